@@ -1,0 +1,1 @@
+"""Declarative Fly Machines for short-lived tasks."""

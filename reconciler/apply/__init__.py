@@ -1,0 +1,1 @@
+"""The applier: executes a plan without deciding anything more."""

@@ -1,0 +1,1 @@
+"""The local engine: the Machines API on loopback, really running commands."""

@@ -1,0 +1,111 @@
+"""Every error that this package raises on purpose.
+
+ReconcilerError                what went wrong; `hint` says what to do next
+├── SpecError                  the spec is not valid; carries every diagnostic
+├── UsageError                 the call itself is wrong (unknown task, missing file)
+├── TargetError                no token, an unusable URL, an engine that does not start
+├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app)
+├── LeaseLostError             a lease ended before the work that it guarded
+└── ApiError                   the Machines API refused, or could not be understood; `kind` says how
+"""
+
+import enum
+from collections.abc import Sequence
+from datetime import datetime
+
+from reconciler.model.diagnostic import Diagnostic
+
+
+class ReconcilerError(Exception):
+    """What went wrong, where, and in `hint` what to do next. Both are safe to print."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(ReconcilerError):
+    """The spec is not valid. `diagnostics` lists every error of the file, in the file's order."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        count = len(diagnostics)
+        super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}")
+        self.diagnostics = tuple(diagnostics)
+
+
+class UsageError(ReconcilerError):
+    """The call itself is wrong."""
+
+
+class TargetError(ReconcilerError):
+    """The target cannot be used: no token, an unusable URL, an engine that does not start."""
+
+
+class UnobservedError(ReconcilerError):
+    """What the platform answered cannot be believed, so nothing may be concluded or written."""
+
+
+class LeaseLostError(ReconcilerError):
+    """Our lease on a machine ended before the work that it guarded; nothing more is written to that machine."""
+
+
+class ApiErrorKind(enum.Enum):
+    """What an answer of the API means, whatever its status and text were. Set in machines_api/errors.py only."""
+
+    UNREACHABLE = "unreachable"  # nothing was sent: no connection
+    UNCLEAR = "unclear"  # something was sent, and whether it had an effect is not known
+    NOT_AN_API = "not an API"  # an answer that no Machines API gives (HTML, a redirect)
+    RATE_LIMITED = "rate limited"
+    LEASE_HELD = "lease held"
+    LEASE_NOT_FOUND = "lease not found"
+    NAME_TAKEN = "name taken"
+    CONCURRENT_UPDATE = "concurrent update"
+    STALE_VERSION = "stale version"
+    SETTLING = "settling"
+    STILL_RUNNING = "still running"
+    CAPACITY = "capacity"
+    HOST_MAINTENANCE = "host maintenance"
+    IMAGE_NOT_READY = "image not ready"
+    WAIT_EXPIRED = "wait expired"
+    REPLACED = "replaced"
+    NOT_FOUND = "not found"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    BAD_INPUT = "bad input"
+    REFUSED = "refused"  # a final answer that none of the above describes
+
+
+class ApiError(ReconcilerError):
+    """The Machines API refused or could not be understood. `status` is the HTTP status, None without an answer.
+
+    `machine_id` is the holder of a taken name; `held_until` a lease's printed expiry, `held_by` its owner;
+    `retry_after_s` what a 429 asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ApiErrorKind,
+        status: int | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        machine_id: str | None = None,
+        held_by: str | None = None,
+        held_until: datetime | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.status = status
+        self.request_id = request_id
+        self.machine_id = machine_id
+        self.held_by = held_by
+        self.held_until = held_until
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the call may have had its effect all the same."""
+        return self.kind is ApiErrorKind.UNCLEAR

@@ -1,0 +1,64 @@
+"""A machine's config, and the few questions that our logic asks of it.
+
+The config stays a JSON document in the API's own spelling: the platform has far more settings than we have opinions,
+and a typed copy would lose what it does not know. See docs/decisions/0001-config-stays-a-document.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MachineConfig:
+    """One machine config as the Machines API spells it; never changed in place. Its repr hides every value."""
+
+    document: JsonObject
+
+    def __repr__(self) -> str:
+        return f"MachineConfig(keys={sorted(self.document)})"
+
+    @property
+    def image(self) -> str | None:
+        """The image reference, as written."""
+        return self.document.get("image")
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return self.document.get("env") or {}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.document.get("metadata") or {}
+
+    @property
+    def schedule(self) -> str | None:
+        return self.document.get("schedule") or None
+
+    @property
+    def services(self) -> Sequence[JsonObject]:
+        return self.document.get("services") or ()
+
+    @property
+    def checks(self) -> JsonObject:
+        return self.document.get("checks") or {}
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether any health check is declared, on its own or in a service."""
+        return bool(self.checks) or any(service.get("checks") for service in self.services)
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the proxy may stop or suspend the machine when it is idle (`autostop`)."""
+        return any(service.get("autostop") not in (None, False, "off") for service in self.services)
+
+    @property
+    def stop_config(self) -> JsonObject:
+        return self.document.get("stop_config") or {}
+
+    def with_metadata(self, metadata: Mapping[str, str]) -> "MachineConfig":
+        """The same config with exactly this metadata."""
+        return replace(self, document={**self.document, "metadata": dict(metadata)})

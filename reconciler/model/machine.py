@@ -1,0 +1,162 @@
+"""What the Machines API reports: machines, their states, events, checks and leases."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.model.config import MachineConfig
+
+
+class MachineState(enum.Enum):
+    """The platform's states. Anything it may add later reads as UNKNOWN, never as running."""
+
+    CREATED = "created"
+    CREATING = "creating"
+    STARTING = "starting"
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SUSPENDING = "suspending"
+    SUSPENDED = "suspended"
+    RESTARTING = "restarting"
+    UPDATING = "updating"
+    REPLACING = "replacing"
+    REPLACED = "replaced"
+    FAILED = "failed"
+    LAUNCH_FAILED = "launch_failed"
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+    MIGRATED = "migrated"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_resting(self) -> bool:
+        """Nothing runs and nothing is about to: the machine can be changed or claimed."""
+        return self in _RESTING
+
+    @property
+    def is_settling(self) -> bool:
+        """On its way to a resting or running state by itself, without a task running."""
+        return self in _SETTLING
+
+    @property
+    def is_gone(self) -> bool:
+        """Destroyed or about to be; its slot is free or becomes free."""
+        return self in _GONE
+
+
+_RESTING = {MachineState.STOPPED, MachineState.SUSPENDED, MachineState.FAILED, MachineState.CREATED}
+_SETTLING = {MachineState.CREATING, MachineState.UPDATING, MachineState.REPLACING}
+_GONE = {MachineState.DESTROYING, MachineState.DESTROYED, MachineState.LAUNCH_FAILED, MachineState.MIGRATED}
+
+
+class HostStatus(enum.Enum):
+    """Whether the platform reaches the machine's host. Other than OK, nothing about the machine can be trusted."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a machine's command ended. `signal` is None where none ended it; `code` is what the platform reports."""
+
+    code: int
+    signal: int | None = None
+    oom_killed: bool = False
+    requested_stop: bool = False
+    restarting: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of a machine's history. Lists of them are newest first, as the platform gives them."""
+
+    id: str
+    type: str
+    status: str
+    source: str
+    timestamp_ms: int
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One health check's latest report; `status` is passing, warning or critical."""
+
+    name: str
+    status: str
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine as reported. `config` is None while its host is unreachable; `events` are newest first."""
+
+    app: str
+    id: str
+    name: str
+    state: MachineState
+    region: str
+    instance_id: str
+    config: MachineConfig | None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    host_status: HostStatus = HostStatus.OK
+    image_digest: str | None = None
+    events: tuple[Event, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.config.metadata if self.config else {}
+
+    @property
+    def is_observable(self) -> bool:
+        """Whether its config and state can be relied on."""
+        return self.host_status is HostStatus.OK and self.config is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Lease:
+    """A lease on one machine. `nonce` is the right to write; `version` the machine's instance id when it was taken."""
+
+    nonce: str
+    expires_at: datetime
+    owner: str
+    description: str
+    version: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Lease(owner={self.owner!r}, description={self.description!r}, expires_at={self.expires_at})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedApp:
+    """One app of a snapshot. `reported_count` is the app's own count, asked for only where the list was empty."""
+
+    name: str
+    exists: bool
+    machines: tuple[Machine, ...] = ()
+    reported_count: int | None = None
+
+    @property
+    def is_unobserved(self) -> bool:
+        """The list was empty, yet the app itself reports machines: nothing may be concluded from it."""
+        return not self.machines and bool(self.reported_count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One snapshot of the world: every app of the spec, and when it was taken (UTC)."""
+
+    apps: Mapping[str, ObservedApp]
+    at: datetime
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        return tuple(machine for app in self.apps.values() for machine in app.machines)

@@ -1,0 +1,37 @@
+"""Our marks in a machine's metadata: the only memory there is.
+
+Every owned machine carries its owner (`stack`), its place (`pool`, `slot`) and what was applied to it. Marks guard
+against accidents, not against hostile code: root in any machine of an app can write the metadata of all of them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+PREFIX: Final = "reconciler_"
+STACK: Final = PREFIX + "stack"  # owner
+POOL: Final = PREFIX + "pool"
+SLOT: Final = PREFIX + "slot"  # equals the machine's name, else the machine is a clone made by hand
+REVISION: Final = PREFIX + "rev"
+APPLIED: Final = PREFIX + "applied"  # digest of the desired config when it was last applied
+FIELDS: Final = PREFIX + "fields"  # a short digest for each section of that config
+KEYS: Final = PREFIX + "keys"  # the metadata keys that the spec declared
+ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
+ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
+WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest
+RUN: Final = PREFIX + "r"  # r0…r15: run records
+OVERRIDE: Final = PREFIX + "override"
+
+
+def is_mark(key: str) -> bool:
+    """Whether the metadata key is one of ours."""
+    return key.startswith(PREFIX)
+
+
+def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata that is not ours."""
+    return {key: value for key, value in metadata.items() if not is_mark(key)}
+
+
+def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:
+    """Whether a machine of this name and metadata belongs to the stack; a clone's slot mark names another machine."""
+    return metadata.get(STACK) == stack and metadata.get(SLOT) == name and POOL in metadata

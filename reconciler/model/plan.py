@@ -1,0 +1,131 @@
+"""A plan: every change between a spec and the observed world, as values. Nothing is decided after this."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import MachineState
+from reconciler.model.spec import PoolKind, Slot
+
+
+class Action(enum.Enum):
+    """What a change does to its slot."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"  # destroy, then create under the same name
+    DESTROY = "destroy"
+    START = "start"  # a service's machine that should be running
+    NONE = "none"
+
+
+class Cause(enum.Enum):
+    """Who made a field differ."""
+
+    SPEC = "spec"  # the spec changed since it was last applied
+    DRIFT = "drift"  # someone else changed the machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One leaf that differs. `path` is in the API's spelling (`env.LOG_LEVEL`, `guest.memory_mb`).
+
+    `observed` or `desired` is None where the leaf is absent on that side. Values of `env` and `files` are secret: a
+    renderer masks them.
+    """
+
+    path: str
+    observed: Any
+    desired: Any
+    cause: Cause
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happens to one slot, and why.
+
+    `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
+    `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
+    `desired` is the config to send, without marks; None for destroy, start and none. `depends_on` holds the addresses
+    of changes that must be done first.
+    """
+
+    slot: Slot
+    kind: PoolKind
+    action: Action
+    reason: str
+    fields: tuple[FieldChange, ...] = ()
+    deferred: str | None = None
+    machine_id: str | None = None
+    machine_state: MachineState | None = None
+    expected_digest: str | None = None
+    expected_applied: str | None = None
+    desired: MachineConfig | None = None
+    desired_digest: str | None = None
+    anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
+    launch: bool = False
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        return self.slot.address
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether this changes anything, now or once its run has ended."""
+        return self.action is not Action.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppCreation:
+    """An app of the spec that does not exist yet, and the organisation that it is made in."""
+
+    name: str
+    org: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignMachine:
+    """A machine in one of our apps that this stack does not own: listed, never touched."""
+
+    app: str
+    id: str
+    name: str
+    state: MachineState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All changes in a stable order (unchanged slots included, as NONE), with what was seen beside them.
+
+    `blocked` says why nothing may be applied: an unobserved app, the brake on mass deletion.
+    """
+
+    stack: str
+    apps: tuple[AppCreation, ...]
+    changes: tuple[Change, ...]
+    foreign: tuple[ForeignMachine, ...] = ()
+    warnings: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    observed_at: datetime | None = None
+
+    @property
+    def effective(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.is_effective)
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self.apps or self.effective)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many changes of each action there are to do now, and under `deferred` how many wait."""
+        counts = {action.value: 0 for action in Action}
+        counts["deferred"] = 0
+        for change in self.changes:
+            counts["deferred" if change.deferred else change.action.value] += 1
+        return counts

@@ -1,0 +1,52 @@
+"""What an apply did: one entry for each change, and the truth read back afterwards."""
+
+import enum
+from dataclasses import dataclass
+
+from reconciler.model.plan import Action, Plan
+from reconciler.model.spec import Slot
+
+
+class Status(enum.Enum):
+    """How one change ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # something that it depends on failed, or the apply was interrupted before it
+    DEFERRED = "deferred"  # a run is in progress on the machine
+    UNKNOWN = "unknown"  # a write was sent and its effect could not be learnt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One change's end. `detail` says why, in words; `machine_id` is the machine that now holds the slot."""
+
+    slot: Slot
+    action: Action
+    status: Status
+    detail: str = ""
+    machine_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The end of an apply. `mismatches` is what the read-back found different from what was applied."""
+
+    plan: Plan
+    entries: tuple[Entry, ...]
+    apps_created: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()  # what failed beside the slots: an app that could not be created
+    interrupted: bool = False
+    duration_s: float = 0.0
+
+    @property
+    def is_success(self) -> bool:
+        """Everything is done and read back as such; deferred slots do not count against it."""
+        fine = {Status.DONE, Status.DEFERRED}
+        return (
+            not self.interrupted
+            and not self.mismatches
+            and not self.failures
+            and all(entry.status in fine for entry in self.entries)
+        )

@@ -1,0 +1,51 @@
+"""A run: one invocation of a task on one machine, and how it ended."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.model.spec import Slot
+
+
+class OutcomeName(enum.Enum):
+    """How a run ended, by name, so that a task's own exit code is never mistaken for ours."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SIGNALLED = "signalled"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    NEVER_STARTED = "never_started"
+    BUSY = "busy"
+    SKIPPED = "skipped"
+    REPLACED = "replaced"
+    LOST = "lost"
+    DETACHED = "detached"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a run. `exit_code` is what our command ends with, `task_code` what the task ended with, if known."""
+
+    name: OutcomeName
+    exit_code: int
+    message: str
+    task_code: int | None = None
+    signal: int | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One invocation. `id` is `<slot>/<ULID>`, None where no machine was claimed. Times are the server's, UTC."""
+
+    task: str
+    app: str
+    outcome: Outcome
+    id: str | None = None
+    slot: Slot | None = None
+    machine_id: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None

@@ -1,0 +1,93 @@
+"""What a spec declares, after interpolation, defaults and parsing: apps, pools and their slots."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.config import MachineConfig
+from reconciler.model.diagnostic import Place
+
+
+class PoolKind(enum.Enum):
+    """Tasks rest until they are invoked; services should be running."""
+
+    TASK = "task"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Slot:
+    """The place of one machine in a pool. Its name is the machine's name, unique in the app."""
+
+    app: str
+    pool: str
+    region: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.pool}-{self.region}-{self.number}"
+
+    @property
+    def address(self) -> str:
+        """`app/name`, unique in a stack."""
+        return f"{self.app}/{self.name}"
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A set of equal machines. `config` is the desired config without our marks; `timeout_s` bounds one run."""
+
+    app: str
+    name: str
+    kind: PoolKind
+    counts: Mapping[str, int]  # region -> slots
+    config: MachineConfig
+    timeout_s: float | None = None
+    launch: bool = False
+    place: Place | None = None
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(
+            Slot(app=self.app, pool=self.name, region=region, number=number)
+            for region, count in self.counts.items()
+            for number in range(count)
+        )
+
+    @property
+    def anchor(self) -> Slot | None:
+        """The slot with the smallest (number, region); keeps what concerns the whole pool. None in an empty pool."""
+        return min(self.slots, key=lambda slot: (slot.number, slot.region), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """An app of the spec. `name` is its name on the platform, `org` the organisation that a missing app is made in."""
+
+    label: str
+    name: str
+    org: str
+    pools: tuple[Pool, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A whole spec: the name of the stack, which every machine carries as its owner, and the apps."""
+
+    stack: str
+    apps: tuple[App, ...]
+    file: str = "machines.yaml"
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return tuple(pool for app in self.apps for pool in app.pools)
+
+    @property
+    def tasks(self) -> tuple[Pool, ...]:
+        return tuple(pool for pool in self.pools if pool.kind is PoolKind.TASK)
