@@ -1,0 +1,14 @@
+# The image in which pipelines run `reconciler`:  docker run --rm -v "$PWD:/work" -e FLY_API_TOKEN IMAGE plan
+FROM python:3.13-slim AS build
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY reconciler reconciler
+RUN pip install --no-cache-dir --prefix=/install .
+
+FROM python:3.13-slim
+COPY --from=build /install /usr/local
+RUN useradd --create-home --uid 10001 reconciler && mkdir /work && chown reconciler /work
+USER reconciler
+WORKDIR /work
+ENTRYPOINT ["reconciler"]

@@ -1,0 +1,220 @@
+"""One short coroutine for each action on one slot. Each ends in an Entry, whatever the platform does.
+
+Nothing is decided here but whether what was planned still holds under the lease: the machine is at rest, and is the
+one that was planned for.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.apply.create import create
+from reconciler.apply.ready import wait_ready
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Machine, MachineState
+from reconciler.model.plan import Action, Change
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import PoolKind
+from reconciler.planner import live_digest
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine, wait_settled, wait_until
+from reconciler.slots.lease import APPLY_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.update import UpdateFailedError, update_machine
+
+_GONE_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an apply behaves. `force` ends running tasks that are to be destroyed."""
+
+    stack: str
+    lock_timeout_s: float = 60.0
+    force: bool = False
+
+
+async def perform(actor: Actor, change: Change, options: Options) -> Entry:
+    """Does the change and says how it ended; errors of the platform become an entry, never an exception."""
+    try:
+        return await _perform(actor, change, options)
+    except LeaseLostError as error:
+        return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
+    except ApiError as error:
+        if error.kind is ApiErrorKind.LEASE_HELD and change.kind is PoolKind.TASK:
+            return entry(change, Status.DEFERRED, error.message)
+        return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, _words(error))
+    except UpdateFailedError as error:
+        return entry(change, Status.FAILED, error.message)
+
+
+async def _perform(actor: Actor, change: Change, options: Options) -> Entry:
+    match change.action:
+        case Action.CREATE:
+            return await _create(actor, change, options)
+        case Action.UPDATE:
+            return await _update(actor, change, options)
+        case Action.DESTROY:
+            return await _destroy(actor, change, options)
+        case Action.REPLACE:
+            return await _replace(actor, change, options)
+        case Action.START:
+            return await _start(actor, change, options)
+        case Action.NONE:
+            return entry(change, Status.DONE)
+
+
+async def _create(actor: Actor, change: Change, options: Options, carried: Machine | None = None) -> Entry:
+    machine = await create(actor, change, stack=options.stack, carried=carried)
+    if isinstance(machine, str):
+        return entry(change, Status.FAILED, machine)
+    return await _served(actor, change, machine)
+
+
+async def _update(actor: Actor, change: Change, options: Options) -> Entry:
+    target = _target(change)
+    async with _lease(actor, change, options) as lease:
+        live = await _settled_under_lease(actor, target)
+        if objection := _objection(live, change):
+            return objection
+        if live.metadata.get(marks.APPLIED) != change.expected_applied or _digest(live) != change.expected_digest:
+            if live.metadata.get(marks.APPLIED) == change.desired_digest:
+                return entry(change, Status.DONE, "another apply had done it", machine=live)
+            return entry(change, Status.FAILED, "changed since it was planned; plan again")
+        machine = await update_machine(actor, lease, live, change, stack=options.stack)
+        if change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change):
+            await _send_start(actor, lease, machine)
+    return await _served(actor, change, machine)
+
+
+async def _start(actor: Actor, change: Change, options: Options) -> Entry:
+    async with _lease(actor, change, options) as lease:
+        live = await _settled_under_lease(actor, _target(change))
+        if live.state.is_resting:
+            await _send_start(actor, lease, live)
+    return await _served(actor, change, live)
+
+
+async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
+    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours."""
+    while True:
+        try:
+            await actor.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
+            return
+        except ApiError as error:
+            if error.kind is not ApiErrorKind.SETTLING:
+                raise
+            await actor.clock.sleep(1.0)
+
+
+async def _destroy(actor: Actor, change: Change, options: Options) -> Entry:
+    target = _target(change)
+    is_forced = options.force or change.kind is PoolKind.SERVICE
+    async with _lease(actor, change, options) as lease:
+        live = await _settled_under_lease(actor, target)
+        if live.state.is_gone:
+            return entry(change, Status.DONE, "was gone already")
+        if not is_forced and not live.state.is_resting:
+            return _busy(change, live)
+        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (options.stack, change.slot.name):
+            return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone")
+        try:
+            await actor.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=is_forced)
+        except ApiError as error:
+            if error.kind is ApiErrorKind.STILL_RUNNING:
+                return _busy(change, live)
+            if not error.is_unclear and error.kind is not ApiErrorKind.NOT_FOUND:
+                raise
+        lease.doubt()  # nobody can write to it any more, and a release would find no machine
+        gone = await wait_until(
+            actor,
+            live,
+            lambda seen: seen.state.is_gone,
+            states=(MachineState.DESTROYED,),
+            timeout_s=_GONE_TIMEOUT_S,
+        )
+    if gone is None:
+        return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s")
+    return entry(change, Status.DONE)
+
+
+async def _replace(actor: Actor, change: Change, options: Options) -> Entry:
+    before = await read_machine(actor, _target(change))
+    destroyed = await _destroy(actor, change, options)
+    if destroyed.status is not Status.DONE:
+        return destroyed
+    return await _create(actor, change, options, carried=before)
+
+
+def _lease(actor: Actor, change: Change, options: Options):  # type: ignore[no-untyped-def]
+    assert change.machine_id is not None
+    return hold_lease(
+        actor,
+        change.slot.app,
+        change.machine_id,
+        verb="apply",
+        ttl_s=APPLY_TTL_S,
+        patience_s=options.lock_timeout_s,
+    )
+
+
+async def _settled_under_lease(actor: Actor, target: Machine) -> Machine:
+    live = await read_machine(actor, target)
+    if live.state.is_settling:
+        live = await wait_settled(actor, live) or live
+    return live
+
+
+def _objection(live: Machine, change: Change) -> Entry | None:
+    """Why the planned update must not be sent to the machine as it is now."""
+    if live.state.is_gone:
+        return entry(change, Status.FAILED, "destroyed by someone else since it was planned; plan again")
+    if not live.is_observable:
+        return entry(change, Status.FAILED, f"cannot be observed: its host is {live.host_status.value}")
+    if change.kind is PoolKind.TASK and not live.state.is_resting:
+        return _busy(change, live)
+    return None
+
+
+def _busy(change: Change, live: Machine) -> Entry:
+    return entry(change, Status.DEFERRED, f"a run is in progress (state {live.state.value})", machine=live)
+
+
+async def _served(actor: Actor, change: Change, machine: Machine) -> Entry:
+    """Done, for a service only once it runs and its checks pass."""
+    if change.kind is PoolKind.SERVICE and not (_may_rest(change) and change.action is not Action.CREATE):
+        problem = await wait_ready(actor, machine)
+        if problem:
+            return entry(change, Status.FAILED, problem, machine=machine)
+    return entry(change, Status.DONE, machine=machine)
+
+
+def _target(change: Change) -> Machine:
+    assert change.machine_id is not None
+    return Machine(
+        app=change.slot.app,
+        id=change.machine_id,
+        name=change.slot.name,
+        state=change.machine_state or MachineState.UNKNOWN,
+        region=change.slot.region,
+        instance_id="",
+        config=None,
+    )
+
+
+def _may_rest(change: Change) -> bool:
+    return change.desired is not None and change.desired.may_rest
+
+
+def _digest(machine: Machine) -> str:
+    return live_digest(machine.config or MachineConfig(document={}))
+
+
+def _words(error: ApiError) -> str:
+    return f"{error.message}. {error.hint}" if error.hint else error.message
+
+
+def entry(change: Change, status: Status, detail: str = "", *, machine: Machine | None = None) -> Entry:
+    """The end of this change."""
+    machine_id = machine.id if machine else change.machine_id
+    return Entry(slot=change.slot, action=change.action, status=status, detail=detail, machine_id=machine_id)

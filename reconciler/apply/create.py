@@ -1,0 +1,88 @@
+"""Creating one machine, exactly once.
+
+The machine's name is fixed and the server refuses a second one, so the name is what a lost reply is settled by: look
+for it, and only when it is not there create again under the same name. The attempt's ULID tells a machine of ours
+whose reply was lost from one that someone else made.
+"""
+
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Change
+from reconciler.model.spec import PoolKind
+from reconciler.slots.actor import Actor
+from reconciler.slots.stamps import metadata_for_create
+from reconciler.slots.ulid import new_ulid
+
+_LOOKS_S: Final = (0.5, 1.0, 1.5)  # waits before each look after an unclear reply
+_ATTEMPTS: Final = 2
+_NAME_FREE_TIMEOUT_S: Final = 60.0
+_POLL_S: Final = 1.0
+
+
+async def create(actor: Actor, change: Change, *, stack: str, carried: Machine | None = None) -> Machine | str:
+    """The machine made for the slot, or why there is none, in words.
+
+    `carried` is the machine that this one replaces; its metadata goes over, and its name may take a while to be free.
+    Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts.
+    """
+    attempt = new_ulid(actor.clock.now())
+    metadata = metadata_for_create(change, stack=stack, attempt=attempt, carried=carried.metadata if carried else None)
+    deadline = actor.clock.monotonic() + _NAME_FREE_TIMEOUT_S
+    for left in reversed(range(_ATTEMPTS)):
+        while True:
+            try:
+                return await _send(actor, change, metadata)
+            except ApiError as error:
+                if error.kind is ApiErrorKind.NAME_TAKEN:
+                    if carried and error.machine_id == carried.id and actor.clock.monotonic() < deadline:
+                        await actor.clock.sleep(_POLL_S)
+                        continue
+                    return await _explain_taken(actor, change, error, attempt=attempt, stack=stack)
+                if not error.is_unclear:
+                    raise
+                found = await _look_for(actor, change)
+                if found:
+                    return _verdict(found, attempt=attempt, stack=stack)
+                if not left:
+                    raise
+                break
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def _send(actor: Actor, change: Change, metadata: dict[str, str]) -> Machine:
+    assert change.desired is not None
+    return await actor.client.create_machine(
+        change.slot.app,
+        name=change.slot.name,
+        region=change.slot.region,
+        config=change.desired.with_metadata(metadata),
+        skip_launch=change.kind is PoolKind.TASK and not change.launch and change.desired.schedule is None,
+    )
+
+
+async def _look_for(actor: Actor, change: Change) -> Machine | None:
+    for wait_s in _LOOKS_S:
+        await actor.clock.sleep(wait_s)
+        machines = await actor.client.list_machines(change.slot.app) or ()
+        for machine in machines:
+            if machine.name == change.slot.name and not machine.state.is_gone:
+                return machine
+    return None
+
+
+async def _explain_taken(actor: Actor, change: Change, error: ApiError, *, attempt: str, stack: str) -> Machine | str:
+    if error.machine_id is None:
+        return error.message
+    holder = await actor.client.get_machine(change.slot.app, error.machine_id)
+    return _verdict(holder, attempt=attempt, stack=stack)
+
+
+def _verdict(holder: Machine, *, attempt: str, stack: str) -> Machine | str:
+    if holder.metadata.get(marks.ATTEMPT) == attempt:
+        return holder
+    if marks.is_owned(holder.metadata, stack=stack, name=holder.name):
+        return f"machine {holder.id} of this stack appeared there meanwhile; plan again"
+    return f"the name is taken by machine {holder.id}, which this stack does not own"

@@ -1,0 +1,70 @@
+"""Executes a plan: knows edges, one limit on concurrency and a failure policy, and decides nothing else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from reconciler.apply.actions import entry
+from reconciler.model.plan import Change
+from reconciler.model.report import Entry, Status
+
+
+@dataclass(slots=True, kw_only=True)
+class Stop:
+    """Asks a running apply to begin nothing new; what is under way is finished."""
+
+    requested: bool = field(default=False)
+
+    def request(self) -> None:
+        self.requested = True
+
+
+async def execute(
+    changes: tuple[Change, ...],
+    perform: Callable[[Change], Awaitable[Entry]],
+    *,
+    parallelism: int,
+    stop: Stop,
+    on_end: Callable[[Entry], None],
+) -> tuple[Entry, ...]:
+    """One entry for each change, in their order. A change begins once all that it depends on is done.
+
+    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not.
+    """
+    limit = asyncio.Semaphore(parallelism)
+    known = {change.address for change in changes}
+    tasks: dict[str, asyncio.Task[Entry]] = {}
+    may_begin = asyncio.Event()
+
+    async def run(change: Change) -> Entry:
+        await may_begin.wait()
+        needed = [tasks[address] for address in change.depends_on if address in known]
+        ended = [await task for task in needed]
+        ending = await _run_one(change, ended, perform, limit=limit, stop=stop)
+        on_end(ending)
+        return ending
+
+    async with asyncio.TaskGroup() as group:
+        for change in changes:
+            tasks[change.address] = group.create_task(run(change))
+        may_begin.set()
+    return tuple(tasks[change.address].result() for change in changes)
+
+
+async def _run_one(
+    change: Change,
+    ended: list[Entry],
+    perform: Callable[[Change], Awaitable[Entry]],
+    *,
+    limit: asyncio.Semaphore,
+    stop: Stop,
+) -> Entry:
+    blocking = next((one for one in ended if one.status not in {Status.DONE, Status.DEFERRED}), None)
+    if blocking:
+        return entry(change, Status.SKIPPED, f"{blocking.slot.name} comes first and was not done")
+    if change.deferred:
+        return entry(change, Status.DEFERRED, change.deferred)
+    async with limit:
+        if stop.requested:
+            return entry(change, Status.SKIPPED, "interrupted before it began")
+        return await perform(change)

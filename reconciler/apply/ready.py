@@ -1,0 +1,35 @@
+"""When a service's machine counts as up: started, and every declared health check passing."""
+
+from typing import Final
+
+from reconciler.model.machine import Machine, MachineState
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine, wait_until
+
+READY_TIMEOUT_S: Final = 300.0
+_CHECK_POLL_S: Final = 1.0
+
+
+async def wait_ready(actor: Actor, machine: Machine, *, timeout_s: float = READY_TIMEOUT_S) -> str | None:
+    """None once the machine runs and its checks pass, else what is wrong, in words."""
+    deadline = actor.clock.monotonic() + timeout_s
+    started = await wait_until(
+        actor,
+        machine,
+        lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED},
+        states=(MachineState.STARTED, MachineState.FAILED),
+        timeout_s=timeout_s,
+    )
+    if started is None or started.state is not MachineState.STARTED:
+        state = started.state.value if started else "still on its way"
+        return f"not running after its start: {state}"
+    while started.config and started.config.has_checks:
+        # The list is empty right after a launch: nothing was reported is not the same as nothing is wrong.
+        if started.checks and all(check.status == "passing" for check in started.checks):
+            return None
+        if actor.clock.monotonic() >= deadline:
+            failing = ", ".join(check.name for check in started.checks if check.status != "passing") or "no report"
+            return f"its health checks do not pass: {failing}"
+        await actor.clock.sleep(_CHECK_POLL_S)
+        started = await read_machine(actor, started)
+    return None

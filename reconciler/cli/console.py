@@ -1,0 +1,80 @@
+"""What the terminal is and how to speak to it: data on stdout, progress and questions on stderr."""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from reconciler.cli.options import Shared
+from reconciler.errors import UsageError
+from reconciler.model.report import Entry
+
+_DEFAULT_WIDTH = 100
+
+
+def is_coloured(shared: Shared) -> bool:
+    """Whether stdout takes colours: a terminal, and nobody asked for none."""
+    environment = os.environ
+    if shared.is_plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """The columns of the terminal, 100 in a pipe."""
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if sys.stdout.isatty() else _DEFAULT_WIDTH
+
+
+def new_salt() -> str:
+    """The salt of one output's digests of masked values, so that two outputs cannot be compared."""
+    return secrets.token_hex(8)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_text(text: str) -> None:
+    click.echo(text)
+
+
+def say(line: str) -> None:
+    """One line of progress or warning."""
+    click.echo(line, err=True)
+
+
+def is_interactive() -> bool:
+    """Whether there is someone to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+
+
+def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
+    """Whether the user typed exactly what was expected. Raises UsageError where there is nobody to ask."""
+    if not is_interactive():
+        raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
+    click.echo(f"{question} ", err=True, nl=False)
+    return sys.stdin.readline().strip() == expected
+
+
+@contextmanager
+def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[Entry], None]]]:
+    """Two callables: one says a line, one counts a change that ended. A bar on a terminal, plain lines in a pipe."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or not total:
+        yield say, lambda _entry: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("applying", total=total)
+        yield (
+            lambda line: bar.console.print(line, markup=False, highlight=False),
+            lambda _entry: bar.advance(task),
+        )

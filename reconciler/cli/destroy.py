@@ -1,0 +1,87 @@
+"""`reconciler destroy`: removes every machine that this stack owns, and nothing else. Apps are kept."""
+
+from dataclasses import replace
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.apply import finish
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Duration, Shared, shared, shared_options
+from reconciler.cli.plan import show
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model.report import Report, Status
+from reconciler.model.spec import Spec
+
+_REFUSAL = "pass --yes to remove all machines of the stack without being asked"
+_NO_BRAKE = 10_000_000  # the typed name is the consent
+
+
+@click.command("destroy")
+@click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask for the stack's name.")
+@click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
+@click.option("--force", is_flag=True, help="End running tasks instead of waiting for them.")
+@shared_options
+def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -> int:
+    """Remove every machine that this stack owns, after the stack's name was typed. Apps are never deleted."""
+    options = shared()
+    spec = _emptied(spec_file.load(options))
+    if not is_agreed and not console.is_interactive():
+        console.ask_typed("", "", refusal=_REFUSAL)
+    work = _destroy(options, spec, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force)
+    report = run_async(work)
+    if report is None:
+        return 1
+    code = finish(report, options)
+    return 1 if code == 0 and _deferred(report) else code
+
+
+def _emptied(spec: Spec) -> Spec:
+    """The same stack, wanting no machine; the pools stay, since they tell services from tasks."""
+    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
+    return replace(spec, apps=apps)
+
+
+async def _destroy(options: Shared, spec: Spec, *, is_agreed: bool, wait_busy_s: float, force: bool) -> Report | None:
+    """The last report; None where the user said no, or nothing may be concluded from what was observed."""
+    from reconciler.apply.apply import apply
+    from reconciler.apply.busy import wait_for_busy
+    from reconciler.machines_api.observe import observe
+    from reconciler.planner import plan as make_plan
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        deadline = actor.clock.monotonic() + wait_busy_s
+        is_first = True
+        while True:
+            observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+            plan = make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE)
+            if (is_first and not options.is_json) or plan.blocked:
+                show(plan, options)
+            if plan.blocked or (is_first and not is_agreed and not _is_confirmed(spec, bool(plan.effective))):
+                return None
+            is_first = False
+            report = await apply(actor, spec, plan, only=options.only, force=force)
+            busy = _deferred(report)
+            remaining_s = deadline - actor.clock.monotonic()
+            if not busy or not report.is_success or remaining_s <= 0:
+                return report
+            actor.emit(f"waiting for {len(busy)} running task{'s' if len(busy) > 1 else ''}; --force would end them")
+            await wait_for_busy(actor, busy, timeout_s=remaining_s)
+
+
+def _is_confirmed(spec: Spec, has_changes: bool) -> bool:
+    if not has_changes:
+        return True
+    question = f"This removes all of the above. Type the stack's name ({spec.stack}) to go on:"
+    if console.ask_typed(question, spec.stack, refusal=_REFUSAL):
+        return True
+    console.say("nothing was changed")
+    return False
+
+
+def _deferred(report: Report) -> list[tuple[str, str, str]]:
+    return [
+        (ended.slot.app, ended.machine_id, ended.slot.name)
+        for ended in report.entries
+        if ended.status is Status.DEFERRED and ended.machine_id
+    ]

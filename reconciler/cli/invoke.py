@@ -1,0 +1,127 @@
+"""`reconciler invoke TASK`: one run. Streams its output and ends with its own exit code."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Duration, Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve
+from reconciler.errors import ReconcilerError
+from reconciler.model.run import Outcome, OutcomeName, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.invoke.invoke import InvokeOptions
+    from reconciler.machines_api.client import LogLine
+
+_ERROR_CODE = 125
+
+
+@click.command("invoke")
+@click.argument("task")
+@click.option("--no-wait", is_flag=True, help="End once the run has started.")
+@click.option("--on-busy", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True)
+@click.option("--queue-timeout", type=Duration(), default="10m", metavar="10m", help="How long to wait for a machine.")
+@click.option("--start-timeout", type=Duration(), default="60s", metavar="60s", help="How long a start may take.")
+@click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
+@click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
+@shared_options
+def command(
+    task: str,
+    no_wait: bool,
+    on_busy: str,
+    queue_timeout: float,
+    start_timeout: float,
+    timeout: float | None,
+    no_logs: bool,
+    **_values: object,
+) -> int:
+    """Run TASK once, on a free machine of its pool, and end with its exit code.
+
+    Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
+    """
+    from reconciler.invoke.invoke import InvokeOptions, OnBusy
+
+    options = shared()
+    stop = asyncio.Event()
+    invoke_options = InvokeOptions(
+        on_busy=OnBusy(on_busy),
+        queue_timeout_s=queue_timeout,
+        start_timeout_s=start_timeout,
+        timeout_s=timeout,
+        is_waiting=not no_wait,
+    )
+
+    def on_first() -> None:
+        console.say("interrupted: letting go; a run that has started goes on")
+        stop.set()
+
+    try:
+        run = run_async(_invoke(options, task, invoke_options, stop, shows_logs=not no_logs), on_first=on_first)
+    except ReconcilerError as error:
+        if not options.is_json:
+            raise
+        run = _refused(task, error)
+    return _finish(run, options)
+
+
+async def _invoke(
+    options: Shared, task: str, invoke_options: "InvokeOptions", stop: asyncio.Event, *, shows_logs: bool
+) -> Run:
+    from dataclasses import replace
+
+    from reconciler.invoke.invoke import invoke
+
+    spec = spec_file.load(options)
+    pool = spec_file.find_task(spec, task)
+    target = resolve(options)
+    emit = console.say if options.verbosity or sys.stderr.isatty() else _only_notable
+    async with open_actor(options, target, emit) as actor:
+        return await invoke(
+            actor,
+            pool,
+            stack=spec.stack,
+            options=replace(
+                invoke_options,
+                take_line=_printer(options) if shows_logs else None,
+                log_delay_s=target.log_delay_s,
+            ),
+            stop=stop,
+        )
+
+
+def _only_notable(line: str) -> None:
+    """In a pipe, a start is no news; a wait or a problem is."""
+    if not line.endswith(": started"):
+        console.say(line)
+
+
+def _printer(options: Shared) -> "Callable[[LogLine], None]":
+    """Writes the task's lines where they belong: with -o json all to stderr, since stdout holds the result."""
+
+    def take(line: "LogLine") -> None:
+        stream = sys.stderr if options.is_json or line.stream == "stderr" else sys.stdout
+        stream.write(line.message + "\n")
+        stream.flush()
+
+    return take
+
+
+def _refused(task: str, error: ReconcilerError) -> Run:
+    outcome = Outcome(name=OutcomeName.REFUSED, exit_code=_ERROR_CODE, message=error.message, remedy=error.hint)
+    return Run(task=task, app="", outcome=outcome)
+
+
+def _finish(run: Run, options: Shared) -> int:
+    from reconciler.render import run_json, run_text
+
+    if options.is_json:
+        console.print_json(run_json(run))
+    elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
+        console.say(run_text(run))
+    return run.outcome.exit_code

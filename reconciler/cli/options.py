@@ -1,0 +1,94 @@
+"""The options that every verb shares, and their values; they may stand before or after the verb."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The shared options' values."""
+
+    file: str | None
+    directory: Path | None
+    app: str | None
+    only: tuple[str, ...]
+    output: str
+    target: str | None
+    is_plain: bool
+    verbosity: int
+    is_tracing: bool
+
+    @property
+    def is_json(self) -> bool:
+        return self.output == "json"
+
+
+def shared_options(function: F) -> F:
+    """Adds the shared options to a command or group; read them with `shared()`."""
+    options = [
+        click.option("-f", "--file", "file", metavar="FILE", help="The spec; - is stdin. [default: machines.yaml]"),
+        click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
+        click.option("-a", "--app", "app", metavar="APP", help="Only this app of the spec."),
+        click.option("--only", "only", metavar="POOL", multiple=True, help="Only this pool; may be repeated."),
+        click.option("-o", "--output", "output", type=click.Choice(["text", "json"]), default="text"),
+        click.option("--target", "target", metavar="fly|local|URL", help="Where the API is. [default: fly]"),
+        click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
+        click.option("-v", "verbosity", count=True, help="Say more."),
+        click.option("--debug", "is_debug", is_flag=True, help="Show the traceback of an error."),
+        click.option("--trace-http", "is_tracing", is_flag=True, help="Show each API call on stderr, without bodies."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def shared() -> Shared:
+    """The values in force for the running command: its own where given, else those before the verb."""
+    values = {name: _value(name) for name in ("file", "directory", "app", "only", "output", "target")}
+    return Shared(
+        file=values["file"],
+        directory=Path(values["directory"]) if values["directory"] else None,
+        app=values["app"],
+        only=tuple(values["only"]),
+        output=values["output"],
+        target=values["target"],
+        is_plain=_value("is_plain"),
+        verbosity=_value("verbosity"),
+        is_tracing=_value("is_tracing"),
+    )
+
+
+def _value(name: str) -> Any:
+    context: click.Context | None = click.get_current_context()
+    fallback = None
+    while context is not None:
+        if name in context.params:
+            fallback = context.params[name]
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                return fallback
+        context = context.parent
+    return fallback
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 30s, 10m or 1h30m; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        import re
+
+        units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+        text = str(value)
+        if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
+            self.fail(f"{text!r} is not a duration; write it like 30s, 10m or 1h30m", param, ctx)
+        return sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))

@@ -1,0 +1,46 @@
+"""`reconciler plan`: what an apply would change. Reads, never writes."""
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
+
+
+@click.command("plan")
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
+@click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@shared_options
+def command(is_detailed: bool, allow_destroy: int | None, **_values: object) -> int:
+    """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    options = shared()
+    spec = spec_file.load(options)
+    plan = run_async(_plan(options, spec, allow_destroy))
+    show(plan, options)
+    if plan.blocked:
+        return 1
+    return 2 if is_detailed and plan.has_changes else 0
+
+
+def show(plan: Plan, options: Shared) -> None:
+    """The plan on stdout, in the format asked for."""
+    from reconciler.render import plan_json, plan_text
+
+    salt = console.new_salt()
+    if options.is_json:
+        console.print_json(plan_json(plan, salt=salt))
+    else:
+        text = plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt)
+        console.print_text(text)
+
+
+async def _plan(options: Shared, spec: Spec, allow_destroy: int | None) -> Plan:
+    from reconciler.machines_api.observe import observe
+    from reconciler.planner import plan
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+    return plan(spec, observed, only=options.only, allow_destroy=allow_destroy)

@@ -1,0 +1,102 @@
+"""Where the spec is: the file that was named, else machines.yaml here or further up, to the repository's root."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from reconciler.cli.options import Shared
+from reconciler.errors import UsageError
+from reconciler.model.spec import Pool, Spec
+
+_NAMES: Final = ("machines.yaml", "machines.yml")
+_MAX_BYTES: Final = 8 * 1024 * 1024
+
+
+def load(shared: Shared) -> Spec:
+    """The spec that the shared options name, reduced to `--app` where that is given. Raises SpecError, UsageError."""
+    from reconciler.spec import load_spec
+
+    name, text = _read(shared)
+    spec = load_spec(text, file=name, environment=os.environ)
+    _check_only(spec, shared)
+    return _reduced(spec, shared.app)
+
+
+def find_task(spec: Spec, name: str) -> Pool:
+    """The task of this name. Raises UsageError where there is none, or two apps share it."""
+    found = [task for task in spec.tasks if task.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        apps = ", ".join(task.app for task in found)
+        raise UsageError(f"task {name!r} is in several apps: {apps}", hint="say which with --app APP")
+    import difflib
+
+    if any(pool.name == name for pool in spec.pools):
+        raise UsageError(
+            f"{name!r} is a service, not a task", hint="services run by themselves: see `reconciler status`"
+        )
+    names = [task.name for task in spec.tasks]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the spec's tasks: {', '.join(names) or 'none'}"
+    raise UsageError(f"{spec.file} has no task {name!r}", hint=hint)
+
+
+def _read(shared: Shared) -> tuple[str, str]:
+    directory = shared.directory or Path.cwd()
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a directory")
+    named = shared.file or os.environ.get("RECONCILER_FILE")
+    if named == "-":
+        return "<stdin>", _decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), "<stdin>")
+    path = directory / named if named else _search(directory)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {named or path}: {error.strerror}", hint="name the spec with --file") from error
+    shown = os.path.relpath(path)
+    return shown, _decoded(content, shown)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    if len(content) > _MAX_BYTES:
+        raise UsageError(f"{name} is larger than {_MAX_BYTES // 2**20} MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{name}:{line}: not UTF-8 text") from error
+
+
+def _search(start: Path) -> Path:
+    for directory in (start.resolve(), *start.resolve().parents):
+        for name in _NAMES:
+            if (directory / name).is_file():
+                return directory / name
+        if (directory / ".git").exists():
+            break
+    raise UsageError(
+        "no machines.yaml here or up to the repository's root", hint="write one, or name the spec with --file"
+    )
+
+
+def _check_only(spec: Spec, shared: Shared) -> None:
+    known = {pool.name for pool in spec.pools}
+    for name in shared.only:
+        if name not in known:
+            raise UsageError(
+                f"{spec.file} has no pool {name!r}", hint=f"its pools: {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+def _reduced(spec: Spec, app: str | None) -> Spec:
+    if app is None:
+        return spec
+    chosen = tuple(one for one in spec.apps if app in {one.name, one.label})
+    if not chosen:
+        names = ", ".join(one.label for one in spec.apps)
+        raise UsageError(f"{spec.file} has no app {app!r}", hint=f"its apps: {names}")
+    return replace(spec, apps=chosen)

@@ -1,0 +1,111 @@
+"""`reconciler status`: what is there, what it does, and how its last run ended. Reads, never writes."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model import marks
+from reconciler.model.machine import Event, Machine, Observed
+from reconciler.model.spec import PoolKind, Spec
+from reconciler.render.status import StatusRow
+
+
+@click.command("status")
+@shared_options
+def command(**_values: object) -> int:
+    """Show pools, slots, states and last runs. Ends 0 where everything could be seen."""
+    from reconciler.render import status_json, status_text
+
+    options = shared()
+    spec = spec_file.load(options)
+    observed = run_async(_observe(options, spec))
+    rows = [row for row in _rows(spec, observed) if not options.only or row.pool in options.only]
+    if options.is_json:
+        console.print_json(status_json(rows))
+    else:
+        text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
+        console.print_text(text)
+    return 0
+
+
+async def _observe(options: Shared, spec: Spec) -> Observed:
+    from reconciler.machines_api.observe import observe
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        return await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+
+
+def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
+    """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
+    for app in spec.apps:
+        seen = observed.apps[app.name]
+        owned = {
+            machine.name: machine
+            for machine in seen.machines
+            if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
+        }
+        shown = set()
+        for pool in app.pools:
+            for slot in pool.slots:
+                machine = owned.get(slot.name)
+                if machine is None:
+                    yield _missing(app.name, pool.name, pool.kind, slot.name)
+                    continue
+                shown.add(machine.id)
+                yield _row(machine, pool.name, pool.kind.value)
+        for machine in seen.machines:
+            if machine.id in shown:
+                continue
+            if machine.name in owned and owned[machine.name].id == machine.id:
+                yield _row(machine, machine.metadata[marks.POOL], "", note="no longer in the spec")
+            else:
+                yield _row(machine, "", "", note="foreign: not of this stack")
+
+
+def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> StatusRow:
+    return StatusRow(
+        app=app,
+        pool=pool,
+        kind=kind.value,
+        slot=slot,
+        machine_id=None,
+        state="missing",
+        since=None,
+        last_outcome=None,
+        last_ended=None,
+        note="",
+    )
+
+
+def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
+    since = _time(machine.events[0]) if machine.events else machine.updated_at
+    exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
+    if not machine.is_observable:
+        note = note or f"host {machine.host_status.value}"
+    return StatusRow(
+        app=machine.app,
+        pool=pool,
+        kind=kind,
+        slot=machine.name,
+        machine_id=machine.id,
+        state=machine.state.value,
+        since=since,
+        last_outcome=_outcome(exited),
+        last_ended=_time(exited) if exited else None,
+        note=note,
+    )
+
+
+def _outcome(exited: Event | None) -> str | None:
+    from reconciler.invoke.outcome import outcome_of
+
+    return outcome_of(exited.exit).message if exited and exited.exit else None
+
+
+def _time(event: Event) -> datetime:
+    return datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)

@@ -1,0 +1,153 @@
+"""What the engine reads out of a machine config: whether it can be, what it runs, and what Fly would fill in."""
+
+import base64
+import binascii
+import hashlib
+import re
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from reconciler.engine.errors import bad_request
+
+_DEFAULT_GUEST: Final = {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
+_SIGNALS: Final = {
+    "SIGABRT": 6,
+    "SIGALRM": 14,
+    "SIGFPE": 8,
+    "SIGHUP": 1,
+    "SIGILL": 4,
+    "SIGINT": 2,
+    "SIGKILL": 9,
+    "SIGPIPE": 13,
+    "SIGQUIT": 3,
+    "SIGSEGV": 11,
+    "SIGTERM": 15,
+    "SIGTRAP": 5,
+    "SIGUSR1": 10,
+    "SIGUSR2": 12,
+}
+_UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_PLATFORM_REGION: Final = "iad"
+_REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
+
+
+def checked(config: Any) -> dict[str, Any]:
+    """The config of a create or update. Raises Refused."""
+    if not isinstance(config, dict):
+        raise bad_request("config is required")
+    image = config.get("image")
+    if not (isinstance(image, str) and image.strip()) and not config.get("containers"):
+        raise bad_request("config.image is required")
+    for key, kind, word in (("env", dict, "an object"), ("metadata", dict, "an object"), ("files", list, "an array")):
+        if config.get(key) is not None and not isinstance(config[key], kind):
+            raise bad_request(f"config.{key} must be {word}")
+    for key in ("env", "metadata"):
+        for name, value in (config.get(key) or {}).items():
+            if not isinstance(value, str):
+                raise bad_request(f"config.{key}.{name} must be a string")
+    command_lines(config)
+    return config
+
+
+def as_reported(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as Fly gives it back: everything that was sent, and the defaults that Fly fills in."""
+    guest = _DEFAULT_GUEST | (config.get("guest") or {})
+    return {"init": {}, **config, "guest": guest}
+
+
+def command_lines(config: dict[str, Any]) -> list[list[str]]:
+    """The argument lists that the machine runs, one for each process; empty where only the image would know."""
+    processes = config.get("processes") or [config.get("init") or {}]
+    if not isinstance(processes, list) or not all(isinstance(process, dict) for process in processes):
+        raise bad_request("config.processes must be an array of objects")
+    lines = [_command_line(process) for process in processes]
+    return [line for line in lines if line]
+
+
+def process_environments(config: dict[str, Any]) -> list[dict[str, str]]:
+    """The extra environment of each process of `command_lines`."""
+    processes = config.get("processes") or [{}]
+    return [dict(process.get("env") or {}) for process in processes if _command_line(process) or process == {}]
+
+
+def _command_line(process: dict[str, Any]) -> list[str]:
+    words = process.get("exec") or [*(process.get("entrypoint") or []), *(process.get("cmd") or [])]
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise bad_request("a command must be an array of strings")
+    return words
+
+
+def files_of(config: dict[str, Any]) -> list[tuple[PurePosixPath, bytes, int]]:
+    """The files to write before a start: path without a leading slash, content, mode. Raises Refused."""
+    files = []
+    for file in config.get("files") or []:
+        path = PurePosixPath(str(file.get("guest_path", "")))
+        if not path.is_absolute() or ".." in path.parts:
+            raise bad_request("a file's guest_path must be absolute")
+        try:
+            content = base64.b64decode(file.get("raw_value") or "", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise bad_request(f"the raw_value of {path} is not base64") from error
+        files.append((path.relative_to("/"), content, int(file.get("mode") or 0o644)))
+    return files
+
+
+def concrete_region(expression: Any) -> str:
+    """The region of the first entry of a region expression; the engine's own for the aliases."""
+    first = str(expression or "").split(",")[0].strip()
+    if first in _REGION_ALIASES:
+        return _PLATFORM_REGION
+    if not re.fullmatch(r"[a-z]{3}", first):
+        raise bad_request(f"target region '{first}' not found")
+    return first
+
+
+def image_ref(config: dict[str, Any]) -> dict[str, Any]:
+    """The reference taken apart. The digest is made up from the reference where it names none: nothing is pulled."""
+    image = str(config.get("image") or "")
+    name, _, digest = image.partition("@")
+    head, slash, rest = name.partition("/")
+    has_registry = bool(slash) and ("." in head or ":" in head or head == "localhost")
+    registry, repository = (head, rest) if has_registry else ("docker-hub-mirror.fly.io", name)
+    repository, _, tag = repository.partition(":")
+    if not has_registry and "/" not in repository:
+        repository = f"library/{repository}"
+    return {
+        "registry": registry,
+        "repository": repository,
+        "tag": tag or "latest",
+        "digest": digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}",
+        "labels": {},
+    }
+
+
+def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s: float) -> tuple[int, float]:
+    """Signal number and seconds until the kill: the request's, else the config's, else SIGINT and the default."""
+    stop = config.get("stop_config") or {}
+    signal_name = request.get("signal") or stop.get("signal") or "SIGINT"
+    timeout = request.get("timeout") if request.get("timeout") is not None else stop.get("timeout")
+    return signal_number(signal_name), seconds(timeout, default_timeout_s)
+
+
+def signal_number(value: Any) -> int:
+    """The number of a signal given by name, with or without SIG, or by number. Raises Refused."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65:
+        return value
+    name = str(value).upper()
+    number = _SIGNALS.get(name if name.startswith("SIG") else f"SIG{name}")
+    if number is None:
+        raise bad_request(f"invalid signal: {value}")
+    return number
+
+
+def seconds(value: Any, default: float) -> float:
+    """The seconds of a Go duration, of a number of seconds, or of nanoseconds where it is large. Raises Refused."""
+    if value in (None, "", 0):
+        return default
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 1e9 if value >= 1e6 else float(value)
+    parts = _DURATION.findall(str(value))
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise bad_request(f'time: invalid duration "{value}"')
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)

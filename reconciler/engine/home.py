@@ -1,0 +1,190 @@
+"""The engine's files, and starting and stopping it from outside. Imports nothing heavy.
+
+One engine for each home, guarded by a lock that the kernel gives back when the engine dies, however it dies.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+_STATUS: Final = "engine.json"
+_LOCK: Final = "engine.lock"
+_LOG: Final = "engine.log"
+_TOKEN: Final = "token"
+_POLL_S: Final = 0.02
+_LOG_SHOWN: Final = 2000
+
+
+class EngineStartError(Exception):
+    """The engine does not start; the message says why, as far as its log does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """Whether an engine runs, and where; `url` is without `/v1`."""
+
+    running: bool
+    url: str | None = None
+    token_file: Path | None = None
+    pid: int | None = None
+    runtime: str | None = None
+    started_at: str | None = None
+    version: str | None = None
+
+
+def engine_status(home: Path) -> EngineStatus:
+    """The status of the home's engine."""
+    if not _is_locked(home):
+        return EngineStatus(running=False)
+    try:
+        written: dict[str, Any] = json.loads((home / _STATUS).read_text())
+        return EngineStatus(
+            running=True,
+            url=written["url"],
+            token_file=home / _TOKEN,
+            pid=written["pid"],
+            runtime=written["runtime"],
+            started_at=written["started_at"],
+            version=written["version"],
+        )
+    except (OSError, ValueError, KeyError):
+        return EngineStatus(running=False)  # it holds the lock, and does not serve yet
+
+
+def start_engine(home: Path, *, runtime: str = "process", timeout_s: float = 15) -> EngineStatus:
+    """The status of the home's engine, started if it was not running. Raises EngineStartError."""
+    status = engine_status(home)
+    if status.running and _answers(status):
+        return status
+    prepare_home(home)
+    log = home / _LOG
+    with log.open("ab") as output:
+        began = output.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--runtime", runtime],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        status = engine_status(home)
+        if status.running and _answers(status):
+            process.returncode = 0  # it is on its own now, and outlives us
+            return status
+        if process.poll() is not None and not _is_locked(home):
+            raise EngineStartError(_tail(log, began) or f"it ended with code {process.returncode}")
+        time.sleep(_POLL_S)
+    raise EngineStartError(f"it did not answer within {timeout_s:g} s. {_tail(log, began)}")
+
+
+def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
+    """Ends the home's engine and returns once it has ended; False where none ran. Raises EngineStartError."""
+    status = engine_status(home)
+    if not status.running or status.pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(status.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while _is_locked(home):
+        if time.monotonic() >= deadline:
+            raise EngineStartError(f"the engine (pid {status.pid}) did not end within {timeout_s:g} s")
+        time.sleep(_POLL_S)
+    return True
+
+
+def read_token(home: Path) -> str:
+    """The token of the home's engine."""
+    return (home / _TOKEN).read_text().strip()
+
+
+def prepare_home(home: Path) -> None:
+    """Makes the home, for its owner alone. Raises EngineStartError."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "machines").mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise EngineStartError(f"cannot make {home}: {error.strerror}") from error
+
+
+def lock_home(home: Path) -> IO[bytes]:
+    """The lock, held until the file is closed or the process ends. Raises EngineStartError where it is taken."""
+    lock = (home / _LOCK).open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise EngineStartError(f"an engine runs already in {home}") from error
+    return lock
+
+
+def ensure_token(home: Path) -> str:
+    """The home's token, made where there is none; readable by its owner alone from its first byte on."""
+    with suppress(FileNotFoundError):
+        if token := read_token(home):
+            return token
+    token = secrets.token_urlsafe(32)
+    temporary = home / f"{_TOKEN}.{os.getpid()}"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
+    temporary.replace(home / _TOKEN)
+    return token
+
+
+def write_status(home: Path, status: EngineStatus) -> None:
+    """Says where the engine is, all at once."""
+    values = {
+        "url": status.url,
+        "pid": status.pid,
+        "runtime": status.runtime,
+        "started_at": status.started_at,
+        "version": status.version,
+        "token_file": str(status.token_file),
+    }
+    temporary = home / f"{_STATUS}.{os.getpid()}"
+    temporary.write_text(json.dumps(values))
+    temporary.replace(home / _STATUS)
+
+
+def remove_status(home: Path) -> None:
+    (home / _STATUS).unlink(missing_ok=True)
+
+
+def _is_locked(home: Path) -> bool:
+    try:
+        with (home / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _answers(status: EngineStatus) -> bool:
+    parts = urlsplit(status.url or "")
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _tail(log: Path, began: int) -> str:
+    with suppress(OSError):
+        content = log.read_bytes()[began:]
+        return content[-_LOG_SHOWN:].decode("utf-8", "replace").strip()
+    return ""

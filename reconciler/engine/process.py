@@ -1,0 +1,151 @@
+"""The `process` runtime: commands run on the host, each start in a directory of its own, with nothing of the host's
+environment but its PATH. The image is not used.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from reconciler.engine.runtime import Command, Ended, Launch, TakeOutput
+
+_CHUNK: Final = 65536
+_LINE_LIMIT: Final = 65536
+_DRAIN_S: Final = 1.0
+_NOT_FOUND: Final = 127
+_NOT_EXECUTABLE: Final = 126
+_SIGNAL_BASE: Final = 128
+
+
+class ProcessRuntime:
+    """Runs commands below `root`, which holds one directory for each machine."""
+
+    name = "process"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = os.environ.get("PATH", os.defpath)
+
+    async def start(self, launch: Launch, take: TakeOutput) -> "RunningProcesses":
+        """Starts all the commands. One that cannot be executed ends the start as a shell would: 127 or 126."""
+        directory = self._fresh_directory(launch)
+        processes: list[asyncio.subprocess.Process] = []
+        for command in launch.commands:
+            try:
+                processes.append(await self._spawn(command, directory))
+            except OSError as error:
+                take("", f"cannot run {command.words[0]!r}: {error.strerror}")
+                for process in processes:
+                    _kill_group(process.pid, signal.SIGKILL)
+                code = _NOT_EXECUTABLE if isinstance(error, PermissionError) else _NOT_FOUND
+                return RunningProcesses(processes, take, failed=Ended(code=code))
+        return RunningProcesses(processes, take)
+
+    def forget(self, machine_id: str) -> None:
+        shutil.rmtree(self._root / machine_id, ignore_errors=True)
+
+    def reap(self, pids: tuple[tuple[int, int], ...]) -> None:
+        for pid, started in pids:
+            if started and _start_time(pid) == started:
+                _kill_group(pid, signal.SIGKILL)
+
+    def _fresh_directory(self, launch: Launch) -> Path:
+        self.forget(launch.machine_id)
+        directory = self._root / launch.machine_id / str(launch.number)
+        (directory / "tmp").mkdir(parents=True)
+        for path, content, mode in launch.files:
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            target.chmod(mode)
+        return directory
+
+    async def _spawn(self, command: Command, directory: Path) -> asyncio.subprocess.Process:
+        path = command.env.get("PATH", self._path)
+        found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
+        if found is None:
+            raise FileNotFoundError(2, "no such command on the PATH")
+        environment = {"PATH": path, **command.env, "HOME": str(directory), "TMPDIR": str(directory / "tmp")}
+        return await asyncio.create_subprocess_exec(
+            found,
+            *command.words[1:],
+            cwd=directory,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+
+
+class RunningProcesses:
+    """The processes of one start. When one of them exits, the others are ended too."""
+
+    def __init__(
+        self, processes: list[asyncio.subprocess.Process], take: TakeOutput, *, failed: Ended | None = None
+    ) -> None:
+        self._processes = processes
+        self._failed = failed
+        self._readers = [
+            asyncio.create_task(_read_lines(stream, name, take))
+            for process in processes
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+            if stream
+        ]
+        self.pids = tuple((process.pid, _start_time(process.pid)) for process in processes)
+
+    async def wait(self) -> Ended:
+        """The end of the process that exited first."""
+        waits = [asyncio.ensure_future(process.wait()) for process in self._processes]
+        if waits:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        first = next((wait.result() for wait in waits if wait.done()), 0)
+        self.kill()  # what the command left running ends with its machine
+        await asyncio.gather(*waits)
+        if self._readers:
+            _, late = await asyncio.wait(self._readers, timeout=_DRAIN_S)
+            for reader in late:
+                reader.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._failed:
+            return self._failed
+        return Ended(code=first) if first >= 0 else Ended(code=_SIGNAL_BASE - first, signal=-first)
+
+    def signal(self, number: int) -> None:
+        for process in self._processes:
+            _kill_group(process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
+
+async def _read_lines(stream: asyncio.StreamReader, name: str, take: TakeOutput) -> None:
+    """Gives each line as it comes, an overlong one in pieces, the last one without its newline too."""
+    rest = b""
+    try:
+        while chunk := await stream.read(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                take(name, line.decode("utf-8", "replace").rstrip("\r"))
+            while len(rest) > _LINE_LIMIT:
+                take(name, rest[:_LINE_LIMIT].decode("utf-8", "replace"))
+                rest = rest[_LINE_LIMIT:]
+    finally:
+        if rest:
+            take(name, rest.decode("utf-8", "replace"))
+
+
+def _kill_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _start_time(pid: int) -> int:
+    """When the process began, in the kernel's ticks; 0 where that cannot be told. Tells a pid from its reuse."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,100 @@
+"""What the engine remembers of a machine, as values that are replaced as a whole and never changed in place."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+_ULID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+EVENTS_KEPT: Final = 50
+
+RESTING: Final = frozenset({"created", "stopped", "suspended", "failed"})
+RUNNING: Final = frozenset({"starting", "started", "stopping", "restarting"})
+TRANSIENT: Final = frozenset({"creating", "starting", "stopping", "restarting", "suspending", "replacing", "updating"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A lease; `expires_at` in seconds since 1970."""
+
+    nonce: str
+    expires_at: float
+    owner: str
+    description: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of a machine's history. `request` is the payload as the API spells it, or None."""
+
+    id: str
+    type: str
+    status: str
+    source: str
+    timestamp_ms: int
+    request: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine. `config` is as it was sent; `events` are newest first.
+
+    `is_prepared` is False while the image would be prepared; `should_run` says that it was started and not stopped;
+    `pids` are the leaders of its process groups with their start times, to find them after a crash.
+    """
+
+    id: str
+    app: str
+    name: str
+    region: str
+    state: str
+    instance_id: str
+    config: dict[str, Any]
+    created_ms: int
+    updated_ms: int
+    is_prepared: bool = False
+    should_run: bool = False
+    is_cordoned: bool = False
+    runs: int = 0
+    pids: tuple[tuple[int, int], ...] = ()
+    lease: Lease | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def is_destroyed(self) -> bool:
+        return self.state == "destroyed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """An app."""
+
+    name: str
+    org: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line of a machine's log. `stream` is stdout, stderr, or empty for the engine's own lines."""
+
+    app: str
+    machine_id: str
+    region: str
+    timestamp_ns: int
+    stream: str
+    provider: str
+    level: str
+    message: str
+    sequence: int = 0
+
+
+def new_ulid(now_ms: int) -> str:
+    """A ULID of this moment."""
+    number = now_ms << 80 | secrets.randbits(80)
+    return "".join(_ULID_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def new_machine_id() -> str:
+    """14 characters that look as Fly's machine ids do."""
+    return secrets.token_hex(7)

@@ -1,0 +1,99 @@
+"""Serving the engine on loopback, until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from reconciler.clock import SystemClock
+from reconciler.engine import home as homes
+from reconciler.engine.app import create_engine_app
+from reconciler.engine.engine import Engine
+from reconciler.engine.home import EngineStartError, EngineStatus
+from reconciler.engine.process import ProcessRuntime
+
+_HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 512
+_GRACE_S: Final = 2
+
+
+def run_engine(
+    home: Path, *, runtime: str = "process", port: int = 0, ready: Callable[[EngineStatus], None] | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError."""
+    if runtime != "process":
+        raise EngineStartError(f"unknown runtime {runtime!r}: there is `process`")
+    homes.prepare_home(home)
+    with homes.lock_home(home), _listening(port) as listener:
+        token = homes.ensure_token(home)
+        status = EngineStatus(
+            running=True,
+            url=f"http://{_HOST}:{listener.getsockname()[1]}",
+            token_file=home / "token",
+            pid=os.getpid(),
+            runtime=runtime,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=version("machines-reconciler"),
+        )
+        try:
+            with suppress(KeyboardInterrupt):
+                asyncio.run(_serve(home, token, listener, status, ready))
+        finally:
+            homes.remove_status(home)
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+    except OSError as error:
+        listener.close()
+        raise EngineStartError(f"cannot listen on port {port}: {error.strerror}") from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+async def _serve(
+    home: Path, token: str, listener: socket.socket, status: EngineStatus, ready: Callable[[EngineStatus], None] | None
+) -> None:
+    logging.basicConfig(level=logging.WARNING)
+    engine = Engine(database=home / "engine.db", runtime=ProcessRuntime(home / "machines"), clock=SystemClock())
+    try:
+        await engine.start()
+        homes.write_status(home, status)
+        if ready:
+            ready(status)
+        await _Server(engine, token).serve(sockets=[listener])
+    finally:
+        homes.remove_status(home)
+        await engine.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
+
+    def __init__(self, engine: Engine, token: str) -> None:
+        config = uvicorn.Config(
+            create_engine_app(engine, token=token),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        super().__init__(config)
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._engine.begin_close)

@@ -1,0 +1,254 @@
+"""Runs of machines: starts them, takes their output, and turns their ends into events and states.
+
+Decides restarts and what an end means for the machine; which call is allowed when is lifecycle's.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from reconciler.clock import Clock
+from reconciler.engine import config as configs
+from reconciler.engine.records import Event, LogEntry, Machine, new_ulid
+from reconciler.engine.runtime import Command, Ended, Launch, Running, Runtime
+from reconciler.engine.store import Store
+
+_DEFAULT_RETRIES: Final = 10
+_LONGEST_DELAY_S: Final = 30.0
+_FLUSH_S: Final = 0.02
+_DISK_RETRY_S: Final = 0.5
+_SHUTDOWN_S: Final = 5.0
+
+
+class Supervisor:
+    """Everything that runs. `changed` is told of each machine whose record changed."""
+
+    def __init__(
+        self, store: Store, runtime: Runtime, clock: Clock, changed: Callable[[str], None], *, first_delay_s: float
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._clock = clock
+        self._changed = changed
+        self._first_delay_s = first_delay_s
+        self._running: dict[str, Running] = {}
+        self._starting: dict[str, asyncio.Event] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._stopping: set[str] = set()  # machines whose end was asked for
+        self._retries: dict[str, int] = {}
+        self._pending_logs: list[LogEntry] = []
+        self._flush: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    def now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+    def event(self, kind: str, status: str, source: str, request: dict[str, Any] | None = None) -> Event:
+        """A new event of this moment."""
+        now_ms = self.now_ms()
+        return Event(id=new_ulid(now_ms), type=kind, status=status, source=source, timestamp_ms=now_ms, request=request)
+
+    def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
+        """Writes the machine and tells those who wait for it."""
+        machine = replace(machine, updated_ms=self.now_ms())
+        saved = self._store.save(machine, event=event, is_new_version=is_new_version)
+        self._changed(machine.id)
+        return saved
+
+    async def start(self, machine: Machine) -> None:
+        """Starts the machine's commands. The start event is written first: whatever runs is on record."""
+        machine = replace(machine, state="started", runs=machine.runs + 1, should_run=True, pids=())
+        machine = self.save(machine, event=self.event("start", "started", "flyd"))
+        self._starting[machine.id] = asyncio.Event()
+        try:
+            running = await self._runtime.start(_launch(machine), self._taker(machine))
+            self._running[machine.id] = running
+            self._watchers[machine.id] = asyncio.create_task(self._watch(machine.id, running))
+        finally:
+            self._starting.pop(machine.id).set()
+        current = self._store.machine(machine.id) or machine
+        with suppress(sqlite3.Error):
+            self.save(replace(current, pids=running.pids))
+
+    async def stop(self, machine_id: str, number: int, timeout_s: float) -> None:
+        """Asks the machine's commands to end, kills them after the timeout, and returns once their end is on record."""
+        if machine_id in self._starting:
+            await self._starting[machine_id].wait()
+        running, watcher = self._running.get(machine_id), self._watchers.get(machine_id)
+        if running is None or watcher is None:
+            return
+        self._stopping.add(machine_id)
+        running.signal(number)
+        timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        await asyncio.wait({watcher, timer}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        running.kill()
+        await asyncio.wait({watcher})
+
+    def in_background(self, work: Awaitable[None]) -> None:
+        """Lets the work go on by itself; it is ended with the engine."""
+
+        async def guarded() -> None:
+            await work
+
+        task = asyncio.create_task(guarded())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Ends everything that runs, by its own stop signal, and puts that on record."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(self._end(machine_id) for machine_id in list(self._running)))
+        self._write_logs()
+
+    async def _end(self, machine_id: str) -> None:
+        machine = self._store.machine(machine_id)
+        number, timeout_s = configs.stop_rule(machine.config if machine else {}, {}, _SHUTDOWN_S)
+        await self.stop(machine_id, number, min(timeout_s, _SHUTDOWN_S))
+
+    async def _watch(self, machine_id: str, running: Running) -> None:
+        ended = await running.wait()
+        self._write_logs()
+        self._running.pop(machine_id, None)
+        self._watchers.pop(machine_id, None)
+        was_asked = machine_id in self._stopping
+        self._stopping.discard(machine_id)
+        while True:
+            try:
+                await self._settle(machine_id, ended, was_asked=was_asked)
+                return
+            except sqlite3.Error:
+                await self._clock.sleep(_DISK_RETRY_S)  # a full disk: the end is put on record once it can be
+
+    async def _settle(self, machine_id: str, ended: Ended, *, was_asked: bool) -> None:
+        """Puts the end on record, and starts the machine again where its restart policy says so."""
+        machine = self._store.machine(machine_id)
+        if machine is None or machine.is_destroyed:
+            return
+        if machine.state in {"destroying", "replacing"}:
+            exited = _exit_request(ended, self.now_ms(), was_asked=False, is_restarting=False, count=0)
+            self.save(replace(machine, pids=()), event=self.event("exit", "stopped", "flyd", exited))
+            return
+        retries = self._retries.get(machine_id, 0)
+        is_restarting = not was_asked and _restarts(machine.config, ended, retries)
+        exited = _exit_request(ended, self.now_ms(), was_asked=was_asked, is_restarting=is_restarting, count=retries)
+        state = "started" if is_restarting else "stopped"
+        settled = replace(machine, state=state, pids=(), should_run=is_restarting or (was_asked and machine.should_run))
+        settled = self.save(settled, event=self.event("exit", "stopped", "flyd", exited))
+        if is_restarting:
+            self._retries[machine_id] = retries + 1
+            self.in_background(self._restart(machine_id, retries))
+            return
+        self._retries.pop(machine_id, None)
+        if machine.config.get("auto_destroy"):
+            self.destroyed(settled)
+
+    async def _restart(self, machine_id: str, retries: int) -> None:
+        await self._clock.sleep(min(_LONGEST_DELAY_S, self._first_delay_s * 2**retries))
+        machine = self._store.machine(machine_id)
+        if machine and machine.state == "started" and machine_id not in self._running:
+            await self.start(machine)
+
+    def destroyed(self, machine: Machine) -> None:
+        """The machine's last event; its name is free again, its record stays readable."""
+        gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
+        self.save(gone, event=self.event("destroy", "destroyed", "flyd"))
+        self._runtime.forget(machine.id)
+
+    def _taker(self, machine: Machine) -> Callable[[str, str], None]:
+        def take(stream: str, message: str) -> None:
+            entry = LogEntry(
+                app=machine.app,
+                machine_id=machine.id,
+                region=machine.region,
+                timestamp_ns=int(self._clock.now().timestamp() * 1e6) * 1000,
+                stream=stream,
+                provider="app" if stream else "runner",
+                level="info" if stream else "error",
+                message=message,
+            )
+            self._pending_logs.append(entry)
+            if self._flush is None:
+                self._flush = asyncio.get_running_loop().call_later(_FLUSH_S, self._write_logs)
+
+        return take
+
+    def _write_logs(self) -> None:
+        """Writes what has come since the last time; lines that the disk does not take are lost."""
+        if self._flush:
+            self._flush.cancel()
+            self._flush = None
+        pending, self._pending_logs = self._pending_logs, []
+        if pending:
+            with suppress(sqlite3.Error):
+                self._store.add_logs(pending)
+            self._changed(pending[-1].machine_id)
+
+
+def _launch(machine: Machine) -> Launch:
+    environment = dict(machine.config.get("env") or {}) | _platform_environment(machine)
+    lines = configs.command_lines(machine.config)
+    extras = configs.process_environments(machine.config)
+    commands = tuple(
+        Command(words=tuple(words), env=environment | extra) for words, extra in zip(lines, extras, strict=True)
+    )
+    return Launch(
+        machine_id=machine.id,
+        number=machine.runs,
+        commands=commands,
+        files=tuple(configs.files_of(machine.config)),
+    )
+
+
+def _platform_environment(machine: Machine) -> dict[str, str]:
+    guest = machine.config.get("guest") or {}
+    metadata = machine.config.get("metadata") or {}
+    return {
+        "FLY_APP_NAME": machine.app,
+        "FLY_MACHINE_ID": machine.id,
+        "FLY_ALLOC_ID": machine.id,
+        "FLY_REGION": machine.region,
+        "FLY_IMAGE_REF": str(machine.config.get("image") or ""),
+        "FLY_MACHINE_VERSION": machine.instance_id,
+        "FLY_PRIVATE_IP": "127.0.0.1",
+        "FLY_PROCESS_GROUP": str(metadata.get("fly_process_group") or ""),
+        "FLY_VM_MEMORY_MB": str(guest.get("memory_mb") or 256),
+        "PRIMARY_REGION": machine.region,
+    }
+
+
+def _restarts(config: dict[str, Any], ended: Ended, retries: int) -> bool:
+    restart = config.get("restart") or {}
+    policy = restart.get("policy") or "on-failure"
+    if policy == "always":
+        return True
+    return policy == "on-failure" and ended.code != 0 and retries < (restart.get("max_retries") or _DEFAULT_RETRIES)
+
+
+def _exit_request(
+    ended: Ended, now_ms: int, *, was_asked: bool, is_restarting: bool, count: int, error: str | None = None
+) -> dict[str, Any]:
+    exit_event: dict[str, Any] = {
+        "exit_code": ended.code,
+        "exited_at": now_ms,
+        "guest_exit_code": ended.code if ended.signal is None else 0,
+        "guest_signal": ended.signal or -1,
+        "signal": ended.signal or -1,
+        "oom_killed": ended.oom_killed,
+        "requested_stop": was_asked,
+        "restarting": is_restarting,
+    }
+    if error:
+        exit_event["error"] = error
+    return {"exit_event": exit_event, "restart_count": count}
+
+
+def unknown_exit(now_ms: int) -> dict[str, Any]:
+    """The exit of a process whose engine was killed: it has ended, and nobody saw how."""
+    error = "the engine was killed while this ran; its exit code is not known"
+    return _exit_request(Ended(code=-1), now_ms, was_asked=False, is_restarting=False, count=0, error=error)

@@ -1,0 +1,101 @@
+"""Records as the API spells them."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from reconciler.engine import config as configs
+from reconciler.engine.records import App, Event, Lease, LogEntry, Machine
+
+_EVENTS_SHOWN: Final = 20
+
+
+def machine_json(machine: Machine, lease: Lease | None, *, is_summary: bool = False) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": machine.id,
+        "name": machine.name,
+        "state": machine.state,
+        "region": machine.region,
+        "instance_id": machine.instance_id,
+        "version": machine.instance_id,
+        "private_ip": "127.0.0.1",
+        "image_ref": configs.image_ref(machine.config),
+        "created_at": _time(machine.created_ms),
+        "updated_at": _time(machine.updated_ms),
+        "cordoned": machine.is_cordoned,
+    }
+    if is_summary:
+        return body
+    body |= {
+        "config": configs.as_reported(machine.config),
+        "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
+        "checks": [],
+        "host_status": "ok",
+    }
+    return body | ({"nonce": lease.nonce} if lease else {})
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "status": event.status,
+        "source": event.source,
+        "timestamp": event.timestamp_ms,
+        "request": event.request,
+    }
+
+
+def app_json(app: App, machine_count: int, *, is_running: bool) -> dict[str, Any]:
+    status = "pending" if not machine_count else "deployed" if is_running else "suspended"
+    return {
+        "id": app.name,
+        "name": app.name,
+        "machine_count": machine_count,
+        "volume_count": 0,
+        "network": "default",
+        "status": status,
+        "organization": {"name": app.org, "slug": app.org},
+    }
+
+
+def lease_json(lease: Lease) -> dict[str, Any]:
+    data = {
+        "nonce": lease.nonce,
+        "expires_at": int(lease.expires_at),
+        "owner": lease.owner,
+        "description": lease.description,
+        "version": lease.version,
+    }
+    return {"status": "success", "data": data}
+
+
+def logs_json(entries: list[LogEntry], next_token: str | None) -> dict[str, Any]:
+    """A page of logs. `meta.stream` is this engine's own addition: Fly does not tell stdout and stderr apart."""
+    token = str(entries[-1].timestamp_ns + 1) if entries else next_token or ""
+    return {"data": [_log_json(entry) for entry in entries], "meta": {"next_token": token}}
+
+
+def _log_json(entry: LogEntry) -> dict[str, Any]:
+    meta = {
+        "instance": entry.machine_id,
+        "region": entry.region,
+        "event": {"provider": entry.provider},
+        "stream": entry.stream or None,
+    }
+    return {
+        "id": str(entry.sequence),
+        "type": "log",
+        "attributes": {
+            "timestamp": _time(entry.timestamp_ns / 1e6),
+            "message": entry.message,
+            "level": entry.level,
+            "instance": entry.machine_id,
+            "region": entry.region,
+            "meta": meta,
+        },
+    }
+
+
+def _time(milliseconds: float) -> str:
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

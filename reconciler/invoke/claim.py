@@ -1,0 +1,235 @@
+"""Claiming one machine: lease it, look under the lease, start it, and make sure that the start was ours.
+
+The lease is the lock and the start event is the proof. Two claims never share a machine: a start under someone else's
+lease is refused, and a start that found the machine running already is not ours.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke.outcome import first_start, newer_than
+from reconciler.invoke.record import RunRecord, newest_record, next_key
+from reconciler.model import marks
+from reconciler.model.machine import Event, Machine, MachineState
+from reconciler.model.plan import Action, Change
+from reconciler.model.spec import Pool
+from reconciler.planner import digest_of, live_digest
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine, wait_until
+from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.ulid import new_ulid
+from reconciler.slots.update import UpdateFailedError, update_machine
+
+_RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}
+_CONFIRM_S: Final = 3.0
+_POLL_S: Final = 0.2
+_SETTLE_POLL_S: Final = 1.0
+_RESTARTS_OF_A_DROPPED_START: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A machine that runs for us. `start` is the event of our start; only what is newer belongs to the run."""
+
+    run_ulid: str
+    machine: Machine
+    start: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why this machine was not claimed; another one may be. `is_settling` where a moment's patience may help."""
+
+    why: str
+    needs_apply: bool = False
+    is_settling: bool = False
+    is_broken: bool = False  # it would not start here, whatever we wait for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting."""
+
+    actor: Actor
+    stack: str
+    pool: Pool
+    start_timeout_s: float
+    timeout_s: float | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+
+
+def candidates(machines: Sequence[Machine], claimant: Claimant) -> list[Machine]:
+    """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
+    resting = [
+        machine
+        for machine in pool_machines(machines, claimant.stack, claimant.pool.name)
+        if machine.state.is_resting and machine.is_observable
+    ]
+    claimant.rng.shuffle(resting)
+    return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
+
+
+def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Machine]:
+    """The machines of the pool that this stack owns and that are not gone."""
+    return [
+        machine
+        for machine in machines
+        if marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+        and machine.metadata.get(marks.POOL) == pool
+        and not machine.state.is_gone
+    ]
+
+
+def _unlikeliness(state: MachineState) -> int:
+    return {MachineState.STOPPED: 0, MachineState.SUSPENDED: 1, MachineState.CREATED: 2}.get(state, 3)
+
+
+async def claim(claimant: Claimant, machine: Machine, *, want: str | None, may_settle: bool) -> Claim | Refusal:
+    """Leases, checks and starts the machine. With `may_settle`, waits for one that is still being prepared.
+
+    Raises ApiError and LeaseLostError; a lease held by someone else is a Refusal.
+    """
+    actor = claimant.actor
+    try:
+        async with hold_lease(actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
+            live = await read_machine(actor, machine)
+            refusal = _refusal(live, claimant)
+            if refusal:
+                return refusal
+            updated = await _bring_up_to_date(claimant, lease, live, want)
+            if isinstance(updated, Refusal):
+                return updated
+            live = updated
+            if live.state is MachineState.SUSPENDED:
+                live = await _discard_snapshot(actor, lease, live)
+            return await _start(claimant, lease, live, may_settle=may_settle)
+    except ApiError as error:
+        if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
+            return Refusal(why=error.message)
+        if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE, ApiErrorKind.BAD_INPUT}:
+            return Refusal(why=error.message, is_broken=True)
+        raise
+    except UpdateFailedError as error:
+        return Refusal(why=error.message, is_broken=True)
+
+
+def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
+    if not live.is_observable:
+        return Refusal(why=f"{live.name} cannot be observed")
+    if not pool_machines([live], claimant.stack, claimant.pool.name):
+        return Refusal(why=f"{live.name} is no longer of this pool")
+    if not live.state.is_resting:
+        return Refusal(why=f"{live.name} is {live.state.value}")
+    return None
+
+
+async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine, want: str | None) -> Machine | Refusal:
+    """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
+    applied = live.metadata.get(marks.APPLIED)
+    if want is None or applied == want:
+        return live
+    desired_digest = digest_of(claimant.pool.config)
+    if desired_digest != want:
+        return Refusal(why=f"{live.name} has not been brought to the applied config yet", needs_apply=True)
+    assert live.config is not None
+    slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
+    if slot is None:
+        return Refusal(why=f"{live.name} is no longer in the spec", needs_apply=True)
+    change = Change(
+        slot=slot,
+        kind=claimant.pool.kind,
+        action=Action.UPDATE,
+        reason="deferred by the apply",
+        machine_id=live.id,
+        machine_state=live.state,
+        expected_digest=live_digest(live.config),
+        expected_applied=applied,
+        desired=claimant.pool.config,
+        desired_digest=desired_digest,
+        anchor=live.metadata.get(marks.ANCHOR),
+    )
+    return await update_machine(claimant.actor, lease, live, change, stack=claimant.stack)
+
+
+async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:
+    """A suspended machine would resume where it was, which is no new run; a stop throws that away."""
+    await actor.client.stop_machine(live.app, live.id, nonce=lease.guard())
+    stopped = await wait_until(
+        actor,
+        live,
+        lambda seen: seen.state is MachineState.STOPPED,
+        states=(MachineState.STOPPED,),
+        timeout_s=CLAIM_TTL_S,
+    )
+    return stopped or live
+
+
+async def _start(claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool) -> Claim | Refusal:
+    run_ulid = new_ulid(claimant.actor.clock.now())
+    fence = live.events[0].id if live.events else None
+    await _write_record(claimant, lease, live, run_ulid, fence)
+    deadline = claimant.actor.clock.monotonic() + claimant.start_timeout_s
+    for _ in range(_RESTARTS_OF_A_DROPPED_START):
+        sent = await _send_start(claimant, lease, live, may_settle=may_settle, deadline=deadline)
+        if isinstance(sent, Refusal):
+            return sent
+        start = await _confirm(claimant.actor, live, fence)
+        if start is not None:
+            return Claim(run_ulid=run_ulid, machine=live, start=start)
+    return Refusal(why=f"{live.name} accepted the start and did not start", is_broken=True)
+
+
+async def _write_record(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str, fence: str | None) -> None:
+    """Says whose the next start is. Before the start, so that a claimer who died before his own is voided by ours."""
+    previous = newest_record(live.metadata)
+    if previous and previous.fence == (fence or ""):
+        claimant.actor.emit(f"{live.name}: an earlier claim died before its start; taking over")
+    bound_s = claimant.timeout_s
+    deadline = claimant.actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None
+    record = RunRecord(ulid=run_ulid, fence=fence or "", who=claimant.actor.who, deadline=deadline)
+    lease.guard()
+    await claimant.actor.client.set_metadata(live.app, live.id, next_key(live.metadata), record.to_text())
+
+
+async def _send_start(
+    claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool, deadline: float
+) -> Refusal | None:
+    """Sends the start until it is answered; None where a start may be ours, to be confirmed by its event."""
+    actor = claimant.actor
+    while True:
+        try:
+            previous = await actor.client.start_machine(live.app, live.id, nonce=lease.guard(START_TIMEOUT_S))
+        except ApiError as error:
+            if error.is_unclear:
+                return None
+            if error.kind is not ApiErrorKind.SETTLING:
+                raise
+            if not may_settle or claimant.stop.is_set() or actor.clock.monotonic() >= deadline:
+                return Refusal(why=error.message, is_settling=True)
+            await actor.clock.sleep(_SETTLE_POLL_S)
+            continue
+        if previous is not None and previous not in _RESTING_STATES:
+            return Refusal(why=f"{live.name} was {previous} already")
+        return None
+
+
+async def _confirm(actor: Actor, live: Machine, fence: str | None) -> Event | None:
+    """The start event newer than the fence; None where none comes: the start was dropped, or never arrived."""
+    deadline = actor.clock.monotonic() + _CONFIRM_S
+    while True:
+        seen = await read_machine(actor, live)
+        newer = newer_than(seen.events, fence)
+        if newer is None:
+            newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), fence)
+        start = first_start(newer or ())
+        if start is not None:
+            return start
+        if seen.state.is_resting and actor.clock.monotonic() >= deadline:
+            return None
+        await actor.clock.sleep(_POLL_S)

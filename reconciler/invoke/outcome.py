@@ -1,0 +1,128 @@
+"""From a machine's events to the outcome of one run. Pure; never a guess: what cannot be known is said as lost.
+
+Events are newest first and come from one server, so "newer" means above in the list: the clocks of two hosts do not
+compare.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from reconciler.model.machine import Event, Exit
+from reconciler.model.run import Outcome, OutcomeName
+
+BUSY_CODE: Final = 120
+NEVER_STARTED_CODE: Final = 121
+LOST_CODE: Final = 122
+TIMEOUT_CODE: Final = 124
+REFUSED_CODE: Final = 125
+INTERRUPTED_CODE: Final = 130
+_SIGNAL_BASE: Final = 128
+
+
+def newer_than(events: Sequence[Event], fence_id: str | None) -> tuple[Event, ...] | None:
+    """The events above the fence, newest first; all of them without a fence; None where the fence left the list."""
+    if fence_id is None:
+        return tuple(events)
+    for position, event in enumerate(events):
+        if event.id == fence_id:
+            return tuple(events[:position])
+    return None
+
+
+def first_start(events: Sequence[Event]) -> Event | None:
+    """The oldest `start` among events that are newest first: the run that the claim began."""
+    return next((event for event in reversed(events) if event.type == "start"), None)
+
+
+def final_exit(events: Sequence[Event]) -> Event | None:
+    """The exit that ended the run: the oldest one after which the machine did not restart by itself."""
+    exits = (event for event in reversed(events) if event.exit is not None)
+    return next((event for event in exits if event.exit and not event.exit.restarting), None)
+
+
+def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
+    """The outcome that an exit means. With `timed_out`, the run was ended by its own timeout."""
+    if timed_out:
+        return Outcome(
+            name=OutcomeName.TIMED_OUT,
+            exit_code=TIMEOUT_CODE,
+            message="ended by its timeout",
+            task_code=ended.code,
+            signal=ended.signal,
+            remedy="raise `timeout` in the spec, or pass --timeout",
+        )
+    if ended.error or ended.code < 0:
+        return lost(ended.error or "the platform does not know its exit code")
+    if ended.oom_killed:
+        code = ended.code or _SIGNAL_BASE + 9
+        return Outcome(
+            name=OutcomeName.OUT_OF_MEMORY,
+            exit_code=code,
+            message="killed for lack of memory",
+            task_code=code,
+            signal=ended.signal,
+            remedy="give the pool a larger `guest`",
+        )
+    if ended.signal:
+        code = _SIGNAL_BASE + ended.signal
+        return Outcome(
+            name=OutcomeName.SIGNALLED,
+            exit_code=code,
+            message=f"ended by signal {ended.signal}",
+            task_code=code,
+            signal=ended.signal,
+        )
+    if ended.code == 0:
+        return Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, message="succeeded", task_code=0)
+    return Outcome(name=OutcomeName.FAILED, exit_code=ended.code, message=f"exited {ended.code}", task_code=ended.code)
+
+
+def lost(why: str) -> Outcome:
+    """The run's end cannot be learnt."""
+    return Outcome(
+        name=OutcomeName.LOST,
+        exit_code=LOST_CODE,
+        message=f"lost: {why}",
+        remedy="its logs may tell; `reconciler status` shows the machine",
+    )
+
+
+def replaced(why: str) -> Outcome:
+    """The machine was changed or destroyed under the run."""
+    return Outcome(name=OutcomeName.REPLACED, exit_code=LOST_CODE, message=f"replaced underneath: {why}")
+
+
+def busy(why: str) -> Outcome:
+    return Outcome(
+        name=OutcomeName.BUSY,
+        exit_code=BUSY_CODE,
+        message=f"no free machine in time: {why}",
+        remedy="raise the task's `count`, or --queue-timeout",
+    )
+
+
+def skipped(why: str) -> Outcome:
+    return Outcome(name=OutcomeName.SKIPPED, exit_code=0, message=f"skipped: {why}")
+
+
+def never_started(why: str) -> Outcome:
+    return Outcome(
+        name=OutcomeName.NEVER_STARTED,
+        exit_code=NEVER_STARTED_CODE,
+        message=f"never started: {why}",
+        remedy="`reconciler status` shows the machines; try again, or raise --start-timeout",
+    )
+
+
+def refused(why: str, *, remedy: str | None = None) -> Outcome:
+    return Outcome(name=OutcomeName.REFUSED, exit_code=REFUSED_CODE, message=why, remedy=remedy)
+
+
+def detached(why: str) -> Outcome:
+    return Outcome(name=OutcomeName.DETACHED, exit_code=0, message=why)
+
+
+def interrupted() -> Outcome:
+    return Outcome(
+        name=OutcomeName.INTERRUPTED, exit_code=INTERRUPTED_CODE, message="interrupted before the start; nothing ran"
+    )

@@ -1,0 +1,53 @@
+"""Tokens: where they come from, and how each kind is sent."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from reconciler.errors import TargetError
+from reconciler.model.secret import Secret
+
+_MACAROON_PREFIXES: Final = ("fm1r_", "fm1a_", "fm2_")
+_VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
+
+
+def authorization_header(token: Secret) -> str:
+    """The header's value: macaroons as `FlyV1 a,b`, anything else as `Bearer a`; scheme words already there are cut."""
+    text = re.sub(r"^(\s*(bearer|flyv1)\s+)+", "", token.reveal().strip(), flags=re.IGNORECASE)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    macaroons = [part for part in parts if part.startswith(_MACAROON_PREFIXES)]
+    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {text.strip()}"
+
+
+def find_token(
+    environment: Mapping[str, str], read_flyctl_config: Callable[[], str | None]
+) -> tuple[Secret, str] | None:
+    """The token and the name of its source: FLY_ACCESS_TOKEN, FLY_API_TOKEN, what flyctl stored; None without any.
+
+    Raises TargetError where flyctl's file cannot be understood, or a token holds what no header may.
+    """
+    for name in _VARIABLES:
+        if value := environment.get(name, "").strip():
+            return _checked(value, name), name
+    text = read_flyctl_config()
+    if text is None:
+        return None
+    stored = _stored_token(text)
+    return (_checked(stored, "flyctl's config.yml"), "flyctl's config.yml") if stored else None
+
+
+def _checked(value: str, source: str) -> Secret:
+    if not value.isascii() or not value.isprintable():
+        raise TargetError(f"the token of {source} holds characters that no token has", hint="set it again")
+    return Secret(value)
+
+
+def _stored_token(text: str) -> str:
+    import yaml
+
+    try:
+        stored = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TargetError("flyctl's config.yml is not YAML", hint="run `fly auth login` again") from error
+    value = stored.get("access_token") if isinstance(stored, dict) else None
+    return value.strip() if isinstance(value, str) else ""

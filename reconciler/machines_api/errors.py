@@ -1,0 +1,172 @@
+"""The one table of what an answer means. No other file reads the texts of errors.
+
+The platform lists almost no error replies, and one status means many things, so the text decides where it is known.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple
+
+from reconciler.errors import ApiError, ApiErrorKind
+
+K = ApiErrorKind
+
+
+class _Row(NamedTuple):
+    statuses: frozenset[int]  # empty: any
+    text: str  # a part of the message or the status word, in lower case; empty: any
+    kind: ApiErrorKind
+
+
+def _row(statuses: str, text: str, kind: ApiErrorKind) -> _Row:
+    return _Row(frozenset(int(status) for status in statuses.split()), text, kind)
+
+
+# First match wins.
+_TABLE: Final = (
+    _row("429", "", K.RATE_LIMITED),
+    _row("", "rate limit exceeded", K.RATE_LIMITED),
+    _row("", "lease currently held by", K.LEASE_HELD),
+    _row("404", "lease not found", K.LEASE_NOT_FOUND),
+    _row("", "unique machine name violation", K.NAME_TAKEN),
+    _row("", "name_taken", K.NAME_TAKEN),
+    _row("422", "has already been taken", K.NAME_TAKEN),
+    _row("422", "uniqueness constraint violated", K.NAME_TAKEN),
+    _row("409 412", "concurrent update", K.CONCURRENT_UPDATE),
+    _row("", "failed to reach desired state", K.WAIT_EXPIRED),
+    _row("400 404 408 409 412", "currently replaced", K.REPLACED),
+    _row("400 409 412", "current_version", K.STALE_VERSION),
+    _row("400 409 412", "current version", K.STALE_VERSION),
+    _row("412", "not currently stopped", K.STILL_RUNNING),
+    _row("", "unable to start machine from current state", K.SETTLING),
+    _row("", "getting replaced", K.SETTLING),
+    _row("", "machine still active", K.SETTLING),
+    _row("", "could not reserve resource", K.CAPACITY),
+    _row("409 412", "insufficient ", K.CAPACITY),
+    _row("", "insufficient_capacity", K.CAPACITY),
+    _row("412", "volume_placement_capacity", K.CAPACITY),
+    _row("409", "no capacity", K.CAPACITY),
+    _row("", "are temporarily disabled", K.HOST_MAINTENANCE),
+    _row("", "governor policy blocked start", K.HOST_MAINTENANCE),
+    _row("", "manifest_unknown", K.IMAGE_NOT_READY),
+    _row("", "failed to get manifest", K.IMAGE_NOT_READY),
+    _row("401", "", K.UNAUTHORIZED),
+    _row("403", "", K.FORBIDDEN),
+    _row("404", "", K.NOT_FOUND),
+    _row("408", "", K.UNCLEAR),
+    _row("400 413 422", "", K.BAD_INPUT),
+)
+
+_HINTS: Final = {
+    K.UNREACHABLE: "check the URL and the network; `--target local` needs neither",
+    K.UNAUTHORIZED: "the token is missing, wrong or expired: `fly auth login`, or set FLY_API_TOKEN to the output of"
+    " `fly tokens create deploy`",
+    K.FORBIDDEN: "the token does not reach this app: use one of the app's organisation (names are global on Fly)",
+    K.NOT_AN_API: "is this the URL of a Machines API?",
+    K.RATE_LIMITED: "the platform allows one call a second for each action; try again, or lower --parallelism",
+    K.CAPACITY: "the platform has no room there now: try again later, or another region",
+    K.HOST_MAINTENANCE: "the machine's host is in maintenance: try again later",
+    K.IMAGE_NOT_READY: "check that the image was pushed; right after a push it may take a minute to be seen",
+    K.UNCLEAR: "it may have taken effect: run the command again, it looks before it acts",
+}
+
+_SHOWN: Final = 300
+_MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
+_HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
+_EXPIRY: Final = re.compile(r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
+
+
+def error_from_reply(what: str, status: int, body: bytes, headers: Mapping[str, str], *, now: datetime) -> ApiError:
+    """The error that a reply of any non-2xx status means. `what` names the call in words, without secrets."""
+    text, word = _texts(body)
+    request_id = headers.get("fly-request-id")
+    kind = classify(status, f"{word} {text}")
+    if kind is K.UNCLEAR and status == 501:
+        kind = K.REFUSED
+    shown = shorten(text) or f"HTTP {status} without a message"
+    suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
+    held = _HOLDER.search(text + " ")
+    machine = _MACHINE_ID.search(text)
+    return ApiError(
+        f"{what}: {status} {shown}{suffix}",
+        kind=kind,
+        status=status,
+        request_id=request_id,
+        hint=_HINTS.get(kind),
+        machine_id=machine.group(1) if machine else None,
+        held_by=held.group(1).rstrip(",") if held else None,
+        held_until=_expiry(text),
+        retry_after_s=retry_after(headers.get("retry-after"), now=now),
+    )
+
+
+def error_without_reply(what: str, cause: Exception, kind: ApiErrorKind) -> ApiError:
+    """The error of a call that got no usable answer; `kind` says whether it may have had an effect."""
+    words = shorten(str(cause)) or type(cause).__name__
+    return ApiError(f"{what}: {words}", kind=kind, hint=_HINTS.get(kind))
+
+
+def error_of_answer(what: str, why: str, kind: ApiErrorKind, *, status: int, request_id: str | None) -> ApiError:
+    """The error of a 2xx or 3xx answer that no Machines API gives."""
+    suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
+    return ApiError(f"{what}: {why}{suffix}", kind=kind, status=status, request_id=request_id, hint=_HINTS.get(kind))
+
+
+def classify(status: int, text: str) -> ApiErrorKind:
+    """What an error's status and text mean. A 5xx of unknown text leaves open whether the call had its effect."""
+    lowered = text.lower()
+    for row in _TABLE:
+        if (not row.statuses or status in row.statuses) and row.text in lowered:
+            return row.kind
+    if status >= 500:
+        return K.UNCLEAR
+    return K.NOT_AN_API if status < 400 else K.REFUSED
+
+
+def shorten(text: str | None, limit: int = _SHOWN) -> str:
+    """Foreign text on one line, without control characters and markup, at most `limit` characters."""
+    without_markup = re.sub(r"<[^>]*>", " ", text or "")
+    printable = "".join(character if character.isprintable() else " " for character in without_markup)
+    folded = " ".join(printable.split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def retry_after(value: str | None, *, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header, given in seconds or as a date; None where it makes no sense."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value.strip())
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - now).total_seconds())
+
+
+def _texts(body: bytes) -> tuple[str, str]:
+    """The message and the status word of an error body, JSON or not."""
+    plain = body[:4096].decode("utf-8", "replace")
+    try:
+        parsed: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return plain, ""
+    if not isinstance(parsed, dict):
+        return plain, ""
+    message = parsed.get("message") or parsed.get("error") or parsed.get("details") or ""
+    word = parsed.get("status")
+    return str(message), word if isinstance(word, str) else ""
+
+
+def _expiry(text: str) -> datetime | None:
+    found = _EXPIRY.search(text)
+    if found is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{found.group(1)}T{found.group(2)}+00:00")
+    except ValueError:
+        return None

@@ -1,0 +1,170 @@
+"""One HTTP exchange with the API: sent, paced, repeated where that is harmless, and understood.
+
+Knows what an exchange may do wrong; knows nothing of machines.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from reconciler.clock import Clock
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.auth import authorization_header
+from reconciler.machines_api.endpoints import is_loopback
+from reconciler.machines_api.errors import error_from_reply, error_of_answer, error_without_reply
+from reconciler.machines_api.http import httpx
+from reconciler.machines_api.retry import delay_before_retry
+from reconciler.machines_api.throttle import Throttle
+from reconciler.machines_api.wire import MalformedError
+from reconciler.model.secret import Secret
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 5.0
+_CONNECTIONS: Final = 32
+_LEASE_HEADER: Final = "fly-machine-lease-nonce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceEntry:
+    """One exchange, for `--trace-http`: neither headers nor bodies. `status` is None where no answer came."""
+
+    method: str
+    path: str
+    status: int | None
+    duration_s: float
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of the API. `what` names it in words; `action` and `identifier` are what its rate is limited by."""
+
+    method: str
+    path: str
+    what: str
+    action: str
+    identifier: str
+    query: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = None
+    nonce: Secret | None = None
+    timeout_s: float = CALL_TIMEOUT_S
+    is_repeatable: bool = False  # sending it twice is as good as once
+    has_reply: bool = True  # False: a 2xx of any body will do
+
+
+class Transport:
+    """Sends calls to one base URL. One cookie jar: the platform's affinity cookie gives read-your-writes."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        token: Secret | None,
+        clock: Clock,
+        user_agent: str,
+        throttle: Throttle | None,
+        rate_patience_s: float,
+        transport: httpx.AsyncBaseTransport | None,
+        trace: Callable[[TraceEntry], None] | None,
+    ) -> None:
+        self._clock = clock
+        self._throttle = throttle
+        self._rate_patience_s = rate_patience_s
+        self._trace = trace
+        headers = {"User-Agent": user_agent, "Accept": "application/json"}
+        if token:
+            headers["Authorization"] = authorization_header(token)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            transport=transport,
+            trust_env=not is_loopback(base_url),
+            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def send(self, call: Call, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the reply's JSON. Raises ApiError, after all harmless repeats."""
+        began = self._clock.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            if self._throttle:
+                await self._throttle.pass_through(call.action, call.identifier)
+            try:
+                return await self._send_once(call, read)
+            except ApiError as error:
+                delay_s = delay_before_retry(
+                    error.kind,
+                    is_repeatable=call.is_repeatable,
+                    attempt=attempt,
+                    elapsed_s=self._clock.monotonic() - began,
+                    rate_patience_s=self._rate_patience_s,
+                    retry_after_s=error.retry_after_s,
+                    jitter=random.random(),
+                )
+                if delay_s is None:
+                    raise
+            await self._clock.sleep(delay_s)
+
+    async def _send_once(self, call: Call, read: Callable[[Any], T]) -> T:
+        began = self._clock.monotonic()
+        reply: httpx.Response | None = None
+        try:
+            # httpx bounds each read, not the whole exchange: a server that drips bytes would hold us for ever.
+            async with asyncio.timeout(call.timeout_s + _CONNECT_TIMEOUT_S):
+                reply = await self._http.send(self._request(call))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise error_without_reply(call.what, error, ApiErrorKind.UNREACHABLE) from error
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise error_without_reply(call.what, error, ApiErrorKind.BAD_INPUT) from error
+        except TimeoutError as error:
+            raise error_without_reply(call.what, TimeoutError("no answer in time"), ApiErrorKind.UNCLEAR) from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise error_without_reply(call.what, error, ApiErrorKind.UNCLEAR) from error
+        finally:
+            self._tell(call, reply, self._clock.monotonic() - began)
+        return self._understood(call, reply, read)
+
+    def _request(self, call: Call) -> httpx.Request:
+        headers = {_LEASE_HEADER: call.nonce.reveal()} if call.nonce else {}
+        content = None
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(call.body, separators=(",", ":"), ensure_ascii=False).encode()
+        timeout = httpx.Timeout(call.timeout_s, connect=min(_CONNECT_TIMEOUT_S, call.timeout_s))
+        return self._http.build_request(
+            call.method, call.path, params=call.query, content=content, headers=headers, timeout=timeout
+        )
+
+    def _understood(self, call: Call, reply: httpx.Response, read: Callable[[Any], T]) -> T:
+        request_id = reply.headers.get("fly-request-id")
+        if not reply.is_success:
+            raise error_from_reply(call.what, reply.status_code, reply.content, reply.headers, now=self._clock.now())
+        if not call.has_reply:
+            return read(None)
+        # Half an answer to a write leaves open what was done; to a read it only says that this is no API of ours.
+        kind = ApiErrorKind.NOT_AN_API if call.method == "GET" else ApiErrorKind.UNCLEAR
+        try:
+            return read(json.loads(reply.content))
+        except MalformedError as error:
+            why = f"{error}, got something else"
+        except (ValueError, RecursionError):
+            why = f"the answer is not JSON ({reply.headers.get('content-type', 'no content type')[:60]})"
+        raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=request_id)
+
+    def _tell(self, call: Call, reply: httpx.Response | None, duration_s: float) -> None:
+        if self._trace:
+            status = reply.status_code if reply else None
+            request_id = reply.headers.get("fly-request-id") if reply else None
+            path = call.path
+            self._trace(
+                TraceEntry(method=call.method, path=path, status=status, duration_s=duration_s, request_id=request_id)
+            )

@@ -1,0 +1,138 @@
+"""What differs between a declared config and a reported one, leaf by leaf, and who made it differ.
+
+Equality of the canonical forms comes first; deepdiff is asked only about pairs that are unequal, and each distinct pair
+once. Declared leaves must be there. What is reported and not declared counts only where the server never adds anything
+by itself, or where our marks say that it was ours.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.plan import Cause, FieldChange
+from reconciler.planner.digest import parse_fields, sections_of
+from reconciler.planner.normalize import Canonical, canonical
+
+# Sections of which the server adds none by itself: one that is there and not declared is someone's change.
+_NEVER_ADDED: Final = frozenset(
+    {"env", "services", "checks", "mounts", "processes", "files", "stop_config", "auto_destroy", "schedule"}
+    | {"standbys", "statics", "containers", "init", "restart", "guest", "image", "rootfs"}
+)
+# Sections whose members are all the user's: an extra member is a difference too.
+_CLOSED: Final = frozenset({"env", "files", "processes", "checks"})
+_CLOSED_MEMBERS: Final = frozenset({("init", "cmd"), ("init", "entrypoint"), ("init", "exec")})
+_SECRET_MEMBERS: Final = frozenset({"raw_value", "value", "values"})
+
+
+class Differ:
+    """Compares configs for the length of one plan; remembers the pairs that it has seen."""
+
+    def __init__(self) -> None:
+        self._raw: dict[tuple[str, str], tuple[tuple[tuple[Any, ...], Any, Any], ...]] = {}
+
+    def differences(self, desired: Canonical, live: MachineConfig) -> tuple[FieldChange, ...]:
+        """The leaves that differ, in the order of their paths."""
+        observed = canonical(live)
+        if observed == desired:
+            return ()
+        fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
+        desired_sections = sections_of(desired)
+        return tuple(
+            FieldChange(
+                path=_spelled(path),
+                observed=before,
+                desired=after,
+                cause=_cause(str(path[0]), fields, desired_sections),
+                is_secret=_is_secret(path),
+            )
+            for path, before, after in self._leaves(desired, observed)
+            if _counts(path, after, fields, live.metadata)
+        )
+
+    def _leaves(self, desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:
+        key = (_key(desired), _key(observed))
+        if key not in self._raw:
+            self._raw[key] = _deep_diff(desired, observed)
+        return self._raw[key]
+
+
+def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:
+    """(path, observed, desired) of each difference; lists of plain values are shown whole."""
+    from deepdiff import DeepDiff
+
+    tree = DeepDiff(observed, desired, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
+    found: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+    for kind, items in tree.items():
+        for item in items:
+            path = tuple(item.path(output_format="list"))
+            before = None if kind in {"dictionary_item_added", "iterable_item_added"} else item.t1
+            after = None if kind in {"dictionary_item_removed", "iterable_item_removed"} else item.t2
+            whole = _whole_list(path, desired, observed)
+            if whole is not None:
+                path, before, after = whole
+            found[path] = (before, after)
+    return tuple((path, *found[path]) for path in sorted(found, key=lambda path: [str(part) for part in path]))
+
+
+def _whole_list(
+    path: tuple[Any, ...], desired: Canonical, observed: Canonical
+) -> tuple[tuple[Any, ...], Any, Any] | None:
+    """The path and both values of the outermost list of plain values on the way to a leaf."""
+    for length, part in enumerate(path):
+        if isinstance(part, int):
+            outer = path[:length]
+            before, after = _at(observed, outer), _at(desired, outer)
+            if _is_plain(before) and _is_plain(after):
+                return outer, before, after
+    return None
+
+
+def _at(document: Any, path: tuple[Any, ...]) -> Any:
+    for part in path:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and not any(isinstance(member, dict | list) for member in value))
+
+
+def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metadata: Mapping[str, str]) -> bool:
+    """Whether a difference is one: a declared leaf always, an extra one only where the server would not add it."""
+    section = path[0]
+    if after is not None:
+        return True
+    if section == "metadata":
+        return len(path) > 1 and str(path[1]) in metadata.get(marks.KEYS, "").split(",")
+    if len(path) == 1:
+        return section in _NEVER_ADDED or section in fields
+    return section in _CLOSED or path[:2] in _CLOSED_MEMBERS or isinstance(path[-1], int)
+
+
+def _cause(section: str, fields: Mapping[str, str], desired_sections: Mapping[str, str]) -> Cause:
+    """The spec, unless the section is declared just as it was when it was last applied."""
+    if section in fields and fields[section] == desired_sections.get(section):
+        return Cause.DRIFT
+    if fields and section not in fields and section not in desired_sections and section != "metadata":
+        return Cause.DRIFT
+    return Cause.SPEC
+
+
+def _is_secret(path: tuple[Any, ...]) -> bool:
+    return "env" in path or path[0] == "files" or path[-1] in _SECRET_MEMBERS
+
+
+def _spelled(path: tuple[Any, ...]) -> str:
+    words = ""
+    for part in path:
+        words += f"[{part}]" if isinstance(part, int) else f".{part}" if words else str(part)
+    return words
+
+
+def _key(document: Canonical) -> str:
+    return json.dumps(document, sort_keys=True, default=str)

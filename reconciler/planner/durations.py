@@ -1,0 +1,24 @@
+"""Durations as the API spells them: Go strings such as `1m0s`, or whole nanoseconds."""
+
+import re
+from typing import Any, Final
+
+_UNITS_NS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3600 * 1_000_000_000,
+}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+
+
+def nanoseconds(value: Any) -> Any:
+    """The duration in nanoseconds; what is no duration comes back as it is."""
+    if isinstance(value, str):
+        parts = _PART.findall(value)
+        if parts and "".join(number + unit for number, unit in parts) == value:
+            return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+    return value

@@ -1,0 +1,87 @@
+"""Slots and machines, paired by name and marks. What is not ours is set apart, with the reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine, ObservedApp
+from reconciler.model.plan import ForeignMachine
+from reconciler.model.spec import App, Slot
+
+
+@dataclass(slots=True, kw_only=True)
+class Paired:
+    """One app's machines, sorted out. `surplus` is ours and has no slot in the spec any more."""
+
+    by_slot: dict[Slot, Machine] = field(default_factory=dict)
+    surplus: dict[Slot, Machine] = field(default_factory=dict)
+    foreign: list[ForeignMachine] = field(default_factory=list)
+    blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def owned_count(self) -> int:
+        return len(self.by_slot) + len(self.surplus)
+
+
+def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
+    """Pairs the app's slots with its machines; the result does not depend on the machines' order."""
+    slots = {slot.name: slot for pool in app.pools for slot in pool.slots}
+    paired = Paired()
+    for machine in _in_order(observed.machines):
+        slot = slots.get(machine.name)
+        if not marks.is_owned(machine.metadata, stack=stack, name=machine.name):
+            _set_apart(paired, machine, slot, stack=stack)
+            continue
+        place = slot or _slot_of(machine)
+        if place is None:
+            paired.foreign.append(_foreign(machine, "its name does not fit its marks"))
+            continue
+        home = paired.by_slot if slot else paired.surplus
+        if place in home:
+            kept, other = home[place], machine
+            paired.warnings.append(f"{machine.app}: {machine.name} is there twice: {kept.id} and {other.id}")
+            continue
+        home[place] = machine
+    return paired
+
+
+def _in_order(machines: Iterable[Machine]) -> list[Machine]:
+    """Gone ones last; of twins the busy one first, then the older: that one is kept."""
+
+    def key(machine: Machine) -> tuple[bool, bool, float, str]:
+        created = machine.created_at.timestamp() if machine.created_at else 0.0
+        return machine.state.is_gone, machine.state.is_resting, created, machine.id
+
+    return sorted((machine for machine in machines if not machine.state.is_gone), key=key)
+
+
+def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
+    paired.foreign.append(_foreign(machine, _reason(machine, slot, stack=stack)))
+    if slot:
+        paired.blocked[slot] = machine
+
+
+def _reason(machine: Machine, slot: Slot | None, *, stack: str) -> str:
+    owner = machine.metadata.get(marks.STACK)
+    if not machine.is_observable:
+        return "cannot be observed, so its owner is not known"
+    if owner and owner != stack:
+        return f"belongs to stack {owner}"
+    if owner:
+        return "a clone: its marks name another slot"
+    return "has the name of a slot, but not this stack's marks" if slot else "not marked by this stack"
+
+
+def _foreign(machine: Machine, reason: str) -> ForeignMachine:
+    return ForeignMachine(app=machine.app, id=machine.id, name=machine.name, state=machine.state, reason=reason)
+
+
+def _slot_of(machine: Machine) -> Slot | None:
+    """The slot that a machine's own marks name; None where its name is not `POOL-REGION-N`."""
+    pool = machine.metadata[marks.POOL]
+    rest = machine.name.removeprefix(f"{pool}-")
+    region, _, number = rest.rpartition("-")
+    if rest == machine.name or not region or not number.isdigit():
+        return None
+    return Slot(app=machine.app, pool=pool, region=region, number=int(number))

@@ -1,0 +1,120 @@
+"""What happens to one slot: an ordered table of conditions, the first that holds wins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Cause, FieldChange
+from reconciler.model.spec import Pool, PoolKind
+from reconciler.planner.digest import has_scheme
+
+_SHOWN_FIELDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """One slot of the spec, the machine that holds it, and how their configs differ."""
+
+    pool: Pool
+    region: str
+    desired_digest: str
+    machine: Machine | None
+    fields: tuple[FieldChange, ...] = ()
+
+    @property
+    def applied(self) -> str | None:
+        return self.machine.metadata.get(marks.APPLIED) if self.machine else None
+
+    @property
+    def is_stale(self) -> bool:
+        """What was applied last is not what is declared now, as far as this scheme of digests can tell."""
+        return self.applied != self.desired_digest and (self.applied is None or has_scheme(self.applied))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """`applies` is asked in the table's order; `reason` says the cause in words."""
+
+    applies: Callable[[Situation], bool]
+    action: Action
+    reason: Callable[[Situation], str]
+
+
+def decide(situation: Situation) -> tuple[Action, str]:
+    """The action on the slot and its reason."""
+    rule = next(rule for rule in RULES if rule.applies(situation))
+    return rule.action, rule.reason(situation)
+
+
+def _is_missing(situation: Situation) -> bool:
+    return situation.machine is None
+
+
+def _is_elsewhere(situation: Situation) -> bool:
+    assert situation.machine is not None
+    return situation.machine.region != situation.region
+
+
+def _has_other_volume(situation: Situation) -> bool:
+    """A volume cannot be attached, detached or exchanged by an update."""
+    return any(
+        field.path == "mounts" or (field.path.startswith("mounts[") and field.path.endswith((".volume", "]")))
+        for field in situation.fields
+    )
+
+
+def _differs(situation: Situation) -> bool:
+    return bool(situation.fields) or situation.is_stale
+
+
+def _should_run(situation: Situation) -> bool:
+    assert situation.machine is not None
+    is_service = situation.pool.kind is PoolKind.SERVICE
+    return is_service and situation.machine.state.is_resting and not situation.pool.config.may_rest
+
+
+def _why_it_differs(situation: Situation) -> str:
+    drifted = _names(situation.fields, Cause.DRIFT)
+    declared = _names(situation.fields, Cause.SPEC)
+    if declared and drifted:
+        return f"the spec changed: {declared}; changed by someone else: {drifted}"
+    if drifted:
+        return f"changed by someone else: {drifted}"
+    if declared:
+        return f"the spec changed: {declared}" if situation.applied else f"differs from the spec: {declared}"
+    return "the spec changed in what does not show on the machine" if situation.applied else "was never applied whole"
+
+
+def _names(fields: tuple[FieldChange, ...], cause: Cause) -> str:
+    names = [field.path for field in fields if field.cause is cause]
+    more = f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS else ""
+    return ", ".join(names[:_SHOWN_FIELDS]) + more
+
+
+def _why_it_should_run(situation: Situation) -> str:
+    assert situation.machine is not None
+    return f"{situation.machine.state.value}, should be running"
+
+
+RULES: Final = (
+    Rule(applies=_is_missing, action=Action.CREATE, reason=lambda _: "not there"),
+    Rule(applies=_is_elsewhere, action=Action.REPLACE, reason=lambda _: "region cannot be changed by an update"),
+    Rule(applies=_has_other_volume, action=Action.REPLACE, reason=lambda _: "mounts cannot be changed by an update"),
+    Rule(applies=_differs, action=Action.UPDATE, reason=_why_it_differs),
+    Rule(applies=_should_run, action=Action.START, reason=_why_it_should_run),
+    Rule(applies=lambda _: True, action=Action.NONE, reason=lambda _: "as declared"),
+)
+
+
+def deferral(kind: PoolKind, action: Action, machine: Machine | None) -> str | None:
+    """Why the action must wait: a run in progress is let finish. A machine that settles is waited for instead."""
+    if machine is None or kind is PoolKind.SERVICE or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY}:
+        return None
+    if machine.state.is_resting or machine.state.is_settling or machine.state.is_gone:
+        return None
+    start = next((event for event in machine.events if event.type == "start"), None)
+    since = f" since {datetime.fromtimestamp(start.timestamp_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if start else ""
+    return f"busy: a run is in progress{since}"

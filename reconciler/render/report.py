@@ -1,0 +1,67 @@
+"""The report of an apply: what was done, what was not and why, and what to type next."""
+
+from collections import Counter
+from typing import Any
+
+from reconciler.model.report import Entry, Report, Status
+from reconciler.render.style import FORMAT_VERSION, clean, paint
+
+
+def report_text(report: Report, *, color: bool = False) -> str:
+    """Only what needs attention in lines of its own, then one closing line."""
+    lines = [
+        f"{entry.status.value}: {entry.action.value} {entry.slot.address}: {clean(entry.detail)}"
+        for entry in report.entries
+        if entry.status is not Status.DONE
+    ]
+    lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
+    lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
+    lines.append(_closing_line(report))
+    if hint := _next_step(report):
+        lines.append(hint)
+    return "\n".join(lines)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The whole report."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": report.plan.stack,
+        "success": report.is_success,
+        "interrupted": report.interrupted,
+        "duration_s": round(report.duration_s, 3),
+        "apps_created": list(report.apps_created),
+        "entries": [_entry_json(entry) for entry in report.entries],
+        "failures": [clean(failure) for failure in report.failures],
+        "mismatches": [clean(mismatch) for mismatch in report.mismatches],
+    }
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "address": entry.slot.address,
+        "app": entry.slot.app,
+        "pool": entry.slot.pool,
+        "slot": entry.slot.name,
+        "action": entry.action.value,
+        "status": entry.status.value,
+        "detail": clean(entry.detail),
+        "machine": entry.machine_id,
+    }
+
+
+def _closing_line(report: Report) -> str:
+    word = "Interrupted" if report.interrupted else "Applied" if report.is_success else "Not all was applied"
+    counts = Counter(entry.status for entry in report.entries)
+    parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
+    if report.apps_created:
+        parts.insert(0, f"app {', '.join(report.apps_created)} created")
+    return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
+
+
+def _next_step(report: Report) -> str | None:
+    if not report.is_success:
+        return "Next: run `reconciler plan` to see what is left; apply picks up from there."
+    if any(entry.status is Status.DEFERRED for entry in report.entries):
+        return "Next: run `reconciler apply` again once the deferred slots' runs have ended."
+    return None

@@ -1,0 +1,40 @@
+"""A run's result: one line for people, one typed object for programs, on failure too."""
+
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.run import Run
+from reconciler.render.style import FORMAT_VERSION, clean
+
+
+def run_text(run: Run) -> str:
+    """One line: the run, its outcome, and what to do where it did not succeed."""
+    name = run.id or run.task
+    remedy = f"\n  {clean(run.outcome.remedy)}" if run.outcome.remedy else ""
+    return f"{name}: {clean(run.outcome.message)}{remedy}"
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """The run's result; `outcome` by name, so that a task's own 124 is never mistaken for ours."""
+    outcome = run.outcome
+    return {
+        "format_version": FORMAT_VERSION,
+        "run": run.id,
+        "task": run.task,
+        "app": run.app or None,
+        "slot": run.slot.name if run.slot else None,
+        "region": run.slot.region if run.slot else None,
+        "machine": run.machine_id,
+        "outcome": outcome.name.value,
+        "exit_code": outcome.exit_code,
+        "task_exit_code": outcome.task_code,
+        "signal": outcome.signal,
+        "message": clean(outcome.message),
+        "remedy": clean(outcome.remedy) if outcome.remedy else None,
+        "started_at": _time(run.started_at),
+        "ended_at": _time(run.ended_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -1,0 +1,80 @@
+"""The state of a stack as a table and as JSON."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from reconciler.render.style import FORMAT_VERSION, clean, paint
+
+_HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
+_NARROW: Final = 80
+_STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-"}
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known."""
+
+    app: str
+    pool: str
+    kind: str
+    slot: str
+    machine_id: str | None
+    state: str
+    since: datetime | None
+    last_outcome: str | None
+    last_ended: datetime | None
+    note: str
+
+
+def status_text(rows: Iterable[StatusRow], *, now: datetime, color: bool = False, width: int = 100) -> str:
+    """A table; on a narrow terminal without the columns that can be done without."""
+    rows = list(rows)
+    if not rows:
+        return "No machines, and none declared."
+    cells = [_HEADINGS, *(_cells(row, now) for row in rows)]
+    dropped = {0, 3} if width < _NARROW else set[int]()
+    columns = [index for index in range(len(_HEADINGS)) if index not in dropped and any(line[index] for line in cells)]
+    widths = {index: max(len(line[index]) for line in cells) for index in columns}
+    lines = []
+    for position, line in enumerate(cells):
+        text = "  ".join(line[index].ljust(widths[index]) for index in columns).rstrip()
+        symbol = _STATE_SYMBOLS.get(rows[position - 1].state, "") if position else ""
+        lines.append(paint(text, symbol, color=color))
+    return "\n".join(lines)
+
+
+def status_json(rows: Iterable[StatusRow]) -> dict[str, Any]:
+    """Every row, times in ISO 8601."""
+
+    def spelled(row: StatusRow) -> dict[str, Any]:
+        values = asdict(row)
+        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
+
+    return {"format_version": FORMAT_VERSION, "slots": [spelled(row) for row in rows]}
+
+
+def _cells(row: StatusRow, now: datetime) -> Sequence[str]:
+    last = row.last_outcome or ""
+    if last and row.last_ended:
+        last = f"{last}, {_ago(row.last_ended, now)}"
+    return (
+        row.app,
+        row.pool,
+        clean(row.slot, 63),
+        row.machine_id or "",
+        row.state,
+        _ago(row.since, now) if row.since else "",
+        clean(last, 60),
+        clean(row.note, 60),
+    )
+
+
+def _ago(then: datetime, now: datetime) -> str:
+    seconds = max(0, int((now - then).total_seconds()))
+    for unit_s, letter in _UNITS:
+        if seconds >= unit_s:
+            return f"{seconds // unit_s}{letter} ago"
+    return f"{seconds}s ago"

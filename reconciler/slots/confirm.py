@@ -1,0 +1,78 @@
+"""Waiting for what a write was to bring about, and reading it back: the reply to a write is never proof."""
+
+from collections.abc import Callable
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.machine import Machine, MachineState
+from reconciler.slots.actor import Actor
+
+SETTLE_TIMEOUT_S: Final = 300.0
+_SLICE_S: Final = 55.0
+_POLL_S: Final = 0.25
+
+SETTLED = (MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED, MachineState.SUSPENDED)
+
+
+async def wait_until(
+    actor: Actor,
+    machine: Machine,
+    is_reached: Callable[[Machine], bool],
+    *,
+    states: tuple[MachineState, ...],
+    timeout_s: float,
+    from_event_id: str | None = None,
+) -> Machine | None:
+    """The machine as soon as a GET of it satisfies `is_reached`; None once `timeout_s` has passed.
+
+    Parks in WAIT for `states`; its reply is only a hint to look again. A machine that is gone satisfies nothing more
+    and is returned as it is, in state DESTROYED.
+    """
+    deadline = actor.clock.monotonic() + timeout_s
+    while True:
+        seen = await read_machine(actor, machine)
+        if is_reached(seen) or seen.state.is_gone:
+            return seen
+        remaining_s = deadline - actor.clock.monotonic()
+        if remaining_s <= 0:
+            return None
+        reached = await actor.client.wait_machine(
+            machine.app,
+            machine.id,
+            states=states,
+            version=seen.instance_id,
+            from_event_id=from_event_id,
+            timeout_s=min(_SLICE_S, max(1.0, remaining_s)),
+        )
+        if not reached or seen.state in states:
+            await actor.clock.sleep(_POLL_S)  # a server whose WAIT answers at once must not be asked in a hot loop
+
+
+async def read_machine(actor: Actor, machine: Machine) -> Machine:
+    """The machine as it is now; one that the API no longer knows reads as destroyed."""
+    try:
+        return await actor.client.get_machine(machine.app, machine.id)
+    except ApiError as error:
+        if error.kind is not ApiErrorKind.NOT_FOUND:
+            raise
+        return Machine(
+            app=machine.app,
+            id=machine.id,
+            name=machine.name,
+            state=MachineState.DESTROYED,
+            region=machine.region,
+            instance_id=machine.instance_id,
+            config=machine.config,
+            events=machine.events,
+        )
+
+
+async def wait_settled(actor: Actor, machine: Machine, *, timeout_s: float = SETTLE_TIMEOUT_S) -> Machine | None:
+    """The machine once it has left every transient state; None where it did not in time."""
+    return await wait_until(
+        actor,
+        machine,
+        lambda seen: seen.state in SETTLED,
+        states=(MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED),
+        timeout_s=timeout_s,
+    )

@@ -1,0 +1,181 @@
+"""The only lock: a lease on one machine, held, renewed and released.
+
+Every guarded write asks the lease for its nonce first, and gets it only while more time is left than the write may
+take. A lease past our own deadline is lost for good, even if a late renewal then succeeds: others may have come and
+gone in between.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.model.machine import Lease
+from reconciler.model.secret import Secret
+from reconciler.slots.actor import Actor
+from reconciler.slots.ulid import new_ulid
+
+APPLY_TTL_S: Final = 60
+CLAIM_TTL_S: Final = 30
+CALL_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 15.0
+_MARGIN_S: Final = 5.0
+_ATTEMPTS: Final = 3
+_RELEASE_TIMEOUT_S: Final = 5.0
+_POLL_S: Final = 1.0
+
+
+class HeldLease:
+    """A lease that we hold. Ends by `release`, or by being lost."""
+
+    def __init__(self, actor: Actor, app: str, machine_id: str, lease: Lease, *, ttl_s: int, sent: "_Instant") -> None:
+        self.version = lease.version
+        self._actor = actor
+        self._app = app
+        self._machine_id = machine_id
+        self._nonce = Secret(lease.nonce)
+        self._ttl_s = ttl_s
+        self._valid_from = sent
+        self._is_lost = False
+        self._is_released = False
+        self._is_write_unclear = False
+
+    def guard(self, call_timeout_s: float = CALL_TIMEOUT_S) -> Secret:
+        """The nonce, for one write that takes at most `call_timeout_s`.
+
+        Raises LeaseLostError where the lease is lost, or would be before such a write has ended.
+        """
+        if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:
+            self._is_lost = True
+            raise LeaseLostError(f"the lease on machine {self._machine_id} of {self._app} was lost")
+        return self._nonce
+
+    def doubt(self) -> None:
+        """A write was sent and its effect is not known: the lease is left to expire, so that nobody comes between."""
+        self._is_write_unclear = True
+
+    def settle(self) -> None:
+        """The doubtful write has been explained."""
+        self._is_write_unclear = False
+
+    async def release(self) -> None:
+        """Gives the machine free; errors are of no consequence, since the lease expires by itself."""
+        if self._is_released or self._is_write_unclear:
+            return
+        self._is_released = True
+        with suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+                await self._actor.client.release_lease(self._app, self._machine_id, nonce=self._nonce)
+
+    async def keep_renewed(self) -> None:
+        """Renews at a third of the TTL until cancelled, released or lost."""
+        while not (self._is_released or self._is_lost):
+            await self._actor.clock.sleep(self._ttl_s / 3)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        if self._is_released or self._remaining_s() <= 0:
+            self._is_lost = not self._is_released
+            return
+        sent = _Instant(self._actor)
+        try:
+            await self._actor.client.renew_lease(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
+        except ApiError as error:
+            self._is_lost = error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.LEASE_NOT_FOUND}
+            return
+        if self._remaining_s() > 0:
+            self._valid_from = sent
+
+    def _remaining_s(self) -> float:
+        return self._ttl_s - _MARGIN_S - self._valid_from.age_s()
+
+
+class _Instant:
+    """A point on both clocks: a sleeping laptop stops the monotonic one, a corrected clock moves the other."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._clock = actor.clock
+        self._wall: datetime = actor.clock.now()
+        self._monotonic = actor.clock.monotonic()
+
+    def age_s(self) -> float:
+        return max(self._clock.monotonic() - self._monotonic, (self._clock.now() - self._wall).total_seconds())
+
+
+@asynccontextmanager
+async def hold_lease(
+    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float = 0
+) -> AsyncIterator[HeldLease]:
+    """Holds a lease for the block, renewed meanwhile and released at its end, on cancellation too.
+
+    Held by someone else: tried again for `patience_s` seconds, then ApiError of kind LEASE_HELD.
+    """
+    lease = await _acquire_patiently(actor, app, machine_id, verb=verb, ttl_s=ttl_s, patience_s=patience_s)
+    renewal = asyncio.create_task(lease.keep_renewed())
+    try:
+        yield lease
+    finally:
+        renewal.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewal
+        await lease.release()
+
+
+async def _acquire_patiently(
+    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float
+) -> HeldLease:
+    deadline = actor.clock.monotonic() + patience_s
+    told = False
+    while True:
+        try:
+            return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
+        except ApiError as error:
+            remaining_s = deadline - actor.clock.monotonic()
+            if error.kind is not ApiErrorKind.LEASE_HELD or remaining_s <= 0:
+                raise
+            if not told:
+                actor.emit(f"machine {machine_id} of {app} is leased{_by(error)}; waiting up to {patience_s:.0f} s")
+                told = True
+            await actor.clock.sleep(min(_POLL_S, remaining_s))
+
+
+async def acquire_lease(actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int) -> HeldLease:
+    """Takes the lease once. A lost reply is settled by looking whose description is on it, so a repeat is safe.
+
+    Raises ApiError, of kind LEASE_HELD where someone else holds it.
+    """
+    description = f"reconciler {verb} {new_ulid(actor.clock.now())} {actor.who}"[:200]
+    last: ApiError | None = None
+    for _ in range(_ATTEMPTS):
+        sent = _Instant(actor)
+        try:
+            lease = await actor.client.acquire_lease(app, machine_id, ttl_s=ttl_s, description=description)
+        except ApiError as error:
+            if not error.is_unclear:
+                raise
+            last = error
+            found = await actor.client.get_lease(app, machine_id)
+            if found is None:
+                continue
+            if found.description != description:
+                raise _held_by_other(app, machine_id, found) from error
+            lease = found
+        return HeldLease(actor, app, machine_id, lease, ttl_s=ttl_s, sent=sent)
+    assert last is not None
+    raise last
+
+
+def _held_by_other(app: str, machine_id: str, lease: Lease) -> ApiError:
+    return ApiError(
+        f"machine {machine_id} of {app} is leased by {lease.owner}",
+        kind=ApiErrorKind.LEASE_HELD,
+        held_by=lease.owner,
+        held_until=lease.expires_at,
+    )
+
+
+def _by(error: ApiError) -> str:
+    until = f" until {error.held_until:%H:%M:%S} UTC" if error.held_until else ""
+    return (f" by {error.held_by}" if error.held_by else "") + until

@@ -1,0 +1,62 @@
+"""The metadata that a create or an update sends.
+
+Metadata is part of the config, and an update replaces the whole config: whatever is not sent again is gone. So every
+update carries forward what is live, other tools' keys included.
+"""
+
+from collections.abc import Mapping
+
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.plan import Change
+from reconciler.planner import digest_of, section_digests
+
+_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS}
+
+
+def metadata_for_create(
+    change: Change, *, stack: str, attempt: str, carried: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The metadata of a new machine. `carried` is that of the machine that it replaces, if any."""
+    carried = carried or {}
+    kept = {key: value for key, value in carried.items() if not marks.is_mark(key)}
+    kept = _without_undeclared(kept, carried, change.desired)
+    return kept | _declared(change.desired) | _marks(change, stack=stack) | {marks.ATTEMPT: attempt}
+
+
+def metadata_for_update(change: Change, live: Mapping[str, str], *, stack: str) -> dict[str, str]:
+    """The live metadata, less the keys that we declared before and no longer do, plus what we declare, plus marks."""
+    kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
+    kept = _without_undeclared(kept, live, change.desired)
+    return kept | _declared(change.desired) | _marks(change, stack=stack)
+
+
+def _declared(config: MachineConfig | None) -> dict[str, str]:
+    return dict(config.metadata) if config else {}
+
+
+def _without_undeclared(
+    kept: dict[str, str], before: Mapping[str, str], config: MachineConfig | None
+) -> dict[str, str]:
+    declared_before = set(before.get(marks.KEYS, "").split(","))
+    dropped = declared_before - set(_declared(config))
+    return {key: value for key, value in kept.items() if key not in dropped}
+
+
+def _marks(change: Change, *, stack: str) -> dict[str, str]:
+    desired = change.desired
+    assert desired is not None, "only a change that sends a config is stamped"
+    digest = change.desired_digest or digest_of(desired)
+    stamped = {
+        marks.STACK: stack,
+        marks.POOL: change.slot.pool,
+        marks.SLOT: change.slot.name,
+        marks.APPLIED: digest,
+        marks.FIELDS: section_digests(desired),
+        marks.KEYS: ",".join(sorted(desired.metadata)),
+    }
+    if change.anchor:
+        stamped[marks.ANCHOR] = change.anchor
+    if change.anchor == change.slot.name:
+        stamped[marks.WANT] = digest
+    return {key: value for key, value in stamped.items() if value}

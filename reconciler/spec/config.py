@@ -1,0 +1,178 @@
+"""From a pool's merged fields to the machine config that the API is sent."""
+
+import base64
+import shlex
+from typing import Any, Final
+
+from reconciler.model.spec import PoolKind
+from reconciler.spec.findings import Findings
+from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
+
+_MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
+_PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
+_RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
+# What a field of ours becomes in the API's config: the same thing must not be said twice.
+_SPELLED_BY: Final = {
+    "image": "image",
+    "init": "command, args or entrypoint",
+    "processes": "processes",
+    "env": "env",
+    "guest": "guest",
+    "size": "guest",
+    "files": "files",
+    "restart": "restart",
+    "stop_config": "stop",
+    "metadata": "metadata",
+}
+_INIT_WORDS: Final = {"cmd", "entrypoint", "exec"}
+
+
+def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dict[str, Any]:
+    """The config in the API's spelling, without marks; `at` is where the pool is named."""
+    config: dict[str, Any] = {}
+    if image := node.get("image"):
+        config["image"] = _text(image)
+    else:
+        findings.add(at, "this pool has no `image`", hint="set it on the pool, its app or in defaults")
+    config |= _processes(node, findings)
+    config["env"] = _strings(node.get("env"))
+    config["guest"] = _guest(node.get("guest"), findings)
+    config["restart"] = _restart(node.get("restart"), kind)
+    config["files"] = _files(node.get("files"), findings)
+    config["stop_config"] = _stop(node.get("stop"))
+    config["metadata"] = _strings(node.get("metadata"))
+    config = {key: value for key, value in config.items() if value not in ({}, [], None)}
+    return _with_verbatim(config, node, findings)
+
+
+def _processes(node: Map, findings: Findings) -> dict[str, Any]:
+    processes = node.get("processes")
+    if isinstance(processes, List):
+        for key in ("command", "args", "entrypoint"):
+            if key in node.entries:
+                findings.add(node.entries[key].key, f"`{key}` and `processes` exclude each other")
+        return {"processes": [_process(one, findings) for one in processes.items if isinstance(one, Map)]}
+    init = _command(node, findings)
+    return {"init": init} if init else {}
+
+
+def _process(node: Map, findings: Findings) -> dict[str, Any]:
+    process: dict[str, Any] = {"name": _text(name)} if (name := node.get("name")) else {}
+    process |= _command(node, findings)
+    if env := _strings(node.get("env")):
+        process["env"] = env
+    return process
+
+
+def _command(node: Map, findings: Findings) -> dict[str, Any]:
+    """`entrypoint` and `cmd`; args come after the command, or replace the image's own words without one."""
+    words = _words(node.get("command"), findings) + _words(node.get("args"), findings)
+    entrypoint = _words(node.get("entrypoint"), findings)
+    return ({"entrypoint": entrypoint} if entrypoint else {}) | ({"cmd": words} if words else {})
+
+
+def _words(node: Node | None, findings: Findings) -> list[str]:
+    """A list's words as spelled; a string's as a shell splits them."""
+    if isinstance(node, List):
+        return [_text(item) for item in node.items]
+    if not isinstance(node, Scalar):
+        return []
+    try:
+        words = shlex.split(node.text)
+    except ValueError as error:
+        findings.add(node, f"cannot be split into words: {str(error).lower()}", hint="write it as a list")
+        return []
+    if not words:
+        findings.add(node, "there is no word in it", hint="leave it out to run the image's own command")
+    return words
+
+
+def _strings(node: Node | None) -> dict[str, str]:
+    if not isinstance(node, Map):
+        return {}
+    return {key: _text(entry.value) for key, entry in node.items() if not is_null(entry.value)}
+
+
+def _guest(node: Node | None, findings: Findings) -> dict[str, Any]:
+    if isinstance(node, Scalar):
+        kind, _, cpus = node.text.removesuffix("x").replace("-cpu-", "-").rpartition("-")
+        return {"cpu_kind": kind, "cpus": int(cpus), "memory_mb": _PRESET_MB_PER_CPU[kind] * int(cpus)}
+    if not isinstance(node, Map):
+        return {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
+    guest: dict[str, Any] = {"cpu_kind": "shared"} | plain_value(node)
+    least, most = (limit * guest["cpus"] for limit in _MB_PER_CPU[guest["cpu_kind"]])
+    memory = node.entries["memory_mb"].value
+    if not least <= guest["memory_mb"] <= most:
+        cpus = f"{guest['cpus']} {guest['cpu_kind']} CPU{'s' if guest['cpus'] > 1 else ''}"
+        findings.add(memory, f"`memory_mb`: {cpus} can have {least} to {most} MB, not {guest['memory_mb']}")
+    elif guest["memory_mb"] % 256:
+        findings.add(memory, "`memory_mb` comes in steps of 256")
+    return guest
+
+
+def _restart(node: Node | None, kind: PoolKind) -> dict[str, Any]:
+    if isinstance(node, Map):
+        return dict(plain_value(node))
+    return {"policy": _text(node) if node else _RESTART[kind]}
+
+
+def _stop(node: Node | None) -> dict[str, Any]:
+    return dict(plain_value(node)) if isinstance(node, Map) else {}
+
+
+def _files(node: Node | None, findings: Findings) -> list[dict[str, Any]]:
+    if not isinstance(node, List):
+        return []
+    files = [_file(one, findings) for one in node.items if isinstance(one, Map)]
+    paths = [file["guest_path"] for file in files]
+    for position, item in enumerate(node.items):
+        if paths[position] in paths[:position]:
+            findings.add(item, f"the file {paths[position]} is there twice")
+    return files
+
+
+def _file(node: Map, findings: Findings) -> dict[str, Any]:
+    content, encoded = node.get("content"), node.get("content_base64")
+    if (content is None) == (encoded is None):
+        findings.add(node, "a file needs either `content` or `content_base64`")
+    raw = "".join(_text(encoded).split()) if encoded else base64.b64encode(_text(content).encode()).decode()
+    try:
+        base64.b64decode(raw, validate=True)
+    except ValueError:
+        findings.add(encoded or node, "`content_base64` is not base64")
+    file: dict[str, Any] = {"guest_path": _text(node.get("path")), "raw_value": raw}
+    if mode := node.get("mode"):
+        file["mode"] = _mode(mode, findings)
+    return file
+
+
+def _mode(node: Node, findings: Findings) -> int:
+    """Octal digits as people write modes, quoted or not, or YAML's own 0o644."""
+    text = _text(node).removeprefix("0o")
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o7777:
+        findings.add(node, f"{_text(node)!r} is not a file mode", hint='write it like "644"')
+        return 0
+    return mode
+
+
+def _with_verbatim(config: dict[str, Any], node: Map, findings: Findings) -> dict[str, Any]:
+    """`config:` as the API spells it, beside what our own fields made; what both say is a finding."""
+    verbatim = node.get("config")
+    if not isinstance(verbatim, Map):
+        return config
+    for key, entry in verbatim.items():
+        if key == "init" and isinstance(entry.value, Map) and not _INIT_WORDS & set(entry.value.entries):
+            config["init"] = config.get("init", {}) | plain_value(entry.value)
+        elif key in _SPELLED_BY:
+            findings.add(entry.key, f"`config.{key}` has a field of its own", hint=f"use `{_SPELLED_BY[key]}`")
+        else:
+            config[key] = plain_value(entry.value)
+    return config
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""

@@ -1,0 +1,141 @@
+"""From text to a tree with places. Nothing is executed or constructed by tags; size and depth are bounded.
+
+Built from the parser's events rather than by the library's own loader: that one knows no places of keys, lets
+duplicate keys pass, and speaks YAML 1.1, in which `no` is false and `1:30` is ninety.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from reconciler.spec.findings import Findings
+from reconciler.spec.tree import Entry, List, Map, Node, Scalar
+
+_MAX_DEPTH: Final = 64
+_MAX_NODES: Final = 100_000
+_STRING_TAG: Final = "tag:yaml.org,2002:str"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _BrokenOff(Exception):
+    """The document cannot be read on; the finding has been added."""
+
+
+def parse_document(text: str, findings: Findings) -> Node | None:
+    """The tree of the one document in the text; None where it could not be read, with the reason in the findings."""
+    for line, content in enumerate(findings.lines, start=1):
+        for column, character in enumerate(content, start=1):
+            if (character < " " and character != "\t") or character == "\x7f":
+                findings.add_at(line, column, f"control character U+{ord(character):04X}", hint="remove it")
+                return None
+    try:
+        return _Builder(yaml.parse(text, Loader=_Loader), findings).document()
+    except _BrokenOff:
+        return None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        findings.add_at(min(line, max(1, len(findings.lines))), column, f"not YAML: {problem}")
+        return None
+
+
+class _Builder:
+    def __init__(self, events: Iterator[Any], findings: Findings) -> None:
+        self._events = events
+        self._findings = findings
+        self._anchors: dict[str, Node] = {}
+        self._open_anchors: set[str] = set()
+
+    def document(self) -> Node | None:
+        root: Node | None = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._fail(event, "a second document", "a spec is one YAML document")
+                root = self._node(next(self._events), depth=1)
+        return root
+
+    def _node(self, event: Any, *, depth: int) -> Node:
+        if depth > _MAX_DEPTH:
+            self._fail(event, f"nested deeper than {_MAX_DEPTH} levels")
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        if event.tag and event.tag not in {_STRING_TAG, "!"}:
+            self._fail(event, f"the tag {event.tag} is not allowed", "a spec has no tags")
+        if event.anchor:
+            self._open_anchors.add(event.anchor)
+        node = self._untagged(event, depth)
+        if event.anchor:
+            self._open_anchors.discard(event.anchor)
+            self._anchors[event.anchor] = node
+        return node
+
+    def _untagged(self, event: Any, depth: int) -> Node:
+        line, column = _place(event)
+        if isinstance(event, yaml.ScalarEvent):
+            is_plain = event.style in {None, ""} and event.tag is None
+            return Scalar(line=line, column=column, text=event.value, is_plain=is_plain)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+                items.append(self._node(event, depth=depth + 1))
+            return List(line=line, column=column, items=tuple(items), size=self._size(event, items))
+        return self._map(line, column, depth)
+
+    def _map(self, line: int, column: int, depth: int) -> Map:
+        entries: dict[str, Entry] = {}
+        merged: dict[str, Entry] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._node(event, depth=depth + 1)
+            value = self._node(next(self._events), depth=depth + 1)
+            if not isinstance(key, Scalar):
+                self._fail(event, "a key must be a plain word")
+                raise AssertionError
+            if key.is_plain and key.text == "<<":
+                merged = self._merged(event, value) | merged
+            elif key.text in entries:
+                first = entries[key.text].key
+                self._findings.add(key, f"duplicate key {key.text!r}; it is already on line {first.line}")
+            else:
+                entries[key.text] = Entry(key=key, value=value)
+        entries = entries | {key: entry for key, entry in merged.items() if key not in entries}
+        size = self._size(event, [entry.value for entry in entries.values()])
+        return Map(line=line, column=column, entries=entries, size=size)
+
+    def _merged(self, event: Any, value: Node) -> dict[str, Entry]:
+        """What `<<` brings in; of several maps the earlier wins."""
+        maps = value.items if isinstance(value, List) else (value,)
+        merged: dict[str, Entry] = {}
+        for one in maps:
+            if not isinstance(one, Map):
+                self._fail(event, "<< takes a map, or a list of maps")
+                raise AssertionError
+            merged = one.entries | merged
+        return merged
+
+    def _alias(self, event: Any) -> Node:
+        if event.anchor in self._open_anchors:
+            self._fail(event, f"*{event.anchor} contains itself")
+        node = self._anchors.get(event.anchor)
+        if node is None:
+            self._fail(event, f"no anchor &{event.anchor} before this")
+            raise AssertionError
+        return node
+
+    def _size(self, event: Any, children: list[Node]) -> int:
+        """The number of nodes once aliases are expanded: kept small, or ten lines become a gigabyte."""
+        size = 1 + sum(child.size for child in children)
+        if size > _MAX_NODES:
+            self._fail(event, f"expands to more than {_MAX_NODES} values", "use fewer aliases")
+        return size
+
+    def _fail(self, event: Any, message: str, hint: str | None = None) -> None:
+        line, column = _place(event)
+        self._findings.add_at(line, column, message, hint=hint)
+        raise _BrokenOff
+
+
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1

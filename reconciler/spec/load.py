@@ -1,0 +1,36 @@
+"""The stages of reading a spec: text, tree, variables, shape, meaning. A stage runs where the one before made sense."""
+
+from collections.abc import Mapping
+
+from reconciler.model.spec import Spec
+from reconciler.spec.document import parse_document
+from reconciler.spec.findings import Findings
+from reconciler.spec.parse import parse_spec
+from reconciler.spec.schema import check_shape
+from reconciler.spec.tree import Map
+from reconciler.spec.unsupported import refuse_unsupported
+from reconciler.spec.variables import interpolate
+
+
+def load_spec(text: str, *, file: str, environment: Mapping[str, str]) -> Spec:
+    """The spec of the YAML in `text`; `file` is its name in errors, `environment` what variables are taken from.
+
+    Raises SpecError with every error of the file.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    findings = Findings(file, text.split("\n"))
+    root = parse_document(text, findings)
+    findings_of_text = len(findings.found)
+    if root is None and not findings_of_text:
+        findings.add_at(1, 1, "the spec is empty", hint="it needs version, name and apps")
+    if root is not None:
+        root = interpolate(root, environment, findings)
+        has_shape = check_shape(root, findings)
+        if isinstance(root, Map):
+            refuse_unsupported(root, findings)
+            if has_shape:
+                spec = parse_spec(root, findings)
+                findings.raise_if_any()
+                return spec
+    findings.raise_if_any()
+    raise AssertionError("a spec without its shape has findings")

@@ -1,0 +1,175 @@
+"""From a tree of the right shape to the nouns: merges defaults, names things, applies the rules across fields."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from reconciler.model.config import MachineConfig
+from reconciler.model.spec import App, Pool, PoolKind, Spec
+from reconciler.spec.config import build_config
+from reconciler.spec.findings import Findings
+from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
+
+_MAX_MACHINES: Final = 10_000
+_MAX_NAME: Final = 63
+_MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config"})
+_APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
+_KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
+_ALIASES: Final = frozenset({"any"})
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_spec(root: Map, findings: Findings) -> Spec:
+    """The spec; what contradicts itself is added to the findings."""
+    defaults = root.get("defaults")
+    apps_node = root.get("apps")
+    assert isinstance(apps_node, Map)
+    apps = []
+    names: dict[str, str] = {}
+    for label, entry in apps_node.items():
+        app = _app(label, entry, defaults if isinstance(defaults, Map) else None, findings)
+        if app.name in names:
+            findings.add(entry.key, f"app {label!r} has the same name as {names[app.name]!r}: {app.name}")
+        names.setdefault(app.name, label)
+        apps.append(app)
+    total = sum(sum(pool.counts.values()) for app in apps for pool in app.pools)
+    if total > _MAX_MACHINES:
+        findings.add(apps_node, f"{total} machines in all; a spec may have {_MAX_MACHINES}")
+    return Spec(stack=_text(root.get("name")), apps=tuple(apps), file=findings.file)
+
+
+def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> App:
+    node = entry.value
+    assert isinstance(node, Map)
+    name = _text(node.get("name")) or label
+    own = make_map(node, {key: value for key, value in node.items() if key not in _APP_FIELDS})
+    pools = tuple(_pools(name, node, _merged(defaults, own), findings))
+    return App(
+        label=label,
+        name=name,
+        org=_text(node.get("org")) or "personal",
+        pools=pools,
+        place=findings.place(entry.key.line, entry.key.column),
+    )
+
+
+def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[Pool]:
+    seen: dict[str, Scalar] = {}
+    machines: dict[str, str] = {}
+    for section, kind in _KINDS.items():
+        pools = node.get(section)
+        for name, entry in pools.items() if isinstance(pools, Map) else ():
+            if name in seen:
+                findings.add(entry.key, f"pool {name!r} is in this app already, on line {seen[name].line}")
+            seen[name] = entry.key
+            assert isinstance(entry.value, Map)
+            pool = _pool(app, name, kind, entry, _merged(defaults, entry.value), findings)
+            _check_machine_names(pool, entry.key, machines, findings)
+            yield pool
+
+
+def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
+    assert isinstance(entry.value, Map)
+    own_timeout = entry.value.entries.get("timeout")
+    if own_timeout and kind is PoolKind.SERVICE:
+        findings.add(own_timeout.key, "a service has no runs, so no `timeout`", hint="declare it as a task")
+    timeout_s = seconds(_text(node.get("timeout"))) if kind is PoolKind.TASK and node.get("timeout") else None
+    if timeout_s == 0:
+        findings.add(node.entries["timeout"].value, "`timeout` must be longer than nothing")
+    launch = node.get("launch")
+    return Pool(
+        app=app,
+        name=name,
+        kind=kind,
+        counts=_counts(node, findings),
+        config=MachineConfig(document=build_config(node, kind, entry.key, findings)),
+        timeout_s=timeout_s,
+        launch=kind is PoolKind.TASK and isinstance(launch, Scalar) and launch.value is True,
+        place=findings.place(entry.key.line, entry.key.column),
+    )
+
+
+def _counts(node: Map, findings: Findings) -> dict[str, int]:
+    count = node.get("count")
+    if isinstance(count, Map):
+        for region, entry in count.items():
+            _check_region(region, entry.key, findings)
+        return {region: int(_value(entry.value)) for region, entry in count.items()}
+    number = int(_value(count)) if isinstance(count, Scalar) else 1
+    regions = node.get("regions")
+    counts: dict[str, int] = {}
+    for item in regions.items if isinstance(regions, List) else ():
+        region = _text(item)
+        _check_region(region, item, findings)
+        if region in counts:
+            findings.add(item, f"region {region!r} is there twice")
+        counts[region] = number
+    return counts or {"iad": number}
+
+
+def _check_region(region: str, at: Node, findings: Findings) -> None:
+    if region in _ALIASES:
+        findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
+
+
+def _check_machine_names(pool: Pool, at: Scalar, machines: dict[str, str], findings: Findings) -> None:
+    for slot in pool.slots[:_MAX_MACHINES]:
+        if len(slot.name) > _MAX_NAME:
+            findings.add(at, f"machine name {slot.name!r} is longer than {_MAX_NAME} characters")
+            return
+        if machines.get(slot.name, pool.name) != pool.name:
+            findings.add(at, f"pools {machines[slot.name]!r} and {pool.name!r} both have a machine {slot.name!r}")
+            return
+        machines[slot.name] = pool.name
+
+
+def _merged(base: Map | None, over: Map) -> Map:
+    """`over` on top of `base`: env, metadata and config key by key, everything else as a whole."""
+    if base is None:
+        return over
+    entries = dict(base.entries)
+    for key, entry in over.items():
+        below = entries.get(key)
+        is_deep = key in _MERGED_BY_KEY and below and isinstance(below.value, Map) and isinstance(entry.value, Map)
+        if is_deep and below and isinstance(below.value, Map) and isinstance(entry.value, Map):
+            merge = _merged_deep if key == "config" else _merged_flat
+            entries[key] = Entry(key=entry.key, value=merge(below.value, entry.value))
+        else:
+            entries[key] = entry
+    if "processes" in over.entries:
+        for replaced in ("command", "args", "entrypoint"):
+            if replaced not in over.entries:
+                entries.pop(replaced, None)
+    elif "command" in over.entries:
+        entries.pop("processes", None)
+    return make_map(over, entries)
+
+
+def _merged_flat(base: Map, over: Map) -> Map:
+    """Null takes a key of the base away."""
+    entries = base.entries | over.entries
+    return make_map(over, {key: entry for key, entry in entries.items() if not is_null(entry.value)})
+
+
+def _merged_deep(base: Map, over: Map) -> Map:
+    entries = dict(base.entries)
+    for key, entry in over.items():
+        below = entries.get(key)
+        if below and isinstance(below.value, Map) and isinstance(entry.value, Map):
+            entries[key] = Entry(key=entry.key, value=_merged_deep(below.value, entry.value))
+        else:
+            entries[key] = entry
+    return make_map(over, entries)
+
+
+def seconds(text: str) -> float:
+    """The seconds of a duration such as `1h30m`."""
+    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def _value(node: Node | None) -> Any:
+    return node.value if isinstance(node, Scalar) else None

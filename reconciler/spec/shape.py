@@ -1,0 +1,110 @@
+"""Whether a value fits the spec's JSON Schema: yes or no, fast.
+
+jsonschema explains what is wrong, but takes longer to import than an invoke may take to start. So the same schema is
+asked here first, for the keywords that it uses, and jsonschema only about specs that do not fit.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "null": (type(None),),
+}
+_ANNOTATIONS: Final = frozenset(
+    {"$schema", "$id", "$defs", "title", "description", "default", "examples", "x-expected", "markdownDescription"}
+)
+
+
+class UnknownKeywordError(ValueError):
+    """The schema uses a keyword that this reading of it does not know."""
+
+
+def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+    """Whether the value fits the schema. Raises UnknownKeywordError for a keyword that is not known here."""
+    if isinstance(schema, bool):
+        return schema
+    return all(_holds(keyword, value, schema, root) for keyword in schema if keyword not in _ANNOTATIONS)
+
+
+def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    argument = schema[keyword]
+    match keyword:
+        case "$ref":
+            return fits(value, _resolved(argument, root), root)
+        case "type":
+            return any(_is_type(value, name) for name in ([argument] if isinstance(argument, str) else argument))
+        case "enum":
+            return any(value == one and type(value) is type(one) for one in argument)
+        case "const":
+            return bool(value == argument) and isinstance(value, bool) == isinstance(argument, bool)
+        case "anyOf":
+            return any(fits(value, one, root) for one in argument)
+        case "oneOf":
+            return sum(fits(value, one, root) for one in argument) == 1
+        case "properties" | "patternProperties" | "additionalProperties" | "required" | "minProperties":
+            return not isinstance(value, dict) or _holds_for_object(keyword, value, schema, root)
+        case "propertyNames":
+            return not isinstance(value, dict) or all(fits(key, argument, root) for key in value)
+        case "items":
+            return not isinstance(value, list) or all(fits(item, argument, root) for item in value)
+        case "minItems":
+            return not isinstance(value, list) or len(value) >= argument
+        case "minimum" | "maximum":
+            return not _is_type(value, "number") or (value >= argument if keyword == "minimum" else value <= argument)
+        case "pattern":
+            return not isinstance(value, str) or re.search(argument, value) is not None
+        case "minLength" | "maxLength":
+            return not isinstance(value, str) or (
+                len(value) >= argument if keyword == "minLength" else len(value) <= argument
+            )
+    raise UnknownKeywordError(keyword)
+
+
+def _holds_for_object(
+    keyword: str, value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]
+) -> bool:
+    argument = schema[keyword]
+    patterns: Mapping[str, Any] = schema.get("patternProperties", {})
+    match keyword:
+        case "required":
+            return all(key in value for key in argument)
+        case "minProperties":
+            return len(value) >= int(argument)
+        case "properties":
+            return all(fits(value[key], one, root) for key, one in argument.items() if key in value)
+        case "patternProperties":
+            return all(
+                fits(member, one, root)
+                for key, member in value.items()
+                for pattern, one in argument.items()
+                if re.search(pattern, key)
+            )
+    known = schema.get("properties", {})
+    others = [
+        member
+        for key, member in value.items()
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns)
+    ]
+    return all(fits(member, argument, root) for member in others)
+
+
+def _is_type(value: Any, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    if name == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[name])
+
+
+def _resolved(reference: str, root: Mapping[str, Any]) -> Any:
+    found: Any = root
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found

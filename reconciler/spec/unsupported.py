@@ -1,0 +1,44 @@
+"""Fields of the format that this version does not make work yet. Said plainly at their place, never ignored."""
+
+from typing import Final
+
+from reconciler.spec.findings import Findings
+from reconciler.spec.tree import Map, Node
+
+_VERBATIM: Final = "until then put it under `config:`, as the API spells it"
+
+# A field leaves this table when it works.
+UNSUPPORTED: Final = {
+    "build": "build and push the image by other means, and name it with `image`",
+    "secrets": "every secret of an app reaches its machines without being named",
+    "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
+    "overrides": "change the spec, or declare another task",
+    "schedule": f"{_VERBATIM}: schedule: daily",
+    "protect": "the brake on mass deletion holds all the same",
+    "ports": f"{_VERBATIM}: services: […]",
+    "checks": f"{_VERBATIM}: checks: {{…}}",
+}
+
+
+def refuse_unsupported(root: Map, findings: Findings) -> None:
+    """A finding for each use of such a field, in the defaults, an app or a pool."""
+    _refuse(root.get("defaults"), findings)
+    for app in _members(root.get("apps")):
+        _refuse(app, findings)
+        for kind in ("tasks", "services"):
+            for pool in _members(app.get(kind)):
+                _refuse(pool, findings)
+
+
+def _refuse(node: Node | None, findings: Findings) -> None:
+    if not isinstance(node, Map):
+        return
+    for key, hint in UNSUPPORTED.items():
+        if key in node.entries:
+            findings.add(node.entries[key].key, f"`{key}` is not supported yet", hint=hint)
+
+
+def _members(node: Node | None) -> list[Map]:
+    if not isinstance(node, Map):
+        return []
+    return [entry.value for _, entry in node.items() if isinstance(entry.value, Map)]
