@@ -54,6 +54,9 @@ class Supervisor:
     def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
         """Writes the machine and tells those who wait for it."""
         machine = replace(machine, updated_ms=self.now_ms())
+        if event and machine.events:
+            # Strictly later than the one before, so that log lines and events of one moment can be told apart.
+            event = replace(event, timestamp_ms=max(event.timestamp_ms, machine.events[0].timestamp_ms + 1))
         saved = self._store.save(machine, event=event, is_new_version=is_new_version)
         self._changed(machine.id)
         return saved
@@ -161,12 +164,14 @@ class Supervisor:
         self._runtime.forget(machine.id)
 
     def _taker(self, machine: Machine) -> Callable[[str, str], None]:
+        started_ns = machine.events[0].timestamp_ms * 1_000_000
+
         def take(stream: str, message: str) -> None:
             entry = LogEntry(
                 app=machine.app,
                 machine_id=machine.id,
                 region=machine.region,
-                timestamp_ns=int(self._clock.now().timestamp() * 1e6) * 1000,
+                timestamp_ns=max(started_ns, int(self._clock.now().timestamp() * 1e6) * 1000),
                 stream=stream,
                 provider="app" if stream else "runner",
                 level="info" if stream else "error",

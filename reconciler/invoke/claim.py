@@ -34,7 +34,7 @@ _RESTARTS_OF_A_DROPPED_START: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A machine that runs for us. `start` is the event of our start; only what is newer belongs to the run."""
+    """A machine that runs for us, as last seen. `start` is the event of our start: only what is newer is of the run."""
 
     run_ulid: str
     machine: Machine
@@ -179,9 +179,9 @@ async def _start(claimant: Claimant, lease: HeldLease, live: Machine, *, may_set
         sent = await _send_start(claimant, lease, live, may_settle=may_settle, deadline=deadline)
         if isinstance(sent, Refusal):
             return sent
-        start = await _confirm(claimant.actor, live, fence)
+        seen, start = await _confirm(claimant.actor, live, fence)
         if start is not None:
-            return Claim(run_ulid=run_ulid, machine=live, start=start)
+            return Claim(run_ulid=run_ulid, machine=seen, start=start)
     return Refusal(why=f"{live.name} accepted the start and did not start", is_broken=True)
 
 
@@ -219,8 +219,8 @@ async def _send_start(
         return None
 
 
-async def _confirm(actor: Actor, live: Machine, fence: str | None) -> Event | None:
-    """The start event newer than the fence; None where none comes: the start was dropped, or never arrived."""
+async def _confirm(actor: Actor, live: Machine, fence: str | None) -> tuple[Machine, Event | None]:
+    """The machine and its start event newer than the fence; no event where the start was dropped, or never arrived."""
     deadline = actor.clock.monotonic() + _CONFIRM_S
     while True:
         seen = await read_machine(actor, live)
@@ -228,8 +228,6 @@ async def _confirm(actor: Actor, live: Machine, fence: str | None) -> Event | No
         if newer is None:
             newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), fence)
         start = first_start(newer or ())
-        if start is not None:
-            return start
-        if seen.state.is_resting and actor.clock.monotonic() >= deadline:
-            return None
+        if start is not None or (seen.state.is_resting and actor.clock.monotonic() >= deadline):
+            return seen, start
         await actor.clock.sleep(_POLL_S)

@@ -83,29 +83,29 @@ async def stop_run(actor: Actor, claim: Claim) -> bool:
 
 
 async def _wait_for_exit(actor: Actor, claim: Claim) -> Ending:
-    machine = claim.machine
+    seen = claim.machine
     missing_since: float | None = None
+    is_hinted = False
     while True:
         try:
-            seen = await read_machine(actor, machine)
             ending = await _ending(actor, claim, seen)
+            if ending is not None:
+                return ending
+            if seen.state in _END_STATES:
+                # The state may be visible a moment before its exit event.
+                missing_since = missing_since or actor.clock.monotonic()
+                if actor.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
+                    return Ending(outcome=lost("the machine rests, and no exit was reported"))
+                await actor.clock.sleep(_POLL_S)
+            else:
+                missing_since = None
+                is_hinted = await _park(actor, claim, seen, may_return_at_once=not is_hinted)
+            seen = await read_machine(actor, claim.machine)
         except ApiError as error:
             if error.kind not in {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED}:
                 raise
-            actor.emit(f"{machine.name}: cannot look at the run: {error.message}")
+            actor.emit(f"{claim.machine.name}: cannot look at the run: {error.message}")
             await actor.clock.sleep(_UNREACHABLE_POLL_S)
-            continue
-        if ending is not None:
-            return ending
-        if seen.state in _END_STATES:
-            # The state may be visible a moment before its exit event.
-            missing_since = missing_since or actor.clock.monotonic()
-            if actor.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
-                return Ending(outcome=lost("the machine rests, and no exit was reported"))
-            await actor.clock.sleep(_POLL_S)
-            continue
-        missing_since = None
-        await _park(actor, claim, seen)
 
 
 async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
@@ -128,9 +128,13 @@ async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
     return None
 
 
-async def _park(actor: Actor, claim: Claim, seen: Machine) -> None:
+async def _park(actor: Actor, claim: Claim, seen: Machine, *, may_return_at_once: bool) -> bool:
+    """Waits for the end in one slice; whether the server says that it came.
+
+    A WAIT that is over at once without being of use must not become a hot loop.
+    """
     began = actor.clock.monotonic()
-    await actor.client.wait_machine(
+    reached = await actor.client.wait_machine(
         seen.app,
         seen.id,
         states=_END_STATES,
@@ -138,5 +142,6 @@ async def _park(actor: Actor, claim: Claim, seen: Machine) -> None:
         from_event_id=claim.start.id,
         timeout_s=_SLICE_S,
     )
-    if actor.clock.monotonic() - began < _POLL_S:
-        await actor.clock.sleep(_POLL_S)  # a WAIT that answers at once must not become a hot loop
+    if actor.clock.monotonic() - began < _POLL_S and not (reached and may_return_at_once):
+        await actor.clock.sleep(_POLL_S)
+    return reached

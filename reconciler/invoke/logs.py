@@ -73,4 +73,4 @@ class LogReader:
         return len(fresh)
 
     def _is_of_run(self, line: LogLine) -> bool:
-        return line.timestamp.timestamp() * 1000 >= self._start_ms - 1
+        return line.timestamp.timestamp() * 1000 >= self._start_ms

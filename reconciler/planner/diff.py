@@ -62,7 +62,9 @@ def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any
     """(path, observed, desired) of each difference; lists of plain values are shown whole."""
     from deepdiff import DeepDiff
 
-    tree = DeepDiff(observed, desired, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
+    # Both maps are there, so that a first or last member is a difference of its own and not one of the whole section.
+    empty: Canonical = {"env": {}, "metadata": {}}
+    tree = DeepDiff(empty | observed, empty | desired, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
     found: dict[tuple[Any, ...], tuple[Any, Any]] = {}
     for kind, items in tree.items():
         for item in items:

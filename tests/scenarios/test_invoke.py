@@ -1,0 +1,229 @@
+"""One invoke is one run, and its exit code is the task's: on a whole engine in process, on virtual time."""
+
+import asyncio
+
+import pytest
+
+from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
+from reconciler.machines_api.wire import LogLine
+from reconciler.model.run import OutcomeName
+from tests.support.faults import EVERY_FAULT, shape
+from tests.support.virtual_time import run_virtually
+from tests.support.world import open_world, task_spec
+
+ENDS = {
+    "[exit, '0']": (OutcomeName.SUCCEEDED, 0),
+    "[exit, '7']": (OutcomeName.FAILED, 7),
+    "[exit, '124']": (OutcomeName.FAILED, 124),
+    "[die, '9']": (OutcomeName.SIGNALLED, 137),
+    "[run, '0.01', exit, '0']": (OutcomeName.SUCCEEDED, 0),
+    "[run, '4000', exit, '3']": (OutcomeName.FAILED, 3),
+}
+
+
+@pytest.mark.parametrize("command", ENDS)
+def test_the_exit_code_is_the_tasks(command: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec(command)
+            await world.apply(spec)
+            run = await world.invoke(spec)
+            assert (run.outcome.name, run.outcome.exit_code) == ENDS[command]
+            assert len(world.runtime.starts) == 1
+            assert run.id
+            assert run.slot
+            assert run.started_at
+            assert run.ended_at
+
+    run_virtually(scenario())
+
+
+def test_its_output_is_streamed_in_order_and_only_its_own() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            words = "[say, one, run, '5', err, two, say, three, exit, '0']"
+            spec = task_spec(words, count="1")
+            await world.apply(spec)
+            await world.invoke(spec)
+            lines: list[LogLine] = []
+            await world.invoke(spec, take_line=lines.append, log_delay_s=0.0)
+            assert [(line.stream, line.message) for line in lines] == [
+                ("stdout", "one"),
+                ("stderr", "two"),
+                ("stdout", "three"),
+            ]
+
+    run_virtually(scenario())
+
+
+def test_many_invokes_share_no_machine_and_none_is_lost() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '7', exit, '5']", count="3")
+            await world.apply(spec)
+            runs = await asyncio.gather(*(world.invoke(spec, queue_timeout_s=3600.0) for _ in range(20)))
+            assert {run.outcome.exit_code for run in runs} == {5}
+            assert len({run.id for run in runs}) == 20
+            assert len(world.runtime.starts) == 20
+            assert world.runtime.most_at_once_on_a_machine == 1
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("on_busy", "queue_timeout_s", "name", "code"),
+    [
+        (OnBusy.FAIL, 600.0, OutcomeName.BUSY, 120),
+        (OnBusy.SKIP, 600.0, OutcomeName.SKIPPED, 0),
+        (OnBusy.WAIT, 5.0, OutcomeName.BUSY, 120),
+        (OnBusy.WAIT, 600.0, OutcomeName.SUCCEEDED, 0),
+    ],
+)
+def test_a_busy_pool(on_busy: OnBusy, queue_timeout_s: float, name: OutcomeName, code: int) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '60']", count="1")
+            await world.apply(spec)
+            await world.invoke(spec, is_waiting=False)
+            run = await world.invoke(spec, on_busy=on_busy, queue_timeout_s=queue_timeout_s)
+            assert (run.outcome.name, run.outcome.exit_code) == (name, code)
+            assert len(world.runtime.starts) == (2 if name is OutcomeName.SUCCEEDED else 1)
+
+    run_virtually(scenario())
+
+
+def test_a_run_past_its_timeout_is_stopped_then_killed() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[stubborn, run, '4000']", extra="        timeout: 30s", count="1")
+            await world.apply(spec)
+            run = await world.invoke(spec)
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124)
+            assert run.started_at
+            assert run.ended_at
+            assert 30 <= (run.ended_at - run.started_at).total_seconds() < 40
+
+    run_virtually(scenario())
+
+
+def test_before_the_first_apply_it_says_what_to_do() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            run = await world.invoke(task_spec())
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.REFUSED, 125)
+            assert "apply" in (run.outcome.remedy or "")
+
+    run_virtually(scenario())
+
+
+def test_a_deferred_slot_is_brought_up_to_date_before_it_runs_again() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            old, new = task_spec("[run, '50']", count="1"), task_spec("[exit, '9']", count="1")
+            await world.apply(old)
+            await world.invoke(old, is_waiting=False)
+            assert (await world.apply(new)).is_success
+            run = await world.invoke(new)
+            assert run.outcome.exit_code == 9
+            assert not (await world.plan(new)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_an_invoke_never_deploys_a_spec_that_was_not_applied() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            applied, other = task_spec("[exit, '1']", count="1"), task_spec("[exit, '2']", count="1")
+            await world.apply(applied)
+            assert (await world.invoke(other)).outcome.exit_code == 1
+
+    run_virtually(scenario())
+
+
+def test_destroyed_while_it_runs_is_said_as_such() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '4000']", count="1")
+            await world.apply(spec)
+            going = asyncio.ensure_future(world.invoke(spec))
+            await world.actor.clock.sleep(60)
+            [machine] = world.machines()
+            await world.engine.destroy("app", machine.id, None, force=True)
+            run = await going
+            assert run.outcome.exit_code in {122, 137}
+
+    run_virtually(scenario())
+
+
+def test_interrupted_in_the_queue_nothing_runs_and_after_the_start_the_run_goes_on() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '100']", count="1")
+            await world.apply(spec)
+            first, second = asyncio.Event(), asyncio.Event()
+            [pool] = spec.tasks
+            options = InvokeOptions()
+            running = asyncio.ensure_future(invoke(world.actor, pool, stack="stack", options=options, stop=first))
+            await world.actor.clock.sleep(10)
+            queued = asyncio.ensure_future(invoke(world.actor, pool, stack="stack", options=options, stop=second))
+            await world.actor.clock.sleep(10)
+            first.set()
+            second.set()
+            assert (await running).outcome.name is OutcomeName.DETACHED
+            assert (await queued).outcome.exit_code == 130
+            assert [machine.state for machine in world.machines()] == ["started"]
+            assert [machine.lease for machine in world.machines()] == [None]
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("fault", EVERY_FAULT)
+def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
+    spec = task_spec("[run, '3', exit, '4']", count="1")
+
+    async def count_requests() -> int:
+        async with open_world() as world:
+            await world.apply(spec)
+            began = len(world.faults.log)
+            await world.invoke(spec)
+            return len(world.faults.log) - began
+
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            await world.apply(spec)
+            world.faults.at = {len(world.faults.log) + position: fault}
+            try:
+                run = await world.invoke(spec)
+            except Exception as error:  # the API failed: said, and at most one run was begun
+                assert type(error).__name__ == "ApiError"  # noqa: PT017
+            else:
+                assert (run.outcome.exit_code, run.outcome.task_code) == (4, 4), run
+            assert len(world.runtime.starts) <= 1
+
+    for position in range(run_virtually(count_requests())):
+        run_virtually(scenario(position))
+
+
+def test_the_calls_of_a_claim() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '0']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(5)
+            world.faults.log.clear()
+            await world.invoke(spec)
+            calls = [shape(request).removeprefix("/apps/*") for request in world.faults.log]
+            machine = "/apps/*/machines/*"
+            assert calls == [
+                "GET /apps/*/machines",
+                f"POST {machine}/lease",
+                f"GET {machine}",
+                f"POST {machine}/metadata/reconciler_r0",
+                f"POST {machine}/start",
+                f"GET {machine}",
+                f"DELETE {machine}/lease",
+                f"GET {machine}/wait",
+                f"GET {machine}",
+            ]
+
+    run_virtually(scenario())

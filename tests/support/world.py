@@ -1,0 +1,98 @@
+"""A whole world in process: an engine on virtual time, a client of it, and specs to apply to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.apply.apply import apply
+from reconciler.engine.app import create_engine_app
+from reconciler.engine.engine import Engine, Settings
+from reconciler.engine.records import Machine as EngineMachine
+from reconciler.invoke.invoke import InvokeOptions, invoke
+from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.http import httpx
+from reconciler.machines_api.observe import observe
+from reconciler.model.plan import Plan
+from reconciler.model.report import Report
+from reconciler.model.run import Run
+from reconciler.model.secret import Secret
+from reconciler.model.spec import Spec
+from reconciler.planner import plan as make_plan
+from reconciler.slots.actor import Actor
+from reconciler.spec import load_spec
+from tests.support.faults import Faults
+from tests.support.scripted import ScriptedRuntime
+from tests.support.virtual_time import VirtualClock
+
+TOKEN = "engine-token"
+
+
+def task_spec(command: str = "[exit, '0']", *, count: str = "2", extra: str = "", name: str = "work") -> Spec:
+    """A stack with one task; `extra` is more YAML for the pool, already indented by 8."""
+    return spec_of(
+        f"""
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      {name}:
+        command: {command}
+        count: {count}
+{extra}"""
+    )
+
+
+def spec_of(text: str) -> Spec:
+    return load_spec(text, file="machines.yaml", environment={})
+
+
+@dataclass
+class World:
+    engine: Engine
+    runtime: ScriptedRuntime
+    faults: Faults
+    actor: Actor
+    said: list[str] = field(default_factory=list)
+
+    async def plan(self, spec: Spec, **options: Any) -> Plan:
+        observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        return make_plan(spec, observed, **options)
+
+    async def apply(self, spec: Spec, *, allow_destroy: int = 1000, **options: Any) -> Report:
+        return await apply(self.actor, spec, await self.plan(spec, allow_destroy=allow_destroy), **options)
+
+    async def invoke(self, spec: Spec, **options: Any) -> Run:
+        pool = spec.tasks[0]
+        return await invoke(self.actor, pool, stack=spec.stack, options=InvokeOptions(**options))
+
+    def machines(self, app: str = "app") -> list[EngineMachine]:
+        """The live machines, by name, as the engine itself has them."""
+        found = [machine for machine in self.engine.store.machines(app) if not machine.is_destroyed]
+        return sorted(found, key=lambda machine: machine.name)
+
+    def assert_unique_names(self) -> None:
+        names = [machine.name for machine in self.machines()]
+        assert len(names) == len(set(names)), names
+
+
+@asynccontextmanager
+async def open_world(settings: Settings | None = None) -> AsyncIterator[World]:
+    """A world with an empty engine; to be opened on a virtual loop."""
+    clock, runtime = VirtualClock(), ScriptedRuntime()
+    engine = Engine(database=":memory:", runtime=runtime, clock=clock, settings=settings)
+    await engine.start()
+    transport = httpx.ASGITransport(app=create_engine_app(engine, token=TOKEN))
+    faults = Faults(transport)
+    said: list[str] = []
+    client = MachinesClient(
+        base_url="http://127.0.0.1", token=Secret(TOKEN), clock=clock, transport=faults, rate_patience_s=60
+    )
+    actor = Actor(client=client, clock=clock, who="tester", emit=said.append)
+    try:
+        yield World(engine=engine, runtime=runtime, faults=faults, actor=actor, said=said)
+    finally:
+        await client.aclose()
+        await engine.close()
