@@ -10,6 +10,7 @@ from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
 from reconciler.cli.target import open_actor, resolve
+from reconciler.model.plan import Plan
 from reconciler.model.report import Report, Status
 from reconciler.model.spec import Spec
 
@@ -54,7 +55,7 @@ async def _destroy(options: Shared, spec: Spec, *, is_agreed: bool, wait_busy_s:
         is_first = True
         while True:
             observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-            plan = make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE)
+            plan = _with_reason(make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
             if (is_first and not options.is_json) or plan.blocked:
                 show(plan, options)
             if plan.blocked or (is_first and not is_agreed and not _is_confirmed(spec, bool(plan.effective))):
@@ -67,6 +68,11 @@ async def _destroy(options: Shared, spec: Spec, *, is_agreed: bool, wait_busy_s:
                 return report
             actor.emit(f"waiting for {len(busy)} running task{'s' if len(busy) > 1 else ''}; --force would end them")
             await wait_for_busy(actor, busy, timeout_s=remaining_s)
+
+
+def _with_reason(plan: Plan) -> Plan:
+    """The plan, with the true reason: not the spec's counts, but this command."""
+    return replace(plan, changes=tuple(replace(change, reason="destroy") for change in plan.changes))
 
 
 def _is_confirmed(spec: Spec, has_changes: bool) -> bool:

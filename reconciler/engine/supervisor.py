@@ -213,7 +213,8 @@ def _launch(machine: Machine) -> Launch:
 def _platform_environment(machine: Machine) -> dict[str, str]:
     guest = machine.config.get("guest") or {}
     metadata = machine.config.get("metadata") or {}
-    return {
+    group = {"FLY_PROCESS_GROUP": str(metadata["fly_process_group"])} if metadata.get("fly_process_group") else {}
+    return group | {
         "FLY_APP_NAME": machine.app,
         "FLY_MACHINE_ID": machine.id,
         "FLY_ALLOC_ID": machine.id,
@@ -221,7 +222,6 @@ def _platform_environment(machine: Machine) -> dict[str, str]:
         "FLY_IMAGE_REF": str(machine.config.get("image") or ""),
         "FLY_MACHINE_VERSION": machine.instance_id,
         "FLY_PRIVATE_IP": "127.0.0.1",
-        "FLY_PROCESS_GROUP": str(metadata.get("fly_process_group") or ""),
         "FLY_VM_MEMORY_MB": str(guest.get("memory_mb") or 256),
         "PRIMARY_REGION": machine.region,
     }

@@ -48,7 +48,8 @@ class Refusal:
     why: str
     needs_apply: bool = False
     is_settling: bool = False
-    is_broken: bool = False  # it would not start here, whatever we wait for
+    is_broken: bool = False  # it does not start here now, and another try may
+    is_final: bool = False  # no machine of the pool would start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +113,10 @@ async def claim(claimant: Claimant, machine: Machine, *, want: str | None, may_s
     except ApiError as error:
         if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
             return Refusal(why=error.message)
-        if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE, ApiErrorKind.BAD_INPUT}:
+        if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE}:
             return Refusal(why=error.message, is_broken=True)
+        if error.kind is ApiErrorKind.BAD_INPUT:
+            return Refusal(why=error.message, is_final=True)
         raise
     except UpdateFailedError as error:
         return Refusal(why=error.message, is_broken=True)

@@ -105,6 +105,8 @@ async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | Outcome:
                 "no machine has the applied config, and this spec is not the one applied",
                 remedy="run `reconciler apply` first",
             )
+        if final := next((refusal for refusal in tried if refusal.is_final), None):
+            return outcomes.never_started(final.why)
         broken = [refusal for refusal in tried if refusal.is_broken]
         broken_rounds = broken_rounds + 1 if broken and len(broken) == len(tried) else 0
         if broken_rounds >= _BROKEN_ROUNDS:

@@ -122,7 +122,8 @@ class Transport:
             async with asyncio.timeout(call.timeout_s + _CONNECT_TIMEOUT_S):
                 reply = await self._http.send(self._request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise error_without_reply(call.what, error, ApiErrorKind.UNREACHABLE) from error
+            what = f"{call.what}: cannot reach {self._http.base_url}"
+            raise error_without_reply(what, error, ApiErrorKind.UNREACHABLE) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise error_without_reply(call.what, error, ApiErrorKind.BAD_INPUT) from error
         except TimeoutError as error:

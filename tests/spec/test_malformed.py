@@ -1,0 +1,32 @@
+"""Every malformed spec is refused with its place and in words: a folder each, spec.yaml and expected.txt.
+
+RECONCILER_REWRITE=1 writes the expectations anew, to be read before they are committed.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import SpecError
+from reconciler.render import diagnostics_text
+from reconciler.spec import load_spec
+
+CASES = sorted((Path(__file__).parent.parent / "cases" / "spec" / "malformed").iterdir())
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(CASES) >= 50
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_refused_with_its_place(case: Path) -> None:
+    text = (case / "spec.yaml").read_text()
+    with pytest.raises(SpecError) as caught:
+        load_spec(text, file="spec.yaml", environment={})
+    shown = diagnostics_text(caught.value.diagnostics) + "\n"
+    expected = case / "expected.txt"
+    if os.environ.get("RECONCILER_REWRITE"):
+        expected.write_text(shown)
+    assert shown == expected.read_text()
+    assert all(diagnostic.place.line >= 1 for diagnostic in caught.value.diagnostics)
