@@ -47,6 +47,7 @@ def checked(config: Any) -> dict[str, Any]:
             if not isinstance(value, str):
                 raise bad_request(f"config.{key}.{name} must be a string")
     command_lines(config)
+    files_of(config)
     return config
 
 

@@ -5,7 +5,7 @@ Decides restarts and what an end means for the machine; which call is allowed wh
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -91,13 +91,9 @@ class Supervisor:
         running.kill()
         await asyncio.wait({watcher})
 
-    def in_background(self, work: Awaitable[None]) -> None:
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Lets the work go on by itself; it is ended with the engine."""
-
-        async def guarded() -> None:
-            await work
-
-        task = asyncio.create_task(guarded())
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -1,0 +1,165 @@
+"""The engine's answers: statuses, texts and shapes, on virtual time."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from reconciler.engine.engine import Settings
+from reconciler.machines_api.http import httpx
+from tests.support.virtual_time import run_virtually
+from tests.support.world import TOKEN, World, open_world
+
+SLOW = Settings(prepare_s=5, replace_s=3)
+Ask = Callable[..., Awaitable[httpx.Response]]
+
+
+def with_api(scenario: Callable[[World, Ask], Awaitable[None]], settings: Settings | None = None) -> None:
+    async def run() -> None:
+        async with open_world(settings) as world:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with httpx.AsyncClient(
+                transport=world.faults, base_url="http://127.0.0.1/v1", headers=headers
+            ) as http:
+                await http.post("/apps", json={"app_name": "app", "org_slug": "personal"})
+
+                async def ask(method: str, path: str, **options: Any) -> httpx.Response:
+                    return await http.request(method, f"/apps/app{path}", **options)
+
+                await scenario(world, ask)
+
+    run_virtually(run())
+
+
+async def make(ask: Ask, *words: str, name: str = "m", skip_launch: bool = True, **config: Any) -> str:
+    body = {"name": name, "skip_launch": skip_launch, "config": {"image": "i", "init": {"cmd": list(words)}} | config}
+    reply = await ask("POST", "/machines", json=body)
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["id"])
+
+
+def refusal(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["error"]
+
+
+def test_a_name_is_taken_by_a_live_machine_and_free_after_its_end() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        taken = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
+        assert refusal(taken) == (
+            409,
+            f'already_exists: unique machine name violation, machine ID {machine} already exists with name "m"',
+        )
+        assert (await ask("DELETE", f"/machines/{machine}")).json() == {"ok": True}
+        await world.actor.clock.sleep(1)
+        gone = await ask("GET", f"/machines/{machine}")
+        assert (gone.status_code, gone.json()["state"]) == (200, "destroyed")
+        assert (await ask("GET", "/machines")).json() == []
+        assert await make(ask, "run", "1") != machine
+
+    with_api(scenario)
+
+
+def test_wrong_states_are_refused_with_flys_texts() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1000", restart={"policy": "no"})
+        early = await ask("POST", f"/machines/{machine}/start")
+        assert refusal(early) == (412, "failed_precondition: unable to start machine from current state: 'created'")
+        await world.actor.clock.sleep(6)
+        assert (await ask("POST", f"/machines/{machine}", json={"config": {"image": "j"}})).status_code == 200
+        during = await ask("POST", f"/machines/{machine}/start")
+        assert refusal(during) == (412, "failed_precondition: machine getting replaced, refusing to start")
+        again = await ask("POST", f"/machines/{machine}", json={"config": {"image": "k"}})
+        assert again.status_code == 409
+        assert "concurrent update" in again.json()["error"]
+        await world.actor.clock.sleep(4)
+        assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "stopped"
+
+    with_api(scenario, SLOW)
+
+
+def test_a_running_machine_is_not_destroyed_without_force() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1000", skip_launch=False)
+        await world.actor.clock.sleep(1)
+        refused = await ask("DELETE", f"/machines/{machine}")
+        assert refused.status_code == 412
+        assert "not currently stopped, suspended, failed or created" in refused.json()["error"]
+        started = await ask("POST", f"/machines/{machine}/start")
+        assert started.json()["previous_state"] == "started"
+        assert (await ask("DELETE", f"/machines/{machine}?force=true")).status_code == 200
+
+    with_api(scenario)
+
+
+def test_someone_elses_lease_refuses_writes_and_delays_stops() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1000", skip_launch=False)
+        await world.actor.clock.sleep(1)
+        taken = await ask("POST", f"/machines/{machine}/lease", json={"ttl": 30, "description": "mine"})
+        assert taken.status_code == 201
+        lease = taken.json()["data"]
+        assert lease["description"] == "mine"
+        for path, body in (("", {"config": {"image": "j"}}), ("/start", None), ("/lease", {"ttl": 5})):
+            refused = await ask("POST", f"/machines/{machine}{path}", json=body)
+            assert refused.status_code == 409
+            assert "lease currently held by" in refused.json()["error"]
+        began = world.actor.clock.monotonic()
+        assert (await ask("POST", f"/machines/{machine}/stop")).status_code == 200
+        assert 29 <= world.actor.clock.monotonic() - began <= 31
+        nonce = {"fly-machine-lease-nonce": lease["nonce"]}
+        assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
+        assert (await ask("DELETE", f"/machines/{machine}/lease", headers=nonce)).status_code == 404
+
+    with_api(scenario)
+
+
+def test_waits() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "0.01", restart={"policy": "no"})
+        await world.actor.clock.sleep(1)
+        path = f"/machines/{machine}/wait"
+        assert (await ask("GET", f"{path}?timeout=61&state=stopped")).status_code == 400
+        expired = await ask("GET", f"{path}?timeout=2&state=started")
+        assert refusal(expired) == (
+            408,
+            "deadline_exceeded: machine failed to reach desired state, started, currently stopped",
+        )
+        fence = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["id"]
+        await ask("POST", f"/machines/{machine}/start")
+        await world.actor.clock.sleep(1)
+        after = await ask("GET", f"{path}?timeout=2&state=started&state=destroyed&from_event_id={fence}")
+        assert after.json()["ok"] is True  # it was started, after the fence, though it rests again
+        superseded = await ask("GET", f"{path}?state=stopped&version=01AAAAAAAAAAAAAAAAAAAAAAAA")
+        assert "currently replaced" in superseded.json()["error"]
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[]", 400),
+        (b"{", 400),
+        (b'{"config": {}}', 400),
+        (b'{"config": {"image": "i", "env": {"A": 1}}}', 400),
+        (b'{"config": {"image": "i"}, "region": "moon"}', 400),
+        (b'{"config": {"image": "i", "files": [{"guest_path": "/../x", "raw_value": ""}]}}', 400),
+    ],
+)
+def test_odd_creates(body: bytes, status: int) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        reply = await ask("POST", "/machines", content=body)
+        assert reply.status_code == status
+        assert reply.headers["fly-request-id"]
+
+    with_api(scenario)
+
+
+def test_an_empty_array_as_the_stop_body_is_refused_as_go_would() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        refused = await ask("POST", f"/machines/{machine}/stop", json=[])
+        assert refusal(refused) == (400, "json: cannot unmarshal array into Go value of type main.stopRequest")
+
+    with_api(scenario)

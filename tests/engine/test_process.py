@@ -1,0 +1,174 @@
+"""The process runtime, with real processes: ends, output, environment, directories, signals."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.clock import SystemClock
+from reconciler.engine.engine import Engine
+from reconciler.engine.process import ProcessRuntime
+from reconciler.engine.records import Machine
+
+Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
+
+
+def with_engine(home: Path, scenario: Scenario) -> None:
+    async def run() -> None:
+        runtime = ProcessRuntime(home / "machines")
+        engine = Engine(database=home / "engine.db", runtime=runtime, clock=SystemClock())
+        await engine.start()
+        try:
+            await scenario(engine)
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+async def run_once(engine: Engine, command: list[str], **config: Any) -> Machine:
+    """The machine after one run of the command."""
+    if "app" not in engine.store.apps:
+        engine.create_app("app", "personal")
+    body = {"config": {"image": "i", "init": {"exec": command}, "restart": {"policy": "no"}} | config}
+    machine = engine.create("app", body | {"skip_launch": True})
+    await wait_for(engine, machine.id, "stopped")
+    fence = engine.machine("app", machine.id).events[0].id
+    await engine.start_machine("app", machine.id, None)
+    return await wait_for(engine, machine.id, "stopped", fence)
+
+
+async def wait_for(engine: Engine, machine_id: str, state: str, fence: str | None = None) -> Machine:
+    return await engine.wait("app", machine_id, states=[state], timeout_s=20, version=None, from_event_id=fence)
+
+
+def exit_of(machine: Machine) -> dict[str, Any]:
+    event = next(event for event in machine.events if event.type == "exit")
+    assert event.request
+    exited: dict[str, Any] = event.request["exit_event"]
+    return exited
+
+
+def output_of(engine: Engine, machine: Machine, stream: str = "stdout") -> list[str]:
+    return [entry.message for entry in engine.store.logs("app", machine.id, 0) if entry.stream == stream]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "number"),
+    [
+        (["true"], 0, -1),
+        (["sh", "-c", "exit 7"], 7, -1),
+        (["sh", "-c", "kill -9 $$"], 137, 9),
+        (["no-such-command-anywhere"], 127, -1),
+        (["/"], 126, -1),
+    ],
+)
+def test_how_a_command_ends(tmp_path: Path, command: list[str], code: int, number: int) -> None:
+    async def scenario(engine: Engine) -> None:
+        exited = exit_of(await run_once(engine, command))
+        assert (exited["exit_code"], exited["guest_signal"], exited["restarting"]) == (code, number, False)
+
+    with_engine(tmp_path, scenario)
+
+
+def test_all_output_is_there_at_the_end_and_apart(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; echo problem >&2; printf unended"
+        machine = await run_once(engine, ["sh", "-c", script])
+        lines = []
+        after_ns = 0
+        while page := engine.store.logs("app", machine.id, after_ns):
+            lines += [entry.message for entry in page if entry.stream == "stdout"]
+            after_ns = page[-1].timestamp_ns + 1
+        assert lines == [str(number) for number in range(3000)] + ["unended"]
+        assert [entry.message for entry in engine.store.logs("app", machine.id, None) if entry.stream == "stderr"] == [
+            "problem"
+        ]
+
+    with_engine(tmp_path, scenario)
+
+
+def test_nothing_of_the_hosts_environment_but_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", "seen")
+
+    async def scenario(engine: Engine) -> None:
+        machine = await run_once(engine, ["env"], env={"A": "b"})
+        environment = dict(line.partition("=")[::2] for line in output_of(engine, machine))
+        assert "CANARY" not in environment
+        assert environment["A"] == "b"
+        assert environment["PATH"] == os.environ["PATH"]
+        assert environment["FLY_MACHINE_ID"] == machine.id
+        assert environment["HOME"].startswith(str(tmp_path))
+
+    with_engine(tmp_path, scenario)
+
+
+def test_each_start_is_a_blank_slate_with_the_declared_files(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        script = 'test "$PWD" = "$HOME" && test ! -e mine && touch mine && cat etc/greeting'
+        files = [{"guest_path": "/etc/greeting", "raw_value": "aGVsbG8="}]
+        machine = await run_once(engine, ["sh", "-c", script], files=files)
+        assert exit_of(machine)["exit_code"] == 0
+        fence = machine.events[0].id
+        await engine.start_machine("app", machine.id, None)
+        machine = await wait_for(engine, machine.id, "stopped", fence)
+        assert exit_of(machine)["exit_code"] == 0
+        assert output_of(engine, machine) == ["hello", "hello"]
+
+    with_engine(tmp_path, scenario)
+
+
+def test_a_stop_is_asked_for_then_forced_and_takes_the_children_along(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        engine.create_app("app", "personal")
+        script = "trap '' INT; sleep 1000 & echo $!; wait; wait"
+        config = {"image": "i", "init": {"exec": ["sh", "-c", script]}, "restart": {"policy": "no"}}
+        config["stop_config"] = {"signal": "SIGINT", "timeout": "200ms"}
+        machine = engine.create("app", {"config": config})
+        await wait_for(engine, machine.id, "started")
+        while not output_of(engine, machine):
+            await asyncio.wait_for(engine_change(engine, machine.id), 10)
+        child = int(output_of(engine, machine)[0])
+        await engine.stop_machine("app", machine.id, {}, None)
+        machine = await wait_for(engine, machine.id, "stopped")
+        exited = exit_of(machine)
+        assert (exited["exit_code"], exited["requested_stop"]) == (137, True)
+        assert not is_alive(child)
+
+    with_engine(tmp_path, scenario)
+
+
+def test_several_processes_end_together(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        processes = [{"name": "a", "cmd": ["sleep", "1000"]}, {"name": "b", "cmd": ["sh", "-c", "exit 4"]}]
+        machine = await run_once(engine, [], init={}, processes=processes)
+        assert exit_of(machine)["exit_code"] == 4
+
+    with_engine(tmp_path, scenario)
+
+
+def test_restarts_follow_the_policy(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        machine = await run_once(engine, ["false"], restart={"policy": "on-failure", "max_retries": 2})
+        exits = [event.request["exit_event"] for event in machine.events if event.type == "exit" and event.request]
+        assert [exited["restarting"] for exited in exits] == [False, True, True]
+
+    with_engine(tmp_path, scenario)
+
+
+async def engine_change(engine: Engine, machine_id: str) -> None:
+    """Returns at the machine's next change, output included."""
+    asked = iter([None])
+    await engine._changes.until(machine_id, lambda: next(asked, True), 10)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody has reaped does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
