@@ -23,6 +23,7 @@ _LOCK: Final = "engine.lock"
 _LOG: Final = "engine.log"
 _TOKEN: Final = "token"
 _POLL_S: Final = 0.02
+_PROBED_S: Final = 0.3
 _LOG_SHOWN: Final = 2000
 
 
@@ -83,7 +84,10 @@ def start_engine(home: Path, *, runtime: str = "process", timeout_s: float = 15)
     while time.monotonic() < deadline:
         status = engine_status(home)
         if status.running and _answers(status):
-            process.returncode = 0  # it is on its own now, and outlives us
+            if status.pid == process.pid:
+                process.returncode = 0  # it is on its own now, and outlives us
+            else:
+                _end_loser(process)
             return status
         if process.poll() is not None and not _is_locked(home):
             raise EngineStartError(_tail(log, began) or f"it ended with code {process.returncode}")
@@ -123,12 +127,17 @@ def prepare_home(home: Path) -> None:
 def lock_home(home: Path) -> IO[bytes]:
     """The lock, held until the file is closed or the process ends. Raises EngineStartError where it is taken."""
     lock = (home / _LOCK).open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise EngineStartError(f"an engine runs already in {home}") from error
-    return lock
+    deadline = time.monotonic() + _PROBED_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError as error:
+            # Someone who looks whether an engine runs holds the lock for an instant too.
+            if time.monotonic() >= deadline:
+                lock.close()
+                raise EngineStartError(f"an engine runs already in {home}") from error
+        time.sleep(_POLL_S)
 
 
 def ensure_token(home: Path) -> str:
@@ -172,6 +181,12 @@ def _is_locked(home: Path) -> bool:
         return False
     except OSError:
         return True
+
+
+def _end_loser(process: "subprocess.Popen[bytes]") -> None:
+    """Another one was faster. Ours must not come up late, after that one was stopped."""
+    process.kill()
+    process.wait()
 
 
 def _answers(status: EngineStatus) -> bool:

@@ -69,12 +69,15 @@ async def _serve(
 ) -> None:
     logging.basicConfig(level=logging.WARNING)
     engine = Engine(database=home / "engine.db", runtime=ProcessRuntime(home / "machines"), clock=SystemClock())
+    server = _Server(engine, token)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
         await engine.start()
         homes.write_status(home, status)
         if ready:
             ready(status)
-        await _Server(engine, token).serve(sockets=[listener])
+        await server.serve(sockets=[listener])
     finally:
         homes.remove_status(home)
         await engine.close()
@@ -96,12 +99,10 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn's own raises the signal again in the end, which would kill us before the runs are ended well."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+        """Ours are in place already; uvicorn's would raise the signal again in the end, before the runs have ended."""
         yield
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Ends the serving, and the parked waits with it."""
         self.should_exit = True
         self._engine.begin_close()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine import home as homes
 from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
 from reconciler.machines_api.http import httpx
 
@@ -44,6 +46,24 @@ def test_it_starts_once_however_many_ask_and_stops(home: Path) -> None:
     assert stop_engine(home)
     assert not engine_status(home).running
     assert not stop_engine(home)
+
+
+def test_one_that_lost_the_race_to_start_does_not_come_up_after_the_stop(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = start_engine(home)
+    losers: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def spawn(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        losers.append(popen(*arguments, **options))
+        return losers[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", spawn)
+    first_look = iter([EngineStatus(running=False)])
+    monkeypatch.setattr(homes, "engine_status", lambda home: next(first_look, None) or engine_status(home))
+    assert start_engine(home) == winner
+    assert [loser.returncode for loser in losers] == [-signal.SIGKILL]
 
 
 def test_only_its_owner_can_read_its_files_and_only_its_token_opens_it(home: Path) -> None:
