@@ -1,5 +1,6 @@
 """Client-side pacing: a token bucket for each action and identifier, as the platform documents its limits."""
 
+import math
 from typing import Final, NamedTuple
 
 from reconciler.clock import Clock
@@ -27,6 +28,6 @@ class Throttle:
         now = self._clock.monotonic()
         key = (action, identifier)
         # The moment at which the bucket was, or will be, full less this call.
-        earliest = max(self._ready.get(key, 0.0), now - (rate.burst - 1) / rate.per_second)
+        earliest = max(self._ready.get(key, -math.inf), now - (rate.burst - 1) / rate.per_second)
         self._ready[key] = earliest + 1 / rate.per_second
         await self._clock.sleep(max(0.0, earliest - now))

@@ -23,6 +23,8 @@ _NEVER_ADDED: Final = frozenset(
 # Sections whose members are all the user's: an extra member is a difference too.
 _CLOSED: Final = frozenset({"env", "files", "processes", "checks"})
 _CLOSED_MEMBERS: Final = frozenset({("init", "cmd"), ("init", "entrypoint"), ("init", "exec")})
+# Left out they are false, and no server sets them by itself.
+_SWITCHES: Final = frozenset({"force_https", "tty", "autostop"})
 _SECRET_MEMBERS: Final = frozenset({"raw_value", "value", "values"})
 
 
@@ -113,7 +115,7 @@ def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metada
         return len(path) > 1 and str(path[1]) in metadata.get(marks.KEYS, "").split(",")
     if len(path) == 1:
         return section in _NEVER_ADDED or section in fields
-    return section in _CLOSED or path[:2] in _CLOSED_MEMBERS or isinstance(path[-1], int)
+    return section in _CLOSED or path[-1] in _SWITCHES or path[:2] in _CLOSED_MEMBERS or isinstance(path[-1], int)
 
 
 def _cause(section: str, fields: Mapping[str, str], desired_sections: Mapping[str, str]) -> Cause:

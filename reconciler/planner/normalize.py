@@ -28,7 +28,9 @@ _PERSISTENCE: Final = {0: "never", 1: "never", 2: "restart", 3: "always"}
 def canonical(config: MachineConfig) -> Canonical:
     """The config's canonical form, without any metadata of the server's, of ours or of `fly_*`."""
     document: Canonical = _without_nullish(dict(config.document))
-    for key, normalise in _SECTIONS.items():
+    for key, (kind, normalise) in _SECTIONS.items():
+        if key in document and not isinstance(document[key], kind):
+            continue  # no config that the platform gives; compared as it is
         value = normalise(document)
         if _is_nullish(value):
             document.pop(key, None)
@@ -93,12 +95,9 @@ def _stop_config(document: Mapping[str, Any]) -> Any:
 
 
 def _checks(document: Mapping[str, Any]) -> Any:
-    checks = document.get("checks")
-    if not isinstance(checks, dict):
-        return checks
     return {
         name: _check(check)
-        for name, check in checks.items()
+        for name, check in (document.get("checks") or {}).items()
         if not name.startswith(_COMPAT_CHECKS) and isinstance(check, dict)
     }
 
@@ -111,15 +110,13 @@ def _check(check: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _services(document: Mapping[str, Any]) -> Any:
-    services = document.get("services")
-    if not isinstance(services, list):
-        return services
-    return [_service(service) for service in services if isinstance(service, dict)]
+    return [_service(service) for service in document.get("services") or () if isinstance(service, dict)]
 
 
 def _service(service: Mapping[str, Any]) -> dict[str, Any]:
     normal = dict(service)
-    normal["autostop"] = _AUTOSTOP.get(service.get("autostop", False), service.get("autostop", False))
+    autostop = service.get("autostop", False)
+    normal["autostop"] = _AUTOSTOP.get(autostop, autostop) if isinstance(autostop, str) else autostop
     if normal.get("min_machines_running") == 0:
         normal.pop("min_machines_running")
     if not normal["autostop"]:
@@ -146,8 +143,10 @@ def _service_check(check: Mapping[str, Any]) -> dict[str, Any]:
 def _rootfs(document: Mapping[str, Any]) -> Any:
     rootfs = dict(document.get("rootfs") or {})
     if "persist" not in rootfs:
-        rootfs["persist"] = (document.get("guest") or {}).get("persist_rootfs", "never")
-    rootfs["persist"] = _PERSISTENCE.get(rootfs["persist"], rootfs["persist"])
+        guest = document.get("guest")
+        rootfs["persist"] = guest.get("persist_rootfs", "never") if isinstance(guest, dict) else "never"
+    if isinstance(rootfs["persist"], int):
+        rootfs["persist"] = _PERSISTENCE.get(rootfs["persist"], rootfs["persist"])
     if rootfs["persist"] == "never":
         rootfs.pop("persist")
     return rootfs
@@ -157,16 +156,16 @@ def _with_durations(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, A
     return value | {key: nanoseconds(value[key]) for key in keys if key in value}
 
 
-_SECTIONS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "rootfs": _rootfs,  # reads the deprecated spelling inside guest, so before it
-    "guest": _guest,
-    "restart": _restart,
-    "env": _env,
-    "metadata": _metadata,
-    "mounts": _mounts,
-    "stop_config": _stop_config,
-    "checks": _checks,
-    "services": _services,
+_SECTIONS: Final[Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Any]]]] = {
+    "rootfs": (dict, _rootfs),  # reads the deprecated spelling inside guest, so before it
+    "guest": (dict, _guest),
+    "restart": (dict, _restart),
+    "env": (dict, _env),
+    "metadata": (dict, _metadata),
+    "mounts": (list, _mounts),
+    "stop_config": (dict, _stop_config),
+    "checks": (dict, _checks),
+    "services": (list, _services),
 }
 
 
@@ -176,12 +175,15 @@ def _is_nullish(value: Any) -> bool:
 
 
 def _without_nullish(value: Any) -> Any:
-    """The value without empty members, at any depth; maps whose keys are the user's keep their empty strings."""
+    """The value without empty members, at any depth; maps whose keys are the user's keep their empty strings.
+
+    `autostart: false` stays: left out, it is for the platform to decide.
+    """
     if isinstance(value, dict):
         return {
             key: member if key in {"env", "metadata"} else cleaned
             for key, member in value.items()
-            if not _is_nullish(cleaned := _without_nullish(member))
+            if not _is_nullish(cleaned := _without_nullish(member)) or (key == "autostart" and member is False)
         }
     if isinstance(value, list):
         return [_without_nullish(member) for member in value]

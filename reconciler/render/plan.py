@@ -94,6 +94,8 @@ def _foreign_lines(plan: Plan, color: bool) -> Iterator[str]:
 
 def _closing_line(plan: Plan) -> str:
     counts = plan.counts()
+    if plan.blocked and not plan.has_changes:
+        return "Nothing is applied while that stands."
     if not plan.has_changes:
         count = counts[Action.NONE.value]
         return f"No changes. {count} machine{' is' if count == 1 else 's are'} as declared."
@@ -103,7 +105,8 @@ def _closing_line(plan: Plan) -> str:
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     unchanged = counts[Action.NONE.value]
-    return f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged." if unchanged else "")
+    line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged." if unchanged else "")
+    return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
 
 
 def _change_json(change: Change, salt: str) -> dict[str, Any]:

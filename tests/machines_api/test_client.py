@@ -1,0 +1,179 @@
+"""Single replies of all kinds, and what the client makes of them; pacing on virtual time."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.http import httpx
+from reconciler.machines_api.throttle import Throttle
+from reconciler.machines_api.transport import TraceEntry
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import MachineState
+from reconciler.model.secret import Secret
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+Handler = Callable[[httpx.Request], Any]
+
+
+def with_client(handler: Handler, work: Callable[[MachinesClient], Any], **options: Any) -> Any:
+    """What the work with a client returns whose every request the handler answers."""
+
+    async def run() -> Any:
+        transport = httpx.MockTransport(handler)
+        async with MachinesClient(
+            base_url="https://api.example", token=Secret("hush"), clock=VirtualClock(), transport=transport, **options
+        ) as client:
+            return await work(client)
+
+    return run_virtually(run())
+
+
+def failure(handler: Handler, work: Callable[[MachinesClient], Any]) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        with_client(handler, work)
+    assert "hush" not in f"{caught.value!r}{caught.value.message}{caught.value.hint}"
+    return caught.value
+
+
+def answering(status: int, content: Any = None, **headers: str) -> Handler:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return lambda _request: httpx.Response(status, content=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (answering(200, b"<html>login</html>", **{"content-type": "text/html"}), ApiErrorKind.NOT_AN_API, "not JSON"),
+        (answering(200, b'[{"id": "1", "na'), ApiErrorKind.NOT_AN_API, "not JSON"),
+        (answering(200, {"machines": []}), ApiErrorKind.NOT_AN_API, "list of machines"),
+        (answering(200, [{"name": "no id"}]), ApiErrorKind.NOT_AN_API, "machine with an id"),
+        (answering(302, b"", location="https://elsewhere"), ApiErrorKind.NOT_AN_API, "302"),
+        (answering(401, {"error": "unauthenticated"}), ApiErrorKind.UNAUTHORIZED, "401"),
+        (answering(403, {"error": "unauthorized"}), ApiErrorKind.FORBIDDEN, "403"),
+        (answering(422, {"error": "no"}), ApiErrorKind.BAD_INPUT, "422 no"),
+        (answering(500, b"<h1>oops</h1>"), ApiErrorKind.UNCLEAR, "500 oops"),
+    ],
+)
+def test_an_answer_that_is_no_list_is_one_clear_error(reply: Handler, kind: ApiErrorKind, words: str) -> None:
+    error = failure(reply, lambda client: client.list_machines("app"))
+    assert error.kind is kind
+    assert "list machines of app" in error.message
+    assert words in error.message
+    assert kind is ApiErrorKind.BAD_INPUT or error.hint
+
+
+def test_a_missing_app_is_an_answer_and_not_an_error() -> None:
+    missing = answering(404, {"error": "app not found"})
+    assert with_client(missing, lambda client: client.list_machines("app")) is None
+    assert with_client(missing, lambda client: client.get_app("app")) is None
+
+
+def test_a_server_that_never_answers_is_given_up_and_a_write_then_is_unclear() -> None:
+    sent = []
+
+    async def silence(request: httpx.Request) -> httpx.Response:
+        sent.append(request.method)
+        await asyncio.sleep(1_000_000)
+        raise AssertionError
+
+    error = failure(silence, lambda client: client.list_machines("app"))
+    assert error.kind is ApiErrorKind.UNCLEAR
+    assert sent == ["GET"] * 4
+    sent.clear()
+    error = failure(silence, lambda client: client.start_machine("app", "1", nonce=None))
+    assert error.kind is ApiErrorKind.UNCLEAR
+    assert sent == ["POST"]
+
+
+def test_half_a_reply_to_a_write_leaves_open_what_was_done() -> None:
+    config = MachineConfig(document={"image": "i"})
+
+    def create(client: MachinesClient) -> Any:
+        return client.create_machine("app", name="a", region="iad", config=config, skip_launch=True)
+
+    assert failure(answering(200, b'{"id": "12'), create).kind is ApiErrorKind.UNCLEAR
+
+
+def test_a_429_is_waited_out_and_the_call_sent_again() -> None:
+    answers = [
+        httpx.Response(429, json={"error": "rate limit exceeded"}, headers={"retry-after": "9"}),
+        httpx.Response(200, json=[]),
+    ]
+
+    async def work(client: MachinesClient) -> float:
+        await client.list_machines("app")
+        return asyncio.get_running_loop().time()
+
+    assert with_client(lambda _request: answers.pop(0), work) == 9.0
+    assert answers == []
+
+
+def test_the_affinity_cookie_comes_back_on_the_next_call() -> None:
+    cookies = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        cookies.append(request.headers.get("cookie"))
+        return httpx.Response(200, json=[], headers={"set-cookie": "fly_flaps_affinity=node1; Path=/v1/apps/app"})
+
+    async def work(client: MachinesClient) -> None:
+        await client.list_machines("app")
+        await client.list_machines("app")
+
+    with_client(reply, work)
+    assert cookies == [None, "fly_flaps_affinity=node1"]
+
+
+def test_each_request_is_spelled_as_any_server_reads_it() -> None:
+    requests: list[httpx.Request] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(201, json={})
+
+    async def work(client: MachinesClient) -> None:
+        await client.create_app("app", org="personal")
+        await client.wait_machine(
+            "app",
+            "1",
+            states=(MachineState.STOPPED, MachineState.FAILED),
+            version="V",
+            from_event_id="E",
+            timeout_s=900,
+        )
+        await client.stop_machine("app", "1", nonce=Secret("n"), signal="SIGTERM", timeout_s=90)
+
+    with_client(reply, work)
+    create, wait, stop = requests
+    assert json.loads(create.content) == {"name": "app", "app_name": "app", "org_slug": "personal"}
+    assert wait.url.query == b"state=stopped&state=failed&timeout=55&version=V&from_event_id=E"
+    assert json.loads(stop.content) == {"signal": "SIGTERM", "timeout": "90s"}
+    assert stop.headers["fly-machine-lease-nonce"] == "n"
+    assert {request.headers["authorization"] for request in requests} == {"Bearer hush"}
+
+
+def test_a_trace_tells_neither_tokens_nor_bodies() -> None:
+    entries: list[TraceEntry] = []
+    with_client(answering(200, []), lambda client: client.list_machines("app"), trace=entries.append)
+    assert [(entry.method, entry.path, entry.status) for entry in entries] == [("GET", "/v1/apps/app/machines", 200)]
+
+
+def test_pacing_keeps_each_action_on_each_id_within_the_documented_limits() -> None:
+    async def passes(count: int, action: str, *identifiers: str) -> list[float]:
+        throttle = Throttle(VirtualClock())
+        at: list[float] = []
+
+        async def one(identifier: str) -> None:
+            await throttle.pass_through(action, identifier)
+            at.append(asyncio.get_running_loop().time())
+
+        await asyncio.gather(*(one(identifier) for identifier in identifiers for _ in range(count)))
+        return at
+
+    assert run_virtually(passes(6, "create_machine", "app")) == [0, 0, 0, 1, 2, 3]
+    assert run_virtually(passes(12, "get_machine", "m")) == [pytest.approx(t) for t in [0] * 10 + [0.2, 0.4]]
+    assert run_virtually(passes(3, "create_machine", "app", "other")) == [0] * 6

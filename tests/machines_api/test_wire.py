@@ -1,0 +1,115 @@
+"""The API's JSON is read tolerantly: nothing that a server may leave out, null or invent brings us down."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.machines_api import wire
+from reconciler.machines_api.wire import MalformedError
+from reconciler.model.machine import HostStatus, MachineState
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+KNOWN = [
+    "id",
+    "name",
+    "state",
+    "region",
+    "instance_id",
+    "config",
+    "created_at",
+    "image_ref",
+    "events",
+    "checks",
+    "host_status",
+    "env",
+    "metadata",
+    "request",
+    "exit_event",
+    "MonitorEvent",
+    "exit_code",
+    "timestamp",
+    "type",
+    "data",
+    "nonce",
+    "expires_at",
+    "attributes",
+    "meta",
+    "event",
+    "next_token",
+]
+SHAPED = st.recursive(
+    JSON,
+    lambda inner: st.dictionaries(st.sampled_from(KNOWN), inner, max_size=8) | st.lists(inner, max_size=3),
+    max_leaves=25,
+)
+
+
+@given(SHAPED)
+def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
+    for read in (
+        lambda: wire.machines_from_json("app", value),
+        lambda: wire.machine_from_json("app", value),
+        lambda: wire.machine_from_json("app", {"id": "1", "config": value, "events": value, "checks": value}),
+        lambda: wire.events_from_json([{"type": "exit", "request": value, "timestamp": value}]),
+        lambda: wire.lease_from_json(value),
+        lambda: wire.logs_from_json(value),
+        lambda: wire.app_from_json(value, "app"),
+    ):
+        with suppress(MalformedError):
+            read()
+
+
+def exit_of(request: object) -> object:
+    [event] = wire.events_from_json([{"id": "1", "type": "exit", "status": "stopped", "request": request}])
+    return event.exit
+
+
+def test_a_missing_exit_code_is_zero_and_a_missing_exit_is_none() -> None:
+    assert exit_of(None) is None
+    assert exit_of({"restart_count": 1}) is None
+    found = wire.Exit(code=0)
+    assert exit_of({"exit_event": {"signal": -1, "guest_signal": -1}}) == found
+
+
+def test_the_monitors_exit_is_preferred() -> None:
+    request = {"exit_event": {"exit_code": 1}, "MonitorEvent": {"exit_event": {"exit_code": 7, "oom_killed": True}}}
+    assert exit_of(request) == wire.Exit(code=7, oom_killed=True)
+
+
+def test_unknown_words_are_unknown_and_never_running() -> None:
+    machine = wire.machine_from_json("app", {"id": "1", "state": "pondering", "host_status": "on fire"})
+    assert machine.state is MachineState.UNKNOWN
+    assert machine.host_status is HostStatus.UNKNOWN
+    assert machine.config is None
+    assert not machine.is_observable
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1767225600, 1767225600.0),
+        (1767225600123, 1767225600.123),
+        ("2026-01-01T00:00:00Z", 1767225600.0),
+        ("2026-01-01T01:00:00+01:00", 1767225600.0),
+        ("2026-01-01 00:00:00 +0000 UTC", 1767225600.0),
+        ("never", None),
+        (True, None),
+        (1e300, None),
+    ],
+)
+def test_times_come_in_several_spellings(value: object, seconds: float | None) -> None:
+    at = wire.time_from_json(value)
+    assert (at and at.timestamp()) == seconds
+
+
+def test_config_that_we_do_not_know_rides_along() -> None:
+    document = {"image": "i", "containers": [{"name": "a", "new_thing": [1]}], "brand_new": {"x": None}}
+    machine = wire.machine_from_json("app", {"id": "1", "config": document})
+    assert machine.config
+    assert dict(machine.config.document) == document
