@@ -29,7 +29,7 @@ async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | 
             assert first is not None
             first()
             return
-        say("interrupted again: giving up")
+        say("interrupted again: giving up" if on_first else "interrupted: letting go of what is under way")
         task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):

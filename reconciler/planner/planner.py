@@ -173,14 +173,12 @@ def _kind_of(machine: Machine) -> PoolKind:
 
 def _anchor(pool: Pool, paired: Paired) -> str | None:
     """The slot that was the pool's anchor when it was first applied, while it is in the spec; else the smallest."""
-    names = {slot.name for slot in pool.slots}
-    named = sorted(
-        mark
-        for slot, machine in paired.by_slot.items()
-        if slot.pool == pool.name and (mark := machine.metadata.get(marks.ANCHOR)) in names and mark
-    )
+    slots = pool.slots
+    names = {slot.name for slot in slots}
+    machines = (paired.by_slot.get(slot) for slot in slots)
+    named = {mark for machine in machines if machine and (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
     if named:
-        return named[0]
+        return min(named)
     return pool.anchor.name if pool.anchor else None
 
 
