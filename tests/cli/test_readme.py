@@ -1,0 +1,56 @@
+"""What the README shows works as it is shown."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from reconciler.cli.main import VERBS, cli
+from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.spec import load_spec
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [sh, -c, exit 3]}}}}\n"
+
+
+def block(language: str, containing: str) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return next(one for one in blocks if containing in one)
+
+
+def test_the_spec_by_example_is_valid() -> None:
+    spec = load_spec(block("yaml", "on-demand"), file="README.md", environment={})
+    assert [pool.name for pool in spec.pools] == ["get-release", "web"]
+
+
+def test_the_library_example_runs_and_a_failed_run_is_a_value(tmp_path: Path) -> None:
+    (tmp_path / "machines.yaml").write_text(SPEC)
+    program = block("python", "asyncio.run")
+    assert "https://api.machines.dev" in program
+    status = start_engine(tmp_path / "home")
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    try:
+        apply = [sys.executable, "-m", "reconciler.cli", "--target", "local", "apply", "--yes"]
+        subprocess.run(apply, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+        ended = subprocess.run(
+            [sys.executable, "-c", program.replace("https://api.machines.dev", status.url or "")],
+            cwd=tmp_path,
+            env=environment | {"FLY_API_TOKEN": read_token(tmp_path / "home"), "RECONCILER_RATE": "off"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        stop_engine(tmp_path / "home")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "OutcomeName.FAILED 3\n", "")
+
+
+def test_every_verb_is_in_the_readme_with_options_that_it_has() -> None:
+    for verb in VERBS:
+        row = next((line for line in README.splitlines() if line.startswith(f"| `reconciler {verb}")), None)
+        assert row, verb
+        shown = CliRunner().invoke(cli, [verb, "--help"], terminal_width=200).output
+        for option in re.findall(r"`(--[a-z-]+)", row):
+            assert option in shown, (verb, option)
