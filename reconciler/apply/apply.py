@@ -7,13 +7,12 @@ from typing import Final
 
 from reconciler.apply.actions import Options, perform
 from reconciler.apply.executor import Stop, execute
+from reconciler.apply.read_back import read_back
 from reconciler.errors import ApiError, LeaseLostError, ReconcilerError
-from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action, AppCreation, Change, Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import PoolKind, Spec
-from reconciler.planner import plan as make_plan
 from reconciler.slots.actor import Actor
 from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 
@@ -61,7 +60,7 @@ async def apply(
     )
     entries += _skipped(plan.effective, effective)
     await _announce_want(actor, effective, entries)
-    mismatches = () if stop.requested else await _read_back(actor, spec, plan, entries, only)
+    mismatches = () if stop.requested else await read_back(actor, spec, plan, entries, only)
     return Report(
         plan=plan,
         entries=entries,
@@ -125,24 +124,6 @@ async def _announce_want(actor: Actor, changes: tuple[Change, ...], entries: tup
                 await actor.client.set_metadata(change.slot.app, change.machine_id, marks.WANT, change.desired_digest)
         except (ApiError, LeaseLostError) as error:
             actor.emit(f"{change.slot.name}: could not announce the new config: {error.message}")
-
-
-async def _read_back(
-    actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], only: Collection[str]
-) -> tuple[str, ...]:
-    """What the platform now shows different from what was done: plans again, and wants nothing left to do."""
-    if not entries:
-        return ()
-    observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-    again = make_plan(spec, observed, only=only, allow_destroy=len(plan.changes))
-    done = {ended.slot.address for ended in entries if ended.status is Status.DONE}
-    left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
-    unasked = [
-        f"{change.address}: {change.reason} (not in the plan)"
-        for change in again.effective
-        if not change.deferred and change.address not in {ended.slot.address for ended in entries}
-    ]
-    return tuple(left + unasked + list(again.blocked))
 
 
 def _progress(ended: Entry) -> str:

@@ -1,7 +1,10 @@
 """`reconciler engine run|start|stop|status`: the local engine, by hand."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -10,17 +13,31 @@ from reconciler.cli.options import shared, shared_options
 from reconciler.cli.target import engine_home
 from reconciler.errors import TargetError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 @click.group("engine")
 def command() -> None:
     """The local engine: the Machines API on loopback, really running the commands."""
 
 
+def _engine_options(function: F) -> F:
+    """What `run` and `start` have in common."""
+    options = [
+        click.option("--runtime", type=click.Choice(["process"]), envvar="RECONCILER_RUNTIME", default="process"),
+        click.option("--latency", type=click.Choice(["none", "small", "fly"]), help="How slow it is. [default: small]"),
+        click.option("--adversity", type=click.Path(path_type=Path), metavar="FILE", help="What is to go wrong."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @command.command("run")
-@click.option("--runtime", type=click.Choice(["process"]), envvar="RECONCILER_RUNTIME", default="process")
+@_engine_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="0 takes a free one.")
 @shared_options
-def run(runtime: str, port: int, **_values: object) -> int:
+def run(runtime: str, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
     """Run the engine in the foreground, until Ctrl-C."""
     from reconciler.engine.home import EngineStartError
     from reconciler.engine.serve import run_engine
@@ -30,6 +47,8 @@ def run(runtime: str, port: int, **_values: object) -> int:
             engine_home(os.environ),
             runtime=runtime,
             port=port,
+            latency=latency,
+            adversity=adversity,
             ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
         )
     except EngineStartError as error:
@@ -38,14 +57,19 @@ def run(runtime: str, port: int, **_values: object) -> int:
 
 
 @command.command("start")
-@click.option("--runtime", type=click.Choice(["process"]), envvar="RECONCILER_RUNTIME", default="process")
+@_engine_options
 @shared_options
-def start(runtime: str, **_values: object) -> int:
+def start(runtime: str, latency: str | None, adversity: Path | None, **_values: object) -> int:
     """Start the engine in the background, unless it runs."""
-    from reconciler.engine.home import EngineStartError, start_engine
+    from reconciler.engine.home import EngineStartError, engine_status, start_engine
 
+    home = engine_home(os.environ)
+    extra: tuple[str, ...] = ("--latency", latency) if latency else ()
+    extra += ("--adversity", str(adversity.absolute())) if adversity else ()
+    if extra and engine_status(home).running:
+        raise TargetError("the engine runs already, without these options", hint="`reconciler engine stop` first")
     try:
-        status = start_engine(engine_home(os.environ), runtime=runtime)
+        status = start_engine(home, runtime=runtime, extra=extra)
     except EngineStartError as error:
         raise TargetError(str(error)) from error
     console.say(f"the engine serves {status.url} (pid {status.pid})")

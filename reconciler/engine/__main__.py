@@ -13,9 +13,11 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--runtime", default="process")
     parser.add_argument("--port", type=int, default=0)
-    arguments = parser.parse_args()
+    parser.add_argument("--latency")
+    parser.add_argument("--adversity", type=Path)
+    given = parser.parse_args()
     try:
-        run_engine(arguments.home, runtime=arguments.runtime, port=arguments.port)
+        run_engine(given.home, runtime=given.runtime, port=given.port, latency=given.latency, adversity=given.adversity)
     except EngineStartError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from reconciler.engine.errors import bad_request
 
-_DEFAULT_GUEST: Final = {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
 _SIGNALS: Final = {
     "SIGABRT": 6,
     "SIGALRM": 14,
@@ -49,12 +48,6 @@ def checked(config: Any) -> dict[str, Any]:
     command_lines(config)
     files_of(config)
     return config
-
-
-def as_reported(config: dict[str, Any]) -> dict[str, Any]:
-    """The config as Fly gives it back: everything that was sent, and the defaults that Fly fills in."""
-    guest = _DEFAULT_GUEST | (config.get("guest") or {})
-    return {"init": {}, **config, "guest": guest}
 
 
 def command_lines(config: dict[str, Any]) -> list[list[str]]:
@@ -121,6 +114,19 @@ def image_ref(config: dict[str, Any]) -> dict[str, Any]:
         "digest": digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}",
         "labels": {},
     }
+
+
+def volumes_of(config: dict[str, Any]) -> list[Any]:
+    """The volumes that the config mounts; no update can change them."""
+    return [mount.get("volume") for mount in config.get("mounts") or [] if isinstance(mount, dict)]
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number that came as JSON or in a query. Raises Refused."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise bad_request(f"invalid {name}: {value}") from error
 
 
 def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s: float) -> tuple[int, float]:

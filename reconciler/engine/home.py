@@ -63,8 +63,13 @@ def engine_status(home: Path) -> EngineStatus:
         return EngineStatus(running=False)  # it holds the lock, and does not serve yet
 
 
-def start_engine(home: Path, *, runtime: str = "process", timeout_s: float = 15) -> EngineStatus:
-    """The status of the home's engine, started if it was not running. Raises EngineStartError."""
+def start_engine(
+    home: Path, *, runtime: str = "process", extra: tuple[str, ...] = (), timeout_s: float = 15
+) -> EngineStatus:
+    """The status of the home's engine, started if it was not running; `extra` are more arguments for a new one.
+
+    Raises EngineStartError.
+    """
     status = engine_status(home)
     if status.running and _answers(status):
         return status
@@ -73,7 +78,7 @@ def start_engine(home: Path, *, runtime: str = "process", timeout_s: float = 15)
     with log.open("ab") as output:
         began = output.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--runtime", runtime],
+            [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--runtime", runtime, *extra],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=output,

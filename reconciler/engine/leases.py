@@ -9,6 +9,7 @@ from typing import Final
 from reconciler.clock import Clock
 from reconciler.engine.changes import Changes
 from reconciler.engine.errors import Refused, lease_held, not_found
+from reconciler.engine.lifecycle import lease_rule
 from reconciler.engine.records import Lease, Machine
 
 _OWNER: Final = "local@tokens.fly.io"
@@ -24,11 +25,14 @@ class Leases:
         changes: Changes,
         find: Callable[[str, str], Machine],
         save: Callable[[Machine], Machine],
+        *,
+        takes_expired_nonce: bool,
     ) -> None:
         self._clock = clock
         self._changes = changes
         self._find = find
         self._save = save
+        self._takes_expired_nonce = takes_expired_nonce
 
     def current(self, machine: Machine) -> Lease | None:
         """The lease in force, if there is one."""
@@ -43,10 +47,11 @@ class Leases:
         held = self.current(machine)
         if held and nonce != held.nonce:
             raise _held(machine, held)
+        lease = self.new(machine, ttl_s, description)
         if held:
-            lease = replace(held, expires_at=self._clock.now().timestamp() + ttl_s)
-        else:
-            lease = self.new(machine, ttl_s, description)
+            lease = replace(held, expires_at=lease.expires_at)
+        elif nonce:
+            lease = replace(lease, nonce=nonce)  # a late refresh revives the lease
         self._save(replace(machine, lease=lease))
         return lease
 
@@ -69,14 +74,27 @@ class Leases:
             version=machine.instance_id,
         )
 
-    def require(self, machine: Machine, nonce: str | None) -> None:
-        """Updates and starts are refused at once under someone else's lease."""
-        held = self.current(machine)
-        if held and held.nonce != nonce:
-            raise _held(machine, held)
+    def drop(self, machine: Machine, *, thief: str | None = None, ttl_s: int = 30) -> None:
+        """Takes the lease away, and gives one to the thief where there is one."""
+        lease = self.new(machine, ttl_s, thief) if thief else None
+        self._save(replace(machine, lease=lease))
 
-    async def past_foreign(self, machine: Machine, nonce: str | None) -> Machine:
-        """Stops and destroys wait for someone else's lease to end, and then act on whatever is there."""
+    async def admit(self, call: str, machine: Machine, nonce: str | None) -> Machine:
+        """The machine, once the table of leases lets the call pass. Raises Refused."""
+        held = self.current(machine)
+        if held is None and nonce and not self._takes_expired_nonce:
+            raise Refused(409, f"aborted: the lease on machine ID {machine.id} has expired")
+        holder = "free" if held is None else "own" if held.nonce == nonce else "foreign"
+        match lease_rule(call, holder):
+            case "refuse":
+                assert held is not None
+                raise _held(machine, held)
+            case "wait":
+                return await self._past_foreign(machine, nonce)
+        return machine
+
+    async def _past_foreign(self, machine: Machine, nonce: str | None) -> Machine:
+        """Waits for someone else's lease to end; then the call acts on whatever is there."""
         app, machine_id = machine.app, machine.id
 
         def free() -> Machine | None:

@@ -1,67 +1,96 @@
-"""Which call does what in which state: a table, as data. Windows of time and leases are the engine's."""
+"""Which call does what, in which state, under whose lease: two tables, as data. Windows of time are the engine's.
+
+`evidence` says how well a row is known: measured against the live platform by someone (L), seen in a client or an
+emulator (O), documented (D), or inferred (I).
+"""
 
 from typing import Final, NamedTuple
 
 from reconciler.engine.errors import Refused
 
+# A machine that reads `stopped` while its last run is not reaped yet; the API never shows this state.
+STILL_ACTIVE: Final = "stopped, still active"
+ANY: Final = "*"
 
-class Answer(NamedTuple):
-    """Either an effect by name, or a refusal."""
 
+class Row(NamedTuple):
+    """In the first of `states` that matches, the call has this effect, or is refused with status and text."""
+
+    call: str
+    states: tuple[str, ...]
     effect: str
     status: int = 200
     text: str = ""
+    evidence: str = "L"
 
 
+_GONE: Final = "machine not found"
+_CONCURRENT: Final = "aborted: machine update failed due to concurrent update"
 _NOT_STARTABLE: Final = "failed_precondition: unable to start machine from current state: '{state}'"
-_GONE: Final = Answer("refuse", 404, "machine not found")
-_CONCURRENT: Final = Answer("refuse", 409, "aborted: machine update failed due to concurrent update")
-_NOT_DESTROYABLE: Final = Answer(
-    "refuse", 412, "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
+_NOT_DESTROYABLE: Final = (
+    "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
+)
+_RUNNING: Final = ("started", "starting", "restarting")
+
+# `kill` is a destroy with force.
+ROWS: Final = (
+    Row("start", ("stopped", "suspended", "failed"), "start"),
+    Row("start", ("started", "starting", "restarting"), "nothing", evidence="D"),
+    Row("start", (STILL_ACTIVE,), "refuse", 412, "failed_precondition: machine still active, refusing to start"),
+    Row("start", ("replacing",), "refuse", 412, "failed_precondition: machine getting replaced, refusing to start"),
+    Row("start", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("start", (ANY,), "refuse", 412, _NOT_STARTABLE),
+    Row("stop", _RUNNING, "stop"),
+    Row("stop", ("suspended",), "discard", evidence="D"),
+    Row("stop", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("stop", (ANY,), "nothing", evidence="O"),
+    Row("update", _RUNNING, "reboot"),
+    Row("update", ("replacing", "stopping"), "refuse", 409, _CONCURRENT, "O"),
+    Row("update", ("destroying", "destroyed"), "refuse", 404, _GONE),
+    Row("update", (ANY,), "replace"),
+    Row("destroy", ("stopped", STILL_ACTIVE, "suspended", "failed", "created"), "destroy", evidence="O"),
+    Row("destroy", ("destroying",), "nothing", evidence="L"),
+    Row("destroy", ("destroyed",), "refuse", 404, _GONE, "I"),
+    Row("destroy", (ANY,), "refuse", 412, _NOT_DESTROYABLE, "O"),
+    Row("kill", ("destroying",), "nothing"),
+    Row("kill", ("destroyed",), "refuse", 404, _GONE, "I"),
+    Row("kill", (ANY,), "destroy"),
 )
 
-# (call, state) -> answer; `*` stands for every other state.
-TABLE: Final = {
-    ("start", "stopped"): Answer("start"),
-    ("start", "suspended"): Answer("start"),
-    ("start", "failed"): Answer("start"),
-    ("start", "started"): Answer("nothing"),
-    ("start", "starting"): Answer("nothing"),
-    ("start", "replacing"): Answer("refuse", 412, "failed_precondition: machine getting replaced, refusing to start"),
-    ("start", "destroying"): _GONE,
-    ("start", "destroyed"): _GONE,
-    ("start", "*"): Answer("refuse", 412, _NOT_STARTABLE),
-    ("stop", "started"): Answer("stop"),
-    ("stop", "starting"): Answer("stop"),
-    ("stop", "restarting"): Answer("stop"),
-    ("stop", "suspended"): Answer("discard"),
-    ("stop", "destroying"): _GONE,
-    ("stop", "destroyed"): _GONE,
-    ("stop", "*"): Answer("nothing"),
-    ("update", "replacing"): _CONCURRENT,
-    ("update", "destroying"): _GONE,
-    ("update", "destroyed"): _GONE,
-    ("update", "started"): Answer("reboot"),
-    ("update", "starting"): Answer("reboot"),
-    ("update", "restarting"): Answer("reboot"),
-    ("update", "stopping"): _CONCURRENT,
-    ("update", "*"): Answer("replace"),
-    ("destroy", "stopped"): Answer("destroy"),
-    ("destroy", "suspended"): Answer("destroy"),
-    ("destroy", "failed"): Answer("destroy"),
-    ("destroy", "created"): Answer("destroy"),
-    ("destroy", "destroying"): Answer("nothing"),
-    ("destroy", "destroyed"): _GONE,
-    ("destroy", "*"): _NOT_DESTROYABLE,
-    ("kill", "destroying"): Answer("nothing"),
-    ("kill", "destroyed"): _GONE,
-    ("kill", "*"): Answer("destroy"),
-}
+
+class LeaseRow(NamedTuple):
+    """What a call meets on a machine whose lease is nobody's, the caller's own or someone else's."""
+
+    calls: tuple[str, ...]
+    free: str
+    own: str
+    foreign: str
+    evidence: str = "L"
+
+
+# pass | refuse (409, at once) | wait (until the lease has ended, then act on whatever is there) | 404
+LEASES: Final = (
+    LeaseRow(("start", "update", "lease"), "pass", "pass", "refuse"),
+    LeaseRow(("stop", "destroy", "kill"), "pass", "pass", "wait"),
+    LeaseRow(("release",), "404", "pass", "refuse", "O"),
+    LeaseRow(("metadata", "create", "get", "list", "wait", "delete_app"), "pass", "pass", "pass", "O"),
+)
+
+
+def row_of(call: str, state: str) -> Row:
+    """The table's row for a call on a machine in this state."""
+    return next(row for row in ROWS if row.call == call and (state in row.states or ANY in row.states))
 
 
 def effect_of(call: str, state: str) -> str:
     """The effect of a call on a machine in this state. Raises Refused."""
-    answer = TABLE.get((call, state)) or TABLE[(call, "*")]
-    if answer.effect == "refuse":
-        raise Refused(answer.status, answer.text.format(state=state))
-    return answer.effect
+    row = row_of(call, state)
+    if row.effect == "refuse":
+        raise Refused(row.status, row.text.format(state=state))
+    return row.effect
+
+
+def lease_rule(call: str, holder: str) -> str:
+    """What the call meets: pass, refuse, wait or 404. `holder` is free, own or foreign."""
+    row = next(row for row in LEASES if call in row.calls)
+    return {"free": row.free, "own": row.own, "foreign": row.foreign}[holder]

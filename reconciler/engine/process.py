@@ -89,6 +89,7 @@ class RunningProcesses:
     ) -> None:
         self._processes = processes
         self._failed = failed
+        self._is_over = False
         self._readers = [
             asyncio.create_task(_read_lines(stream, name, take))
             for process in processes
@@ -105,6 +106,7 @@ class RunningProcesses:
         first = next((wait.result() for wait in waits if wait.done()), 0)
         self.kill()  # what the command left running ends with its machine
         await asyncio.gather(*waits)
+        self._is_over = True
         if self._readers:
             _, late = await asyncio.wait(self._readers, timeout=_DRAIN_S)
             for reader in late:
@@ -115,6 +117,8 @@ class RunningProcesses:
         return Ended(code=first) if first >= 0 else Ended(code=_SIGNAL_BASE - first, signal=-first)
 
     def signal(self, number: int) -> None:
+        if self._is_over:
+            return  # their numbers may be others' by now
         for process in self._processes:
             _kill_group(process.pid, number)
 

@@ -16,10 +16,13 @@ import uvicorn
 
 from reconciler.clock import SystemClock
 from reconciler.engine import home as homes
+from reconciler.engine.adversity import Adversity, AdversityError
 from reconciler.engine.app import create_engine_app
+from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.home import EngineStartError, EngineStatus
 from reconciler.engine.process import ProcessRuntime
+from reconciler.engine.rehearsal import load_rehearsal
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
@@ -27,9 +30,19 @@ _GRACE_S: Final = 2
 
 
 def run_engine(
-    home: Path, *, runtime: str = "process", port: int = 0, ready: Callable[[EngineStatus], None] | None = None
+    home: Path,
+    *,
+    runtime: str = "process",
+    port: int = 0,
+    latency: str | None = None,
+    adversity: Path | None = None,
+    ready: Callable[[EngineStatus], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError."""
+    try:
+        rehearsal = load_rehearsal(adversity, latency=latency)
+    except AdversityError as error:
+        raise EngineStartError(str(error)) from error
     if runtime != "process":
         raise EngineStartError(f"unknown runtime {runtime!r}: there is `process`")
     homes.prepare_home(home)
@@ -46,7 +59,7 @@ def run_engine(
         )
         try:
             with suppress(KeyboardInterrupt):
-                asyncio.run(_serve(home, token, listener, status, ready))
+                asyncio.run(_serve(home, token, listener, status, rehearsal, ready))
         finally:
             homes.remove_status(home)
 
@@ -65,10 +78,22 @@ def _listening(port: int) -> socket.socket:
 
 
 async def _serve(
-    home: Path, token: str, listener: socket.socket, status: EngineStatus, ready: Callable[[EngineStatus], None] | None
+    home: Path,
+    token: str,
+    listener: socket.socket,
+    status: EngineStatus,
+    rehearsal: tuple[Settings, Adversity],
+    ready: Callable[[EngineStatus], None] | None,
 ) -> None:
     logging.basicConfig(level=logging.WARNING)
-    engine = Engine(database=home / "engine.db", runtime=ProcessRuntime(home / "machines"), clock=SystemClock())
+    settings, adversity = rehearsal
+    engine = Engine(
+        database=home / "engine.db",
+        runtime=ProcessRuntime(home / "machines"),
+        clock=SystemClock(),
+        settings=settings,
+        adversity=adversity,
+    )
     server = _Server(engine, token)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)

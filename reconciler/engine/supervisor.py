@@ -4,6 +4,7 @@ Decides restarts and what an end means for the machine; which call is allowed wh
 """
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 from reconciler.clock import Clock
 from reconciler.engine import config as configs
+from reconciler.engine.adversity import Adversity
+from reconciler.engine.behaviour import Settings
 from reconciler.engine.records import Event, LogEntry, Machine, new_ulid
 from reconciler.engine.runtime import Command, Ended, Launch, Running, Runtime
 from reconciler.engine.store import Store
@@ -27,17 +30,28 @@ class Supervisor:
     """Everything that runs. `changed` is told of each machine whose record changed."""
 
     def __init__(
-        self, store: Store, runtime: Runtime, clock: Clock, changed: Callable[[str], None], *, first_delay_s: float
+        self,
+        store: Store,
+        runtime: Runtime,
+        clock: Clock,
+        changed: Callable[[str], None],
+        *,
+        settings: Settings,
+        adversity: Adversity,
     ) -> None:
         self._store = store
         self._runtime = runtime
         self._clock = clock
         self._changed = changed
-        self._first_delay_s = first_delay_s
+        self._latency = settings.latency
+        self._behaviour = settings.behaviour
+        self._adversity = adversity
         self._running: dict[str, Running] = {}
         self._starting: dict[str, asyncio.Event] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[str] = set()  # machines whose end was asked for
+        self._starved: set[str] = set()  # machines whose run ends for lack of memory, on purpose
+        self._active_until: dict[str, float] = {}  # monotonic; a start before it is refused
         self._retries: dict[str, int] = {}
         self._pending_logs: list[LogEntry] = []
         self._flush: asyncio.TimerHandle | None = None
@@ -49,7 +63,8 @@ class Supervisor:
     def event(self, kind: str, status: str, source: str, request: dict[str, Any] | None = None) -> Event:
         """A new event of this moment."""
         now_ms = self.now_ms()
-        return Event(id=new_ulid(now_ms), type=kind, status=status, source=source, timestamp_ms=now_ms, request=request)
+        identifier = new_ulid(now_ms) if self._behaviour.orders_event_ids else secrets.token_hex(10)
+        return Event(id=identifier, type=kind, status=status, source=source, timestamp_ms=now_ms, request=request)
 
     def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
         """Writes the machine and tells those who wait for it."""
@@ -61,14 +76,30 @@ class Supervisor:
         self._changed(machine.id)
         return saved
 
+    def is_still_active(self, machine_id: str) -> bool:
+        """Whether the machine's last run reads as ended and is not reaped yet."""
+        return self._clock.monotonic() < self._active_until.get(machine_id, 0.0)
+
+    def is_struck(self, fault: str, machine: Machine) -> bool:
+        """Whether the fault strikes the machine now."""
+        image = str(machine.config.get("image") or "")
+        return bool(self._adversity.find((fault,), app=machine.app, machine=machine.name, image=image))
+
     async def start(self, machine: Machine) -> None:
         """Starts the machine's commands. The start event is written first: whatever runs is on record."""
+        if self.is_struck("unpullable", machine):
+            self._taker(machine)("", f"unable to pull image {machine.config.get('image')}")
+            self.save(replace(machine, state="failed", should_run=False))
+            return
         machine = replace(machine, state="started", runs=machine.runs + 1, should_run=True, pids=())
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
         self._starting[machine.id] = asyncio.Event()
         try:
             running = await self._runtime.start(_launch(machine), self._taker(machine))
             self._running[machine.id] = running
+            if self.is_struck("out_of_memory", machine):
+                self._starved.add(machine.id)
+                running.kill()
             self._watchers[machine.id] = asyncio.create_task(self._watch(machine.id, running))
         finally:
             self._starting.pop(machine.id).set()
@@ -112,7 +143,11 @@ class Supervisor:
 
     async def _watch(self, machine_id: str, running: Running) -> None:
         ended = await running.wait()
+        if machine_id in self._starved:
+            self._starved.discard(machine_id)
+            ended = Ended(code=137, signal=9, oom_killed=True)
         self._write_logs()
+        await self._clock.sleep(self._latency.exit_s)
         self._running.pop(machine_id, None)
         self._watchers.pop(machine_id, None)
         was_asked = machine_id in self._stopping
@@ -138,6 +173,11 @@ class Supervisor:
         exited = _exit_request(ended, self.now_ms(), was_asked=was_asked, is_restarting=is_restarting, count=retries)
         state = "started" if is_restarting else "stopped"
         settled = replace(machine, state=state, pids=(), should_run=is_restarting or (was_asked and machine.should_run))
+        self._active_until[machine_id] = self._clock.monotonic() + self._latency.reap_s
+        if self._behaviour.exit_event_lag_s:
+            self.save(settled)
+            await self._clock.sleep(self._behaviour.exit_event_lag_s)
+            settled = self._store.machine(machine_id) or settled
         settled = self.save(settled, event=self.event("exit", "stopped", "flyd", exited))
         if is_restarting:
             self._retries[machine_id] = retries + 1
@@ -148,7 +188,7 @@ class Supervisor:
             self.destroyed(settled)
 
     async def _restart(self, machine_id: str, retries: int) -> None:
-        await self._clock.sleep(min(_LONGEST_DELAY_S, self._first_delay_s * 2**retries))
+        await self._clock.sleep(min(_LONGEST_DELAY_S, self._latency.restart_delay_s * 2**retries))
         machine = self._store.machine(machine_id)
         if machine and machine.state == "started" and machine_id not in self._running:
             await self.start(machine)

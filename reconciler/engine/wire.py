@@ -3,13 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.engine import config as configs
+from reconciler.engine.config import image_ref
 from reconciler.engine.records import App, Event, Lease, LogEntry, Machine
+from reconciler.engine.reported import as_reported
 
 _EVENTS_SHOWN: Final = 20
 
 
-def machine_json(machine: Machine, lease: Lease | None, *, is_summary: bool = False) -> dict[str, Any]:
+def machine_json(
+    machine: Machine, lease: Lease | None, *, is_summary: bool = False, is_unreachable: bool = False
+) -> dict[str, Any]:
+    """A machine; of one whose host is down the config is null, and `incomplete_config` lacks what the host knows."""
     body: dict[str, Any] = {
         "id": machine.id,
         "name": machine.name,
@@ -18,19 +22,22 @@ def machine_json(machine: Machine, lease: Lease | None, *, is_summary: bool = Fa
         "instance_id": machine.instance_id,
         "version": machine.instance_id,
         "private_ip": "127.0.0.1",
-        "image_ref": configs.image_ref(machine.config),
+        "image_ref": image_ref(machine.config),
         "created_at": _time(machine.created_ms),
         "updated_at": _time(machine.updated_ms),
         "cordoned": machine.is_cordoned,
     }
     if is_summary:
         return body
+    config = as_reported(machine.config)
     body |= {
-        "config": configs.as_reported(machine.config),
+        "config": None if is_unreachable else config,
         "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
         "checks": [],
-        "host_status": "ok",
+        "host_status": "unreachable" if is_unreachable else "ok",
     }
+    if is_unreachable:
+        body["incomplete_config"] = {key: config[key] for key in ("guest", "image") if key in config}
     return body | ({"nonce": lease.nonce} if lease else {})
 
 
@@ -58,12 +65,12 @@ def app_json(app: App, machine_count: int, *, is_running: bool) -> dict[str, Any
     }
 
 
-def lease_json(lease: Lease) -> dict[str, Any]:
+def lease_json(lease: Lease, *, with_description: bool = True) -> dict[str, Any]:
     data = {
         "nonce": lease.nonce,
         "expires_at": int(lease.expires_at),
         "owner": lease.owner,
-        "description": lease.description,
+        "description": lease.description if with_description else "",
         "version": lease.version,
     }
     return {"status": "success", "data": data}

@@ -293,6 +293,12 @@ class MachinesClient:
         )
         await self._api.send(call, _nothing)
 
+    async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
+        """Takes one key away; one that is not there is fine."""
+        path = f"/metadata/{quote(key, safe='')}"
+        call = self._on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
+        await self._api.send(call, _nothing)
+
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
         """The machine's newest events, newest first; the server keeps at most 50 in reach."""
         call = self._on_machine(

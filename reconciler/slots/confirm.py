@@ -1,6 +1,7 @@
 """Waiting for what a write was to bring about, and reading it back: the reply to a write is never proof."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind
@@ -50,21 +51,18 @@ async def wait_until(
 
 async def read_machine(actor: Actor, machine: Machine) -> Machine:
     """The machine as it is now; one that the API no longer knows reads as destroyed."""
+    seen = await read_by_id(actor, machine.app, machine.id)
+    return seen or replace(machine, state=MachineState.DESTROYED)
+
+
+async def read_by_id(actor: Actor, app: str, machine_id: str) -> Machine | None:
+    """The machine as it is now; None where the API does not know it."""
     try:
-        return await actor.client.get_machine(machine.app, machine.id)
+        return await actor.client.get_machine(app, machine_id)
     except ApiError as error:
-        if error.kind is not ApiErrorKind.NOT_FOUND:
-            raise
-        return Machine(
-            app=machine.app,
-            id=machine.id,
-            name=machine.name,
-            state=MachineState.DESTROYED,
-            region=machine.region,
-            instance_id=machine.instance_id,
-            config=machine.config,
-            events=machine.events,
-        )
+        if error.kind is ApiErrorKind.NOT_FOUND:
+            return None
+        raise
 
 
 async def wait_settled(actor: Actor, machine: Machine, *, timeout_s: float = SETTLE_TIMEOUT_S) -> Machine | None:

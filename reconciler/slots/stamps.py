@@ -11,6 +11,8 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.plan import Change
 from reconciler.planner import digest_of, section_digests
 
+# Said rather than left out: a server that kept what an update omits would keep the old list.
+_NO_KEYS = "-"
 _STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS}
 
 
@@ -53,7 +55,7 @@ def _marks(change: Change, *, stack: str) -> dict[str, str]:
         marks.SLOT: change.slot.name,
         marks.APPLIED: digest,
         marks.FIELDS: section_digests(desired),
-        marks.KEYS: ",".join(sorted(desired.metadata)),
+        marks.KEYS: ",".join(sorted(desired.metadata)) or _NO_KEYS,
     }
     if change.anchor:
         stamped[marks.ANCHOR] = change.anchor

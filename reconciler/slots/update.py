@@ -31,7 +31,7 @@ async def update_machine(actor: Actor, lease: HeldLease, live: Machine, change: 
         raise UpdateFailedError(f"{live.name} did not settle within {SETTLE_TIMEOUT_S:.0f} s of its update")
     if settled.metadata.get(marks.APPLIED) != wanted[marks.APPLIED]:
         raise UpdateFailedError(f"{live.name}: the update was {_ending(settled)}")
-    await _write_missing_keys(actor, lease, settled, wanted, change.kind)
+    await _mend_metadata(actor, lease, live, settled, wanted, change.kind)
     return settled
 
 
@@ -64,16 +64,22 @@ async def _send_once(actor: Actor, lease: HeldLease, live: Machine, change: Chan
                 raise
 
 
-async def _write_missing_keys(
-    actor: Actor, lease: HeldLease, seen: Machine, wanted: dict[str, str], kind: PoolKind
+async def _mend_metadata(
+    actor: Actor, lease: HeldLease, before: Machine, seen: Machine, wanted: dict[str, str], kind: PoolKind
 ) -> None:
-    """Writes what the update dropped of the metadata; not on services, whose check reports a write would reset."""
+    """Writes what the update dropped of the metadata, and removes what it was to drop and did not.
+
+    Not on services, whose check reports a write would reset.
+    """
     if kind is PoolKind.SERVICE:
         return
     for key, value in wanted.items():
         if seen.metadata.get(key) != value:
             lease.guard()
             await actor.client.set_metadata(seen.app, seen.id, key, value)
+    for key in before.metadata.keys() & seen.metadata.keys() - wanted.keys():
+        lease.guard()
+        await actor.client.delete_metadata(seen.app, seen.id, key)
 
 
 def _ending(machine: Machine) -> str:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.engine import Settings
+from reconciler.engine.behaviour import Latency, Settings
 from reconciler.machines_api.http import httpx
 from tests.support.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
 
-SLOW = Settings(prepare_s=5, replace_s=3)
+SLOW = Settings(latency=Latency(prepare_s=5, replace_s=3))
 Ask = Callable[..., Awaitable[httpx.Response]]
 
 
@@ -19,7 +19,7 @@ def with_api(scenario: Callable[[World, Ask], Awaitable[None]], settings: Settin
         async with open_world(settings) as world:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             async with httpx.AsyncClient(
-                transport=world.faults, base_url="http://127.0.0.1/v1", headers=headers
+                transport=world.transport, base_url="http://127.0.0.1/v1", headers=headers
             ) as http:
                 await http.post("/apps", json={"app_name": "app", "org_slug": "personal"})
 

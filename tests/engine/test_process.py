@@ -12,6 +12,7 @@ from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
 from reconciler.engine.process import ProcessRuntime
 from reconciler.engine.records import Machine
+from reconciler.engine.waits import Wait
 
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
 
@@ -42,7 +43,7 @@ async def run_once(engine: Engine, command: list[str], **config: Any) -> Machine
 
 
 async def wait_for(engine: Engine, machine_id: str, state: str, fence: str | None = None) -> Machine:
-    return await engine.wait("app", machine_id, states=[state], timeout_s=20, version=None, from_event_id=fence)
+    return await engine.wait("app", machine_id, Wait(states=[state], timeout_s=20, from_event_id=fence))
 
 
 def exit_of(machine: Machine) -> dict[str, Any]:

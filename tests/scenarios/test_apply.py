@@ -10,7 +10,7 @@ from reconciler.errors import ApiError
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status
-from tests.support.faults import EVERY_FAULT
+from tests.support.faults import FAULTS
 from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -232,7 +232,7 @@ def test_an_interrupted_apply_says_so_and_the_next_one_finishes() -> None:
     run_virtually(scenario())
 
 
-@pytest.mark.parametrize("fault", EVERY_FAULT)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fault: str) -> None:
     before = task_spec("[exit, '0']", count="3")
     after = task_spec("[exit, '1']", count="{iad: 2, ams: 2}")
@@ -240,22 +240,22 @@ def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fau
     async def count_requests() -> int:
         async with open_world() as world:
             await world.apply(before)
-            began = len(world.faults.log)
+            began = len(world.transport.requests)
             await world.apply(after)
-            return len(world.faults.log) - began
+            return len(world.transport.requests) - began
 
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(before)
-            world.faults.before = lambda _request: world.assert_unique_names()
-            world.faults.at = {len(world.faults.log) + position: fault}
+            world.transport.before = lambda _request: world.assert_unique_names()
+            world.transport.strike(fault, ahead=position)
             report = None
             with suppress(ApiError):
                 report = await world.apply(after)
-            world.faults.at = {}
+            world.transport.relent()
             if report and report.is_success:
                 await assert_converged(world, after)
-            world.faults.at = {}
+            world.transport.relent()
             await world.actor.clock.sleep(120)
             assert (await world.apply(after)).is_success
             await assert_converged(world, after)

@@ -7,7 +7,7 @@ import pytest
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.machines_api.wire import LogLine
 from reconciler.model.run import OutcomeName
-from tests.support.faults import EVERY_FAULT, shape
+from tests.support.faults import FAULTS, shape
 from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, task_spec
 
@@ -177,21 +177,21 @@ def test_interrupted_in_the_queue_nothing_runs_and_after_the_start_the_run_goes_
     run_virtually(scenario())
 
 
-@pytest.mark.parametrize("fault", EVERY_FAULT)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
     spec = task_spec("[run, '3', exit, '4']", count="1")
 
     async def count_requests() -> int:
         async with open_world() as world:
             await world.apply(spec)
-            began = len(world.faults.log)
+            began = len(world.transport.requests)
             await world.invoke(spec)
-            return len(world.faults.log) - began
+            return len(world.transport.requests) - began
 
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(spec)
-            world.faults.at = {len(world.faults.log) + position: fault}
+            world.transport.strike(fault, ahead=position)
             try:
                 run = await world.invoke(spec)
             except Exception as error:  # the API failed: said, and at most one run was begun
@@ -210,9 +210,9 @@ def test_the_calls_of_a_claim() -> None:
             spec = task_spec("[exit, '0']", count="1")
             await world.apply(spec)
             await world.actor.clock.sleep(5)
-            world.faults.log.clear()
+            world.transport.requests.clear()
             await world.invoke(spec)
-            calls = [shape(request).removeprefix("/apps/*") for request in world.faults.log]
+            calls = [shape(request).removeprefix("/apps/*") for request in world.transport.requests]
             machine = "/apps/*/machines/*"
             assert calls == [
                 "GET /apps/*/machines",

@@ -1,67 +1,55 @@
-"""A transport that misbehaves on purpose, around the engine in process."""
+"""The engine in process as a transport: logs requests, and shows the faults of the engine's adversity as httpx does."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from reconciler.engine.adversity import Adversity, ConnectionLost
 from reconciler.machines_api.http import httpx
 
-LOST_BEFORE = "lost before"  # the connection breaks, and nothing was done
-LOST_AFTER = "lost after"  # it was done, and the reply is lost
-ERROR_BEFORE = "500 before"
-ERROR_AFTER = "504 after"
-TIMEOUT_AFTER = "408 after"
-RATE_LIMITED = "429"
-HALF_A_REPLY = "half a reply"
-REFUSED = "connection refused"
-EVERY_FAULT = (
-    LOST_BEFORE,
-    LOST_AFTER,
-    ERROR_BEFORE,
-    ERROR_AFTER,
-    TIMEOUT_AFTER,
-    RATE_LIMITED,
-    HALF_A_REPLY,
-    REFUSED,
-)
-_HAPPENS = {LOST_AFTER, ERROR_AFTER, TIMEOUT_AFTER, HALF_A_REPLY}
+# What may happen to any single request: a fault of the engine's adversity, and its details.
+FAULTS: dict[str, dict[str, Any]] = {
+    "connection refused": {"fault": "refuse_connection"},
+    "reset before": {"fault": "lose_request"},
+    "reset after": {"fault": "lose_reply"},
+    "500 before": {"fault": "server_error"},
+    "502 after": {"fault": "bad_gateway", "is_committed": True},
+    "504 after": {"fault": "gateway_timeout", "is_committed": True},
+    "408 after": {"fault": "upstream_timeout", "is_committed": True},
+    "429": {"fault": "rate_limited"},
+    "half a reply": {"fault": "half_reply"},
+    "two minutes of silence": {"fault": "late_reply", "seconds": 120},
+}
 
 
 @dataclass
-class Faults(httpx.AsyncBaseTransport):
-    """Passes requests on; `at` maps a request's number (from 0) to a fault. `log` holds every request."""
+class InProcess(httpx.AsyncBaseTransport):
+    """Passes requests on to the engine; `requests` holds all of them."""
 
     inner: httpx.AsyncBaseTransport
-    at: dict[int, str] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
+    adversity: Adversity
+    requests: list[str] = field(default_factory=list)
     before: Callable[[httpx.Request], None] = lambda _request: None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        number = len(self.log)
-        self.log.append(f"{request.method} {request.url.path.removeprefix('/v1')}")
+        self.requests.append(f"{request.method} {request.url.path.removeprefix('/v1')}")
         self.before(request)
-        fault = self.at.get(number)
-        if fault is None or fault in _HAPPENS:
-            reply = await self.inner.handle_async_request(request)
-            if fault is None:
-                return reply
-            content = await reply.aread()
-        match fault:
-            case "connection refused":
-                raise httpx.ConnectError("connection refused", request=request)
-            case "lost before" | "lost after":
-                raise httpx.ReadError("connection reset", request=request)
-            case "500 before":
-                return httpx.Response(500, json={"error": "unknown: it broke"})
-            case "504 after":
-                return httpx.Response(504, text="<html>gateway timeout</html>")
-            case "408 after":
-                return httpx.Response(408, json={"error": "deadline_exceeded: upstream"})
-            case "429":
-                return httpx.Response(429, json={"error": "resource_exhausted: rate limit exceeded"})
-            case "half a reply":
-                return httpx.Response(reply.status_code, content=content[: len(content) // 2])
-        raise AssertionError(fault)
+        try:
+            return await self.inner.handle_async_request(request)
+        except ConnectionLost as lost:
+            if lost.is_refused:
+                raise httpx.ConnectError("connection refused", request=request) from lost
+            raise httpx.ReadError("connection reset", request=request) from lost
+
+    def strike(self, name: str, *, ahead: int) -> None:
+        """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
+        self.adversity.rules.clear()
+        self.adversity.add(request=self.adversity.requests + ahead, **FAULTS[name])
+
+    def relent(self) -> None:
+        """Nothing goes wrong any more."""
+        self.adversity.rules.clear()
 
     async def aclose(self) -> None:
         await self.inner.aclose()

@@ -7,7 +7,8 @@ from typing import Any
 
 from reconciler.apply.apply import apply
 from reconciler.engine.app import create_engine_app
-from reconciler.engine.engine import Engine, Settings
+from reconciler.engine.behaviour import Settings
+from reconciler.engine.engine import Engine
 from reconciler.engine.records import Machine as EngineMachine
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
@@ -21,7 +22,7 @@ from reconciler.model.spec import Spec
 from reconciler.planner import plan as make_plan
 from reconciler.slots.actor import Actor
 from reconciler.spec import load_spec
-from tests.support.faults import Faults
+from tests.support.faults import InProcess
 from tests.support.scripted import ScriptedRuntime
 from tests.support.virtual_time import VirtualClock
 
@@ -53,7 +54,7 @@ def spec_of(text: str) -> Spec:
 class World:
     engine: Engine
     runtime: ScriptedRuntime
-    faults: Faults
+    transport: InProcess
     actor: Actor
     said: list[str] = field(default_factory=list)
 
@@ -84,15 +85,14 @@ async def open_world(settings: Settings | None = None) -> AsyncIterator[World]:
     clock, runtime = VirtualClock(), ScriptedRuntime()
     engine = Engine(database=":memory:", runtime=runtime, clock=clock, settings=settings)
     await engine.start()
-    transport = httpx.ASGITransport(app=create_engine_app(engine, token=TOKEN))
-    faults = Faults(transport)
+    transport = InProcess(httpx.ASGITransport(app=create_engine_app(engine, token=TOKEN)), engine.adversity)
     said: list[str] = []
     client = MachinesClient(
-        base_url="http://127.0.0.1", token=Secret(TOKEN), clock=clock, transport=faults, rate_patience_s=60
+        base_url="http://127.0.0.1", token=Secret(TOKEN), clock=clock, transport=transport, rate_patience_s=60
     )
     actor = Actor(client=client, clock=clock, who="tester", emit=said.append)
     try:
-        yield World(engine=engine, runtime=runtime, faults=faults, actor=actor, said=said)
+        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said)
     finally:
         await client.aclose()
         await engine.close()

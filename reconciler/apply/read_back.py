@@ -1,0 +1,67 @@
+"""Reading back: what the platform shows after an apply, compared with what the apply did."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from functools import partial
+
+from reconciler.errors import ApiError
+from reconciler.machines_api.observe import observe
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import Spec
+from reconciler.planner import plan as make_plan
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_by_id
+
+
+async def read_back(
+    actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], only: Collection[str]
+) -> tuple[str, ...]:
+    """What the platform now shows different from what was done: plans again, and wants nothing left to do.
+
+    A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first.
+    """
+    if not entries:
+        return ()
+    touched = {ended.slot.address: ended for ended in entries}
+    replan = partial(make_plan, spec, only=only, allow_destroy=len(plan.changes))
+    try:
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        again = replan(observed)
+        doubtful = _doubtful(observed, again, entries)
+        if doubtful:
+            again = replan(await _looked_at(actor, observed, doubtful))
+    except ApiError as error:
+        return (f"could not be read back: {error.message}",)
+    done = {address for address, ended in touched.items() if ended.status is Status.DONE}
+    left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
+    unasked = [
+        f"{change.address}: {change.reason} (not in the plan)"
+        for change in again.effective
+        if not change.deferred and change.address not in touched
+    ]
+    return tuple(left + unasked + list(again.blocked))
+
+
+def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[tuple[str, str]]:
+    """(app, machine id) of what the list shows otherwise than it was left, or does not show."""
+    suspects = {change.address: change for change in again.effective if not change.deferred}
+    found = {(change.slot.app, change.machine_id) for change in suspects.values()}
+    found |= {
+        (ended.slot.app, ended.machine_id)
+        for ended in entries
+        if ended.slot.address in suspects or observed.apps[ended.slot.app].is_unobserved
+    }
+    return {(app, machine_id) for app, machine_id in found if machine_id}
+
+
+async def _looked_at(actor: Actor, observed: Observed, doubtful: Iterable[tuple[str, str]]) -> Observed:
+    """The snapshot, with these machines as they are when asked for by id."""
+    apps = dict(observed.apps)
+    for app_name, machine_id in sorted(doubtful):
+        seen = await read_by_id(actor, app_name, machine_id)
+        app = apps[app_name]
+        others = tuple(machine for machine in app.machines if machine.id != machine_id)
+        apps[app_name] = replace(app, exists=True, machines=(*others, seen) if seen else others)
+    return replace(observed, apps=apps)

@@ -1,0 +1,221 @@
+"""Adversity: what goes wrong on purpose, by rules. One mechanism, for a file given to the engine and for tests.
+
+A rule names a fault and what it strikes. Faults of a reply strike between the network and the engine; the others are
+asked for by the engine at the moment that they concern.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from reconciler.engine.errors import Refused
+
+ALWAYS: Final = -1
+
+# By name, the refusals of the platform that have no cause inside this engine, with status, text and word.
+REFUSALS: Final[dict[str, tuple[int, str, str | None]]] = {
+    "host_capacity": (409, "aborted: could not reserve resource for machine: insufficient CPUs available", None),
+    "host_memory": (409, "aborted: insufficient memory available to fulfill request", None),
+    "host_resources": (409, "aborted: insufficient resources available to fulfill request", None),
+    "region_capacity": (422, "insufficient capacity in region", "insufficient_capacity"),
+    "region_capacity_503": (503, "insufficient capacity in region", "insufficient_capacity"),
+    "no_capacity": (409, "resource_exhausted: region has no capacity", None),
+    "volume_host_full": (
+        412,
+        "insufficient resources to create new machine with existing volume",
+        "volume_placement_capacity",
+    ),
+    "volume_claimed": (412, "failed_precondition: volume already claimed by machine", None),
+    "volume_bound": (412, "failed_precondition: volume is currently bound to machine", None),
+    "concurrent_update": (409, "aborted: machine update failed due to concurrent update", None),
+    "concurrent_replace": (409, "machine is replacing: concurrent update in progress", None),
+    "not_startable": (412, "failed_precondition: unable to start machine from current state: 'created'", None),
+    "getting_replaced": (412, "failed_precondition: machine getting replaced, refusing to start", None),
+    "still_active": (412, "failed_precondition: machine still active, refusing to start", None),
+    "stale_metadata": (412, "failed_precondition: machine_version is stale", None),
+    "host_maintenance": (503, "unavailable: deploys to this host are temporarily disabled", None),
+    "governor": (409, "aborted: governor policy blocked start", None),
+    "image_not_ready": (400, "invalid_argument: MANIFEST_UNKNOWN: manifest unknown", None),
+    "manifest_failed": (400, "invalid_argument: failed to get manifest", None),
+    "wait_expired": (408, "deadline_exceeded: machine failed to reach desired state, started, currently stopped", None),
+    "upstream_timeout": (408, "deadline_exceeded: upstream request timeout", None),
+    "rate_limited": (429, "resource_exhausted: rate limit exceeded", None),
+    "exec_under_lease": (409, "aborted: machine has an active lease", None),
+    "unauthenticated": (401, "unauthenticated", None),
+    "unauthorized": (403, "unauthorized", None),
+    "trial": (422, "To create more than 1 machine per app please add a payment method.", None),
+    "server_error": (500, "unknown: it broke", None),
+    "bad_gateway": (502, "<html><h1>502 Bad Gateway</h1></html>", None),
+    "unavailable": (503, "unavailable: try again", None),
+    "gateway_timeout": (504, "<html><h1>504 Gateway Time-out</h1></html>", None),
+}
+
+REPLY_FAULTS: Final = {
+    "refuse_connection": "the connection breaks before anything is read",
+    "lose_request": "the connection breaks, and nothing was done",
+    "lose_reply": "it is done, and the reply is lost",
+    "half_reply": "it is done, and half of the reply comes",
+    "late_reply": "it is done, and the reply comes `seconds` later",
+    "late_request": "it is done `seconds` later",
+    "html": "it is done, and a page of HTML with status 200 comes",
+    "empty_list": "a list of machines is empty",
+}
+ENGINE_FAULTS: Final = {
+    "drop_start": "a start is accepted, and nothing starts",
+    "revert_update": "an update is accepted, and reverted a moment later",
+    "out_of_memory": "a run is ended for lack of memory",
+    "unpullable": "the image cannot be pulled: the machine never starts, its log says so",
+    "host_unreachable": "the machine's host is down: no config, and no call on it is answered in time",
+    "steal_lease": "just before the call, the lease is gone and someone else holds one",
+    "lose_lease": "just before the call, the lease is gone",
+    "vanish": "just before the call, someone else destroys the machine",
+}
+LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # unless `times` says otherwise
+NEVER_COMMITTED: Final = frozenset({"refuse_connection", "lose_request"})
+
+
+class AdversityError(ValueError):
+    """The rules make no sense; the message says where and why."""
+
+
+class ConnectionLost(Exception):
+    """The connection is to be cut. `is_refused`: as if there had been none."""
+
+    def __init__(self, *, is_refused: bool = False) -> None:
+        super().__init__("the connection was cut on purpose")
+        self.is_refused = is_refused
+
+
+@dataclass(slots=True, kw_only=True)
+class Rule:
+    """One fault, and what it strikes: the calls, apps, machines and images that match, after so many, so many times.
+
+    `request` is a number of the engine's requests, from 0; `is_committed` lets a refusal come after the effect.
+    """
+
+    fault: str
+    calls: tuple[str, ...] = ()
+    app: str = "*"
+    machine: str = "*"
+    image: str = "*"
+    request: int | None = None
+    after: int = 0
+    times: int | None = None  # once, or always for what lasts
+    seconds: float = 120.0
+    is_committed: bool = False
+    _met: int = field(default=0, init=False)
+
+    def strikes(self, *, call: str, app: str, machine: str, image: str, request: int | None) -> bool:
+        """Whether it strikes now; counts what it met."""
+        if self.calls and call not in self.calls:
+            return False
+        if self.request is not None and request != self.request:
+            return False
+        pairs = ((app, self.app), (machine, self.machine), (image, self.image))
+        if not all(fnmatchcase(value, pattern) for value, pattern in pairs):
+            return False
+        self._met += 1
+        times = self.times or (ALWAYS if self.fault in LASTING else 1)
+        return self._met > self.after and (times == ALWAYS or self._met <= self.after + times)
+
+
+class Adversity:
+    """The rules in force; those given first are asked first."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self.rules = list(rules)
+        self.requests = 0  # how many the engine has had
+
+    def add(self, fault: str, **details: Any) -> Rule:
+        rule = Rule(fault=_known(fault), **details)
+        self.rules.append(rule)
+        return rule
+
+    def next_request(self) -> int:
+        """The number of the request that begins now."""
+        self.requests += 1
+        return self.requests - 1
+
+    def find(
+        self,
+        faults: Sequence[str] | dict[str, Any],
+        *,
+        call: str = "",
+        app: str = "",
+        machine: str = "",
+        image: str = "",
+        request: int | None = None,
+    ) -> Rule | None:
+        """The first rule of these faults that strikes."""
+        for rule in self.rules:
+            if rule.fault in faults and rule.strikes(call=call, app=app, machine=machine, image=image, request=request):
+                return rule
+        return None
+
+
+def refusal(fault: str) -> Refused:
+    """The platform's refusal of this name."""
+    status, text, word = REFUSALS[fault]
+    return Refused(status, text, word)
+
+
+def parse_rules(document: Any) -> list[Rule]:
+    """The rules of an adversity file's `rules`. Raises AdversityError."""
+    if not isinstance(document, list):
+        raise AdversityError("rules: expected a list")
+    return [_parse_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
+
+
+_KEYS: Final = {
+    "fault": str,
+    "call": (str, list),
+    "app": str,
+    "machine": str,
+    "image": str,
+    "request": int,
+    "after": int,
+    "times": (int, str),
+    "seconds": (int, float),
+    "committed": bool,
+}
+
+
+def _parse_rule(value: Any, place: str) -> Rule:
+    if not isinstance(value, dict):
+        raise AdversityError(f"{place}: expected a map with `fault`")
+    for key, given in value.items():
+        if key not in _KEYS:
+            raise AdversityError(f"{place}: unknown key {key!r}; known: {', '.join(_KEYS)}")
+        kind = _KEYS[key]
+        if not isinstance(given, kind) or (isinstance(given, bool) and kind is not bool):  # type: ignore[arg-type]
+            raise AdversityError(f"{place}.{key}: {given!r} makes no sense there")
+    if "fault" not in value:
+        raise AdversityError(f"{place}: which `fault`?")
+    times = value.get("times")
+    if isinstance(times, str) and times != "always":
+        raise AdversityError(f"{place}.times: expected a number or `always`")
+    call = value.get("call", ())
+    try:
+        fault = _known(value["fault"])
+    except AdversityError as error:
+        raise AdversityError(f"{place}.fault: {error}") from error
+    return Rule(
+        fault=fault,
+        calls=(call,) if isinstance(call, str) else tuple(map(str, call)),
+        app=value.get("app", "*"),
+        machine=value.get("machine", "*"),
+        image=value.get("image", "*"),
+        request=value.get("request"),
+        after=value.get("after", 0),
+        times=ALWAYS if times == "always" else times,
+        seconds=float(value.get("seconds", 120.0)),
+        is_committed=value.get("committed", False),
+    )
+
+
+def _known(fault: str) -> str:
+    known = (*REFUSALS, *REPLY_FAULTS, *ENGINE_FAULTS)
+    if fault not in known:
+        raise AdversityError(f"unknown fault {fault!r}; known: {', '.join(known)}")
+    return fault

@@ -1,0 +1,308 @@
+"""What goes wrong on purpose goes wrong as it does on the platform; and the file that asks for it."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.adversity import ALWAYS, ENGINE_FAULTS, REFUSALS, REPLY_FAULTS, AdversityError, Rule
+from reconciler.engine.behaviour import LATENCIES, Latency, Settings
+from reconciler.engine.rehearsal import load_rehearsal
+from reconciler.errors import ApiErrorKind as K
+from reconciler.machines_api.errors import classify
+from reconciler.machines_api.http import httpx
+from tests.engine.test_api import Ask, make, refusal, with_api
+from tests.support.world import World
+
+# What each refusal of the platform means to a client; together they are every class that is known.
+MEANS = {
+    "host_capacity": K.CAPACITY,
+    "host_memory": K.CAPACITY,
+    "host_resources": K.CAPACITY,
+    "region_capacity": K.CAPACITY,
+    "region_capacity_503": K.CAPACITY,
+    "no_capacity": K.CAPACITY,
+    "volume_host_full": K.CAPACITY,
+    "volume_claimed": K.REFUSED,
+    "volume_bound": K.REFUSED,
+    "concurrent_update": K.CONCURRENT_UPDATE,
+    "concurrent_replace": K.CONCURRENT_UPDATE,
+    "not_startable": K.SETTLING,
+    "getting_replaced": K.SETTLING,
+    "still_active": K.SETTLING,
+    "stale_metadata": K.REFUSED,
+    "host_maintenance": K.HOST_MAINTENANCE,
+    "governor": K.HOST_MAINTENANCE,
+    "image_not_ready": K.IMAGE_NOT_READY,
+    "manifest_failed": K.IMAGE_NOT_READY,
+    "wait_expired": K.WAIT_EXPIRED,
+    "upstream_timeout": K.UNCLEAR,
+    "rate_limited": K.RATE_LIMITED,
+    "exec_under_lease": K.REFUSED,
+    "unauthenticated": K.UNAUTHORIZED,
+    "unauthorized": K.FORBIDDEN,
+    "trial": K.BAD_INPUT,
+    "server_error": K.UNCLEAR,
+    "bad_gateway": K.UNCLEAR,
+    "unavailable": K.UNCLEAR,
+    "gateway_timeout": K.UNCLEAR,
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(fault: str) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        world.engine.adversity.add(fault, calls=("get",))
+        refused = await ask("GET", f"/machines/{machine}")
+        status, text, word = REFUSALS[fault]
+        assert refused.status_code == status
+        assert text in (refused.text if text.startswith("<") else refused.json()["error"])
+        assert word is None or refused.json()["status"] == word
+        assert classify(status, f"{word or ''} {text}") is MEANS[fault]
+        assert (await ask("GET", f"/machines/{machine}")).status_code == 200
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_done"),
+    [
+        ({"fault": "refuse_connection"}, False),
+        ({"fault": "lose_request"}, False),
+        ({"fault": "server_error"}, False),
+        ({"fault": "lose_reply"}, True),
+        ({"fault": "half_reply"}, True),
+        ({"fault": "html"}, True),
+        ({"fault": "late_reply", "seconds": 3.0}, True),
+        ({"fault": "late_request", "seconds": 3.0}, True),
+        ({"fault": "gateway_timeout", "is_committed": True}, True),
+    ],
+    ids=lambda value: value["fault"] if isinstance(value, dict) else "",
+)
+def test_a_spoiled_reply_says_nothing_of_whether_it_was_done(fault: dict[str, Any], is_done: bool) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        world.engine.adversity.add(calls=("create",), **fault)
+        try:
+            reply = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
+            assert reply.is_success or fault.get("is_committed") or fault["fault"] == "server_error"
+        except httpx.TransportError:
+            assert fault["fault"] in {"refuse_connection", "lose_request", "lose_reply"}
+        assert bool(world.machines()) is is_done
+
+    with_api(scenario)
+
+
+def test_a_rule_strikes_what_it_names_after_so_many_so_many_times() -> None:
+    rule = Rule(fault="server_error", calls=("start",), machine="work-*", after=1, times=2)
+
+    def strikes(**changes: Any) -> bool:
+        place = {"call": "start", "app": "app", "machine": "work-1", "image": "i", "request": 0} | changes
+        return rule.strikes(**place)
+
+    assert not strikes(call="stop")
+    assert not strikes(machine="web-1")
+    assert [strikes() for _ in range(5)] == [False, True, True, False, False]
+
+
+def test_lists_lag_and_one_machine_read_by_its_id_does_not() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        assert (await ask("GET", "/machines")).json() == []
+        assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "created"
+        await world.actor.clock.sleep(2.02)
+        assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
+        await ask("DELETE", f"/machines/{machine}?force=true")
+        assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
+        await world.actor.clock.sleep(2.1)
+        assert (await ask("GET", "/machines")).json() == []
+
+    with_api(scenario, Settings(latency=Latency(list_lag_s=2)))
+
+
+def test_a_list_can_be_empty_once() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        await make(ask, "run", "1")
+        world.engine.adversity.add("empty_list", calls=("list",))
+        assert [len((await ask("GET", "/machines")).json()) for _ in range(2)] == [0, 1]
+
+    with_api(scenario)
+
+
+def test_a_dropped_start_is_a_success_without_an_event() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "exit", "0")
+        await world.actor.clock.sleep(1)
+        world.engine.adversity.add("drop_start")
+        dropped = await ask("POST", f"/machines/{machine}/start")
+        assert dropped.json()["previous_state"] == "stopped"
+        assert world.runtime.starts == []
+        await ask("POST", f"/machines/{machine}/start")
+        assert len(world.runtime.starts) == 1
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_reverted_update_is_taken_back_a_moment_later(is_running: bool) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1000", skip_launch=not is_running)
+        await world.actor.clock.sleep(1)
+        before = (await ask("GET", f"/machines/{machine}")).json()
+        world.engine.adversity.add("revert_update")
+        body = {"config": {"image": "j", "init": {"cmd": ["run", "1"]}}}
+        accepted = await ask("POST", f"/machines/{machine}", json=body)
+        assert (accepted.status_code, accepted.json()["config"]["image"]) == (200, "j")
+        await world.actor.clock.sleep(1)
+        after = (await ask("GET", f"/machines/{machine}")).json()
+        for key in ("state", "instance_id", "config"):
+            assert after[key] == before[key]
+        assert [(event["type"], event["source"]) for event in after["events"][:2]] == [
+            ("revert", "flyd"),
+            ("update", "user"),
+        ]
+        assert len(world.runtime.starts) == int(is_running)
+
+    with_api(scenario)
+
+
+def test_a_run_without_memory_exits_137_and_says_so() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1000", restart={"policy": "no"})
+        await world.actor.clock.sleep(1)
+        world.engine.adversity.add("out_of_memory", image="i")
+        await ask("POST", f"/machines/{machine}/start")
+        await ask("GET", f"/machines/{machine}/wait?state=stopped")
+        exited = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["request"]["exit_event"]
+        assert (exited["exit_code"], exited["oom_killed"]) == (137, True)
+
+    with_api(scenario)
+
+
+def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        world.engine.adversity.add("unpullable", image="i")
+        machine = await make(ask, "run", "1", skip_launch=False)
+        await world.actor.clock.sleep(1)
+        seen = (await ask("GET", f"/machines/{machine}")).json()
+        assert seen["state"] == "failed"
+        assert [event["type"] for event in seen["events"]] == ["launch"]
+        logs = await world.actor.client.read_logs("app", machine_id=machine, next_token="0")
+        assert "unable to pull image" in logs.lines[0].message
+
+    with_api(scenario)
+
+
+def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1", metadata={"a": "b"})
+        await world.actor.clock.sleep(1)
+        world.engine.adversity.add("host_unreachable", machine="m")
+        for seen in ((await ask("GET", f"/machines/{machine}")).json(), (await ask("GET", "/machines")).json()[0]):
+            assert (seen["host_status"], seen["config"]) == ("unreachable", None)
+            assert "metadata" not in seen["incomplete_config"]
+        assert (await ask("POST", f"/machines/{machine}/start")).status_code == 408
+        assert world.runtime.starts == []
+        assert (await ask("DELETE", f"/machines/{machine}?force=true")).status_code == 200
+
+    with_api(scenario)
+
+
+def test_leases_can_be_lost_and_stolen_and_machines_vanish() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        await world.actor.clock.sleep(1)
+        nonce = (await ask("POST", f"/machines/{machine}/lease", json={"ttl": 60})).json()["data"]["nonce"]
+        headers = {"fly-machine-lease-nonce": nonce}
+        world.engine.adversity.add("lose_lease", calls=("get_lease",))
+        assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
+        world.engine.adversity.add("steal_lease", calls=("start",), seconds=9.0)
+        assert (await ask("POST", f"/machines/{machine}/start", headers=headers)).status_code == 409
+        world.engine.adversity.add("vanish", calls=("get",))
+        assert (await ask("GET", f"/machines/{machine}")).json()["state"] in {"destroying", "destroyed"}
+
+    with_api(scenario)
+
+
+def test_rates_are_those_that_are_documented() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "1")
+        statuses = [(await ask("GET", f"/machines/{machine}/lease")).status_code for _ in range(5)]
+        assert statuses == [404, 404, 404, 429, 429]
+        statuses = [(await ask("GET", f"/machines/{machine}")).status_code for _ in range(11)]
+        assert statuses == [200] * 10 + [429]
+        await world.actor.clock.sleep(1)
+        limited = [await ask("GET", f"/machines/{machine}/lease") for _ in range(2)]
+        assert [reply.status_code for reply in limited] == [404, 429]
+        assert refusal(limited[1])[1] == "resource_exhausted: rate limit exceeded"
+
+    with_api(scenario, Settings(limits_rates=True))
+
+
+def test_names_need_not_be_unique_where_a_server_does_not_care() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        assert await make(ask, "run", "1", name="m") != await make(ask, "run", "1", name="m")
+
+    text = "behaviour: {enforces_names: false}"
+    with_api(scenario, rehearsal(text)[0])
+
+
+def rehearsal(text: str) -> Any:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        return load_rehearsal(Path(file.name))
+
+
+def test_a_file_says_how_slow_how_strict_and_how_unlucky() -> None:
+    settings, adversity = rehearsal(
+        """
+latency: {like: fly, replace_s: 9}
+limits_rates: true
+behaviour: {stale_version_status: null, metadata_limit_bytes: 100}
+rules:
+  - {fault: lose_reply, call: [create, update], machine: "web-*", after: 2, times: always}
+  - {fault: late_reply, seconds: 1.5, request: 7}
+"""
+    )
+    assert settings.latency.replace_s == 9
+    assert settings.latency.prepare_s == LATENCIES["fly"].prepare_s
+    assert settings.limits_rates
+    assert settings.behaviour.stale_version_status is None
+    first, second = adversity.rules
+    assert (first.calls, first.machine, first.after, first.times) == (("create", "update"), "web-*", 2, ALWAYS)
+    assert (second.seconds, second.request) == (1.5, 7)
+    settings, adversity = load_rehearsal(None)
+    assert (settings, adversity.rules) == (Settings(), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1]", "expected a map"),
+        ("rules: 5", "expected a list"),
+        ("rules: [{}]", "which `fault`"),
+        ("rules: [{fault: nonsense}]", "unknown fault"),
+        ("rules: [{fault: html, colour: red}]", "unknown key 'colour'"),
+        ("rules: [{fault: html, times: soon}]", "`always`"),
+        ("rules: [{fault: html, after: true}]", "makes no sense"),
+        ("latency: warp", "none of"),
+        ("latency: {warp_s: 1}", "unknown key"),
+        ("latency: {start_s: -1}", "makes no sense"),
+        ("latency: {start_s: null}", "makes no sense"),
+        ("behaviour: {enforces_names: 3}", "makes no sense"),
+        ("limits_rates: 1", "true or false"),
+        ("surprise: 1", "unknown key 'surprise'"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(AdversityError, match=words):
+        rehearsal(text)
+
+
+def test_every_fault_has_a_test_here() -> None:
+    source = Path(__file__).read_text()
+    assert [fault for fault in (*REPLY_FAULTS, *ENGINE_FAULTS) if f'"{fault}"' not in source] == []
+    assert set(MEANS) == set(REFUSALS)
