@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from reconciler.engine.errors import Refused
 
 # A machine that reads `stopped` while its last run is not reaped yet; the API never shows this state.
-STILL_ACTIVE: Final = "stopped, still active"
+STILL_ACTIVE: Final = "still active"
 ANY: Final = "*"
 
 
