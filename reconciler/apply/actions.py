@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.apply.create import create
+from reconciler.apply.options import Options
 from reconciler.apply.ready import wait_ready
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
@@ -15,6 +16,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
+from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind
 from reconciler.planner import live_digest
 from reconciler.slots.actor import Actor
@@ -26,18 +28,18 @@ _GONE_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How an apply behaves. `force` ends running tasks that are to be destroyed."""
+class _Job:
+    """What every action needs to know."""
 
+    actor: Actor
     stack: str
-    lock_timeout_s: float = 60.0
-    force: bool = False
+    options: Options
 
 
-async def perform(actor: Actor, change: Change, options: Options) -> Entry:
+async def perform(actor: Actor, change: Change, stack: str, options: Options) -> Entry:
     """Does the change and says how it ended; errors of the platform become an entry, never an exception."""
     try:
-        return await _perform(actor, change, options)
+        return await _perform(_Job(actor=actor, stack=stack, options=options), change)
     except LeaseLostError as error:
         return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
     except ApiError as error:
@@ -48,51 +50,53 @@ async def perform(actor: Actor, change: Change, options: Options) -> Entry:
         return entry(change, Status.FAILED, error.message)
 
 
-async def _perform(actor: Actor, change: Change, options: Options) -> Entry:
+async def _perform(job: _Job, change: Change) -> Entry:
     match change.action:
         case Action.CREATE:
-            return await _create(actor, change, options)
-        case Action.UPDATE:
-            return await _update(actor, change, options)
+            return await _create(job, change)
+        case Action.UPDATE | Action.ADOPT:
+            return await _update(job, change)
         case Action.DESTROY:
-            return await _destroy(actor, change, options)
+            return await _destroy(job, change)
         case Action.REPLACE:
-            return await _replace(actor, change, options)
+            return await _replace(job, change)
         case Action.START:
-            return await _start(actor, change, options)
+            return await _start(job, change)
         case Action.NONE:
             return entry(change, Status.DONE)
 
 
-async def _create(actor: Actor, change: Change, options: Options, carried: Machine | None = None) -> Entry:
-    machine = await create(actor, change, stack=options.stack, carried=carried)
+async def _create(job: _Job, change: Change, carried: Machine | None = None) -> Entry:
+    machine = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
     if isinstance(machine, str):
         return entry(change, Status.FAILED, machine)
-    return await _served(actor, change, machine)
+    return await _served(job.actor, change, machine)
 
 
-async def _update(actor: Actor, change: Change, options: Options) -> Entry:
+async def _update(job: _Job, change: Change) -> Entry:
     target = _target(change)
-    async with _lease(actor, change, options) as lease:
-        live = await _settled_under_lease(actor, target)
-        if objection := _objection(live, change):
+    async with _lease(job, change) as lease:
+        live = await _settled_under_lease(job.actor, target)
+        if objection := _objection(live, change) or _fenced(live, change, job.options):
             return objection
         if live.metadata.get(marks.APPLIED) != change.expected_applied or _digest(live) != change.expected_digest:
             if live.metadata.get(marks.APPLIED) == change.desired_digest:
                 return entry(change, Status.DONE, "another apply had done it", machine=live)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
-        machine = await update_machine(actor, lease, live, change, stack=options.stack)
+        machine = await update_machine(job.actor, lease, live, change, stack=job.stack, revision=job.options.revision)
         if change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change):
-            await _send_start(actor, lease, machine)
-    return await _served(actor, change, machine)
+            await _send_start(job.actor, lease, machine)
+    return await _served(job.actor, change, machine)
 
 
-async def _start(actor: Actor, change: Change, options: Options) -> Entry:
-    async with _lease(actor, change, options) as lease:
-        live = await _settled_under_lease(actor, _target(change))
+async def _start(job: _Job, change: Change) -> Entry:
+    async with _lease(job, change) as lease:
+        live = await _settled_under_lease(job.actor, _target(change))
+        if objection := _fenced(live, change, job.options):
+            return objection
         if live.state.is_resting:
-            await _send_start(actor, lease, live)
-    return await _served(actor, change, live)
+            await _send_start(job.actor, lease, live)
+    return await _served(job.actor, change, live)
 
 
 async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
@@ -107,27 +111,28 @@ async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
             await actor.clock.sleep(1.0)
 
 
-async def _destroy(actor: Actor, change: Change, options: Options) -> Entry:
+async def _destroy(job: _Job, change: Change) -> Entry:
     target = _target(change)
-    is_forced = options.force or change.kind is PoolKind.SERVICE
-    async with _lease(actor, change, options) as lease:
-        live = await _settled_under_lease(actor, target)
+    is_forced = job.options.force or change.kind is PoolKind.SERVICE
+    async with _lease(job, change) as lease:
+        live = await _settled_under_lease(job.actor, target)
         if live.state.is_gone:
             return entry(change, Status.DONE, "was gone already")
         if not is_forced and not live.state.is_resting:
             return _busy(change, live)
-        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (options.stack, change.slot.name):
+        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone")
+        if objection := _fenced(live, change, job.options):
+            return objection
         try:
-            await actor.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=is_forced)
+            await _send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:
             if error.kind is ApiErrorKind.STILL_RUNNING:
                 return _busy(change, live)
-            if not error.is_unclear and error.kind is not ApiErrorKind.NOT_FOUND:
-                raise
+            raise
         lease.doubt()  # nobody can write to it any more, and a release would find no machine
         gone = await wait_until(
-            actor,
+            job.actor,
             live,
             lambda seen: seen.state.is_gone,
             states=(MachineState.DESTROYED,),
@@ -138,23 +143,38 @@ async def _destroy(actor: Actor, change: Change, options: Options) -> Entry:
     return entry(change, Status.DONE)
 
 
-async def _replace(actor: Actor, change: Change, options: Options) -> Entry:
-    before = await read_machine(actor, _target(change))
-    destroyed = await _destroy(actor, change, options)
+async def _send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force: bool) -> None:
+    """Sends the destroy; after a lost reply it is sent again only if the machine is seen to live on."""
+    for is_last in (False, True):
+        try:
+            await actor.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)
+            return
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return
+            if not error.is_unclear or is_last:
+                raise
+        if (await read_machine(actor, live)).state.is_gone:
+            return
+
+
+async def _replace(job: _Job, change: Change) -> Entry:
+    before = await read_machine(job.actor, _target(change))
+    destroyed = await _destroy(job, change)
     if destroyed.status is not Status.DONE:
         return destroyed
-    return await _create(actor, change, options, carried=before)
+    return await _create(job, change, carried=before)
 
 
-def _lease(actor: Actor, change: Change, options: Options):  # type: ignore[no-untyped-def]
+def _lease(job: _Job, change: Change):  # type: ignore[no-untyped-def]
     assert change.machine_id is not None
     return hold_lease(
-        actor,
+        job.actor,
         change.slot.app,
         change.machine_id,
         verb="apply",
         ttl_s=APPLY_TTL_S,
-        patience_s=options.lock_timeout_s,
+        patience_s=job.options.lock_timeout_s,
     )
 
 
@@ -174,6 +194,14 @@ def _objection(live: Machine, change: Change) -> Entry | None:
     if change.kind is PoolKind.TASK and not live.state.is_resting:
         return _busy(change, live)
     return None
+
+
+def _fenced(live: Machine, change: Change, options: Options) -> Entry | None:
+    """Why an apply of an older revision must not touch the machine."""
+    applied = parse_revision(live.metadata.get(marks.REVISION, ""))
+    if applied is None or options.allow_rollback or not applied.is_newer_than(options.revision):
+        return None
+    return entry(change, Status.FAILED, f"revision {applied}, newer than {options.revision}, was applied to it")
 
 
 def _busy(change: Change, live: Machine) -> Entry:
@@ -217,4 +245,11 @@ def _words(error: ApiError) -> str:
 def entry(change: Change, status: Status, detail: str = "", *, machine: Machine | None = None) -> Entry:
     """The end of this change."""
     machine_id = machine.id if machine else change.machine_id
-    return Entry(slot=change.slot, action=change.action, status=status, detail=detail, machine_id=machine_id)
+    return Entry(
+        slot=change.slot,
+        action=change.action,
+        status=status,
+        detail=detail,
+        machine_id=machine_id,
+        address=change.address,
+    )

@@ -1,22 +1,18 @@
 """An apply: missing apps first, then the plan's changes, then the truth, read back and planned again."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Final
 
-from reconciler.apply.actions import Options, perform
+from reconciler.apply.actions import entry, perform
 from reconciler.apply.executor import Stop, execute
+from reconciler.apply.memory import announce_want, mark_protection, raise_high_water
+from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
-from reconciler.errors import ApiError, LeaseLostError, ReconcilerError
-from reconciler.model import marks
+from reconciler.errors import ApiError, ReconcilerError
 from reconciler.model.plan import Action, AppCreation, Change, Plan
 from reconciler.model.report import Entry, Report, Status
-from reconciler.model.spec import PoolKind, Spec
+from reconciler.model.spec import Spec
 from reconciler.slots.actor import Actor
-from reconciler.slots.lease import APPLY_TTL_S, hold_lease
-
-DEFAULT_PARALLELISM: Final = 10
 
 
 class BlockedError(ReconcilerError):
@@ -27,11 +23,8 @@ async def apply(
     actor: Actor,
     spec: Spec,
     plan: Plan,
+    options: Options | None = None,
     *,
-    parallelism: int = DEFAULT_PARALLELISM,
-    lock_timeout_s: float = 60.0,
-    force: bool = False,
-    only: Collection[str] = (),
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
@@ -41,39 +34,41 @@ async def apply(
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
-    stop = stop or Stop()
+    options, stop = options or Options(), stop or Stop()
     began = actor.clock.monotonic()
 
     def tell(ended: Entry) -> None:
+        if options.is_failing_fast and ended.status in {Status.FAILED, Status.UNKNOWN}:
+            stop.request("an earlier change failed, and --fail-fast was given")
         on_end(ended)
         actor.emit(_progress(ended))
 
     failures = await _create_apps(actor, plan.apps)
     effective = _without_failed_apps(plan.effective, failures)
-    options = Options(stack=plan.stack, lock_timeout_s=lock_timeout_s, force=force)
     entries = await execute(
-        tuple(_undeferred(change) if force else change for change in effective),
-        partial(_perform, actor, options=options),
-        parallelism=parallelism,
+        tuple(_undeferred(change) if options.force else change for change in effective),
+        lambda change: perform(actor, change, plan.stack, options),
+        parallelism=options.parallelism,
         stop=stop,
         on_end=tell,
     )
     entries += _skipped(plan.effective, effective)
-    await _announce_want(actor, effective, entries)
-    mismatches = () if stop.requested else await read_back(actor, spec, plan, entries, only)
+    mismatches: tuple[str, ...] = ()
+    if not stop.is_interrupt:
+        await announce_want(actor, effective, entries, options.revision)
+        mismatches, observed = await read_back(actor, spec, plan, entries, options.only)
+        if observed:
+            await mark_protection(actor, spec, observed)
+            await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)
     return Report(
         plan=plan,
         entries=entries,
         apps_created=tuple(app.name for app in plan.apps if app.name not in failures),
         mismatches=mismatches,
         failures=tuple(failures.values()),
-        interrupted=stop.requested,
+        interrupted=stop.is_interrupt,
         duration_s=actor.clock.monotonic() - began,
     )
-
-
-async def _perform(actor: Actor, change: Change, *, options: Options) -> Entry:
-    return await perform(actor, change, options)
 
 
 async def _create_apps(actor: Actor, apps: tuple[AppCreation, ...]) -> dict[str, str]:
@@ -96,7 +91,7 @@ def _without_failed_apps(changes: tuple[Change, ...], failures: dict[str, str]) 
 def _skipped(planned: tuple[Change, ...], tried: tuple[Change, ...]) -> tuple[Entry, ...]:
     tried_addresses = {change.address for change in tried}
     return tuple(
-        Entry(slot=change.slot, action=change.action, status=Status.SKIPPED, detail="its app could not be created")
+        entry(change, Status.SKIPPED, "its app could not be created")
         for change in planned
         if change.address not in tried_addresses
     )
@@ -107,25 +102,6 @@ def _undeferred(change: Change) -> Change:
     return replace(change, deferred=None) if change.action is Action.DESTROY else change
 
 
-async def _announce_want(actor: Actor, changes: tuple[Change, ...], entries: tuple[Entry, ...]) -> None:
-    """Tells the pool's desired digest on an anchor that is busy: its own update carries it only once it is at rest."""
-    deferred = {ended.slot for ended in entries if ended.status is Status.DEFERRED}
-    for change in changes:
-        is_anchor = change.anchor == change.slot.name and change.action is Action.UPDATE
-        if not (is_anchor and change.slot in deferred and change.kind is PoolKind.TASK):
-            continue
-        assert change.machine_id is not None
-        assert change.desired_digest is not None
-        try:
-            async with hold_lease(
-                actor, change.slot.app, change.machine_id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=10
-            ) as lease:
-                lease.guard()
-                await actor.client.set_metadata(change.slot.app, change.machine_id, marks.WANT, change.desired_digest)
-        except (ApiError, LeaseLostError) as error:
-            actor.emit(f"{change.slot.name}: could not announce the new config: {error.message}")
-
-
 def _progress(ended: Entry) -> str:
     words = {
         Status.DONE: f"{ended.action.value} done",
@@ -134,4 +110,4 @@ def _progress(ended: Entry) -> str:
         Status.DEFERRED: f"{ended.action.value} deferred",
         Status.UNKNOWN: f"{ended.action.value}: outcome unknown",
     }
-    return f"{ended.slot.address}: {words[ended.status]}" + (f": {ended.detail}" if ended.detail else "")
+    return f"{ended.address}: {words[ended.status]}" + (f": {ended.detail}" if ended.detail else "")

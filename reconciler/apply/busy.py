@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
+from reconciler.apply.executor import Stop
 from reconciler.model.machine import Machine, MachineState
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import wait_until
 
 
-async def wait_for_busy(actor: Actor, busy: Sequence[tuple[str, str, str]], *, timeout_s: float) -> None:
-    """Returns once one of the machines (app, id, name) rests or is gone, or after `timeout_s`."""
-    waits = [
+async def wait_for_busy(actor: Actor, busy: Sequence[tuple[str, str, str]], *, timeout_s: float, stop: Stop) -> None:
+    """Returns once one of the machines (app, id, name) rests or is gone, after `timeout_s`, or when asked to stop."""
+    waits: list[asyncio.Task[object]] = [
         asyncio.create_task(
             wait_until(
                 actor,
@@ -22,6 +23,7 @@ async def wait_for_busy(actor: Actor, busy: Sequence[tuple[str, str, str]], *, t
         )
         for app, machine_id, name in busy
     ]
+    waits.append(asyncio.create_task(stop.requested.wait()))
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:

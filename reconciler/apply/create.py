@@ -11,8 +11,11 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
+from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_by_id
+from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 from reconciler.slots.stamps import metadata_for_create
 from reconciler.slots.ulid import new_ulid
 
@@ -22,25 +25,32 @@ _NAME_FREE_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 1.0
 
 
-async def create(actor: Actor, change: Change, *, stack: str, carried: Machine | None = None) -> Machine | str:
+async def create(
+    actor: Actor, change: Change, *, stack: str, revision: Revision | None = None, carried: Machine | None = None
+) -> Machine | str:
     """The machine made for the slot, or why there is none, in words.
 
     `carried` is the machine that this one replaces; its metadata goes over, and its name may take a while to be free.
     Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts.
     """
     attempt = new_ulid(actor.clock.now())
-    metadata = metadata_for_create(change, stack=stack, attempt=attempt, carried=carried.metadata if carried else None)
+    metadata = metadata_for_create(
+        change, stack=stack, revision=revision, attempt=attempt, carried=carried.metadata if carried else None
+    )
     deadline = actor.clock.monotonic() + _NAME_FREE_TIMEOUT_S
     for left in reversed(range(_ATTEMPTS)):
         while True:
             try:
-                return await _send(actor, change, metadata)
+                made = await _send(actor, change, metadata)
+                is_repeat = left < _ATTEMPTS - 1
+                return await _without_own_twin(actor, change, made, attempt) if is_repeat else made
             except ApiError as error:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
-                    if carried and error.machine_id == carried.id and actor.clock.monotonic() < deadline:
-                        await actor.clock.sleep(_POLL_S)
+                    holder = await _holder(actor, change, error)
+                    if (holder is None or holder.state.is_gone) and actor.clock.monotonic() < deadline:
+                        await actor.clock.sleep(_POLL_S)  # its name is free in a moment
                         continue
-                    return await _explain_taken(actor, change, error, attempt=attempt, stack=stack)
+                    return _verdict(holder, attempt=attempt, stack=stack) if holder else error.message
                 if not error.is_unclear:
                     raise
                 found = await _look_for(actor, change)
@@ -73,11 +83,27 @@ async def _look_for(actor: Actor, change: Change) -> Machine | None:
     return None
 
 
-async def _explain_taken(actor: Actor, change: Change, error: ApiError, *, attempt: str, stack: str) -> Machine | str:
+async def _holder(actor: Actor, change: Change, error: ApiError) -> Machine | None:
+    """The machine that has the name; None where it is gone."""
     if error.machine_id is None:
-        return error.message
-    holder = await actor.client.get_machine(change.slot.app, error.machine_id)
-    return _verdict(holder, attempt=attempt, stack=stack)
+        raise error
+    return await read_by_id(actor, change.slot.app, error.machine_id)
+
+
+async def _without_own_twin(actor: Actor, change: Change, made: Machine, attempt: str) -> Machine:
+    """After a repeated create: where names are not unique both may have been made. The older one stays."""
+    machines = await actor.client.list_machines(change.slot.app) or ()
+    mine = [machine for machine in machines if machine.metadata.get(marks.ATTEMPT) == attempt]
+    mine = [machine for machine in mine if machine.id != made.id and not machine.state.is_gone]
+    if not mine:
+        return made
+    kept, *twins = sorted([made, *mine], key=lambda machine: (str(machine.created_at), machine.id))
+    for twin in twins:
+        actor.emit(f"{change.slot.name}: removing the twin {twin.id} of a create whose reply was lost")
+        async with hold_lease(actor, twin.app, twin.id, verb="apply", ttl_s=APPLY_TTL_S) as lease:
+            is_service = change.kind is PoolKind.SERVICE
+            await actor.client.delete_machine(twin.app, twin.id, nonce=lease.guard(), force=is_service)
+    return kept
 
 
 def _verdict(holder: Machine, *, attempt: str, stack: str) -> Machine | str:

@@ -13,10 +13,19 @@ from reconciler.model.report import Entry, Status
 class Stop:
     """Asks a running apply to begin nothing new; what is under way is finished."""
 
-    requested: bool = field(default=False)
+    why: str | None = field(default=None)
+    is_interrupt: bool = field(default=False)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def request(self) -> None:
-        self.requested = True
+    def request(self, why: str) -> None:
+        """For a reason of the apply's own; the first one counts."""
+        self.why = self.why or why
+        self.requested.set()
+
+    def interrupt(self) -> None:
+        """From outside."""
+        self.why, self.is_interrupt = "interrupted before it began", True
+        self.requested.set()
 
 
 async def execute(
@@ -65,6 +74,6 @@ async def _run_one(
     if change.deferred:
         return entry(change, Status.DEFERRED, change.deferred)
     async with limit:
-        if stop.requested:
-            return entry(change, Status.SKIPPED, "interrupted before it began")
+        if stop.why:
+            return entry(change, Status.SKIPPED, stop.why)
         return await perform(change)

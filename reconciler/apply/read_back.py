@@ -6,8 +6,8 @@ from functools import partial
 
 from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
-from reconciler.model.machine import Observed
-from reconciler.model.plan import Plan
+from reconciler.model.machine import MachineState, Observed
+from reconciler.model.plan import Action, Plan
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
 from reconciler.planner import plan as make_plan
@@ -17,23 +17,24 @@ from reconciler.slots.confirm import read_by_id
 
 async def read_back(
     actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], only: Collection[str]
-) -> tuple[str, ...]:
-    """What the platform now shows different from what was done: plans again, and wants nothing left to do.
+) -> tuple[tuple[str, ...], Observed | None]:
+    """What the platform now shows different from what was done, and the snapshot that says so; None without one.
+
+    Plans again, and wants nothing left to do.
 
     A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first.
     """
-    if not entries:
-        return ()
-    touched = {ended.slot.address: ended for ended in entries}
-    replan = partial(make_plan, spec, only=only, allow_destroy=len(plan.changes))
+    touched = {ended.address: ended for ended in entries}
+    replan = partial(make_plan, spec, only=only, allow_destroy=len(plan.changes), allow_rollback=True)
     try:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         again = replan(observed)
         doubtful = _doubtful(observed, again, entries)
         if doubtful:
-            again = replan(await _looked_at(actor, observed, doubtful))
+            observed = await _looked_at(actor, observed, doubtful)
+            again = replan(observed)
     except ApiError as error:
-        return (f"could not be read back: {error.message}",)
+        return (f"could not be read back: {error.message}",), None
     done = {address for address, ended in touched.items() if ended.status is Status.DONE}
     left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
     unasked = [
@@ -41,7 +42,17 @@ async def read_back(
         for change in again.effective
         if not change.deferred and change.address not in touched
     ]
-    return tuple(left + unasked + list(again.blocked))
+    return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed
+
+
+def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:
+    """The machines that were written and then settled as `failed`."""
+    failed = {machine.id for machine in observed.machines if machine.state is MachineState.FAILED}
+    return [
+        f"{ended.address}: the machine settled in state failed; its log says why"
+        for ended in entries
+        if ended.status is Status.DONE and ended.machine_id in failed and ended.action is not Action.DESTROY
+    ]
 
 
 def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[tuple[str, str]]:
@@ -51,7 +62,7 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
     found |= {
         (ended.slot.app, ended.machine_id)
         for ended in entries
-        if ended.slot.address in suspects or observed.apps[ended.slot.app].is_unobserved
+        if ended.address in suspects or observed.apps[ended.slot.app].is_unobserved
     }
     return {(app, machine_id) for app, machine_id in found if machine_id}
 

@@ -9,6 +9,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
+from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -16,6 +17,7 @@ from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
+    from reconciler.apply.options import Options
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
@@ -23,39 +25,63 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.command("apply")
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
+@click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
+@click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--wait-busy", type=Duration(), default="0s", metavar="10m", help="Wait so long for runs in progress.")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
+@click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
 @shared_options
 def command(
-    is_agreed: bool, allow_destroy: int | None, lock_timeout: float, parallelism: int, **_values: object
+    is_agreed: bool,
+    allow_destroy: int | None,
+    allow_rollback: bool,
+    revision: int | None,
+    adopt: bool,
+    wait_busy: float,
+    lock_timeout: float,
+    parallelism: int,
+    fail_fast: bool,
+    **_values: object,
 ) -> int:
     """Make the spec true, after asking.
 
     Ends 0 where all is done and was read back as such (deferred slots are listed), 1 otherwise, 130 when interrupted.
     """
     from reconciler.apply.executor import Stop
+    from reconciler.apply.options import Options
 
-    options = shared()
-    spec = spec_file.load(options)
+    shared_values = shared()
+    spec = spec_file.load(shared_values)
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
     stop = Stop()
 
     def on_first() -> None:
         console.say("interrupted: beginning nothing new, finishing what is under way; Ctrl-C again gives up")
-        stop.request()
+        stop.interrupt()
 
+    options = Options(
+        only=shared_values.only,
+        parallelism=parallelism,
+        lock_timeout_s=lock_timeout,
+        is_failing_fast=fail_fast,
+        revision=revision_of(spec, revision),
+        allow_rollback=allow_rollback,
+    )
     work = _apply(
-        options,
+        shared_values,
         spec,
+        options,
         stop,
         is_agreed=is_agreed,
         allow_destroy=allow_destroy,
-        lock_timeout_s=lock_timeout,
-        parallelism=parallelism,
+        adopt=adopt,
+        wait_busy_s=wait_busy,
     )
     report = run_async(work, on_first=on_first)
-    return 1 if report is None else finish(report, options)
+    return 1 if report is None else finish(report, shared_values)
 
 
 def finish(report: Report, options: Shared) -> int:
@@ -72,40 +98,45 @@ def finish(report: Report, options: Shared) -> int:
 
 
 async def _apply(
-    options: Shared,
+    shared_values: Shared,
     spec: Spec,
+    options: "Options",
     stop: "Stop",
     *,
     is_agreed: bool,
     allow_destroy: int | None,
-    lock_timeout_s: float,
-    parallelism: int,
+    adopt: bool,
+    wait_busy_s: float,
 ) -> Report | None:
     """The report; None where the user said no, or the plan is blocked."""
-    from reconciler.apply.apply import apply
+    from functools import partial
+
+    from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan as make_plan
 
-    async with open_actor(options, resolve(options), console.say) as actor:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-        plan = make_plan(spec, observed, only=options.only, allow_destroy=allow_destroy)
-        if plan.blocked or not options.is_json:
-            show(plan, options)
+    plan_again = partial(
+        make_plan,
+        spec,
+        only=options.only,
+        allow_destroy=allow_destroy,
+        revision=options.revision,
+        allow_rollback=options.allow_rollback,
+        adopt=adopt,
+    )
+    async with open_actor(shared_values, resolve(shared_values), console.say) as actor:
+        plan = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
+        if plan.blocked or not shared_values.is_json:
+            show(plan, shared_values)
         if plan.blocked:
             return None
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return None
         with console.progress(len(plan.effective)) as (say, count):
-            return await apply(
-                replace(actor, emit=say),
-                spec,
-                plan,
-                parallelism=parallelism,
-                lock_timeout_s=lock_timeout_s,
-                only=options.only,
-                stop=stop,
-                on_end=count,
+            acting = replace(actor, emit=say)
+            return await apply_patiently(
+                acting, spec, plan, plan_again, options, wait_busy_s=wait_busy_s, stop=stop, on_end=count
             )
 
 

@@ -1,6 +1,7 @@
 """`reconciler destroy`: removes every machine that this stack owns, and nothing else. Apps are kept."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,13 @@ from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
 from reconciler.cli.target import open_actor, resolve
+from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
-from reconciler.model.report import Report, Status
+from reconciler.model.report import Report
 from reconciler.model.spec import Spec
+
+if TYPE_CHECKING:
+    from reconciler.apply.executor import Stop
 
 _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 _NO_BRAKE = 10_000_000  # the typed name is the consent
@@ -25,16 +30,25 @@ _NO_BRAKE = 10_000_000  # the typed name is the consent
 @shared_options
 def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -> int:
     """Remove every machine that this stack owns, after the stack's name was typed. Apps are never deleted."""
+    from reconciler.apply.executor import Stop
+    from reconciler.apply.patient import deferred_machines
+
     options = shared()
     spec = _emptied(spec_file.load(options))
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
-    work = _destroy(options, spec, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force)
-    report = run_async(work)
+    stop = Stop()
+
+    def on_first() -> None:
+        console.say("interrupted: beginning nothing new; Ctrl-C again gives up")
+        stop.interrupt()
+
+    work = _destroy(options, spec, stop, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force)
+    report = run_async(work, on_first=on_first)
     if report is None:
         return 1
     code = finish(report, options)
-    return 1 if code == 0 and _deferred(report) else code
+    return 1 if code == 0 and deferred_machines(report) else code
 
 
 def _emptied(spec: Spec) -> Spec:
@@ -43,31 +57,26 @@ def _emptied(spec: Spec) -> Spec:
     return replace(spec, apps=apps)
 
 
-async def _destroy(options: Shared, spec: Spec, *, is_agreed: bool, wait_busy_s: float, force: bool) -> Report | None:
-    """The last report; None where the user said no, or nothing may be concluded from what was observed."""
-    from reconciler.apply.apply import apply
-    from reconciler.apply.busy import wait_for_busy
+async def _destroy(
+    options: Shared, spec: Spec, stop: "Stop", *, is_agreed: bool, wait_busy_s: float, force: bool
+) -> Report | None:
+    """The report; None where the user said no, or nothing may be concluded from what was observed."""
+    from reconciler.apply.options import Options
+    from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan as make_plan
 
+    def plan_again(observed: Observed) -> Plan:
+        return _with_reason(make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
+
     async with open_actor(options, resolve(options), console.say) as actor:
-        deadline = actor.clock.monotonic() + wait_busy_s
-        is_first = True
-        while True:
-            observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-            plan = _with_reason(make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
-            if (is_first and not options.is_json) or plan.blocked:
-                show(plan, options)
-            if plan.blocked or (is_first and not is_agreed and not _is_confirmed(spec, bool(plan.effective))):
-                return None
-            is_first = False
-            report = await apply(actor, spec, plan, only=options.only, force=force)
-            busy = _deferred(report)
-            remaining_s = deadline - actor.clock.monotonic()
-            if not busy or not report.is_success or remaining_s <= 0:
-                return report
-            actor.emit(f"waiting for {len(busy)} running task{'s' if len(busy) > 1 else ''}; --force would end them")
-            await wait_for_busy(actor, busy, timeout_s=remaining_s)
+        plan = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
+        if plan.blocked or not options.is_json:
+            show(plan, options)
+        if plan.blocked or (not is_agreed and not _is_confirmed(spec, bool(plan.effective))):
+            return None
+        how = Options(only=options.only, force=force, allow_rollback=True)
+        return await apply_patiently(actor, spec, plan, plan_again, how, wait_busy_s=wait_busy_s, stop=stop)
 
 
 def _with_reason(plan: Plan) -> Plan:
@@ -83,11 +92,3 @@ def _is_confirmed(spec: Spec, has_changes: bool) -> bool:
         return True
     console.say("nothing was changed")
     return False
-
-
-def _deferred(report: Report) -> list[tuple[str, str, str]]:
-    return [
-        (ended.slot.app, ended.machine_id, ended.slot.name)
-        for ended in report.entries
-        if ended.status is Status.DEFERRED and ended.machine_id
-    ]

@@ -31,6 +31,7 @@ VERBS: Final = {
     "status": _Verb("status", "Show pools, slots, states and last runs."),
     "invoke": _Verb("invoke", "Run a task once; ends with the task's own exit code."),
     "destroy": _Verb("destroy", "Remove every machine that this stack owns."),
+    "unlock": _Verb("unlock", "Release leases of a dead process of yours."),
     "engine": _Verb("engine", "The local engine: run, start, stop, status."),
 }
 

@@ -5,20 +5,24 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
+from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 
 
 @click.command("plan")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @shared_options
-def command(is_detailed: bool, allow_destroy: int | None, **_values: object) -> int:
+def command(is_detailed: bool, allow_destroy: int | None, adopt: bool, revision: int | None, **_values: object) -> int:
     """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
     options = shared()
     spec = spec_file.load(options)
-    plan = run_async(_plan(options, spec, allow_destroy))
+    plan = run_async(_plan(options, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
     show(plan, options)
     if plan.blocked:
         return 1
@@ -37,10 +41,21 @@ def show(plan: Plan, options: Shared) -> None:
         console.print_text(text)
 
 
-async def _plan(options: Shared, spec: Spec, allow_destroy: int | None) -> Plan:
+async def _plan(
+    options: Shared, spec: Spec, allow_destroy: int | None, revision: Revision | None, *, adopt: bool
+) -> Plan:
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan
 
     async with open_actor(options, resolve(options), console.say) as actor:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-    return plan(spec, observed, only=options.only, allow_destroy=allow_destroy)
+    # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
+    return plan(
+        spec,
+        observed,
+        only=options.only,
+        allow_destroy=allow_destroy,
+        revision=revision,
+        allow_rollback=True,
+        adopt=adopt,
+    )

@@ -152,6 +152,11 @@ def _who(environment: Mapping[str, str]) -> str:
         return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{environment['GITHUB_RUN_ID']}"
     if environment.get("CI_JOB_URL"):
         return environment["CI_JOB_URL"]
+    return f"{this_user()} pid {os.getpid()}"
+
+
+def this_user() -> str:
+    """`user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -150,7 +150,8 @@ class Transitions:
             return
         reverted = replace(
             current,
-            state=before.state,
+            state="stopped" if before.state == "created" else before.state,
+            is_prepared=True,
             config=before.config,
             instance_id=before.instance_id,
             should_run=before.should_run,

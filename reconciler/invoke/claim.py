@@ -17,6 +17,7 @@ from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model import marks
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.plan import Action, Change
+from reconciler.model.revision import parse_revision
 from reconciler.model.spec import Pool
 from reconciler.planner import digest_of, live_digest
 from reconciler.slots.actor import Actor
@@ -135,10 +136,11 @@ def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
 async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine, want: str | None) -> Machine | Refusal:
     """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
     applied = live.metadata.get(marks.APPLIED)
-    if want is None or applied == want:
+    wanted_digest, revision = marks.parse_want(want or "")
+    if want is None or applied == wanted_digest:
         return live
     desired_digest = digest_of(claimant.pool.config)
-    if desired_digest != want:
+    if desired_digest != wanted_digest:
         return Refusal(why=f"{live.name} has not been brought to the applied config yet", needs_apply=True)
     assert live.config is not None
     slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
@@ -156,8 +158,11 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine,
         desired=claimant.pool.config,
         desired_digest=desired_digest,
         anchor=live.metadata.get(marks.ANCHOR),
+        is_protected=claimant.pool.is_protected,
     )
-    return await update_machine(claimant.actor, lease, live, change, stack=claimant.stack)
+    return await update_machine(
+        claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(revision or "")
+    )
 
 
 async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:

@@ -11,13 +11,15 @@ PREFIX: Final = "reconciler_"
 STACK: Final = PREFIX + "stack"  # owner
 POOL: Final = PREFIX + "pool"
 SLOT: Final = PREFIX + "slot"  # equals the machine's name, else the machine is a clone made by hand
-REVISION: Final = PREFIX + "rev"
+REVISION: Final = PREFIX + "rev"  # of the spec that was last applied to the machine
+HIGHEST: Final = PREFIX + "hw"  # on the stack's anchor: the highest revision that was applied
+PROTECT: Final = PREFIX + "protect"  # the pool was protected when it was last seen in a spec
 APPLIED: Final = PREFIX + "applied"  # digest of the desired config when it was last applied
 FIELDS: Final = PREFIX + "fields"  # a short digest for each section of that config
 KEYS: Final = PREFIX + "keys"  # the metadata keys that the spec declared
 ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
 ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
-WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest
+WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, and `;` and its revision
 RUN: Final = PREFIX + "r"  # r0…r15: run records
 OVERRIDE: Final = PREFIX + "override"
 
@@ -30,6 +32,17 @@ def is_mark(key: str) -> bool:
 def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata that is not ours."""
     return {key: value for key, value in metadata.items() if not is_mark(key)}
+
+
+def want_of(digest: str, revision: str | None) -> str:
+    """The value of the mark `want`."""
+    return f"{digest};{revision}" if revision else digest
+
+
+def parse_want(value: str) -> tuple[str, str | None]:
+    """Digest and revision of the mark `want`."""
+    digest, _, revision = value.partition(";")
+    return digest, revision or None
 
 
 def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:

@@ -18,6 +18,7 @@ class Action(enum.Enum):
     UPDATE = "update"
     REPLACE = "replace"  # destroy, then create under the same name
     DESTROY = "destroy"
+    ADOPT = "adopt"  # an update of a machine that nobody has marked
     START = "start"  # a service's machine that should be running
     NONE = "none"
 
@@ -68,11 +69,14 @@ class Change:
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
     launch: bool = False
+    is_protected: bool = False
+    is_twin: bool = False  # a second machine of the slot's name, to be removed
     depends_on: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
-        return self.slot.address
+        """Unique in a plan."""
+        return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
 
     @property
     def is_effective(self) -> bool:

@@ -26,6 +26,7 @@ class Entry:
     status: Status
     detail: str = ""
     machine_id: str | None = None
+    address: str = ""  # of the change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

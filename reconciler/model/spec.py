@@ -48,6 +48,7 @@ class Pool:
     config: MachineConfig
     timeout_s: float | None = None
     launch: bool = False
+    is_protected: bool = False  # no plan destroys or replaces its machines
     place: Place | None = None
 
     @property

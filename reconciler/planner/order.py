@@ -10,8 +10,8 @@ from dataclasses import replace
 from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
 
-_WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE})
-_ROLLS = frozenset({Action.UPDATE, Action.REPLACE})
+_WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
+_ROLLS = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
 def with_edges(changes: Sequence[Change], *, empty_apps: frozenset[str]) -> tuple[Change, ...]:

@@ -17,6 +17,8 @@ class Paired:
     surplus: dict[Slot, Machine] = field(default_factory=dict)
     foreign: list[ForeignMachine] = field(default_factory=list)
     blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
+    twins: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
+    owned: list[Machine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -37,10 +39,10 @@ def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
         if place is None:
             paired.foreign.append(_foreign(machine, "its name does not fit its marks"))
             continue
+        paired.owned.append(machine)
         home = paired.by_slot if slot else paired.surplus
         if place in home:
-            kept, other = home[place], machine
-            paired.warnings.append(f"{machine.app}: {machine.name} is there twice: {kept.id} and {other.id}")
+            paired.twins.append((place, machine))
             continue
         home[place] = machine
     return paired
@@ -59,7 +61,7 @@ def _in_order(machines: Iterable[Machine]) -> list[Machine]:
 def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
     paired.foreign.append(_foreign(machine, _reason(machine, slot, stack=stack)))
     if slot:
-        paired.blocked[slot] = machine
+        paired.blocked.setdefault(slot, machine)
 
 
 def _reason(machine: Machine, slot: Slot | None, *, stack: str) -> str:

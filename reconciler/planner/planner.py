@@ -3,14 +3,15 @@
 The result does not depend on the order in which machines were listed.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import Action, AppCreation, Change, ForeignMachine, Plan
+from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
+from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.diff import Differ
 from reconciler.planner.digest import digest_of, live_digest
 from reconciler.planner.normalize import canonical
@@ -18,8 +19,14 @@ from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair
 from reconciler.planner.rules import Situation, decide, deferral
 
-_BRAKE_COUNT: Final = 3
-_BRAKE_SHARE: Final = 3  # a third
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What the plan is asked for."""
+
+    stack: str
+    only: frozenset[str]
+    adopt: bool
 
 
 @dataclass(slots=True)
@@ -30,22 +37,35 @@ class _Draft:
     warnings: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     empty_apps: set[str] = field(default_factory=set)
-    owned_count: int = 0
+    owned: list[Machine] = field(default_factory=list)
 
 
-def plan(spec: Spec, observed: Observed, *, only: Collection[str] = (), allow_destroy: int | None = None) -> Plan:
+def plan(
+    spec: Spec,
+    observed: Observed,
+    *,
+    only: Collection[str] = (),
+    allow_destroy: int | None = None,
+    revision: Revision | None = None,
+    allow_rollback: bool = False,
+    adopt: bool = False,
+) -> Plan:
     """Every change between the spec and the snapshot.
 
     `only` restricts it to the pools of these names. `allow_destroy` lets a plan pass the brake on mass deletion that
-    destroys or replaces at most so many machines.
+    destroys or replaces at most so many machines. Where a newer `revision` was applied the plan is blocked, unless
+    `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over.
     """
     draft = _Draft(warnings=[*spec.warnings, *observed.warnings])
+    request = _Request(stack=spec.stack, only=frozenset(only), adopt=adopt)
     differ = Differ()
     for app in spec.apps:
-        _plan_app(draft, app, observed.apps[app.name], spec.stack, differ, frozenset(only))
+        _plan_app(draft, app, observed.apps[app.name], differ, request)
     if only:
         draft.warnings.append(f"a partial plan: only {', '.join(sorted(only))}; the rest was not compared")
-    draft.blocked += _brake(draft, allow_destroy)
+    draft.blocked += brakes(draft.changes, draft.owned, allow_destroy)
+    if newer := newer_revision(draft.owned, revision):
+        (draft.warnings if allow_rollback else draft.blocked).append(newer)
     return Plan(
         stack=spec.stack,
         apps=tuple(draft.apps),
@@ -57,23 +77,20 @@ def plan(spec: Spec, observed: Observed, *, only: Collection[str] = (), allow_de
     )
 
 
-def _plan_app(draft: _Draft, app: App, observed: ObservedApp, stack: str, differ: Differ, only: frozenset[str]) -> None:
+def _plan_app(draft: _Draft, app: App, observed: ObservedApp, differ: Differ, request: _Request) -> None:
     if observed.is_unobserved:
         draft.blocked.append(
             f"app {app.name} reports {observed.reported_count} machines, but the list of them is empty:"
             " the answer cannot be believed, so nothing may be changed; try again"
         )
         return
-    paired = pair(app, observed, stack=stack)
-    draft.foreign += paired.foreign
+    paired = pair(app, observed, stack=request.stack)
+    adopted = _adopted(draft, app, paired, differ, request)
+    draft.foreign += [machine for machine in paired.foreign if machine.id not in {one.machine_id for one in adopted}]
     draft.warnings += paired.warnings
-    draft.owned_count += paired.owned_count
-    changes = [
-        change
-        for change in (*_slot_changes(app, paired, differ), *_surplus_changes(app, paired))
-        if not only or change.slot.pool in only
-    ]
-    _report_blocked(draft, paired, only)
+    draft.owned += paired.owned
+    found = (*_slot_changes(app, paired, differ), *_surplus_changes(app, paired), *_twin_changes(app, paired), *adopted)
+    changes = [change for change in found if not request.only or change.slot.pool in request.only]
     if not observed.exists and changes:
         draft.apps.append(AppCreation(name=app.name, org=app.org))
     if not observed.machines:
@@ -81,18 +98,44 @@ def _plan_app(draft: _Draft, app: App, observed: ObservedApp, stack: str, differ
     draft.changes += changes
 
 
-def _report_blocked(draft: _Draft, paired: Paired, only: frozenset[str]) -> None:
+def _adopted(draft: _Draft, app: App, paired: Paired, differ: Differ, request: _Request) -> list[Change]:
+    """The take-overs of machines that hold a slot's name; where that is not to be, why nothing or not this is done."""
+    pools = {pool.name: pool for pool in app.pools}
+    adopted = []
     for slot, machine in sorted(paired.blocked.items()):
-        if only and slot.pool not in only:
+        if request.only and slot.pool not in request.only:
             continue
         if not machine.is_observable:
             host = machine.host_status.value
             draft.warnings.append(f"{slot.address}: machine {machine.id} cannot be observed (host {host}); left alone")
+            continue
+        held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
+        if machine.metadata.get(marks.STACK):
+            draft.blocked.append(f"{held}; destroy or rename it, or rename the pool")
+        elif not request.adopt:
+            draft.blocked.append(f"{held}; take it over with --adopt, or rename it or the pool")
+        elif change := _adoption(slot, machine, pools[slot.pool], paired, differ):
+            adopted.append(change)
         else:
-            draft.blocked.append(
-                f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own;"
-                " destroy or rename it, or rename the pool"
-            )
+            draft.blocked.append(f"{held}; it cannot be taken over: its region or volume is another")
+    return adopted
+
+
+def _adoption(slot: Slot, machine: Machine, pool: Pool, paired: Paired, differ: Differ) -> Change | None:
+    assert machine.config is not None
+    situation = Situation(
+        pool=pool,
+        region=slot.region,
+        desired_digest=digest_of(pool.config),
+        machine=machine,
+        fields=differ.differences(canonical(pool.config), machine.config),
+    )
+    if decide(situation)[0] is not Action.UPDATE:
+        return None
+    reason = "taken over: it is not marked by any stack"
+    if machine.metadata.get("fly_platform_version") == "v2":
+        reason += "; `fly deploy` manages this app too, and would change or destroy it"
+    return _change(slot, situation, _anchor(pool, paired), (Action.ADOPT, reason))
 
 
 def _slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
@@ -115,10 +158,10 @@ def _slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
             yield _change(slot, situation, anchor)
 
 
-def _change(slot: Slot, situation: Situation, anchor: str | None) -> Change:
-    action, reason = decide(situation)
+def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
+    action, reason = decided or decide(situation)
     pool, machine = situation.pool, situation.machine
-    is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE}
+    is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
     return Change(
         slot=slot,
         kind=pool.kind,
@@ -134,6 +177,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None) -> Change:
         desired_digest=situation.desired_digest if is_written else None,
         anchor=anchor,
         launch=pool.launch,
+        is_protected=pool.is_protected,
     )
 
 
@@ -141,20 +185,33 @@ def _surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
     """The machines of ours that the spec no longer has, the highest numbers first."""
     pools = {pool.name: pool for pool in app.pools}
     for slot in sorted(paired.surplus, key=lambda slot: (slot.pool, -slot.number, slot.region)):
-        machine = paired.surplus[slot]
-        pool = pools.get(slot.pool)
-        kind = pool.kind if pool else _kind_of(machine)
-        yield Change(
-            slot=slot,
-            kind=kind,
-            action=Action.DESTROY,
-            reason=_why_surplus(slot, pool),
-            deferred=deferral(kind, Action.DESTROY, machine),
-            machine_id=machine.id,
-            machine_state=machine.state,
-            expected_digest=live_digest(machine.config) if machine.config else None,
-            expected_applied=machine.metadata.get(marks.APPLIED),
-        )
+        yield _removal(slot, paired.surplus[slot], pools.get(slot.pool), _why_surplus(slot, pools.get(slot.pool)))
+
+
+def _twin_changes(app: App, paired: Paired) -> Iterator[Change]:
+    """The second machines of a name, which a race left where names are not unique."""
+    pools = {pool.name: pool for pool in app.pools}
+    for slot, machine in sorted(paired.twins, key=lambda twin: (twin[0], twin[1].id)):
+        kept = paired.by_slot.get(slot) or paired.surplus[slot]
+        reason = f"a twin of machine {kept.id}, which stays"
+        yield _removal(slot, machine, pools.get(slot.pool), reason, is_twin=True)
+
+
+def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_twin: bool = False) -> Change:
+    kind = pool.kind if pool else _kind_of(machine)
+    return Change(
+        slot=slot,
+        kind=kind,
+        action=Action.DESTROY,
+        reason=reason,
+        deferred=deferral(kind, Action.DESTROY, machine),
+        machine_id=machine.id,
+        machine_state=machine.state,
+        expected_digest=live_digest(machine.config) if machine.config else None,
+        expected_applied=machine.metadata.get(marks.APPLIED),
+        is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
+        is_twin=is_twin,
+    )
 
 
 def _why_surplus(slot: Slot, pool: Pool | None) -> str:
@@ -180,13 +237,3 @@ def _anchor(pool: Pool, paired: Paired) -> str | None:
     if named:
         return min(named)
     return pool.anchor.name if pool.anchor else None
-
-
-def _brake(draft: _Draft, allow_destroy: int | None) -> Iterable[str]:
-    lost = sum(change.action in {Action.DESTROY, Action.REPLACE} for change in draft.changes)
-    if lost <= max(_BRAKE_COUNT, allow_destroy or 0) or lost * _BRAKE_SHARE <= draft.owned_count:
-        return ()
-    return (
-        f"this destroys or replaces {lost} of the stack's {draft.owned_count} machines;"
-        f" if that is meant, pass --allow-destroy {lost}",
-    )

@@ -111,7 +111,11 @@ RULES: Final = (
 
 def deferral(kind: PoolKind, action: Action, machine: Machine | None) -> str | None:
     """Why the action must wait: a run in progress is let finish. A machine that settles is waited for instead."""
-    if machine is None or kind is PoolKind.SERVICE or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY}:
+    if (
+        machine is None
+        or kind is PoolKind.SERVICE
+        or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY, Action.ADOPT}
+    ):
         return None
     if machine.state.is_resting or machine.state.is_settling or machine.state.is_gone:
         return None

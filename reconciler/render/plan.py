@@ -12,6 +12,7 @@ _WORDS: Final = {
     Action.UPDATE: "update",
     Action.REPLACE: "replace",
     Action.DESTROY: "destroy",
+    Action.ADOPT: "adopt",
     Action.START: "start",
 }
 
@@ -61,7 +62,7 @@ def _change_lines(plan: Plan, color: bool, salt: str) -> Iterator[str]:
     for group in _grouped(plan.effective):
         first = group[0]
         symbol = "=" if first.deferred else SYMBOLS[first.action]
-        slots = ", ".join(change.slot.name for change in group)
+        slots = ", ".join(change.slot.name + (f" [{change.machine_id}]" if change.is_twin else "") for change in group)
         why = f"{clean(first.deferred)}; then {clean(first.reason)}" if first.deferred else clean(first.reason)
         word = f"deferred {_WORDS[first.action]}" if first.deferred else _WORDS[first.action]
         yield paint(f"{symbol} {word} {first.slot.app}: {slots}", symbol, color=color) + f"  ({why})"
@@ -99,9 +100,11 @@ def _closing_line(plan: Plan) -> str:
     if not plan.has_changes:
         count = counts[Action.NONE.value]
         return f"No changes. {count} machine{' is' if count == 1 else 's are'} as declared."
-    parts = [f"{counts[action.value]} to {word}" for action, word in _WORDS.items() if action is not Action.START]
-    if counts[Action.START.value]:
-        parts.append(f"{counts[Action.START.value]} to start")
+    parts = [
+        f"{counts[action.value]} to {word}"
+        for action, word in _WORDS.items()
+        if counts[action.value] or action not in {Action.START, Action.ADOPT}
+    ]
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     unchanged = counts[Action.NONE.value]

@@ -10,7 +10,7 @@ from reconciler.render.style import FORMAT_VERSION, clean, paint
 def report_text(report: Report, *, color: bool = False) -> str:
     """Only what needs attention in lines of its own, then one closing line."""
     lines = [
-        f"{entry.status.value}: {entry.action.value} {entry.slot.address}: {clean(entry.detail)}"
+        f"{entry.status.value}: {entry.action.value} {entry.address}: {clean(entry.detail)}"
         for entry in report.entries
         if entry.status is not Status.DONE
     ]
@@ -39,7 +39,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
     return {
-        "address": entry.slot.address,
+        "address": entry.address,
         "app": entry.slot.app,
         "pool": entry.slot.pool,
         "slot": entry.slot.name,

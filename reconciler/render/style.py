@@ -13,10 +13,21 @@ SYMBOLS: Final = {
     Action.UPDATE: "~",
     Action.REPLACE: "-/+",
     Action.DESTROY: "-",
+    Action.ADOPT: "+~",
     Action.START: ">",
     Action.NONE: " ",
 }
-_COLOURS: Final = {"+": "32", "~": "33", "-/+": "35", "-": "31", ">": "36", "=": "34", "!": "33", "error": "31;1"}
+_COLOURS: Final = {
+    "+": "32",
+    "~": "33",
+    "+~": "33",
+    "-/+": "35",
+    "-": "31",
+    ">": "36",
+    "=": "34",
+    "!": "33",
+    "error": "31;1",
+}
 _VALUE_LIMIT: Final = 120
 
 

@@ -15,6 +15,7 @@ from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 from reconciler.slots.actor import Actor
+from reconciler.slots.holders import describe
 from reconciler.slots.ulid import new_ulid
 
 APPLY_TTL_S: Final = 60
@@ -146,7 +147,7 @@ async def acquire_lease(actor: Actor, app: str, machine_id: str, *, verb: str, t
 
     Raises ApiError, of kind LEASE_HELD where someone else holds it.
     """
-    description = f"reconciler {verb} {new_ulid(actor.clock.now())} {actor.who}"[:200]
+    description = describe(verb, new_ulid(actor.clock.now()), actor.who)
     last: ApiError | None = None
     for _ in range(_ATTEMPTS):
         sent = _Instant(actor)

@@ -9,28 +9,36 @@ from collections.abc import Mapping
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.plan import Change
+from reconciler.model.revision import Revision
 from reconciler.planner import digest_of, section_digests
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
-_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS}
+_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS, marks.PROTECT}
 
 
 def metadata_for_create(
-    change: Change, *, stack: str, attempt: str, carried: Mapping[str, str] | None = None
+    change: Change,
+    *,
+    stack: str,
+    attempt: str,
+    revision: Revision | None = None,
+    carried: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The metadata of a new machine. `carried` is that of the machine that it replaces, if any."""
     carried = carried or {}
     kept = {key: value for key, value in carried.items() if not marks.is_mark(key)}
     kept = _without_undeclared(kept, carried, change.desired)
-    return kept | _declared(change.desired) | _marks(change, stack=stack) | {marks.ATTEMPT: attempt}
+    return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
 
 
-def metadata_for_update(change: Change, live: Mapping[str, str], *, stack: str) -> dict[str, str]:
+def metadata_for_update(
+    change: Change, live: Mapping[str, str], *, stack: str, revision: Revision | None = None
+) -> dict[str, str]:
     """The live metadata, less the keys that we declared before and no longer do, plus what we declare, plus marks."""
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
     kept = _without_undeclared(kept, live, change.desired)
-    return kept | _declared(change.desired) | _marks(change, stack=stack)
+    return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision)
 
 
 def _declared(config: MachineConfig | None) -> dict[str, str]:
@@ -45,7 +53,7 @@ def _without_undeclared(
     return {key: value for key, value in kept.items() if key not in dropped}
 
 
-def _marks(change: Change, *, stack: str) -> dict[str, str]:
+def _marks(change: Change, *, stack: str, revision: Revision | None) -> dict[str, str]:
     desired = change.desired
     assert desired is not None, "only a change that sends a config is stamped"
     digest = change.desired_digest or digest_of(desired)
@@ -57,8 +65,12 @@ def _marks(change: Change, *, stack: str) -> dict[str, str]:
         marks.FIELDS: section_digests(desired),
         marks.KEYS: ",".join(sorted(desired.metadata)) or _NO_KEYS,
     }
+    if revision:
+        stamped[marks.REVISION] = str(revision)
+    if change.is_protected:
+        stamped[marks.PROTECT] = "yes"
     if change.anchor:
         stamped[marks.ANCHOR] = change.anchor
     if change.anchor == change.slot.name:
-        stamped[marks.WANT] = digest
+        stamped[marks.WANT] = marks.want_of(digest, str(revision) if revision else None)
     return {key: value for key, value in stamped.items() if value}

@@ -7,6 +7,7 @@ from reconciler.errors import ApiError, ReconcilerError
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
+from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import SETTLE_TIMEOUT_S, read_machine, wait_settled
@@ -18,13 +19,15 @@ class UpdateFailedError(ReconcilerError):
     """The update was refused, or accepted and then reverted."""
 
 
-async def update_machine(actor: Actor, lease: HeldLease, live: Machine, change: Change, *, stack: str) -> Machine:
+async def update_machine(
+    actor: Actor, lease: HeldLease, live: Machine, change: Change, *, stack: str, revision: Revision | None = None
+) -> Machine:
     """The machine after the update, settled, read back with our `applied` on it.
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
     assert change.desired is not None
-    wanted = metadata_for_update(change, live.metadata, stack=stack)
+    wanted = metadata_for_update(change, live.metadata, stack=stack, revision=revision)
     await _send_once(actor, lease, live, change, wanted)
     settled = await wait_settled(actor, live)
     if settled is None:

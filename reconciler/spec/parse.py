@@ -76,7 +76,6 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
     timeout_s = seconds(_text(node.get("timeout"))) if kind is PoolKind.TASK and node.get("timeout") else None
     if timeout_s == 0:
         findings.add(node.entries["timeout"].value, "`timeout` must be longer than nothing")
-    launch = node.get("launch")
     return Pool(
         app=app,
         name=name,
@@ -84,9 +83,14 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
         counts=_counts(node, findings),
         config=MachineConfig(document=build_config(node, kind, entry.key, findings)),
         timeout_s=timeout_s,
-        launch=kind is PoolKind.TASK and isinstance(launch, Scalar) and launch.value is True,
+        launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
+        is_protected=_is_true(node.get("protect")),
         place=findings.place(entry.key.line, entry.key.column),
     )
+
+
+def _is_true(node: Node | None) -> bool:
+    return isinstance(node, Scalar) and node.value is True
 
 
 def _counts(node: Map, findings: Findings) -> dict[str, int]:

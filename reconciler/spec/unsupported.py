@@ -14,7 +14,6 @@ UNSUPPORTED: Final = {
     "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
     "overrides": "change the spec, or declare another task",
     "schedule": f"{_VERBATIM}: schedule: daily",
-    "protect": "the brake on mass deletion holds all the same",
     "ports": f"{_VERBATIM}: services: […]",
     "checks": f"{_VERBATIM}: checks: {{…}}",
 }

@@ -1,6 +1,7 @@
 """Planner cases as folders of tests/cases/plan: the plan's text is the oracle.
 
 `spec.yaml` is what is declared; `applied.yaml`, where there is one, is what was applied before, by us, faithfully;
+`options.json` is how the plan is asked for;
 `observed.json` is what the platform reports beside or instead of that: for each app a map of machine name to what its
 JSON says differently, `null` where the machine is gone. `plan.txt` is what the plan says.
 
@@ -19,6 +20,7 @@ import pytest
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.planner import digest_of
 from reconciler.planner import plan as make_plan
@@ -100,8 +102,11 @@ def observed_of(folder: Path, spec: Spec, *, shuffle: random.Random | None = Non
 
 
 def plan_of(folder: Path, **options: Any) -> Plan:
-    spec = read_spec(folder / "spec.yaml")
-    return make_plan(spec, observed_of(folder, spec, **options))
+    spec, asked = read_spec(folder / "spec.yaml"), folder / "options.json"
+    more = json.loads(asked.read_text()) if asked.exists() else {}
+    if "revision" in more:
+        more["revision"] = numbered(more["revision"])
+    return make_plan(spec, observed_of(folder, spec, **options), **more)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -222,7 +222,7 @@ def test_an_interrupted_apply_says_so_and_the_next_one_finishes() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             spec, stop = task_spec(count="6"), Stop()
-            report = await world.apply(spec, parallelism=1, stop=stop, on_end=lambda _entry: stop.request())
+            report = await world.apply(spec, parallelism=1, stop=stop, on_end=lambda _entry: stop.interrupt())
             assert report.interrupted
             assert not report.is_success
             assert [ended.status for ended in report.entries].count(Status.SKIPPED) == 5

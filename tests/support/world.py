@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from reconciler.apply.apply import apply
+from reconciler.apply.options import Options
+from reconciler.apply.patient import apply_patiently
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
@@ -62,8 +64,24 @@ class World:
         observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
         return make_plan(spec, observed, **options)
 
-    async def apply(self, spec: Spec, *, allow_destroy: int = 1000, **options: Any) -> Report:
-        return await apply(self.actor, spec, await self.plan(spec, allow_destroy=allow_destroy), **options)
+    async def apply(
+        self, spec: Spec, *, allow_destroy: int = 1000, adopt: bool = False, wait_busy_s: float = 0.0, **options: Any
+    ) -> Report:
+        """Plans and applies; `options` are those of apply.Options, and `stop` and `on_end`."""
+        around = {key: options.pop(key) for key in ("stop", "on_end") if key in options}
+        how = Options(**options)
+        plan_again = partial(
+            make_plan,
+            spec,
+            allow_destroy=allow_destroy,
+            revision=how.revision,
+            allow_rollback=how.allow_rollback,
+            adopt=adopt,
+        )
+        observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        return await apply_patiently(
+            self.actor, spec, plan_again(observed), plan_again, how, wait_busy_s=wait_busy_s, **around
+        )
 
     async def invoke(self, spec: Spec, **options: Any) -> Run:
         pool = spec.tasks[0]

@@ -1,0 +1,89 @@
+"""What an apply leaves on machines beside their configs: the wanted digest of a busy pool, the highest revision, and
+which pools are protected. Metadata, written under a lease, and never on a machine with checks, whose reports a write
+would reset.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from reconciler.errors import ApiError, LeaseLostError
+from reconciler.model import marks
+from reconciler.model.machine import Machine, Observed
+from reconciler.model.plan import Action, Change
+from reconciler.model.report import Entry, Status
+from reconciler.model.revision import Revision, parse_revision
+from reconciler.model.spec import PoolKind, Spec
+from reconciler.slots.actor import Actor
+from reconciler.slots.lease import APPLY_TTL_S, hold_lease
+
+_PATIENCE_S: Final = 10.0
+
+
+async def announce_want(
+    actor: Actor, changes: Iterable[Change], entries: Iterable[Entry], revision: Revision | None
+) -> None:
+    """Tells the pool's desired digest on an anchor that is busy: its own update carries it only once it is at rest."""
+    deferred = {ended.address for ended in entries if ended.status is Status.DEFERRED}
+    for change in changes:
+        is_anchor = change.anchor == change.slot.name and change.action is Action.UPDATE
+        if is_anchor and change.address in deferred and change.kind is PoolKind.TASK:
+            assert change.machine_id is not None
+            assert change.desired_digest is not None
+            want = marks.want_of(change.desired_digest, str(revision) if revision else None)
+            await _write(actor, change.slot.app, change.machine_id, change.slot.name, marks.WANT, want)
+
+
+async def raise_high_water(
+    actor: Actor, spec: Spec, observed: Observed, revision: Revision | None, *, allow_rollback: bool
+) -> None:
+    """Leaves the revision on the stack's anchor, so that an older apply is refused even where this one changed nothing.
+
+    A rollback that was asked for lowers it. The anchor is the smallest name among the stack's machines without services
+    and checks; without one there is none.
+    """
+    machines = [machine for machine in _owned(spec, observed) if not _has_checks(machine)]
+    anchor = min(machines, key=lambda machine: (machine.name, machine.app), default=None)
+    if revision is None or anchor is None:
+        return
+    highest = parse_revision(anchor.metadata.get(marks.HIGHEST, ""))
+    if highest == revision or (highest and highest.is_newer_than(revision) and not allow_rollback):
+        return
+    await _write(actor, anchor.app, anchor.id, anchor.name, marks.HIGHEST, str(revision))
+
+
+async def mark_protection(actor: Actor, spec: Spec, observed: Observed) -> None:
+    """Leaves on each machine whether its pool is protected, for the day on which the pool is no longer in the spec."""
+    protected = {(pool.app, pool.name): pool.is_protected for pool in spec.pools}
+    for machine in _owned(spec, observed):
+        wanted = protected.get((machine.app, machine.metadata[marks.POOL]))
+        if wanted is None or wanted == (marks.PROTECT in machine.metadata) or _has_checks(machine):
+            continue
+        await _write(actor, machine.app, machine.id, machine.name, marks.PROTECT, "yes" if wanted else "")
+
+
+def _owned(spec: Spec, observed: Observed) -> list[Machine]:
+    return [
+        machine
+        for machine in observed.machines
+        if machine.is_observable
+        and not machine.state.is_gone
+        and marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
+    ]
+
+
+def _has_checks(machine: Machine) -> bool:
+    document = machine.config.document if machine.config else {}
+    return bool(document.get("services") or document.get("checks"))
+
+
+async def _write(actor: Actor, app: str, machine_id: str, name: str, key: str, value: str) -> None:
+    """Writes one mark, or removes it where the value is empty. A failure is told and of no consequence to the slots."""
+    try:
+        async with hold_lease(actor, app, machine_id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=_PATIENCE_S) as lease:
+            lease.guard()
+            if value:
+                await actor.client.set_metadata(app, machine_id, key, value)
+            else:
+                await actor.client.delete_metadata(app, machine_id, key)
+    except (ApiError, LeaseLostError) as error:
+        actor.emit(f"{app}/{name}: could not write {key}: {error.message}")

@@ -1,0 +1,104 @@
+"""`reconciler unlock`: gives free what a process of ours had leased when it died; tells who holds the rest."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve, this_user
+from reconciler.model import marks
+from reconciler.model.machine import Lease, Machine
+from reconciler.model.secret import Secret
+from reconciler.model.spec import Spec
+from reconciler.slots.actor import Actor
+from reconciler.slots.holders import is_provably_dead, parse_holder
+
+_AT_ONCE = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    machine: Machine
+    lease: Lease
+    is_released: bool
+
+
+@click.command("unlock")
+@shared_options
+def command(**_values: object) -> int:
+    """Release leases whose holder was a process of yours on this host, and is dead.
+
+    Others are listed with their holder and expiry; a lease ends by itself within a minute. Ends 0 where none is left.
+    """
+    options = shared()
+    spec = spec_file.load(options)
+    found = run_async(_unlock(options, spec))
+    if options.is_json:
+        console.print_json({"leases": [_as_json(one) for one in found]})
+    else:
+        lines = [_line(one) for one in found]
+        console.print_text("\n".join(lines) if lines else "No leases on this stack's machines.")
+    return 0 if all(one.is_released for one in found) else 1
+
+
+async def _unlock(options: Shared, spec: Spec) -> list[_Found]:
+    from reconciler.machines_api.observe import observe
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        owned = [
+            machine
+            for machine in observed.machines
+            if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name) and not machine.state.is_gone
+        ]
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(machine: Machine) -> _Found | None:
+            async with limit:
+                return await _look(actor, machine)
+
+        looked = await asyncio.gather(*(one(machine) for machine in owned))
+    return [found for found in looked if found]
+
+
+async def _look(actor: Actor, machine: Machine) -> _Found | None:
+    lease = await actor.client.get_lease(machine.app, machine.id)
+    if lease is None:
+        return None
+    is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), is_alive=_is_alive)
+    if is_dead:
+        await actor.client.release_lease(machine.app, machine.id, nonce=Secret(lease.nonce))
+    return _Found(machine=machine, lease=lease, is_released=is_dead)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _line(found: _Found) -> str:
+    from reconciler.render.style import clean
+
+    word = "released" if found.is_released else "held"
+    holder = clean(found.lease.description or found.lease.owner, 120)
+    return f"{word}: {found.machine.app}/{found.machine.name} until {found.lease.expires_at:%H:%M:%S} UTC  ({holder})"
+
+
+def _as_json(found: _Found) -> dict[str, object]:
+    return {
+        "app": found.machine.app,
+        "machine": found.machine.id,
+        "name": found.machine.name,
+        "holder": found.lease.description or found.lease.owner,
+        "expires_at": found.lease.expires_at.isoformat(),
+        "released": found.is_released,
+    }

@@ -1,0 +1,39 @@
+"""The revision of a spec: which of two applies of the same stack is the older one."""
+
+import re
+from dataclasses import dataclass
+
+_TEXT = re.compile(r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A number given by a pipeline (`n`), or a commit (`g`) by its committer time in seconds since 1970.
+
+    The two kinds do not compare, and neither do two commits of one second.
+    """
+
+    kind: str
+    order: int
+    commit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.order}" + (f".{self.commit}" if self.commit else "")
+
+    def is_newer_than(self, other: "Revision | None") -> bool:
+        """Whether this one certainly came after the other."""
+        return other is not None and self.kind == other.kind and self.order > other.order
+
+
+def numbered(number: int) -> Revision:
+    return Revision(kind="n", order=number)
+
+
+def committed(time_s: int, commit: str) -> Revision:
+    return Revision(kind="g", order=time_s, commit=commit[:12])
+
+
+def parse_revision(text: str) -> Revision | None:
+    """The revision of a mark; None where it is none."""
+    found = _TEXT.fullmatch(text)
+    return Revision(kind=found[1], order=int(found[2]), commit=found[3] or "") if found else None

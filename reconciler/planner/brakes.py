@@ -1,0 +1,53 @@
+"""What stops a plan as a whole, before its first write."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Change
+from reconciler.model.revision import Revision, parse_revision
+
+_COUNT: Final = 3
+_SHARE: Final = 3  # a third
+_LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
+
+
+def brakes(changes: Iterable[Change], owned: Sequence[Machine], allow_destroy: int | None) -> list[str]:
+    """Why so much, or this, may not be destroyed: the brake on mass deletion, and protected pools."""
+    losses = [change for change in changes if change.action in _LOSES and not change.is_twin]
+    lost = len(losses)
+    found = _protected(losses)
+    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > len(owned):
+        found.append(
+            f"this destroys or replaces {lost} of the stack's {len(owned)} machines;"
+            f" if that is meant, pass --allow-destroy {lost}"
+        )
+    return found
+
+
+def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str | None:
+    """Where the stack stands at a newer revision than this one, in words."""
+    if revision is None:
+        return None
+    for machine in sorted(owned, key=lambda machine: (machine.app, machine.name)):
+        for key in (marks.HIGHEST, marks.REVISION):
+            applied = parse_revision(machine.metadata.get(key, ""))
+            if applied and applied.is_newer_than(revision):
+                return (
+                    f"revision {applied} was applied already, and this is {revision}, an older one;"
+                    " if that is meant, pass --allow-rollback"
+                )
+    return None
+
+
+def _protected(losses: Iterable[Change]) -> list[str]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for change in losses:
+        if change.is_protected:
+            names.setdefault((change.slot.app, change.slot.pool), []).append(change.slot.name)
+    return [
+        f"{app}/{pool} is protected, and this would destroy {', '.join(slots)};"
+        " if that is meant, first apply it with `protect: false`"
+        for (app, pool), slots in names.items()
+    ]

@@ -1,0 +1,38 @@
+"""Who holds a lease, as its description says it: written when it is taken, read when one is in the way."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
+_PROCESS = re.compile(r"(.+@.+) pid (\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A process of ours. `who` is user and host, or a pipeline's run; `pid` is None where it does not tell."""
+
+    verb: str
+    attempt: str
+    who: str
+    pid: int | None = None
+
+
+def describe(verb: str, attempt: str, who: str) -> str:
+    """The description of a lease."""
+    return f"reconciler {verb} {attempt} {who}"[:200]
+
+
+def parse_holder(description: str) -> Holder | None:
+    """The holder that a description names; None where it is not one of ours."""
+    found = _DESCRIPTION.fullmatch(description)
+    if found is None:
+        return None
+    process = _PROCESS.fullmatch(found[3])
+    who, pid = (process[1], int(process[2])) if process else (found[3], None)
+    return Holder(verb=found[1], attempt=found[2], who=who, pid=pid)
+
+
+def is_provably_dead(holder: Holder | None, *, who: str, is_alive: Callable[[int], bool]) -> bool:
+    """Whether the holder was a process of this very user and host that is no more. A number in use again is alive."""
+    return holder is not None and holder.who == who and holder.pid is not None and not is_alive(holder.pid)

@@ -1,0 +1,341 @@
+"""Two applies, two revisions, someone else's leases and machines, runs in progress: who may do what, who is told."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.apply.apply import BlockedError, apply
+from reconciler.apply.options import Options
+from reconciler.engine.behaviour import Behaviour, Latency, Settings
+from reconciler.engine.records import Lease
+from reconciler.model import marks
+from reconciler.model.plan import Action
+from reconciler.model.report import Status
+from reconciler.model.revision import committed, numbered, parse_revision
+from reconciler.slots.holders import describe, is_provably_dead, parse_holder
+from tests.support.virtual_time import run_virtually
+from tests.support.world import World, open_world, spec_of, task_spec
+
+TWO_POOLS = """
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:{image}
+    tasks:
+      first: {{command: [exit, '0'], count: 2}}
+      second: {{command: [exit, '0'], count: 2}}
+"""
+
+
+def statuses(report: Any) -> dict[str, Status]:
+    return {ended.slot.name: ended.status for ended in report.entries}
+
+
+def metadata(world: World, name: str) -> dict[str, str]:
+    return next(machine for machine in world.machines() if machine.name == name).config["metadata"]
+
+
+def test_an_older_revision_neither_plans_nor_applies_over_a_newer_one() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            older, newer = task_spec("[exit, '1']"), task_spec("[exit, '2']")
+            assert (await world.apply(older, revision=numbered(1))).is_success
+            assert (await world.apply(newer, revision=numbered(2))).is_success
+            with pytest.raises(BlockedError, match="--allow-rollback"):
+                await world.apply(older, revision=numbered(1))
+            assert not (await world.plan(newer)).has_changes
+            assert (await world.apply(older, revision=numbered(1), allow_rollback=True)).is_success
+            assert not (await world.plan(older)).has_changes
+            assert (await world.apply(older, revision=numbered(1))).is_success
+
+    run_virtually(scenario())
+
+
+def test_an_apply_that_changes_nothing_fences_older_ones_all_the_same() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec()
+            await world.apply(spec, revision=numbered(1))
+            await world.apply(spec, revision=numbered(5))
+            assert metadata(world, "work-iad-0")[marks.HIGHEST] == "n5"
+            assert metadata(world, "work-iad-0")[marks.REVISION] == "n1"
+            with pytest.raises(BlockedError, match="n5"):
+                await world.apply(task_spec("[exit, '1']"), revision=numbered(3))
+
+    run_virtually(scenario())
+
+
+def test_an_older_apply_that_planned_before_is_stopped_under_the_lease_of_each_machine() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec("[exit, '0']", count="3"), revision=numbered(1))
+            older, newer = task_spec("[exit, '1']", count="3"), task_spec("[exit, '2']", count="3")
+            old_plan = await world.plan(older, revision=numbered(2))
+            assert (await world.apply(newer, revision=numbered(3))).is_success
+            report = await apply(world.actor, older, old_plan, Options(revision=numbered(2)))
+            assert not report.is_success
+            assert set(statuses(report).values()) <= {Status.FAILED, Status.SKIPPED}
+            assert "newer than n2" in report.entries[0].detail
+            assert not (await world.plan(newer)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_two_applies_of_two_versions_at_once_end_tell_the_truth_and_leave_no_mixture_on_a_machine() -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(latency=Latency(prepare_s=1, replace_s=2, list_lag_s=0.2))) as world:
+            await world.apply(task_spec("[exit, '0']", count="4"), revision=numbered(1))
+            await world.actor.clock.sleep(5)
+            older, newer = task_spec("[exit, '1']", count="4"), task_spec("[exit, '2']", count="5")
+            world.transport.before = lambda _request: world.assert_unique_names()
+            await asyncio.gather(
+                world.apply(older, revision=numbered(2)),
+                world.apply(newer, revision=numbered(3)),
+                return_exceptions=True,
+            )
+            await world.actor.clock.sleep(60)
+            final = await world.apply(newer, revision=numbered(3))
+            assert final.is_success, final
+            await world.actor.clock.sleep(5)
+            assert not (await world.plan(newer)).has_changes
+            commands = {tuple(machine.config["init"]["cmd"]) for machine in world.machines()}
+            assert commands == {("exit", "2")}
+            assert world.runtime.starts == []
+
+    run_virtually(scenario())
+
+
+def test_two_applies_of_the_same_spec_at_once_make_each_machine_once() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec(count="6")
+            world.transport.before = lambda _request: world.assert_unique_names()
+            await asyncio.gather(*(world.apply(spec) for _ in range(3)), return_exceptions=True)
+            await world.actor.clock.sleep(30)
+            assert (await world.apply(spec)).is_success
+            made = list(world.engine.store.machines("app"))
+            assert len(made) == 6
+
+    run_virtually(scenario())
+
+
+def test_commits_compare_by_time_and_with_nothing_else() -> None:
+    old, new = committed(100, "a" * 40), committed(200, "b" * 40)
+    assert new.is_newer_than(old)
+    assert not old.is_newer_than(new)
+    assert not committed(100, "c" * 40).is_newer_than(old)
+    assert not numbered(10**6).is_newer_than(old)
+    assert not new.is_newer_than(None)
+    assert parse_revision(str(new)) == new
+    assert parse_revision(str(numbered(7))) == numbered(7)
+    assert [parse_revision(text) for text in ("", "7", "nx", "g1.zz", "n" + "9" * 40)] == [None] * 5
+
+
+def test_adopting_is_a_change_of_its_own_and_keeps_what_others_wrote() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            world.engine.create_app("app", "personal")
+            config = {"image": "by-hand", "init": {"cmd": ["exit", "9"]}, "metadata": {"team": "ops"}}
+            theirs = world.engine.create("app", {"name": "work-iad-1", "config": config, "skip_launch": True})
+            await world.actor.clock.sleep(1)
+            spec = task_spec(count="2")
+            with pytest.raises(BlockedError, match="--adopt"):
+                await world.apply(spec)
+            assert len(world.machines()) == 1
+            plan = await world.plan(spec, adopt=True)
+            assert [(change.slot.name, change.action) for change in plan.effective] == [
+                ("work-iad-0", Action.CREATE),
+                ("work-iad-1", Action.ADOPT),
+            ]
+            assert (await world.apply(spec, adopt=True)).is_success
+            adopted = next(machine for machine in world.machines() if machine.name == "work-iad-1")
+            assert (adopted.id, adopted.config["metadata"]["team"]) == (theirs.id, "ops")
+            assert not (await world.plan(spec)).has_changes
+            assert world.runtime.starts == []
+
+    run_virtually(scenario())
+
+
+def test_a_protected_pool_is_destroyed_by_nothing_until_it_is_unprotected() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="2"))
+            protected = task_spec(count="2", extra="        protect: true")
+            assert (await world.apply(protected)).is_success
+            assert metadata(world, "work-iad-1")[marks.PROTECT] == "yes"
+            for less in (task_spec(count="1", extra="        protect: true"), spec_of(EMPTY)):
+                with pytest.raises(BlockedError, match="protected"):
+                    await world.apply(less)
+            assert (await world.apply(task_spec(count="2"))).is_success
+            assert marks.PROTECT not in metadata(world, "work-iad-1")
+            assert (await world.apply(spec_of(EMPTY))).is_success
+            assert world.machines() == []
+
+    run_virtually(scenario())
+
+
+EMPTY = "version: 1\nname: stack\napps: {app: {tasks: {}}}"
+
+
+def test_where_names_are_not_unique_the_next_apply_removes_a_twin_and_the_busy_one_stays() -> None:
+    settings = Settings(behaviour=Behaviour(enforces_names=False))
+
+    async def scenario() -> None:
+        async with open_world(settings) as world:
+            spec = task_spec("[run, '500']", count="2")
+            await world.apply(spec)
+            twin_of = world.machines()[1]
+            body = {"name": twin_of.name, "config": twin_of.config, "skip_launch": True}
+            young = world.engine.create("app", body)
+            await world.actor.clock.sleep(1)
+            await world.engine.start_machine("app", young.id, None)
+            plan = await world.plan(spec)
+            assert [(change.action, change.machine_id) for change in plan.effective] == [(Action.DESTROY, twin_of.id)]
+            assert (await world.apply(spec)).is_success
+            assert [machine.id for machine in world.machines() if machine.name == twin_of.name] == [young.id]
+            assert not (await world.plan(spec)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_a_lost_reply_to_a_create_makes_no_twin_even_where_names_are_not_unique() -> None:
+    settings = Settings(behaviour=Behaviour(enforces_names=False), latency=Latency(list_lag_s=1.0))
+
+    async def scenario() -> None:
+        async with open_world(settings) as world:
+            world.engine.adversity.add("lose_reply", calls=("create",), after=1, times=3)
+            assert (await world.apply(task_spec(count="5"))).is_success
+            await world.actor.clock.sleep(5)
+            assert len(world.machines()) == 5
+
+    run_virtually(scenario())
+
+
+def test_waiting_for_a_busy_slot_changes_it_once_its_run_has_ended() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec("[run, '90']", count="2"))
+            await world.invoke(task_spec("[run, '90']"), is_waiting=False)
+            changed = task_spec("[exit, '1']", count="2")
+            report = await world.apply(changed, wait_busy_s=600)
+            assert report.is_success
+            assert set(statuses(report).values()) == {Status.DONE}
+            assert report.duration_s > 80
+            assert not (await world.plan(changed)).has_changes
+            assert any("waiting for 1 run in progress" in line for line in world.said)
+
+    run_virtually(scenario())
+
+
+def test_someone_elses_lease_is_waited_for_and_its_holder_named() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            [machine] = world.machines()
+            until = world.engine.clock.now().timestamp() + 40
+            lease = Lease(nonce="x", expires_at=until, owner="bob@tokens.fly.io", description="", version="")
+            world.engine.store.save(replace(machine, lease=lease))
+            changed = task_spec("[exit, '1']", count="1")
+            short = await world.apply(changed, lock_timeout_s=5)
+            assert statuses(short) == {"work-iad-0": Status.DEFERRED}
+            assert "bob@tokens.fly.io" in short.entries[0].detail
+            assert (await world.apply(changed, lock_timeout_s=60)).is_success
+            assert any("is leased by bob@tokens.fly.io until" in line for line in world.said)
+            assert not (await world.plan(changed)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_a_failure_stops_what_depends_on_it_and_with_fail_fast_everything_new() -> None:
+    async def scenario(*, is_failing_fast: bool) -> dict[str, Status]:
+        async with open_world() as world:
+            await world.apply(spec_of(TWO_POOLS.format(image=1)))
+            world.engine.adversity.add("host_capacity", calls=("update",), machine="first-iad-0")
+            report = await world.apply(
+                spec_of(TWO_POOLS.format(image=2)), is_failing_fast=is_failing_fast, parallelism=1
+            )
+            assert not report.is_success
+            return statuses(report)
+
+    assert run_virtually(scenario(is_failing_fast=False)) == {
+        "first-iad-0": Status.FAILED,
+        "first-iad-1": Status.SKIPPED,
+        "second-iad-0": Status.DONE,
+        "second-iad-1": Status.DONE,
+    }
+    assert set(run_virtually(scenario(is_failing_fast=True)).values()) == {Status.FAILED, Status.SKIPPED}
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "revert_update", "machine": "work-iad-1"}, "reverted"),
+        ({"fault": "host_capacity", "calls": ("update",), "machine": "work-iad-1"}, "could not reserve resource"),
+        ({"fault": "host_maintenance", "calls": ("update",), "machine": "work-iad-1"}, "temporarily disabled"),
+    ],
+    ids=lambda value: value["fault"] if isinstance(value, dict) else "",
+)
+def test_an_update_that_does_not_hold_is_a_failure_with_its_cause(fault: dict[str, Any], words: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="3"))
+            changed = task_spec("[exit, '1']", count="3")
+            world.engine.adversity.add(**fault)
+            report = await world.apply(changed)
+            assert not report.is_success
+            assert statuses(report)["work-iad-1"] is Status.FAILED
+            assert words in next(ended.detail for ended in report.entries if ended.slot.number == 1)
+            assert [change.slot.name for change in (await world.plan(changed)).effective] == ["work-iad-1"]
+            assert (await world.apply(changed)).is_success
+
+    run_virtually(scenario())
+
+
+def test_a_machine_that_settles_failed_is_no_success() -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(latency=Latency(prepare_s=0.0))) as world:
+            world.engine.adversity.add("unpullable", image="registry.example/app:1")
+            report = await world.apply(task_spec(count="1", extra="        launch: true"))
+            assert not report.is_success
+            assert "settled in state failed" in report.mismatches[0]
+
+    run_virtually(scenario())
+
+
+def test_a_machine_on_a_dead_host_is_said_and_neither_changed_nor_doubled() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="3"))
+            world.engine.adversity.add("host_unreachable", machine="work-iad-1")
+            before = len(world.transport.requests)
+            changed = task_spec("[exit, '1']", count="3")
+            report = await world.apply(changed)
+            assert set(statuses(report)) == {"work-iad-0", "work-iad-2"}
+            assert any("cannot be observed" in warning for warning in report.plan.warnings)
+            dark = next(machine for machine in world.machines() if machine.name == "work-iad-1")
+            assert not [line for line in world.transport.requests[before:] if dark.id in line and "GET" not in line]
+            world.transport.relent()
+            assert (await world.apply(changed)).is_success
+            assert not (await world.plan(changed)).has_changes
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("description", "who", "alive", "is_dead"),
+    [
+        (describe("apply", "0" * 26, "me@host pid 7"), "me@host", set(), True),
+        (describe("apply", "0" * 26, "me@host pid 7"), "me@host", {7}, False),
+        (describe("apply", "0" * 26, "me@host pid 7"), "you@host", set(), False),
+        (describe("apply", "0" * 26, "https://ci.example/run/7"), "me@host", set(), False),
+        ("by hand", "me@host", set(), False),
+        ("", "me@host", set(), False),
+    ],
+)
+def test_only_a_process_of_ours_that_is_no_more_is_provably_dead(
+    description: str, who: str, alive: set[int], is_dead: bool
+) -> None:
+    assert is_provably_dead(parse_holder(description), who=who, is_alive=alive.__contains__) is is_dead
