@@ -1,5 +1,6 @@
 """The engine in process as a transport: logs requests, and shows the faults of the engine's adversity as httpx does."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429": {"fault": "rate_limited"},
     "half a reply": {"fault": "half_reply"},
     "two minutes of silence": {"fault": "late_reply", "seconds": 120},
+    "done two minutes later": {"fault": "late_request", "seconds": 120},
+    "HTML after": {"fault": "html"},
+    "503 before": {"fault": "unavailable"},
 }
 
 
@@ -31,12 +35,17 @@ class InProcess(httpx.AsyncBaseTransport):
     adversity: Adversity
     requests: list[str] = field(default_factory=list)
     before: Callable[[httpx.Request], None] = lambda _request: None
+    _under_way: set[asyncio.Task[httpx.Response]] = field(default_factory=set)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(f"{request.method} {request.url.path.removeprefix('/v1')}")
         self.before(request)
+        # A server goes on with a request whose client has given up.
+        answering = asyncio.create_task(self.inner.handle_async_request(request))
+        self._under_way.add(answering)
+        answering.add_done_callback(self._under_way.discard)
         try:
-            return await self.inner.handle_async_request(request)
+            return await asyncio.shield(answering)
         except ConnectionLost as lost:
             if lost.is_refused:
                 raise httpx.ConnectError("connection refused", request=request) from lost
@@ -52,6 +61,9 @@ class InProcess(httpx.AsyncBaseTransport):
         self.adversity.rules.clear()
 
     async def aclose(self) -> None:
+        for answering in self._under_way:
+            answering.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self.inner.aclose()
 
 

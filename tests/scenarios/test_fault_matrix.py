@@ -1,0 +1,209 @@
+"""The fault matrix: an apply of all kinds of changes, and at every request of it every fault, and a kill.
+
+After each fault the same apply is run again without any. At no moment are there two live machines of a name; at the end
+the plan is empty, foreign machines are as they were, and no run in progress was touched or begun.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.engine.behaviour import Latency, Settings
+from reconciler.engine.records import Machine
+from reconciler.errors import ReconcilerError
+from reconciler.model.spec import Spec
+from tests.support.faults import FAULTS
+from tests.support.virtual_time import run_virtually
+from tests.support.world import World, open_world, spec_of
+
+BEFORE = """
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      kept: {command: [exit, '0']}
+      changed: {command: [exit, '1'], count: 3}
+      moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
+      gone: {command: [exit, '3'], count: 2}
+      busy: {command: [run, '100000']}
+    services:
+      web: {command: [run, '100000000'], count: 2}
+"""
+AFTER = """
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      kept: {command: [exit, '0']}
+      changed: {command: [exit, '4'], count: 3, metadata: {team: web}}
+      moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
+      added: {command: [exit, '5'], count: {iad: 2, ams: 1}}
+      busy: {command: [run, '100001']}
+    services:
+      web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}}
+"""
+MEDDLING: dict[str, dict[str, Any]] = {
+    "lease stolen": {"fault": "steal_lease", "seconds": 25.0},
+    "lease lost": {"fault": "lose_lease"},
+    "list empty once": {"fault": "empty_list"},
+    "machine destroyed by someone else": {"fault": "vanish"},
+    "update reverted": {"fault": "revert_update"},
+}
+KILL = "killed"
+SLOTS = 12
+
+
+class Matrix:
+    """One world before the apply that is struck, and what must not happen in it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.foreign: Machine | None = None
+        self.running: Machine | None = None
+
+    async def set_up(self) -> None:
+        world = self.world
+        assert (await world.apply(spec_of(BEFORE))).is_success
+        await world.actor.clock.sleep(1)
+        theirs = {"name": "theirs", "config": {"image": "x", "metadata": {"k": "v"}}, "skip_launch": True}
+        made = world.engine.create("app", theirs)
+        busy = next(machine for machine in world.machines() if machine.name == "busy-iad-0")
+        await world.engine.start_machine("app", busy.id, None)
+        await world.actor.clock.sleep(1)
+        self.foreign, self.running = world.engine.store.machine(made.id), world.engine.store.machine(busy.id)
+        self.begun = len(self.task_starts())
+        world.transport.before = lambda _request: self.check_safety()
+
+    def task_starts(self) -> list[str]:
+        """The starts of tasks so far."""
+        commands = [launch.commands[0].words for launch in self.world.runtime.starts]
+        return [words[1] for words in commands if words != ("run", "100000000")]
+
+    def check_safety(self) -> None:
+        world = self.world
+        world.assert_unique_names()
+        assert self.foreign
+        assert self.running
+        assert world.engine.store.machine(self.foreign.id) == self.foreign
+        now = world.engine.store.machine(self.running.id)
+        assert now
+        # Only marks and leases may be written beside a run.
+        assert (now.state, now.runs, now.instance_id) == ("started", self.running.runs, self.running.instance_id)
+        assert len(self.task_starts()) == self.begun
+
+    async def finish(self, spec: Spec) -> None:
+        """Without faults one more apply converges; what the run deferred is all that is left."""
+        world = self.world
+        world.transport.relent()
+        await world.actor.clock.sleep(400)
+        report = await world.apply(spec)
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+        self.check_safety()
+        await world.actor.clock.sleep(world.engine.settings.latency.list_lag_s)
+        plan = await world.plan(spec)
+        assert [change.slot.name for change in plan.effective if not change.deferred] == []
+        assert [change.slot.name for change in plan.effective] == ["busy-iad-0"]
+        assert len(world.machines()) == SLOTS
+
+
+async def request_count() -> int:
+    async with open_world() as world:
+        matrix = Matrix(world)
+        await matrix.set_up()
+        began = len(world.transport.requests)
+        assert (await world.apply(spec_of(AFTER))).is_success
+        return len(world.transport.requests) - began
+
+
+REQUESTS = run_virtually(request_count())
+
+
+async def strike(world: World, fault: str, position: int) -> None:
+    """The apply, with the fault at this request of it."""
+    if fault == KILL:
+        await kill_at(world, position)
+        return
+    if fault in FAULTS:
+        world.transport.strike(fault, ahead=position)
+    else:
+        details = dict(MEDDLING[fault])
+        # What meddles with a machine does so at the request; what belongs to the engine, from there on once.
+        if fault == "update reverted":
+            details["after"] = position % 8
+        else:
+            details["request"] = world.engine.adversity.requests + position
+        if fault == "machine destroyed by someone else":
+            details["machine"] = "[!bt]*"  # not the one that runs, nor theirs
+        world.engine.adversity.add(**details)
+    with suppress(ReconcilerError):
+        await world.apply(spec_of(AFTER))
+
+
+async def kill_at(world: World, position: int) -> None:
+    """The process dies after it sent this request: nothing is awaited, released or cleaned up any more."""
+    reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    at = len(world.transport.requests) + position
+    check = world.transport.before
+    is_dead = False
+
+    def before(request: Any) -> None:
+        if is_dead:
+            raise DeadError
+        check(request)
+        if len(world.transport.requests) > at and not reached.done():
+            reached.set_result(None)
+
+    world.transport.before = before
+    applying = asyncio.ensure_future(world.apply(spec_of(AFTER)))
+    await asyncio.wait({applying, reached}, return_when=asyncio.FIRST_COMPLETED)
+    is_dead = True
+    applying.cancel()
+    await asyncio.gather(applying, return_exceptions=True)
+    world.transport.before = check
+
+
+class DeadError(BaseException):
+    """What a dead process would send is never sent."""
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *MEDDLING, KILL])
+def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(fault: str) -> None:
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            matrix = Matrix(world)
+            await matrix.set_up()
+            await strike(world, fault, position)
+            matrix.check_safety()
+            await matrix.finish(spec_of(AFTER))
+
+    for position in range(REQUESTS):
+        try:
+            run_virtually(scenario(position))
+        except BaseException as error:
+            error.add_note(f"{fault} at request {position} of {REQUESTS}")
+            raise
+
+
+def test_the_matrix_is_large_enough() -> None:
+    assert (len(FAULTS) + len(MEDDLING) + 1) * REQUESTS >= 1000
+
+
+def test_with_a_list_that_lags_the_same_holds() -> None:
+    async def scenario(lag_s: float) -> None:
+        async with open_world(Settings(latency=replace(Latency(), list_lag_s=lag_s))) as world:
+            matrix = Matrix(world)
+            await matrix.set_up()
+            await world.actor.clock.sleep(30)
+            with suppress(ReconcilerError):
+                await world.apply(spec_of(AFTER))
+            await matrix.finish(spec_of(AFTER))
+
+    for lag_s in (0.1, 0.5, 2.0, 10.0, 60.0):
+        run_virtually(scenario(lag_s))
