@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test check format bench mutants clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,9 @@ format: install
 
 bench: install  ## the benchmarks, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+mutants: install  ## breaks each safety rule on purpose, and asks whether the tests notice
+	$(BIN)/python tests/mutants.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis

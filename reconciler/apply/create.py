@@ -15,7 +15,6 @@ from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_by_id
-from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 from reconciler.slots.stamps import metadata_for_create
 from reconciler.slots.ulid import new_ulid
 
@@ -41,9 +40,7 @@ async def create(
     for left in reversed(range(_ATTEMPTS)):
         while True:
             try:
-                made = await _send(actor, change, metadata)
-                is_repeat = left < _ATTEMPTS - 1
-                return await _without_own_twin(actor, change, made, attempt) if is_repeat else made
+                return await _send(actor, change, metadata)
             except ApiError as error:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
                     holder = await _holder(actor, change, error)
@@ -88,22 +85,6 @@ async def _holder(actor: Actor, change: Change, error: ApiError) -> Machine | No
     if error.machine_id is None:
         raise error
     return await read_by_id(actor, change.slot.app, error.machine_id)
-
-
-async def _without_own_twin(actor: Actor, change: Change, made: Machine, attempt: str) -> Machine:
-    """After a repeated create: where names are not unique both may have been made. The older one stays."""
-    machines = await actor.client.list_machines(change.slot.app) or ()
-    mine = [machine for machine in machines if machine.metadata.get(marks.ATTEMPT) == attempt]
-    mine = [machine for machine in mine if machine.id != made.id and not machine.state.is_gone]
-    if not mine:
-        return made
-    kept, *twins = sorted([made, *mine], key=lambda machine: (str(machine.created_at), machine.id))
-    for twin in twins:
-        actor.emit(f"{change.slot.name}: removing the twin {twin.id} of a create whose reply was lost")
-        async with hold_lease(actor, twin.app, twin.id, verb="apply", ttl_s=APPLY_TTL_S) as lease:
-            is_service = change.kind is PoolKind.SERVICE
-            await actor.client.delete_machine(twin.app, twin.id, nonce=lease.guard(), force=is_service)
-    return kept
 
 
 def _verdict(holder: Machine, *, attempt: str, stack: str) -> Machine | str:

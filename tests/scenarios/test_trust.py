@@ -8,13 +8,16 @@ import pytest
 
 from reconciler.apply.apply import BlockedError, apply
 from reconciler.apply.options import Options
+from reconciler.engine.adversity import ALWAYS
 from reconciler.engine.behaviour import Behaviour, Latency, Settings
 from reconciler.engine.records import Lease
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status
 from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.slots.holders import describe, is_provably_dead, parse_holder
+from reconciler.slots.lease import hold_lease
 from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -206,6 +209,7 @@ def test_a_lost_reply_to_a_create_makes_no_twin_even_where_names_are_not_unique(
 
     async def scenario() -> None:
         async with open_world(settings) as world:
+            world.transport.before = lambda _request: world.assert_unique_names()
             world.engine.adversity.add("lose_reply", calls=("create",), after=1, times=3)
             assert (await world.apply(task_spec(count="5"))).is_success
             await world.actor.clock.sleep(5)
@@ -339,3 +343,140 @@ def test_only_a_process_of_ours_that_is_no_more_is_provably_dead(
     description: str, who: str, alive: set[int], is_dead: bool
 ) -> None:
     assert is_provably_dead(parse_holder(description), who=who, is_alive=alive.__contains__) is is_dead
+
+
+def test_a_name_that_someone_else_took_meanwhile_is_not_ours() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            spec = task_spec(count="2")
+            plan = await world.plan(spec)
+            theirs = world.engine.create("app", {"name": "work-iad-1", "config": {"image": "x"}, "skip_launch": True})
+            report = await apply(world.actor, spec, plan)
+            assert statuses(report) == {"work-iad-1": Status.FAILED}
+            assert "does not own" in report.entries[0].detail
+            assert world.engine.store.machine(theirs.id).config == {"image": "x"}
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("count", ["2", "1"])
+def test_a_run_that_begins_after_the_plan_is_let_finish(count: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            before = task_spec("[run, '1000']", count="2")
+            await world.apply(before)
+            await world.actor.clock.sleep(1)
+            after = task_spec("[run, '1001']", count=count)
+            plan = await world.plan(after)
+            assert not any(change.deferred for change in plan.effective)
+            running = next(machine for machine in world.machines() if machine.name == "work-iad-1")
+            await world.engine.start_machine("app", running.id, None)
+            report = await apply(world.actor, after, plan)
+            assert statuses(report)["work-iad-1"] is Status.DEFERRED
+            now = world.engine.store.machine(running.id)
+            assert (now.state, now.instance_id) == ("started", running.instance_id)
+
+    run_virtually(scenario())
+
+
+def test_a_write_is_not_sent_once_the_lease_may_be_over() -> None:
+    """A process that was frozen past its lease does nothing more to the machine, even where the server would let it."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            [machine] = world.machines()
+            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
+                lease.guard()
+                world.engine.adversity.add("late_reply", calls=("lease",), seconds=1000.0, times=ALWAYS)
+                await world.actor.clock.sleep(40)
+                with pytest.raises(LeaseLostError):
+                    lease.guard()
+
+    run_virtually(scenario())
+
+
+def test_a_lease_is_kept_for_as_long_as_the_work_takes_and_given_back() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            [machine] = world.machines()
+            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
+                await world.actor.clock.sleep(200)
+                lease.guard()
+                held = world.engine.leases.current(world.machines()[0])
+                assert held
+                assert held.description.startswith("reconciler apply ")
+                assert held.description.endswith(" tester")
+            assert world.engine.leases.current(world.machines()[0]) is None
+
+    run_virtually(scenario())
+
+
+def test_a_lost_reply_to_a_lease_is_not_settled_by_someone_elses_lease() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            [machine] = world.machines()
+            world.engine.adversity.add("lose_request", calls=("lease",))
+            world.engine.adversity.add("steal_lease", calls=("get_lease",))
+            with pytest.raises(ApiError) as caught:
+                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30):
+                    pytest.fail("it is someone else's")
+            assert caught.value.kind is ApiErrorKind.LEASE_HELD
+
+    run_virtually(scenario())
+
+
+def test_a_machine_that_lost_our_marks_since_the_plan_is_not_destroyed() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="2"))
+            less = task_spec(count="1")
+            plan = await world.plan(less)
+            machine = world.machines()[1]
+            world.engine.set_metadata("app", machine.id, {marks.STACK: "another"})
+            report = await apply(world.actor, less, plan)
+            assert statuses(report) == {"work-iad-1": Status.FAILED}
+            assert len(world.machines()) == 2
+
+    run_virtually(scenario())
+
+
+def test_what_was_changed_since_the_plan_is_not_overwritten() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            await world.actor.clock.sleep(1)
+            changed = task_spec("[exit, '1']", count="1")
+            plan = await world.plan(changed)
+            [machine] = world.machines()
+            config = machine.config | {"env": {"BY": "hand"}}
+            await world.engine.update("app", machine.id, {"config": config}, None)
+            await world.actor.clock.sleep(1)
+            report = await apply(world.actor, changed, plan)
+            assert statuses(report) == {"work-iad-0": Status.FAILED}
+            assert world.machines()[0].config["env"] == {"BY": "hand"}
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_an_empty_list_is_believed_only_where_the_app_has_no_machines(is_empty: bool) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="2"))
+            if is_empty:
+                await world.apply(spec_of(EMPTY))
+                await world.actor.clock.sleep(1)
+            world.engine.adversity.add("empty_list", calls=("list",))
+            before = len(world.transport.requests)
+            if is_empty:
+                assert (await world.apply(task_spec(count="2"))).is_success
+                return
+            with pytest.raises(BlockedError, match="cannot be believed"):
+                await world.apply(task_spec(count="3"))
+            assert {line.split()[0] for line in world.transport.requests[before:]} == {"GET"}
+
+    run_virtually(scenario())

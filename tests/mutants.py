@@ -1,0 +1,226 @@
+"""`make mutants`: breaks each safety rule on purpose, in a copy of the tree, and asks whether the tests notice.
+
+Not part of `make check`: it takes some minutes. Ends 1 where a mutant lives, or where its text is no longer there.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
+MORE = ("tests/planner", "tests/invoke", "tests/scenarios/test_assumptions.py", "tests/scenarios/test_fault_matrix.py")
+WORKERS = 2
+
+
+class Mutant(NamedTuple):
+    """One rule, broken: in `file`, `text` becomes `broken`."""
+
+    rule: str
+    file: str
+    text: str
+    broken: str
+
+
+MUTANTS = (
+    Mutant(
+        "look before a create is repeated",
+        "apply/create.py",
+        "                found = await _look_for(actor, change)\n",
+        "                found = None\n",
+    ),
+    Mutant(
+        "a name held by someone else is not ours",
+        "apply/create.py",
+        "    if holder.metadata.get(marks.ATTEMPT) == attempt:\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "no write under a lease that is lost",
+        "slots/lease.py",
+        "        if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:\n",
+        "        if self._is_released:\n",
+    ),
+    Mutant(
+        "a lost reply to a lease is only ours if its description is",
+        "slots/lease.py",
+        "            if found.description != description:\n",
+        "            if False:\n",
+    ),
+    Mutant(
+        "leases are renewed",
+        "slots/lease.py",
+        "            await self._renew()\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "leases are released",
+        "slots/lease.py",
+        "        if self._is_released or self._is_write_unclear:\n            return\n",
+        "        if self._ttl_s:\n            return\n",
+    ),
+    Mutant(
+        "a running task is not updated",
+        "apply/actions.py",
+        "    if change.kind is PoolKind.TASK and not live.state.is_resting:\n        return _busy(change, live)\n",
+        "",
+    ),
+    Mutant(
+        "a running task is not destroyed",
+        "apply/actions.py",
+        "    is_forced = job.options.force or change.kind is PoolKind.SERVICE\n",
+        "    is_forced = True\n",
+    ),
+    Mutant(
+        "look under the lease whether it is what was planned for",
+        "apply/actions.py",
+        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or _digest(live) != change.expected_digest:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "only what carries our marks is destroyed",
+        "apply/actions.py",
+        "        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "an older revision is fenced under the lease",
+        "apply/actions.py",
+        "    if applied is None or options.allow_rollback or not applied.is_newer_than(options.revision):\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "an update carries other tools' metadata forward",
+        "slots/stamps.py",
+        "    kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}\n",
+        "    kept = {}\n",
+    ),
+    Mutant(
+        "an update is done only if it is seen",
+        "slots/update.py",
+        "    if settled.metadata.get(marks.APPLIED) != wanted[marks.APPLIED]:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "what was applied is read back",
+        "apply/read_back.py",
+        "    return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed\n",
+        "    return (), observed\n",
+    ),
+    Mutant(
+        "a list that lags is not believed against a machine",
+        "apply/read_back.py",
+        "        if doubtful:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "an empty list of a full app is not believed",
+        "model/machine.py",
+        "        return not self.machines and bool(self.reported_count)\n",
+        "        return False\n",
+    ),
+    Mutant(
+        "foreign machines are set apart",
+        "model/marks.py",
+        "    return metadata.get(STACK) == stack and metadata.get(SLOT) == name and POOL in metadata\n",
+        "    return POOL in metadata or True\n",
+    ),
+    Mutant(
+        "a busy slot is deferred",
+        "planner/rules.py",
+        '    return f"busy: a run is in progress{since}"\n',
+        "    return None\n",
+    ),
+    Mutant(
+        "the brake on mass deletion",
+        "planner/brakes.py",
+        "    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > len(owned):\n",
+        "    if False:\n",
+    ),
+    Mutant("a protected pool is kept", "planner/brakes.py", "        if change.is_protected:\n", "        if False:\n"),
+    Mutant(
+        "what depends on a failure is skipped",
+        "apply/executor.py",
+        "    if blocking:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a start that found the machine running is not ours",
+        "invoke/claim.py",
+        "        if previous is not None and previous not in _RESTING_STATES:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "only an exit after our start is ours",
+        "invoke/outcome.py",
+        "            return tuple(events[:position])\n",
+        "            return tuple(events)\n",
+    ),
+    Mutant(
+        "an exit before a restart is no end",
+        "invoke/outcome.py",
+        "if event.exit and not event.exit.restarting), None)\n",
+        "if event.exit), None)\n",
+    ),
+    Mutant(
+        "an invoke brings a machine to the applied config first",
+        "invoke/claim.py",
+        "    if want is None or applied == wanted_digest:\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "an invoke never applies a spec that was not applied",
+        "invoke/claim.py",
+        "    if desired_digest != wanted_digest:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a timeout ends this run and not the next",
+        "invoke/follow.py",
+        " or newest is None or newest.id != claim.start.id:\n",
+        ":\n",
+    ),
+)
+
+
+def copy_tree(target: Path) -> None:
+    for name in ("reconciler", "schemas", "tests", "pyproject.toml", "machines.yaml", "README.md"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+
+
+def verdict(mutant: Mutant) -> str:
+    """`killed` by the tests, `lives`, or `no such text`."""
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory)
+        copy_tree(target)
+        file = target / "reconciler" / mutant.file
+        text = file.read_text()
+        if text.count(mutant.text) != 1:
+            return "no such text"
+        file.write_text(text.replace(mutant.text, mutant.broken))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", *QUICK, *MORE]
+        ended = subprocess.run(command, cwd=target, capture_output=True, text=True)
+        return "lives" if ended.returncode == 0 else "killed"
+
+
+def main() -> int:
+    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or any(word in mutant.rule for word in sys.argv[1:])]
+    bad = 0
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for mutant, ended in zip(chosen, pool.map(verdict, chosen), strict=True):
+            print(f"{ended:<13} {mutant.rule}", flush=True)
+            bad += ended != "killed"
+    print(f"{len(chosen) - bad} of {len(chosen)} mutants were killed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
