@@ -70,6 +70,7 @@ ENGINE_FAULTS: Final = {
     "steal_lease": "just before the call, the lease is gone and someone else holds one",
     "lose_lease": "just before the call, the lease is gone",
     "vanish": "just before the call, someone else destroys the machine",
+    "foreign_start": "just before the call, someone who heeds no lease starts the machine, as proxy and scheduler do",
 }
 LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # unless `times` says otherwise
 NEVER_COMMITTED: Final = frozenset({"refuse_connection", "lose_request"})

@@ -23,7 +23,7 @@ from reconciler.engine.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint
 _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish")
+_BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
 _THIEF: Final = "someone else"
 _CUT: Final = "reconciler.cut"
 
@@ -70,7 +70,7 @@ class _Service:
             return await answer()
         where = self._place(endpoint, request) | {"request": number}
         if rule := adversity.find(_BEFORE_THE_CALL, **where):
-            self._meddle(rule, request)
+            await self._meddle(rule, request)
         rule = adversity.find((*REFUSALS, *REPLY_FAULTS), **where)
         return await _spoiled(rule, answer, self._engine) if rule else await answer()
 
@@ -107,12 +107,14 @@ class _Service:
             "image": str(machine.config.get("image") or "") if machine else "",
         }
 
-    def _meddle(self, rule: Rule, request: Request) -> None:
+    async def _meddle(self, rule: Rule, request: Request) -> None:
         machine = self._engine.store.machine(request.path_params.get("machine", ""))
         if machine is None or machine.is_destroyed:
             return
         if rule.fault == "vanish":
             self._engine.vanish(machine)
+        elif rule.fault == "foreign_start":
+            await self._engine.start_unleased(machine)
         else:
             thief = _THIEF if rule.fault == "steal_lease" else None
             self._engine.leases.drop(machine, thief=thief, ttl_s=int(rule.seconds))

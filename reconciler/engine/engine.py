@@ -202,6 +202,11 @@ class Engine:
         if not machine.is_destroyed and machine.state != "destroying":
             self._transitions.destroy_now(machine)
 
+    async def start_unleased(self, machine: Machine) -> None:
+        """Someone starts the machine without heeding its lease."""
+        if machine.state in RESTING and machine.is_prepared:
+            await self._transitions.begin(machine)
+
     def set_metadata(self, app: str, machine_id: str, values: dict[str, Any]) -> None:
         """Sets keys; null or an empty string takes one away. Makes no version, and no lease stops it."""
         machine = self._reachable(app, machine_id)

@@ -55,10 +55,10 @@ class Transitions:
                 name = self._runtime.name
                 raise bad_request(f"the {name} runtime does not use the image: the config needs a command")
             if not self._runs.is_struck("drop_start", machine):
-                await self._begin(machine)
+                await self.begin(machine)
         return {"previous_state": previous, "migrated": False, "new_host": ""}
 
-    async def _begin(self, machine: Machine) -> None:
+    async def begin(self, machine: Machine) -> None:
         """The start goes on even if its caller does not wait for the reply."""
         if not self._latency.start_s:
             await self._runs.start(machine)

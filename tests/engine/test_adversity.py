@@ -219,6 +219,9 @@ def test_leases_can_be_lost_and_stolen_and_machines_vanish() -> None:
         assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
         world.engine.adversity.add("steal_lease", calls=("start",), seconds=9.0)
         assert (await ask("POST", f"/machines/{machine}/start", headers=headers)).status_code == 409
+        world.engine.adversity.add("foreign_start", calls=("get_lease",))
+        await ask("GET", f"/machines/{machine}/lease")
+        assert len(world.runtime.starts) == 1
         world.engine.adversity.add("vanish", calls=("get",))
         assert (await ask("GET", f"/machines/{machine}")).json()["state"] in {"destroying", "destroyed"}
 

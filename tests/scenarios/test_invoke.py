@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from reconciler.invoke.claim import Claim
+from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.machines_api.wire import LogLine
 from reconciler.model.run import OutcomeName
@@ -225,5 +227,64 @@ def test_the_calls_of_a_claim() -> None:
                 f"GET {machine}/wait",
                 f"GET {machine}",
             ]
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_a_start_by_someone_who_heeds_no_lease_is_not_taken_for_ours(count: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '30', exit, '3']", count=count)
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            world.engine.adversity.add("foreign_start", calls=("start",))
+            run = await world.invoke(spec, queue_timeout_s=300.0)
+            assert run.outcome.exit_code == 3
+            assert len(world.runtime.starts) == 2
+            machine = world.engine.store.machine(run.machine_id)
+            starts = [event for event in machine.events if event.type == "start"]
+            assert len(starts) == (2 if count == "1" else 1)
+            assert world.runtime.most_at_once_on_a_machine == 1
+
+    run_virtually(scenario())
+
+
+def test_a_deferred_machine_is_brought_to_the_applied_config_and_to_no_other() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            first, applied, other = (task_spec(f"[run, '30', exit, '{code}']", count="1") for code in (1, 2, 3))
+            await world.apply(first)
+            await world.invoke(first, is_waiting=False)
+            assert (await world.apply(applied)).is_success
+            await world.actor.clock.sleep(60)
+            before = world.machines()[0].config
+            refused = await world.invoke(other)
+            assert (refused.outcome.exit_code, refused.id) == (125, None)
+            assert "reconciler apply" in (refused.outcome.remedy or "")
+            assert world.machines()[0].config["init"] == before["init"]
+            assert len(world.runtime.starts) == 1
+            assert (await world.invoke(applied)).outcome.exit_code == 2
+            assert not (await world.plan(applied)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_a_timeout_that_comes_late_does_not_end_the_next_run() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '30']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            first = await world.invoke(spec)
+            await world.invoke(spec, is_waiting=False)
+            machine = await world.actor.client.get_machine("app", str(first.machine_id))
+            newest, oldest = (event for event in machine.events if event.type == "start")
+            claims = [Claim(run_ulid="", machine=machine, start=start) for start in (oldest, newest)]
+            assert not await stop_run(world.actor, claims[0])
+            assert world.machines()[0].state == "started"
+            assert await stop_run(world.actor, claims[1])
+            await world.actor.clock.sleep(10)
+            assert world.machines()[0].state == "stopped"
 
     run_virtually(scenario())
