@@ -111,3 +111,40 @@ def test_killed_fifty_times_nothing_is_doubled_orphaned_or_ended(
     assert [change["slot"] for change in plan["changes"] if not change["deferred"]] == []
     assert sum(machine["name"].startswith("work-") for machine in stack.machines()) == 2 + position % 3
     assert stack.http.get(f"/machines/{foreign['id']}").json() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_it_gives_back_its_leases_and_says_what_is_done(stack: Stack, number: int, times: int) -> None:
+    stack.write(0)
+    assert run(["apply", "--yes"]) == 0
+    stop_engine(stack.directory / "home")
+    status = start_engine(stack.directory / "home", extra=("--latency", "fly"))
+    stack.http.base_url = f"{status.url}/v1/apps/app"
+    stack.write(3)  # the same count, another environment: updates, each of which now takes seconds
+    process = subprocess.Popen(
+        stack.command("apply", "--yes", "--parallelism", "1", "--trace-http"),
+        cwd=stack.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    assert process.stdout
+    for line in process.stderr:
+        if "/lease -> 201" in line:
+            break
+    for _ in range(times):
+        process.send_signal(number)
+        for line in process.stderr:
+            if "interrupted" in line:
+                break
+    shown = process.stdout.read() + process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    process.stdout.close()
+    process.stderr.close()
+    assert "Traceback" not in shown
+    if times == 1:
+        assert "Interrupted: 1 done, 2 skipped" in shown
+    for machine in stack.machines():
+        assert stack.http.get(f"/machines/{machine['id']}/lease").status_code == 404
