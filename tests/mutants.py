@@ -90,7 +90,7 @@ MUTANTS = (
     Mutant(
         "an older revision is fenced under the lease",
         "apply/actions.py",
-        "    if applied is None or options.allow_rollback or not applied.is_newer_than(options.revision):\n",
+        "    if applied is None or ours is None or options.allow_rollback or not applied.is_newer_than(ours):\n",
         "    if True:\n",
     ),
     Mutant(

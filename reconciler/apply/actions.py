@@ -199,9 +199,10 @@ def _objection(live: Machine, change: Change) -> Entry | None:
 def _fenced(live: Machine, change: Change, options: Options) -> Entry | None:
     """Why an apply of an older revision must not touch the machine."""
     applied = parse_revision(live.metadata.get(marks.REVISION, ""))
-    if applied is None or options.allow_rollback or not applied.is_newer_than(options.revision):
+    ours = options.revision
+    if applied is None or ours is None or options.allow_rollback or not applied.is_newer_than(ours):
         return None
-    return entry(change, Status.FAILED, f"revision {applied}, newer than {options.revision}, was applied to it")
+    return entry(change, Status.FAILED, f"{applied.words}, newer than {ours.words}, was applied to it")
 
 
 def _busy(change: Change, live: Machine) -> Entry:

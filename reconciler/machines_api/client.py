@@ -10,19 +10,20 @@ from urllib.parse import quote
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
+from reconciler.machines_api.calls import app_path, nothing, on_machine
 from reconciler.machines_api.http import httpx
+from reconciler.machines_api.leases import LeaseCalls
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Event, Lease, Machine, MachineState
+from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.secret import Secret
 
 __all__ = ["AppInfo", "LogLine", "LogPage", "MachinesClient", "TraceEntry"]
 
 USER_AGENT: Final = "machines-reconciler"
 _START_TIMEOUT_S: Final = 15.0
-_RELEASE_TIMEOUT_S: Final = 5.0
 _WAIT_SLICE_S: Final = 55
 _WAIT_SLACK_S: Final = 10.0
 _RATE_PATIENCE_S: Final = 60.0
@@ -36,7 +37,7 @@ _WAIT_IS_OVER: Final = {
 }
 
 
-class MachinesClient:
+class MachinesClient(LeaseCalls):
     """A client of one Machines API. An async context manager; `base_url` is without `/v1`."""
 
     def __init__(
@@ -64,7 +65,7 @@ class MachinesClient:
                 trace=trace,
             )
 
-        self._api = open_transport(base_url)
+        super().__init__(open_transport(base_url))
         self._logs = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
 
     async def __aenter__(self) -> Self:
@@ -81,7 +82,12 @@ class MachinesClient:
     async def get_app(self, app: str) -> AppInfo | None:
         """The app; None where it does not exist."""
         call = Call(
-            method="GET", path=_app(app), what=f"get app {app}", action="get_app", identifier=app, is_repeatable=True
+            method="GET",
+            path=app_path(app),
+            what=f"get app {app}",
+            action="get_app",
+            identifier=app,
+            is_repeatable=True,
         )
         try:
             return await self._api.send(call, lambda value: wire.app_from_json(value, app))
@@ -102,13 +108,13 @@ class MachinesClient:
             body=body,
             has_reply=False,
         )
-        await self._api.send(call, _nothing)
+        await self._api.send(call, nothing)
 
     async def list_machines(self, app: str) -> tuple[Machine, ...] | None:
         """The app's machines; None where the app does not exist."""
         call = Call(
             method="GET",
-            path=f"{_app(app)}/machines",
+            path=f"{app_path(app)}/machines",
             what=f"list machines of {app}",
             action="list_machines",
             identifier=app,
@@ -123,7 +129,7 @@ class MachinesClient:
             raise
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
-        call = self._on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
+        call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
 
     async def create_machine(
@@ -131,7 +137,7 @@ class MachinesClient:
     ) -> Machine:
         call = Call(
             method="POST",
-            path=f"{_app(app)}/machines",
+            path=f"{app_path(app)}/machines",
             what=f"create machine {name} in {app}",
             action="create_machine",
             identifier=app,
@@ -155,14 +161,12 @@ class MachinesClient:
         body = wire.machine_body(
             name=name, region=region, config=config, skip_launch=skip_launch, current_version=current_version
         )
-        call = self._on_machine("POST", app, machine_id, "update_machine", body=body, nonce=nonce)
+        call = on_machine("POST", app, machine_id, "update_machine", body=body, nonce=nonce)
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
 
     async def start_machine(self, app: str, machine_id: str, *, nonce: Secret | None) -> str | None:
         """The state before the start, as this call found it; None where the server does not tell."""
-        call = self._on_machine(
-            "POST", app, machine_id, "start_machine", "/start", nonce=nonce, timeout_s=_START_TIMEOUT_S
-        )
+        call = on_machine("POST", app, machine_id, "start_machine", "/start", nonce=nonce, timeout_s=_START_TIMEOUT_S)
         return await self._api.send(call, _previous_state)
 
     async def stop_machine(
@@ -180,16 +184,16 @@ class MachinesClient:
             body["signal"] = signal
         if timeout_s is not None:
             body["timeout"] = f"{timeout_s:g}s"
-        call = self._on_machine(
+        call = on_machine(
             "POST", app, machine_id, "stop_machine", "/stop", body=body or None, nonce=nonce, has_reply=False
         )
-        await self._api.send(call, _nothing)
+        await self._api.send(call, nothing)
 
     async def delete_machine(self, app: str, machine_id: str, *, nonce: Secret | None, force: bool = False) -> None:
         """Without `force` a running machine is not destroyed: kind STILL_RUNNING."""
         query = {"force": "true"} if force else None
-        call = self._on_machine("DELETE", app, machine_id, "delete_machine", query=query, nonce=nonce, has_reply=False)
-        await self._api.send(call, _nothing)
+        call = on_machine("DELETE", app, machine_id, "delete_machine", query=query, nonce=nonce, has_reply=False)
+        await self._api.send(call, nothing)
 
     async def wait_machine(
         self,
@@ -211,7 +215,7 @@ class MachinesClient:
             query["version"] = version
         if from_event_id:
             query["from_event_id"] = from_event_id
-        call = self._on_machine(
+        call = on_machine(
             "GET",
             app,
             machine_id,
@@ -222,66 +226,17 @@ class MachinesClient:
             has_reply=False,
         )
         try:
-            await self._api.send(call, _nothing)
+            await self._api.send(call, nothing)
         except ApiError as error:
             if error.kind in _WAIT_IS_OVER:
                 return False
             raise
         return True
 
-    async def acquire_lease(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
-        """A new lease. Kind LEASE_HELD where there is one, also where a lost reply left our own."""
-        body = {"ttl": ttl_s, "description": description}
-        call = self._on_machine("POST", app, machine_id, "create_lease", "/lease", query={"ttl": ttl_s}, body=body)
-        return await self._api.send(call, wire.lease_from_json)
-
-    async def renew_lease(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
-        call = self._on_machine(
-            "POST",
-            app,
-            machine_id,
-            "refresh_lease",
-            "/lease",
-            query={"ttl": ttl_s},
-            body={"ttl": ttl_s},
-            nonce=nonce,
-            is_repeatable=True,
-        )
-        return await self._api.send(call, wire.lease_from_json)
-
-    async def release_lease(self, app: str, machine_id: str, *, nonce: Secret) -> None:
-        """Gives the lease back; one that is gone already is fine."""
-        call = self._on_machine(
-            "DELETE",
-            app,
-            machine_id,
-            "release_lease",
-            "/lease",
-            nonce=nonce,
-            timeout_s=_RELEASE_TIMEOUT_S,
-            is_repeatable=True,
-            has_reply=False,
-        )
-        try:
-            await self._api.send(call, _nothing)
-        except ApiError as error:
-            if error.kind not in {ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND}:
-                raise
-
-    async def get_lease(self, app: str, machine_id: str) -> Lease | None:
-        """The lease on the machine, whoever holds it; None without one."""
-        call = self._on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
-        try:
-            return await self._api.send(call, wire.lease_from_json)
-        except ApiError as error:
-            if error.kind in {ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND}:
-                return None
-            raise
-
     async def set_metadata(self, app: str, machine_id: str, key: str, value: str) -> None:
         """Writes one key. No lease stops this call, and it makes no new version."""
         path = f"/metadata/{quote(key, safe='')}"
-        call = self._on_machine(
+        call = on_machine(
             "POST",
             app,
             machine_id,
@@ -291,19 +246,17 @@ class MachinesClient:
             is_repeatable=True,
             has_reply=False,
         )
-        await self._api.send(call, _nothing)
+        await self._api.send(call, nothing)
 
     async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
         """Takes one key away; one that is not there is fine."""
         path = f"/metadata/{quote(key, safe='')}"
-        call = self._on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
-        await self._api.send(call, _nothing)
+        call = on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
+        await self._api.send(call, nothing)
 
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
         """The machine's newest events, newest first; the server keeps at most 50 in reach."""
-        call = self._on_machine(
-            "GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True
-        )
+        call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
         return await self._api.send(call, wire.events_from_json)
 
     async def read_logs(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
@@ -311,7 +264,7 @@ class MachinesClient:
         query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})
         call = Call(
             method="GET",
-            path=f"/api{_app(app)}/logs",
+            path=f"/api{app_path(app)}/logs",
             what=f"read logs of {app}",
             action="read_logs",
             identifier=app,
@@ -320,25 +273,7 @@ class MachinesClient:
         )
         return await self._logs.send(call, wire.logs_from_json)
 
-    def _on_machine(self, method: str, app: str, machine_id: str, action: str, path: str = "", **details: Any) -> Call:
-        return Call(
-            method=method,
-            path=f"{_app(app)}/machines/{quote(machine_id, safe='')}{path}",
-            what=f"{action.replace('_', ' ')} {machine_id} of {app}",
-            action=action,
-            identifier=machine_id,
-            **details,
-        )
-
-
-def _app(app: str) -> str:
-    return f"/v1/apps/{quote(app, safe='')}"
-
 
 def _previous_state(value: Any) -> str | None:
     state = value.get("previous_state") if isinstance(value, dict) else None
     return state if isinstance(state, str) and state else None
-
-
-def _nothing(_value: Any) -> None:
-    return None

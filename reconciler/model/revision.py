@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 _TEXT = re.compile(r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?")
 
@@ -19,6 +20,13 @@ class Revision:
 
     def __str__(self) -> str:
         return f"{self.kind}{self.order}" + (f".{self.commit}" if self.commit else "")
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        if self.kind == "n":
+            return f"revision {self.order}"
+        return f"commit {self.commit} of {datetime.fromtimestamp(self.order, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def is_newer_than(self, other: "Revision | None") -> bool:
         """Whether this one certainly came after the other."""

@@ -34,10 +34,7 @@ def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str |
         for key in (marks.HIGHEST, marks.REVISION):
             applied = parse_revision(machine.metadata.get(key, ""))
             if applied and applied.is_newer_than(revision):
-                return (
-                    f"revision {applied} was applied already, and this is {revision}, an older one;"
-                    " if that is meant, pass --allow-rollback"
-                )
+                return f"{applied.words} was applied already, and this is {revision.words}, an older one"
     return None
 
 

@@ -65,7 +65,10 @@ def plan(
         draft.warnings.append(f"a partial plan: only {', '.join(sorted(only))}; the rest was not compared")
     draft.blocked += brakes(draft.changes, draft.owned, allow_destroy)
     if newer := newer_revision(draft.owned, revision):
-        (draft.warnings if allow_rollback else draft.blocked).append(newer)
+        if allow_rollback:
+            draft.warnings.append(f"{newer}; an apply of it needs --allow-rollback")
+        else:
+            draft.blocked.append(f"{newer}; if that is meant, pass --allow-rollback")
     return Plan(
         stack=spec.stack,
         apps=tuple(draft.apps),

@@ -65,7 +65,7 @@ def test_an_apply_that_changes_nothing_fences_older_ones_all_the_same() -> None:
             await world.apply(spec, revision=numbered(5))
             assert metadata(world, "work-iad-0")[marks.HIGHEST] == "n5"
             assert metadata(world, "work-iad-0")[marks.REVISION] == "n1"
-            with pytest.raises(BlockedError, match="n5"):
+            with pytest.raises(BlockedError, match="revision 5 was applied"):
                 await world.apply(task_spec("[exit, '1']"), revision=numbered(3))
 
     run_virtually(scenario())
@@ -81,7 +81,7 @@ def test_an_older_apply_that_planned_before_is_stopped_under_the_lease_of_each_m
             report = await apply(world.actor, older, old_plan, Options(revision=numbered(2)))
             assert not report.is_success
             assert set(statuses(report).values()) <= {Status.FAILED, Status.SKIPPED}
-            assert "newer than n2" in report.entries[0].detail
+            assert "newer than revision 2" in report.entries[0].detail
             assert not (await world.plan(newer)).has_changes
 
     run_virtually(scenario())

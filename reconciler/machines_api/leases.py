@@ -1,0 +1,69 @@
+"""The calls about leases. Every method raises ApiError."""
+
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api import wire
+from reconciler.machines_api.calls import nothing, on_machine
+from reconciler.machines_api.transport import Transport
+from reconciler.model.machine import Lease
+from reconciler.model.secret import Secret
+
+_RELEASE_TIMEOUT_S: Final = 5.0
+_NONE_THERE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
+
+
+class LeaseCalls:
+    """The part of the client that takes, renews, reads and gives back leases."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+
+    async def acquire_lease(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
+        """A new lease. Kind LEASE_HELD where there is one, also where a lost reply left our own."""
+        body = {"ttl": ttl_s, "description": description}
+        call = on_machine("POST", app, machine_id, "create_lease", "/lease", query={"ttl": ttl_s}, body=body)
+        return await self._api.send(call, wire.lease_from_json)
+
+    async def renew_lease(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
+        call = on_machine(
+            "POST",
+            app,
+            machine_id,
+            "refresh_lease",
+            "/lease",
+            query={"ttl": ttl_s},
+            body={"ttl": ttl_s},
+            nonce=nonce,
+            is_repeatable=True,
+        )
+        return await self._api.send(call, wire.lease_from_json)
+
+    async def release_lease(self, app: str, machine_id: str, *, nonce: Secret) -> None:
+        """Gives the lease back; one that is gone already is fine."""
+        call = on_machine(
+            "DELETE",
+            app,
+            machine_id,
+            "release_lease",
+            "/lease",
+            nonce=nonce,
+            timeout_s=_RELEASE_TIMEOUT_S,
+            is_repeatable=True,
+            has_reply=False,
+        )
+        try:
+            await self._api.send(call, nothing)
+        except ApiError as error:
+            if error.kind not in _NONE_THERE:
+                raise
+
+    async def get_lease(self, app: str, machine_id: str) -> Lease | None:
+        """The lease on the machine, whoever holds it; None without one."""
+        call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
+        try:
+            return await self._api.send(call, wire.lease_from_json)
+        except ApiError as error:
+            if error.kind in _NONE_THERE:
+                return None
+            raise
