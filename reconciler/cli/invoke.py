@@ -9,15 +9,14 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
+from reconciler.cli.output import printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import ReconcilerError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.invoke.invoke import InvokeOptions
-    from reconciler.machines_api.client import LogLine
+    from reconciler.slots.actor import Actor
 
 _ERROR_CODE = 125
 
@@ -30,6 +29,14 @@ _ERROR_CODE = 125
 @click.option("--start-timeout", type=Duration(), default="60s", metavar="60s", help="How long a start may take.")
 @click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
+@click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(["ask", "detach", "cancel"]),
+    default="ask",
+    show_default=True,
+    help="What Ctrl-C does to a run in progress; without a terminal ask is detach.",
+)
 @shared_options
 def command(
     task: str,
@@ -39,6 +46,8 @@ def command(
     start_timeout: float,
     timeout: float | None,
     no_logs: bool,
+    timestamps: bool,
+    on_interrupt: str,
     **_values: object,
 ) -> int:
     """Run TASK once, on a free machine of its pool, and end with its exit code.
@@ -58,11 +67,20 @@ def command(
     )
 
     def on_first() -> None:
-        console.say("interrupted: letting go; a run that has started goes on")
+        console.say("interrupted: letting go")
         stop.set()
 
+    work = _invoke(
+        options,
+        task,
+        invoke_options,
+        stop,
+        shows_logs=not no_logs,
+        with_times=timestamps,
+        on_interrupt=on_interrupt,
+    )
     try:
-        run = run_async(_invoke(options, task, invoke_options, stop, shows_logs=not no_logs), on_first=on_first)
+        run = run_async(work, on_first=on_first)
     except ReconcilerError as error:
         if not options.is_json:
             raise
@@ -71,7 +89,14 @@ def command(
 
 
 async def _invoke(
-    options: Shared, task: str, invoke_options: "InvokeOptions", stop: asyncio.Event, *, shows_logs: bool
+    options: Shared,
+    task: str,
+    invoke_options: "InvokeOptions",
+    stop: asyncio.Event,
+    *,
+    shows_logs: bool,
+    with_times: bool,
+    on_interrupt: str,
 ) -> Run:
     from dataclasses import replace
 
@@ -82,34 +107,47 @@ async def _invoke(
     target = resolve(options)
     emit = console.say if options.verbosity or sys.stderr.isatty() else _only_notable
     async with open_actor(options, target, emit) as actor:
-        return await invoke(
+        run = await invoke(
             actor,
             pool,
             stack=spec.stack,
             options=replace(
                 invoke_options,
-                take_line=_printer(options) if shows_logs else None,
+                take_line=printer(options, with_times=with_times) if shows_logs else None,
                 log_delay_s=target.log_delay_s,
             ),
             stop=stop,
         )
+        is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
+        if is_let_go and _is_to_be_cancelled(run, on_interrupt):
+            return await _cancel(actor, run, spec.stack)
+        return run
+
+
+def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
+    if on_interrupt == "ask" and console.is_interactive():
+        question = f"{run.id} goes on. Type cancel to end it, anything else to leave it:"
+        return console.ask_typed(question, "cancel", refusal="")
+    return on_interrupt == "cancel"
+
+
+async def _cancel(actor: "Actor", run: Run, stack: str) -> Run:
+    from dataclasses import replace
+
+    from reconciler.invoke.runs import cancel_run, find_run, wait_run
+
+    found = await find_run(actor, run.app, run.id or "", stack=stack)
+    if found is None:
+        return run
+    await cancel_run(actor, found)
+    info = await wait_run(actor, found)
+    return replace(run, outcome=info.outcome or run.outcome, ended_at=info.ended_at)
 
 
 def _only_notable(line: str) -> None:
     """In a pipe, a start is no news; a wait or a problem is."""
     if not line.endswith(": started"):
         console.say(line)
-
-
-def _printer(options: Shared) -> "Callable[[LogLine], None]":
-    """Writes the task's lines where they belong: with -o json all to stderr, since stdout holds the result."""
-
-    def take(line: "LogLine") -> None:
-        stream = sys.stderr if options.is_json or line.stream == "stderr" else sys.stdout
-        stream.write(line.message + "\n")
-        stream.flush()
-
-    return take
 
 
 def _refused(task: str, error: ReconcilerError) -> Run:

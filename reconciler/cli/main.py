@@ -30,6 +30,10 @@ VERBS: Final = {
     "apply": _Verb("apply", "Make the spec true, after asking."),
     "status": _Verb("status", "Show pools, slots, states and last runs."),
     "invoke": _Verb("invoke", "Run a task once; ends with the task's own exit code."),
+    "runs": _Verb("runs", "List runs, with how they ended."),
+    "wait": _Verb("wait", "Wait for a run; ends with the task's own exit code."),
+    "logs": _Verb("logs", "Show the output of a run."),
+    "cancel": _Verb("cancel", "End a run."),
     "destroy": _Verb("destroy", "Remove every machine that this stack owns."),
     "unlock": _Verb("unlock", "Release leases of a dead process of yours."),
     "engine": _Verb("engine", "The local engine: run, start, stop, status."),
@@ -123,7 +127,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _error_code(verb: str) -> int:
-    return INVOKE_ERROR_EXIT_CODE if verb == "invoke" else ERROR_EXIT_CODE
+    return INVOKE_ERROR_EXIT_CODE if verb in {"invoke", "wait"} else ERROR_EXIT_CODE
 
 
 def _show(error: ReconcilerError | OSError) -> None:

@@ -83,7 +83,7 @@ def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> StatusRow:
 
 
 def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
-    since = _time(machine.events[0]) if machine.events else machine.updated_at
+    since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
     if not machine.is_observable:
         note = note or f"host {machine.host_status.value}"
@@ -96,7 +96,7 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
         state=machine.state.value,
         since=since,
         last_outcome=_outcome(exited),
-        last_ended=_time(exited) if exited else None,
+        last_ended=exited.at if exited else None,
         note=note,
     )
 
@@ -105,7 +105,3 @@ def _outcome(exited: Event | None) -> str | None:
     from reconciler.invoke.outcome import outcome_of
 
     return outcome_of(exited.exit).message if exited and exited.exit else None
-
-
-def _time(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)

@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.invoke.outcome import first_start, newer_than
+from reconciler.invoke.history import start_of
+from reconciler.invoke.outcome import final_exit, first_start, newer_than
 from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model import marks
-from reconciler.model.machine import Event, Machine, MachineState
+from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import Pool
@@ -200,9 +201,23 @@ async def _write_record(claimant: Claimant, lease: HeldLease, live: Machine, run
         claimant.actor.emit(f"{live.name}: an earlier claim died before its start; taking over")
     bound_s = claimant.timeout_s
     deadline = claimant.actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None
-    record = RunRecord(ulid=run_ulid, fence=fence or "", who=claimant.actor.who, deadline=deadline)
+    record = RunRecord(
+        ulid=run_ulid,
+        fence=fence or "",
+        who=claimant.actor.who,
+        deadline=deadline,
+        previous=_end_of(previous, live) if previous else None,
+    )
     lease.guard()
     await claimant.actor.client.set_metadata(live.app, live.id, next_key(live.metadata), record.to_text())
+
+
+def _end_of(previous: RunRecord, live: Machine) -> Exit | None:
+    """How the run of the record before ours ended, as far as the machine's events reach."""
+    start = start_of(previous, live.events, live)
+    newer = newer_than(live.events, start.id) if start else None
+    exited = final_exit(newer) if newer else None
+    return exited.exit if exited else None
 
 
 async def _send_start(

@@ -4,7 +4,6 @@ import asyncio
 import enum
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from reconciler.errors import LeaseLostError
@@ -12,6 +11,7 @@ from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claim import Claim, Claimant, Refusal, candidates, claim, pool_machines
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.logs import LogReader, TakeLine
+from reconciler.invoke.runs import end_overdue
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, Run
@@ -112,6 +112,8 @@ async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | Outcome:
         if broken_rounds >= _BROKEN_ROUNDS:
             return outcomes.never_started(broken[-1].why)
         why = _why_busy(claimant, ours, tried)
+        if await end_overdue(claimant.actor, ours):
+            continue
         remaining_s = deadline - clock.monotonic()
         if remaining_s <= 0:
             return outcomes.skipped(why) if options.on_busy is OnBusy.SKIP else outcomes.busy(why)
@@ -178,10 +180,6 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | None = None, ending: End
         id=f"{machine.name}/{claimed.run_ulid}",
         slot=slot,
         machine_id=machine.id,
-        started_at=_time(claimed.start.timestamp_ms),
-        ended_at=_time(ended.timestamp_ms) if ended else None,
+        started_at=claimed.start.at,
+        ended_at=ended.at if ended else None,
     )
-
-
-def _time(timestamp_ms: int) -> datetime:
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC)

@@ -23,7 +23,9 @@ _APP_PROVIDERS: Final = {"app", None}
 class LogReader:
     """Reads the log of one machine from a run's start on, and gives each of the task's own lines once."""
 
-    def __init__(self, actor: Actor, claim: Claim, take: TakeLine, *, drain_s: float) -> None:
+    def __init__(
+        self, actor: Actor, claim: Claim, take: TakeLine, *, drain_s: float, until_ms: int | None = None
+    ) -> None:
         self._actor = actor
         self._app = claim.machine.app
         self._machine_id = claim.machine.id
@@ -31,6 +33,7 @@ class LogReader:
         self._next_token: str | None = str(claim.start.timestamp_ms * 1_000_000)
         self._take = take
         self._drain_s = drain_s
+        self._until_ms = until_ms
         self._seen: set[str] = set()
         self._is_unreadable = False
 
@@ -73,4 +76,5 @@ class LogReader:
         return len(fresh)
 
     def _is_of_run(self, line: LogLine) -> bool:
-        return line.timestamp.timestamp() * 1000 >= self._start_ms
+        at_ms = line.timestamp.timestamp() * 1000
+        return self._start_ms <= at_ms and (self._until_ms is None or at_ms < self._until_ms)

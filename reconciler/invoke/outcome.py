@@ -63,6 +63,15 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
             signal=ended.signal,
             remedy="give the pool a larger `guest`",
         )
+    if ended.requested_stop:
+        code = _SIGNAL_BASE + ended.signal if ended.signal else ended.code
+        return Outcome(
+            name=OutcomeName.CANCELLED,
+            exit_code=code,
+            message="cancelled" + (f", by signal {ended.signal}" if ended.signal else f", and exited {ended.code}"),
+            task_code=code,
+            signal=ended.signal,
+        )
     if ended.signal:
         code = _SIGNAL_BASE + ended.signal
         return Outcome(

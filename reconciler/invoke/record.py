@@ -1,6 +1,7 @@
 """Run records: what the claimer of a machine writes on it, so that anyone can tell later which start was whose.
 
-Written as metadata while the lease is held, since no lease stops a metadata write.
+Written as metadata while the lease is held, since no lease stops a metadata write. A record also keeps how the run of
+the record before it ended, for the day on which the events no longer reach back so far.
 """
 
 from collections.abc import Mapping
@@ -9,36 +10,52 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.model import marks
+from reconciler.model.machine import Exit
 
 RECORDS: Final = 16
 _SEPARATOR: Final = ";"
 _MAX_LENGTH: Final = 200
+_FIELDS: Final = 6
+_ULID_LENGTH: Final = 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One claim. `fence` is the newest event's id before it; past `deadline` anyone may end the run."""
+    """One claim. `fence` is the newest event's id before it; past `deadline` anyone may end the run.
+
+    `key` is the hash of an idempotency key; `previous` how the run of the record before this one ended, where known.
+    """
 
     ulid: str
     fence: str
     who: str
     deadline: datetime | None = None
+    key: str = ""
+    previous: Exit | None = None
 
     def to_text(self) -> str:
         """One line of ASCII, at most 200 bytes; the fields in a fixed order, `who` cut last."""
         deadline = str(int(self.deadline.timestamp())) if self.deadline else ""
         who = "".join(character if character.isascii() and character.isprintable() else "?" for character in self.who)
-        fields = (self.ulid, self.fence, "", deadline, who.replace(_SEPARATOR, ","))
+        who = who.replace(_SEPARATOR, ",")
+        fields = (self.ulid, self.fence, self.key, deadline, _exit_to_text(self.previous), who)
         return _SEPARATOR.join(fields)[:_MAX_LENGTH]
 
 
 def parse_record(text: str) -> RunRecord | None:
     """The record of a metadata value; None where it is none."""
-    fields = text.split(_SEPARATOR)
-    if len(fields) < 5 or len(fields[0]) != 26:
+    fields = text.split(_SEPARATOR, _FIELDS - 1)
+    if len(fields) < _FIELDS or len(fields[0]) != _ULID_LENGTH:
         return None
-    deadline = datetime.fromtimestamp(int(fields[3]), UTC) if fields[3].isdigit() else None
-    return RunRecord(ulid=fields[0], fence=fields[1], deadline=deadline, who=fields[4])
+    ulid, fence, key, deadline, previous, who = fields
+    return RunRecord(
+        ulid=ulid,
+        fence=fence,
+        key=key,
+        deadline=datetime.fromtimestamp(int(deadline), UTC) if deadline.isdigit() and len(deadline) < 12 else None,
+        previous=_exit_from_text(previous),
+        who=who,
+    )
 
 
 def records_of(metadata: Mapping[str, str]) -> dict[int, RunRecord]:
@@ -58,3 +75,20 @@ def next_key(metadata: Mapping[str, str]) -> str:
     free = next((number for number in range(RECORDS) if number not in kept), None)
     number = free if free is not None else min(kept, key=lambda taken: kept[taken].ulid)
     return f"{marks.RUN}{number}"
+
+
+def _exit_to_text(ended: Exit | None) -> str:
+    """`code`, `code.signal`, with `o` for lack of memory and `r` for a stop that was asked for; empty for none."""
+    if ended is None:
+        return ""
+    flags = ("o" if ended.oom_killed else "") + ("r" if ended.requested_stop else "")
+    return f"{ended.code}.{ended.signal or 0}{flags}"
+
+
+def _exit_from_text(text: str) -> Exit | None:
+    code, _, rest = text.partition(".")
+    signal = rest.rstrip("or")
+    if not (code.removeprefix("-").isdigit() and signal.isdigit()):
+        return None
+    flags = rest[len(signal) :]
+    return Exit(code=int(code), signal=int(signal) or None, oom_killed="o" in flags, requested_stop="r" in flags)

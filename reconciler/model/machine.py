@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from reconciler.model.config import MachineConfig
 
@@ -81,6 +81,11 @@ class Event:
     source: str
     timestamp_ms: int
     exit: Exit | None = None
+
+    @property
+    def at(self) -> datetime:
+        """Its time by the server's clock, UTC."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ class OutcomeName(enum.Enum):
     SIGNALLED = "signalled"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
     NEVER_STARTED = "never_started"
     BUSY = "busy"
     SKIPPED = "skipped"
@@ -49,3 +50,31 @@ class Run:
     machine_id: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+
+class RunState(enum.Enum):
+    """Where a run stands. A claim that died before its start has NOT_STARTED, and nothing of it ran."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """A run as its machine's events and records tell of it. `who` is `unknown` where it was started without a record.
+
+    `outcome` is None while it runs; `started_at` and `ended_at` are None where they are no longer kept.
+    """
+
+    id: str
+    task: str
+    app: str
+    slot: str
+    machine_id: str
+    state: RunState
+    who: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    deadline: datetime | None = None
+    outcome: Outcome | None = None

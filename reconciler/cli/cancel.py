@@ -1,0 +1,38 @@
+"""`reconciler cancel RUN`: ends a run by its stop signal, and after the stop timeout by the kill."""
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model.run import RunInfo
+from reconciler.model.spec import Spec
+
+
+@click.command("cancel")
+@click.argument("run")
+@shared_options
+def command(run: str, **_values: object) -> int:
+    """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already."""
+    from reconciler.render.runs import run_info_json
+
+    options = shared()
+    spec = spec_file.load(options)
+    info, was_running = run_async(_cancel(options, spec, run))
+    if options.is_json:
+        console.print_json(run_info_json(info) | {"cancelled": was_running})
+    else:
+        how = info.outcome.message if info.outcome else info.state.value
+        console.say(f"{info.id}: {how}" if was_running else f"{info.id} was over already: {how}")
+    return 0 if was_running else 1
+
+
+async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
+    from reconciler.cli.find_run import find_named_run
+    from reconciler.invoke.runs import cancel_run, wait_run
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        run = await find_named_run(actor, spec, run_id)
+        was_running = await cancel_run(actor, run)
+        return await wait_run(actor, run), was_running

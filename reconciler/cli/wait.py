@@ -1,0 +1,45 @@
+"""`reconciler wait RUN`: the end of a run that someone started, from any machine; ends with the task's own code."""
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model.run import RunInfo, RunState
+from reconciler.model.spec import Spec
+
+_NEVER_STARTED = 121
+
+
+@click.command("wait")
+@click.argument("run")
+@shared_options
+def command(run: str, **_values: object) -> int:
+    """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
+    options = shared()
+    spec = spec_file.load(options)
+    return finish(run_async(_wait(options, spec, run)), options)
+
+
+def finish(info: RunInfo, options: Shared) -> int:
+    """Shows how the run ended; the exit code that it means."""
+    from reconciler.render.runs import run_info_json
+
+    if options.is_json:
+        console.print_json(run_info_json(info))
+    elif info.outcome is None:
+        console.say(f"{info.id}: {info.state.value}")
+    elif info.outcome.exit_code or options.verbosity:
+        console.say(f"{info.id}: {info.outcome.message}")
+    if info.outcome is None:
+        return _NEVER_STARTED if info.state is RunState.NOT_STARTED else 0
+    return info.outcome.exit_code
+
+
+async def _wait(options: Shared, spec: Spec, run_id: str) -> RunInfo:
+    from reconciler.cli.find_run import find_named_run
+    from reconciler.invoke.runs import wait_run
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        return await wait_run(actor, await find_named_run(actor, spec, run_id))

@@ -1,0 +1,144 @@
+"""The runs of one machine, from its events and the records on it. Pure.
+
+A start belongs to the record with the newest fence before it; a record owns the oldest such start, since what starts
+the machine again without a record was not its claimer. Events are newest first and come from one server.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Final
+
+from reconciler.invoke.outcome import final_exit, lost, outcome_of, replaced
+from reconciler.invoke.record import RunRecord, records_of
+from reconciler.model import marks
+from reconciler.model.machine import Event, Exit, Machine
+from reconciler.model.run import Outcome, RunInfo, RunState
+
+_UNKNOWN_STARTER: Final = "unknown"
+_TIMER_SLACK: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A start with its record, and the events from it to the next start, newest first."""
+
+    start: Event
+    newer: tuple[Event, ...]
+    record: RunRecord | None
+
+
+def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
+    """The machine's runs, newest first: those of its events, then those of which only a later record tells the end."""
+    records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
+    found = _by_events(events, records)
+    infos = [_info(machine, one) for one in found]
+    owned = {one.record.ulid for one in found if one.record}
+    for record, following in zip_longest(records, records[1:]):
+        if record.ulid not in owned:
+            infos.append(_from_record(machine, record, following, events))
+    return sorted(infos, key=lambda info: (info.started_at is not None, info.started_at, info.id), reverse=True)
+
+
+def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Event | None:
+    """The record's start; None where it owns none in reach of the events."""
+    records = sorted(records_of(machine.metadata).values(), key=lambda one: one.ulid)
+    found = (one for one in _by_events(events, records) if one.record and one.record.ulid == record.ulid)
+    return next((one.start for one in found), None)
+
+
+def current_run(machine: Machine, events: Sequence[Event]) -> RunInfo | None:
+    """The run in progress, as far as the events reach."""
+    newest = next(iter(runs_of(machine, events)), None)
+    return newest if newest and newest.state is RunState.RUNNING else None
+
+
+def _by_events(events: Sequence[Event], records: Sequence[RunRecord]) -> list[_Run]:
+    """A run for each start of the events, newest first."""
+    position = {event.id: index for index, event in enumerate(events)}
+    fences = [(position.get(record.fence, len(events)), record) for record in records]
+    starts = [index for index, event in enumerate(events) if event.type == "start" and not _is_restart(events, index)]
+    found: list[_Run] = []
+    taken: set[str] = set()
+    for index in reversed(starts):
+        before = [(at, record) for at, record in fences if at > index]
+        # The newest fence before the start; of two records with one fence the later claim voids the earlier.
+        owner = min(before, key=lambda pair: (pair[0], _descending(pair[1].ulid)), default=None)
+        record = owner[1] if owner and owner[1].ulid not in taken and owner[0] < len(events) else None
+        if owner and record is None and owner[0] == len(events) and len(records) == 1 and owner[1].ulid not in taken:
+            record = owner[1]  # the only claim there ever was; its fence has left the list
+        if record:
+            taken.add(record.ulid)
+        later = [other for other in starts if other < index]
+        newer = tuple(events[(max(later) + 1 if later else 0) : index])
+        found.append(_Run(start=events[index], newer=newer, record=record))
+    return found[::-1]
+
+
+def _is_restart(events: Sequence[Event], index: int) -> bool:
+    """Whether the start was the platform's own, after an exit that its restart policy answered."""
+    for event in events[index + 1 :]:
+        if event.exit is not None:
+            return event.exit.restarting
+        if event.type == "start":
+            return False
+    return False
+
+
+def _descending(ulid: str) -> tuple[int, ...]:
+    return tuple(-ord(character) for character in ulid)
+
+
+def _info(machine: Machine, run: _Run) -> RunInfo:
+    exited = final_exit(run.newer)
+    record = run.record
+    info = RunInfo(
+        id=f"{machine.name}/{record.ulid if record else run.start.id}",
+        task=machine.metadata.get(marks.POOL, ""),
+        app=machine.app,
+        slot=machine.name,
+        machine_id=machine.id,
+        state=RunState.RUNNING,
+        started_at=run.start.at,
+        who=record.who if record else _UNKNOWN_STARTER,
+        deadline=record.deadline if record else None,
+    )
+    update = next((event for event in reversed(run.newer) if event.type in {"update", "destroy"}), None)
+    if update and (exited is None or run.newer.index(exited) < run.newer.index(update)):
+        word = "updated" if update.type == "update" else "destroyed"
+        outcome = replaced(f"the machine was {word} while the task ran")
+        return replace(info, state=RunState.ENDED, ended_at=update.at, outcome=outcome)
+    if exited is not None and exited.exit is not None:
+        ended_at = exited.at
+        outcome = ending_of(exited.exit, ended_at=ended_at, deadline=info.deadline)
+        return replace(info, state=RunState.ENDED, ended_at=ended_at, outcome=outcome)
+    if machine.state.is_resting or machine.state.is_gone:
+        return replace(info, state=RunState.ENDED, outcome=lost("the machine rests, and no exit was reported"))
+    return info
+
+
+def ending_of(ended: Exit, *, ended_at: datetime, deadline: datetime | None) -> Outcome:
+    """The outcome of an exit; one that was asked for at or after the run's deadline was its timeout."""
+    is_late = deadline is not None and ended_at + _TIMER_SLACK >= deadline
+    return outcome_of(ended, timed_out=ended.requested_stop and is_late)
+
+
+def _from_record(machine: Machine, record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> RunInfo:
+    """A run of which the events tell nothing any more, or a claim that never started."""
+    is_in_reach = any(event.id == record.fence for event in events)
+    info = RunInfo(
+        id=f"{machine.name}/{record.ulid}",
+        task=machine.metadata.get(marks.POOL, ""),
+        app=machine.app,
+        slot=machine.name,
+        machine_id=machine.id,
+        state=RunState.NOT_STARTED if is_in_reach else RunState.ENDED,
+        who=record.who,
+        deadline=record.deadline,
+    )
+    if is_in_reach:
+        return info
+    if following and following.previous:
+        return replace(info, outcome=outcome_of(following.previous))
+    return replace(info, outcome=lost("how it ended is no longer kept"))

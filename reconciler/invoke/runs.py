@@ -1,0 +1,141 @@
+"""Runs as things: listed, found, waited for, cancelled and read, from any machine, without a memory of our own."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.errors import UsageError
+from reconciler.invoke.claim import Claim, pool_machines
+from reconciler.invoke.follow import follow, stop_run
+from reconciler.invoke.history import ending_of, runs_of
+from reconciler.invoke.logs import LogReader, TakeLine
+from reconciler.model import marks
+from reconciler.model.machine import Event, Machine
+from reconciler.model.run import OutcomeName, RunInfo, RunState
+from reconciler.slots.actor import Actor
+
+_AT_ONCE: Final = 10
+_EVENTS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRun:
+    """A run with what is needed to follow it: its machine, its start, and the start after it, if there was one."""
+
+    info: RunInfo
+    machine: Machine
+    start: Event | None = None
+    next_start: Event | None = None
+
+
+async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | None = None) -> list[FoundRun]:
+    """The runs of the app's tasks that are still told of, newest first: one call, and one more for each machine."""
+    machines = await actor.client.list_machines(app) or ()
+    chosen = [machine for machine in _owned(machines, stack) if task in {None, machine.metadata[marks.POOL]}]
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(machine: Machine) -> list[FoundRun]:
+        async with limit:
+            return await _of_machine(actor, machine)
+
+    found = [run for runs in await asyncio.gather(*(one(machine) for machine in chosen)) for run in runs]
+    known = [run for run in found if run.info.started_at]
+    known.sort(key=lambda run: (run.info.started_at, run.info.id), reverse=True)
+    return known + [run for run in found if not run.info.started_at]
+
+
+async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
+    """The run of this id; None where the app has none such."""
+    slot = run_id.partition("/")[0]
+    machines = await actor.client.list_machines(app) or ()
+    for machine in _owned(machines, stack):
+        if machine.name == slot:
+            found = await _of_machine(actor, machine)
+            return next((run for run in found if run.info.id == run_id), None)
+    return None
+
+
+async def wait_run(
+    actor: Actor, run: FoundRun, *, take_line: TakeLine | None = None, log_delay_s: float = 0.0
+) -> RunInfo:
+    """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher."""
+    if run.info.state is not RunState.RUNNING:
+        if take_line:
+            await read_run_logs(actor, run, take_line, log_delay_s=log_delay_s)
+        return run.info
+    claim = _claim(run)
+    deadline = run.info.deadline
+    left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
+    logs = LogReader(actor, claim, take_line, drain_s=log_delay_s) if take_line else None
+    ending = await follow(actor, claim, timeout_s=left_s, logs=logs)
+    ended_at = ending.exit_event.at if ending.exit_event else None
+    outcome = ending.outcome
+    if ended_at and ending.exit_event and ending.exit_event.exit and outcome.name is OutcomeName.CANCELLED:
+        outcome = ending_of(ending.exit_event.exit, ended_at=ended_at, deadline=deadline)
+    return replace(run.info, state=RunState.ENDED, outcome=outcome, ended_at=ended_at)
+
+
+async def cancel_run(actor: Actor, run: FoundRun) -> bool:
+    """Ends the run with its stop signal, then the kill; False where it was over already."""
+    if run.info.state is not RunState.RUNNING:
+        return False
+    return await stop_run(actor, _claim(run))
+
+
+async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
+    """Every line of the run that is kept, up to now. Raises UsageError where the run has none."""
+    if run.start is None:
+        raise UsageError(f"the logs of run {run.info.id} are no longer told from others", hint="see `reconciler runs`")
+    until_ms = run.next_start.timestamp_ms if run.next_start else None
+    reader = LogReader(actor, _claim(run), take_line, drain_s=log_delay_s, until_ms=until_ms)
+    await reader.drain()
+
+
+async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
+    """Ends the runs that are past their recorded deadline, as far as a list shows them; whether there were any.
+
+    For whoever queues for these machines: a run whose watcher died would hold its slot for ever.
+    """
+    now = actor.clock.now()
+    ended = False
+    for machine in machines:
+        run = next(iter(_found(machine, machine.events)), None)
+        if run is None or run.info.state is not RunState.RUNNING or run.info.deadline is None:
+            continue
+        if now >= run.info.deadline and await stop_run(actor, _claim(run)):
+            actor.emit(f"{run.info.id} was past its deadline, and nobody watched it: stopped")
+            ended = True
+    return ended
+
+
+async def _of_machine(actor: Actor, machine: Machine) -> list[FoundRun]:
+    return _found(machine, await actor.client.list_events(machine.app, machine.id, limit=_EVENTS))
+
+
+def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
+    starts = [event for event in events if event.type == "start"]
+    found = []
+    for info in runs_of(machine, events):
+        at = next((index for index, event in enumerate(starts) if event.at == info.started_at), None)
+        start = starts[at] if at is not None else None
+        next_start = starts[at - 1] if at else None
+        found.append(FoundRun(info=info, machine=machine, start=start, next_start=next_start))
+    return found
+
+
+def _owned(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
+    """The machines of tasks, ours or, without a stack, any stack's; those of services have no runs."""
+    owned = []
+    for machine in machines:
+        owner = machine.metadata.get(marks.STACK)
+        pool = machine.metadata.get(marks.POOL)
+        is_service = machine.config is not None and machine.config.document.get("restart", {}).get("policy") == "always"
+        if owner and pool and owner == (stack or owner) and pool_machines([machine], owner, pool) and not is_service:
+            owned.append(machine)
+    return owned
+
+
+def _claim(run: FoundRun) -> Claim:
+    assert run.start is not None, "a run in progress has its start among the events"
+    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.start)

@@ -1,0 +1,69 @@
+"""Runs as a table and as JSON."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from reconciler.model.run import RunInfo, RunState
+from reconciler.render.style import FORMAT_VERSION, clean
+
+_HEADINGS: Final = ("RUN", "STATE", "STARTED", "TOOK", "CODE", "WHO")
+_NARROW: Final = 100
+
+
+def runs_text(runs: Iterable[RunInfo], *, now: datetime, width: int = 100) -> str:
+    """A table, newest first; on a narrow terminal without who started each."""
+    rows = [_cells(run, now) for run in runs]
+    if not rows:
+        return "No runs that are still told of."
+    columns = range(len(_HEADINGS) - (1 if width < _NARROW else 0))
+    lines = [_HEADINGS, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in columns]
+    return "\n".join("  ".join(line[column].ljust(widths[column]) for column in columns).rstrip() for line in lines)
+
+
+def run_info_json(run: RunInfo) -> dict[str, Any]:
+    """One run, times in ISO 8601."""
+    outcome = run.outcome
+    return {
+        "run": run.id,
+        "task": run.task,
+        "app": run.app,
+        "slot": run.slot,
+        "machine": run.machine_id,
+        "state": run.state.value,
+        "outcome": outcome.name.value if outcome else None,
+        "exit_code": outcome.exit_code if outcome else None,
+        "task_exit_code": outcome.task_code if outcome else None,
+        "message": clean(outcome.message) if outcome else None,
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        "deadline": run.deadline.isoformat() if run.deadline else None,
+        "who": clean(run.who),
+    }
+
+
+def runs_json(runs: Iterable[RunInfo]) -> dict[str, Any]:
+    """All of them."""
+    return {"format_version": FORMAT_VERSION, "runs": [run_info_json(run) for run in runs]}
+
+
+def _cells(run: RunInfo, now: datetime) -> tuple[str, ...]:
+    took = _took(run, now)
+    code = "" if run.outcome is None or run.outcome.task_code is None else str(run.outcome.task_code)
+    state = run.outcome.name.value.replace("_", " ") if run.outcome else run.state.value
+    started = run.started_at.strftime("%Y-%m-%d %H:%M:%S") if run.started_at else ""
+    return (clean(run.id, 100), state, started, took, code, clean(run.who, 60))
+
+
+def _took(run: RunInfo, now: datetime) -> str:
+    if run.started_at is None:
+        return ""
+    end = run.ended_at or (now if run.state is RunState.RUNNING else None)
+    if end is None:
+        return ""
+    seconds = max(0.0, (end - run.started_at).total_seconds())
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
