@@ -28,6 +28,7 @@ _ERROR_CODE = 125
 @click.option("--queue-timeout", type=Duration(), default="10m", metavar="10m", help="How long to wait for a machine.")
 @click.option("--start-timeout", type=Duration(), default="60s", metavar="60s", help="How long a start may take.")
 @click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
+@click.option("--idempotency-key", metavar="K", help="Attach to the run that this key has, if it has one.")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
 @click.option(
@@ -45,6 +46,7 @@ def command(
     queue_timeout: float,
     start_timeout: float,
     timeout: float | None,
+    idempotency_key: str | None,
     no_logs: bool,
     timestamps: bool,
     on_interrupt: str,
@@ -64,6 +66,7 @@ def command(
         start_timeout_s=start_timeout,
         timeout_s=timeout,
         is_waiting=not no_wait,
+        key=idempotency_key,
     )
 
     def on_first() -> None:

@@ -6,10 +6,10 @@ lease is refused, and a start that found the machine running already is not ours
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.invoke.history import start_of
@@ -32,6 +32,9 @@ _CONFIRM_S: Final = 3.0
 _POLL_S: Final = 0.2
 _SETTLE_POLL_S: Final = 1.0
 _RESTARTS_OF_A_DROPPED_START: Final = 3
+
+
+Announce: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Claimant:
     pool: Pool
     start_timeout_s: float
     timeout_s: float | None = None
+    key: str = ""  # the hash of an idempotency key
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     rng: random.Random = field(default_factory=random.SystemRandom)
 
@@ -98,30 +102,52 @@ async def claim(claimant: Claimant, machine: Machine, *, want: str | None, may_s
 
     Raises ApiError and LeaseLostError; a lease held by someone else is a Refusal.
     """
+    try:
+        async with hold_lease(claimant.actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
+            return await claim_under(claimant, lease, machine, want=want, may_settle=may_settle)
+    except ApiError as error:
+        return refusal_of(error)
+
+
+async def claim_under(
+    claimant: Claimant,
+    lease: HeldLease,
+    machine: Machine,
+    *,
+    want: str | None,
+    may_settle: bool,
+    announce: Announce | None = None,
+) -> Claim | Refusal:
+    """Checks and starts the machine under a lease that is held. `announce` gets the run's ULID right before the start.
+
+    Raises ApiError and LeaseLostError.
+    """
     actor = claimant.actor
     try:
-        async with hold_lease(actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
-            live = await read_machine(actor, machine)
-            refusal = _refusal(live, claimant)
-            if refusal:
-                return refusal
-            updated = await _bring_up_to_date(claimant, lease, live, want)
-            if isinstance(updated, Refusal):
-                return updated
-            live = updated
-            if live.state is MachineState.SUSPENDED:
-                live = await _discard_snapshot(actor, lease, live)
-            return await _start(claimant, lease, live, may_settle=may_settle)
-    except ApiError as error:
-        if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
-            return Refusal(why=error.message)
-        if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE}:
-            return Refusal(why=error.message, is_broken=True)
-        if error.kind is ApiErrorKind.BAD_INPUT:
-            return Refusal(why=error.message, is_final=True)
-        raise
+        live = await read_machine(actor, machine)
+        refusal = _refusal(live, claimant)
+        if refusal:
+            return refusal
+        updated = await _bring_up_to_date(claimant, lease, live, want)
+        if isinstance(updated, Refusal):
+            return updated
+        live = updated
+        if live.state is MachineState.SUSPENDED:
+            live = await _discard_snapshot(actor, lease, live)
+        return await _start(claimant, lease, live, may_settle=may_settle, announce=announce)
     except UpdateFailedError as error:
         return Refusal(why=error.message, is_broken=True)
+
+
+def refusal_of(error: ApiError) -> Refusal:
+    """What an error says of this one machine. Raises the error where it says more."""
+    if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
+        return Refusal(why=error.message)
+    if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE}:
+        return Refusal(why=error.message, is_broken=True)
+    if error.kind is ApiErrorKind.BAD_INPUT:
+        return Refusal(why=error.message, is_final=True)
+    raise error
 
 
 def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
@@ -179,10 +205,14 @@ async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Ma
     return stopped or live
 
 
-async def _start(claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool) -> Claim | Refusal:
+async def _start(
+    claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool, announce: Announce | None
+) -> Claim | Refusal:
     run_ulid = new_ulid(claimant.actor.clock.now())
     fence = live.events[0].id if live.events else None
     await _write_record(claimant, lease, live, run_ulid, fence)
+    if announce:
+        await announce(run_ulid)
     deadline = claimant.actor.clock.monotonic() + claimant.start_timeout_s
     for _ in range(_RESTARTS_OF_A_DROPPED_START):
         sent = await _send_start(claimant, lease, live, may_settle=may_settle, deadline=deadline)
@@ -206,6 +236,7 @@ async def _write_record(claimant: Claimant, lease: HeldLease, live: Machine, run
         fence=fence or "",
         who=claimant.actor.who,
         deadline=deadline,
+        key=claimant.key,
         previous=_end_of(previous, live) if previous else None,
     )
     lease.guard()

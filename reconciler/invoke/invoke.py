@@ -10,8 +10,9 @@ from reconciler.errors import LeaseLostError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claim import Claim, Claimant, Refusal, candidates, claim, pool_machines
 from reconciler.invoke.follow import Ending, follow
+from reconciler.invoke.keyed import claim_keyed, hash_of
 from reconciler.invoke.logs import LogReader, TakeLine
-from reconciler.invoke.runs import end_overdue
+from reconciler.invoke.runs import FoundRun, end_overdue, wait_run
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, Run
@@ -40,7 +41,8 @@ class InvokeOptions:
     """How one invoke behaves; durations in seconds. `timeout_s` None takes the task's own.
 
     `take_line` gets each line of the task's output, or None for no logs; `log_delay_s` is how late lines may come after
-    the exit. `is_waiting` False returns as soon as the run has started.
+    the exit. `is_waiting` False returns as soon as the run has started. Of all invokes with one `key` the first one
+    starts the run, and the others attach to it.
     """
 
     on_busy: OnBusy = OnBusy.WAIT
@@ -48,6 +50,7 @@ class InvokeOptions:
     start_timeout_s: float = 60.0
     timeout_s: float | None = None
     is_waiting: bool = True
+    key: str | None = None
     take_line: TakeLine | None = None
     log_delay_s: float = _LOG_DELAY_S
 
@@ -68,11 +71,14 @@ async def invoke(
         pool=pool,
         start_timeout_s=options.start_timeout_s,
         timeout_s=timeout_s,
+        key=hash_of(stack, pool.app, pool.name, options.key) if options.key else "",
         stop=stop,
     )
     claimed = await _queue(claimant, options)
     if isinstance(claimed, Outcome):
         return _run(pool, claimed)
+    if isinstance(claimed, FoundRun):
+        return await _attach(actor, pool, claimed, options, stop)
     actor.emit(f"{claimed.machine.name}: started")
     if not options.is_waiting:
         return _run(pool, outcomes.detached("started; not waited for"), claimed)
@@ -83,7 +89,28 @@ async def invoke(
     return _run(pool, ending.outcome, claimed, ending)
 
 
-async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | Outcome:
+async def _attach(actor: Actor, pool: Pool, found: FoundRun, options: InvokeOptions, stop: asyncio.Event) -> Run:
+    """The run that someone with the same key started: its output and its end."""
+    actor.emit(f"{found.info.id}: started before with this key; attaching")
+    info = found.info
+    if options.is_waiting:
+        waiting = wait_run(actor, found, take_line=options.take_line, log_delay_s=options.log_delay_s)
+        info = await _until_stopped(waiting, stop) or info
+    outcome = info.outcome or outcomes.detached("the run goes on")
+    number = info.slot.rpartition("-")[2]
+    return Run(
+        task=pool.name,
+        app=pool.app,
+        outcome=outcome,
+        id=info.id,
+        slot=Slot(app=pool.app, pool=pool.name, region=found.machine.region, number=int(number)),
+        machine_id=info.machine_id,
+        started_at=info.started_at,
+        ended_at=info.ended_at,
+    )
+
+
+async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | FoundRun | Outcome:
     """Tries free machines, round after round, until one is ours or the queue's time is over."""
     clock = claimant.actor.clock
     deadline = clock.monotonic() + (options.queue_timeout_s if options.on_busy is OnBusy.WAIT else 0)
@@ -97,8 +124,8 @@ async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | Outcome:
             return outcomes.refused(
                 f"task {claimant.pool.name} has no machines in app {claimant.pool.app}", remedy="run `reconciler apply`"
             )
-        tried = await _try_round(claimant, ours)
-        if isinstance(tried, Claim):
+        tried = await (_try_keyed(claimant, ours) if claimant.key else _try_round(claimant, ours))
+        if not isinstance(tried, list):
             return tried
         if tried and all(refusal.needs_apply for refusal in tried) and len(tried) == len(ours):
             return outcomes.refused(
@@ -125,9 +152,23 @@ async def _queue(claimant: Claimant, options: InvokeOptions) -> Claim | Outcome:
     return outcomes.interrupted()
 
 
+async def _try_keyed(claimant: Claimant, ours: Sequence[Machine]) -> Claim | FoundRun | Outcome | list[Refusal]:
+    try:
+        tried = await claim_keyed(
+            claimant, ours, want=_want(ours), digest=hash_of(claimant.pool.app, claimant.pool.name)
+        )
+    except LeaseLostError as error:
+        tried = Refusal(why=error.message)
+    return [tried] if isinstance(tried, Refusal) else tried
+
+
+def _want(ours: Sequence[Machine]) -> str | None:
+    return next((machine.metadata[marks.WANT] for machine in ours if marks.WANT in machine.metadata), None)
+
+
 async def _try_round(claimant: Claimant, ours: Sequence[Machine]) -> Claim | list[Refusal]:
     """At most two machines; only the last one is waited for while it is still being prepared."""
-    want = next((machine.metadata[marks.WANT] for machine in ours if marks.WANT in machine.metadata), None)
+    want = _want(ours)
     free = candidates(ours, claimant)
     refusals: list[Refusal] = []
     for machine in free[:_CANDIDATES_PER_ROUND]:

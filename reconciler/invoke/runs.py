@@ -37,7 +37,7 @@ async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | No
 
     async def one(machine: Machine) -> list[FoundRun]:
         async with limit:
-            return await _of_machine(actor, machine)
+            return await runs_on(actor, machine)
 
     found = [run for runs in await asyncio.gather(*(one(machine) for machine in chosen)) for run in runs]
     known = [run for run in found if run.info.started_at]
@@ -51,7 +51,7 @@ async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) ->
     machines = await actor.client.list_machines(app) or ()
     for machine in _owned(machines, stack):
         if machine.name == slot:
-            found = await _of_machine(actor, machine)
+            found = await runs_on(actor, machine)
             return next((run for run in found if run.info.id == run_id), None)
     return None
 
@@ -109,7 +109,8 @@ async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
     return ended
 
 
-async def _of_machine(actor: Actor, machine: Machine) -> list[FoundRun]:
+async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
+    """The runs of one machine that are still told of, newest first."""
     return _found(machine, await actor.client.list_events(machine.app, machine.id, limit=_EVENTS))
 
 

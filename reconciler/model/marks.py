@@ -21,6 +21,7 @@ ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
 ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
 WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, and `;` and its revision
 RUN: Final = PREFIX + "r"  # r0…r15: run records
+KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
 OVERRIDE: Final = PREFIX + "override"
 
 

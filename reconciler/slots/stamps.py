@@ -27,7 +27,7 @@ def metadata_for_create(
 ) -> dict[str, str]:
     """The metadata of a new machine. `carried` is that of the machine that it replaces, if any."""
     carried = carried or {}
-    kept = {key: value for key, value in carried.items() if not marks.is_mark(key)}
+    kept = {key: value for key, value in carried.items() if not marks.is_mark(key) or _outlives(key)}
     kept = _without_undeclared(kept, carried, change.desired)
     return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
 
@@ -39,6 +39,11 @@ def metadata_for_update(
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
     kept = _without_undeclared(kept, live, change.desired)
     return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision)
+
+
+def _outlives(key: str) -> bool:
+    """Whether the mark is the pool's or the stack's memory rather than the machine's."""
+    return key == marks.HIGHEST or key.startswith(marks.KEY)
 
 
 def _declared(config: MachineConfig | None) -> dict[str, str]:

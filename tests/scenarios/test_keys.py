@@ -1,0 +1,206 @@
+"""Idempotency keys: one key, one execution, however many ask, whatever is lost, whoever dies."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.errors import ReconcilerError
+from reconciler.invoke.keyed import KeyedRun, find_anchor, parse_keyed
+from reconciler.model import marks
+from reconciler.model.run import OutcomeName
+from tests.scenarios.test_fault_matrix import DeadError
+from tests.support.faults import FAULTS
+from tests.support.virtual_time import run_virtually
+from tests.support.world import World, open_world, task_spec
+
+SPEC = task_spec("[say, hello, run, '20', exit, '7']", count="3")
+PATIENT = {"queue_timeout_s": 900.0}
+
+
+async def ready(world: World) -> None:
+    await world.apply(SPEC)
+    await world.actor.clock.sleep(10)
+
+
+@pytest.mark.parametrize("latency", ["small", "fly"])
+@pytest.mark.parametrize("busy", [0, 1, 2])
+def test_ten_at_once_are_one_execution_and_ten_equal_ends(latency: str, busy: int) -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(latency=LATENCIES[latency])) as world:
+            await ready(world)
+            for _ in range(busy):
+                await world.invoke(SPEC, is_waiting=False)
+            lines: list[str] = []
+
+            def take(line: Any) -> None:
+                lines.append(line.message)
+
+            runs = await asyncio.gather(
+                *(world.invoke(SPEC, key="K", take_line=take, log_delay_s=1.0, **PATIENT) for _ in range(10))
+            )
+            assert {run.outcome.exit_code for run in runs} == {7}
+            assert len({run.id for run in runs}) == 1
+            assert len(world.runtime.starts) == 1 + busy
+            assert lines.count("hello") == 10
+            later = await world.invoke(SPEC, key="K")
+            assert (later.id, later.outcome.exit_code) == (runs[0].id, 7)
+            other = await world.invoke(SPEC, key="another")
+            assert other.id != runs[0].id
+            assert len(world.runtime.starts) == 2 + busy
+
+    run_virtually(scenario())
+
+
+async def request_count() -> int:
+    async with open_world() as world:
+        await ready(world)
+        began = len(world.transport.requests)
+        assert (await world.invoke(SPEC, key="K")).outcome.exit_code == 7
+        return len(world.transport.requests) - began
+
+
+REQUESTS = run_virtually(request_count())
+
+
+def test_a_keyed_run_takes_as_few_calls_as_are_needed() -> None:
+    assert REQUESTS <= 12
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "done two minutes later"])
+def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) -> None:
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            await ready(world)
+            world.transport.strike(fault, ahead=position)
+            with suppress(ReconcilerError):
+                await world.invoke(SPEC, key="K", **PATIENT)
+            world.transport.relent()
+            run = await world.invoke(SPEC, key="K", **PATIENT)
+            assert run.outcome.exit_code == 7
+            assert len(world.runtime.starts) == 1
+
+    for position in range(REQUESTS):
+        try:
+            run_virtually(scenario(position))
+        except BaseException as error:
+            error.add_note(f"{fault} at request {position} of {REQUESTS}")
+            raise
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> None:
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            await ready(world)
+            at = len(world.transport.requests) + position
+            reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            is_dead = False
+
+            def before(_request: Any) -> None:
+                nonlocal is_dead
+                if is_dead:
+                    raise DeadError
+                if len(world.transport.requests) > at:
+                    is_dead = True
+                    if not reached.done():
+                        reached.set_result(None)
+                    if not is_sent:
+                        raise DeadError
+
+            world.transport.before = before
+            invoking = asyncio.ensure_future(world.invoke(SPEC, key="K"))
+            await asyncio.wait({invoking, reached}, return_when=asyncio.FIRST_COMPLETED)
+            is_dead = True
+            invoking.cancel()
+            with suppress(BaseException):
+                await invoking
+            world.transport.before = lambda _request: None
+            run = await world.invoke(SPEC, key="K", **PATIENT)
+            assert run.outcome.exit_code == 7
+            assert len(world.runtime.starts) == 1
+
+    for position in range(REQUESTS):
+        run_virtually(scenario(position))
+
+
+def test_the_same_key_for_another_task_is_another_key_and_a_key_is_never_written() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await ready(world)
+            await world.invoke(SPEC, key="secret-key")
+            anchor = next(one for one in world.machines() if one.config["metadata"][marks.ANCHOR] == one.name)
+            [key] = [key for key in anchor.config["metadata"] if key.startswith(marks.KEY)]
+            assert len(key) == len(marks.KEY) + 16
+            assert "secret-key" not in str(world.engine.store.machine(anchor.id))
+
+    run_virtually(scenario())
+
+
+def test_keys_outlive_changes_of_the_spec_and_a_run_that_is_no_longer_told_of_is_lost_not_repeated() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '7']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            first = await world.invoke(spec, key="K")
+            changed = task_spec("[exit, '8']", count="1")
+            assert (await world.apply(changed)).is_success
+            again = await world.invoke(changed, key="K")
+            assert (again.id, again.outcome.exit_code) == (first.id, 7)
+            for _ in range(17):
+                await world.invoke(changed)
+            gone = await world.invoke(changed, key="K")
+            assert (gone.outcome.name, gone.outcome.exit_code) == (OutcomeName.LOST, 122)
+            assert len(world.runtime.starts) == 18
+
+    run_virtually(scenario())
+
+
+def test_yesterdays_keys_and_too_many_are_forgotten() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '0']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            for number in range(45):
+                await world.invoke(spec, key=f"K{number}")
+            [machine] = world.machines()
+            keys = [key for key in machine.config["metadata"] if key.startswith(marks.KEY)]
+            assert len(keys) == 40
+            await world.actor.clock.sleep(25 * 3600)
+            await world.invoke(spec, key="today")
+            [machine] = world.machines()
+            assert len([key for key in machine.config["metadata"] if key.startswith(marks.KEY)]) == 1
+            assert not (await world.plan(spec)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_without_an_anchor_that_can_be_seen_a_keyed_invoke_is_refused() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await ready(world)
+            anchor = next(one for one in world.machines() if one.config["metadata"][marks.ANCHOR] == one.name)
+            world.engine.adversity.add("host_unreachable", machine=anchor.name)
+            run = await world.invoke(SPEC, key="K")
+            assert run.outcome.exit_code == 125
+            assert world.runtime.starts == []
+            assert (await world.invoke(SPEC)).outcome.exit_code == 7
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("text", ["", "x", "a;b;c", "a;b;c;d", ";;;"])
+def test_what_is_no_memory_of_a_key_is_none(text: str) -> None:
+    assert parse_keyed(text) is None
+    assert find_anchor([]) is None
+
+
+def test_a_memory_survives_its_text() -> None:
+    from datetime import UTC, datetime
+
+    memory = KeyedRun(ulid="0" * 26, slot="work-iad-0", digest="d", at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert parse_keyed(memory.to_text()) == memory
