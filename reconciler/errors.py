@@ -66,6 +66,7 @@ class ApiErrorKind(enum.Enum):
     STILL_RUNNING = "still running"
     CAPACITY = "capacity"
     HOST_MAINTENANCE = "host maintenance"
+    QUOTA = "quota"  # a limit of the organisation
     IMAGE_NOT_READY = "image not ready"
     WAIT_EXPIRED = "wait expired"
     REPLACED = "replaced"

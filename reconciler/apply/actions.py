@@ -79,7 +79,7 @@ async def _update(job: _Job, change: Change) -> Entry:
         live = await _settled_under_lease(job.actor, target)
         if objection := _objection(live, change) or _fenced(live, change, job.options):
             return objection
-        if live.metadata.get(marks.APPLIED) != change.expected_applied or _digest(live) != change.expected_digest:
+        if live.metadata.get(marks.APPLIED) != change.expected_applied or _has_moved(live, change):
             if live.metadata.get(marks.APPLIED) == change.desired_digest:
                 return entry(change, Status.DONE, "another apply had done it", machine=live)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
@@ -233,6 +233,13 @@ def _target(change: Change) -> Machine:
 
 def _may_rest(change: Change) -> bool:
     return change.desired is not None and change.desired.may_rest
+
+
+def _has_moved(live: Machine, change: Change) -> bool:
+    """Whether the config is another than the one that was planned for; one run's own passes, and is no such change."""
+    if marks.OVERRIDE in live.metadata or change.expected_digest is None:
+        return False
+    return _digest(live) != change.expected_digest
 
 
 def _digest(machine: Machine) -> str:

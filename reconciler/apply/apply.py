@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reconciler.apply.actions import entry, perform
 from reconciler.apply.executor import Stop, execute
-from reconciler.apply.memory import announce_want, mark_protection, raise_high_water
+from reconciler.apply.memory import announce_want, mark_pools, raise_high_water, restore_idle
 from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
 from reconciler.errors import ApiError, ReconcilerError
@@ -58,7 +58,8 @@ async def apply(
         await announce_want(actor, effective, entries, options.revision)
         mismatches, observed = await read_back(actor, spec, plan, entries, options.only)
         if observed:
-            await mark_protection(actor, spec, observed)
+            await restore_idle(actor, spec, observed)
+            await mark_pools(actor, spec, observed)
             await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)
     return Report(
         plan=plan,

@@ -1,6 +1,7 @@
-"""What an apply leaves on machines beside their configs: the wanted digest of a busy pool, the highest revision, and
-which pools are protected. Metadata, written under a lease, and never on a machine with checks, whose reports a write
-would reset.
+"""What an apply leaves on machines beside their configs: the wanted digest of a busy pool, the highest revision, which
+pools are protected, and the terms of a task's runs.
+
+Metadata, written under a lease, and never on a machine with checks, whose reports a write would reset.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.slots.actor import Actor
 from reconciler.slots.lease import APPLY_TTL_S, hold_lease
+from reconciler.slots.override import restore_if_idle
 
 _PATIENCE_S: Final = 10.0
 
@@ -51,14 +53,32 @@ async def raise_high_water(
     await _write(actor, anchor.app, anchor.id, anchor.name, marks.HIGHEST, str(revision))
 
 
-async def mark_protection(actor: Actor, spec: Spec, observed: Observed) -> None:
-    """Leaves on each machine whether its pool is protected, for the day on which the pool is no longer in the spec."""
-    protected = {(pool.app, pool.name): pool.is_protected for pool in spec.pools}
+async def mark_pools(actor: Actor, spec: Spec, observed: Observed) -> None:
+    """Leaves what the spec says of pools and no config shows.
+
+    On each machine whether its pool is protected, for the day on which the pool is no longer in the spec; on the anchor
+    of a task the terms of its runs, for whoever invokes it without the spec.
+    """
+    pools = {(pool.app, pool.name): pool for pool in spec.pools}
     for machine in _owned(spec, observed):
-        wanted = protected.get((machine.app, machine.metadata[marks.POOL]))
-        if wanted is None or wanted == (marks.PROTECT in machine.metadata) or _has_checks(machine):
+        pool = pools.get((machine.app, machine.metadata[marks.POOL]))
+        if pool is None or _has_checks(machine):
             continue
-        await _write(actor, machine.app, machine.id, machine.name, marks.PROTECT, "yes" if wanted else "")
+        wanted = {marks.PROTECT: "yes" if pool.is_protected else ""}
+        if machine.metadata.get(marks.ANCHOR) == machine.name and pool.kind is PoolKind.TASK:
+            wanted[marks.TERMS] = pool.terms.to_text()
+        for key, value in wanted.items():
+            if machine.metadata.get(key, "") != value:
+                await _write(actor, machine.app, machine.id, machine.name, key, value)
+
+
+async def restore_idle(actor: Actor, spec: Spec, observed: Observed) -> None:
+    """Takes off again what a run had of its own and nobody took off after it."""
+    declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
+    for machine in _owned(spec, observed):
+        if marks.OVERRIDE in machine.metadata and machine.state.is_resting:
+            config = declared.get((machine.app, machine.metadata[marks.POOL]))
+            await restore_if_idle(actor, machine, declared=config)
 
 
 def _owned(spec: Spec, observed: Observed) -> list[Machine]:

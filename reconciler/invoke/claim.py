@@ -6,24 +6,30 @@ lease is refused, and a start that found the machine running already is not ours
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeAlias
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke.causes import cause_of, read_cause
 from reconciler.invoke.history import start_of
+from reconciler.invoke.known import KnownPool, pool_machines
 from reconciler.invoke.outcome import final_exit, first_start, newer_than
 from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.revision import parse_revision
+from reconciler.model.run import NeverStarted
 from reconciler.model.spec import Pool
+from reconciler.model.terms import Override
 from reconciler.planner import digest_of, live_digest
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine, wait_until
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.override import put_override, restore
 from reconciler.slots.ulid import new_ulid
 from reconciler.slots.update import UpdateFailedError, update_machine
 
@@ -53,58 +59,51 @@ class Refusal:
     why: str
     needs_apply: bool = False
     is_settling: bool = False
+    is_held: bool = False  # someone else has its lease
     is_broken: bool = False  # it does not start here now, and another try may
     is_final: bool = False  # no machine of the pool would start
+    cause: NeverStarted | None = None  # what kept it from starting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
-    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting."""
+    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting.
+
+    `known` is where the machines of the pool were last seen; `number` tells waiters apart.
+    """
 
     actor: Actor
     stack: str
     pool: Pool
+    known: KnownPool
     start_timeout_s: float
     timeout_s: float | None = None
     key: str = ""  # the hash of an idempotency key
+    override: Override = field(default_factory=Override)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     rng: random.Random = field(default_factory=random.SystemRandom)
+    number: int = field(default_factory=lambda: secrets.randbelow(1 << 16))
 
 
-def candidates(machines: Sequence[Machine], claimant: Claimant) -> list[Machine]:
+def candidates(claimant: Claimant) -> list[Machine]:
     """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
-    resting = [
-        machine
-        for machine in pool_machines(machines, claimant.stack, claimant.pool.name)
-        if machine.state.is_resting and machine.is_observable
-    ]
+    resting = [machine for machine in claimant.known.machines if machine.state.is_resting and machine.is_observable]
     claimant.rng.shuffle(resting)
     return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
-
-
-def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Machine]:
-    """The machines of the pool that this stack owns and that are not gone."""
-    return [
-        machine
-        for machine in machines
-        if marks.is_owned(machine.metadata, stack=stack, name=machine.name)
-        and machine.metadata.get(marks.POOL) == pool
-        and not machine.state.is_gone
-    ]
 
 
 def _unlikeliness(state: MachineState) -> int:
     return {MachineState.STOPPED: 0, MachineState.SUSPENDED: 1, MachineState.CREATED: 2}.get(state, 3)
 
 
-async def claim(claimant: Claimant, machine: Machine, *, want: str | None, may_settle: bool) -> Claim | Refusal:
+async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Claim | Refusal:
     """Leases, checks and starts the machine. With `may_settle`, waits for one that is still being prepared.
 
     Raises ApiError and LeaseLostError; a lease held by someone else is a Refusal.
     """
     try:
         async with hold_lease(claimant.actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
-            return await claim_under(claimant, lease, machine, want=want, may_settle=may_settle)
+            return await claim_under(claimant, lease, machine, may_settle=may_settle)
     except ApiError as error:
         return refusal_of(error)
 
@@ -114,7 +113,6 @@ async def claim_under(
     lease: HeldLease,
     machine: Machine,
     *,
-    want: str | None,
     may_settle: bool,
     announce: Announce | None = None,
 ) -> Claim | Refusal:
@@ -125,16 +123,19 @@ async def claim_under(
     actor = claimant.actor
     try:
         live = await read_machine(actor, machine)
+        claimant.known.see(live)
         refusal = _refusal(live, claimant)
         if refusal:
             return refusal
-        updated = await _bring_up_to_date(claimant, lease, live, want)
+        updated = await _bring_up_to_date(claimant, lease, live)
         if isinstance(updated, Refusal):
             return updated
         live = updated
         if live.state is MachineState.SUSPENDED:
             live = await _discard_snapshot(actor, lease, live)
-        return await _start(claimant, lease, live, may_settle=may_settle, announce=announce)
+        run_ulid = new_ulid(actor.clock.now())
+        live = await _made_its_own(claimant, lease, live, run_ulid)
+        return await _start(claimant, lease, live, run_ulid, may_settle=may_settle, announce=announce)
     except UpdateFailedError as error:
         return Refusal(why=error.message, is_broken=True)
 
@@ -142,17 +143,18 @@ async def claim_under(
 def refusal_of(error: ApiError) -> Refusal:
     """What an error says of this one machine. Raises the error where it says more."""
     if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
-        return Refusal(why=error.message)
-    if error.kind in {ApiErrorKind.CAPACITY, ApiErrorKind.HOST_MAINTENANCE}:
-        return Refusal(why=error.message, is_broken=True)
-    if error.kind is ApiErrorKind.BAD_INPUT:
-        return Refusal(why=error.message, is_final=True)
+        return Refusal(why=error.message, is_held=error.kind is ApiErrorKind.LEASE_HELD)
+    cause = cause_of(error)
+    if cause in {NeverStarted.CAPACITY, NeverStarted.HOST, NeverStarted.IMAGE}:
+        return Refusal(why=error.message, is_broken=True, cause=cause)
+    if cause or error.kind is ApiErrorKind.BAD_INPUT:
+        return Refusal(why=error.message, is_final=True, cause=cause)
     raise error
 
 
 def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
     if not live.is_observable:
-        return Refusal(why=f"{live.name} cannot be observed")
+        return Refusal(why=f"{live.name} cannot be observed", is_broken=True, cause=NeverStarted.HOST)
     if not pool_machines([live], claimant.stack, claimant.pool.name):
         return Refusal(why=f"{live.name} is no longer of this pool")
     if not live.state.is_resting:
@@ -160,9 +162,9 @@ def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
     return None
 
 
-async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine, want: str | None) -> Machine | Refusal:
+async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine) -> Machine | Refusal:
     """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
-    applied = live.metadata.get(marks.APPLIED)
+    want, applied = claimant.known.want, live.metadata.get(marks.APPLIED)
     wanted_digest, revision = marks.parse_want(want or "")
     if want is None or applied == wanted_digest:
         return live
@@ -185,11 +187,26 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine,
         desired=claimant.pool.config,
         desired_digest=desired_digest,
         anchor=live.metadata.get(marks.ANCHOR),
+        terms=claimant.pool.terms.to_text() if live.metadata.get(marks.ANCHOR) == live.name else None,
         is_protected=claimant.pool.is_protected,
     )
     return await update_machine(
         claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(revision or "")
     )
+
+
+async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine:
+    """The machine with what this run has of its own, and without what an earlier one left on it."""
+    declared = claimant.pool.config
+    if claimant.override.is_any:
+        terms = claimant.known.terms
+        assert terms is not None, "an override is refused where the terms are not known"
+        return await put_override(
+            claimant.actor, lease, live, claimant.override, terms, ulid=run_ulid, declared=declared
+        )
+    if marks.OVERRIDE in live.metadata:
+        return await restore(claimant.actor, lease, live, declared=declared)
+    return live
 
 
 async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:
@@ -206,9 +223,14 @@ async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Ma
 
 
 async def _start(
-    claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool, announce: Announce | None
+    claimant: Claimant,
+    lease: HeldLease,
+    live: Machine,
+    run_ulid: str,
+    *,
+    may_settle: bool,
+    announce: Announce | None,
 ) -> Claim | Refusal:
-    run_ulid = new_ulid(claimant.actor.clock.now())
     fence = live.events[0].id if live.events else None
     await _write_record(claimant, lease, live, run_ulid, fence)
     if announce:
@@ -221,7 +243,11 @@ async def _start(
         seen, start = await _confirm(claimant.actor, live, fence)
         if start is not None:
             return Claim(run_ulid=run_ulid, machine=seen, start=start)
-    return Refusal(why=f"{live.name} accepted the start and did not start", is_broken=True)
+    why = f"{live.name} accepted the start and did not start"
+    found = await read_cause(claimant.actor, live)
+    if found is None:
+        return Refusal(why=why, is_broken=True)
+    return Refusal(why=f"{why}: {found[0]}", is_broken=True, cause=found[1])
 
 
 async def _write_record(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str, fence: str | None) -> None:

@@ -9,11 +9,13 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.invoke.claim import Claim
 from reconciler.invoke.logs import LogReader
 from reconciler.invoke.outcome import final_exit, lost, newer_than, outcome_of, replaced
+from reconciler.model import marks
 from reconciler.model.machine import Event, HostStatus, Machine, MachineState
 from reconciler.model.run import Outcome
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
+from reconciler.slots.override import owner_of, restore_if_idle
 
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
@@ -42,6 +44,8 @@ async def follow(actor: Actor, claim: Claim, *, timeout_s: float | None, logs: L
                 await streaming
     if logs:
         await logs.drain()
+    if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
+        await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid)
     return ending
 
 

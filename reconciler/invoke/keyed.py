@@ -7,7 +7,6 @@ died before the start.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -55,50 +54,49 @@ def hash_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def find_anchor(machines: Sequence[Machine]) -> Machine | None:
-    """The machine of the pool that names itself the anchor."""
-    return next((machine for machine in machines if machine.metadata.get(marks.ANCHOR) == machine.name), None)
+def digest_of_run(claimant: Claimant) -> str:
+    """What the run is, so that a key is not taken for another one's: the task, and what the run has of its own."""
+    override = claimant.override
+    args = ["-"] if override.args is None else ["args", *override.args]
+    return hash_of(claimant.pool.app, claimant.pool.name, *args, "env", *(f"{k}={v}" for k, v in sorted(override.env)))
 
 
-async def claim_keyed(
-    claimant: Claimant, ours: Sequence[Machine], *, want: str | None, digest: str
-) -> Claim | FoundRun | Outcome | Refusal:
+async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusal:
     """A new run for the key, the run that it has already, its outcome where that is all there is, or why not now.
 
     Raises ApiError and LeaseLostError.
     """
-    anchor = find_anchor(ours)
+    anchor = claimant.known.anchor
     if anchor is None or not anchor.is_observable:
         return refused(
             f"the anchor of pool {claimant.pool.name} cannot be seen, and keys are kept there",
             remedy="run `reconciler apply`, or try again once its host is back",
         )
-    seen = await _attached(claimant, anchor, ours, digest)
+    seen = await _attached(claimant, anchor)
     if seen is not None:
         return seen
     try:
         async with hold_lease(claimant.actor, anchor.app, anchor.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
             live = await read_machine(claimant.actor, anchor)
+            claimant.known.see(live)
             if live.metadata.get(marks.ANCHOR) != live.name:
                 return Refusal(why=f"{live.name} is no longer the anchor of its pool")
-            seen = await _attached(claimant, live, ours, digest)
+            seen = await _attached(claimant, live)
             if seen is not None:
                 return seen
-            return await _start_new(claimant, lease, live, ours, want=want, digest=digest)
+            return await _start_new(claimant, lease, live)
     except ApiError as error:
         return refusal_of(error)
 
 
-async def _attached(
-    claimant: Claimant, anchor: Machine, ours: Sequence[Machine], digest: str
-) -> FoundRun | Outcome | None:
+async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | None:
     """The run that the key has; None where it has none, or one that never started."""
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
     if known is None:
         return None
-    if known.digest != digest:
+    if known.digest != digest_of_run(claimant):
         return refused("this idempotency key was used for another command", remedy="use a key of its own for each")
-    machine = next((one for one in ours if one.name == known.slot), None)
+    machine = next((one for one in claimant.known.machines if one.name == known.slot), None)
     if machine is None:
         return lost(f"the key's run was on {known.slot}, which is gone")
     live = await read_machine(claimant.actor, machine)
@@ -110,13 +108,7 @@ async def _attached(
 
 
 async def _start_new(
-    claimant: Claimant,
-    anchor_lease: HeldLease,
-    anchor: Machine,
-    ours: Sequence[Machine],
-    *,
-    want: str | None,
-    digest: str,
+    claimant: Claimant, anchor_lease: HeldLease, anchor: Machine
 ) -> Claim | FoundRun | Outcome | Refusal:
     """Starts the run on a free machine, the anchor first; another one is never waited for under the anchor's lease.
 
@@ -129,18 +121,18 @@ async def _start_new(
         async def announce(ulid: str) -> None:
             """The key is written before the start, or nothing starts."""
             anchor_lease.guard()
-            memory = KeyedRun(ulid=ulid, slot=machine.name, digest=digest, at=actor.clock.now())
+            memory = KeyedRun(ulid=ulid, slot=machine.name, digest=digest_of_run(claimant), at=actor.clock.now())
             await _forget_old(claimant, anchor)
             await actor.client.set_metadata(anchor.app, anchor.id, marks.KEY + claimant.key, memory.to_text())
 
-        seen = await _attached(claimant, anchor, ours, digest) if dead else None
+        seen = await _attached(claimant, anchor) if dead else None
         if seen is not None:
             return seen
-        return await claim_under(claimant, lease, machine, want=want, may_settle=False, announce=announce)
+        return await claim_under(claimant, lease, machine, may_settle=False, announce=announce)
 
     dead = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
-    first = next((machine for machine in ours if dead and machine.name == dead.slot), anchor)
-    others = [machine for machine in (anchor, *candidates(ours, claimant)) if machine.id != first.id]
+    first = next((machine for machine in claimant.known.machines if dead and machine.name == dead.slot), anchor)
+    others = [machine for machine in (anchor, *candidates(claimant)) if machine.id != first.id]
     ended: Claim | FoundRun | Outcome | Refusal = Refusal(why="none is at rest")
     for machine in [first, *others][:_CANDIDATES]:
         try:
@@ -153,7 +145,7 @@ async def _start_new(
             ended = refusal_of(error)
             if dead and machine.id == first.id:
                 return ended
-        if not isinstance(ended, Refusal) or ended.is_final or ended.needs_apply:
+        if not isinstance(ended, Refusal) or ended.is_final:
             return ended
     return ended
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.model.machine import Event, Exit
-from reconciler.model.run import Outcome, OutcomeName
+from reconciler.model.run import NeverStarted, Outcome, OutcomeName
 
 BUSY_CODE: Final = 120
 NEVER_STARTED_CODE: Final = 121
@@ -114,12 +114,22 @@ def skipped(why: str) -> Outcome:
     return Outcome(name=OutcomeName.SKIPPED, exit_code=0, message=f"skipped: {why}")
 
 
-def never_started(why: str) -> Outcome:
+_REMEDIES: Final = {
+    None: "`reconciler status` shows the machines; try again, or raise --start-timeout",
+    NeverStarted.IMAGE: "check that the image exists and that the app may pull it, then apply and try again",
+    NeverStarted.CAPACITY: "the platform has no room there now: try again later, or give the pool another region",
+    NeverStarted.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
+    NeverStarted.HOST: "the machine's host is away or in maintenance: try again later, or raise `count`",
+}
+
+
+def never_started(why: str, *, cause: NeverStarted | None = None) -> Outcome:
     return Outcome(
         name=OutcomeName.NEVER_STARTED,
         exit_code=NEVER_STARTED_CODE,
         message=f"never started: {why}",
-        remedy="`reconciler status` shows the machines; try again, or raise --start-timeout",
+        remedy=_REMEDIES[cause],
+        cause=cause,
     )
 
 

@@ -259,6 +259,12 @@ class MachinesClient(LeaseCalls):
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
         return await self._api.send(call, wire.events_from_json)
 
+    async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
+        """The config that was sent for this version (an instance id); None where the server no longer tells."""
+        call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
+        configs = await self._api.send(call, wire.versions_from_json)
+        return configs.get(version)
+
     async def read_logs(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
         """One page of the machine's log, from `next_token` (nanoseconds since 1970) on."""
         query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})

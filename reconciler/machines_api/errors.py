@@ -51,6 +51,8 @@ _TABLE: Final = (
     _row("409", "no capacity", K.CAPACITY),
     _row("", "are temporarily disabled", K.HOST_MAINTENANCE),
     _row("", "governor policy blocked start", K.HOST_MAINTENANCE),
+    _row("403 409 412 422", "add a payment method", K.QUOTA),
+    _row("403 409 412 422", "quota", K.QUOTA),
     _row("", "manifest_unknown", K.IMAGE_NOT_READY),
     _row("", "failed to get manifest", K.IMAGE_NOT_READY),
     _row("401", "", K.UNAUTHORIZED),
@@ -58,6 +60,13 @@ _TABLE: Final = (
     _row("404", "", K.NOT_FOUND),
     _row("408", "", K.UNCLEAR),
     _row("400 413 422", "", K.BAD_INPUT),
+)
+
+# What the platform writes into a machine's log when it cannot start it.
+_LOG_TABLE: Final = (
+    _row("", "unable to pull image", K.IMAGE_NOT_READY),
+    _row("", "failed to pull image", K.IMAGE_NOT_READY),
+    _row("", "manifest unknown", K.IMAGE_NOT_READY),
 )
 
 _HINTS: Final = {
@@ -68,6 +77,7 @@ _HINTS: Final = {
     K.NOT_AN_API: "is this the URL of a Machines API?",
     K.RATE_LIMITED: "the platform allows one call a second for each action; try again, or lower --parallelism",
     K.CAPACITY: "the platform has no room there now: try again later, or another region",
+    K.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
     K.HOST_MAINTENANCE: "the machine's host is in maintenance: try again later",
     K.IMAGE_NOT_READY: "check that the image was pushed; right after a push it may take a minute to be seen",
     K.UNCLEAR: "it may have taken effect: run the command again, it looks before it acts",
@@ -124,6 +134,11 @@ def classify(status: int, text: str) -> ApiErrorKind:
     if status >= 500:
         return K.UNCLEAR
     return K.NOT_AN_API if status < 400 else K.REFUSED
+
+
+def classify_log(text: str) -> ApiErrorKind | None:
+    """What a line of the platform's own in a machine's log means; None for any other line."""
+    return next((row.kind for row in _LOG_TABLE if row.text in text.lower()), None)
 
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:

@@ -93,6 +93,12 @@ def events_from_json(value: Any) -> tuple[Event, ...]:
     return tuple(_event(one) for one in _list(value) if isinstance(one, dict))
 
 
+def versions_from_json(value: Any) -> dict[str, MachineConfig]:
+    """The configs that were sent, by the instance id that each got; those that are no longer kept are left out."""
+    found = [one for one in _list(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
+    return {str(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
+
+
 def lease_from_json(value: Any) -> Lease:
     """A lease; real replies wrap it in `data`, the specification does not."""
     lease = _object(value, "a lease")

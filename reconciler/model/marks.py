@@ -20,9 +20,10 @@ KEYS: Final = PREFIX + "keys"  # the metadata keys that the spec declared
 ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
 ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
 WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, and `;` and its revision
+TERMS: Final = PREFIX + "terms"  # on the anchor: what one run may be
 RUN: Final = PREFIX + "r"  # r0…r15: run records
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
-OVERRIDE: Final = PREFIX + "override"
+OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
 
 
 def is_mark(key: str) -> bool:

@@ -23,6 +23,9 @@ class Action(enum.Enum):
     NONE = "none"
 
 
+_SENDING = {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
+
+
 class Cause(enum.Enum):
     """Who made a field differ."""
 
@@ -68,6 +71,7 @@ class Change:
     desired: MachineConfig | None = None
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
+    terms: str | None = None  # what one run may be, for the anchor's mark
     launch: bool = False
     is_protected: bool = False
     is_twin: bool = False  # a second machine of the slot's name, to be removed
@@ -77,6 +81,14 @@ class Change:
     def address(self) -> str:
         """Unique in a plan."""
         return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
+
+    @property
+    def runs_at_once(self) -> bool:
+        """Whether the platform runs the command when the change is made: `launch`, or a schedule."""
+        is_scheduled = self.desired is not None and self.desired.schedule is not None
+        return (self.action in {Action.CREATE, Action.REPLACE} and self.launch) or (
+            is_scheduled and self.action in _SENDING
+        )
 
     @property
     def is_effective(self) -> bool:

@@ -26,9 +26,21 @@ class OutcomeName(enum.Enum):
     REFUSED = "refused"
 
 
+class NeverStarted(enum.Enum):
+    """What kept a run from starting, where that is known."""
+
+    IMAGE = "image"
+    CAPACITY = "capacity"
+    QUOTA = "quota"
+    HOST = "host"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a run. `exit_code` is what our command ends with, `task_code` what the task ended with, if known."""
+    """The end of a run. `exit_code` is what our command ends with, `task_code` what the task ended with, if known.
+
+    `cause` is given for NEVER_STARTED alone.
+    """
 
     name: OutcomeName
     exit_code: int
@@ -36,6 +48,7 @@ class Outcome:
     task_code: int | None = None
     signal: int | None = None
     remedy: str | None = None
+    cause: NeverStarted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.diagnostic import Place
+from reconciler.model.terms import Terms
 
 
 class PoolKind(enum.Enum):
@@ -39,14 +40,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A set of equal machines. `config` is the desired config without our marks; `timeout_s` bounds one run."""
+    """A set of equal machines. `config` is the desired config without our marks; `terms` are those of a task's runs."""
 
     app: str
     name: str
     kind: PoolKind
     counts: Mapping[str, int]  # region -> slots
     config: MachineConfig
-    timeout_s: float | None = None
+    terms: Terms = field(default_factory=Terms)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines
     place: Place | None = None

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
-from reconciler.model.plan import Action, AppCreation, Change, ForeignMachine, Plan
+from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.diff import Differ
 from reconciler.planner.digest import digest_of, live_digest
-from reconciler.planner.normalize import canonical
+from reconciler.planner.normalize import Canonical, canonical
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair
 from reconciler.planner.rules import Situation, decide, deferral
@@ -156,9 +156,20 @@ def _slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
                 region=slot.region,
                 desired_digest=digest,
                 machine=machine,
-                fields=differ.differences(desired, machine.config) if machine and machine.config else (),
+                fields=_fields(differ, desired, digest, machine),
             )
             yield _change(slot, situation, anchor)
+
+
+def _fields(differ: Differ, desired: Canonical, digest: str, machine: Machine | None) -> tuple[FieldChange, ...]:
+    """What differs, less what one run has of its own: that is no drift, and goes back by itself."""
+    if machine is None or machine.config is None:
+        return ()
+    is_overridden = marks.OVERRIDE in machine.metadata
+    if is_overridden and machine.metadata.get(marks.APPLIED) == digest:
+        return ()
+    fields = differ.differences(desired, machine.config)
+    return tuple(field for field in fields if field.cause is Cause.SPEC) if is_overridden else fields
 
 
 def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
@@ -174,14 +185,22 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         deferred=deferral(pool.kind, action, machine),
         machine_id=machine.id if machine else None,
         machine_state=machine.state if machine else None,
-        expected_digest=live_digest(machine.config) if machine and machine.config and is_written else None,
+        expected_digest=_expected_digest(machine) if is_written else None,
         expected_applied=situation.applied,
         desired=pool.config if is_written else None,
         desired_digest=situation.desired_digest if is_written else None,
         anchor=anchor,
+        terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and is_written and anchor == slot.name else None,
         launch=pool.launch,
         is_protected=pool.is_protected,
     )
+
+
+def _expected_digest(machine: Machine | None) -> str | None:
+    """What the machine's config must still be when the change is made. Not while it is one run's own: that passes."""
+    if machine is None or machine.config is None or marks.OVERRIDE in machine.metadata:
+        return None
+    return live_digest(machine.config)
 
 
 def _surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
@@ -210,7 +229,7 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
         deferred=deferral(kind, Action.DESTROY, machine),
         machine_id=machine.id,
         machine_state=machine.state,
-        expected_digest=live_digest(machine.config) if machine.config else None,
+        expected_digest=_expected_digest(machine),
         expected_applied=machine.metadata.get(marks.APPLIED),
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
         is_twin=is_twin,

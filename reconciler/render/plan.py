@@ -66,10 +66,15 @@ def _change_lines(plan: Plan, color: bool, salt: str) -> Iterator[str]:
         why = f"{clean(first.deferred)}; then {clean(first.reason)}" if first.deferred else clean(first.reason)
         word = f"deferred {_WORDS[first.action]}" if first.deferred else _WORDS[first.action]
         yield paint(f"{symbol} {word} {first.slot.app}: {slots}", symbol, color=color) + f"  ({why})"
-        if first.launch and first.action is Action.CREATE:
-            yield "      its command is run at once (launch: true)"
+        if first.runs_at_once:
+            yield f"      its command is run at once ({_why_at_once(first)})"
         for field in first.fields:
             yield f"      {_field_line(field, salt)}"
+
+
+def _why_at_once(change: Change) -> str:
+    schedule = change.desired.schedule if change.desired else None
+    return f"schedule: {clean(schedule)}" if schedule else "launch: true"
 
 
 def _grouped(changes: tuple[Change, ...]) -> list[list[Change]]:
@@ -124,7 +129,7 @@ def _change_json(change: Change, salt: str) -> dict[str, Any]:
         "reason": clean(change.reason),
         "deferred": clean(change.deferred) if change.deferred else None,
         "machine": change.machine_id,
-        "launch": change.launch and change.action is Action.CREATE,
+        "launch": change.runs_at_once,
         "depends_on": list(change.depends_on),
         "fields": [_field_json(field, salt) for field in change.fields],
     }

@@ -30,6 +30,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "task_exit_code": outcome.task_code,
         "signal": outcome.signal,
         "message": clean(outcome.message),
+        "cause": outcome.cause.value if outcome.cause else None,
         "remedy": clean(outcome.remedy) if outcome.remedy else None,
         "started_at": _time(run.started_at),
         "ended_at": _time(run.ended_at),

@@ -14,7 +14,7 @@ from reconciler.planner import digest_of, section_digests
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
-_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS, marks.PROTECT}
+_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS, marks.PROTECT, marks.TERMS}
 
 
 def metadata_for_create(
@@ -77,5 +77,6 @@ def _marks(change: Change, *, stack: str, revision: Revision | None) -> dict[str
     if change.anchor:
         stamped[marks.ANCHOR] = change.anchor
     if change.anchor == change.slot.name:
+        stamped[marks.TERMS] = change.terms or ""
         stamped[marks.WANT] = marks.want_of(digest, str(revision) if revision else None)
     return {key: value for key, value in stamped.items() if value}

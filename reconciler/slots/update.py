@@ -3,8 +3,11 @@
 Decides whether the update took. It does not decide whether it should happen.
 """
 
+from collections.abc import Mapping
+
 from reconciler.errors import ApiError, ReconcilerError
 from reconciler.model import marks
+from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
 from reconciler.model.revision import Revision
@@ -28,19 +31,38 @@ async def update_machine(
     """
     assert change.desired is not None
     wanted = metadata_for_update(change, live.metadata, stack=stack, revision=revision)
-    await _send_once(actor, lease, live, change, wanted)
+    is_resting = change.kind is PoolKind.TASK and not change.runs_at_once
+    config = change.desired.with_metadata(wanted)
+    return await send_config(actor, lease, live, config, skip_launch=is_resting, kind=change.kind)
+
+
+async def send_config(
+    actor: Actor,
+    lease: HeldLease,
+    live: Machine,
+    config: MachineConfig,
+    *,
+    skip_launch: bool = True,
+    kind: PoolKind = PoolKind.TASK,
+) -> Machine:
+    """The machine once it has settled with this config and exactly its metadata.
+
+    `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
+    """
+    await _send_once(actor, lease, live, config, skip_launch=skip_launch)
     settled = await wait_settled(actor, live)
     if settled is None:
         raise UpdateFailedError(f"{live.name} did not settle within {SETTLE_TIMEOUT_S:.0f} s of its update")
-    if settled.metadata.get(marks.APPLIED) != wanted[marks.APPLIED]:
-        raise UpdateFailedError(f"{live.name}: the update was {_ending(settled)}")
-    await _mend_metadata(actor, lease, live, settled, wanted, change.kind)
+    if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or _is_reverted(live, settled):
+        raise UpdateFailedError(f"{live.name}: the update was {_ending(live, settled)}")
+    await _mend_metadata(actor, lease, live, settled, config.metadata, kind)
     return settled
 
 
-async def _send_once(actor: Actor, lease: HeldLease, live: Machine, change: Change, wanted: dict[str, str]) -> None:
+async def _send_once(
+    actor: Actor, lease: HeldLease, live: Machine, config: MachineConfig, *, skip_launch: bool
+) -> None:
     """Sends the update; a lost reply is explained by looking, and only an update that never arrived is sent again."""
-    assert change.desired is not None
     for is_last in (False, True):
         nonce = lease.guard()
         try:
@@ -49,10 +71,10 @@ async def _send_once(actor: Actor, lease: HeldLease, live: Machine, change: Chan
                 live.id,
                 name=live.name,
                 region=live.region,
-                config=change.desired.with_metadata(wanted),
+                config=config,
                 nonce=nonce,
                 current_version=live.instance_id,
-                skip_launch=change.kind is PoolKind.TASK and change.desired.schedule is None,
+                skip_launch=skip_launch,
             )
             return
         except ApiError as error:
@@ -68,7 +90,7 @@ async def _send_once(actor: Actor, lease: HeldLease, live: Machine, change: Chan
 
 
 async def _mend_metadata(
-    actor: Actor, lease: HeldLease, before: Machine, seen: Machine, wanted: dict[str, str], kind: PoolKind
+    actor: Actor, lease: HeldLease, before: Machine, seen: Machine, wanted: Mapping[str, str], kind: PoolKind
 ) -> None:
     """Writes what the update dropped of the metadata, and removes what it was to drop and did not.
 
@@ -85,6 +107,12 @@ async def _mend_metadata(
         await actor.client.delete_metadata(seen.app, seen.id, key)
 
 
-def _ending(machine: Machine) -> str:
-    reverted = any(event.type == "revert" for event in machine.events[:3])
-    return "accepted and then reverted by the platform" if reverted else "accepted, yet it is not there"
+def _is_reverted(before: Machine, seen: Machine) -> bool:
+    known = {event.id for event in before.events}
+    return any(event.type == "revert" and event.id not in known for event in seen.events)
+
+
+def _ending(before: Machine, seen: Machine) -> str:
+    if _is_reverted(before, seen):
+        return "accepted and then reverted by the platform"
+    return "accepted, yet it is not there"

@@ -23,6 +23,7 @@ _SPELLED_BY: Final = {
     "restart": "restart",
     "stop_config": "stop",
     "metadata": "metadata",
+    "schedule": "schedule",
 }
 _INIT_WORDS: Final = {"cmd", "entrypoint", "exec"}
 
@@ -41,7 +42,8 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     config["files"] = _files(node.get("files"), findings)
     config["stop_config"] = _stop(node.get("stop"))
     config["metadata"] = _strings(node.get("metadata"))
-    config = {key: value for key, value in config.items() if value not in ({}, [], None)}
+    config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
+    config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
     return _with_verbatim(config, node, findings)
 
 
@@ -69,6 +71,11 @@ def _command(node: Map, findings: Findings) -> dict[str, Any]:
     words = _words(node.get("command"), findings) + _words(node.get("args"), findings)
     entrypoint = _words(node.get("entrypoint"), findings)
     return ({"entrypoint": entrypoint} if entrypoint else {}) | ({"cmd": words} if words else {})
+
+
+def command_words(node: Node | None, findings: Findings) -> int:
+    """How many words a pool's `command` has; the args come after them."""
+    return len(_words(node, findings))
 
 
 def _words(node: Node | None, findings: Findings) -> list[str]:

@@ -1,6 +1,5 @@
 """From a tree of the right shape to the nouns: merges defaults, names things, applies the rules across fields."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.spec import App, Pool, PoolKind, Spec
 from reconciler.spec.config import build_config
 from reconciler.spec.findings import Findings
+from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 10_000
@@ -16,7 +16,6 @@ _MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config"})
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
 _ALIASES: Final = frozenset({"any"})
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_spec(root: Map, findings: Findings) -> Spec:
@@ -70,19 +69,13 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
 
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
     assert isinstance(entry.value, Map)
-    own_timeout = entry.value.entries.get("timeout")
-    if own_timeout and kind is PoolKind.SERVICE:
-        findings.add(own_timeout.key, "a service has no runs, so no `timeout`", hint="declare it as a task")
-    timeout_s = seconds(_text(node.get("timeout"))) if kind is PoolKind.TASK and node.get("timeout") else None
-    if timeout_s == 0:
-        findings.add(node.entries["timeout"].value, "`timeout` must be longer than nothing")
     return Pool(
         app=app,
         name=name,
         kind=kind,
         counts=_counts(node, findings),
         config=MachineConfig(document=build_config(node, kind, entry.key, findings)),
-        timeout_s=timeout_s,
+        terms=build_terms(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),
         place=findings.place(entry.key.line, entry.key.column),
@@ -164,11 +157,6 @@ def _merged_deep(base: Map, over: Map) -> Map:
         else:
             entries[key] = entry
     return make_map(over, entries)
-
-
-def seconds(text: str) -> float:
-    """The seconds of a duration such as `1h30m`."""
-    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
 
 
 def _text(node: Node | None) -> str:

@@ -12,8 +12,6 @@ UNSUPPORTED: Final = {
     "build": "build and push the image by other means, and name it with `image`",
     "secrets": "every secret of an app reaches its machines without being named",
     "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
-    "overrides": "change the spec, or declare another task",
-    "schedule": f"{_VERBATIM}: schedule: daily",
     "ports": f"{_VERBATIM}: services: […]",
     "checks": f"{_VERBATIM}: checks: {{…}}",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.engine.behaviour import LATENCIES, Settings
 from reconciler.errors import ReconcilerError
-from reconciler.invoke.keyed import KeyedRun, find_anchor, parse_keyed
+from reconciler.invoke.keyed import KeyedRun, parse_keyed
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from tests.scenarios.test_fault_matrix import DeadError
@@ -196,7 +196,6 @@ def test_without_an_anchor_that_can_be_seen_a_keyed_invoke_is_refused() -> None:
 @pytest.mark.parametrize("text", ["", "x", "a;b;c", "a;b;c;d", ";;;"])
 def test_what_is_no_memory_of_a_key_is_none(text: str) -> None:
     assert parse_keyed(text) is None
-    assert find_anchor([]) is None
 
 
 def test_a_memory_survives_its_text() -> None:

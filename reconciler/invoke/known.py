@@ -1,0 +1,72 @@
+"""A pool's machines as they were last seen, so that no more is asked than has to be.
+
+One list, and from then on what each look at a machine showed. Stale as it may be, it only says where to try: what is
+decided is decided by a look under the lease.
+"""
+
+from collections.abc import Sequence
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.terms import Terms, parse_terms
+from reconciler.slots.actor import Actor
+
+
+def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Machine]:
+    """The machines of the pool that this stack owns and that are not gone."""
+    return [
+        machine
+        for machine in machines
+        if marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+        and machine.metadata.get(marks.POOL) == pool
+        and not machine.state.is_gone
+    ]
+
+
+class KnownPool:
+    """The machines of one pool. `known.terms` and `known.want` are what the last apply left on the pool's anchor."""
+
+    def __init__(self, *, app: str, pool: str, stack: str) -> None:
+        self.app = app
+        self.pool = pool
+        self.stack = stack
+        self._machines: dict[str, Machine] = {}
+
+    @property
+    def machines(self) -> list[Machine]:
+        return list(self._machines.values())
+
+    @property
+    def busy(self) -> list[Machine]:
+        return [machine for machine in self.machines if not machine.state.is_resting]
+
+    @property
+    def anchor(self) -> Machine | None:
+        """The machine of the pool that names itself the anchor."""
+        return next((one for one in self.machines if one.metadata.get(marks.ANCHOR) == one.name), None)
+
+    @property
+    def want(self) -> str | None:
+        """The mark `want`, on whichever machine it is."""
+        return self._mark(marks.WANT)
+
+    @property
+    def terms(self) -> Terms | None:
+        """What one run may be, as the last apply left it; None where it did not say."""
+        return parse_terms(self._mark(marks.TERMS) or "")
+
+    async def refresh(self, actor: Actor) -> None:
+        """Lists them anew: one call. Raises ApiError."""
+        listed = await actor.client.list_machines(self.app) or ()
+        self._machines = {machine.id: machine for machine in pool_machines(listed, self.stack, self.pool)}
+
+    def see(self, machine: Machine) -> None:
+        """A machine was looked at. One that is no longer of the pool is forgotten."""
+        is_ours = machine.config is None or pool_machines([machine], self.stack, self.pool)
+        if machine.state.is_gone or not is_ours:
+            self._machines.pop(machine.id, None)
+        else:
+            self._machines[machine.id] = machine
+
+    def _mark(self, key: str) -> str | None:
+        return next((one.metadata[key] for one in self.machines if key in one.metadata), None)

@@ -1,0 +1,279 @@
+"""From the wish for a machine to a machine that runs: tries free ones, and waits for busy ones while there is time.
+
+Lists once. Then it waits on one busy machine after the other, parked in the server, and looks only at that one: any
+number of waiters in any number of processes cost a call now and then. Within a process they come in turn; between
+processes roughly by age, since the pause before a try is shorter the longer one has waited.
+"""
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.invoke import outcome as outcomes
+from reconciler.invoke.claim import Claim, Claimant, Refusal, candidates, claim
+from reconciler.invoke.keyed import claim_keyed
+from reconciler.invoke.runs import FoundRun, end_overdue
+from reconciler.model.machine import Machine, MachineState
+from reconciler.model.run import Outcome
+from reconciler.model.terms import objection_to
+from reconciler.slots.confirm import read_machine
+
+T = TypeVar("T")
+
+_CANDIDATES_PER_ROUND: Final = 2
+_SLICE_S: Final = 15.0
+_LONGEST_PAUSE_S: Final = 2.0
+_SHORTEST_PAUSE_S: Final = 0.05
+_CONTENDED_PAUSE_S: Final = (0.5, 1.5)
+_BROKEN_TRIES: Final = 3
+_RELIST_S: Final = 300.0  # machines that a later apply made are found then
+_END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
+_PASSING: Final = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED}
+
+
+class OnBusy(enum.Enum):
+    """What an invoke does while every machine of its task is busy."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Queue:
+    """One claimant's stay in the queue. `refused` holds why each machine was not claimed when it was last tried."""
+
+    claimant: Claimant
+    on_busy: OnBusy
+    queue_timeout_s: float
+    began: float
+    listed_at: float
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    broken: int = 0
+    rounds: int = 0
+
+    @property
+    def age_s(self) -> float:
+        return self.claimant.actor.clock.monotonic() - self.began
+
+    @property
+    def remaining_s(self) -> float:
+        return (self.queue_timeout_s if self.on_busy is OnBusy.WAIT else 0.0) - self.age_s
+
+
+async def queue(
+    claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Lock | None = None
+) -> Claim | FoundRun | Outcome:
+    """A machine that runs for us, a run that was there already, or how it ended without one. Raises ApiError.
+
+    `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came.
+    """
+    known, now = claimant.known, claimant.actor.clock.monotonic()
+    is_stale = bool(known.machines)
+    if not is_stale:
+        await known.refresh(claimant.actor)
+    waiting = _Queue(
+        claimant=claimant, on_busy=on_busy, queue_timeout_s=queue_timeout_s, began=now, listed_at=float("-inf")
+    )
+    ended = await _try(waiting) if not (turn and turn.locked() and on_busy is OnBusy.WAIT) else None
+    if ended is None and is_stale:
+        await known.refresh(claimant.actor)
+        waiting.refused.clear()
+        ended = await _try(waiting)
+    if ended is not None:
+        return ended
+    waiting.listed_at = claimant.actor.clock.monotonic()
+    async with _in_turn(turn, waiting):
+        return await _wait(waiting)
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What the work returns; None where `stop` was set first, with the work cancelled and its leases released."""
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _in_turn(turn: asyncio.Lock | None, waiting: _Queue) -> AsyncIterator[None]:
+    """Waits for the turn, no longer than the queue's time; past it the claimant has its last try all the same."""
+    if turn is None or waiting.remaining_s <= 0:
+        yield
+        return
+
+    async def take() -> bool:
+        try:
+            async with asyncio.timeout(waiting.remaining_s):
+                return await turn.acquire()
+        except TimeoutError:
+            return False
+
+    has_turn = await until_stopped(take(), waiting.claimant.stop)
+    try:
+        yield
+    finally:
+        if has_turn:
+            turn.release()
+
+
+async def _wait(waiting: _Queue) -> Claim | FoundRun | Outcome:
+    claimant, known = waiting.claimant, waiting.claimant.known
+    told = False
+    while not claimant.stop.is_set():
+        if await end_overdue(claimant.actor, known.machines):
+            await known.refresh(claimant.actor)
+        elif waiting.remaining_s <= 0:
+            why = _why_busy(waiting)
+            return outcomes.skipped(why) if waiting.on_busy is OnBusy.SKIP else outcomes.busy(why)
+        else:
+            if not told:
+                claimant.actor.emit(f"waiting for a free machine of {claimant.pool.name}: {_why_busy(waiting)}")
+                told = True
+            try:
+                await until_stopped(_wait_for_one(waiting), claimant.stop)
+            except ApiError as error:
+                if error.kind not in _PASSING:
+                    raise
+                claimant.actor.emit(f"cannot look at the machines of {claimant.pool.name}: {error.message}")
+                await until_stopped(claimant.actor.clock.sleep(_LONGEST_PAUSE_S), claimant.stop)
+        if claimant.stop.is_set():
+            break
+        ended = await _try(waiting)
+        if ended is not None:
+            return ended
+    return outcomes.interrupted()
+
+
+async def _wait_for_one(waiting: _Queue) -> None:
+    """Waits for one machine that is busy, another one each time, or a moment where none is; then looks at it."""
+    claimant, known = waiting.claimant, waiting.claimant.known
+    actor = claimant.actor
+    waiting.rounds += 1
+    is_contended = any(refusal.is_held for refusal in waiting.refused.values())
+    machine = _turned_to(known.busy or known.machines, claimant, waiting.rounds)
+    if machine and not machine.state.is_resting and not (is_contended and claimant.key):
+        began = actor.clock.monotonic()
+        reached = await actor.client.wait_machine(
+            machine.app,
+            machine.id,
+            states=_END_STATES,
+            version=machine.instance_id,
+            from_event_id=machine.events[0].id if machine.events else None,
+            timeout_s=min(_SLICE_S, waiting.remaining_s),
+        )
+        if not reached and actor.clock.monotonic() - began < 1.0:
+            await actor.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
+        known.see(await read_machine(actor, machine))
+    await actor.clock.sleep(_pause_s(waiting, is_contended=is_contended))
+    if actor.clock.monotonic() - waiting.listed_at >= _RELIST_S:
+        await known.refresh(actor)
+        waiting.listed_at = actor.clock.monotonic()
+    waiting.refused.clear()
+
+
+def _turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
+    """One of the machines: waiters begin at different ones, and go round."""
+    ordered = sorted(machines, key=lambda machine: machine.id)
+    return ordered[(claimant.number + rounds) % len(ordered)] if ordered else None
+
+
+def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
+    rng = waiting.claimant.rng
+    if is_contended:
+        return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
+    share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
+    return min(max(waiting.remaining_s, 0.0), max(_SHORTEST_PAUSE_S, rng.random() * _LONGEST_PAUSE_S * share_left))
+
+
+async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
+    """Tries the machines that seem free; None where waiting is what is left."""
+    claimant, known = waiting.claimant, waiting.claimant.known
+    if not known.machines:
+        return outcomes.refused(
+            f"task {claimant.pool.name} has no machines in app {claimant.pool.app}", remedy="run `reconciler apply`"
+        )
+    if objection := _objection(claimant):
+        return objection
+    tried = await (_try_keyed(waiting) if claimant.key else _try_round(waiting))
+    if tried is not None:
+        return tried
+    refusals = list(waiting.refused.values())
+    if final := next((refusal for refusal in refusals if refusal.is_final), None):
+        return outcomes.never_started(final.why, cause=final.cause)
+    if known.busy:
+        return None
+    if refusals and all(refusal.needs_apply for refusal in refusals) and len(refusals) >= len(known.machines):
+        return outcomes.refused(
+            "no machine has the applied config, and this spec is not the one applied",
+            remedy="run `reconciler apply` first",
+        )
+    if refusals and all(refusal.is_broken for refusal in refusals):
+        waiting.broken += 1
+        if waiting.broken >= _BROKEN_TRIES:
+            return outcomes.never_started(refusals[-1].why, cause=refusals[-1].cause)
+    return None
+
+
+def _objection(claimant: Claimant) -> Outcome | None:
+    """Why a run with args or variables of its own is refused: what was applied decides, not the spec at hand."""
+    if not claimant.override.is_any:
+        return None
+    terms = claimant.known.terms
+    if terms is None:
+        return outcomes.refused(
+            f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
+        )
+    why = objection_to(claimant.override, terms)
+    remedy = "allow it with `overrides` in the spec, and apply"
+    return outcomes.refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None
+
+
+async def _try_round(waiting: _Queue) -> Claim | None:
+    """At most two machines; only the last one is waited for while it is still being prepared."""
+    claimant = waiting.claimant
+    free = [machine for machine in candidates(claimant) if machine.id not in waiting.refused]
+    chosen = free[:_CANDIDATES_PER_ROUND]
+    for machine in chosen:
+        try:
+            claimed = await claim(claimant, machine, may_settle=machine is chosen[-1])
+        except LeaseLostError as error:
+            claimed = Refusal(why=error.message)
+        if isinstance(claimed, Claim):
+            return claimed
+        waiting.refused[machine.id] = claimed
+    return None
+
+
+async def _try_keyed(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
+    claimant, known = waiting.claimant, waiting.claimant.known
+    if waiting.rounds and known.anchor:
+        known.see(await read_machine(claimant.actor, known.anchor))
+    try:
+        tried = await claim_keyed(claimant)
+    except LeaseLostError as error:
+        tried = Refusal(why=error.message)
+    if not isinstance(tried, Refusal):
+        return tried
+    waiting.refused = {machine.id: tried for machine in known.machines if machine.state.is_resting}
+    return None
+
+
+def _why_busy(waiting: _Queue) -> str:
+    known = waiting.claimant.known
+    if known.busy:
+        names = ", ".join(f"{machine.name} ({machine.state.value})" for machine in known.busy[:5])
+        more = f" and {len(known.busy) - 5} more" if len(known.busy) > 5 else ""
+        return f"{len(known.busy)} of {len(known.machines)} are busy: {names}{more}"
+    return next((refusal.why for refusal in waiting.refused.values()), "none is at rest")

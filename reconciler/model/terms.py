@@ -1,0 +1,68 @@
+"""What one run of a task may be: how long, and what it may change. Known from the spec, and from a mark without it."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+_SEPARATOR: Final = ";"
+MAX_LENGTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The terms of a task's runs. `timeout_s` None is without end.
+
+    `args_after` is how many words of the command stay before the args of one run; None where a run has no args of its
+    own. `env` names the variables that a run may set.
+    """
+
+    timeout_s: float | None = None
+    args_after: int | None = None
+    env: frozenset[str] = field(default_factory=frozenset)
+
+    def to_text(self) -> str:
+        """The value of the mark `terms`."""
+        timeout = "" if self.timeout_s is None else f"{self.timeout_s:g}"
+        after = "" if self.args_after is None else str(self.args_after)
+        return _SEPARATOR.join((timeout, after, ",".join(sorted(self.env))))
+
+
+def parse_terms(text: str) -> Terms | None:
+    """The terms of a mark; None where it is none."""
+    fields = text.split(_SEPARATOR)
+    if len(fields) != 3 or not all(character.isdigit() for character in fields[1]):
+        return None
+    try:
+        timeout_s = float(fields[0]) if fields[0] else None
+    except ValueError:
+        return None
+    return Terms(
+        timeout_s=timeout_s,
+        args_after=int(fields[1]) if fields[1] else None,
+        env=frozenset(name for name in fields[2].split(",") if name),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Override:
+    """What one run has of its own. `args` None are the task's own; the repr hides the values."""
+
+    args: tuple[str, ...] | None = None
+    env: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Override(args={self.args is not None}, env={[name for name, _ in self.env]})"
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is to be changed at all."""
+        return self.args is not None or bool(self.env)
+
+
+def objection_to(override: Override, terms: Terms) -> str | None:
+    """Why the terms do not allow the override; None where they do."""
+    if override.args is not None and terms.args_after is None:
+        return "its runs have no args of their own"
+    refused = sorted({name for name, _ in override.env} - terms.env)
+    if refused:
+        return f"its runs may not set {', '.join(refused)}"
+    return None

@@ -1,0 +1,98 @@
+"""A config that is one run's own: put on a machine before the run, and taken off again by whoever comes first.
+
+The mark `override` holds the run's ULID and the version to go back to; `applied` stays, so no plan takes it for drift.
+Whoever is killed in between leaves the mark: the next claimer, or an apply that finds the machine at rest, restores.
+"""
+
+from typing import Any
+
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Machine
+from reconciler.model.terms import Override, Terms
+from reconciler.planner import digest_of
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine
+from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
+from reconciler.slots.update import UpdateFailedError, send_config
+
+_SEPARATOR = ";"
+
+
+def owner_of(metadata_value: str) -> str:
+    """The ULID of the run whose config it is."""
+    return metadata_value.partition(_SEPARATOR)[0]
+
+
+async def put_override(
+    actor: Actor,
+    lease: HeldLease,
+    live: Machine,
+    override: Override,
+    terms: Terms,
+    *,
+    ulid: str,
+    declared: MachineConfig | None,
+) -> Machine:
+    """The machine with the run's own args and env, at rest. `live` is the GET under the lease.
+
+    Raises ApiError, LeaseLostError, UpdateFailedError.
+    """
+    version, base = await _base_of(actor, live, declared)
+    metadata = dict(live.metadata) | {marks.OVERRIDE: f"{ulid}{_SEPARATOR}{version}"}
+    config = MachineConfig(document=_changed(base, override, terms)).with_metadata(metadata)
+    return await send_config(actor, lease, live, config)
+
+
+async def restore(actor: Actor, lease: HeldLease, live: Machine, *, declared: MachineConfig | None = None) -> Machine:
+    """The machine as it was before the override that is on it. `live` is the GET under the lease, at rest.
+
+    `declared` is the spec's config, for a server that has forgotten the version. Raises ApiError, LeaseLostError,
+    UpdateFailedError.
+    """
+    _version, base = await _base_of(actor, live, declared)
+    metadata = {key: value for key, value in live.metadata.items() if key != marks.OVERRIDE}
+    return await send_config(actor, lease, live, base.with_metadata(metadata))
+
+
+async def restore_if_idle(
+    actor: Actor, machine: Machine, *, ulid: str | None = None, declared: MachineConfig | None = None
+) -> None:
+    """Takes the override of the run `ulid` (or any) off a machine at rest. A failure is told: the next one restores."""
+    try:
+        async with hold_lease(actor, machine.app, machine.id, verb="restore", ttl_s=APPLY_TTL_S) as lease:
+            live = await read_machine(actor, machine)
+            found = live.metadata.get(marks.OVERRIDE)
+            if found and live.state.is_resting and live.is_observable and ulid in {None, owner_of(found)}:
+                await restore(actor, lease, live, declared=declared)
+    except (ApiError, LeaseLostError, UpdateFailedError) as error:
+        if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD:
+            return  # someone else came first, and restores
+        actor.emit(f"{machine.name}: one run's own config is still on it: {error.message}")
+
+
+async def _base_of(actor: Actor, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig]:
+    """The version to go back to and its config: the live one, or the one that an override on it names."""
+    assert live.config is not None
+    found = live.metadata.get(marks.OVERRIDE)
+    if not found:
+        return live.instance_id, live.config
+    version = found.partition(_SEPARATOR)[2]
+    config = await actor.client.get_version(live.app, live.id, version)  # assumption A6
+    if config is not None:
+        return version, config
+    if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):
+        return version, declared
+    raise UpdateFailedError(f"{live.name}: what it was before an override is no longer kept; run `reconciler apply`")
+
+
+def _changed(base: MachineConfig, override: Override, terms: Terms) -> dict[str, Any]:
+    document = dict(base.document)
+    if override.env:
+        document["env"] = dict(base.env) | dict(override.env)
+    if override.args is not None:
+        init = dict(document.get("init") or {})
+        kept = list(init.get("cmd") or ())[: terms.args_after]
+        document["init"] = init | {"cmd": [*kept, *override.args]}
+    return document
