@@ -1,6 +1,7 @@
 """`reconciler invoke TASK`: one run. Streams its output and ends with its own exit code."""
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.output import printer
 from reconciler.cli.target import open_actor, resolve
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _ERROR_CODE = 125
 
 @click.command("invoke")
 @click.argument("task")
+@click.argument("args", nargs=-1)
+@click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Set a variable; K alone takes its value here.")
 @click.option("--no-wait", is_flag=True, help="End once the run has started.")
 @click.option("--on-busy", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True)
 @click.option("--queue-timeout", type=Duration(), default="10m", metavar="10m", help="How long to wait for a machine.")
@@ -41,6 +44,8 @@ _ERROR_CODE = 125
 @shared_options
 def command(
     task: str,
+    args: tuple[str, ...],
+    env: tuple[str, ...],
     no_wait: bool,
     on_busy: str,
     queue_timeout: float,
@@ -54,9 +59,12 @@ def command(
 ) -> int:
     """Run TASK once, on a free machine of its pool, and end with its exit code.
 
+    ARGS, after --, replace the task's own args, and -e sets variables, where the spec's `overrides` allow it.
+
     Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
     """
     from reconciler.invoke.invoke import InvokeOptions, OnBusy
+    from reconciler.model.terms import Override
 
     options = shared()
     stop = asyncio.Event()
@@ -67,6 +75,7 @@ def command(
         timeout_s=timeout,
         is_waiting=not no_wait,
         key=idempotency_key,
+        override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
     )
 
     def on_first() -> None:
@@ -104,9 +113,12 @@ async def _invoke(
     from dataclasses import replace
 
     from reconciler.invoke.invoke import invoke
+    from reconciler.model.terms import objection_to
 
     spec = spec_file.load(options)
     pool = spec_file.find_task(spec, task)
+    if why := objection_to(invoke_options.override, pool.terms):
+        raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
     target = resolve(options)
     emit = console.say if options.verbosity or sys.stderr.isatty() else _only_notable
     async with open_actor(options, target, emit) as actor:
@@ -125,6 +137,16 @@ async def _invoke(
         if is_let_go and _is_to_be_cancelled(run, on_interrupt):
             return await _cancel(actor, run, spec.stack)
         return run
+
+
+def _variable(text: str) -> tuple[str, str]:
+    """`K=V`, or `K` for the value that it has here."""
+    name, equals, value = text.partition("=")
+    if equals and name:
+        return name, value
+    if name and name in os.environ:
+        return name, os.environ[name]
+    raise click.BadParameter(f"{text!r} is neither K=V nor the name of a variable that is set here", param_hint="-e")
 
 
 def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.invoke.claim import Claim
+from reconciler.invoke.claimant import Claim
 from reconciler.invoke.logs import LogReader
 from reconciler.invoke.outcome import final_exit, lost, newer_than, outcome_of, replaced
 from reconciler.model import marks
@@ -45,7 +45,7 @@ async def follow(actor: Actor, claim: Claim, *, timeout_s: float | None, logs: L
     if logs:
         await logs.drain()
     if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
-        await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid)
+        await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
     return ending
 
 

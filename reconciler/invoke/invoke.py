@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.invoke import outcome as outcomes
-from reconciler.invoke.claim import Claim, Claimant
+from reconciler.invoke.claimant import Claim, Claimant
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.keyed import hash_of
 from reconciler.invoke.known import KnownPool

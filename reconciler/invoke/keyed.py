@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reconciler.errors import ApiError
-from reconciler.invoke.claim import Claim, Claimant, Refusal, candidates, claim_under, refusal_of
+from reconciler.invoke.claim import claim_under
+from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates, refusal_of
 from reconciler.invoke.outcome import lost, refused
 from reconciler.invoke.record import records_of
 from reconciler.invoke.runs import FoundRun, runs_on

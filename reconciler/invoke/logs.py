@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from reconciler.errors import ApiError
-from reconciler.invoke.claim import Claim
+from reconciler.invoke.claimant import Claim
 from reconciler.machines_api.client import LogLine
 from reconciler.slots.actor import Actor
 

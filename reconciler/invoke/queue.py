@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.invoke import outcome as outcomes
-from reconciler.invoke.claim import Claim, Claimant, Refusal, candidates, claim
+from reconciler.invoke.claim import claim
+from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates
 from reconciler.invoke.keyed import claim_keyed
 from reconciler.invoke.runs import FoundRun, end_overdue
 from reconciler.model.machine import Machine, MachineState
@@ -32,7 +33,8 @@ _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
 _BROKEN_TRIES: Final = 3
 _RELIST_S: Final = 300.0  # machines that a later apply made are found then
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
-_PASSING: Final = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED}
+# What may pass, where the list had been answered: a network or a server that fails for a moment.
+_PASSING: Final = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED, ApiErrorKind.NOT_AN_API}
 
 
 class OnBusy(enum.Enum):
@@ -175,8 +177,9 @@ async def _wait_for_one(waiting: _Queue) -> None:
         )
         if not reached and actor.clock.monotonic() - began < 1.0:
             await actor.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
-        known.see(await read_machine(actor, machine))
     await actor.clock.sleep(_pause_s(waiting, is_contended=is_contended))
+    if machine and not machine.state.is_resting:
+        known.see(await read_machine(actor, machine))  # after the pause: by then another one may have taken it
     if actor.clock.monotonic() - waiting.listed_at >= _RELIST_S:
         await known.refresh(actor)
         waiting.listed_at = actor.clock.monotonic()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.errors import UsageError
-from reconciler.invoke.claim import Claim
+from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
 from reconciler.invoke.known import pool_machines

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reconciler.invoke.claim import Claim
+from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.machines_api.wire import LogLine

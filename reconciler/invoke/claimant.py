@@ -1,0 +1,89 @@
+"""Who wants a machine, what it got, and why it did not get one."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke.causes import cause_of
+from reconciler.invoke.known import KnownPool
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Event, Machine, MachineState
+from reconciler.model.run import NeverStarted
+from reconciler.model.spec import Pool
+from reconciler.model.terms import Override
+from reconciler.slots.actor import Actor
+
+Announce: TypeAlias = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A machine that runs for us, as last seen. `start` is the event of our start: only what is newer is of the run.
+
+    `declared` is the spec's config, to which a machine goes back after a run with args or variables of its own.
+    """
+
+    run_ulid: str
+    machine: Machine
+    start: Event
+    declared: MachineConfig | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why this machine was not claimed; another one may be. `is_settling` where a moment's patience may help."""
+
+    why: str
+    needs_apply: bool = False
+    is_settling: bool = False
+    is_held: bool = False  # someone else has its lease
+    is_broken: bool = False  # it does not start here now, and another try may
+    is_final: bool = False  # no machine of the pool would start
+    cause: NeverStarted | None = None  # what kept it from starting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting.
+
+    `known` is where the machines of the pool were last seen; `number` tells waiters apart.
+    """
+
+    actor: Actor
+    stack: str
+    pool: Pool
+    known: KnownPool
+    start_timeout_s: float
+    timeout_s: float | None = None
+    key: str = ""  # the hash of an idempotency key
+    override: Override = field(default_factory=Override)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    number: int = field(default_factory=lambda: secrets.randbelow(1 << 16))
+
+
+def candidates(claimant: Claimant) -> list[Machine]:
+    """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
+    resting = [machine for machine in claimant.known.machines if machine.state.is_resting and machine.is_observable]
+    claimant.rng.shuffle(resting)
+    return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
+
+
+def _unlikeliness(state: MachineState) -> int:
+    return {MachineState.STOPPED: 0, MachineState.SUSPENDED: 1, MachineState.CREATED: 2}.get(state, 3)
+
+
+def refusal_of(error: ApiError) -> Refusal:
+    """What an error says of this one machine. Raises the error where it says more."""
+    if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
+        return Refusal(why=error.message, is_held=error.kind is ApiErrorKind.LEASE_HELD)
+    cause = cause_of(error)
+    if cause in {NeverStarted.CAPACITY, NeverStarted.HOST, NeverStarted.IMAGE}:
+        return Refusal(why=error.message, is_broken=True, cause=cause)
+    if cause or error.kind is ApiErrorKind.BAD_INPUT:
+        return Refusal(why=error.message, is_final=True, cause=cause)
+    raise error

@@ -1,0 +1,83 @@
+"""What a machine needs before its start: the applied config, no snapshot, and what this run has of its own."""
+
+from reconciler.invoke.claimant import Claimant, Refusal
+from reconciler.model import marks
+from reconciler.model.machine import Machine, MachineState
+from reconciler.model.plan import Action, Change
+from reconciler.model.revision import parse_revision
+from reconciler.planner import digest_of, live_digest
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import wait_until
+from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
+from reconciler.slots.override import put_override, restore
+from reconciler.slots.update import update_machine
+
+
+async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine | Refusal:
+    """The machine, ready to be started for this run. Raises ApiError, LeaseLostError, UpdateFailedError."""
+    updated = await _bring_up_to_date(claimant, lease, live)
+    if isinstance(updated, Refusal):
+        return updated
+    if updated.state is MachineState.SUSPENDED:
+        updated = await _discard_snapshot(claimant.actor, lease, updated)
+    return await _made_its_own(claimant, lease, updated, run_ulid)
+
+
+async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine) -> Machine | Refusal:
+    """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
+    want, applied = claimant.known.want, live.metadata.get(marks.APPLIED)
+    wanted_digest, revision = marks.parse_want(want or "")
+    if want is None or applied == wanted_digest:
+        return live
+    desired_digest = digest_of(claimant.pool.config)
+    if desired_digest != wanted_digest:
+        return Refusal(why=f"{live.name} has not been brought to the applied config yet", needs_apply=True)
+    assert live.config is not None
+    slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
+    if slot is None:
+        return Refusal(why=f"{live.name} is no longer in the spec", needs_apply=True)
+    change = Change(
+        slot=slot,
+        kind=claimant.pool.kind,
+        action=Action.UPDATE,
+        reason="deferred by the apply",
+        machine_id=live.id,
+        machine_state=live.state,
+        expected_digest=live_digest(live.config),
+        expected_applied=applied,
+        desired=claimant.pool.config,
+        desired_digest=desired_digest,
+        anchor=live.metadata.get(marks.ANCHOR),
+        terms=claimant.pool.terms.to_text() if live.metadata.get(marks.ANCHOR) == live.name else None,
+        is_protected=claimant.pool.is_protected,
+    )
+    return await update_machine(
+        claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(revision or "")
+    )
+
+
+async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine:
+    """The machine with what this run has of its own, and without what an earlier one left on it."""
+    declared = claimant.pool.config
+    if claimant.override.is_any:
+        terms = claimant.known.terms
+        assert terms is not None, "an override is refused where the terms are not known"
+        return await put_override(
+            claimant.actor, lease, live, claimant.override, terms, ulid=run_ulid, declared=declared
+        )
+    if marks.OVERRIDE in live.metadata:
+        return await restore(claimant.actor, lease, live, declared=declared)
+    return live
+
+
+async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:
+    """A suspended machine would resume where it was, which is no new run; a stop throws that away."""
+    await actor.client.stop_machine(live.app, live.id, nonce=lease.guard())
+    stopped = await wait_until(
+        actor,
+        live,
+        lambda seen: seen.state is MachineState.STOPPED,
+        states=(MachineState.STOPPED,),
+        timeout_s=CLAIM_TTL_S,
+    )
+    return stopped or live

@@ -1,0 +1,189 @@
+"""Waiting for a busy machine: few calls, in turn within a process, and no reason to give up that passes."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from reconciler.invoke.invoke import InvokeOptions, begin
+from reconciler.invoke.known import KnownPool
+from reconciler.model.run import NeverStarted, OutcomeName
+from tests.support.faults import FAULTS, shape
+from tests.support.virtual_time import run_virtually
+from tests.support.world import World, open_world, task_spec
+
+
+async def busy(world: World, *, seconds: int = 100, count: str = "1") -> None:
+    spec = task_spec(f"[run, '{seconds}', exit, '3']", count=count)
+    await world.apply(spec)
+    for _ in range(int(count)):
+        await world.invoke(spec, is_waiting=False)
+
+
+def test_the_calls_of_a_wait() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await busy(world, seconds=40)
+            world.transport.requests.clear()
+            run = await world.invoke(task_spec("[run, '40', exit, '3']", count="1"))
+            assert run.outcome.exit_code == 3
+            calls = [shape(request).removeprefix("/apps/*") for request in world.transport.requests]
+            machine = "/apps/*/machines/*"
+            look = [f"GET {machine}/wait", f"GET {machine}"]
+            assert calls == [
+                "GET /apps/*/machines",
+                *look,  # a slice of 15 s
+                *look,
+                *look,  # it has ended
+                f"POST {machine}/lease",
+                f"GET {machine}",
+                f"POST {machine}/metadata/reconciler_r1",
+                f"POST {machine}/start",
+                f"GET {machine}",
+                f"DELETE {machine}/lease",
+                f"GET {machine}/wait",
+                f"GET {machine}",
+            ]
+
+    run_virtually(scenario())
+
+
+def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await busy(world, seconds=60, count="2")
+            world.transport.requests.clear()
+            began = world.actor.clock.monotonic()
+            spec = task_spec("[run, '60', exit, '3']", count="2")
+            runs = await asyncio.gather(*(world.invoke(spec, queue_timeout_s=3600.0) for _ in range(20)))
+            took_s = world.actor.clock.monotonic() - began
+            assert {run.outcome.exit_code for run in runs} == {3}
+            assert world.runtime.most_at_once_on_a_machine == 1
+            assert took_s < 11 * 60 + 45  # ten rounds, and the one that was going on
+            calls = Counter(shape(request) for request in world.transport.requests)
+            assert calls["GET /apps/*/machines"] <= 20 * (1 + took_s // 300)
+            assert calls["GET /apps/*/machines/*/wait"] / took_s < 2 * 1.0
+            assert calls["POST /apps/*/machines/*/lease"] < 20 * 4
+
+    run_virtually(scenario())
+
+
+def test_in_one_process_they_come_in_turn_and_only_the_first_asks() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await busy(world, seconds=30)
+            spec = task_spec("[run, '30', exit, '3']", count="1")
+            [pool] = spec.tasks
+            known, turn = KnownPool(app="app", pool="work", stack="stack"), asyncio.Lock()
+            order: list[int] = []
+
+            async def one(number: int) -> None:
+                await world.actor.clock.sleep(number / 10)
+                options = InvokeOptions(queue_timeout_s=3600.0)
+                claimed = await begin(world.actor, pool, stack="stack", options=options, known=known, turn=turn)
+                assert not isinstance(claimed, type(None))
+                order.append(number)
+
+            world.transport.requests.clear()
+            await asyncio.gather(*(one(number) for number in range(6)))
+            assert order == list(range(6))
+            calls = Counter(shape(request) for request in world.transport.requests)
+            assert calls["POST /apps/*/machines/*/lease"] <= 6 * 2
+            assert calls["GET /apps/*/machines/*/wait"] <= 6 * 4
+
+    run_virtually(scenario())
+
+
+def test_a_turn_that_does_not_come_in_time_ends_as_busy_and_a_stop_ends_it_at_once() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await busy(world, seconds=1000)
+            [pool] = task_spec("[run, '1000', exit, '3']", count="1").tasks
+            turn, stop = asyncio.Lock(), asyncio.Event()
+            known = KnownPool(app="app", pool="work", stack="stack")
+
+            async def one(timeout_s: float, stop: asyncio.Event | None = None) -> object:
+                options = InvokeOptions(queue_timeout_s=timeout_s)
+                return await begin(world.actor, pool, stack="stack", options=options, known=known, turn=turn, stop=stop)
+
+            first = asyncio.ensure_future(one(900.0))
+            await world.actor.clock.sleep(1)
+            ended = await one(20.0)
+            assert getattr(ended, "name", None) is OutcomeName.BUSY
+            stopped = asyncio.ensure_future(one(900.0, stop))
+            await world.actor.clock.sleep(1)
+            stop.set()
+            assert getattr(await stopped, "name", None) is OutcomeName.INTERRUPTED
+            assert getattr(await first, "name", None) is OutcomeName.BUSY
+            assert not turn.locked()
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_while_it_waits_does_not_end_the_wait(fault: str) -> None:
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            await busy(world, seconds=40)
+            world.transport.strike(fault, ahead=position)
+            run = await world.invoke(task_spec("[run, '40', exit, '3']", count="1"))
+            assert run.outcome.exit_code == 3
+            assert len(world.runtime.starts) == 2
+
+    for position in range(1, 7):
+        run_virtually(scenario(position))
+
+
+def test_a_machine_that_an_apply_adds_meanwhile_is_found() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await busy(world, seconds=4000)
+            spec = task_spec("[run, '4000', exit, '3']", count="1")
+            waiting = asyncio.ensure_future(world.invoke(spec, queue_timeout_s=2000.0, is_waiting=False))
+            await world.actor.clock.sleep(30)
+            await world.apply(task_spec("[run, '4000', exit, '3']", count="2"))
+            run = await waiting
+            assert run.slot
+            assert run.slot.name == "work-iad-1"
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "says"),
+    [
+        ("host_capacity", NeverStarted.CAPACITY, "could not reserve"),
+        ("no_capacity", NeverStarted.CAPACITY, "no capacity"),
+        ("host_maintenance", NeverStarted.HOST, "disabled"),
+        ("governor", NeverStarted.HOST, "governor"),
+        ("manifest_failed", NeverStarted.IMAGE, "manifest"),
+        ("trial", NeverStarted.QUOTA, "payment"),
+    ],
+)
+def test_what_kept_it_from_starting_is_told_with_its_remedy(fault: str, cause: NeverStarted, says: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec(count="2")
+            await world.apply(spec)
+            world.engine.adversity.add(fault, calls=("start",), times=-1)
+            run = await world.invoke(spec)
+            outcome = run.outcome
+            assert (outcome.name, outcome.exit_code, outcome.cause) == (OutcomeName.NEVER_STARTED, 121, cause)
+            assert says in outcome.message
+            assert outcome.remedy
+            assert not world.runtime.starts
+
+    run_virtually(scenario())
+
+
+def test_an_image_that_cannot_be_pulled_is_told_from_the_machines_log() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec(count="1")
+            await world.apply(spec)
+            world.engine.adversity.add("unpullable")
+            outcome = (await world.invoke(spec)).outcome
+            assert (outcome.name, outcome.cause) == (OutcomeName.NEVER_STARTED, NeverStarted.IMAGE)
+            assert "unable to pull image" in outcome.message
+
+    run_virtually(scenario())
