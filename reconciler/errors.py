@@ -5,6 +5,8 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── UsageError                 the call itself is wrong (unknown task, missing file)
 ├── TargetError                no token, an unusable URL, an engine that does not start
 ├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app)
+├── NotStartedError            a run did not start; `outcome` says why
+├── StartUnclearError          whether a run started cannot be learnt
 ├── LeaseLostError             a lease ended before the work that it guarded
 └── ApiError                   the Machines API refused, or could not be understood; `kind` says how
 """
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.run import Outcome
 
 
 class ReconcilerError(Exception):
@@ -46,8 +49,20 @@ class UnobservedError(ReconcilerError):
     """What the platform answered cannot be believed, so nothing may be concluded or written."""
 
 
+class NotStartedError(ReconcilerError):
+    """A run did not start: no free machine in time, no room, a refused override. `outcome` says which, by name."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message, hint=outcome.remedy)
+        self.outcome = outcome
+
+
 class LeaseLostError(ReconcilerError):
     """Our lease on a machine ended before the work that it guarded; nothing more is written to that machine."""
+
+
+class StartUnclearError(ReconcilerError):
+    """A start was sent, and whether it had its effect cannot be learnt: nothing else may be started in its place."""
 
 
 class ApiErrorKind(enum.Enum):
@@ -75,6 +90,9 @@ class ApiErrorKind(enum.Enum):
     FORBIDDEN = "forbidden"
     BAD_INPUT = "bad input"
     REFUSED = "refused"  # a final answer that none of the above describes
+
+
+_PASSING = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED, ApiErrorKind.NOT_AN_API}
 
 
 class ApiError(ReconcilerError):
@@ -105,6 +123,11 @@ class ApiError(ReconcilerError):
         self.held_by = held_by
         self.held_until = held_until
         self.retry_after_s = retry_after_s
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether network or server failed, and may not at the next try, where the target has answered before."""
+        return self.kind in _PASSING
 
     @property
     def is_unclear(self) -> bool:

@@ -10,8 +10,8 @@ import click
 
 from reconciler.cli import console
 from reconciler.cli.options import shared, shared_options
-from reconciler.cli.target import engine_home
 from reconciler.errors import TargetError
+from reconciler.targets import engine_home
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,124 +1,21 @@
-"""Where the API is, and with which token: from the flag, else the environment. Never a silent change of target."""
+"""The target of this call, and an actor that talks to it."""
 
-import getpass
 import os
-import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.options import Shared
-from reconciler.errors import TargetError
-from reconciler.model.secret import Secret
+from reconciler.targets import Target, resolve_target, who_asks
 
 if TYPE_CHECKING:
     from reconciler.slots.actor import Actor, Emit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit."""
-
-    name: str
-    base_url: str
-    logs_url: str
-    token: Secret | None
-    is_paced: bool
-    log_delay_s: float
-
-
-def engine_home(environment: Mapping[str, str]) -> Path:
-    """Where the local engine keeps its files: RECONCILER_HOME, else below XDG_STATE_HOME, else ~/.local/state."""
-    if home := environment.get("RECONCILER_HOME"):
-        return Path(home).expanduser().absolute()
-    state = environment.get("XDG_STATE_HOME") or "~/.local/state"
-    return (Path(state).expanduser() / "reconciler").absolute()
-
-
 def resolve(shared: Shared) -> Target:
-    """The target of this call. Starts the local engine where that is the target and it is not running."""
-    from reconciler.machines_api import endpoints
-
-    environment = os.environ
-    name = shared.target or environment.get("RECONCILER_TARGET") or "fly"
-    if name == "local":
-        return _local(environment)
-    if name == "fly":
-        base_url = endpoints.api_base_url(environment)
-        token: Secret | None = _fly_token(environment)
-    elif "://" in name:
-        base_url = endpoints.parse_target_url(name)
-        token = _environment_token(environment)
-    else:
-        raise TargetError(f"unknown target {name!r}", hint="use fly, local, or the URL of a Machines API")
-    logs_url = endpoints.logs_base_url(base_url, environment)
-    is_fly = logs_url == endpoints.FLY_LOGS_URL or "fly.io" in logs_url
-    return Target(
-        name=name,
-        base_url=base_url,
-        logs_url=logs_url,
-        token=token,
-        is_paced=_is_paced(environment, is_fly=is_fly),
-        log_delay_s=3.0 if is_fly else 0.5,
-    )
-
-
-def _local(environment: Mapping[str, str]) -> Target:
-    from reconciler.engine.home import EngineStartError, read_token, start_engine
-
-    home = engine_home(environment)
-    try:
-        status = start_engine(home, runtime=environment.get("RECONCILER_RUNTIME") or "process")
-    except EngineStartError as error:
-        raise TargetError(f"the local engine does not start: {error}", hint=f"its files are in {home}") from error
-    assert status.url is not None
-    return Target(
-        name="local",
-        base_url=status.url,
-        logs_url=status.url,
-        token=Secret(read_token(home)),
-        is_paced=_is_paced(environment, is_fly=False),
-        log_delay_s=0.0,
-    )
-
-
-def _fly_token(environment: Mapping[str, str]) -> Secret:
-    from reconciler.machines_api.auth import find_token
-
-    found = find_token(environment, _flyctl_config)
-    if found is None:
-        raise TargetError(
-            "no token for the Machines API",
-            hint="run `fly auth login`, or set FLY_API_TOKEN to the output of `fly tokens create deploy`;"
-            " or try it without an account: --target local",
-        )
-    return found[0]
-
-
-def _environment_token(environment: Mapping[str, str]) -> Secret | None:
-    """The token for a URL of the user's own: from the environment only, never what flyctl stored for Fly."""
-    from reconciler.machines_api.auth import find_token
-
-    found = find_token(environment, lambda: None)
-    return found[0] if found else None
-
-
-def _flyctl_config() -> str | None:
-    directory = Path(os.environ.get("FLY_CONFIG_DIR") or "~/.fly").expanduser()
-    try:
-        return (directory / "config.yml").read_text()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _is_paced(environment: Mapping[str, str], *, is_fly: bool) -> bool:
-    rate = environment.get("RECONCILER_RATE") or ("fly" if is_fly else "off")
-    if rate not in {"fly", "off"}:
-        raise TargetError(f"RECONCILER_RATE is {rate!r}", hint="use off or fly")
-    return rate == "fly"
+    """The target of this call: the flag's, else the environment's. Starts the local engine where it is not running."""
+    return resolve_target(os.environ, shared.target)
 
 
 @asynccontextmanager
@@ -142,23 +39,4 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
         paced=target.is_paced,
         trace=trace if shared.is_tracing else None,
     ) as client:
-        yield Actor(client=client, clock=clock, who=_who(os.environ), emit=emit)
-
-
-def _who(environment: Mapping[str, str]) -> str:
-    """Who holds a lease, so that its holder can be found: a pipeline's run, else user and host."""
-    if environment.get("GITHUB_RUN_ID"):
-        server = environment.get("GITHUB_SERVER_URL", "https://github.com")
-        return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{environment['GITHUB_RUN_ID']}"
-    if environment.get("CI_JOB_URL"):
-        return environment["CI_JOB_URL"]
-    return f"{this_user()} pid {os.getpid()}"
-
-
-def this_user() -> str:
-    """`user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+        yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit)

@@ -9,13 +9,14 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
-from reconciler.cli.target import open_actor, resolve, this_user
+from reconciler.cli.target import open_actor, resolve
 from reconciler.model import marks
 from reconciler.model.machine import Lease, Machine
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.actor import Actor
 from reconciler.slots.holders import is_provably_dead, parse_holder
+from reconciler.targets import this_user
 
 _AT_ONCE = 10
 

@@ -4,6 +4,7 @@ A rule names a fault and what it strikes. Faults of a reply strike between the n
 asked for by the engine at the moment that they concern.
 """
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -92,6 +93,7 @@ class ConnectionLost(Exception):
 class Rule:
     """One fault, and what it strikes: the calls, apps, machines and images that match, after so many, so many times.
 
+    `share` lets it strike only so many of those, from 0 to 1, by chance; the same ones in each engine.
     `request` is a number of the engine's requests, from 0; `is_committed` lets a refusal come after the effect.
     """
 
@@ -105,7 +107,12 @@ class Rule:
     times: int | None = None  # once, or always for what lasts
     seconds: float = 120.0
     is_committed: bool = False
+    share: float = 1.0
     _met: int = field(default=0, init=False)
+    _chance: random.Random = field(default_factory=random.Random, init=False)
+
+    def __post_init__(self) -> None:
+        self._chance.seed(self.fault)
 
     def strikes(self, *, call: str, app: str, machine: str, image: str, request: int | None) -> bool:
         """Whether it strikes now; counts what it met."""
@@ -116,8 +123,10 @@ class Rule:
         pairs = ((app, self.app), (machine, self.machine), (image, self.image))
         if not all(fnmatchcase(value, pattern) for value, pattern in pairs):
             return False
+        if self.share < 1 and self._chance.random() >= self.share:
+            return False
         self._met += 1
-        times = self.times or (ALWAYS if self.fault in LASTING else 1)
+        times = self.times or (ALWAYS if self.fault in LASTING or self.share < 1 else 1)
         return self._met > self.after and (times == ALWAYS or self._met <= self.after + times)
 
 
@@ -179,6 +188,7 @@ _KEYS: Final = {
     "times": (int, str),
     "seconds": (int, float),
     "committed": bool,
+    "share": (int, float),
 }
 
 
@@ -197,6 +207,9 @@ def _parse_rule(value: Any, place: str) -> Rule:
     if isinstance(times, str) and times != "always":
         raise AdversityError(f"{place}.times: expected a number or `always`")
     call = value.get("call", ())
+    share = float(value.get("share", 1.0))
+    if not 0 < share <= 1:
+        raise AdversityError(f"{place}.share: expected a number above 0 and up to 1")
     try:
         fault = _known(value["fault"])
     except AdversityError as error:
@@ -212,6 +225,7 @@ def _parse_rule(value: Any, place: str) -> Rule:
         times=ALWAYS if times == "always" else times,
         seconds=float(value.get("seconds", 120.0)),
         is_committed=value.get("committed", False),
+        share=share,
     )
 
 

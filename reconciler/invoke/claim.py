@@ -4,10 +4,11 @@ The lease is the lock and the start event is the proof. Two claims never share a
 lease is refused, and a start that found the machine running already is not ours.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
 from reconciler.invoke.causes import read_cause
 from reconciler.invoke.claimant import Announce, Claim, Claimant, Refusal, refusal_of
 from reconciler.invoke.history import start_of
@@ -17,7 +18,6 @@ from reconciler.invoke.prepare import prepare
 from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.run import NeverStarted
-from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
 from reconciler.slots.ulid import new_ulid
@@ -25,9 +25,26 @@ from reconciler.slots.update import UpdateFailedError
 
 _RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}
 _CONFIRM_S: Final = 3.0
+_UNSEEN_PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.2
 _SETTLE_POLL_S: Final = 1.0
 _RESTARTS_OF_A_DROPPED_START: Final = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class _Starting:
+    """A start under way. `is_in_doubt` once one was sent whose reply is unclear: from then on nothing else may run."""
+
+    claimant: Claimant
+    lease: HeldLease
+    live: Machine
+    fence: str | None
+    may_settle: bool
+    deadline: float
+    is_in_doubt: bool = False
+
+    def unclear(self, error: ReconcilerError) -> StartUnclearError:
+        return StartUnclearError(f"whether {self.live.name} was started cannot be learnt: {error.message}")
 
 
 async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Claim | Refusal:
@@ -93,12 +110,19 @@ async def _start(
     await _write_record(claimant, lease, live, run_ulid, fence)
     if announce:
         await announce(run_ulid)
-    deadline = claimant.actor.clock.monotonic() + claimant.start_timeout_s
+    starting = _Starting(
+        claimant=claimant,
+        lease=lease,
+        live=live,
+        fence=fence,
+        may_settle=may_settle,
+        deadline=claimant.actor.clock.monotonic() + claimant.start_timeout_s,
+    )
     for _ in range(_RESTARTS_OF_A_DROPPED_START):
-        sent = await _send_start(claimant, lease, live, may_settle=may_settle, deadline=deadline)
+        sent = await _send_start(starting)
         if isinstance(sent, Refusal):
             return sent
-        seen, start = await _confirm(claimant.actor, live, fence)
+        seen, start = await _confirm(starting)
         if start is not None:
             return Claim(run_ulid=run_ulid, machine=seen, start=start, declared=claimant.pool.config)
     why = f"{live.name} accepted the start and did not start"
@@ -135,37 +159,56 @@ def _end_of(previous: RunRecord, live: Machine) -> Exit | None:
     return exited.exit if exited else None
 
 
-async def _send_start(
-    claimant: Claimant, lease: HeldLease, live: Machine, *, may_settle: bool, deadline: float
-) -> Refusal | None:
+async def _send_start(starting: _Starting) -> Refusal | None:
     """Sends the start until it is answered; None where a start may be ours, to be confirmed by its event."""
-    actor = claimant.actor
+    actor, live = starting.claimant.actor, starting.live
     while True:
         try:
-            previous = await actor.client.start_machine(live.app, live.id, nonce=lease.guard(START_TIMEOUT_S))
+            nonce = starting.lease.guard(START_TIMEOUT_S)
+            previous = await actor.client.start_machine(live.app, live.id, nonce=nonce)
         except ApiError as error:
             if error.is_unclear:
+                starting.is_in_doubt = True
                 return None
+            if starting.is_in_doubt:
+                raise starting.unclear(error) from error
             if error.kind is not ApiErrorKind.SETTLING:
                 raise
-            if not may_settle or claimant.stop.is_set() or actor.clock.monotonic() >= deadline:
+            is_over = starting.claimant.stop.is_set() or actor.clock.monotonic() >= starting.deadline
+            if not starting.may_settle or is_over:
                 return Refusal(why=error.message, is_settling=True)
             await actor.clock.sleep(_SETTLE_POLL_S)
             continue
-        if previous is not None and previous not in _RESTING_STATES:
+        except LeaseLostError as error:
+            if starting.is_in_doubt:
+                raise starting.unclear(error) from error
+            raise
+        if previous is not None and previous not in _RESTING_STATES and not starting.is_in_doubt:
             return Refusal(why=f"{live.name} was {previous} already")
         return None
 
 
-async def _confirm(actor: Actor, live: Machine, fence: str | None) -> tuple[Machine, Event | None]:
-    """The machine and its start event newer than the fence; no event where the start was dropped, or never arrived."""
-    deadline = actor.clock.monotonic() + _CONFIRM_S
+async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
+    """The machine and its start event newer than the fence; no event where the start was dropped, or never arrived.
+
+    Raises StartUnclearError where it cannot be looked at for too long.
+    """
+    actor, live = starting.claimant.actor, starting.live
+    began = actor.clock.monotonic()
+    looked_at: float | None = None
     while True:
-        seen = await read_machine(actor, live)
-        newer = newer_than(seen.events, fence)
-        if newer is None:
-            newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), fence)
+        try:
+            seen = await read_machine(actor, live)
+            newer = newer_than(seen.events, starting.fence)
+            if newer is None:
+                newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), starting.fence)
+        except ApiError as error:
+            if not error.is_passing or actor.clock.monotonic() - began > _UNSEEN_PATIENCE_S:
+                raise starting.unclear(error) from error
+            await actor.clock.sleep(_SETTLE_POLL_S)
+            continue
+        looked_at = looked_at or actor.clock.monotonic()
         start = first_start(newer or ())
-        if start is not None or (seen.state.is_resting and actor.clock.monotonic() >= deadline):
+        if start is not None or (seen.state.is_resting and actor.clock.monotonic() - looked_at >= _CONFIRM_S):
             return seen, start
         await actor.clock.sleep(_POLL_S)

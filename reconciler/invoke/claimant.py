@@ -44,6 +44,7 @@ class Refusal:
     is_broken: bool = False  # it does not start here now, and another try may
     is_final: bool = False  # no machine of the pool would start
     cause: NeverStarted | None = None  # what kept it from starting
+    error: ApiError | None = None  # the API failed before anything was started, and may not at the next try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Claimant:
 
 def candidates(claimant: Claimant) -> list[Machine]:
     """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
-    resting = [machine for machine in claimant.known.machines if machine.state.is_resting and machine.is_observable]
+    resting = [machine for machine in claimant.known.untried if machine.state.is_resting and machine.is_observable]
     claimant.rng.shuffle(resting)
     return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
 
@@ -81,6 +82,8 @@ def refusal_of(error: ApiError) -> Refusal:
     """What an error says of this one machine. Raises the error where it says more."""
     if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
         return Refusal(why=error.message, is_held=error.kind is ApiErrorKind.LEASE_HELD)
+    if error.is_passing:
+        return Refusal(why=error.message, error=error)
     cause = cause_of(error)
     if cause in {NeverStarted.CAPACITY, NeverStarted.HOST, NeverStarted.IMAGE}:
         return Refusal(why=error.message, is_broken=True, cause=cause)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.logs import LogReader
 from reconciler.invoke.outcome import final_exit, lost, newer_than, outcome_of, replaced
@@ -106,7 +106,7 @@ async def _wait_for_exit(actor: Actor, claim: Claim) -> Ending:
                 is_hinted = await _park(actor, claim, seen, may_return_at_once=not is_hinted)
             seen = await read_machine(actor, claim.machine)
         except ApiError as error:
-            if error.kind not in {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED}:
+            if not error.is_passing:
                 raise
             actor.emit(f"{claim.machine.name}: cannot look at the run: {error.message}")
             await actor.clock.sleep(_UNREACHABLE_POLL_S)

@@ -10,8 +10,9 @@ from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.keyed import hash_of
 from reconciler.invoke.known import KnownPool
 from reconciler.invoke.logs import LogReader, TakeLine
-from reconciler.invoke.queue import OnBusy, queue, until_stopped
+from reconciler.invoke.queue import OnBusy, queue
 from reconciler.invoke.runs import FoundRun, wait_run
+from reconciler.invoke.stopping import until_stopped
 from reconciler.model.run import Outcome, Run
 from reconciler.model.spec import Pool, Slot
 from reconciler.model.terms import Override
@@ -75,7 +76,7 @@ async def begin(
     options: InvokeOptions,
     stop: asyncio.Event | None = None,
     known: KnownPool | None = None,
-    turn: asyncio.Lock | None = None,
+    turn: asyncio.Semaphore | None = None,
 ) -> Claim | FoundRun | Outcome:
     """The run, just started; the one that its key has already; or how it ended without a start. Raises ApiError.
 

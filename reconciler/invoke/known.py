@@ -4,10 +4,13 @@ One list, and from then on what each look at a machine showed. Stale as it may b
 decided is decided by a look under the lease.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from reconciler.model import marks
-from reconciler.model.machine import Machine
+from reconciler.model.machine import Machine, MachineState
 from reconciler.model.terms import Terms, parse_terms
 from reconciler.slots.actor import Actor
 
@@ -31,6 +34,11 @@ class KnownPool:
         self.pool = pool
         self.stack = stack
         self._machines: dict[str, Machine] = {}
+        self.round_trip_s = 0.0  # what a call took when the machines were listed last
+        self._listed_at = float("-inf")
+        self._listing = asyncio.Lock()
+        self._tried: set[str] = set()
+        self._held: set[str] = set()
 
     @property
     def machines(self) -> list[Machine]:
@@ -55,18 +63,52 @@ class KnownPool:
         """What one run may be, as the last apply left it; None where it did not say."""
         return parse_terms(self._mark(marks.TERMS) or "")
 
-    async def refresh(self, actor: Actor) -> None:
-        """Lists them anew: one call. Raises ApiError."""
-        listed = await actor.client.list_machines(self.app) or ()
+    async def refresh(self, actor: Actor, *, older_than_s: float = 0.0) -> None:
+        """Lists them anew, where the last list is older than that: at most one call at a time. Raises ApiError."""
+        async with self._listing:
+            began = actor.clock.monotonic()
+            if began - self._listed_at >= older_than_s:
+                listed = await actor.client.list_machines(self.app) or ()
+                self.take(listed, began=began, now=actor.clock.monotonic())
+
+    def take(self, listed: Sequence[Machine], *, began: float, now: float) -> None:
+        """A list of the app's machines was asked for and has come, at `began` and `now` on the monotonic clock."""
+        self.round_trip_s = now - began
+        self._listed_at = now
+        self._held.clear()
         self._machines = {machine.id: machine for machine in pool_machines(listed, self.stack, self.pool)}
 
     def see(self, machine: Machine) -> None:
         """A machine was looked at. One that is no longer of the pool is forgotten."""
+        self._held.discard(machine.id)
         is_ours = machine.config is None or pool_machines([machine], self.stack, self.pool)
         if machine.state.is_gone or not is_ours:
             self._machines.pop(machine.id, None)
         else:
             self._machines[machine.id] = machine
+
+    def see_held(self, machine: Machine) -> None:
+        """Someone else has the machine's lease: as good as busy, until it is looked at again."""
+        self._machines[machine.id] = replace(machine, state=MachineState.STARTING)
+        self._held.add(machine.id)
+
+    def is_held(self, machine: Machine) -> bool:
+        """Whether all that is known of the machine is that someone else had its lease."""
+        return machine.id in self._held
+
+    @property
+    def untried(self) -> list[Machine]:
+        """The machines that no claimant of this process is trying at this moment."""
+        return [machine for machine in self.machines if machine.id not in self._tried]
+
+    @contextmanager
+    def trying(self, machine: Machine) -> Iterator[None]:
+        """Keeps the other claimants of this process off the machine for the block."""
+        self._tried.add(machine.id)
+        try:
+            yield
+        finally:
+            self._tried.discard(machine.id)
 
     def _mark(self, key: str) -> str | None:
         return next((one.metadata[key] for one in self.machines if key in one.metadata), None)

@@ -7,34 +7,35 @@ processes roughly by age, since the pause before a try is shorter the longer one
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.errors import ApiError, LeaseLostError, StartUnclearError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claim import claim
-from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates
+from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates, refusal_of
 from reconciler.invoke.keyed import claim_keyed
 from reconciler.invoke.runs import FoundRun, end_overdue
+from reconciler.invoke.stopping import until_stopped
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.run import Outcome
 from reconciler.model.terms import objection_to
 from reconciler.slots.confirm import read_machine
 
-T = TypeVar("T")
-
 _CANDIDATES_PER_ROUND: Final = 2
 _SLICE_S: Final = 15.0
+_HELD_SLICE_S: Final = 3.0  # an apply has it for a moment only
 _LONGEST_PAUSE_S: Final = 2.0
 _SHORTEST_PAUSE_S: Final = 0.05
+_CALLS_TO_SPREAD_OVER: Final = 10
 _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
 _BROKEN_TRIES: Final = 3
+_EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
+_FRESH_S: Final = 1.0
 _RELIST_S: Final = 300.0  # machines that a later apply made are found then
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
-# What may pass, where the list had been answered: a network or a server that fails for a moment.
-_PASSING: Final = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED, ApiErrorKind.NOT_AN_API}
 
 
 class OnBusy(enum.Enum):
@@ -68,22 +69,24 @@ class _Queue:
 
 
 async def queue(
-    claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Lock | None = None
+    claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Semaphore | None = None
 ) -> Claim | FoundRun | Outcome:
     """A machine that runs for us, a run that was there already, or how it ended without one. Raises ApiError.
 
-    `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came.
+    `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came, and only as
+    many of them as it lets through ask for machines.
     """
     known, now = claimant.known, claimant.actor.clock.monotonic()
-    is_stale = bool(known.machines)
-    if not is_stale:
-        await known.refresh(claimant.actor)
+    is_new = not known.machines
+    if is_new:
+        await _list_first(claimant)
     waiting = _Queue(
         claimant=claimant, on_busy=on_busy, queue_timeout_s=queue_timeout_s, began=now, listed_at=float("-inf")
     )
-    ended = await _try(waiting) if not (turn and turn.locked() and on_busy is OnBusy.WAIT) else None
-    if ended is None and is_stale:
-        await known.refresh(claimant.actor)
+    has_others = turn is not None and turn.locked() and on_busy is OnBusy.WAIT
+    ended = None if has_others else await _try(waiting)
+    if ended is None and not is_new and not has_others:
+        await known.refresh(claimant.actor, older_than_s=_FRESH_S)
         waiting.refused.clear()
         ended = await _try(waiting)
     if ended is not None:
@@ -93,23 +96,18 @@ async def queue(
         return await _wait(waiting)
 
 
-async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """What the work returns; None where `stop` was set first, with the work cancelled and its leases released."""
-    working = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return None
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+async def _list_first(claimant: Claimant) -> None:
+    """A list may lag behind an apply that has just ended, so an empty one is asked for again."""
+    await claimant.known.refresh(claimant.actor)
+    for pause_s in _EMPTY_LIST_PAUSES_S:
+        if claimant.known.machines:
+            return
+        await until_stopped(claimant.actor.clock.sleep(pause_s), claimant.stop)
+        await claimant.known.refresh(claimant.actor)
 
 
 @asynccontextmanager
-async def _in_turn(turn: asyncio.Lock | None, waiting: _Queue) -> AsyncIterator[None]:
+async def _in_turn(turn: asyncio.Semaphore | None, waiting: _Queue) -> AsyncIterator[None]:
     """Waits for the turn, no longer than the queue's time; past it the claimant has its last try all the same."""
     if turn is None or waiting.remaining_s <= 0:
         yield
@@ -138,6 +136,8 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Outcome:
             await known.refresh(claimant.actor)
         elif waiting.remaining_s <= 0:
             why = _why_busy(waiting)
+            if not known.busy and (error := next((one.error for one in waiting.refused.values() if one.error), None)):
+                raise error
             return outcomes.skipped(why) if waiting.on_busy is OnBusy.SKIP else outcomes.busy(why)
         else:
             if not told:
@@ -146,7 +146,7 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Outcome:
             try:
                 await until_stopped(_wait_for_one(waiting), claimant.stop)
             except ApiError as error:
-                if error.kind not in _PASSING:
+                if not error.is_passing:
                     raise
                 claimant.actor.emit(f"cannot look at the machines of {claimant.pool.name}: {error.message}")
                 await until_stopped(claimant.actor.clock.sleep(_LONGEST_PAUSE_S), claimant.stop)
@@ -163,9 +163,9 @@ async def _wait_for_one(waiting: _Queue) -> None:
     claimant, known = waiting.claimant, waiting.claimant.known
     actor = claimant.actor
     waiting.rounds += 1
-    is_contended = any(refusal.is_held for refusal in waiting.refused.values())
+    is_contended = bool(claimant.key) and any(refusal.is_held for refusal in waiting.refused.values())
     machine = _turned_to(known.busy or known.machines, claimant, waiting.rounds)
-    if machine and not machine.state.is_resting and not (is_contended and claimant.key):
+    if machine and not machine.state.is_resting and not is_contended:
         began = actor.clock.monotonic()
         reached = await actor.client.wait_machine(
             machine.app,
@@ -173,7 +173,7 @@ async def _wait_for_one(waiting: _Queue) -> None:
             states=_END_STATES,
             version=machine.instance_id,
             from_event_id=machine.events[0].id if machine.events else None,
-            timeout_s=min(_SLICE_S, waiting.remaining_s),
+            timeout_s=min(_HELD_SLICE_S if known.is_held(machine) else _SLICE_S, waiting.remaining_s),
         )
         if not reached and actor.clock.monotonic() - began < 1.0:
             await actor.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
@@ -193,11 +193,13 @@ def _turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> 
 
 
 def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
+    """Spreads those who see a machine come free: over the time that a few calls take, and less for who waited long."""
     rng = waiting.claimant.rng
     if is_contended:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
     share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
-    return min(max(waiting.remaining_s, 0.0), max(_SHORTEST_PAUSE_S, rng.random() * _LONGEST_PAUSE_S * share_left))
+    longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * waiting.claimant.known.round_trip_s)
+    return min(max(waiting.remaining_s, 0.0), max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
 
 
 async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
@@ -209,7 +211,10 @@ async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
         )
     if objection := _objection(claimant):
         return objection
-    tried = await (_try_keyed(waiting) if claimant.key else _try_round(waiting))
+    try:
+        tried = await (_try_keyed(waiting) if claimant.key else _try_round(waiting))
+    except StartUnclearError as error:
+        return outcomes.lost(error.message)
     if tried is not None:
         return tried
     refusals = list(waiting.refused.values())
@@ -245,28 +250,33 @@ def _objection(claimant: Claimant) -> Outcome | None:
 
 async def _try_round(waiting: _Queue) -> Claim | None:
     """At most two machines; only the last one is waited for while it is still being prepared."""
-    claimant = waiting.claimant
+    claimant, known = waiting.claimant, waiting.claimant.known
     free = [machine for machine in candidates(claimant) if machine.id not in waiting.refused]
     chosen = free[:_CANDIDATES_PER_ROUND]
     for machine in chosen:
-        try:
-            claimed = await claim(claimant, machine, may_settle=machine is chosen[-1])
-        except LeaseLostError as error:
-            claimed = Refusal(why=error.message)
+        with claimant.known.trying(machine):
+            try:
+                claimed = await claim(claimant, machine, may_settle=machine is chosen[-1])
+            except LeaseLostError as error:
+                claimed = Refusal(why=error.message)
         if isinstance(claimed, Claim):
             return claimed
+        if claimed.is_held:
+            known.see_held(machine)
         waiting.refused[machine.id] = claimed
     return None
 
 
 async def _try_keyed(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
     claimant, known = waiting.claimant, waiting.claimant.known
-    if waiting.rounds and known.anchor:
-        known.see(await read_machine(claimant.actor, known.anchor))
     try:
+        if waiting.rounds and known.anchor:
+            known.see(await read_machine(claimant.actor, known.anchor))
         tried = await claim_keyed(claimant)
     except LeaseLostError as error:
         tried = Refusal(why=error.message)
+    except ApiError as error:
+        tried = refusal_of(error)
     if not isinstance(tried, Refusal):
         return tried
     waiting.refused = {machine.id: tried for machine in known.machines if machine.state.is_resting}

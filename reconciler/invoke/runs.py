@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from reconciler.errors import UsageError
@@ -65,7 +66,7 @@ async def wait_run(
         if take_line:
             await read_run_logs(actor, run, take_line, log_delay_s=log_delay_s)
         return run.info
-    claim = _claim(run)
+    claim = claim_of(run)
     deadline = run.info.deadline
     left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
     logs = LogReader(actor, claim, take_line, drain_s=log_delay_s) if take_line else None
@@ -81,7 +82,7 @@ async def cancel_run(actor: Actor, run: FoundRun) -> bool:
     """Ends the run with its stop signal, then the kill; False where it was over already."""
     if run.info.state is not RunState.RUNNING:
         return False
-    return await stop_run(actor, _claim(run))
+    return await stop_run(actor, claim_of(run))
 
 
 async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
@@ -89,7 +90,7 @@ async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log
     if run.start is None:
         raise UsageError(f"the logs of run {run.info.id} are no longer told from others", hint="see `reconciler runs`")
     until_ms = run.next_start.timestamp_ms if run.next_start else None
-    reader = LogReader(actor, _claim(run), take_line, drain_s=log_delay_s, until_ms=until_ms)
+    reader = LogReader(actor, claim_of(run), take_line, drain_s=log_delay_s, until_ms=until_ms)
     await reader.drain()
 
 
@@ -104,7 +105,7 @@ async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
         run = next(iter(_found(machine, machine.events)), None)
         if run is None or run.info.state is not RunState.RUNNING or run.info.deadline is None:
             continue
-        if now >= run.info.deadline and await stop_run(actor, _claim(run)):
+        if now >= run.info.deadline and await stop_run(actor, claim_of(run)):
             actor.emit(f"{run.info.id} was past its deadline, and nobody watched it: stopped")
             ended = True
     return ended
@@ -113,6 +114,37 @@ async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
 async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
     """The runs of one machine that are still told of, newest first."""
     return _found(machine, await actor.client.list_events(machine.app, machine.id, limit=_EVENTS))
+
+
+def claim_of(run: FoundRun) -> Claim:
+    """The run as its claimer saw it, for whoever follows it later."""
+    assert run.start is not None, "a run in progress has its start among the events"
+    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.start)
+
+
+def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> FoundRun:
+    """A run that has just begun, without another look."""
+    machine = claim.machine
+    info = RunInfo(
+        id=f"{machine.name}/{claim.run_ulid}",
+        task=machine.metadata.get(marks.POOL, ""),
+        app=machine.app,
+        slot=machine.name,
+        machine_id=machine.id,
+        state=RunState.RUNNING,
+        who=actor.who,
+        started_at=claim.start.at,
+        deadline=actor.clock.now() + timedelta(seconds=timeout_s) if timeout_s else None,
+    )
+    return FoundRun(info=info, machine=machine, start=claim.start)
+
+
+def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
+    """The tasks that the machines are of, each with the stacks that have it."""
+    found: dict[str, set[str]] = {}
+    for machine in _owned(machines, stack):
+        found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
+    return found
 
 
 def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
@@ -136,8 +168,3 @@ def _owned(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
         if owner and pool and owner == (stack or owner) and pool_machines([machine], owner, pool) and not is_service:
             owned.append(machine)
     return owned
-
-
-def _claim(run: FoundRun) -> Claim:
-    assert run.start is not None, "a run in progress has its start among the events"
-    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.start)

@@ -94,6 +94,8 @@ def error_from_reply(what: str, status: int, body: bytes, headers: Mapping[str, 
     text, word = _texts(body)
     request_id = headers.get("fly-request-id")
     kind = classify(status, f"{word} {text}")
+    if kind in {K.REFUSED, K.BAD_INPUT} and _is_cut_off(body):
+        kind = K.UNCLEAR  # the words that tell what it is have not come
     if kind is K.UNCLEAR and status == 501:
         kind = K.REFUSED
     shown = shorten(text) or f"HTTP {status} without a message"
@@ -175,6 +177,17 @@ def _texts(body: bytes) -> tuple[str, str]:
     message = parsed.get("message") or parsed.get("error") or parsed.get("details") or ""
     word = parsed.get("status")
     return str(message), word if isinstance(word, str) else ""
+
+
+def _is_cut_off(body: bytes) -> bool:
+    """Whether the body begins as JSON and does not end as such."""
+    if not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _expiry(text: str) -> datetime | None:

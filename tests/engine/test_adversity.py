@@ -42,7 +42,7 @@ MEANS = {
     "exec_under_lease": K.REFUSED,
     "unauthenticated": K.UNAUTHORIZED,
     "unauthorized": K.FORBIDDEN,
-    "trial": K.BAD_INPUT,
+    "trial": K.QUOTA,
     "server_error": K.UNCLEAR,
     "bad_gateway": K.UNCLEAR,
     "unavailable": K.UNCLEAR,

@@ -1,0 +1,138 @@
+"""Where the API is, with which token, and who asks: from a name and an environment. Never a silent change of target.
+
+The environment is handed in: only the command line reads it by itself.
+"""
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import TargetError
+from reconciler.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit."""
+
+    name: str
+    base_url: str
+    logs_url: str
+    token: Secret | None
+    is_paced: bool
+    log_delay_s: float
+
+
+def engine_home(environment: Mapping[str, str]) -> Path:
+    """Where the local engine keeps its files: RECONCILER_HOME, else below XDG_STATE_HOME, else ~/.local/state."""
+    if home := environment.get("RECONCILER_HOME"):
+        return Path(home).expanduser().absolute()
+    state = environment.get("XDG_STATE_HOME") or "~/.local/state"
+    return (Path(state).expanduser() / "reconciler").absolute()
+
+
+def resolve_target(environment: Mapping[str, str], name: str | None = None) -> Target:
+    """The target of this name, else RECONCILER_TARGET, else Fly. Starts the local engine where it is not running.
+
+    Raises TargetError.
+    """
+    from reconciler.machines_api import endpoints
+
+    name = name or environment.get("RECONCILER_TARGET") or "fly"
+    if name == "local":
+        return _local(environment)
+    if name == "fly":
+        base_url = endpoints.api_base_url(environment)
+        token: Secret | None = _fly_token(environment)
+    elif "://" in name:
+        base_url = endpoints.parse_target_url(name)
+        token = _environment_token(environment)
+    else:
+        raise TargetError(f"unknown target {name!r}", hint="use fly, local, or the URL of a Machines API")
+    logs_url = endpoints.logs_base_url(base_url, environment)
+    is_fly = logs_url == endpoints.FLY_LOGS_URL or "fly.io" in logs_url
+    return Target(
+        name=name,
+        base_url=base_url,
+        logs_url=logs_url,
+        token=token,
+        is_paced=_is_paced(environment, is_fly=is_fly),
+        log_delay_s=3.0 if is_fly else 0.5,
+    )
+
+
+def _local(environment: Mapping[str, str]) -> Target:
+    from reconciler.engine.home import EngineStartError, read_token, start_engine
+
+    home = engine_home(environment)
+    try:
+        status = start_engine(home, runtime=environment.get("RECONCILER_RUNTIME") or "process")
+    except EngineStartError as error:
+        raise TargetError(f"the local engine does not start: {error}", hint=f"its files are in {home}") from error
+    assert status.url is not None
+    return Target(
+        name="local",
+        base_url=status.url,
+        logs_url=status.url,
+        token=Secret(read_token(home)),
+        is_paced=_is_paced(environment, is_fly=False),
+        log_delay_s=0.0,
+    )
+
+
+def _fly_token(environment: Mapping[str, str]) -> Secret:
+    from reconciler.machines_api.auth import find_token
+
+    found = find_token(environment, lambda: _flyctl_config(environment))
+    if found is None:
+        raise TargetError(
+            "no token for the Machines API",
+            hint="run `fly auth login`, or set FLY_API_TOKEN to the output of `fly tokens create deploy`;"
+            " or try it without an account: --target local",
+        )
+    return found[0]
+
+
+def _environment_token(environment: Mapping[str, str]) -> Secret | None:
+    """The token for a URL of the user's own: from the environment only, never what flyctl stored for Fly."""
+    from reconciler.machines_api.auth import find_token
+
+    found = find_token(environment, lambda: None)
+    return found[0] if found else None
+
+
+def _flyctl_config(environment: Mapping[str, str]) -> str | None:
+    directory = Path(environment.get("FLY_CONFIG_DIR") or "~/.fly").expanduser()
+    try:
+        return (directory / "config.yml").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _is_paced(environment: Mapping[str, str], *, is_fly: bool) -> bool:
+    rate = environment.get("RECONCILER_RATE") or ("fly" if is_fly else "off")
+    if rate not in {"fly", "off"}:
+        raise TargetError(f"RECONCILER_RATE is {rate!r}", hint="use off or fly")
+    return rate == "fly"
+
+
+def who_asks(environment: Mapping[str, str]) -> str:
+    """Who holds a lease, so that its holder can be found: a pipeline's run, else user and host."""
+    if environment.get("GITHUB_RUN_ID"):
+        server = environment.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{environment['GITHUB_RUN_ID']}"
+    if environment.get("CI_JOB_URL"):
+        return environment["CI_JOB_URL"]
+    return f"{this_user()} pid {os.getpid()}"
+
+
+def this_user() -> str:
+    """`user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

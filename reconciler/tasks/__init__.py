@@ -1,0 +1,20 @@
+"""Tasks from your own code: `Tasks` for threads, `AsyncTasks` for asyncio. One implementation, no YAML needed."""
+
+from reconciler.errors import NotStartedError, ReconcilerError
+from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
+from reconciler.tasks.asynchronous import AsyncRun, AsyncTasks
+from reconciler.tasks.synchronous import Run, Tasks
+
+__all__ = [
+    "AsyncRun",
+    "AsyncTasks",
+    "NeverStarted",
+    "NotStartedError",
+    "Outcome",
+    "OutcomeName",
+    "ReconcilerError",
+    "Run",
+    "RunInfo",
+    "RunState",
+    "Tasks",
+]

@@ -1,0 +1,146 @@
+"""Random interleavings of invokes, applies, crashes and clock jumps: one run for each claim, and each its own."""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.engine.behaviour import Latency, Settings
+from reconciler.errors import ReconcilerError
+from reconciler.invoke.invoke import InvokeOptions, invoke
+from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.http import httpx
+from reconciler.model.run import Run
+from reconciler.model.secret import Secret
+from reconciler.model.spec import Spec
+from reconciler.model.terms import Override
+from reconciler.slots.actor import Actor
+from tests.scenarios.test_fault_matrix import DeadError
+from tests.support.virtual_time import VirtualClock, run_virtually
+from tests.support.world import TOKEN, World, open_world, task_spec
+
+SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4)
+
+
+@dataclass(frozen=True)
+class Deed:
+    """Someone does something `at` a time; a crash comes at so many requests, a jump of the clock at so many seconds."""
+
+    at: float
+    who: int
+    is_apply: bool
+    has_key: bool
+    crash_at: int | None
+    jump_at: float
+    jump_s: float
+
+
+DEEDS = st.lists(
+    st.builds(
+        Deed,
+        at=st.floats(0, 60),
+        who=st.integers(0, 3),
+        is_apply=st.sampled_from([False, False, False, True]),
+        has_key=st.booleans(),
+        crash_at=st.one_of(st.none(), st.integers(0, 25)),
+        jump_at=st.floats(0, 90),
+        jump_s=st.sampled_from([0.0, 0.0, 40.0, -40.0, 7200.0, -7200.0]),
+    ),
+    min_size=2,
+    max_size=9,
+)
+
+
+class JumpingClock(VirtualClock):
+    """A wall clock that somebody sets."""
+
+    def __init__(self, at: float, by_s: float) -> None:
+        self._at = at
+        self._by = timedelta(seconds=by_s)
+
+    def now(self) -> datetime:
+        return super().now() + (self._by if self.monotonic() >= self._at else timedelta())
+
+
+class Mortal(httpx.AsyncBaseTransport):
+    """A transport whose process dies instead of sending its last request, or right after."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, left: int | None) -> None:
+        self._inner = inner
+        self._left = left
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise DeadError
+        return await self._inner.handle_async_request(request)
+
+
+def spec(revision: int) -> Spec:
+    extra = f"        args: [exit, '0']\n        overrides: {{args: true}}\n        env: {{REVISION: '{revision}'}}\n"
+    return task_spec("[run, '4']", count="2", extra=extra)
+
+
+def marker(deed: Deed, number: int) -> str:
+    """The exit code by which a run is known: of the key, or of the deed."""
+    return str(100 + deed.who if deed.has_key else 200 + number)
+
+
+async def act(world: World, deed: Deed, number: int) -> Run | None:
+    await world.actor.clock.sleep(deed.at)
+    clock = JumpingClock(deed.at + deed.jump_at, deed.jump_s)
+    client = MachinesClient(
+        base_url="http://127.0.0.1",
+        token=Secret(TOKEN),
+        clock=clock,
+        transport=Mortal(world.transport, deed.crash_at),
+        rate_patience_s=60,
+    )
+    actor = Actor(client=client, clock=clock, who=f"process {number}")
+    with suppress(ReconcilerError, DeadError, BaseExceptionGroup):
+        if deed.is_apply:
+            await World(engine=world.engine, runtime=world.runtime, transport=world.transport, actor=actor).apply(
+                spec(deed.who)
+            )
+            return None
+        options = InvokeOptions(
+            queue_timeout_s=900.0,
+            key=f"key {deed.who}" if deed.has_key else None,
+            override=Override(args=("exit", marker(deed, number))),
+        )
+        [pool] = spec(0).tasks
+        return await invoke(actor, pool, stack="stack", options=options)
+    return None
+
+
+@given(deeds=DEEDS, seed=st.integers(0, 2**16), is_slow=st.booleans())
+@settings(max_examples=100)
+def test_each_claim_is_one_run_and_each_run_its_own(deeds: list[Deed], seed: int, is_slow: bool) -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(latency=SLOW if is_slow else Latency())) as world:
+            random.seed(seed)
+            await world.apply(spec(0))
+            await world.actor.clock.sleep(10)
+            runs = await asyncio.gather(*(act(world, deed, number) for number, deed in enumerate(deeds)))
+            await world.actor.clock.sleep(200)
+            assert world.runtime.most_at_once_on_a_machine <= 1
+            began = [launch.commands[0].words[-1] for launch in world.runtime.starts]
+            for number, deed in enumerate(deeds):
+                if not deed.is_apply:
+                    assert began.count(marker(deed, number)) <= 1, (marker(deed, number), began)
+            for number, (deed, run) in enumerate(zip(deeds, runs, strict=True)):
+                if run is not None and run.outcome.task_code is not None:
+                    assert str(run.outcome.task_code) == marker(deed, number)
+                    assert began.count(marker(deed, number)) == 1
+            # Whatever was left half done: the next run is the task's own, and the next apply leaves nothing to do.
+            assert (await world.invoke(spec(0), queue_timeout_s=900.0)).outcome.exit_code in {0, 125}
+            assert (await world.apply(spec(1))).is_success
+            assert not (await world.plan(spec(1))).has_changes
+            assert all("reconciler_override" not in machine.config["metadata"] for machine in world.machines())
+
+    run_virtually(scenario())

@@ -1,0 +1,102 @@
+"""Tasks from threads, against a real engine that really runs the commands."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run as command
+from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.tasks import NotStartedError, OutcomeName, Tasks
+
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i
+    tasks:
+      echo:
+        command: [sh, -c, 'echo "$0"; exit "$1"']
+        args: [hello, '0']
+        overrides: {args: true}
+        count: 3
+      long: {command: [sleep, '1000']}
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    directory = tmp_path_factory.mktemp("tasks")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith(("FLY_", "RECONCILER_")):
+                patch.delenv(name)
+        patch.setenv("RECONCILER_HOME", str(directory / "home"))
+        patch.setenv("RECONCILER_TARGET", "local")
+        (directory / "machines.yaml").write_text(SPEC)
+        assert command(["apply", "--yes", "-C", str(directory)]) == 0
+        yield dict(os.environ)
+        stop_engine(directory / "home")
+
+
+def test_it_is_as_easy_as_a_function_call(environment: dict[str, str]) -> None:
+    with Tasks.from_environment("app", environment) as tasks:
+        run = tasks.invoke("echo", args=["from a program", "7"])
+        assert [line.message for line in run.logs()] == ["from a program"]
+        outcome = run.wait()
+        assert (outcome.name, outcome.exit_code) == (OutcomeName.FAILED, 7)
+        assert tasks.find(run.id).wait().exit_code == 7
+        assert run.id in [info.id for info in tasks.runs("echo")]
+
+
+def test_any_number_of_threads_share_one(environment: dict[str, str]) -> None:
+    status = start_engine(Path(environment["RECONCILER_HOME"]))
+    assert status.url
+    token = read_token(Path(environment["RECONCILER_HOME"]))
+    with Tasks("app", token=token, url=status.url, log_delay_s=0.0) as tasks, ThreadPoolExecutor(12) as pool:
+
+        def one(number: int) -> tuple[int, list[str]]:
+            run = tasks.invoke("echo", args=[f"number {number}", str(number)])
+            return run.wait().exit_code, [line.message for line in run.logs()]
+
+        ended = list(pool.map(one, range(24)))
+    assert ended == [(number, [f"number {number}"]) for number in range(24)]
+
+
+def test_cancelled_from_another_thread_and_a_line_reader_that_leaves(environment: dict[str, str]) -> None:
+    with Tasks.from_environment("app", environment) as tasks:
+        run = tasks.invoke("long")
+        waited: list[str] = []
+        waiting = threading.Thread(target=lambda: waited.append(run.wait().name.value))
+        waiting.start()
+        reading = iter(run.logs())
+        with pytest.raises(TimeoutError):
+            run.wait(timeout_s=0.05)
+        with pytest.raises(NotStartedError):
+            tasks.invoke("long", on_busy="fail")
+        assert run.cancel() is True
+        waiting.join(timeout=30)
+        assert waited == ["cancelled"]
+        assert list(reading) == []
+
+
+def test_made_before_a_fork_it_works_after_it(environment: dict[str, str]) -> None:
+    tasks = Tasks.from_environment("app", environment)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # a worker of a server that forks
+        code = b"?"
+        try:
+            code = str(tasks.invoke("echo", args=["x", "9"]).wait().exit_code).encode()
+        finally:
+            os.write(write, code)
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        assert file.read() == b"9"
+    os.waitpid(pid, 0)
+    tasks.close()
