@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check format bench mutants clean
+.PHONY: install demo test check format bench soak mutants clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,9 @@ format: install
 
 bench: install  ## the benchmarks, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+soak: install  ## the slow suite: many real invokes, on good days and bad ones
+	$(BIN)/python -m pytest -m soak
 
 mutants: install  ## breaks each safety rule on purpose, and asks whether the tests notice
 	$(BIN)/python tests/mutants.py

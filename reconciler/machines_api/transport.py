@@ -158,6 +158,8 @@ class Transport:
         except MalformedError as error:
             why = f"{error}, got something else"
         except (ValueError, RecursionError):
+            if reply.content.lstrip()[:1] in {b"{", b"["}:
+                kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
             why = f"the answer is not JSON ({reply.headers.get('content-type', 'no content type')[:60]})"
         raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=request_id)
 

@@ -47,11 +47,27 @@ def test_the_library_example_runs_and_a_failed_run_is_a_value(tmp_path: Path) ->
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "OutcomeName.FAILED 3\n", "")
 
 
+def test_the_example_from_your_own_code_runs_without_the_yaml(tmp_path: Path) -> None:
+    task = "{command: [sh, -c, 'echo $0; exit 3'], args: [x], overrides: {args: true}}"
+    spec = f"version: 1\nname: s\napps: {{on-demand: {{image: i, tasks: {{get-release: {task}}}}}}}\n"
+    (tmp_path / "machines.yaml").write_text(spec)
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "RECONCILER_TARGET": "local"}
+    try:
+        apply = [sys.executable, "-m", "reconciler.cli", "apply", "--yes"]
+        subprocess.run(apply, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+        program = [sys.executable, "-c", block("python", "tasks.invoke")]
+        (tmp_path / "machines.yaml").unlink()
+        ended = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    finally:
+        stop_engine(tmp_path / "home")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "cli/cli\nOutcomeName.FAILED 3\n", "")
+
+
 def test_every_verb_is_in_the_readme_with_options_that_it_has() -> None:
     for verb in VERBS:
         row = next((line for line in README.splitlines() if line.startswith(f"| `reconciler {verb}")), None)
         assert row, verb
         words = ["engine", "run"] if verb == "engine" else [verb]
         shown = CliRunner().invoke(cli, [*words, "--help"], terminal_width=200).output
-        for option in re.findall(r"`(--[a-z-]+)", row):
+        for option in re.findall(r"`(--?[a-z-]+)", row):
             assert option in shown, (verb, option)

@@ -49,7 +49,7 @@ def answering(status: int, content: Any = None, **headers: str) -> Handler:
     ("reply", "kind", "words"),
     [
         (answering(200, b"<html>login</html>", **{"content-type": "text/html"}), ApiErrorKind.NOT_AN_API, "not JSON"),
-        (answering(200, b'[{"id": "1", "na'), ApiErrorKind.NOT_AN_API, "not JSON"),
+        (answering(200, b'[{"id": "1", "na'), ApiErrorKind.UNCLEAR, "not JSON"),
         (answering(200, {"machines": []}), ApiErrorKind.NOT_AN_API, "list of machines"),
         (answering(200, [{"name": "no id"}]), ApiErrorKind.NOT_AN_API, "machine with an id"),
         (answering(302, b"", location="https://elsewhere"), ApiErrorKind.NOT_AN_API, "302"),

@@ -137,8 +137,14 @@ def test_ten_at_once_with_one_key_are_one_execution_and_ten_equal_codes(stack: S
     assert stack.executions() == ["7"]
 
 
+@pytest.mark.parametrize("stack", [True], indirect=True, ids=["a fifth of the replies lost or late"])
+def test_forty_at_once_on_a_bad_day(stack: Stack) -> None:
+    at_once(stack, list(range(1, 41)), has_keys=False)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "stack", [False, True], indirect=True, ids=["a good day", "a fifth of the replies lost or late"]
 )
-def test_every_third_killed_and_run_again_with_its_key(stack: Stack) -> None:
+def test_every_third_of_forty_killed_and_run_again_with_its_key(stack: Stack) -> None:
     at_once(stack, list(range(1, 41)), has_keys=True, kills_every=3)

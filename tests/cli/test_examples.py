@@ -1,0 +1,111 @@
+"""The examples, used as their readers would: a web app, and PHP over plain HTTP."""
+
+import asyncio
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run
+from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.machines_api.http import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = """
+version: 1
+name: stack
+apps:
+  on-demand:
+    image: i
+    tasks:
+      get-release:
+        command: [sh, -c, 'echo "looking for $0"; test "$0" = owner/repo || exit 4']
+        args: [nothing]
+        overrides: {args: true}
+        count: 2
+      count:
+        command: [sh, -c, 'echo x >> "$DIARY"; sleep 0.1; exit 6']
+        env: {DIARY: '%s'}
+        count: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("examples")
+    (directory / "machines.yaml").write_text(SPEC % (directory / "diary"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith(("FLY_", "RECONCILER_")):
+                patch.delenv(name)
+        patch.setenv("RECONCILER_HOME", str(directory / "home"))
+        patch.setenv("RECONCILER_TARGET", "local")
+        assert run(["apply", "--yes", "-C", str(directory)]) == 0
+        yield directory
+        stop_engine(directory / "home")
+
+
+def test_the_web_app_starts_runs_and_tells_of_them(directory: Path) -> None:
+    web_app = runpy.run_path(str(ROOT / "examples" / "web-app" / "app.py"))
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(app=web_app["app"])
+        async with (
+            web_app["lifespan"](web_app["app"]),
+            httpx.AsyncClient(transport=transport, base_url="http://app") as client,
+        ):
+            key = {"Idempotency-Key": "1"}
+            started = await client.post("/releases", json={"repository": "owner/repo"}, headers=key)
+            assert started.status_code == 202
+            place = started.headers["location"]
+            assert (await client.get(f"{place}/log")).text == "looking for owner/repo\n"
+            ended = await client.get(place)
+            assert (ended.status_code, ended.json()["outcome"], ended.json()["exit_code"]) == (200, "succeeded", 0)
+            again = await client.post("/releases", json={"repository": "owner/repo"}, headers=key)
+            assert again.headers["location"] == place
+            other = await client.post("/releases", json={"repository": "other/repo"}, headers=key)
+            assert (other.status_code, other.json()["outcome"]) == (502, "refused")
+            failed = (await client.post("/releases", json={"repository": "other/repo"})).headers["location"]
+            assert (await client.get(f"{failed}/log")).text == "looking for other/repo\n"
+            assert (await client.get(failed)).json()["exit_code"] == 4
+            assert (await client.get("/runs/get-release-iad-0/01ARZ3NDEKTSV4RRFFQ69G5FAV")).status_code == 404
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(not shutil.which("php"), reason="there is no php here")
+def test_php_runs_a_task_beside_other_invokes_and_none_is_lost(directory: Path) -> None:
+    status = start_engine(directory / "home")
+    environment = os.environ | {"MACHINES_API": str(status.url), "FLY_API_TOKEN": read_token(directory / "home")}
+    php = ["php", str(ROOT / "examples" / "over-http" / "invoke.php"), "on-demand", "count"]
+    ours = [sys.executable, "-m", "reconciler.cli", "invoke", "count", "--no-logs", "-C", str(directory)]
+
+    def one(line: list[str]) -> int:
+        return subprocess.run(line, env=environment, timeout=120, capture_output=True).returncode
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(one, [php, ours] * 4))
+    assert Counter(codes) == {6: 8}
+    assert len((directory / "diary").read_text().splitlines()) == 8
+
+
+def test_every_step_of_the_documented_claim_is_in_the_example() -> None:
+    document = (ROOT / "docs" / "claim-over-http.md").read_text()
+    example = (ROOT / "examples" / "over-http" / "invoke.php").read_text()
+    for word in (
+        "reconciler_pool",
+        "reconciler_slot",
+        "reconciler_override",
+        "previous_state",
+        "exit_event",
+        "restarting",
+    ):
+        assert word in document
+        assert word in example
