@@ -7,15 +7,16 @@ import sys
 
 from benchmarks.commands import command_figures
 from benchmarks.engine import engine_figures
+from benchmarks.invoke import invoke_figures
 from benchmarks.planner import planner_figures
 
 
 def main() -> int:
-    figures = planner_figures() | command_figures() | engine_figures()
+    figures = planner_figures() | command_figures() | invoke_figures() | engine_figures()
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     print(machine)
     for name, value in figures.items():
-        print(f"  {name:<45} {value:8.2f}")
+        print(f"  {name:<50} {value:8.2f}")
     print(json.dumps({"environment": machine, "figures": figures}))
     return 0
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
+RUNS = ("keys", "overrides", "queue", "handover")
 MORE = ("tests/planner", "tests/invoke", "tests/scenarios/test_assumptions.py", "tests/scenarios/test_fault_matrix.py")
 WORKERS = 2
 
@@ -184,6 +185,78 @@ MUTANTS = (
         " or newest is None or newest.id != claim.start.id:\n",
         ":\n",
     ),
+    Mutant(
+        "what an earlier run had of its own is taken off before the next",
+        "invoke/prepare.py",
+        "    if marks.OVERRIDE in live.metadata:\n        return await restore",
+        "    if False:\n        return await restore",
+    ),
+    Mutant(
+        "what a run had of its own is taken off after it",
+        "invoke/follow.py",
+        '    if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:\n',
+        "    if False:\n",
+    ),
+    Mutant(
+        "only the run's own override is taken off after it",
+        "slots/override.py",
+        " and live.state.is_resting and live.is_observable and ulid in",
+        " and ulid in",
+    ),
+    Mutant(
+        "a run's own config is no reason to refuse a plan",
+        "apply/actions.py",
+        "    if marks.OVERRIDE in live.metadata or change.expected_digest is None:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a run's own config is no drift",
+        "planner/planner.py",
+        "    is_overridden = marks.OVERRIDE in machine.metadata\n",
+        "    is_overridden = False\n",
+    ),
+    Mutant(
+        "only what was allowed may be changed by a run",
+        "invoke/queue.py",
+        "    why = objection_to(claimant.override, terms)\n",
+        "    why = None\n",
+    ),
+    Mutant(
+        "a key is of one command",
+        "invoke/keyed.py",
+        "    if known.digest != digest_of_run(claimant):\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a key whose record is gone is lost, not run again",
+        "invoke/keyed.py",
+        '        return lost("the key\'s run is no longer told of; it is not run a second time")\n',
+        "        return None\n",
+    ),
+    Mutant(
+        "while the machine of a dead caller is held, no other is begun on",
+        "invoke/keyed.py",
+        "            if dead and machine.id == first.id:\n",
+        "            if False:\n",
+    ),
+    Mutant(
+        "an anchor names its heir before the heir names itself",
+        "apply/handover.py",
+        "        await actor.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "the heir of an anchor learns its keys",
+        "apply/handover.py",
+        "if key.startswith(marks.KEY)}",
+        "if False}",
+    ),
+    Mutant(
+        "an unclear start is never given up for another machine",
+        "invoke/claim.py",
+        "                starting.is_in_doubt = True\n                return None\n",
+        "                return Refusal(why=error.message)\n",
+    ),
 )
 
 
@@ -206,7 +279,16 @@ def verdict(mutant: Mutant) -> str:
         if text.count(mutant.text) != 1:
             return "no such text"
         file.write_text(text.replace(mutant.text, mutant.broken))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", *QUICK, *MORE]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            *QUICK,
+            *(f"tests/scenarios/test_{name}.py" for name in RUNS),
+            *MORE,
+        ]
         ended = subprocess.run(command, cwd=target, capture_output=True, text=True)
         return "lives" if ended.returncode == 0 else "killed"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.apply.create import create
+from reconciler.apply.handover import hand_over
 from reconciler.apply.options import Options
 from reconciler.apply.ready import wait_ready
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
@@ -124,6 +125,7 @@ async def _destroy(job: _Job, change: Change) -> Entry:
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone")
         if objection := _fenced(live, change, job.options):
             return objection
+        await hand_over(job.actor, lease, live, change, job.options)
         try:
             await _send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:

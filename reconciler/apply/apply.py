@@ -59,7 +59,7 @@ async def apply(
         mismatches, observed = await read_back(actor, spec, plan, entries, options.only)
         if observed:
             await restore_idle(actor, spec, observed)
-            await mark_pools(actor, spec, observed)
+            await mark_pools(actor, spec, observed, options)
             await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)
     return Report(
         plan=plan,

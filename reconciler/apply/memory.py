@@ -7,13 +7,15 @@ Metadata, written under a lease, and never on a machine with checks, whose repor
 from collections.abc import Iterable
 from typing import Final
 
+from reconciler.apply.options import Options
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.revision import Revision, parse_revision
-from reconciler.model.spec import PoolKind, Spec
+from reconciler.model.spec import Pool, PoolKind, Spec
+from reconciler.planner import digest_of
 from reconciler.slots.actor import Actor
 from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 from reconciler.slots.override import restore_if_idle
@@ -53,14 +55,16 @@ async def raise_high_water(
     await _write(actor, anchor.app, anchor.id, anchor.name, marks.HIGHEST, str(revision))
 
 
-async def mark_pools(actor: Actor, spec: Spec, observed: Observed) -> None:
+async def mark_pools(actor: Actor, spec: Spec, observed: Observed, options: Options) -> None:
     """Leaves what the spec says of pools and no config shows.
 
     On each machine whether its pool is protected, for the day on which the pool is no longer in the spec; on the anchor
-    of a task the terms of its runs, for whoever invokes it without the spec.
+    of a task the terms of its runs, for whoever invokes it without the spec. A task without an anchor gets one.
     """
-    pools = {(pool.app, pool.name): pool for pool in spec.pools}
-    for machine in _owned(spec, observed):
+    pools = {(pool.app, pool.name): pool for pool in spec.pools if not options.only or pool.name in options.only}
+    owned = _owned(spec, observed)
+    await _name_anchors(actor, pools.values(), owned, options.revision)
+    for machine in owned:
         pool = pools.get((machine.app, machine.metadata[marks.POOL]))
         if pool is None or _has_checks(machine):
             continue
@@ -70,6 +74,23 @@ async def mark_pools(actor: Actor, spec: Spec, observed: Observed) -> None:
         for key, value in wanted.items():
             if machine.metadata.get(key, "") != value:
                 await _write(actor, machine.app, machine.id, machine.name, key, value)
+
+
+async def _name_anchors(
+    actor: Actor, pools: Iterable[Pool], owned: Iterable[Machine], revision: Revision | None
+) -> None:
+    """Where a handing over was cut off, nobody is the anchor: the machine that the others name, else the smallest."""
+    for pool in pools:
+        slots = {slot.name: slot for slot in pool.slots}
+        machines = [one for one in owned if one.app == pool.app and one.metadata[marks.POOL] == pool.name]
+        if pool.kind is not PoolKind.TASK or any(one.metadata.get(marks.ANCHOR) == one.name for one in machines):
+            continue
+        own = [one for one in machines if one.name in slots]
+        named = {one.metadata.get(marks.ANCHOR) for one in machines}
+        for heir in sorted(own, key=lambda one: (one.name not in named, slots[one.name].number, one.region))[:1]:
+            want = marks.want_of(digest_of(pool.config), str(revision) if revision else None)
+            for key, value in ((marks.WANT, want), (marks.TERMS, pool.terms.to_text()), (marks.ANCHOR, heir.name)):
+                await _write(actor, heir.app, heir.id, heir.name, key, value)
 
 
 async def restore_idle(actor: Actor, spec: Spec, observed: Observed) -> None:

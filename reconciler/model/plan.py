@@ -71,6 +71,7 @@ class Change:
     desired: MachineConfig | None = None
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
+    heir: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
     terms: str | None = None  # what one run may be, for the anchor's mark
     launch: bool = False
     is_protected: bool = False

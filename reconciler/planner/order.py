@@ -1,7 +1,8 @@
 """Which change comes before which, as edges; the executor knows nothing else of order.
 
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
-pool's anchor comes before its other slots, since it carries what the pool should be. Services change one at a time.
+pool's anchor comes before its other slots, since it carries what the pool should be; one that goes comes after its
+heir. Services change one at a time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ def with_edges(changes: Sequence[Change], *, empty_apps: frozenset[str]) -> tupl
         for change in _doable(changes)
         if change.action in _WRITES_CONFIG and change.anchor == change.slot.name
     }
+    written = {change.address for change in _doable(changes) if change.action in _WRITES_CONFIG}
     previous: dict[tuple[str, str], str] = {}
     ordered = []
     for change in changes:
@@ -31,6 +33,8 @@ def with_edges(changes: Sequence[Change], *, empty_apps: frozenset[str]) -> tupl
             needs += [first[change.slot.app]] if change.slot.app in first else []
             if change.action in _WRITES_CONFIG and pool in anchors:
                 needs.append(anchors[pool])
+            if change.heir and f"{change.slot.app}/{change.heir}" in written:
+                needs.append(f"{change.slot.app}/{change.heir}")
             if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
                 needs += [previous[pool]] if pool in previous else []
                 previous[pool] = change.address

@@ -4,7 +4,7 @@ The result does not depend on the order in which machines were listed.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
@@ -207,7 +207,12 @@ def _surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
     """The machines of ours that the spec no longer has, the highest numbers first."""
     pools = {pool.name: pool for pool in app.pools}
     for slot in sorted(paired.surplus, key=lambda slot: (slot.pool, -slot.number, slot.region)):
-        yield _removal(slot, paired.surplus[slot], pools.get(slot.pool), _why_surplus(slot, pools.get(slot.pool)))
+        pool, machine = pools.get(slot.pool), paired.surplus[slot]
+        removal = _removal(slot, machine, pool, _why_surplus(slot, pool))
+        if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
+            heir = _heir(pool, paired)
+            removal = replace(removal, heir=heir, desired_digest=digest_of(pool.config), terms=pool.terms.to_text())
+        yield removal
 
 
 def _twin_changes(app: App, paired: Paired) -> Iterator[Change]:
@@ -251,11 +256,27 @@ def _kind_of(machine: Machine) -> PoolKind:
 
 
 def _anchor(pool: Pool, paired: Paired) -> str | None:
-    """The slot that was the pool's anchor when it was first applied, while it is in the spec; else the smallest."""
+    """The slot that was the pool's anchor when it was first applied, also while it is on its way out of the spec: it
+    hands over before it goes. Without such a one the heir.
+    """
+    leaving = (machine for slot, machine in paired.surplus.items() if slot.pool == pool.name)
+    for machine in leaving:
+        if machine.metadata.get(marks.ANCHOR) == machine.name:
+            return machine.name
+    return _heir(pool, paired)
+
+
+def _heir(pool: Pool, paired: Paired) -> str | None:
+    """The slot of the spec that the machines name as their anchor, else the smallest with a machine, else of all."""
     slots = pool.slots
     names = {slot.name for slot in slots}
-    machines = (paired.by_slot.get(slot) for slot in slots)
-    named = {mark for machine in machines if machine and (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
+    machines = [paired.by_slot[slot] for slot in slots if slot in paired.by_slot]
+    named = {mark for machine in machines if (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
     if named:
         return min(named)
-    return pool.anchor.name if pool.anchor else None
+    smallest = min((slot for slot in slots if slot in paired.by_slot), key=_by_number, default=pool.anchor)
+    return smallest.name if smallest else None
+
+
+def _by_number(slot: Slot) -> tuple[int, str]:
+    return slot.number, slot.region

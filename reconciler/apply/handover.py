@@ -1,0 +1,56 @@
+"""The pool's anchor leaves the spec: what it remembers goes to another machine of the pool before it is destroyed.
+
+Both leases are held, so no keyed run begins in between, and at each point at most one machine names itself the anchor.
+Where this ends halfway none does: keyed runs are refused then, until the next apply has named one.
+"""
+
+from typing import Final
+
+from reconciler.apply.options import Options
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Change
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine
+from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
+
+_LOOKS_S: Final = (0.0, 1.0, 2.0)
+
+
+async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Change, options: Options) -> None:
+    """Makes the change's heir the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
+    if change.heir is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
+        return
+    heir = await _find(actor, leaving, change.heir)
+    if heir is None:
+        message = f"{change.heir} is to be the pool's anchor, and is not there yet; apply again"
+        raise ApiError(message, kind=ApiErrorKind.REFUSED)
+    patience_s = options.lock_timeout_s
+    async with hold_lease(
+        actor, heir.app, heir.id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=patience_s
+    ) as heirs_lease:
+        live = await read_machine(actor, heir)
+        revision = str(options.revision) if options.revision else None
+        passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(marks.KEY)}
+        passed_on[marks.WANT] = marks.want_of(change.desired_digest or "", revision)
+        passed_on[marks.TERMS] = change.terms or ""
+        for key, value in passed_on.items():
+            if live.metadata.get(key) != value:
+                heirs_lease.guard()
+                await actor.client.set_metadata(heir.app, heir.id, key, value)
+        lease.guard()
+        await actor.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)
+        heirs_lease.guard()
+        await actor.client.set_metadata(heir.app, heir.id, marks.ANCHOR, heir.name)
+
+
+async def _find(actor: Actor, leaving: Machine, name: str) -> Machine | None:
+    """The machine of this name, of the same stack; a list may lag behind its creation."""
+    for pause_s in _LOOKS_S:
+        await actor.clock.sleep(pause_s)
+        for machine in await actor.client.list_machines(leaving.app) or ():
+            is_ours = machine.metadata.get(marks.STACK) == leaving.metadata.get(marks.STACK)
+            if machine.name == name and is_ours and not machine.state.is_gone:
+                return machine
+    return None

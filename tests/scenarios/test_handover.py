@@ -1,0 +1,134 @@
+"""The pool's anchor leaves the spec: what it remembers outlives it, and there are never two anchors."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.model import marks
+from reconciler.model.run import OutcomeName
+from reconciler.model.spec import Spec
+from tests.scenarios.test_fault_matrix import DeadError
+from tests.support.virtual_time import run_virtually
+from tests.support.world import World, open_world, task_spec
+
+
+def spec(count: str, seconds: int = 30) -> Spec:
+    return task_spec(f"[run, '{seconds}', exit, '3']", count=count)
+
+
+BOTH, STAYS, ELSEWHERE = spec("{ams: 1, iad: 1}"), spec("{iad: 1}"), spec("{fra: 2}")
+CHANGED = spec("{iad: 1}", seconds=20)
+
+
+def anchors(world: World) -> list[str]:
+    return [
+        machine.name for machine in world.machines() if machine.config["metadata"].get(marks.ANCHOR) == machine.name
+    ]
+
+
+async def keyed_on_iad(world: World) -> str:
+    """A run with a key that has ended on the machine that stays; its id."""
+    await world.apply(BOTH)
+    assert anchors(world) == ["work-ams-0"]
+    await world.actor.clock.sleep(10)
+    world.engine.adversity.add("host_capacity", calls=("start",), machine="work-ams-0", times=1)
+    run = await world.invoke(BOTH, key="k")
+    assert run.slot
+    assert run.slot.region == "iad"
+    await world.actor.clock.sleep(60)
+    return str(run.id)
+
+
+async def ends_well(world: World, applied: Spec, run_id: str) -> None:
+    """One anchor, which knows the key, and everything as declared."""
+    assert len(anchors(world)) == 1
+    assert not (await world.plan(applied)).has_changes
+    starts = len(world.runtime.starts)
+    again = await world.invoke(applied, key="k")
+    assert (again.id, again.outcome.exit_code) == (run_id, 3)
+    assert len(world.runtime.starts) == starts
+    other = await world.invoke(applied, key="other")
+    assert other.outcome.exit_code == 3
+
+
+@pytest.mark.parametrize("after", [STAYS, CHANGED], ids=["only the region goes", "the command changes too"])
+def test_the_heir_knows_the_keys(after: Spec) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            run_id = await keyed_on_iad(world)
+            report = await world.apply(after)
+            assert report.is_success, report
+            assert anchors(world) == ["work-iad-0"]
+            await ends_well(world, after, run_id)
+
+    run_virtually(scenario())
+
+
+def test_where_the_whole_pool_moves_a_key_is_lost_and_never_run_a_second_time() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await keyed_on_iad(world)
+            report = await world.apply(ELSEWHERE)
+            assert report.is_success, report
+            assert anchors(world) == ["work-fra-0"]
+            starts = len(world.runtime.starts)
+            run = await world.invoke(ELSEWHERE, key="k")
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.LOST, 122)
+            assert len(world.runtime.starts) == starts
+            assert not (await world.plan(ELSEWHERE)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_a_busy_anchor_stays_the_anchor_until_it_can_go() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(BOTH)
+            await world.actor.clock.sleep(10)
+            run = await world.invoke(BOTH, key="k", is_waiting=False)
+            assert run.slot
+            assert run.slot.region == "ams"
+            assert (await world.apply(STAYS)).is_success
+            assert anchors(world) == ["work-ams-0"]
+            assert (await world.invoke(STAYS, key="k")).id == run.id
+            assert (await world.apply(STAYS)).is_success
+            assert anchors(world) == ["work-iad-0"]
+            assert (await world.invoke(STAYS, key="k")).outcome.exit_code == 122  # its machine is gone
+
+    run_virtually(scenario())
+
+
+async def request_count() -> int:
+    async with open_world() as world:
+        await keyed_on_iad(world)
+        began = len(world.transport.requests)
+        await world.apply(CHANGED)
+        return len(world.transport.requests) - began
+
+
+def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_makes_one() -> None:
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            run_id = await keyed_on_iad(world)
+            left = position
+
+            def die(_request: Any) -> None:
+                nonlocal left
+                assert len(anchors(world)) <= 1
+                left -= 1
+                if left < 0:
+                    raise DeadError
+
+            world.transport.before = die
+            with pytest.raises(BaseException) as caught:  # noqa: PT011
+                await world.apply(CHANGED)
+            assert isinstance(caught.value, DeadError | BaseExceptionGroup)
+            world.transport.before = lambda _request: None
+            keyed = await world.invoke(BOTH, key="k", queue_timeout_s=5.0)
+            assert keyed.id in {run_id, None}
+            await world.actor.clock.sleep(120)
+            assert (await world.apply(CHANGED)).is_success
+            await ends_well(world, CHANGED, run_id)
+
+    for position in range(run_virtually(request_count())):
+        run_virtually(scenario(position))
