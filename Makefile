@@ -18,7 +18,7 @@ demo: install  ## the walkthrough: plan, apply, invoke, destroy, on the local en
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
 
 test: install  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: install  ## what CI runs: format, lint, types, layers, tests
 	$(BIN)/ruff format --check .
