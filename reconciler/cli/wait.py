@@ -24,6 +24,7 @@ def command(run: str, **_values: object) -> int:
 
 def finish(info: RunInfo, options: Shared) -> int:
     """Shows how the run ended; the exit code that it means."""
+    from reconciler.render.run import outcome_text
     from reconciler.render.runs import run_info_json
 
     if options.is_json:
@@ -31,7 +32,7 @@ def finish(info: RunInfo, options: Shared) -> int:
     elif info.outcome is None:
         console.say(f"{info.id}: {info.state.value}")
     elif info.outcome.exit_code or options.verbosity:
-        console.say(f"{info.id}: {info.outcome.message}")
+        console.say(outcome_text(info.id, info.outcome))
     if info.outcome is None:
         return _NEVER_STARTED if info.state is RunState.NOT_STARTED else 0
     return info.outcome.exit_code

@@ -68,6 +68,7 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
         return Outcome(
             name=OutcomeName.CANCELLED,
             exit_code=code,
+            remedy="it was stopped on purpose: invoke it again if that was not meant",
             message="cancelled" + (f", by signal {ended.signal}" if ended.signal else f", and exited {ended.code}"),
             task_code=code,
             signal=ended.signal,
@@ -80,10 +81,17 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
             message=f"ended by signal {ended.signal}",
             task_code=code,
             signal=ended.signal,
+            remedy="nobody asked for it here: its output, or the machine's log, may say who sent it",
         )
     if ended.code == 0:
         return Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, message="succeeded", task_code=0)
-    return Outcome(name=OutcomeName.FAILED, exit_code=ended.code, message=f"exited {ended.code}", task_code=ended.code)
+    return Outcome(
+        name=OutcomeName.FAILED,
+        exit_code=ended.code,
+        message=f"exited {ended.code}",
+        task_code=ended.code,
+        remedy="its output says why; `reconciler logs RUN` shows it again",
+    )
 
 
 def lost(why: str) -> Outcome:
@@ -98,7 +106,12 @@ def lost(why: str) -> Outcome:
 
 def replaced(why: str) -> Outcome:
     """The machine was changed or destroyed under the run."""
-    return Outcome(name=OutcomeName.REPLACED, exit_code=LOST_CODE, message=f"replaced underneath: {why}")
+    return Outcome(
+        name=OutcomeName.REPLACED,
+        exit_code=LOST_CODE,
+        message=f"replaced underneath: {why}",
+        remedy="something other than this tool changes these machines; invoke it again",
+    )
 
 
 def busy(why: str) -> Outcome:

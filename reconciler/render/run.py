@@ -3,15 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from reconciler.model.run import Run
+from reconciler.model.run import Outcome, OutcomeName, Run
 from reconciler.render.style import FORMAT_VERSION, clean
 
 
 def run_text(run: Run) -> str:
     """One line: the run, its outcome, and what to do where it did not succeed."""
-    name = run.id or run.task
-    remedy = f"\n  {clean(run.outcome.remedy)}" if run.outcome.remedy else ""
-    return f"{name}: {clean(run.outcome.message)}{remedy}"
+    return outcome_text(run.id or run.task, run.outcome)
+
+
+def outcome_text(name: str, outcome: Outcome) -> str:
+    """How a run ended, and what to do about it; a task that failed, or that was cancelled, has said so itself."""
+    is_told = outcome.remedy and outcome.name not in {OutcomeName.FAILED, OutcomeName.CANCELLED}
+    return f"{name}: {clean(outcome.message)}" + (f"\n  {clean(outcome.remedy)}" if outcome.remedy and is_told else "")
 
 
 def run_json(run: Run) -> dict[str, Any]:
