@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reconciler.apply.actions import entry, perform
 from reconciler.apply.executor import Stop, execute
-from reconciler.apply.memory import announce_want, mark_pools, raise_high_water, restore_idle
+from reconciler.apply.memory import announce_want, mark_pools, raise_high_water, remember_plan, restore_idle
 from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
 from reconciler.errors import ApiError, ReconcilerError
@@ -60,6 +60,7 @@ async def apply(
         if observed:
             await restore_idle(actor, spec, observed)
             await mark_pools(actor, spec, observed, options)
+            await remember_plan(actor, spec, observed, options, plan)
             await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)
     return Report(
         plan=plan,

@@ -11,7 +11,7 @@ from reconciler.apply.options import Options
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed
-from reconciler.model.plan import Action, Change
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.report import Entry, Status
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import Pool, PoolKind, Spec
@@ -42,17 +42,38 @@ async def raise_high_water(
 ) -> None:
     """Leaves the revision on the stack's anchor, so that an older apply is refused even where this one changed nothing.
 
-    A rollback that was asked for lowers it. The anchor is the smallest name among the stack's machines without services
-    and checks; without one there is none.
+    A rollback that was asked for lowers it.
     """
-    machines = [machine for machine in _owned(spec, observed) if not _has_checks(machine)]
-    anchor = min(machines, key=lambda machine: (machine.name, machine.app), default=None)
+    anchor = _stack_anchor(spec, observed)
     if revision is None or anchor is None:
         return
     highest = parse_revision(anchor.metadata.get(marks.HIGHEST, ""))
     if highest == revision or (highest and highest.is_newer_than(revision) and not allow_rollback):
         return
     await _write(actor, anchor.app, anchor.id, anchor.name, marks.HIGHEST, str(revision))
+
+
+def last_plan(spec: Spec, observed: Observed) -> str | None:
+    """The hash of the reviewed plan that was applied last."""
+    found = (machine.metadata.get(marks.LAST_PLAN) for machine in _owned(spec, observed))
+    return next((value for value in found if value), None)
+
+
+async def remember_plan(actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan) -> None:
+    """Leaves the hash of a reviewed plan on the stack's anchor, so that it is not applied a second time.
+
+    An apply without a review takes it away: after it the same changes may be due again.
+    """
+    anchor = _stack_anchor(spec, observed)
+    wanted = options.plan_sha256 or ""
+    if anchor and plan.has_changes and anchor.metadata.get(marks.LAST_PLAN, "") != wanted:
+        await _write(actor, anchor.app, anchor.id, anchor.name, marks.LAST_PLAN, wanted)
+
+
+def _stack_anchor(spec: Spec, observed: Observed) -> Machine | None:
+    """The smallest name among the stack's machines without services and checks; without one there is none."""
+    machines = [machine for machine in _owned(spec, observed) if not _has_checks(machine)]
+    return min(machines, key=lambda machine: (machine.name, machine.app), default=None)
 
 
 async def mark_pools(actor: Actor, spec: Spec, observed: Observed, options: Options) -> None:

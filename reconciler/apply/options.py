@@ -16,7 +16,7 @@ class Options:
 
     `lock_timeout_s` bounds the wait for someone else's lease, `parallelism` the changes under way at once. With
     `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
-    alone, unless `allow_rollback`.
+    alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered.
     """
 
     only: Collection[str] = ()
@@ -26,3 +26,4 @@ class Options:
     is_failing_fast: bool = False
     revision: Revision | None = None
     allow_rollback: bool = False
+    plan_sha256: str | None = None

@@ -1,16 +1,19 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import console, spec_file
+from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
+from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
@@ -18,11 +21,32 @@ from reconciler.model.spec import Spec
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
+    from reconciler.model.saved import SavedPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Review:
+    """What was reviewed before: a saved plan, or the hash of one. Either is consent."""
+
+    saved: "SavedPlan | None" = None
+    expected: str | None = None
+
+    @property
+    def is_consent(self) -> bool:
+        return bool(self.saved or self.expected)
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of what is applied, where it was reviewed."""
+        return self.saved.plan_sha256 if self.saved else self.expected
+
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
 
 @click.command("apply")
+@click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--expect-plan", metavar="sha256:…", help="Apply only the plan that has this hash.")
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
@@ -34,6 +58,8 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
 @shared_options
 def command(
+    plan_file: Path | None,
+    expect_plan: str | None,
     is_agreed: bool,
     allow_destroy: int | None,
     allow_rollback: bool,
@@ -45,7 +71,7 @@ def command(
     fail_fast: bool,
     **_values: object,
 ) -> int:
-    """Make the spec true, after asking.
+    """Make the spec true, after asking; or the saved PLAN, without: exactly that, or nothing.
 
     Ends 0 where all is done and was read back as such (deferred slots are listed), 1 otherwise, 130 when interrupted.
     """
@@ -54,8 +80,12 @@ def command(
 
     shared_values = shared()
     spec = spec_file.load(shared_values)
+    review = _review(plan_file, expect_plan, shared_values, adopt=adopt, allow_destroy=allow_destroy)
+    is_agreed = is_agreed or review.is_consent
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
+    if review.saved:
+        adopt, allow_destroy = review.saved.adopt, review.saved.allow_destroy
     stop = Stop()
 
     def on_first() -> None:
@@ -63,12 +93,13 @@ def command(
         stop.interrupt()
 
     options = Options(
-        only=shared_values.only,
+        only=review.saved.only if review.saved else shared_values.only,
         parallelism=parallelism,
         lock_timeout_s=lock_timeout,
         is_failing_fast=fail_fast,
         revision=revision_of(spec, revision),
         allow_rollback=allow_rollback,
+        plan_sha256=review.sha256,
     )
     work = _apply(
         shared_values,
@@ -79,6 +110,7 @@ def command(
         allow_destroy=allow_destroy,
         adopt=adopt,
         wait_busy_s=wait_busy,
+        review=review,
     )
     report = run_async(work, on_first=on_first)
     return 1 if report is None else finish(report, shared_values)
@@ -107,10 +139,12 @@ async def _apply(
     allow_destroy: int | None,
     adopt: bool,
     wait_busy_s: float,
+    review: _Review,
 ) -> Report | None:
-    """The report; None where the user said no, or the plan is blocked."""
+    """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from functools import partial
 
+    from reconciler.apply.memory import last_plan
     from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan as make_plan
@@ -124,11 +158,15 @@ async def _apply(
         allow_rollback=options.allow_rollback,
         adopt=adopt,
     )
-    async with open_actor(shared_values, resolve(shared_values), console.say) as actor:
-        plan = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
+    target = resolve(shared_values)
+    if review.saved:
+        saved_plan.check_origin(review.saved, spec, target)
+    async with open_actor(shared_values, target, console.say) as actor:
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        plan = plan_again(observed)
         if plan.blocked or not shared_values.is_json:
             show(plan, shared_values)
-        if plan.blocked:
+        if plan.blocked or _is_refused(review, plan, last_plan(spec, observed)):
             return None
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
@@ -136,8 +174,45 @@ async def _apply(
         with console.progress(len(plan.effective)) as (say, count):
             acting = replace(actor, emit=say)
             return await apply_patiently(
-                acting, spec, plan, plan_again, options, wait_busy_s=wait_busy_s, stop=stop, on_end=count
+                acting,
+                spec,
+                plan,
+                lambda seen: saved_plan.within(plan_again(seen), plan) if review.is_consent else plan_again(seen),
+                options,
+                wait_busy_s=wait_busy_s,
+                stop=stop,
+                on_end=count,
             )
+
+
+def _review(
+    plan_file: Path | None, expect_plan: str | None, options: Shared, *, adopt: bool, allow_destroy: int | None
+) -> _Review:
+    if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
+        raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
+    if plan_file is None:
+        return _Review(expected=expect_plan)
+    if options.only or adopt or allow_destroy is not None:
+        raise click.UsageError("--only, --adopt and --allow-destroy belong to the plan: give them to `reconciler plan`")
+    saved = saved_plan.read(plan_file)
+    if expect_plan not in {None, saved.plan_sha256}:
+        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
+    return _Review(saved=saved)
+
+
+def _is_refused(review: _Review, plan: Plan, applied: str | None) -> bool:
+    """Whether the plan is not what was reviewed; says what is otherwise."""
+    from reconciler.planner import plan_sha256
+
+    reasons: tuple[str, ...] = ()
+    if review.saved:
+        reasons = saved_plan.objections(review.saved, plan, applied)
+    elif review.expected and (found := plan_sha256(plan)) != review.expected:
+        reasons = (f"the plan is {found} now, and {review.expected} was approved",)
+    if reasons:
+        why = "\n".join(f"  {reason}" for reason in reasons)
+        console.say(f"error: the plan is not the one that was reviewed; nothing was changed\n{why}\n  plan again")
+    return bool(reasons)
 
 
 def _is_confirmed(plan: Plan) -> bool:

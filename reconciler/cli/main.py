@@ -27,6 +27,7 @@ class _Verb(NamedTuple):
 VERBS: Final = {
     "validate": _Verb("validate", "Check the spec, offline."),
     "plan": _Verb("plan", "Show what an apply would change."),
+    "show": _Verb("show", "Show a saved plan."),
     "apply": _Verb("apply", "Make the spec true, after asking."),
     "status": _Verb("status", "Show pools, slots, states and last runs."),
     "invoke": _Verb("invoke", "Run a task once; ends with the task's own exit code."),

@@ -1,8 +1,11 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli import console, spec_file
+from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.revision import revision_of
@@ -11,43 +14,62 @@ from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 
+if TYPE_CHECKING:
+    from reconciler.targets import Target
+
 
 @click.command("plan")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
+@click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
 @shared_options
-def command(is_detailed: bool, allow_destroy: int | None, adopt: bool, revision: int | None, **_values: object) -> int:
+def command(
+    is_detailed: bool,
+    allow_destroy: int | None,
+    adopt: bool,
+    revision: int | None,
+    out: Path | None,
+    **_values: object,
+) -> int:
     """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
     options = shared()
     spec = spec_file.load(options)
-    plan = run_async(_plan(options, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
+    target = resolve(options)
+    plan = run_async(_plan(options, target, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
     show(plan, options)
     if plan.blocked:
         return 1
+    if out is not None:
+        saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy)
+        saved_plan.write(saved, out, salt=console.new_salt())
+        console.say(f"saved: `reconciler apply {out}` does this and nothing else")
     return 2 if is_detailed and plan.has_changes else 0
 
 
-def show(plan: Plan, options: Shared) -> None:
-    """The plan on stdout, in the format asked for."""
+def show(plan: Plan, options: Shared, *, plan_hash: str | None = None) -> None:
+    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one."""
+    from reconciler.planner import plan_sha256
     from reconciler.render import plan_json, plan_text
 
     salt = console.new_salt()
+    found = plan_hash or plan_sha256(plan)
     if options.is_json:
-        console.print_json(plan_json(plan, salt=salt))
-    else:
-        text = plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt)
-        console.print_text(text)
+        console.print_json(plan_json(plan, plan_sha256=found, salt=salt))
+        return
+    console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt))
+    if plan.has_changes and not plan.blocked:
+        console.print_text(f"Plan hash: {found}")
 
 
 async def _plan(
-    options: Shared, spec: Spec, allow_destroy: int | None, revision: Revision | None, *, adopt: bool
+    options: Shared, target: "Target", spec: Spec, allow_destroy: int | None, revision: Revision | None, *, adopt: bool
 ) -> Plan:
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan
 
-    async with open_actor(options, resolve(options), console.say) as actor:
+    async with open_actor(options, target, console.say) as actor:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
     return plan(

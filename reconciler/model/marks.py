@@ -12,6 +12,7 @@ STACK: Final = PREFIX + "stack"  # owner
 POOL: Final = PREFIX + "pool"
 SLOT: Final = PREFIX + "slot"  # equals the machine's name, else the machine is a clone made by hand
 REVISION: Final = PREFIX + "rev"  # of the spec that was last applied to the machine
+LAST_PLAN: Final = PREFIX + "plan"  # on the stack's anchor: the hash of the saved plan that was applied last
 HIGHEST: Final = PREFIX + "hw"  # on the stack's anchor: the highest revision that was applied
 PROTECT: Final = PREFIX + "protect"  # the pool was protected when it was last seen in a spec
 APPLIED: Final = PREFIX + "applied"  # digest of the desired config when it was last applied
@@ -34,6 +35,18 @@ def is_mark(key: str) -> bool:
 def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata that is not ours."""
     return {key: value for key, value in metadata.items() if not is_mark(key)}
+
+
+def override_of(ulid: str, version: str, digest: str) -> str:
+    """The value of the mark `override`: whose config it is, and the version and live digest to go back to."""
+    return f"{ulid};{version};{digest}"
+
+
+def parse_override(value: str) -> tuple[str, str, str]:
+    """ULID, version and digest of the mark `override`; empty where it is none."""
+    ulid, _, rest = value.partition(";")
+    version, _, digest = rest.partition(";")
+    return ulid, version, digest
 
 
 def want_of(digest: str, revision: str | None) -> str:

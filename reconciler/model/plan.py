@@ -130,6 +130,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None
+    unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
 
     @property
     def effective(self) -> tuple[Change, ...]:
@@ -143,6 +144,7 @@ class Plan:
         """How many changes of each action there are to do now, and under `deferred` how many wait."""
         counts = {action.value: 0 for action in Action}
         counts["deferred"] = 0
+        counts[Action.NONE.value] = self.unchanged
         for change in self.changes:
             counts["deferred" if change.deferred else change.action.value] += 1
         return counts

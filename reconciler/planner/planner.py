@@ -197,9 +197,11 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
 
 
 def _expected_digest(machine: Machine | None) -> str | None:
-    """What the machine's config must still be when the change is made. Not while it is one run's own: that passes."""
-    if machine is None or machine.config is None or marks.OVERRIDE in machine.metadata:
+    """What the machine's config must still be when the change is made: one run's own does not count, it goes back."""
+    if machine is None or machine.config is None:
         return None
+    if override := machine.metadata.get(marks.OVERRIDE):
+        return marks.parse_override(override)[2]
     return live_digest(machine.config)
 
 

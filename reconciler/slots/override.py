@@ -11,18 +11,16 @@ from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
 from reconciler.model.terms import Override, Terms
-from reconciler.planner import digest_of
+from reconciler.planner import digest_of, live_digest
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 from reconciler.slots.update import UpdateFailedError, send_config
 
-_SEPARATOR = ";"
-
 
 def owner_of(metadata_value: str) -> str:
     """The ULID of the run whose config it is."""
-    return metadata_value.partition(_SEPARATOR)[0]
+    return marks.parse_override(metadata_value)[0]
 
 
 async def put_override(
@@ -39,8 +37,8 @@ async def put_override(
 
     Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    version, base = await _base_of(actor, live, declared)
-    metadata = dict(live.metadata) | {marks.OVERRIDE: f"{ulid}{_SEPARATOR}{version}"}
+    version, base, digest = await _base_of(actor, live, declared)
+    metadata = dict(live.metadata) | {marks.OVERRIDE: marks.override_of(ulid, version, digest)}
     config = MachineConfig(document=_changed(base, override, terms)).with_metadata(metadata)
     return await send_config(actor, lease, live, config)
 
@@ -51,7 +49,7 @@ async def restore(actor: Actor, lease: HeldLease, live: Machine, *, declared: Ma
     `declared` is the spec's config, for a server that has forgotten the version. Raises ApiError, LeaseLostError,
     UpdateFailedError.
     """
-    _version, base = await _base_of(actor, live, declared)
+    _version, base, _digest = await _base_of(actor, live, declared)
     metadata = {key: value for key, value in live.metadata.items() if key != marks.OVERRIDE}
     return await send_config(actor, lease, live, base.with_metadata(metadata))
 
@@ -72,18 +70,18 @@ async def restore_if_idle(
         actor.emit(f"{machine.name}: one run's own config is still on it: {error.message}")
 
 
-async def _base_of(actor: Actor, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig]:
-    """The version to go back to and its config: the live one, or the one that an override on it names."""
+async def _base_of(actor: Actor, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig, str]:
+    """The version to go back to, its config, and its live digest: the live one, or what an override on it names."""
     assert live.config is not None
     found = live.metadata.get(marks.OVERRIDE)
     if not found:
-        return live.instance_id, live.config
-    version = found.partition(_SEPARATOR)[2]
+        return live.instance_id, live.config, live_digest(live.config)
+    _ulid, version, digest = marks.parse_override(found)
     config = await actor.client.get_version(live.app, live.id, version)  # assumption A6
     if config is not None:
-        return version, config
+        return version, config, digest
     if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):
-        return version, declared
+        return version, declared, digest
     raise UpdateFailedError(f"{live.name}: what it was before an override is no longer kept; run `reconciler apply`")
 
 

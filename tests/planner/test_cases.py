@@ -22,7 +22,7 @@ from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
-from reconciler.planner import digest_of
+from reconciler.planner import digest_of, plan_sha256
 from reconciler.planner import plan as make_plan
 from reconciler.render import plan_json, plan_text
 from reconciler.slots.stamps import metadata_for_create
@@ -129,7 +129,7 @@ def test_the_order_in_which_machines_were_listed_is_of_no_consequence(case: str)
 def test_no_value_of_the_environment_or_of_a_file_is_shown(case: str) -> None:
     plan = plan_of(ROOT / case)
     shown = plan_text(plan, salt="s") + plan_text(plan, salt="s", color=True, width=40)
-    assert CANARY not in shown + json.dumps(plan_json(plan, salt="s"))
+    assert CANARY not in shown + json.dumps(plan_json(plan, plan_sha256=plan_sha256(plan), salt="s"))
 
 
 def test_a_masked_value_differs_from_one_output_to_the_next() -> None:

@@ -10,6 +10,7 @@ from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.model.terms import Override, Terms, objection_to, parse_terms
+from reconciler.slots.override import owner_of, restore_if_idle
 from tests.scenarios.test_fault_matrix import DeadError
 from tests.support.faults import FAULTS, shape
 from tests.support.virtual_time import run_virtually
@@ -137,6 +138,23 @@ def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_config: boo
                     assert world.runtime.starts[-1].commands[0].env["LEVEL"] == "low"
             assert configs(world) == [DECLARED]
             assert not (await world.plan(declared)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_nobody_takes_it_off_a_machine_that_runs() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(spec())
+            override = Override(args=("run", "50", "exit", "5"))
+            going = asyncio.ensure_future(world.invoke(spec(), override=override))
+            await world.actor.clock.sleep(10)
+            [machine] = await world.actor.client.list_machines("app") or ()
+            for ulid in (None, owner_of(machine.metadata[marks.OVERRIDE])):
+                await restore_if_idle(world.actor, machine, ulid=ulid)
+            assert configs(world)[0]["override"]
+            assert (await going).outcome.exit_code == 5
+            assert configs(world) == [DECLARED]
 
     run_virtually(scenario())
 

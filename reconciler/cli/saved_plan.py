@@ -1,0 +1,113 @@
+"""Saved plans on disk, and what must hold before one is applied."""
+
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.options import Shared
+from reconciler.errors import UsageError
+from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
+
+if TYPE_CHECKING:
+    from reconciler.model.saved import SavedPlan
+    from reconciler.targets import Target
+
+_MAX_BYTES = 256 * 1024 * 1024
+
+
+def tool_version() -> str:
+    from importlib.metadata import version
+
+    return version("machines-reconciler")
+
+
+def bind(
+    plan: Plan, spec: Spec, target: "Target", options: Shared, *, adopt: bool, allow_destroy: int | None
+) -> "SavedPlan":
+    """The plan with what it is bound to."""
+    from reconciler.model.saved import SavedPlan
+    from reconciler.planner import plan_sha256, spec_sha256
+
+    return SavedPlan(
+        plan=plan,
+        plan_sha256=plan_sha256(plan),
+        spec_sha256=spec_sha256(spec),
+        tool_version=tool_version(),
+        target=_target_of(target),
+        only=options.only,
+        adopt=adopt,
+        allow_destroy=allow_destroy,
+    )
+
+
+def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
+    """Writes the file whole or not at all, for its owner only. Raises OSError."""
+    from reconciler.render import saved_json
+
+    text = json.dumps(saved_json(saved, salt=salt), indent=2, ensure_ascii=False) + "\n"
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as unfinished:
+            unfinished.write(text)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read(file: Path) -> "SavedPlan":
+    """The saved plan of the file. Raises UsageError."""
+    from reconciler.render import parse_saved
+
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+        text = content[:_MAX_BYTES].decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not a saved plan", hint="make one with `reconciler plan --out FILE`") from error
+    return parse_saved(text, name=str(file))
+
+
+def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
+    """Raises UsageError where the plan was made by another version, for another target, or from another spec."""
+    from reconciler.planner import spec_sha256
+
+    hint = "plan again, and review that"
+    if saved.tool_version != tool_version():
+        raise UsageError(f"the plan was made by version {saved.tool_version}, and this is {tool_version()}", hint=hint)
+    if saved.target != _target_of(target):
+        raise UsageError(f"the plan was made for {saved.target}, and this is {_target_of(target)}", hint=hint)
+    if saved.spec_sha256 != spec_sha256(spec):
+        hint = f"{hint}; variables of the environment are part of the spec"
+        raise UsageError(f"{spec.file} is not the spec that the plan was made from", hint=hint)
+
+
+def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
+    """Why it must not be applied to the world as it is now. `applied` is the hash of the plan that was applied last."""
+    from reconciler.planner import moved
+
+    if applied == saved.plan_sha256:
+        return ("it was applied already; a plan is applied once",)
+    return moved(saved, now)
+
+
+def within(plan: Plan, reviewed: Plan) -> Plan:
+    """What of the plan was reviewed: a later round, after a run has ended, does nothing else."""
+    known = {(change.address, change.action, change.desired_digest) for change in reviewed.effective}
+    kept = tuple(
+        change
+        for change in plan.changes
+        if not change.is_effective or (change.address, change.action, change.desired_digest) in known
+    )
+    return replace(plan, changes=kept)
+
+
+def _target_of(target: "Target") -> str:
+    """The API that is meant. The local engine's port is new at each start."""
+    return "local" if target.name == "local" else target.base_url

@@ -1,0 +1,20 @@
+"""`reconciler show PLAN`: a saved plan again, in any format, offline."""
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli import saved_plan
+from reconciler.cli.options import shared, shared_options
+from reconciler.cli.plan import show
+
+
+@click.command("show")
+@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
+@shared_options
+def command(plan: Path, is_detailed: bool, **_values: object) -> int:
+    """Show the saved PLAN. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    saved = saved_plan.read(plan)
+    show(saved.plan, shared(), plan_hash=saved.plan_sha256)
+    return 2 if is_detailed and saved.plan.has_changes else 0

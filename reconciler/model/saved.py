@@ -1,0 +1,24 @@
+"""A plan in a file: what is shown of it, and what it is bound to. No secret and no env value in the clear."""
+
+from dataclasses import dataclass
+
+from reconciler.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan that was written to a file and read again.
+
+    `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target,
+    the spec and the tool's version must be those of the apply; `only`, `adopt` and `allow_destroy` are how it was asked
+    for.
+    """
+
+    plan: Plan
+    plan_sha256: str
+    spec_sha256: str
+    tool_version: str
+    target: str
+    only: tuple[str, ...] = ()
+    adopt: bool = False
+    allow_destroy: int | None = None

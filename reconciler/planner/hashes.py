@@ -1,0 +1,68 @@
+"""The hash of a plan, and that of a spec: what people approve, and what a saved plan is bound to. Pure.
+
+Over the canonical changes, values before and after unmasked: nothing of the output's salt, of versions or of times, and
+nothing that a run in progress changes.
+"""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from reconciler.model.plan import Change, Plan
+from reconciler.model.spec import Spec
+from reconciler.planner.digest import digest_of
+
+_SCHEME: Final = 1
+
+
+def plan_sha256(plan: Plan) -> str:
+    """`sha256:` and 64 hex digits. Equal for two plans that would write the same to the same machines."""
+    document = {
+        "scheme": _SCHEME,
+        "stack": plan.stack,
+        "apps": [[app.name, app.org] for app in plan.apps],
+        "changes": sorted((_change(change) for change in plan.effective), key=lambda one: str(one["address"])),
+    }
+    return _sha256(document)
+
+
+def spec_sha256(spec: Spec) -> str:
+    """The same of a spec after interpolation: two texts that mean the same have one hash."""
+    pools = [
+        {
+            "app": pool.app,
+            "name": pool.name,
+            "kind": pool.kind.value,
+            "counts": dict(pool.counts),
+            "config": digest_of(pool.config),
+            "metadata": dict(pool.config.metadata),
+            "terms": pool.terms.to_text(),
+            "launch": pool.launch,
+            "protect": pool.is_protected,
+        }
+        for pool in spec.pools
+    ]
+    apps = [[app.name, app.org] for app in spec.apps]
+    return _sha256({"scheme": _SCHEME, "stack": spec.stack, "apps": apps, "pools": pools})
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "address": change.address,
+        "kind": change.kind.value,
+        "action": change.action.value,
+        "machine": change.machine_id,
+        "before": change.expected_digest,
+        "applied": change.expected_applied,
+        "after": change.desired_digest,
+        "runs_at_once": change.runs_at_once,
+        "anchor": change.anchor,
+        "heir": change.heir,
+        "terms": change.terms,
+        "protect": change.is_protected,
+    }
+
+
+def _sha256(document: Any) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

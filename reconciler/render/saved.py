@@ -1,0 +1,116 @@
+"""A saved plan to JSON and back: the plan's own JSON, and beside each change what it is bound to."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.errors import UsageError
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import MachineState
+from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
+from reconciler.model.saved import SavedPlan
+from reconciler.model.spec import PoolKind, Slot
+from reconciler.render.plan import plan_json
+from reconciler.render.style import FORMAT_VERSION
+
+
+def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
+    """The file's content. `saved.plan` is the plan as it was made; its values are masked here."""
+    document = plan_json(saved.plan, plan_sha256=saved.plan_sha256, salt=salt)
+    for shown, change in zip(document["changes"], saved.plan.effective, strict=True):
+        shown["bound_to"] = {
+            "digest": change.expected_digest,
+            "applied": change.expected_applied,
+            "desired": change.desired_digest,
+        }
+        shown["schedule"] = change.desired.schedule if change.desired else None
+        shown["is_twin"] = change.is_twin
+    document["saved"] = {
+        "tool_version": saved.tool_version,
+        "target": saved.target,
+        "spec_sha256": saved.spec_sha256,
+        "only": list(saved.only),
+        "adopt": saved.adopt,
+        "allow_destroy": saved.allow_destroy,
+    }
+    return document
+
+
+def parse_saved(text: str, *, name: str) -> SavedPlan:
+    """The plan of a file of this name. Raises UsageError where it is none that this version reads."""
+    try:
+        document = json.loads(text)
+        version = document["format_version"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise UsageError(f"{name} is not a saved plan", hint="make one with `reconciler plan --out FILE`") from error
+    if version != FORMAT_VERSION:
+        hint = "apply it with the version that made it, or plan again"
+        raise UsageError(f"{name} has the format {version}, and this version reads {FORMAT_VERSION}", hint=hint)
+    try:
+        return _saved(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{name} is not a whole saved plan: {error!r}", hint="plan again") from error
+
+
+def _saved(document: Mapping[str, Any]) -> SavedPlan:
+    saved = document["saved"]
+    observed_at = document["observed_at"]
+    plan = Plan(
+        stack=document["stack"],
+        apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
+        changes=tuple(_change(change) for change in document["changes"]),
+        foreign=tuple(_foreign(machine) for machine in document["foreign"]),
+        warnings=tuple(document["warnings"]),
+        observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
+        unchanged=int(document["counts"][Action.NONE.value]),
+    )
+    return SavedPlan(
+        plan=plan,
+        plan_sha256=document["plan_sha256"],
+        spec_sha256=saved["spec_sha256"],
+        tool_version=saved["tool_version"],
+        target=saved["target"],
+        only=tuple(saved["only"]),
+        adopt=bool(saved["adopt"]),
+        allow_destroy=saved["allow_destroy"],
+    )
+
+
+def _change(value: Mapping[str, Any]) -> Change:
+    bound = value["bound_to"]
+    number = int(value["slot"].rpartition("-")[2])
+    schedule = value["schedule"]
+    return Change(
+        slot=Slot(app=value["app"], pool=value["pool"], region=value["region"], number=number),
+        kind=PoolKind(value["kind"]),
+        action=Action(value["action"]),
+        reason=value["reason"],
+        fields=tuple(_field(one) for one in value["fields"]),
+        deferred=value["deferred"],
+        machine_id=value["machine"],
+        expected_digest=bound["digest"],
+        expected_applied=bound["applied"],
+        desired=MachineConfig(document={"schedule": schedule}) if schedule else None,
+        desired_digest=bound["desired"],
+        launch=bool(value["launch"]),
+        is_twin=bool(value["is_twin"]),
+        depends_on=tuple(value["depends_on"]),
+    )
+
+
+def _field(value: Mapping[str, Any]) -> FieldChange:
+    """A field whose values are masked already, if they need it."""
+    return FieldChange(
+        path=value["path"], observed=value["observed"], desired=value["desired"], cause=Cause(value["cause"])
+    )
+
+
+def _foreign(value: Mapping[str, Any]) -> ForeignMachine:
+    return ForeignMachine(
+        app=value["app"],
+        id=value["machine"],
+        name=value["name"],
+        state=MachineState(value["state"]),
+        reason=value["reason"],
+    )
