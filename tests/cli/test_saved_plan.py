@@ -1,0 +1,215 @@
+"""A plan that was reviewed is applied exactly, once, or not at all; on the local target, by the command line."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run
+from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.machines_api.http import httpx
+
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i:1
+    env: {SECRET: '${SECRET:-canary-one}'}
+    tasks:
+      work: {command: [sh, -c, 'sleep $0'], args: ['0'], overrides: {args: true}, count: %s}
+"""
+WRITES = ("POST ", "DELETE ", "PUT ", "PATCH ")
+
+
+class Stack:
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.directory = directory
+        self._capsys = capsys
+        self.file = directory / "plan.json"
+        status = start_engine(directory / "home")
+        headers = {"Authorization": f"Bearer {read_token(directory / 'home')}"}
+        self.http = httpx.Client(base_url=f"{status.url}/v1/apps/app", headers=headers, trust_env=False)
+        self.declare(2)
+
+    def declare(self, count: int) -> None:
+        (self.directory / "machines.yaml").write_text(SPEC % count)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What the command says on both streams."""
+        verb, *rest = arguments
+        ended = run([verb, "-C", str(self.directory), *rest])
+        captured = self._capsys.readouterr()
+        assert ended == code, (ended, captured)
+        return captured.out + captured.err
+
+    def refused(self, *arguments: str) -> str:
+        """What an apply says that writes nothing."""
+        said = self("apply", *arguments, "--trace-http", code=1)
+        assert not [line for line in said.splitlines() if line.startswith(WRITES)], said
+        return said
+
+    def plan(self) -> str:
+        return self("plan", "--out", str(self.file))
+
+    def hash(self) -> str:
+        return str(json.loads(self("plan", "-o", "json"))["plan_sha256"])
+
+    def machine(self, position: int = 0) -> dict[str, object]:
+        machines = sorted(self.http.get("/machines").json(), key=lambda one: one["name"])
+        return dict(machines[position])
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]:
+    for name in [*os.environ]:
+        if name.startswith(("FLY_", "RECONCILER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RECONCILER_TARGET", "local")
+    stack = Stack(tmp_path, capsys)
+    yield stack
+    stack.http.close()
+    stop_engine(tmp_path / "home")
+
+
+def test_it_is_shown_again_and_applied_once(stack: Stack) -> None:
+    planned = stack.plan()
+    shown = stack("show", str(stack.file))
+    assert shown == planned.rpartition("saved:")[0]
+    assert "create" in shown
+    assert stack("show", str(stack.file), "--detailed-exitcode", code=2)
+    assert json.loads(stack("show", str(stack.file), "-o", "json"))["plan_sha256"] == stack.hash()
+    assert "2 done" in stack("apply", str(stack.file))
+    again = stack.refused(str(stack.file))
+    assert "was applied already" in again
+    assert "No changes" in stack("plan")
+
+
+def test_the_file_is_its_owners_alone_and_has_no_value(stack: Stack) -> None:
+    stack("apply", "--yes")
+    (stack.directory / "machines.yaml").write_text((SPEC % 2).replace("canary-one", "canary-two"))
+    stack.plan()
+    assert stat.S_IMODE(stack.file.stat().st_mode) == 0o600
+    assert "canary" not in stack.file.read_text()
+    assert "env.SECRET" in stack("show", str(stack.file))
+    assert [path.name for path in stack.directory.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_machine_that_someone_changed_meanwhile_is_named_and_nothing_is_written(stack: Stack) -> None:
+    stack("apply", "--yes")
+    stack.declare(3)
+    stack.plan()
+    machine = stack.machine()
+    config = dict(machine["config"])  # type: ignore[call-overload]
+    body = {"config": config | {"env": {"OTHER": "x"}}, "skip_launch": True}
+    assert stack.http.post(f"/machines/{machine['id']}", json=body).status_code == 200
+    said = stack.refused(str(stack.file))
+    assert "work-iad-0: update is needed now, which was not planned" in said
+    assert "changed by someone else: env.OTHER" in said
+
+
+def test_a_slot_that_was_filled_or_lost_meanwhile_is_named(stack: Stack) -> None:
+    stack("apply", "--yes")
+    stack.declare(1)
+    stack.plan()
+    assert stack.http.delete(f"/machines/{stack.machine(1)['id']}", params={"force": "true"}).status_code == 200
+    assert "destroy was planned, and nothing is needed any more" in stack.refused(str(stack.file))
+
+
+def test_another_spec_or_another_environment_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.plan()
+    stack.declare(3)
+    assert "not the spec that the plan was made from" in stack.refused(str(stack.file))
+    stack.declare(2)
+    monkeypatch.setenv("SECRET", "another")
+    said = stack.refused(str(stack.file))
+    assert "environment" in said
+    assert "another\n" not in said
+    monkeypatch.delenv("SECRET")
+    monkeypatch.setenv("RECONCILER_TARGET", f"{stack.http.base_url}".partition("/v1")[0])
+    assert "was made for local" in stack.refused(str(stack.file))
+    monkeypatch.setenv("RECONCILER_TARGET", "local")
+    stack("apply", str(stack.file))
+
+
+def test_runs_in_progress_and_runs_of_their_own_are_no_reason_to_refuse(stack: Stack) -> None:
+    stack("apply", "--yes")
+    text = (SPEC % 2).replace("i:1", "i:2")
+    (stack.directory / "machines.yaml").write_text(text)
+    stack.plan()
+    found = stack.hash()
+    stack("invoke", "work", "--no-wait", "--", "1000")
+    stack("invoke", "work", "--no-wait", "--", "0")
+    assert stack.hash() == found
+    said = stack("apply", str(stack.file))
+    assert "1 done" in said
+    assert "1 deferred" in said
+    running = next(info for info in json.loads(stack("runs", "-o", "json"))["runs"] if info["state"] == "running")
+    stack("cancel", running["run"])
+    assert "Plan: 0 to create, 1 to update" in stack("plan")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not a saved plan"),
+        ("{}", "not a saved plan"),
+        ("[1]", "not a saved plan"),
+        ('{"format_version": "9.0"}', "has the format 9.0"),
+        ('{"format_version": "1.0"}', "not a whole saved plan"),
+    ],
+)
+def test_a_file_that_is_no_saved_plan_is_said_as_such(stack: Stack, text: str, words: str) -> None:
+    stack.file.write_text(text)
+    assert words in stack("show", str(stack.file), code=1)
+    assert words in stack("apply", str(stack.file), code=1)
+
+
+def test_a_file_that_is_cut_off_or_not_there_is_said_as_such(stack: Stack) -> None:
+    stack.plan()
+    stack.file.write_text(stack.file.read_text()[:-200])
+    assert "not a saved plan" in stack("apply", str(stack.file), code=1)
+    assert "cannot read" in stack("show", str(stack.directory / "nothing"), code=1)
+    assert "No such file" in stack("plan", "--out", str(stack.directory / "nowhere" / "x"), code=1)
+
+
+def test_a_hash_is_enough_to_apply_what_was_approved_and_nothing_else(stack: Stack) -> None:
+    approved = stack.hash()
+    assert f"Plan hash: {approved}" in stack("plan")
+    stack.declare(3)
+    assert "was approved" in stack.refused("--expect-plan", approved)
+    stack.declare(2)
+    assert "2 done" in stack("apply", "--expect-plan", approved)
+    assert "was approved" in stack.refused("--expect-plan", approved)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--expect-plan", "sha256:12"), ("--expect-plan", "x"), ("plan.json", "--adopt"), ("plan.json", "--only", "work")],
+)
+def test_what_makes_no_sense_is_a_usage_error(stack: Stack, arguments: tuple[str, ...]) -> None:
+    stack("apply", *arguments, code=64)
+
+
+def test_a_blocked_plan_is_not_saved(stack: Stack) -> None:
+    stack.declare(8)
+    stack("apply", "--yes")
+    stack.declare(1)
+    assert "Blocked" in stack("plan", "--out", str(stack.file), code=1)
+    assert not stack.file.exists()
+    stack("plan", "--out", str(stack.file), "--allow-destroy", "7")
+    assert "7 done" in stack("apply", str(stack.file))
+
+
+def test_the_same_changes_may_be_due_again_after_others(stack: Stack) -> None:
+    stack("apply", "--yes")
+    for _ in range(2):
+        stack.declare(3)
+        stack.plan()
+        stack("apply", str(stack.file))
+        stack.declare(2)
+        stack("apply", "--yes")
