@@ -4,6 +4,8 @@ Safety holds at every request; two applies without faults converge.
 """
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from reconciler.engine.behaviour import Behaviour, Latency, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.model import marks
+from reconciler.model.plan import Action
 from reconciler.model.run import Run
-from reconciler.model.spec import Spec
+from reconciler.model.spec import PoolKind, Spec
 from tests.support.faults import FAULTS
 from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
@@ -212,5 +215,49 @@ def test_two_applies_and_several_invokes_at_once_share_no_machine_and_lose_no_ru
                 # A run that began ends with its own code: no apply and no other invoke came in between.
                 assert {run.outcome.exit_code for run in claimed} <= {3}
             await converge(world, to_spec(second))
+
+    run_virtually(scenario())
+
+
+@given(before=drafts(), accidents=ACCIDENTS, after=drafts())
+@settings(max_examples=80)
+def test_an_apply_writes_what_its_plan_names_and_nothing_else(
+    before: tuple[PoolDraft, ...], accidents: list[Accident], after: tuple[PoolDraft, ...]
+) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(to_spec(before))
+            await world.actor.clock.sleep(10)
+            for accident in accidents:
+                await befall(world, accident)
+            await world.actor.clock.sleep(400)
+            spec = to_spec(after)
+            plan = await world.plan(spec, allow_destroy=1000)
+            if plan.blocked:
+                return
+            began = len(world.transport.requests)
+            await world.apply(spec)
+            sent = world.transport.requests[began:]
+            doable = [change for change in plan.effective if not change.deferred]
+            wanted: Counter[str] = Counter()
+            for change in doable:
+                machine = f"/apps/app/machines/{change.machine_id}"
+                match change.action:
+                    case Action.CREATE:
+                        wanted["POST /apps/app/machines"] += 1
+                    case Action.UPDATE | Action.ADOPT:
+                        wanted[f"POST {machine}"] += 1
+                    case Action.DESTROY:
+                        wanted[f"DELETE {machine}"] += 1
+                    case Action.REPLACE:
+                        wanted[f"DELETE {machine}"] += 1
+                        wanted["POST /apps/app/machines"] += 1
+            configs = (
+                request for request in sent if re.fullmatch(r"(POST|DELETE) /apps/app/machines(/[^/]+)?", request)
+            )
+            assert Counter(configs) == wanted
+            starts = {request for request in sent if request.endswith(("/start", "/stop"))}
+            served = {change.machine_id for change in doable if change.kind is PoolKind.SERVICE}
+            assert {request.split("/")[4] for request in starts} <= served
 
     run_virtually(scenario())
