@@ -56,9 +56,10 @@ async def apply(
     mismatches: tuple[str, ...] = ()
     if not stop.is_interrupt:
         await announce_want(actor, effective, entries, options.revision)
-        mismatches, observed = await read_back(actor, spec, plan, entries, options.only)
+        mismatches, observed = await read_back(actor, spec, plan, entries, options)
         if observed:
             await restore_idle(actor, spec, observed)
+        if observed and not options.only_drift:
             await mark_pools(actor, spec, observed, options)
             await remember_plan(actor, spec, observed, options, plan)
             await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)

@@ -1,22 +1,24 @@
 """Reading back: what the platform shows after an apply, compared with what the apply did."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
+from reconciler.apply.options import Options
 from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
 from reconciler.model.machine import MachineState, Observed
 from reconciler.model.plan import Action, Plan
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
+from reconciler.planner import only_drift
 from reconciler.planner import plan as make_plan
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_by_id
 
 
 async def read_back(
-    actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], only: Collection[str]
+    actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], options: Options
 ) -> tuple[tuple[str, ...], Observed | None]:
     """What the platform now shows different from what was done, and the snapshot that says so; None without one.
 
@@ -25,7 +27,11 @@ async def read_back(
     A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first.
     """
     touched = {ended.address: ended for ended in entries}
-    replan = partial(make_plan, spec, only=only, allow_destroy=len(plan.changes), allow_rollback=True)
+    whole = partial(make_plan, spec, only=options.only, allow_destroy=len(plan.changes), allow_rollback=True)
+
+    def replan(seen: Observed) -> Plan:
+        return only_drift(whole(seen)) if options.only_drift else whole(seen)
+
     try:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         again = replan(observed)

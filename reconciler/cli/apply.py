@@ -14,6 +14,7 @@ from reconciler.cli.plan import show
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import UsageError
+from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
@@ -52,6 +53,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--only-drift", is_flag=True, help="Only put back what someone else changed.")
 @click.option("--wait-busy", type=Duration(), default="0s", metavar="10m", help="Wait so long for runs in progress.")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
@@ -65,6 +67,7 @@ def command(
     allow_rollback: bool,
     revision: int | None,
     adopt: bool,
+    only_drift: bool,
     wait_busy: float,
     lock_timeout: float,
     parallelism: int,
@@ -80,7 +83,9 @@ def command(
 
     shared_values = shared()
     spec = spec_file.load(shared_values)
-    review = _review(plan_file, expect_plan, shared_values, adopt=adopt, allow_destroy=allow_destroy)
+    review = _review(
+        plan_file, expect_plan, shared_values, adopt=adopt, only_drift=only_drift, allow_destroy=allow_destroy
+    )
     is_agreed = is_agreed or review.is_consent
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
@@ -100,6 +105,7 @@ def command(
         revision=revision_of(spec, revision),
         allow_rollback=allow_rollback,
         plan_sha256=review.sha256,
+        only_drift=only_drift,
     )
     work = _apply(
         shared_values,
@@ -147,9 +153,10 @@ async def _apply(
     from reconciler.apply.memory import last_plan
     from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
+    from reconciler.planner import only_drift as drift_of
     from reconciler.planner import plan as make_plan
 
-    plan_again = partial(
+    whole_plan = partial(
         make_plan,
         spec,
         only=options.only,
@@ -158,6 +165,11 @@ async def _apply(
         allow_rollback=options.allow_rollback,
         adopt=adopt,
     )
+
+    def plan_again(observed: Observed) -> Plan:
+        found = whole_plan(observed)
+        return drift_of(found) if options.only_drift else found
+
     target = resolve(shared_values)
     if review.saved:
         saved_plan.check_origin(review.saved, spec, target)
@@ -186,14 +198,20 @@ async def _apply(
 
 
 def _review(
-    plan_file: Path | None, expect_plan: str | None, options: Shared, *, adopt: bool, allow_destroy: int | None
+    plan_file: Path | None,
+    expect_plan: str | None,
+    options: Shared,
+    *,
+    adopt: bool,
+    only_drift: bool,
+    allow_destroy: int | None,
 ) -> _Review:
     if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
         raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
     if plan_file is None:
         return _Review(expected=expect_plan)
-    if options.only or adopt or allow_destroy is not None:
-        raise click.UsageError("--only, --adopt and --allow-destroy belong to the plan: give them to `reconciler plan`")
+    if options.only or adopt or only_drift or allow_destroy is not None:
+        raise click.UsageError("--only, --adopt, --only-drift and --allow-destroy do not go with a saved plan")
     saved = saved_plan.read(plan_file)
     if expect_plan not in {None, saved.plan_sha256}:
         raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")

@@ -29,6 +29,8 @@ VERBS: Final = {
     "plan": _Verb("plan", "Show what an apply would change."),
     "show": _Verb("show", "Show a saved plan."),
     "apply": _Verb("apply", "Make the spec true, after asking."),
+    "diff": _Verb("diff", "Show what changes between two specs, offline."),
+    "drift": _Verb("drift", "Show what someone else changed."),
     "status": _Verb("status", "Show pools, slots, states and last runs."),
     "invoke": _Verb("invoke", "Run a task once; ends with the task's own exit code."),
     "runs": _Verb("runs", "List runs, with how they ended."),

@@ -48,18 +48,18 @@ def command(
     return 2 if is_detailed and plan.has_changes else 0
 
 
-def show(plan: Plan, options: Shared, *, plan_hash: str | None = None) -> None:
-    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one."""
+def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash: bool = True) -> None:
+    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one."""
     from reconciler.planner import plan_sha256
     from reconciler.render import plan_json, plan_text
 
     salt = console.new_salt()
-    found = plan_hash or plan_sha256(plan)
+    found = (plan_hash or plan_sha256(plan)) if has_hash else None
     if options.is_json:
         console.print_json(plan_json(plan, plan_sha256=found, salt=salt))
         return
     console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt))
-    if plan.has_changes and not plan.blocked:
+    if found and plan.has_changes and not plan.blocked:
         console.print_text(f"Plan hash: {found}")
 
 

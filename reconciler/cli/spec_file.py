@@ -21,7 +21,7 @@ def load(shared: Shared) -> Spec:
     name, text = _read(shared)
     spec = load_spec(text, file=name, environment=os.environ)
     _check_only(spec, shared)
-    return _reduced(spec, shared.app)
+    return reduced(spec, shared.app)
 
 
 def find_task(spec: Spec, name: str) -> Pool:
@@ -50,7 +50,7 @@ def _read(shared: Shared) -> tuple[str, str]:
         raise UsageError(f"{directory} is not a directory")
     named = shared.file or os.environ.get("RECONCILER_FILE")
     if named == "-":
-        return "<stdin>", _decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), "<stdin>")
+        return "<stdin>", decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), "<stdin>")
     path = directory / named if named else _search(directory)
     try:
         with path.open("rb") as file:
@@ -58,10 +58,11 @@ def _read(shared: Shared) -> tuple[str, str]:
     except OSError as error:
         raise UsageError(f"cannot read {named or path}: {error.strerror}", hint="name the spec with --file") from error
     shown = os.path.relpath(path)
-    return shown, _decoded(content, shown)
+    return shown, decoded(content, shown)
 
 
-def _decoded(content: bytes, name: str) -> str:
+def decoded(content: bytes, name: str) -> str:
+    """The text of a spec. Raises UsageError where it is too large, or no text."""
     if len(content) > _MAX_BYTES:
         raise UsageError(f"{name} is larger than {_MAX_BYTES // 2**20} MiB")
     try:
@@ -92,7 +93,8 @@ def _check_only(spec: Spec, shared: Shared) -> None:
             )
 
 
-def _reduced(spec: Spec, app: str | None) -> Spec:
+def reduced(spec: Spec, app: str | None) -> Spec:
+    """The spec with this app alone, by name or label; the whole one without any."""
     if app is None:
         return spec
     chosen = tuple(one for one in spec.apps if app in {one.name, one.label})

@@ -82,10 +82,20 @@ def _why_it_differs(situation: Situation) -> str:
     if declared and drifted:
         return f"the spec changed: {declared}; changed by someone else: {drifted}"
     if drifted:
-        return f"changed by someone else: {drifted}"
+        return f"changed by someone else: {drifted}{_by_whom(situation.machine)}"
     if declared:
         return f"the spec changed: {declared}" if situation.applied else f"differs from the spec: {declared}"
     return "the spec changed in what does not show on the machine" if situation.applied else "was never applied whole"
+
+
+def _by_whom(machine: Machine | None) -> str:
+    """Who changed the machine last, and when, as far as its events and other tools' marks tell."""
+    assert machine is not None
+    update = next((event for event in machine.events if event.type == "update"), None)
+    tool = machine.metadata.get("fly_flyctl_version")
+    told = [f"flyctl {tool}"] if tool else []
+    told += [f"the last update was by {update.source}, {update.at:%Y-%m-%d %H:%M} UTC"] if update else []
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _names(fields: tuple[FieldChange, ...], cause: Cause) -> str:

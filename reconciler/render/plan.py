@@ -28,7 +28,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = 100, salt: str) -
     return "\n".join(line if color or len(line) <= width * 4 else line[: width * 4] for line in lines)
 
 
-def plan_json(plan: Plan, *, plan_sha256: str, salt: str) -> dict[str, Any]:
+def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
     """The whole plan; unchanged slots are only counted."""
     return {
         "format_version": FORMAT_VERSION,

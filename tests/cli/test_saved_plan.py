@@ -213,3 +213,21 @@ def test_the_same_changes_may_be_due_again_after_others(stack: Stack) -> None:
         stack("apply", str(stack.file))
         stack.declare(2)
         stack("apply", "--yes")
+
+
+def test_drift_is_shown_and_put_back_by_the_command_line(stack: Stack) -> None:
+    stack("apply", "--yes")
+    assert "No changes" in stack("drift", "--detailed-exitcode")
+    machine = stack.machine(1)
+    config = dict(machine["config"])  # type: ignore[call-overload]
+    body = {"config": config | {"env": {"OTHER": "canary-x"}}, "skip_launch": True}
+    assert stack.http.post(f"/machines/{machine['id']}", json=body).status_code == 200
+    stack.declare(3)
+    said = stack("drift", "--detailed-exitcode", code=2)
+    assert "work-iad-1" in said
+    assert "env.OTHER" in said
+    assert "work-iad-2" not in said
+    assert "canary" not in said
+    assert "1 done" in stack("apply", "--only-drift", "--yes")
+    assert "No changes" in stack("drift")
+    assert "Plan: 1 to create, 0 to update" in stack("plan")

@@ -1,0 +1,45 @@
+"""`reconciler drift`: what someone else changed since it was last applied."""
+
+from dataclasses import replace
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.plan import show
+from reconciler.cli.target import open_actor, resolve
+from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
+
+_NO_BRAKE = 10_000
+
+
+@click.command("drift")
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there is drift.")
+@shared_options
+def command(is_detailed: bool, **_values: object) -> int:
+    """Show what differs from what was last applied, field by field, and what is known of who did it.
+
+    What the spec wants otherwise since then is no drift: `reconciler plan` shows both, and `apply --only-drift` puts
+    back what someone else changed. Ends 0, 1 for an error, with --detailed-exitcode 2 where there is drift.
+    """
+    options = shared()
+    spec = spec_file.load(options)
+    plan = run_async(_drift(options, spec))
+    show(plan, options, has_hash=False)
+    if plan.blocked:
+        return 1
+    return 2 if is_detailed and plan.has_changes else 0
+
+
+async def _drift(options: Shared, spec: Spec) -> Plan:
+    from reconciler.machines_api.observe import observe
+    from reconciler.planner import plan, with_drift
+
+    async with open_actor(options, resolve(options), console.say) as actor:
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+    found = with_drift(plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
+    # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
+    unobserved = tuple(app for app in observed.apps.values() if app.is_unobserved)
+    return found if unobserved else replace(found, blocked=(), warnings=(*found.warnings, *found.blocked))

@@ -1,0 +1,109 @@
+"""Two specs compared offline: no token, no network, the same plan as an apply of one after the other would have."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run
+from tests.support.virtual_time import run_virtually
+from tests.support.world import open_world, spec_of
+
+OLD = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i:1
+    env: {KEPT: a, SECRET: canary}
+    tasks:
+      work: {command: [x], count: 3, args: [one], overrides: {args: true}}
+      gone: {command: [x], count: {ams: 1}}
+    services:
+      web: {command: [x]}
+"""
+NEW = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i:2
+    env: {KEPT: a, SECRET: canary-changed}
+    tasks:
+      work: {command: [x], count: 2, args: [two]}
+      fresh: {command: [x], regions: [fra]}
+    services:
+      web: {command: [x], count: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [*os.environ]:
+        if name.startswith(("FLY_", "RECONCILER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RECONCILER_TARGET", "http://127.0.0.1:1")  # nobody there, and nobody asked
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text(OLD)
+    (tmp_path / "new.yaml").write_text(NEW)
+    return tmp_path
+
+
+def test_it_is_the_plan_that_an_apply_of_one_after_the_other_has(capsys: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> list[tuple[str, str, list[str]]]:
+        async with open_world() as world:
+            await world.apply(spec_of(OLD))
+            await world.actor.clock.sleep(10)
+            plan = await world.plan(spec_of(NEW))
+            return [(one.address, one.action.value, [field.path for field in one.fields]) for one in plan.effective]
+
+    assert run(["diff", "old.yaml", "new.yaml", "-o", "json", "--detailed-exitcode"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    found = [(one["address"], one["action"], [field["path"] for field in one["fields"]]) for one in document["changes"]]
+    assert found == run_virtually(scenario())
+    assert {field["cause"] for one in document["changes"] for field in one["fields"]} == {"spec"}
+    assert document["blocked"] == []
+
+
+def test_no_change_is_none_and_values_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "old.yaml", "old.yaml", "--detailed-exitcode"]) == 0
+    assert "No changes" in capsys.readouterr().out
+    assert run(["diff", "old.yaml", "new.yaml"]) == 0
+    said = capsys.readouterr()
+    assert "env.SECRET" in said.out
+    assert "canary" not in said.out + said.err
+
+
+def test_what_no_plan_would_touch_any_more_is_warned_of(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "new.yaml").write_text(NEW.replace("  app:\n", "  other:\n").replace("name: stack", "name: another"))
+    assert run(["diff", "old.yaml", "new.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "create app other" in said
+    assert "app app is no longer in the spec" in said
+    assert "from stack to another" in said
+
+
+def test_a_side_may_be_a_commit(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True)
+
+    git("init", "-b", "main")
+    (directory / "machines.yaml").write_text(OLD)
+    git("add", ".")
+    git("commit", "-m", "old")
+    (directory / "machines.yaml").write_text(NEW)
+    assert run(["diff", "git:main:machines.yaml", "machines.yaml"]) == 0
+    assert "Plan: " in capsys.readouterr().out
+    for name, words in {
+        "git:nowhere:machines.yaml": "git has no",
+        "git:main:missing.yaml": "git has no",
+        "git:main": "names no file",
+        "git:--output=x:y": "names no file",
+        "missing.yaml": "cannot read",
+    }.items():
+        assert run(["diff", name, "machines.yaml"]) == 1
+        assert words in capsys.readouterr().err
+    assert run(["diff", "-", "-"]) == 64
