@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+_IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -37,7 +39,9 @@ def shared_options(function: F) -> F:
         click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
         click.option("-a", "--app", "app", metavar="APP", help="Only this app of the spec."),
         click.option("--only", "only", metavar="POOL", multiple=True, help="Only this pool; may be repeated."),
-        click.option("-o", "--output", "output", type=click.Choice(["text", "json"]), default="text"),
+        click.option(
+            "-o", "--output", "output", type=click.Choice(["text", "json", "markdown", "html"]), default="text"
+        ),
         click.option("--target", "target", metavar="fly|local|URL", help="Where the API is. [default: fly]"),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
         click.option("-v", "verbosity", count=True, help="Say more."),
@@ -51,6 +55,9 @@ def shared_options(function: F) -> F:
 
 def shared() -> Shared:
     """The values in force for the running command: its own where given, else those before the verb."""
+    context = click.get_current_context()
+    if _value("output") in {"markdown", "html"} and context.info_name not in _IN_EVERY_FORMAT:
+        raise click.UsageError(f"-o {_value('output')} is for {', '.join(_IN_EVERY_FORMAT)}; use text or json")
     values = {name: _value(name) for name in ("file", "directory", "app", "only", "output", "target")}
     return Shared(
         file=values["file"],

@@ -51,12 +51,16 @@ def command(
 def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash: bool = True) -> None:
     """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one."""
     from reconciler.planner import plan_sha256
-    from reconciler.render import plan_json, plan_text
+    from reconciler.render import plan_html, plan_json, plan_markdown, plan_text
 
     salt = console.new_salt()
     found = (plan_hash or plan_sha256(plan)) if has_hash else None
     if options.is_json:
         console.print_json(plan_json(plan, plan_sha256=found, salt=salt))
+        return
+    if options.output in {"markdown", "html"}:
+        render = plan_markdown if options.output == "markdown" else plan_html
+        console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"))
         return
     console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt))
     if found and plan.has_changes and not plan.blocked:

@@ -7,6 +7,7 @@ from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
 from reconciler.render.style import FORMAT_VERSION, SYMBOLS, clean, hidden, masked, paint, shown
 
 _CAUSES: Final = {Cause.SPEC: "", Cause.DRIFT: "  # changed by someone else"}
+SYMBOLS_OF_DEFERRED: Final = "="
 _WORDS: Final = {
     Action.CREATE: "create",
     Action.UPDATE: "update",
@@ -24,7 +25,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = 100, salt: str) -
     lines += [paint(f"Blocked: {clean(reason)}", "error", color=color) for reason in plan.blocked]
     if lines:
         lines.append("")
-    lines.append(_closing_line(plan))
+    lines.append(closing_line(plan))
     return "\n".join(line if color or len(line) <= width * 4 else line[: width * 4] for line in lines)
 
 
@@ -60,17 +61,26 @@ def _app_lines(plan: Plan, color: bool) -> Iterator[str]:
 
 
 def _change_lines(plan: Plan, color: bool, salt: str) -> Iterator[str]:
-    for group in _grouped(plan.effective):
+    for group in grouped(plan.effective):
         first = group[0]
-        symbol = "=" if first.deferred else SYMBOLS[first.action]
+        symbol = SYMBOLS_OF_DEFERRED if first.deferred else SYMBOLS[first.action]
         slots = ", ".join(change.slot.name + (f" [{change.machine_id}]" if change.is_twin else "") for change in group)
-        why = f"{clean(first.deferred)}; then {clean(first.reason)}" if first.deferred else clean(first.reason)
-        word = f"deferred {_WORDS[first.action]}" if first.deferred else _WORDS[first.action]
-        yield paint(f"{symbol} {word} {first.slot.app}: {slots}", symbol, color=color) + f"  ({why})"
+        text = f"{symbol} {word_of(first)} {first.slot.app}: {slots}"
+        yield paint(text, symbol, color=color) + f"  ({why_of(first)})"
         if first.runs_at_once:
             yield f"      its command is run at once ({_why_at_once(first)})"
         for field in first.fields:
             yield f"      {_field_line(field, salt)}"
+
+
+def word_of(change: Change) -> str:
+    """What happens to the slot, in a word or two."""
+    return f"deferred {_WORDS[change.action]}" if change.deferred else _WORDS[change.action]
+
+
+def why_of(change: Change) -> str:
+    """Why, and what it waits for."""
+    return f"{clean(change.deferred)}; then {clean(change.reason)}" if change.deferred else clean(change.reason)
 
 
 def _why_at_once(change: Change) -> str:
@@ -78,7 +88,7 @@ def _why_at_once(change: Change) -> str:
     return f"schedule: {clean(schedule)}" if schedule else "launch: true"
 
 
-def _grouped(changes: tuple[Change, ...]) -> list[list[Change]]:
+def grouped(changes: tuple[Change, ...]) -> list[list[Change]]:
     """Changes that differ in nothing but the slot, side by side, in the order of their first."""
     groups: dict[Any, list[Change]] = {}
     for change in changes:
@@ -99,7 +109,8 @@ def _foreign_lines(plan: Plan, color: bool) -> Iterator[str]:
         yield paint(text, "!", color=color) + f"  ({clean(machine.reason)}; left alone)"
 
 
-def _closing_line(plan: Plan) -> str:
+def closing_line(plan: Plan) -> str:
+    """The plan in one line."""
     counts = plan.counts()
     if plan.blocked and not plan.has_changes:
         return "Nothing is applied while that stands."

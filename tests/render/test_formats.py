@@ -1,0 +1,154 @@
+"""A plan in every format: bounded, masked, and safe whatever names, reasons and values come from elsewhere."""
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import MachineState
+from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
+from reconciler.model.saved import SavedPlan
+from reconciler.model.spec import PoolKind, Slot
+from reconciler.planner import plan_sha256
+from reconciler.render import parse_saved, plan_html, plan_json, plan_markdown, plan_text, saved_json
+from reconciler.render.markdown import LIMIT, marker
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text())
+HOSTILE = (
+    "`x` | <script>alert(1)</script> @everyone \x1b[31m ::error::x \r\n::set-output name=a::b [l](javascript:x) --> "
+)
+CANARY = "canary-value"
+
+
+def change(number: int, *, text: str = "", action: Action = Action.UPDATE, path: str = "env.A") -> Change:
+    return Change(
+        slot=Slot(app="app", pool=f"pool{number}", region="iad", number=number),
+        kind=PoolKind.TASK,
+        action=action,
+        reason=f"the spec changed {text}",
+        fields=(
+            FieldChange(path=path, observed=CANARY, desired=f"{CANARY}{number}", cause=Cause.SPEC, is_secret=True),
+            FieldChange(path=f"image{text}", observed=f"a{text}", desired=f"b{text}", cause=Cause.DRIFT),
+        ),
+        deferred=f"busy {text}" if number % 7 == 3 else None,
+        machine_id=f"id{number}",
+        expected_digest="d",
+        expected_applied="1:a",
+        desired=MachineConfig(document={"env": {"A": CANARY}}),
+        desired_digest="1:b",
+    )
+
+
+def plan_of(count: int, text: str = "") -> Plan:
+    foreign = ForeignMachine(
+        app="app", id="f1", name=f"name{text}", state=MachineState.STARTED, reason=f"no mark{text}"
+    )
+    return Plan(
+        stack="stack",
+        apps=(AppCreation(name="new", org="personal"),),
+        changes=tuple(change(number, text=text) for number in range(count)),
+        foreign=(foreign,),
+        warnings=(f"a warning {text}",),
+        observed_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def in_every_format(plan: Plan) -> dict[str, str]:
+    found = plan_sha256(plan)
+    saved = SavedPlan(plan=plan, plan_sha256=found, spec_sha256="sha256:0", tool_version="1", target="local")
+    return {
+        "text": plan_text(plan, salt="s"),
+        "json": json.dumps(plan_json(plan, plan_sha256=found, salt="s"), ensure_ascii=False),
+        "markdown": plan_markdown(plan, plan_sha256=found, salt="s"),
+        "html": plan_html(plan, plan_sha256=found, salt="s"),
+        "saved": json.dumps(saved_json(saved, salt="s"), ensure_ascii=False),
+    }
+
+
+@pytest.mark.parametrize("plan", [plan_of(0), plan_of(9), plan_of(9, HOSTILE)], ids=["none", "some", "hostile"])
+def test_no_format_shows_a_value_or_a_control_character(plan: Plan) -> None:
+    for name, shown in in_every_format(plan).items():
+        assert CANARY not in shown, name
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", shown), name
+        assert not re.search(r"^\s*::", shown, re.MULTILINE), name
+
+
+def test_markdown_keeps_foreign_text_in_code_spans() -> None:
+    shown = plan_markdown(plan_of(5, HOSTILE), plan_sha256=None, salt="s")
+    assert shown.splitlines()[0] == marker("stack") == "<!-- reconciler plan of stack -->"
+    outside = re.sub(r"`[^`\n]*`", "", shown)
+    for dangerous in ("<script", "@everyone", "javascript:", "-->"):
+        assert dangerous not in outside.replace(marker("stack"), ""), dangerous
+    rows = [line for line in shown.splitlines() if line.startswith("| ")]
+    assert rows
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+
+
+class Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not any(name.startswith("on") or name in {"src", "href"} for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_html_has_no_script_and_loads_nothing_whatever_comes_in() -> None:
+    reader = Reader()
+    reader.feed(plan_html(plan_of(5, HOSTILE), plan_sha256="sha256:1", salt="s"))
+    assert "script" not in reader.tags
+    assert "<script>alert(1)</script>" in "".join(reader.text)
+    assert {"main", "h1", "h2", "details", "summary", "table", "th"} <= set(reader.tags)
+
+
+def test_ten_thousand_different_changes_stay_within_bounds() -> None:
+    shown = in_every_format(plan_of(10_000))
+    assert len(shown["markdown"]) <= LIMIT
+    assert "left out for length" in shown["markdown"]
+    assert shown["html"].count("<details") == 10_000
+    assert len(json.loads(shown["json"])["changes"]) == 10_000
+    assert len(plan_markdown(plan_of(300, HOSTILE * 20), plan_sha256=None, salt="s")) <= LIMIT
+
+
+def test_json_has_its_schema_and_a_saved_plan_reads_back_as_it_was_shown() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    for plan in (plan_of(0), plan_of(9), plan_of(9, HOSTILE)):
+        shown = in_every_format(plan)
+        for name in ("json", "saved"):
+            Draft202012Validator(SCHEMA).validate(json.loads(shown[name]))
+        again = parse_saved(shown["saved"], name="x")
+        assert again.plan_sha256 == plan_sha256(plan)
+        assert plan_text(again.plan, salt="other") == shown["text"]
+        assert [one.expected_digest for one in again.plan.changes] == [one.expected_digest for one in plan.changes]
+
+
+def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
+    plan = plan_of(9)
+    found = plan_sha256(plan)
+    busy = tuple(
+        Change(**{name: getattr(one, name) for name in one.__dataclass_fields__} | {"deferred": None, "reason": "x"})
+        for one in reversed(plan.changes)
+    )
+    same = Plan(stack="stack", apps=plan.apps, changes=busy, warnings=("other",))
+    assert plan_sha256(same) == found
+    for name, value in {
+        "desired_digest": "1:c",
+        "expected_digest": "e",
+        "machine_id": "m",
+        "action": Action.REPLACE,
+    }.items():
+        first, *rest = plan.changes
+        other = Change(**{key: getattr(first, key) for key in first.__dataclass_fields__} | {name: value})
+        assert plan_sha256(Plan(stack="stack", apps=plan.apps, changes=(other, *rest))) != found, name
+    assert plan_sha256(Plan(stack="other", apps=plan.apps, changes=plan.changes)) != found
+    assert plan_sha256(Plan(stack="stack", apps=(), changes=plan.changes)) != found
