@@ -62,7 +62,7 @@ class Stack:
 
     def invoke(self, number: int, key: str | None = None) -> tuple[int, str]:
         """The code and the messages of one invoke, run again with its key where the API itself failed it."""
-        ended = subprocess.run(self._line(number, key), cwd=self.directory, capture_output=True, text=True)
+        ended = subprocess.run(self._line(number, key), cwd=self.directory, capture_output=True, text=True, timeout=220)
         return ended.returncode, ended.stderr
 
     def invoke_and_kill(self, number: int, key: str, after: int) -> None:

@@ -1,6 +1,8 @@
 """Tasks from threads, against a real engine that really runs the commands."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,19 +86,22 @@ def test_cancelled_from_another_thread_and_a_line_reader_that_leaves(environment
         assert list(reading) == []
 
 
-def test_made_before_a_fork_it_works_after_it(environment: dict[str, str]) -> None:
-    tasks = Tasks.from_environment("app", environment)
-    read, write = os.pipe()
+FORKING = """
+import os
+from reconciler.tasks import Tasks
+
+tasks = Tasks.from_environment("app", os.environ)
+assert tasks.invoke("echo", args=["x", "8"]).wait().exit_code == 8
+pids = []
+for number in range(2):
     pid = os.fork()
     if pid == 0:  # a worker of a server that forks
-        code = b"?"
-        try:
-            code = str(tasks.invoke("echo", args=["x", "9"]).wait().exit_code).encode()
-        finally:
-            os.write(write, code)
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as file:
-        assert file.read() == b"9"
-    os.waitpid(pid, 0)
-    tasks.close()
+        os._exit(tasks.invoke("echo", args=["x", "9"]).wait().exit_code)
+    pids.append(pid)
+print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
+"""
+
+
+def test_made_before_a_fork_it_works_after_it(environment: dict[str, str]) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKING], env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "[9, 9]\n"), ended.stderr
