@@ -34,6 +34,7 @@ _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
 _BROKEN_TRIES: Final = 3
 _EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
 _FRESH_S: Final = 1.0
+_NO_TIME_S: Final = 0.001  # what floats leave of a deadline: a pause so short may not move the clock at all
 _RELIST_S: Final = 300.0  # machines that a later apply made are found then
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
@@ -65,7 +66,8 @@ class _Queue:
 
     @property
     def remaining_s(self) -> float:
-        return (self.queue_timeout_s if self.on_busy is OnBusy.WAIT else 0.0) - self.age_s
+        left_s = (self.queue_timeout_s if self.on_busy is OnBusy.WAIT else 0.0) - self.age_s
+        return left_s if left_s >= _NO_TIME_S else 0.0
 
 
 async def queue(
@@ -183,7 +185,9 @@ async def _wait_for_one(waiting: _Queue) -> None:
     if actor.clock.monotonic() - waiting.listed_at >= _RELIST_S:
         await known.refresh(actor)
         waiting.listed_at = actor.clock.monotonic()
-    waiting.refused.clear()
+    # Where none is busy nobody is about to change one: what needs an apply is set aside until all have been seen.
+    kept = {} if known.busy else {key: refusal for key, refusal in waiting.refused.items() if refusal.needs_apply}
+    waiting.refused = kept
 
 
 def _turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
@@ -199,7 +203,7 @@ def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
     share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
     longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * waiting.claimant.known.round_trip_s)
-    return min(max(waiting.remaining_s, 0.0), max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
+    return min(waiting.remaining_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
 
 
 async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:

@@ -8,7 +8,9 @@ from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.machines_api.wire import LogLine
+from reconciler.model import marks
 from reconciler.model.run import OutcomeName
+from reconciler.planner import digest_of
 from tests.support.faults import FAULTS, shape
 from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, task_spec
@@ -266,6 +268,25 @@ def test_a_deferred_machine_is_brought_to_the_applied_config_and_to_no_other() -
             assert len(world.runtime.starts) == 1
             assert (await world.invoke(applied)).outcome.exit_code == 2
             assert not (await world.plan(applied)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_in_a_large_pool_too_it_is_said_at_once_that_an_apply_is_needed() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            first, applied, other = (task_spec(f"[exit, '{code}']", count="7") for code in (1, 2, 3))
+            await world.apply(first)
+            await world.actor.clock.sleep(10)
+            [pool] = applied.tasks
+            anchor = world.machines()[0].id
+            want = marks.want_of(digest_of(pool.config), None)
+            await world.actor.client.set_metadata("app", anchor, marks.WANT, want)
+            began = world.actor.clock.monotonic()
+            refused = await world.invoke(other)
+            assert (refused.outcome.exit_code, refused.id) == (125, None)
+            assert "reconciler apply" in (refused.outcome.remedy or "")
+            assert world.actor.clock.monotonic() - began < 5
 
     run_virtually(scenario())
 

@@ -73,6 +73,21 @@ def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once()
     run_virtually(scenario())
 
 
+def test_the_little_that_rounding_leaves_of_a_deadline_is_no_time() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.actor.clock.sleep(2**20)  # where the clock steps by 2e-10 s
+            spec = task_spec(count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(10)
+            held = world.machines()[0].id
+            await world.actor.client.acquire_lease("app", held, ttl_s=1000, description="someone else's")
+            run = await world.invoke(spec, queue_timeout_s=3 + 1e-10, key="k")
+            assert run.outcome.name is OutcomeName.BUSY
+
+    run_virtually(scenario())
+
+
 def test_in_one_process_they_come_in_turn_and_only_the_first_asks() -> None:
     async def scenario() -> None:
         async with open_world() as world:

@@ -11,19 +11,26 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+_AT_ONE_MOMENT = 200_000  # turns of the loop; the busiest moment of a test has some thousands
 
 
 class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> Any:
+        self._turns += 1
+        if self._turns > _AT_ONE_MOMENT:
+            raise RuntimeError("livelock: something goes on and on, and no time passes")
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
         if timeout is None:
             raise RuntimeError("deadlock: nothing is scheduled, and nothing can happen any more")
+        if self.now_s + timeout > self.now_s:
+            self._turns = 0
         self.now_s += timeout
         return []
 
