@@ -135,6 +135,11 @@ def finish(report: Report, options: Shared) -> int:
     return 0 if report.is_success else 1
 
 
+def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
+    """Programs get a report all the same; people were told already."""
+    return Report(plan=plan, entries=(), failures=why) if options.is_json else None
+
+
 async def _apply(
     shared_values: Shared,
     spec: Spec,
@@ -176,13 +181,15 @@ async def _apply(
     async with open_actor(shared_values, target, console.say) as actor:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         plan = plan_again(observed)
-        if plan.blocked or not shared_values.is_json:
+        if not shared_values.is_json:
             show(plan, shared_values)
-        if plan.blocked or _is_refused(review, plan, last_plan(spec, observed)):
-            return None
+        if plan.blocked:
+            return not_begun(plan, plan.blocked, shared_values)
+        if objections := _objections(review, plan, last_plan(spec, observed)):
+            return not_begun(plan, objections, shared_values)
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
-            return None
+            return not_begun(plan, ("it was not agreed to",), shared_values)
         with console.progress(len(plan.effective)) as (say, count):
             acting = replace(actor, emit=say)
             return await apply_patiently(
@@ -218,8 +225,8 @@ def _review(
     return _Review(saved=saved)
 
 
-def _is_refused(review: _Review, plan: Plan, applied: str | None) -> bool:
-    """Whether the plan is not what was reviewed; says what is otherwise."""
+def _objections(review: _Review, plan: Plan, applied: str | None) -> tuple[str, ...]:
+    """Why the plan is not what was reviewed; says so. Nothing where it is, or where nothing was."""
     from reconciler.planner import plan_sha256
 
     reasons: tuple[str, ...] = ()
@@ -230,7 +237,7 @@ def _is_refused(review: _Review, plan: Plan, applied: str | None) -> bool:
     if reasons:
         why = "\n".join(f"  {reason}" for reason in reasons)
         console.say(f"error: the plan is not the one that was reviewed; nothing was changed\n{why}\n  plan again")
-    return bool(reasons)
+    return reasons
 
 
 def _is_confirmed(plan: Plan) -> bool:

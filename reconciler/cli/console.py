@@ -1,11 +1,10 @@
 """What the terminal is and how to speak to it: data on stdout, progress and questions on stderr."""
 
-import json
 import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,8 +26,13 @@ def is_coloured(shared: Shared) -> bool:
 
 
 def width() -> int:
-    """The columns of the terminal, 100 in a pipe."""
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if sys.stdout.isatty() else _DEFAULT_WIDTH
+    """The columns that a table may take: the terminal's, 100 in a pipe."""
+    return line_width() or _DEFAULT_WIDTH
+
+
+def line_width() -> int | None:
+    """The columns at which lines are broken: the terminal's; None in a pipe, where none is."""
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if sys.stdout.isatty() else None
 
 
 def new_salt() -> str:
@@ -36,8 +40,11 @@ def new_salt() -> str:
     return secrets.token_hex(8)
 
 
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+def print_json(value: Mapping[str, Any]) -> None:
+    """A document of one of schemas/, under its version. What a terminal or a pipeline would act upon is escaped."""
+    from reconciler.render import FORMAT_VERSION, json_text
+
+    click.echo(json_text({"format_version": FORMAT_VERSION} | dict(value)))
 
 
 def print_text(text: str) -> None:

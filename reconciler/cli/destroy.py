@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, spec_file
-from reconciler.cli.apply import finish
+from reconciler.cli.apply import finish, not_begun
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
@@ -71,10 +71,12 @@ async def _destroy(
 
     async with open_actor(options, resolve(options), console.say) as actor:
         plan = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
-        if plan.blocked or not options.is_json:
+        if not options.is_json:
             show(plan, options)
-        if plan.blocked or (not is_agreed and not _is_confirmed(spec, bool(plan.effective))):
-            return None
+        if plan.blocked:
+            return not_begun(plan, plan.blocked, options)
+        if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
+            return not_begun(plan, ("it was not agreed to",), options)
         how = Options(only=options.only, force=force, allow_rollback=True)
         return await apply_patiently(actor, spec, plan, plan_again, how, wait_busy_s=wait_busy_s, stop=stop)
 

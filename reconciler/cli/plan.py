@@ -62,7 +62,7 @@ def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash:
         render = plan_markdown if options.output == "markdown" else plan_html
         console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"))
         return
-    console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.width(), salt=salt))
+    console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.line_width(), salt=salt))
     if found and plan.has_changes and not plan.blocked:
         console.print_text(f"Plan hash: {found}")
 

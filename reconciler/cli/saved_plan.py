@@ -1,6 +1,5 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
-import json
 import os
 import tempfile
 from dataclasses import replace
@@ -46,9 +45,9 @@ def bind(
 
 def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
     """Writes the file whole or not at all, for its owner only. Raises OSError."""
-    from reconciler.render import saved_json
+    from reconciler.render import json_text, saved_json
 
-    text = json.dumps(saved_json(saved, salt=salt), indent=2, ensure_ascii=False) + "\n"
+    text = json_text(saved_json(saved, salt=salt)) + "\n"
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as unfinished:

@@ -87,11 +87,15 @@ def _is_alive(pid: int) -> bool:
 
 
 def _line(found: _Found) -> str:
-    from reconciler.render.style import clean
-
     word = "released" if found.is_released else "held"
-    holder = clean(found.lease.description or found.lease.owner, 120)
-    return f"{word}: {found.machine.app}/{found.machine.name} until {found.lease.expires_at:%H:%M:%S} UTC  ({holder})"
+    until = f"{found.lease.expires_at:%H:%M:%S} UTC"
+    return f"{word}: {found.machine.app}/{found.machine.name} until {until}  ({_holder(found)})"
+
+
+def _holder(found: _Found) -> str:
+    from reconciler.render.redact import clean
+
+    return clean(found.lease.description or found.lease.owner, 120)
 
 
 def _as_json(found: _Found) -> dict[str, object]:
@@ -99,7 +103,7 @@ def _as_json(found: _Found) -> dict[str, object]:
         "app": found.machine.app,
         "machine": found.machine.id,
         "name": found.machine.name,
-        "holder": found.lease.description or found.lease.owner,
+        "holder": _holder(found),
         "expires_at": found.lease.expires_at.isoformat(),
         "released": found.is_released,
     }

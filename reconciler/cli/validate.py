@@ -19,13 +19,12 @@ def command(**_values: object) -> int:
             raise
         from reconciler.render import diagnostics_json
 
-        console.print_json({"format_version": "1.0", "valid": False, "errors": diagnostics_json(error.diagnostics)})
+        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
     if options.is_json:
         console.print_json(
             {
-                "format_version": "1.0",
                 "valid": True,
                 "errors": [],
                 "stack": spec.stack,

@@ -6,9 +6,12 @@ and a typed copy would lose what it does not know. See docs/decisions/0001-confi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
+
+# Below these members, wherever in a config they stand, are values that no output shows: of variables, files, headers.
+SECRET_MEMBERS: Final = frozenset({"env", "raw_value", "value", "values"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -31,6 +31,7 @@ class Cause(enum.Enum):
 
     SPEC = "spec"  # the spec changed since it was last applied
     DRIFT = "drift"  # someone else changed the machine
+    BOTH = "both"  # both in one section, and whose this member is can't be told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,8 @@ class Change:
 
     `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
     `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
-    `desired` is the config to send, without marks; None for destroy, start and none. `depends_on` holds the addresses
-    of changes that must be done first.
+    `observed` is the live config, where one is changed or goes; `desired` is the config to send, without marks; None
+    for destroy, start and none. `depends_on` holds the addresses of changes that must be done first.
     """
 
     slot: Slot
@@ -68,6 +69,7 @@ class Change:
     machine_state: MachineState | None = None
     expected_digest: str | None = None
     expected_applied: str | None = None
+    observed: MachineConfig | None = None
     desired: MachineConfig | None = None
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks

@@ -1,4 +1,4 @@
-"""A value that must not be shown."""
+"""A value that must not be shown, and what is shown in its place."""
 
 from dataclasses import dataclass
 
@@ -16,3 +16,9 @@ class Secret:
         return "Secret(***)"
 
     __str__ = __repr__
+
+
+class Masked(str):
+    """What an output shows in a value's place: a digest that tells whether it changed. Masked again, it stays."""
+
+    __slots__ = ()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.model import marks
-from reconciler.model.config import MachineConfig
+from reconciler.model.config import SECRET_MEMBERS, MachineConfig
 from reconciler.model.plan import Cause, FieldChange
 from reconciler.planner.digest import parse_fields, sections_of
 from reconciler.planner.normalize import Canonical, canonical
@@ -25,7 +25,6 @@ _CLOSED: Final = frozenset({"env", "files", "processes", "checks"})
 _CLOSED_MEMBERS: Final = frozenset({("init", "cmd"), ("init", "entrypoint"), ("init", "exec")})
 # Left out they are false, and no server sets them by itself.
 _SWITCHES: Final = frozenset({"force_https", "tty", "autostop"})
-_SECRET_MEMBERS: Final = frozenset({"raw_value", "value", "values"})
 
 
 class Differ:
@@ -40,13 +39,13 @@ class Differ:
         if observed == desired:
             return ()
         fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
-        desired_sections = sections_of(desired)
+        desired_sections, live_sections = sections_of(desired), sections_of(observed)
         return tuple(
             FieldChange(
                 path=_spelled(path),
                 observed=before,
                 desired=after,
-                cause=_cause(str(path[0]), fields, desired_sections),
+                cause=_cause(str(path[0]), fields, desired_sections, live_sections),
                 is_secret=_is_secret(path),
             )
             for path, before, after in self._leaves(desired, observed)
@@ -118,17 +117,21 @@ def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metada
     return section in _CLOSED or path[-1] in _SWITCHES or path[:2] in _CLOSED_MEMBERS or isinstance(path[-1], int)
 
 
-def _cause(section: str, fields: Mapping[str, str], desired_sections: Mapping[str, str]) -> Cause:
+def _cause(
+    section: str, fields: Mapping[str, str], desired_sections: Mapping[str, str], live_sections: Mapping[str, str]
+) -> Cause:
     """The spec, unless the section is declared just as it was when it was last applied."""
     if section in fields and fields[section] == desired_sections.get(section):
         return Cause.DRIFT
     if fields and section not in fields and section not in desired_sections and section != "metadata":
         return Cause.DRIFT
+    if section in _CLOSED and section in fields and live_sections.get(section) != fields[section]:
+        return Cause.BOTH  # only in these sections would the server add nothing that makes another digest
     return Cause.SPEC
 
 
 def _is_secret(path: tuple[Any, ...]) -> bool:
-    return "env" in path or path[0] == "files" or path[-1] in _SECRET_MEMBERS
+    return any(part in SECRET_MEMBERS for part in path)
 
 
 def _spelled(path: tuple[Any, ...]) -> str:

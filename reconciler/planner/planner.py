@@ -169,7 +169,9 @@ def _fields(differ: Differ, desired: Canonical, digest: str, machine: Machine | 
     if is_overridden and machine.metadata.get(marks.APPLIED) == digest:
         return ()
     fields = differ.differences(desired, machine.config)
-    return tuple(field for field in fields if field.cause is Cause.SPEC) if is_overridden else fields
+    if is_overridden:
+        return tuple(replace(field, cause=Cause.SPEC) for field in fields if field.cause is not Cause.DRIFT)
+    return fields
 
 
 def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
@@ -187,6 +189,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         machine_state=machine.state if machine else None,
         expected_digest=_expected_digest(machine) if is_written else None,
         expected_applied=situation.applied,
+        observed=machine.config if machine and action is not Action.NONE else None,
         desired=pool.config if is_written else None,
         desired_digest=situation.desired_digest if is_written else None,
         anchor=anchor,
@@ -238,6 +241,7 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
         machine_state=machine.state,
         expected_digest=_expected_digest(machine),
         expected_applied=machine.metadata.get(marks.APPLIED),
+        observed=machine.config,
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
         is_twin=is_twin,
     )

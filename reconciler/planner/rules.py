@@ -77,14 +77,12 @@ def _should_run(situation: Situation) -> bool:
 
 
 def _why_it_differs(situation: Situation) -> str:
-    drifted = _names(situation.fields, Cause.DRIFT)
-    declared = _names(situation.fields, Cause.SPEC)
-    if declared and drifted:
-        return f"the spec changed: {declared}; changed by someone else: {drifted}"
-    if drifted:
-        return f"changed by someone else: {drifted}{_by_whom(situation.machine)}"
-    if declared:
-        return f"the spec changed: {declared}" if situation.applied else f"differs from the spec: {declared}"
+    spec, theirs, both = (_names(situation.fields, cause) for cause in (Cause.SPEC, Cause.DRIFT, Cause.BOTH))
+    whose = f"changed by someone else: {theirs}{_by_whom(situation.machine)}" if theirs else ""
+    mixed = f"the spec and someone else changed: {both}{'' if theirs else _by_whom(situation.machine)}" if both else ""
+    declared = f"the spec changed: {spec}" if situation.applied else f"differs from the spec: {spec}"
+    if spec or whose or mixed:
+        return "; ".join(part for part in (declared if spec else "", mixed, whose) if part)
     return "the spec changed in what does not show on the machine" if situation.applied else "was never applied whole"
 
 

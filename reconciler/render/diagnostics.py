@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.render.style import clean, paint
+from reconciler.render.redact import clean
+from reconciler.render.style import paint
 
 _LINE_LIMIT = 160
 

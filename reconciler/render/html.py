@@ -3,10 +3,11 @@
 from html import escape
 from typing import Final
 
-from reconciler.model.plan import Cause, Change, FieldChange, Plan
-from reconciler.render.plan import SYMBOLS_OF_DEFERRED, closing_line, grouped, why_of, word_of
-from reconciler.render.style import SYMBOLS, clean, shown
+from reconciler.model.plan import Plan
+from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.redact import clean
 
+_OPEN: Final = 20  # so many changes need no click
 _STYLE: Final = """
 :root {
   color-scheme: light dark;
@@ -25,8 +26,15 @@ summary:focus-visible { outline: 2px solid var(--wait); outline-offset: 2px; }
 .sign { display: inline-block; min-width: 1.6em; font-weight: 700; font-family: ui-monospace, monospace; }
 .create .sign { color: var(--add); } .destroy .sign, .replace .sign { color: var(--remove); }
 .update .sign, .adopt .sign { color: var(--change); } .deferred .sign, .start .sign { color: var(--wait); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-top: 1px solid var(--line); }
+dl { margin: .5rem 0 0; border-top: 1px solid var(--line); }
+dl div { padding: .35rem 0; border-bottom: 1px solid var(--line); }
+dl div:last-child { border-bottom: 0; padding-bottom: 0; }
+dt { font-weight: 600; } dd { margin: 0; } .by { font-weight: 400; font-size: .85em; opacity: .8; }
+del { color: var(--remove); } ins { color: var(--add); } del, ins { text-decoration: none; }
+@media (min-width: 48rem) {
+  dl div { display: grid; grid-template-columns: 16rem 1fr; gap: 1rem; } .by { display: block; }
+}
+.spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .note { border-left: 4px solid var(--change); padding: .25rem .75rem; } .blocked { border-color: var(--remove); }
 .slots { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .25rem .75rem; }
 """
@@ -61,46 +69,45 @@ def _changes(plan: Plan, salt: str) -> list[str]:
         f" (org <code>{escape(clean(app.org))}</code>)</p>"
         for app in plan.apps
     ]
-    return ["<h2>Changes</h2>", *apps, *(_change(group, salt) for group in grouped(plan.effective))]
+    groups = grouped(plan)
+    is_open = len(groups) <= _OPEN
+    return ["<h2>Changes</h2>", *apps, *(_group(group, salt, is_open=is_open) for group in groups)]
 
 
-def _change(group: list[Change], salt: str) -> str:
-    first = group[0]
+def _group(group: Group, salt: str, *, is_open: bool) -> str:
+    first = group.first
     kind = "deferred" if first.deferred else first.action.value
-    sign = SYMBOLS_OF_DEFERRED if first.deferred else SYMBOLS[first.action]
     where = f"{clean(first.slot.app)}/{clean(first.slot.pool)}"
-    count = f"{len(group)} machine{'' if len(group) == 1 else 's'}"
-    slots = "".join(f"<li><code>{escape(change.slot.name)}</code></li>" for change in group)
-    at_once = "<p>Its command is run at once.</p>" if first.runs_at_once else ""
+    count = f"{len(group.changes)} machine{'' if len(group.changes) == 1 else 's'}"
+    slots = "".join(f"<li><code>{escape(slot)}</code></li>" for slot in group.slots)
+    at_once = f"<p>{escape(group.at_once)}</p>" if group.at_once else ""
     return (
-        f'<details class="{kind}"><summary><span class="sign" aria-hidden="true">{escape(sign)}</span>'
-        f" {escape(word_of(first))} <code>{escape(where)}</code>, {count}</summary>"
-        f'<p>{escape(why_of(first))}</p>{at_once}<ul class="slots">{slots}</ul>{_table(first, salt)}</details>'
+        f'<details class="{kind}"{" open" if is_open else ""}>'
+        f'<summary><span class="sign" aria-hidden="true">{escape(group.symbol)}</span>'
+        f" {escape(group.word)} <code>{escape(where)}</code>, {count}</summary>"
+        f'<p>{escape(group.why)}</p>{at_once}<ul class="slots">{slots}</ul>{_fields(group.rows(salt))}</details>'
     )
 
 
-def _table(change: Change, salt: str) -> str:
-    if not change.fields:
-        return ""
-    rows = "".join(_row(field, salt) for field in change.fields)
-    head = (
-        '<tr><th scope="col">field</th><th scope="col">now</th><th scope="col">then</th><th scope="col">why</th></tr>'
-    )
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Fields"><table>{head}{rows}</table></div>'
+def _fields(rows: list[Row]) -> str:
+    return f"<dl>{''.join(_row(row) for row in rows)}</dl>" if rows else ""
 
 
-def _row(field: FieldChange, salt: str) -> str:
-    values = (shown(value, is_secret=field.is_secret, salt=salt) for value in (field.observed, field.desired))
-    cells = "".join(f"<td><code>{escape(value)}</code></td>" for value in values)
-    cause = "changed by someone else" if field.cause is Cause.DRIFT else "the spec"
-    return f'<tr><th scope="row"><code>{escape(clean(field.path))}</code></th>{cells}<td>{cause}</td></tr>'
+def _row(row: Row) -> str:
+    path, after = f"<code>{escape(row.path)}</code>", f"<code>{escape(row.after)}</code>"
+    if row.before is None:
+        return f"<div><dt>{path}</dt><dd>{after}</dd></div>"
+    before = f'<span class="spoken">now</span> <del><code>{escape(row.before)}</code></del>'
+    after = f'<span aria-hidden="true">→</span> <span class="spoken">then</span> <ins>{after}</ins>'
+    by = f' <span class="by">{row.by}</span>' if row.by else ""
+    return f"<div><dt>{path}{by}</dt><dd>{before} {after}</dd></div>"
 
 
 def _foreign(plan: Plan) -> list[str]:
     if not plan.foreign:
         return []
     rows = "".join(
-        f"<li><code>{escape(clean(f'{one.app}: {one.name}'))}</code> [<code>{escape(one.id)}</code>]"
+        f"<li><code>{escape(clean(f'{one.app}: {one.name}'))}</code> [<code>{escape(clean(one.id))}</code>]"
         f" {escape(one.state.value)}: {escape(clean(one.reason))}</li>"
         for one in plan.foreign
     )

@@ -4,7 +4,8 @@ from collections import Counter
 from typing import Any
 
 from reconciler.model.report import Entry, Report, Status
-from reconciler.render.style import FORMAT_VERSION, clean, paint
+from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION, paint
 
 
 def report_text(report: Report, *, color: bool = False) -> str:

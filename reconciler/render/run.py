@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.run import Outcome, OutcomeName, Run
-from reconciler.render.style import FORMAT_VERSION, clean
+from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION
 
 
 def run_text(run: Run) -> str:

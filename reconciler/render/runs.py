@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.run import RunInfo, RunState
-from reconciler.render.style import FORMAT_VERSION, clean
+from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION
 
 _HEADINGS: Final = ("RUN", "STATE", "STARTED", "TOOK", "CODE", "WHO")
 _NARROW: Final = 100

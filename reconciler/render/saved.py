@@ -11,7 +11,8 @@ from reconciler.model.machine import MachineState
 from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
 from reconciler.model.saved import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
-from reconciler.render.plan import plan_json
+from reconciler.render.json import plan_json
+from reconciler.render.redact import as_masked
 from reconciler.render.style import FORMAT_VERSION
 
 
@@ -24,7 +25,6 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
             "applied": change.expected_applied,
             "desired": change.desired_digest,
         }
-        shown["schedule"] = change.desired.schedule if change.desired else None
         shown["is_twin"] = change.is_twin
     document["saved"] = {
         "tool_version": saved.tool_version,
@@ -59,7 +59,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
     plan = Plan(
         stack=document["stack"],
         apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
-        changes=tuple(_change(change) for change in document["changes"]),
+        changes=_changes(document),
         foreign=tuple(_foreign(machine) for machine in document["foreign"]),
         warnings=tuple(document["warnings"]),
         observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
@@ -77,21 +77,36 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
     )
 
 
-def _change(value: Mapping[str, Any]) -> Change:
+def _changes(document: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Each change with the configs that it was shown with."""
+    resources = document["resource_changes"][len(document["apps"]) :]
+    return tuple(
+        _change(change, resource["change"]) for change, resource in zip(document["changes"], resources, strict=True)
+    )
+
+
+def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
     bound = value["bound_to"]
-    number = int(value["slot"].rpartition("-")[2])
-    schedule = value["schedule"]
+    action = Action(value["action"])
+    before, after = resource["before"] or {}, resource["after"] or {}
     return Change(
-        slot=Slot(app=value["app"], pool=value["pool"], region=value["region"], number=number),
+        slot=Slot(
+            app=value["app"],
+            pool=value["pool"],
+            region=value["region"],
+            number=int(value["slot"].rpartition("-")[2]),
+        ),
         kind=PoolKind(value["kind"]),
-        action=Action(value["action"]),
+        action=action,
         reason=value["reason"],
         fields=tuple(_field(one) for one in value["fields"]),
         deferred=value["deferred"],
         machine_id=value["machine"],
+        machine_state=MachineState(before["state"]) if before.get("state") else None,
         expected_digest=bound["digest"],
         expected_applied=bound["applied"],
-        desired=MachineConfig(document={"schedule": schedule}) if schedule else None,
+        observed=_config(before),
+        desired=_config(after) if action is not Action.START else None,
         desired_digest=bound["desired"],
         launch=bool(value["launch"]),
         is_twin=bool(value["is_twin"]),
@@ -99,10 +114,19 @@ def _change(value: Mapping[str, Any]) -> Change:
     )
 
 
+def _config(resource: Mapping[str, Any]) -> MachineConfig | None:
+    config = resource.get("config")
+    return MachineConfig(document=as_masked(dict(config))) if config is not None else None
+
+
 def _field(value: Mapping[str, Any]) -> FieldChange:
     """A field whose values are masked already, if they need it."""
     return FieldChange(
-        path=value["path"], observed=value["observed"], desired=value["desired"], cause=Cause(value["cause"])
+        path=value["path"],
+        observed=as_masked(value["observed"]),
+        desired=as_masked(value["desired"]),
+        cause=Cause(value["cause"]),
+        is_secret=bool(value["masked"]),
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from reconciler.render.style import FORMAT_VERSION, clean, paint
+from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
 _NARROW: Final = 80

@@ -1,8 +1,7 @@
-"""Colours, symbols, and what foreign text must go through before it is shown."""
+"""Colours, symbols and lines that fit a terminal."""
 
-import hashlib
-import json
-from typing import Any, Final
+import textwrap
+from typing import Final
 
 from reconciler.model.plan import Action
 
@@ -17,6 +16,8 @@ SYMBOLS: Final = {
     Action.START: ">",
     Action.NONE: " ",
 }
+SYMBOL_OF_DEFERRED: Final = "="
+SYMBOL_OF_FOREIGN: Final = "!"
 _COLOURS: Final = {
     "+": "32",
     "~": "33",
@@ -28,7 +29,7 @@ _COLOURS: Final = {
     "!": "33",
     "error": "31;1",
 }
-_VALUE_LIMIT: Final = 120
+_NARROWEST: Final = 40
 
 
 def paint(text: str, symbol: str, *, color: bool) -> str:
@@ -37,40 +38,18 @@ def paint(text: str, symbol: str, *, color: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if color and code else text
 
 
-def clean(text: str, limit: int = 500) -> str:
-    """Foreign text on one line, without control characters, at most `limit` characters."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    folded = " ".join(printable.split())
-    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) -> list[str]:
+    """The text in lines of at most `width` columns, as far as its words allow; those after the first further in.
 
-
-def masked(value: Any, salt: str) -> str | None:
-    """A secret value as a digest that shows whether it changed, within one output only; None where there is none."""
-    if value is None:
-        return None
-    text = json.dumps(value, sort_keys=True, default=str)
-    return f"(masked, {hashlib.sha256((salt + text).encode('utf-8', 'surrogatepass')).hexdigest()[:8]})"
-
-
-def shown(value: Any, *, is_secret: bool, salt: str) -> str:
-    """A field's value as a plan's text shows it."""
-    if value is None:
-        return "(none)"
-    if is_secret:
-        return masked(value, salt) or ""
-    text = value if isinstance(value, str) else json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
-    return clean(text, _VALUE_LIMIT)
-
-
-def hidden(value: Any, salt: str, *, is_secret: bool = False) -> Any:
-    """The value with everything below `env`, `raw_value` and `values` masked, wherever it stands."""
-    if is_secret and not isinstance(value, dict | list):
-        return masked(value, salt)
-    if isinstance(value, dict):
-        return {
-            key: hidden(member, salt, is_secret=is_secret or key in {"env", "raw_value", "values"})
-            for key, member in value.items()
-        }
-    if isinstance(value, list):
-        return [hidden(member, salt, is_secret=is_secret) for member in value]
-    return value
+    None is no terminal: one line, which other programs can search.
+    """
+    if width is None:
+        return [" " * indent + text]
+    return textwrap.wrap(
+        text,
+        max(width, _NARROWEST),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -3,7 +3,8 @@
 `spec.yaml` is what is declared; `applied.yaml`, where there is one, is what was applied before, by us, faithfully;
 `options.json` is how the plan is asked for;
 `observed.json` is what the platform reports beside or instead of that: for each app a map of machine name to what its
-JSON says differently, `null` where the machine is gone. `plan.txt` is what the plan says.
+JSON says differently, `null` where the machine is gone. `plan.txt` is what the plan says; where a case has `plan.md`,
+`plan.html` or `plan.json` too, those are the other formats' words.
 
 RECONCILER_REWRITE=1 writes the plans anew, to be read before they are committed.
 """
@@ -24,12 +25,18 @@ from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.planner import digest_of, plan_sha256
 from reconciler.planner import plan as make_plan
-from reconciler.render import plan_json, plan_text
+from reconciler.render import json_text, plan_html, plan_json, plan_markdown, plan_text
 from reconciler.slots.stamps import metadata_for_create
 from reconciler.spec import load_spec
 
 ROOT = Path(__file__).parent.parent / "cases" / "plan"
 CASES = sorted(path.name for path in ROOT.iterdir())
+FORMATS = [
+    (case, format)
+    for case in CASES
+    for format in ("txt", "md", "html", "json")
+    if (ROOT / case / f"plan.{format}").exists()
+]
 CANARY = "canary-value"
 
 
@@ -109,13 +116,26 @@ def plan_of(folder: Path, **options: Any) -> Plan:
     return make_plan(spec, observed_of(folder, spec, **options), **more)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_plan_says_what_the_case_says(case: str) -> None:
-    folder = ROOT / case
-    text = plan_text(plan_of(folder), salt="fixed") + "\n"
+def in_format(plan: Plan, format: str) -> str:
+    found = plan_sha256(plan)
+    match format:
+        case "txt":
+            return plan_text(plan, salt="fixed") + "\n"
+        case "md":
+            return plan_markdown(plan, plan_sha256=found, salt="fixed")
+        case "html":
+            return plan_html(plan, plan_sha256=found, salt="fixed")
+        case _:
+            return json_text(plan_json(plan, plan_sha256=found, salt="fixed")) + "\n"
+
+
+@pytest.mark.parametrize(("case", "format"), FORMATS)
+def test_the_plan_says_what_the_case_says(case: str, format: str) -> None:
+    file = ROOT / case / f"plan.{format}"
+    text = in_format(plan_of(ROOT / case), format)
     if os.environ.get("RECONCILER_REWRITE"):
-        (folder / "plan.txt").write_text(text)
-    assert text == (folder / "plan.txt").read_text()
+        file.write_text(text)
+    assert text == file.read_text()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -128,8 +148,9 @@ def test_the_order_in_which_machines_were_listed_is_of_no_consequence(case: str)
 @pytest.mark.parametrize("case", CASES)
 def test_no_value_of_the_environment_or_of_a_file_is_shown(case: str) -> None:
     plan = plan_of(ROOT / case)
-    shown = plan_text(plan, salt="s") + plan_text(plan, salt="s", color=True, width=40)
-    assert CANARY not in shown + json.dumps(plan_json(plan, plan_sha256=plan_sha256(plan), salt="s"))
+    for format in ("txt", "md", "html", "json"):
+        assert CANARY not in in_format(plan, format)
+    assert CANARY not in plan_text(plan, salt="s", color=True, width=40)
 
 
 def test_a_masked_value_differs_from_one_output_to_the_next() -> None:

@@ -1,0 +1,162 @@
+"""What each format for people says of a plan's changes: alike ones together, what happens, why, to which fields."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
+from reconciler.render.redact import clean, hidden, shown
+from reconciler.render.style import SYMBOL_OF_DEFERRED, SYMBOLS
+
+_WORDS: Final = {
+    Action.CREATE: "create",
+    Action.UPDATE: "update",
+    Action.REPLACE: "replace",
+    Action.DESTROY: "destroy",
+    Action.ADOPT: "adopt",
+    Action.START: "start",
+}
+_BY: Final = {
+    Cause.SPEC: "",
+    Cause.DRIFT: "changed by someone else",
+    Cause.BOTH: "the spec, and someone else",
+}
+_ALWAYS_COUNTED: Final = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DESTROY})
+_SHORTEST_RANGE: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One field, spelled and masked as it is shown. `before` is None where the machine is yet to be made."""
+
+    path: str
+    before: str | None
+    after: str
+    cause: Cause = Cause.SPEC
+
+    @property
+    def by(self) -> str:
+        """Who made it differ, where that was not the spec alone."""
+        return _BY[self.cause]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Changes that differ in nothing but the slot."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def first(self) -> Change:
+        return self.changes[0]
+
+    @property
+    def symbol(self) -> str:
+        return SYMBOL_OF_DEFERRED if self.first.deferred else SYMBOLS[self.first.action]
+
+    @property
+    def word(self) -> str:
+        """What happens, in a word or two."""
+        word = _WORDS[self.first.action]
+        return f"deferred {word}" if self.first.deferred else word
+
+    @property
+    def why(self) -> str:
+        """Why, and what it waits for."""
+        reason = clean(self.first.reason)
+        return f"{clean(self.first.deferred)}; then {reason}" if self.first.deferred else reason
+
+    @property
+    def at_once(self) -> str | None:
+        """That the command is run when the change is made, and why; None where it is not."""
+        if not self.first.runs_at_once:
+            return None
+        schedule = self.first.desired.schedule if self.first.desired else None
+        return f"its command is run at once ({f'schedule: {clean(schedule)}' if schedule else 'launch: true'})"
+
+    @property
+    def slots(self) -> list[str]:
+        """The slots' names; four or more in a row as one range."""
+        names: list[str] = []
+        for run in _in_a_row(self.changes):
+            if len(run) >= _SHORTEST_RANGE:
+                names.append(f"{run[0].slot.name}…{run[-1].slot.number}")
+            else:
+                names += [one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_twin else "") for one in run]
+        return names
+
+    def rows(self, salt: str) -> list[Row]:
+        """What changes field by field; for a machine that is made, what it is made of."""
+        if self.first.action is Action.CREATE and self.first.desired:
+            return [Row(path=clean(key), before=None, after=text) for key, text in _made_of(self.first, salt)]
+        return [_row(field, salt) for field in self.first.fields]
+
+
+def grouped(plan: Plan) -> list[Group]:
+    """The plan's changes, alike ones side by side, in the order of their first. A pool's machines are made alike."""
+    groups: dict[Any, list[Change]] = {}
+    for change in plan.effective:
+        where = (change.slot.app, change.slot.pool, change.is_twin)
+        key = (*where, change.action, change.reason, change.deferred, repr(change.fields))
+        groups.setdefault(key, []).append(change)
+    return [Group(tuple(changes)) for changes in groups.values()]
+
+
+def closing_line(plan: Plan) -> str:
+    """The plan in one line."""
+    counts = plan.counts()
+    if plan.blocked and not plan.has_changes:
+        return "Nothing is applied while that stands."
+    if not plan.has_changes:
+        count = counts[Action.NONE.value]
+        return f"No changes. {count} machine{' is' if count == 1 else 's are'} as declared."
+    parts = [
+        f"{counts[action.value]} to {word}"
+        for action, word in _WORDS.items()
+        if counts[action.value] or action in _ALWAYS_COUNTED
+    ]
+    if counts["deferred"]:
+        parts.append(f"{counts['deferred']} deferred")
+    unchanged = counts[Action.NONE.value]
+    line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged." if unchanged else "")
+    return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
+
+
+def _row(field: FieldChange, salt: str) -> Row:
+    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in (field.observed, field.desired))
+    return Row(path=clean(field.path), before=before, after=after, cause=field.cause)
+
+
+def _made_of(change: Change, salt: str) -> Iterator[tuple[str, str]]:
+    assert change.desired is not None
+    document = change.desired.document
+    for section in sorted(document):
+        value = document[section]
+        if section == "env" and isinstance(value, dict):
+            yield section, clean(", ".join(value))  # of a value that is new a digest would tell nothing
+        elif section == "init" and isinstance(value, dict):
+            yield from ((f"init.{key}", shown(member, salt=salt)) for key, member in sorted(value.items()))
+        elif isinstance(value, dict) and value and not any(isinstance(one, dict | list) for one in value.values()):
+            known = hidden(value, salt)
+            yield section, clean(", ".join(f"{key} {known[key]}" for key in sorted(known)))
+        elif value not in (None, {}, []):
+            yield section, shown(value, salt=salt)
+
+
+def _in_a_row(changes: tuple[Change, ...]) -> Iterator[list[Change]]:
+    """The changes by region, in runs whose numbers go up, or down, by one."""
+    run: list[Change] = []
+    for change in sorted(changes, key=lambda one: one.slot.region):
+        if run and not _continues(run, change):
+            yield run
+            run = []
+        run.append(change)
+    if run:
+        yield run
+
+
+def _continues(run: list[Change], change: Change) -> bool:
+    last = run[-1].slot
+    step = change.slot.number - last.number
+    is_steady = len(run) < 2 or step == last.number - run[-2].slot.number
+    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_twin

@@ -1,0 +1,84 @@
+"""A plan as JSON for programs; schemas/plan.schema.json describes it. Env values and file contents are masked."""
+
+import json
+import re
+from typing import Any, Final
+
+from reconciler.model.plan import Change, FieldChange, Plan
+from reconciler.render.redact import clean, hidden, masked
+from reconciler.render.style import FORMAT_VERSION
+from reconciler.render.terraform import resource_changes
+
+# Beside what JSON escapes anyhow: what turns, hides or controls, and what begins a command to a pipeline.
+_UNSAFE: Final = re.compile(
+    r"[\x7f-\xa0\u00ad\u0600-\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]|#(?=#)"
+)
+
+
+def json_text(document: Any) -> str:
+    """The document as it is printed or saved: the same to whoever parses it, harmless to whatever shows it."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return _UNSAFE.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
+    """The whole plan; unchanged slots are only counted."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "plan_sha256": plan_sha256,
+        "stack": plan.stack,
+        "has_changes": plan.has_changes,
+        "observed_at": plan.observed_at.isoformat() if plan.observed_at else None,
+        "counts": dict(plan.counts()),
+        "apps": [{"name": app.name, "org": app.org, "action": "create"} for app in plan.apps],
+        "changes": [_change(change, salt) for change in plan.effective],
+        "foreign": [
+            {
+                "app": machine.app,
+                "machine": clean(machine.id),
+                "name": clean(machine.name),
+                "state": machine.state.value,
+                "reason": clean(machine.reason),
+            }
+            for machine in plan.foreign
+        ],
+        "warnings": [clean(warning) for warning in plan.warnings],
+        "blocked": [clean(reason) for reason in plan.blocked],
+        "resource_changes": resource_changes(plan, salt=salt),
+    }
+
+
+def _change(change: Change, salt: str) -> dict[str, Any]:
+    return {
+        "address": change.address,
+        "app": change.slot.app,
+        "pool": change.slot.pool,
+        "kind": change.kind.value,
+        "slot": change.slot.name,
+        "region": change.slot.region,
+        "action": change.action.value,
+        "reason": clean(change.reason),
+        "deferred": clean(change.deferred) if change.deferred else None,
+        "machine": change.machine_id,
+        "launch": change.runs_at_once,
+        "depends_on": list(change.depends_on),
+        "fields": [_field(field, salt) for field in change.fields],
+    }
+
+
+def _field(field: FieldChange, salt: str) -> dict[str, Any]:
+    def value(raw: Any) -> Any:
+        return masked(raw, salt) if field.is_secret else hidden(raw, salt)
+
+    return {
+        "path": field.path,
+        "observed": value(field.observed),
+        "desired": value(field.desired),
+        "cause": field.cause.value,
+        "masked": field.is_secret,
+    }

@@ -1,0 +1,73 @@
+"""What foreign text and secret values must go through before they are shown, whatever the format.
+
+Names, errors and values come from the API, from a spec in a stranger's pull request, from a file: they may hold control
+characters for a terminal, and commands for the pipeline whose log they end up in.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from reconciler.model.config import SECRET_MEMBERS
+from reconciler.model.secret import Masked
+
+_VALUE_LIMIT: Final = 120
+# `::error file=x::text` at the start of a line is a command to GitHub's runner, `##[group]` and `##vso[…]` anywhere
+# are commands to it and to others.
+_COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-]+[^:\n]*::)|#(?=#[a-z]*\[)")
+_MASKED: Final = re.compile(r"\(masked, [0-9a-f]{8}\)")
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """Foreign text on one line, without control characters and commands, at most `limit` characters."""
+    folded = " ".join(printable(text).split())
+    return defused(folded if len(folded) <= limit else folded[: limit - 1] + "…")
+
+
+def printable(text: str) -> str:
+    """The text with a space for each character that a terminal would act upon, or that hides or turns others."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+
+
+def defused(text: str) -> str:
+    """The text with whatever a pipeline would take for a command broken up by a space."""
+    return _COMMAND.sub(lambda found: f"{found[0]} ", text)
+
+
+def masked(value: Any, salt: str) -> Masked | None:
+    """A secret value as a digest that shows whether it changed, within one output only; None where there is none."""
+    if value is None or isinstance(value, Masked):
+        return value
+    text = json.dumps(value, sort_keys=True, default=str)
+    return Masked(f"(masked, {hashlib.sha256((salt + text).encode('utf-8', 'surrogatepass')).hexdigest()[:8]})")
+
+
+def shown(value: Any, *, is_secret: bool = False, salt: str) -> str:
+    """A value as people read it, cut where it is long."""
+    if value is None:
+        return "(none)"
+    if is_secret:
+        return masked(value, salt) or ""
+    text = value if isinstance(value, str) else json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
+    return clean(text, _VALUE_LIMIT)
+
+
+def hidden(value: Any, salt: str, *, is_secret: bool = False) -> Any:
+    """The value with everything below a secret member masked, wherever it stands."""
+    if isinstance(value, dict):
+        return {
+            key: hidden(member, salt, is_secret=is_secret or key in SECRET_MEMBERS) for key, member in value.items()
+        }
+    if isinstance(value, list):
+        return [hidden(member, salt, is_secret=is_secret) for member in value]
+    return masked(value, salt) if is_secret else value
+
+
+def as_masked(value: Any) -> Any:
+    """A value of an output that was read again: what was masked there is known as such."""
+    if isinstance(value, dict):
+        return {key: as_masked(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [as_masked(member) for member in value]
+    return Masked(value) if isinstance(value, str) and _MASKED.fullmatch(value) else value

@@ -1,0 +1,120 @@
+"""A plan's changes in the shape of `resource_changes` of Terraform's plan JSON: policy tools and summarizers read that.
+
+`before` and `after` are what a machine's config is and what it will be, as the API spells it, without our marks.
+"""
+
+from typing import Any, Final
+
+from reconciler.model.config import SECRET_MEMBERS, MachineConfig
+from reconciler.model.marks import without_marks
+from reconciler.model.plan import Action, AppCreation, Change, Plan
+from reconciler.render.redact import hidden
+
+_PROVIDER: Final = "machines-reconciler"
+_ACTIONS: Final = {
+    Action.CREATE: ["create"],
+    Action.UPDATE: ["update"],
+    Action.ADOPT: ["update"],
+    Action.START: ["update"],
+    Action.REPLACE: ["delete", "create"],
+    Action.DESTROY: ["delete"],
+}
+_REASONS: Final = {
+    Action.REPLACE: "replace_because_cannot_update",
+    Action.DESTROY: "delete_because_no_resource_config",
+}
+
+
+def resource_changes(plan: Plan, *, salt: str) -> list[dict[str, Any]]:
+    """The apps that are made, then one for each change that has an effect, in the plan's order."""
+    configs = _Configs(salt)
+    return [*(_app(app) for app in plan.apps), *(_machine(change, configs) for change in plan.effective)]
+
+
+class _Configs:
+    """Configs as they are shown; the machines of a pool share one."""
+
+    def __init__(self, salt: str) -> None:
+        self._salt = salt
+        self._shown: dict[int, tuple[MachineConfig, dict[str, Any], Any]] = {}
+
+    def shown(self, config: MachineConfig | None) -> tuple[dict[str, Any] | None, Any]:
+        """The document with its secrets masked, and which of its members those are."""
+        if config is None:
+            return None, {}
+        if id(config) not in self._shown:
+            document = dict(config.document)
+            if config.metadata:
+                document["metadata"] = without_marks(config.metadata)
+            self._shown[id(config)] = config, hidden(document, self._salt), _sensitive(document)
+        _, document, sensitive = self._shown[id(config)]
+        return document, sensitive
+
+
+def _app(app: AppCreation) -> dict[str, Any]:
+    after = {"name": app.name, "org": app.org}
+    return _resource("fly_app", app.name, app.name, ["create"], None, after, {}, {})
+
+
+def _machine(change: Change, configs: _Configs) -> dict[str, Any]:
+    is_made, is_gone = change.action is Action.CREATE, change.action is Action.DESTROY
+    observed, is_observed_secret = configs.shown(change.observed)
+    desired, is_desired_secret = configs.shown(change.desired)
+    what: dict[str, Any] = {"app": change.slot.app, "name": change.slot.name, "region": change.slot.region}
+    before = None if is_made else what | {"config": observed, "id": change.machine_id}
+    after = None if is_gone else what | {"config": desired}
+    if change.action is Action.START and before is not None:
+        state = change.machine_state.value if change.machine_state else None
+        before, after = before | {"state": state}, what | {"config": observed, "state": "started"}
+        is_desired_secret = is_observed_secret
+    resource = _resource(
+        "fly_machine",
+        change.address,
+        change.slot.name,
+        _ACTIONS[change.action],
+        before,
+        after,
+        {"config": is_observed_secret} if before else {},
+        {"config": is_desired_secret} if after else {},
+    )
+    if reason := _REASONS.get(change.action):
+        resource["action_reason"] = reason
+    return resource
+
+
+def _resource(
+    kind: str,
+    address: str,
+    name: str,
+    actions: list[str],
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+    before_sensitive: dict[str, Any],
+    after_sensitive: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        "address": f"{kind}.{address}",
+        "mode": "managed",
+        "type": kind,
+        "name": name,
+        "provider_name": _PROVIDER,
+        "change": {
+            "actions": actions,
+            "before": before,
+            "after": after,
+            "after_unknown": {},
+            "before_sensitive": before_sensitive,
+            "after_sensitive": after_sensitive,
+        },
+    }
+
+
+def _sensitive(value: Any) -> Any:
+    """The shape of the value with true for each member that is masked, and nothing for any other."""
+    if isinstance(value, dict):
+        members = {key: key in SECRET_MEMBERS or _sensitive(member) for key, member in value.items()}
+        return {key: member for key, member in members.items() if member}
+    if isinstance(value, list):
+        members_of_list = [_sensitive(member) for member in value]
+        return members_of_list if any(members_of_list) else []
+    return False

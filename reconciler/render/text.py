@@ -1,0 +1,67 @@
+"""A plan as text for a terminal or a log: each change with its cause, field by field, within the terminal's width."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from reconciler.model.plan import Plan
+from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.redact import clean, defused
+from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
+
+_FOREIGN_SHOWN: Final = 20
+
+
+def plan_text(plan: Plan, *, color: bool = False, width: int | None = None, salt: str) -> str:
+    """The changes, alike ones of a pool together, then what is foreign, warnings, what blocks, and one closing line.
+
+    Without a `width` no line is broken.
+    """
+    lines = [
+        *_apps(plan, color, width),
+        *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
+        *_foreign(plan, color, width),
+    ]
+    for warning in plan.warnings:
+        lines += wrapped(f"Warning: {clean(warning)}", width, hanging=2)
+    for reason in plan.blocked:
+        lines += _painted(wrapped(f"Blocked: {clean(reason)}", width, hanging=2), "error", color)
+    if lines:
+        lines.append("")
+    # Once more for whole lines: what is harmless in the middle of one is a command where a broken line begins with it.
+    return "\n".join(defused(line) for line in (*lines, *wrapped(closing_line(plan), width, hanging=2)))
+
+
+def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
+    for app in plan.apps:
+        yield from _painted(wrapped(f"+ create app {clean(app.name)} (org {clean(app.org)})", width), "+", color)
+
+
+def _group(group: Group, color: bool, width: int | None, salt: str) -> Iterator[str]:
+    head = f"{group.symbol} {group.word} {clean(group.first.slot.app)}:"
+    first, *more = wrapped(f"{head} {', '.join(group.slots)}  ({group.why})", width)
+    yield paint(head, group.symbol, color=color) + first.removeprefix(head)
+    yield from more
+    if group.at_once:
+        yield from wrapped(group.at_once, width, indent=6)
+    for row in group.rows(salt):
+        yield from wrapped(_row(row), width, indent=6)
+
+
+def _row(row: Row) -> str:
+    values = row.after if row.before is None else f"{row.before} -> {row.after}"
+    return f"{row.path}: {values}{f'  # {row.by}' if row.by else ''}"
+
+
+def _foreign(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
+    for machine in plan.foreign[:_FOREIGN_SHOWN]:
+        head = f"{SYMBOL_OF_FOREIGN} foreign {clean(machine.app)}:"
+        what = f"{clean(machine.name)} [{clean(machine.id)}] {machine.state.value}"
+        first, *more = wrapped(f"{head} {what}  ({clean(machine.reason)}; left alone)", width)
+        yield paint(head, SYMBOL_OF_FOREIGN, color=color) + first.removeprefix(head)
+        yield from more
+    if (hidden := len(plan.foreign) - _FOREIGN_SHOWN) > 0:
+        yield f"{SYMBOL_OF_FOREIGN} and {hidden} more foreign machines; -o json lists them all"
+
+
+def _painted(lines: list[str], symbol: str, color: bool) -> list[str]:
+    return [paint(line, symbol, color=color) for line in lines]
