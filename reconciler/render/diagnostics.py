@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.render.redact import clean
+from reconciler.render.redact import clean, defused, printable
 from reconciler.render.style import paint
 
 _LINE_LIMIT = 160
@@ -37,12 +37,19 @@ def error_text(message: str, hint: str | None) -> str:
 
 def _block(diagnostic: Diagnostic, color: bool) -> str:
     error = paint("error:", "error", color=color)
-    lines = [f"{diagnostic.place}: {error} {clean(diagnostic.message)}"]
-    if diagnostic.source_line is not None and diagnostic.source_line.strip():
-        line = "".join(character if character.isprintable() else " " for character in diagnostic.source_line)
-        lines.append(f"    {line[:_LINE_LIMIT]}")
-        if diagnostic.place.column <= _LINE_LIMIT:
-            lines.append(f"    {' ' * (diagnostic.place.column - 1)}^")
+    lines = [f"{clean(str(diagnostic.place))}: {error} {clean(diagnostic.message)}", *_excerpt(diagnostic)]
     if diagnostic.hint:
         lines.append(f"    {clean(diagnostic.hint)}")
     return "\n".join(lines)
+
+
+def _excerpt(diagnostic: Diagnostic) -> list[str]:
+    """The line itself behind its number, so that it begins no line of ours, and a caret under the place."""
+    text = diagnostic.source_line
+    if text is None or not text.strip():
+        return []
+    number = f"{diagnostic.place.line} | "
+    lines = [f"  {number}{defused(printable(text)[:_LINE_LIMIT])}"]
+    if diagnostic.place.column <= _LINE_LIMIT:
+        lines.append(f"  {' ' * (len(number) - 2)}| {' ' * (diagnostic.place.column - 1)}^")
+    return lines

@@ -7,25 +7,11 @@ from typing import Any, Final
 from reconciler.model.spec import PoolKind
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
+from reconciler.spec.verbatim import with_verbatim
 
 _MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
 _PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
 _RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
-# What a field of ours becomes in the API's config: the same thing must not be said twice.
-_SPELLED_BY: Final = {
-    "image": "image",
-    "init": "command, args or entrypoint",
-    "processes": "processes",
-    "env": "env",
-    "guest": "guest",
-    "size": "guest",
-    "files": "files",
-    "restart": "restart",
-    "stop_config": "stop",
-    "metadata": "metadata",
-    "schedule": "schedule",
-}
-_INIT_WORDS: Final = {"cmd", "entrypoint", "exec"}
 
 
 def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dict[str, Any]:
@@ -44,7 +30,7 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     config["metadata"] = _strings(node.get("metadata"))
     config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
     config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
-    return _with_verbatim(config, node, findings)
+    return with_verbatim(config, node, findings)
 
 
 def _processes(node: Map, findings: Findings) -> dict[str, Any]:
@@ -164,21 +150,6 @@ def _mode(node: Node, findings: Findings) -> int:
         findings.add(node, f"{_text(node)!r} is not a file mode", hint='write it like "644"')
         return 0
     return mode
-
-
-def _with_verbatim(config: dict[str, Any], node: Map, findings: Findings) -> dict[str, Any]:
-    """`config:` as the API spells it, beside what our own fields made; what both say is a finding."""
-    verbatim = node.get("config")
-    if not isinstance(verbatim, Map):
-        return config
-    for key, entry in verbatim.items():
-        if key == "init" and isinstance(entry.value, Map) and not _INIT_WORDS & set(entry.value.entries):
-            config["init"] = config.get("init", {}) | plain_value(entry.value)
-        elif key in _SPELLED_BY:
-            findings.add(entry.key, f"`config.{key}` has a field of its own", hint=f"use `{_SPELLED_BY[key]}`")
-        else:
-            config[key] = plain_value(entry.value)
-    return config
 
 
 def _text(node: Node | None) -> str:

@@ -135,6 +135,8 @@ def _found(node: Node, path: list[Any]) -> str:
         return "nothing"
     if "env" in path or "files" in path:
         return "another value"  # it may be a secret
+    if node.has_variable:
+        return "another value, of a variable"
     return repr(node.text if len(node.text) <= 60 else node.text[:59] + "…")
 
 

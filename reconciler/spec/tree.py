@@ -17,13 +17,17 @@ _MAX_DIGITS: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A scalar as spelled. Only a plain one (without quotes) has another type than string."""
+    """A scalar as spelled. Only a plain one (without quotes) has another type than string.
+
+    `has_variable` where a value of the environment is in it, which may be a secret.
+    """
 
     line: int
     column: int
     text: str
     is_plain: bool
     size: int = 1
+    has_variable: bool = False
 
     @property
     def value(self) -> Any:

@@ -42,7 +42,8 @@ class _Interpolation:
                 return replace(node, entries=entries)
 
     def _scalar(self, node: Scalar) -> Scalar:
-        return replace(node, text=_PATTERN.sub(lambda found: self._value(found, node), node.text))
+        text = _PATTERN.sub(lambda found: self._value(found, node), node.text)
+        return replace(node, text=text, has_variable="${" in node.text)
 
     def _value(self, found: re.Match[str], node: Scalar) -> str:
         dollar, name, operator, rest = found.groups()
