@@ -124,7 +124,7 @@ def command(
 
 def finish(report: Report, options: Shared) -> int:
     """Shows the report; the exit code that it means."""
-    from reconciler.render import report_json, report_text
+    from reconciler.render.report import report_json, report_text
 
     if options.is_json:
         console.print_json(report_json(report))

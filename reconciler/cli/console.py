@@ -42,7 +42,8 @@ def new_salt() -> str:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """A document of one of schemas/, under its version. What a terminal or a pipeline would act upon is escaped."""
-    from reconciler.render import FORMAT_VERSION, json_text
+    from reconciler.render.json import json_text
+    from reconciler.render.style import FORMAT_VERSION
 
     click.echo(json_text({"format_version": FORMAT_VERSION} | dict(value)))
 
@@ -52,8 +53,15 @@ def print_text(text: str) -> None:
 
 
 def say(line: str) -> None:
-    """One line of progress or warning."""
-    click.echo(line, err=True)
+    """Progress or a warning, on stderr."""
+    click.echo(_harmless(line), err=True)
+
+
+def _harmless(text: str) -> str:
+    """The text, line by line without what a terminal or a pipeline would act upon: others' words may be in it."""
+    from reconciler.render.redact import defused, printable
+
+    return "\n".join(defused(printable(line)) for line in text.split("\n"))
 
 
 def is_interactive() -> bool:
@@ -82,6 +90,6 @@ def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[Entr
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("applying", total=total)
         yield (
-            lambda line: bar.console.print(line, markup=False, highlight=False),
+            lambda line: bar.console.print(_harmless(line), markup=False, highlight=False),
             lambda _entry: bar.advance(task),
         )

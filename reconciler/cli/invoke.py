@@ -181,7 +181,7 @@ def _refused(task: str, error: ReconcilerError) -> Run:
 
 
 def _finish(run: Run, options: Shared) -> int:
-    from reconciler.render import run_json, run_text
+    from reconciler.render.run import run_json, run_text
 
     if options.is_json:
         console.print_json(run_json(run))

@@ -123,9 +123,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        click.echo(
-            f"error: unexpected {type(error).__name__}: {error}\n  run it again with --debug to see where", err=True
-        )
+        from reconciler.cli.console import say
+
+        say(f"error: unexpected {type(error).__name__}: {error}\n  run it again with --debug to see where")
         return _error_code(from_verb)
 
 
@@ -134,7 +134,7 @@ def _error_code(verb: str) -> int:
 
 
 def _show(error: ReconcilerError | OSError) -> None:
-    from reconciler.render import diagnostics_text, error_text
+    from reconciler.render.diagnostics import diagnostics_text, error_text
 
     if isinstance(error, SpecError):
         click.echo(diagnostics_text(error.diagnostics), err=True)

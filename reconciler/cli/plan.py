@@ -51,7 +51,10 @@ def command(
 def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash: bool = True) -> None:
     """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one."""
     from reconciler.planner import plan_sha256
-    from reconciler.render import plan_html, plan_json, plan_markdown, plan_text
+    from reconciler.render.html import plan_html
+    from reconciler.render.json import plan_json
+    from reconciler.render.markdown import plan_markdown
+    from reconciler.render.text import plan_text
 
     salt = console.new_salt()
     found = (plan_hash or plan_sha256(plan)) if has_hash else None

@@ -45,7 +45,8 @@ def bind(
 
 def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
     """Writes the file whole or not at all, for its owner only. Raises OSError."""
-    from reconciler.render import json_text, saved_json
+    from reconciler.render.json import json_text
+    from reconciler.render.saved import saved_json
 
     text = json_text(saved_json(saved, salt=salt)) + "\n"
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
@@ -60,7 +61,7 @@ def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
 
 def read(file: Path) -> "SavedPlan":
     """The saved plan of the file. Raises UsageError."""
-    from reconciler.render import parse_saved
+    from reconciler.render.saved import parse_saved
 
     try:
         with file.open("rb") as opened:

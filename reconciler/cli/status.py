@@ -19,7 +19,7 @@ from reconciler.render.status import StatusRow
 @shared_options
 def command(**_values: object) -> int:
     """Show pools, slots, states and last runs. Ends 0 where everything could be seen."""
-    from reconciler.render import status_json, status_text
+    from reconciler.render.status import status_json, status_text
 
     options = shared()
     spec = spec_file.load(options)

@@ -1,11 +1,11 @@
 """The target of this call, and an actor that talks to it."""
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from reconciler.cli import console
 from reconciler.cli.options import Shared
 from reconciler.targets import Target, resolve_target, who_asks
 
@@ -28,7 +28,7 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
     def trace(entry: TraceEntry) -> None:
         status = entry.status or "no answer"
         took_ms = entry.duration_s * 1000
-        sys.stderr.write(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}\n")
+        console.say(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}".rstrip())
 
     clock = SystemClock()
     async with MachinesClient(

@@ -17,7 +17,7 @@ def command(**_values: object) -> int:
     except SpecError as error:
         if not options.is_json:
             raise
-        from reconciler.render import diagnostics_json
+        from reconciler.render.diagnostics import diagnostics_json
 
         console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})
         return 1

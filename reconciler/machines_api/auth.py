@@ -13,10 +13,15 @@ _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 
 def authorization_header(token: Secret) -> str:
     """The header's value: macaroons as `FlyV1 a,b`, anything else as `Bearer a`; scheme words already there are cut."""
-    text = re.sub(r"^(\s*(bearer|flyv1)\s+)+", "", token.reveal().strip(), flags=re.IGNORECASE)
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = token_parts(token)
     macaroons = [part for part in parts if part.startswith(_MACAROON_PREFIXES)]
-    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {text.strip()}"
+    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(parts)}"
+
+
+def token_parts(token: Secret) -> list[str]:
+    """The tokens that are in one, without scheme words: flyctl keeps several, with commas between."""
+    text = re.sub(r"^(\s*(bearer|flyv1)\s+)+", "", token.reveal().strip(), flags=re.IGNORECASE)
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def find_token(

@@ -21,6 +21,8 @@ def api_base_url(environment: Mapping[str, str]) -> str:
 
 def parse_target_url(text: str, *, source: str = "--target") -> str:
     """The base URL without `/v1`, query and trailing slash. Raises TargetError where it is no http(s) URL."""
+    if "@" in text:
+        raise TargetError(f"{source}: no user or password in the URL", hint="set FLY_API_TOKEN instead")
     try:
         parts = urlsplit(text.strip())
         port = parts.port
@@ -28,8 +30,6 @@ def parse_target_url(text: str, *, source: str = "--target") -> str:
         raise TargetError(f"{source}: {text!r} is not a URL", hint="write it like https://api.machines.dev") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise TargetError(f"{source}: {text!r} is not an http(s) URL", hint="write it like https://api.machines.dev")
-    if parts.username or parts.password:
-        raise TargetError(f"{source}: no user or password in the URL", hint="set FLY_API_TOKEN instead")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"

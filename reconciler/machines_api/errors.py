@@ -5,7 +5,7 @@ The platform lists almost no error replies, and one status means many things, so
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
@@ -84,15 +84,29 @@ _HINTS: Final = {
 }
 
 _SHOWN: Final = 300
+_SHORTEST_SECRET: Final = 8
 _MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
 _HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
 _EXPIRY: Final = re.compile(r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
 
 
-def error_from_reply(what: str, status: int, body: bytes, headers: Mapping[str, str], *, now: datetime) -> ApiError:
-    """The error that a reply of any non-2xx status means. `what` names the call in words, without secrets."""
+def error_from_reply(
+    what: str,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    now: datetime,
+    secrets: Iterable[str] = (),
+) -> ApiError:
+    """The error that a reply of any non-2xx status means. `what` names the call in words, without secrets.
+
+    `secrets` are what the call was sent with: an answer may quote them, and the error does not.
+    """
     text, word = _texts(body)
-    request_id = headers.get("fly-request-id")
+    secrets = tuple(secrets)
+    text = conceal(text, secrets)
+    request_id = conceal(headers.get("fly-request-id") or "", secrets)
     kind = classify(status, f"{word} {text}")
     if kind in {K.REFUSED, K.BAD_INPUT} and _is_cut_off(body):
         kind = K.UNCLEAR  # the words that tell what it is have not come
@@ -106,7 +120,7 @@ def error_from_reply(what: str, status: int, body: bytes, headers: Mapping[str, 
         f"{what}: {status} {shown}{suffix}",
         kind=kind,
         status=status,
-        request_id=request_id,
+        request_id=request_id or None,
         hint=_HINTS.get(kind),
         machine_id=machine.group(1) if machine else None,
         held_by=held.group(1).rstrip(",") if held else None,
@@ -141,6 +155,13 @@ def classify(status: int, text: str) -> ApiErrorKind:
 def classify_log(text: str) -> ApiErrorKind | None:
     """What a line of the platform's own in a machine's log means; None for any other line."""
     return next((row.kind for row in _LOG_TABLE if row.text in text.lower()), None)
+
+
+def conceal(text: str, secrets: Iterable[str]) -> str:
+    """The text without any of the secrets; what is as short as a word would make words unreadable, and stays."""
+    for secret in sorted((one for one in secrets if len(one) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:

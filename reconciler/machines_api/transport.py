@@ -6,19 +6,20 @@ Knows what an exchange may do wrong; knows nothing of machines.
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.machines_api.auth import authorization_header
+from reconciler.machines_api.auth import authorization_header, token_parts
 from reconciler.machines_api.endpoints import is_loopback
 from reconciler.machines_api.errors import error_from_reply, error_of_answer, error_without_reply
 from reconciler.machines_api.http import httpx
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.wire import MalformedError
+from reconciler.model.config import secret_values
 from reconciler.model.secret import Secret
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ class Transport:
         self._throttle = throttle
         self._rate_patience_s = rate_patience_s
         self._trace = trace
+        self._token = token
         headers = {"User-Agent": user_agent, "Accept": "application/json"}
         if token:
             headers["Authorization"] = authorization_header(token)
@@ -148,7 +150,14 @@ class Transport:
     def _understood(self, call: Call, reply: httpx.Response, read: Callable[[Any], T]) -> T:
         request_id = reply.headers.get("fly-request-id")
         if not reply.is_success:
-            raise error_from_reply(call.what, reply.status_code, reply.content, reply.headers, now=self._clock.now())
+            raise error_from_reply(
+                call.what,
+                reply.status_code,
+                reply.content,
+                reply.headers,
+                now=self._clock.now(),
+                secrets=self._secrets(call),
+            )
         if not call.has_reply:
             return read(None)
         # Half an answer to a write leaves open what was done; to a read it only says that this is no API of ours.
@@ -162,6 +171,14 @@ class Transport:
                 kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
             why = f"the answer is not JSON ({reply.headers.get('content-type', 'no content type')[:60]})"
         raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=request_id)
+
+    def _secrets(self, call: Call) -> Iterator[str]:
+        """What the call was sent with that no error may show, whatever the answer quotes."""
+        if self._token:
+            yield from token_parts(self._token)
+        if call.nonce:
+            yield call.nonce.reveal()
+        yield from secret_values(call.body)
 
     def _tell(self, call: Call, reply: httpx.Response | None, duration_s: float) -> None:
         if self._trace:

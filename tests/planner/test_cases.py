@@ -25,7 +25,10 @@ from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.planner import digest_of, plan_sha256
 from reconciler.planner import plan as make_plan
-from reconciler.render import json_text, plan_html, plan_json, plan_markdown, plan_text
+from reconciler.render.html import plan_html
+from reconciler.render.json import json_text, plan_json
+from reconciler.render.markdown import plan_markdown
+from reconciler.render.text import plan_text
 from reconciler.slots.stamps import metadata_for_create
 from reconciler.spec import load_spec
 

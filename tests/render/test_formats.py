@@ -15,8 +15,11 @@ from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChang
 from reconciler.model.saved import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.planner import plan_sha256
-from reconciler.render import parse_saved, plan_html, plan_json, plan_markdown, plan_text, saved_json
-from reconciler.render.markdown import LIMIT, marker
+from reconciler.render.html import plan_html
+from reconciler.render.json import plan_json
+from reconciler.render.markdown import LIMIT, marker, plan_markdown
+from reconciler.render.saved import parse_saved, saved_json
+from reconciler.render.text import plan_text
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text())
 HOSTILE = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SpecError
-from reconciler.render import diagnostics_text
+from reconciler.render.diagnostics import diagnostics_text
 from reconciler.spec import load_spec
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "spec" / "malformed").iterdir())
