@@ -47,7 +47,7 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
     if name == "fly":
         base_url = endpoints.api_base_url(environment)
         token: Secret | None = _fly_token(environment)
-    elif "://" in name:
+    elif "://" in name or "@" in name:
         base_url = endpoints.parse_target_url(name)
         token = _environment_token(environment)
     else:

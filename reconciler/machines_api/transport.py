@@ -14,7 +14,13 @@ from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api.auth import authorization_header, token_parts
 from reconciler.machines_api.endpoints import is_loopback
-from reconciler.machines_api.errors import error_from_reply, error_of_answer, error_without_reply
+from reconciler.machines_api.errors import (
+    conceal,
+    error_from_reply,
+    error_of_answer,
+    error_without_reply,
+    shorten,
+)
 from reconciler.machines_api.http import httpx
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
@@ -27,6 +33,7 @@ T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CONNECTIONS: Final = 32
+_ID_SHOWN: Final = 60
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 
@@ -148,7 +155,6 @@ class Transport:
         )
 
     def _understood(self, call: Call, reply: httpx.Response, read: Callable[[Any], T]) -> T:
-        request_id = reply.headers.get("fly-request-id")
         if not reply.is_success:
             raise error_from_reply(
                 call.what,
@@ -170,7 +176,7 @@ class Transport:
             if reply.content.lstrip()[:1] in {b"{", b"["}:
                 kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
             why = f"the answer is not JSON ({reply.headers.get('content-type', 'no content type')[:60]})"
-        raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=request_id)
+        raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=self._request_id(call, reply))
 
     def _secrets(self, call: Call) -> Iterator[str]:
         """What the call was sent with that no error may show, whatever the answer quotes."""
@@ -179,12 +185,20 @@ class Transport:
         if call.nonce:
             yield call.nonce.reveal()
         yield from secret_values(call.body)
+        yield from (cookie.value for cookie in self._http.cookies.jar if cookie.value)
 
     def _tell(self, call: Call, reply: httpx.Response | None, duration_s: float) -> None:
         if self._trace:
             status = reply.status_code if reply else None
-            request_id = reply.headers.get("fly-request-id") if reply else None
-            path = call.path
             self._trace(
-                TraceEntry(method=call.method, path=path, status=status, duration_s=duration_s, request_id=request_id)
+                TraceEntry(
+                    method=call.method,
+                    path=call.path,
+                    status=status,
+                    duration_s=duration_s,
+                    request_id=self._request_id(call, reply) if reply else None,
+                )
             )
+
+    def _request_id(self, call: Call, reply: httpx.Response) -> str | None:
+        return shorten(conceal(reply.headers.get("fly-request-id", ""), self._secrets(call)), _ID_SHOWN) or None

@@ -38,11 +38,11 @@ class Findings:
         Told by the text alone, the keys of the lines that it is indented under, since it may be no YAML at all.
         """
         text = self.lines[position]
-        indent = len(text) - len(text.lstrip())
+        indent = _indent(text)
         if _SECRET.search(text) and not text.rstrip().endswith(":"):
             return None
         for above in reversed(self.lines[:position]):
-            depth = len(above) - len(above.lstrip())
+            depth = _indent(above)
             if above.strip() and depth < indent:
                 indent = depth
                 if (key := _KEY.match(above)) and _SECRET.search(f"{key[1]}:"):
@@ -56,3 +56,8 @@ class Findings:
         """Raises SpecError with all of them, in the file's order."""
         if self.found:
             raise SpecError(sorted(self.found, key=lambda diagnostic: diagnostic.place))
+
+
+def _indent(line: str) -> int:
+    spread = line.expandtabs()
+    return len(spread) - len(spread.lstrip())

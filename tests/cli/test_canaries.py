@@ -1,0 +1,220 @@
+"""Marked secrets are planted wherever one can stand; no output of any verb, in any format, on any day, shows one.
+
+Nor does any output hold a character that a terminal would act upon, or a line that a pipeline would take for a command.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run
+from reconciler.engine.home import prepare_home, start_engine, stop_engine
+from reconciler.machines_api.http import httpx
+from tests.support.reflecting import Reflecting, reflecting
+
+TOKEN = "canary-token-0123456789"
+FILE = "canary-file-content"
+SPEC = f"""
+version: 1
+name: stack
+apps:
+  app:
+    image: i:1
+    env: {{LITERAL: canary-literal, SECRET: '${{SECRET}}'}}
+    tasks:
+      work:
+        command: ['true']
+        overrides: {{args: true, env: [LITERAL]}}
+        files: [{{path: /a, content: {FILE}}}]
+        config:
+          checks: {{up: {{type: http, port: 1, headers: [{{name: X-Key, values: [canary-check-header]}}]}}}}
+        count: COUNT
+      several:
+        processes: [{{command: ['true'], env: {{OWN: canary-of-a-process}}}}]
+    services:
+      web:
+        command: [sleep, '1000']
+"""
+CANARY = re.compile(rf"canary|{re.escape(base64.b64encode(b'canary').decode()[:7])}")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+COMMAND = re.compile(r"^\s*::[a-z-]+[^:]*::|##[a-z]*\[", re.MULTILINE)
+FORMATS = ("text", "json", "markdown", "html")
+
+
+class Watched:
+    """Runs verbs against the reflecting server, and searches all that they say."""
+
+    def __init__(self, server: Reflecting, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server = server
+        self.directory = directory
+        self._capsys = capsys
+        self.said = ""
+
+    def __call__(self, *arguments: str) -> int:
+        code = run(list(arguments))
+        captured = self._capsys.readouterr()
+        said = captured.out + captured.err
+        self.said += said
+        for what, found in {
+            "a secret": CANARY.search(said),
+            "a control character": CONTROL.search(said),
+            "a command": COMMAND.search(said),
+            "a nonce": next((nonce for nonce in self.server.nonces if nonce in said), None),
+        }.items():
+            assert not found, f"{arguments} shows {what}: {found!r} in\n{said}"
+        return code
+
+    def declare(self, *, count: int = 1, text: str = SPEC) -> None:
+        (self.directory / "machines.yaml").write_text(text.replace("COUNT", str(count)))
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
+    for name in [*os.environ]:
+        if name.startswith(("FLY_", "RECONCILER_", "GITHUB_", "CI")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("RECONCILER_HOME", str(home))
+    monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
+    monkeypatch.setenv("SECRET", "canary-of-the-environment")
+    monkeypatch.chdir(tmp_path)
+    prepare_home(home)
+    (home / "token").write_text(TOKEN + "\n")
+    status = start_engine(home)
+    with reflecting(str(status.url)) as server:
+        monkeypatch.setenv("RECONCILER_TARGET", server.url)
+        watched = Watched(server, tmp_path, capsys)
+        watched.declare()
+        yield watched
+    stop_engine(home)
+    for path in (path for path in home.rglob("*.log") if path.is_file()):
+        assert not CANARY.search(path.read_text(errors="replace")), path
+
+
+def change_by_hand(watched: Watched) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=f"{watched.server.url}/v1/apps/app", headers=headers, trust_env=False) as http:
+        machine = next(one for one in http.get("/machines").json() if one["name"] == "work-iad-0")
+        config = machine["config"] | {"env": {"LITERAL": "canary-by-hand", "\x1b[31m::error::name": "canary-x"}}
+        config["metadata"] |= {"fly_flyctl_version": "##[add-mask]\x9b31m\u202eturned"}
+        body = {"config": config, "skip_launch": True}
+        assert http.post(f"/machines/{machine['id']}", json=body).status_code == 200
+        foreign = {"name": "::warning::\u202ename\x07", "config": {"image": "i", "env": {"A": "canary-foreign"}}}
+        http.post("/machines", json=foreign | {"skip_launch": True})
+
+
+def every_view(watched: Watched) -> None:
+    """Everything that shows and changes nothing."""
+    (watched.directory / "old.yaml").write_text(SPEC.replace("COUNT", "1").replace("canary-literal", "canary-older"))
+    for output in FORMATS:
+        watched("plan", "-o", output, "--out", "plan.json")
+        watched("show", "plan.json", "-o", output)
+        watched("drift", "-o", output)
+        watched("diff", "old.yaml", "machines.yaml", "-o", output)
+    for output in ("text", "json"):
+        for verb in ("validate", "status", "runs", "unlock"):
+            watched(verb, "-o", output, "-v", "--trace-http")
+    if Path("plan.json").exists():
+        assert not CANARY.search(Path("plan.json").read_text())
+
+
+def test_on_a_good_day(watched: Watched) -> None:
+    every_view(watched)
+    assert watched("apply", "--yes", "--trace-http", "--debug", "-v") == 0
+    assert watched("invoke", "work", "-e", "LITERAL=canary-of-one-run", "--idempotency-key", "canary-key", "-v") == 0
+    assert watched("invoke", "work", "--idempotency-key", "canary-key", "-o", "json") == 125  # the key is of another
+    assert watched("invoke", "work", "--trace-http") == 0
+    newest = re.findall(r"work-iad-0/[0-9A-Z]{26}", watched.said)[-1]
+    for verb in ("wait", "logs", "cancel"):
+        watched(verb, newest, "-o", "json", "--trace-http")
+    change_by_hand(watched)
+    watched.declare(count=2)
+    every_view(watched)
+    assert "someone else" in watched.said
+    assert "foreign" in watched.said
+    assert watched("apply", "--yes", "-o", "json") == 0
+    assert watched("destroy", "--yes", "-o", "json") == 0
+    assert watched.server.nonces
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 412])
+def test_on_a_day_when_every_error_quotes_the_request(watched: Watched, status: int) -> None:
+    assert watched("apply", "--yes") == 0
+    watched.declare(count=2, text=SPEC.replace("canary-literal", "canary-changed"))
+
+    def fails(_number: int, line: str) -> int | None:
+        return status if line.startswith(("POST", "DELETE")) and "/lease" not in line else None
+
+    watched.server.fails = fails
+    for debug in ((), ("--trace-http", "-v")):
+        watched("apply", "--yes", *debug)
+        watched("apply", "--yes", "-o", "json", *debug)
+        watched(
+            "invoke",
+            "work",
+            "-e",
+            "LITERAL=canary-of-one-run",
+            "--start-timeout",
+            "1s",
+            "--queue-timeout",
+            "1s",
+            *debug,
+        )
+        watched("destroy", "--yes", "--wait-busy", "0s", *debug)
+    assert "***" in watched.said
+    assert "quoted" in watched.said
+
+
+@pytest.mark.parametrize("status", [401, 422, 500])
+def test_on_a_day_when_every_answer_is_an_error_that_quotes_the_request(watched: Watched, status: int) -> None:
+    watched.server.fails = lambda _number, _line: status
+    # A 500 is waited out, so two verbs stand for all there.
+    for verb in ("plan", "invoke") if status == 500 else ("plan", "drift", "status", "runs", "unlock", "invoke"):
+        more = ("work", "--queue-timeout", "1s") if verb == "invoke" else ()
+        assert watched(verb, *more) != 0
+        assert watched(verb, "-o", "json", "--trace-http", *more) != 0
+    assert "***" in watched.said
+
+
+BROKEN_SPECS = {
+    "a list": SPEC.replace("env: {LITERAL: canary-literal, SECRET: '${SECRET}'}", "env: [LITERAL=canary-literal]"),
+    "a word": SPEC.replace("env: {LITERAL: canary-literal, SECRET: '${SECRET}'}", "env: canary-literal"),
+    "a map in it": SPEC.replace("canary-literal", "{a: canary-literal}"),
+    "twice": SPEC.replace("SECRET: ", "LITERAL: "),
+    "no YAML": SPEC.replace("LITERAL: canary-literal,", 'LITERAL: "canary-literal,'),
+    "no YAML in a block": "version: 1\nname: s\napps:\n  app:\n    env:\n      A: b\n      B: 'canary\n      C: d: e\n",
+    "a tab in a block": "version: 1\nname: s\napps:\n  app:\n    env:\n      A: canary-a\n\t  B: canary-b\n",
+    "a variable where no text can be": SPEC.replace("count: COUNT", "count: ${SECRET}"),
+    "a variable for a guest": SPEC.replace("count: COUNT", "guest: ${SECRET}"),
+    "both contents": SPEC.replace(f"content: {FILE}", f"content: {FILE}, content_base64: Y2FuYXJ5"),
+    "hostile keys": SPEC.replace("image: i:1", "image: i:1\n    '::error::key': x\n    \"a\\e[31m\": ##[group]x"),
+    "a hostile name": SPEC.replace("name: stack", 'name: "::error file=x::\\e]0;title\\a"'),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_SPECS)
+def test_a_broken_spec(watched: Watched, name: str) -> None:
+    watched.declare(text=BROKEN_SPECS[name])
+    assert watched("validate") == 1
+    assert watched("validate", "-o", "json") == 1
+    assert watched("invoke", "work") == 125
+    assert "error" in watched.said
+
+
+def test_a_bad_target(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    for target in (
+        "ftp://user:canary-password@host",
+        "http://user:canary-password@127.0.0.1:1",
+        "http://127.0.0.1:1",
+        "canary@host",
+        "http://user:canary@host:port",
+    ):
+        assert watched("plan", "--target", target, "--trace-http") == 1
+    for token in (f"{TOKEN}\n", f"a{TOKEN}\x1bb", f"{TOKEN}ü", f"FlyV1 fm2_{TOKEN},fo1_{TOKEN}"):
+        monkeypatch.setenv("FLY_API_TOKEN", token)
+        watched("plan", "--trace-http")
+        watched("plan", "--target", "http://127.0.0.1:1", "--trace-http")
