@@ -1,6 +1,7 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, saved_plan, spec_file
+from reconciler.cli.annotate import annotate
+from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
@@ -16,13 +19,14 @@ from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import UsageError
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
-from reconciler.model.report import Report
+from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
     from reconciler.model.saved import SavedPlan
+    from reconciler.slots.actor import Actor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +128,13 @@ def command(
 
 def finish(report: Report, options: Shared) -> int:
     """Shows the report; the exit code that it means."""
-    from reconciler.render.report import report_json, report_text
+    from reconciler.render.report import problems, report_json, report_text
 
     if options.is_json:
         console.print_json(report_json(report))
     else:
         console.print_text(report_text(report, color=console.is_coloured(options)))
+    annotate(problems(report))
     if report.interrupted:
         return 130
     return 0 if report.is_success else 1
@@ -137,7 +142,10 @@ def finish(report: Report, options: Shared) -> int:
 
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
     """Programs get a report all the same; people were told already."""
-    return Report(plan=plan, entries=(), failures=why) if options.is_json else None
+    if options.is_json:
+        return Report(plan=plan, entries=(), failures=why)
+    annotate(why)
+    return None
 
 
 async def _apply(
@@ -156,7 +164,6 @@ async def _apply(
     from functools import partial
 
     from reconciler.apply.memory import last_plan
-    from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
     from reconciler.planner import only_drift as drift_of
     from reconciler.planner import plan as make_plan
@@ -190,17 +197,41 @@ async def _apply(
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), shared_values)
-        with console.progress(len(plan.effective)) as (say, count):
-            acting = replace(actor, emit=say)
+        again = (lambda seen: saved_plan.within(plan_again(seen), plan)) if review.is_consent else plan_again
+        return await _carry_out(actor, spec, plan, again, options, stop, wait_busy_s=wait_busy_s)
+
+
+async def _carry_out(
+    actor: "Actor",
+    spec: Spec,
+    plan: Plan,
+    plan_again: Callable[[Observed], Plan],
+    options: "Options",
+    stop: "Stop",
+    *,
+    wait_busy_s: float,
+) -> Report:
+    """Applies the plan, and shows how far it is."""
+    from reconciler.apply.patient import apply_patiently
+
+    total, done = len(plan.effective), 0
+    with console.progress(total) as (say, count):
+
+        def count_done(entry: Entry) -> None:
+            nonlocal done
+            done += 1
+            count(entry)
+
+        async with Heartbeat(lambda: f"{done} of {total} changes done") as beats:
             return await apply_patiently(
-                acting,
+                replace(actor, emit=beats.heard(say)),
                 spec,
                 plan,
-                lambda seen: saved_plan.within(plan_again(seen), plan) if review.is_consent else plan_again(seen),
+                plan_again,
                 options,
                 wait_busy_s=wait_busy_s,
                 stop=stop,
-                on_end=count,
+                on_end=beats.heard(count_done),
             )
 
 

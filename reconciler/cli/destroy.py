@@ -7,6 +7,7 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.apply import finish, not_begun
+from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.plan import show
@@ -78,7 +79,9 @@ async def _destroy(
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
             return not_begun(plan, ("it was not agreed to",), options)
         how = Options(only=options.only, force=force, allow_rollback=True)
-        return await apply_patiently(actor, spec, plan, plan_again, how, wait_busy_s=wait_busy_s, stop=stop)
+        async with Heartbeat() as beats:
+            acting = replace(actor, emit=beats.heard(actor.emit))
+            return await apply_patiently(acting, spec, plan, plan_again, how, wait_busy_s=wait_busy_s, stop=stop)
 
 
 def _with_reason(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, spec_file
+from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.output import printer
@@ -120,15 +121,17 @@ async def _invoke(
     if why := objection_to(invoke_options.override, pool.terms):
         raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
     target = resolve(options)
-    emit = console.say if options.verbosity or sys.stderr.isatty() else _only_notable
-    async with open_actor(options, target, emit) as actor:
+    beats = Heartbeat()
+    emit = beats.heard(console.say if options.verbosity or sys.stderr.isatty() else _only_notable)
+    take_line = beats.heard(printer(options, with_times=with_times)) if shows_logs else None
+    async with beats, open_actor(options, target, emit) as actor:
         run = await invoke(
             actor,
             pool,
             stack=spec.stack,
             options=replace(
                 invoke_options,
-                take_line=printer(options, with_times=with_times) if shows_logs else None,
+                take_line=take_line,
                 log_delay_s=target.log_delay_s,
             ),
             stop=stop,

@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli import console, spec_file
+from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.output import printer
@@ -28,8 +29,9 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
     from reconciler.invoke.runs import read_run_logs, wait_run
 
     target = resolve(options)
-    take = printer(options, with_times=with_times)
-    async with open_actor(options, target, console.say) as actor:
+    beats = Heartbeat(lambda: name)
+    take = beats.heard(printer(options, with_times=with_times))
+    async with beats, open_actor(options, target, console.say) as actor:
         run = await find_run_or_newest(actor, spec, name)
         if follows:
             await wait_run(actor, run, take_line=take, log_delay_s=target.log_delay_s)

@@ -134,14 +134,16 @@ def _error_code(verb: str) -> int:
 
 
 def _show(error: ReconcilerError | OSError) -> None:
+    from reconciler.cli.annotate import annotate, annotate_spec
     from reconciler.render.diagnostics import diagnostics_text, error_text
 
     if isinstance(error, SpecError):
         click.echo(diagnostics_text(error.diagnostics), err=True)
-    elif isinstance(error, ReconcilerError):
-        click.echo(error_text(error.message, error.hint), err=True)
-    else:
-        click.echo(error_text(str(error), None), err=True)
+        annotate_spec(error)
+        return
+    message, hint = (error.message, error.hint) if isinstance(error, ReconcilerError) else (str(error), None)
+    click.echo(error_text(message, hint), err=True)
+    annotate((message,), hint=hint)
 
 
 def _discard_output() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, saved_plan, spec_file
+from reconciler.cli.annotate import annotate
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.revision import revision_of
@@ -40,6 +41,7 @@ def command(
     plan = run_async(_plan(options, target, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
     show(plan, options)
     if plan.blocked:
+        annotate(plan.blocked)
         return 1
     if out is not None:
         saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy)

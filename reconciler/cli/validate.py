@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli import console, spec_file
+from reconciler.cli.annotate import annotate_spec
 from reconciler.cli.options import shared, shared_options
 from reconciler.errors import SpecError
 
@@ -17,6 +18,7 @@ def command(**_values: object) -> int:
     except SpecError as error:
         if not options.is_json:
             raise
+        annotate_spec(error)
         from reconciler.render.diagnostics import diagnostics_json
 
         console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})

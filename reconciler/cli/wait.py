@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli import console, spec_file
+from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
@@ -42,5 +43,8 @@ async def _wait(options: Shared, spec: Spec, run_id: str) -> RunInfo:
     from reconciler.cli.find_run import find_named_run
     from reconciler.invoke.runs import wait_run
 
-    async with open_actor(options, resolve(options), console.say) as actor:
+    async with (
+        Heartbeat(lambda: run_id) as beats,
+        open_actor(options, resolve(options), beats.heard(console.say)) as actor,
+    ):
         return await wait_run(actor, await find_named_run(actor, spec, run_id))

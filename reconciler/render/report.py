@@ -38,6 +38,15 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
+def problems(report: Report) -> list[str]:
+    """What was not done as it should have been, one line each."""
+    ended = [one for one in report.entries if one.status in {Status.FAILED, Status.UNKNOWN}]
+    lines = [f"{one.status.value}: {one.action.value} {one.address}: {clean(one.detail)}" for one in ended]
+    return (
+        lines + [f"failed: {one}" for one in report.failures] + [f"not as applied: {one}" for one in report.mismatches]
+    )
+
+
 def _entry_json(entry: Entry) -> dict[str, Any]:
     return {
         "address": entry.address,
