@@ -1,27 +1,34 @@
 """`reconciler validate`: the spec's errors, all at once, or what it declares. Offline."""
 
+from dataclasses import replace
+
 import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.annotate import annotate_spec
-from reconciler.cli.options import shared, shared_options
+from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.errors import SpecError
 
 
 @click.command("validate")
+@click.argument("files", metavar="[FILE]...", nargs=-1)
 @shared_options
-def command(**_values: object) -> int:
-    """Check the spec, offline. Ends 0 where it is valid, 1 with every error where it is not."""
+def command(files: tuple[str, ...], **_values: object) -> int:
+    """Check the spec, or each FILE, offline. Ends 0 where all are valid, 1 with every error where one is not."""
     options = shared()
+    if files and options.file:
+        raise click.UsageError("name the specs with -f or as arguments, not both")
+    if len(files) > 1 and options.is_json:
+        raise click.UsageError("-o json shows one spec at a time")
+    return max(_validate(replace(options, file=file)) for file in files or (options.file,))
+
+
+def _validate(options: Shared) -> int:
     try:
         spec = spec_file.load(options)
     except SpecError as error:
-        if not options.is_json:
-            raise
         annotate_spec(error)
-        from reconciler.render.diagnostics import diagnostics_json
-
-        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})
+        _show_errors(error, options)
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
     if options.is_json:
@@ -39,6 +46,15 @@ def command(**_values: object) -> int:
     apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
     console.print_text(f"{spec.file} is valid: {apps}, {pools}, {_counted(slots, 'machine')}.")
     return 0
+
+
+def _show_errors(error: SpecError, options: Shared) -> None:
+    from reconciler.render.diagnostics import diagnostics_json, diagnostics_text
+
+    if options.is_json:
+        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})
+    else:
+        click.echo(diagnostics_text(error.diagnostics), err=True)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,0 +1,172 @@
+"""What the action says to GitHub, and what it reads there: the pull request's comment, and the hash approved in it.
+
+One comment for each key, found by its first line and changed in place. Its last line holds the plan's hash and the
+commit that it is of, so that an apply after the merge can ask for exactly that plan.
+"""
+
+import argparse
+import html
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+LIMIT = 65_536
+PRE_LIMIT = 50_000
+MAX_PAGES = 30
+LAST_LINE = re.compile(r"<!-- plan (sha256:[0-9a-f]{64}) of commit ([0-9a-f]{40}) -->")
+
+
+def marker(key: str) -> str:
+    """The first line of the comment with this key."""
+    return f"<!-- machines-reconciler {re.sub(r'[^A-Za-z0-9._/-]', '_', key)} -->"
+
+
+def body_of(key: str, shown: str, *, plan_hash: str, commit: str, run: str) -> str:
+    """The whole comment."""
+    told = f" · plan hash `{plan_hash}`" if plan_hash else ""
+    last = f"\n<!-- plan {plan_hash} of commit {commit} -->" if plan_hash else ""
+    foot = f"\n<sub>commit {commit[:12]} · [run]({run}){told}</sub>\n{last}"
+    head = f"{marker(key)}\n"
+    return head + shown[: LIMIT - len(head) - len(foot) - 10] + foot
+
+
+def pre(text: str, title: str | None) -> str:
+    """Text as it is, for a page: the end of it where it is long."""
+    heading = f"### {title}\n\n" if title else ""
+    return f"{heading}<pre>{html.escape(text[-PRE_LIMIT:])}</pre>\n"
+
+
+class GitHub:
+    """The calls that are made. Raises httpx.HTTPError."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._repository = environment["GITHUB_REPOSITORY"]
+        self._http = httpx.Client(
+            base_url=environment.get("GITHUB_API_URL", "https://api.github.com"),
+            headers={
+                "Authorization": f"Bearer {environment.get('GITHUB_TOKEN', '')}",
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+            timeout=30,
+        )
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        reply = self._http.request(method, f"/repos/{self._repository}{path}", **options)
+        reply.raise_for_status()
+        return reply.json()
+
+    def comments(self, number: int) -> Iterator[dict[str, Any]]:
+        """The pull request's comments, the oldest first."""
+        for page in range(1, MAX_PAGES + 1):
+            found = self.call("GET", f"/issues/{number}/comments", params={"per_page": 100, "page": page})
+            yield from found
+            if len(found) < 100:
+                return
+
+    def say(self, number: int, key: str, body: str) -> None:
+        """The comment with this key, made or changed. One that is someone else's cannot be changed: then a new one."""
+        first = marker(key)
+        own = [one for one in self.comments(number) if str(one.get("body")).startswith(first + "\n")]
+        for comment in reversed(own):
+            try:
+                self.call("PATCH", f"/issues/comments/{comment['id']}", json={"body": body})
+                return
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code not in {403, 404}:
+                    raise
+        self.call("POST", f"/issues/{number}/comments", json={"body": body})
+
+    def merged(self, commit: str) -> dict[str, Any] | None:
+        """The pull request that this commit is the merge of."""
+        found = self.call("GET", f"/commits/{commit}/pulls")
+        return next((one for one in found if one.get("merge_commit_sha") == commit and one.get("merged_at")), None)
+
+
+def approved(github: GitHub, *, key: str, author: str, commit: str) -> str:
+    """The hash of the plan that was last shown in the merged pull request, for its last commit. Raises LookupError."""
+    pull = github.merged(commit)
+    if pull is None:
+        raise LookupError(f"commit {commit[:12]} is not the merge of a pull request")
+    first = marker(key)
+    own = [
+        one
+        for one in github.comments(pull["number"])
+        if str(one.get("body")).startswith(first + "\n") and (one.get("user") or {}).get("login") == author
+    ]
+    if not own:
+        raise LookupError(f"pull request {pull['number']} has no plan of {key} by {author}")
+    found = LAST_LINE.fullmatch(str(own[-1]["body"]).rstrip().rpartition("\n")[2])
+    if found is None:
+        raise LookupError(f"the last plan in pull request {pull['number']} failed, so nothing was approved")
+    if found[2] != pull["head"]["sha"]:
+        raise LookupError(f"the last plan in pull request {pull['number']} is of an older commit, {found[2][:12]}")
+    return found[1]
+
+
+def main(arguments: list[str], environment: dict[str, str]) -> int:
+    parser = argparse.ArgumentParser()
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    parse_pre = verbs.add_parser("pre")
+    parse_pre.add_argument("--title")
+    parse_pre.add_argument("file", type=Path)
+    verbs.add_parser("hash").add_argument("file", type=Path)
+    parse_comment = verbs.add_parser("comment")
+    parse_comment.add_argument("--key", required=True)
+    parse_comment.add_argument("--hash", required=True)
+    parse_comment.add_argument("file", type=Path)
+    parse_approved = verbs.add_parser("approved")
+    parse_approved.add_argument("--key", required=True)
+    parse_approved.add_argument("--author", required=True)
+    values = parser.parse_args(arguments)
+    match values.verb:
+        case "pre":
+            sys.stdout.write(pre(values.file.read_text(), values.title))
+        case "hash":
+            sys.stdout.write(f"{json.loads(values.file.read_text())['plan_sha256']}\n")
+        case "comment":
+            _comment(environment, values.key, values.hash, values.file.read_text())
+        case "approved":
+            return _approved(environment, values.key, values.author)
+    return 0
+
+
+def _comment(environment: dict[str, str], key: str, plan_hash: str, shown: str) -> None:
+    """A comment that cannot be made is no reason to fail: a fork's token may not."""
+    event = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_text())
+    pull = event.get("pull_request")
+    if not pull:
+        return
+    run = (
+        f"{environment.get('GITHUB_SERVER_URL', 'https://github.com')}/{environment['GITHUB_REPOSITORY']}"
+        f"/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
+    )
+    body = body_of(key, shown, plan_hash=plan_hash, commit=str(pull["head"]["sha"]), run=run)
+    try:
+        GitHub(environment).say(int(pull["number"]), key, body)
+    except httpx.HTTPStatusError as error:
+        why = f"GitHub answered {error.response.status_code}"
+        sys.stdout.write(f"::warning title=reconciler::the plan could not be put into a comment: {why}\n")
+    except httpx.HTTPError as error:
+        why = type(error).__name__
+        sys.stdout.write(f"::warning title=reconciler::the plan could not be put into a comment: {why}\n")
+
+
+def _approved(environment: dict[str, str], key: str, author: str) -> int:
+    try:
+        found = approved(GitHub(environment), key=key, author=author, commit=environment["GITHUB_SHA"])
+    except (LookupError, httpx.HTTPError) as error:
+        sys.stderr.write(f"::error title=reconciler::no approved plan: {' '.join(str(error).split())}\n")
+        return 1
+    sys.stdout.write(f"{found}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

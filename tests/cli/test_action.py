@@ -1,0 +1,325 @@
+"""The action's own steps, run as a runner runs them: against the local engine and an API of comments."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.cli.main import run
+from reconciler.engine.home import prepare_home, stop_engine
+from tests.support.comments_api import Comments, comments_api
+
+ROOT = Path(__file__).parents[2]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+HEAD, MERGE = "a" * 40, "b" * 40
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i:1
+    env: {SECRET: canary-value}
+    tasks:
+      work: {command: ['true'], count: %s}
+"""
+
+
+@dataclass
+class Runner:
+    """Runs the composite action's steps with these inputs in a checkout, as GitHub's runner does."""
+
+    checkout: Path
+    temp: Path
+    environment: dict[str, str]
+    said: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, **inputs: str) -> int:
+        given = {name: str(one.get("default", "")) for name, one in ACTION["inputs"].items()}
+        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        output, summary = self.temp / "output", self.temp / "summary.md"
+        for file in (output, summary):
+            file.write_text("")
+        code = 0
+        for step in ACTION["runs"]["steps"][1:]:
+            own = {name: self._filled(text, given) for name, text in step["env"].items()}
+            files = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+            command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+            ended = subprocess.run(
+                command,
+                cwd=self.checkout,
+                env=self.environment | own | files,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            self.said, code = ended.stdout + ended.stderr, ended.returncode
+            assert "canary" not in self.said + summary.read_text()
+        self.outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        return code
+
+    @property
+    def summary(self) -> str:
+        return (self.temp / "summary.md").read_text()
+
+    def declare(self, count: int, more: str = "") -> None:
+        (self.checkout / "machines.yaml").write_text(SPEC % count + more)
+
+    def _filled(self, text: str, given: dict[str, str]) -> str:
+        known = {f"inputs.{name}": value for name, value in given.items()} | {
+            "github.action_path": str(ROOT),
+            "github.token": "canary-github-token",
+        }
+        for _ in range(2):  # an input's default may itself name the token
+            text = re.sub(r"\$\{\{ (\S+) \}\}", lambda found: known[found[1]], text)
+        return text
+
+
+@pytest.fixture
+def comments() -> Iterator[Comments]:
+    with comments_api() as api:
+        yield api
+
+
+@pytest.fixture
+def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
+    checkout, temp, home = tmp_path / "checkout", tmp_path / "temp", tmp_path / "home"
+    for folder in (checkout, temp):
+        folder.mkdir()
+    # What the first step installs is this checkout, which stands in the tests' own environment already.
+    (temp / "reconciler").symlink_to(Path(sys.prefix))
+    prepare_home(home)
+    event = temp / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": comments.number, "head": {"sha": HEAD}}}))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": comments.url,
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_REPOSITORY": comments.repository,
+        "GITHUB_RUN_ID": "42",
+        "GITHUB_SHA": MERGE,
+        "GITHUB_WORKSPACE": str(checkout),
+        "RECONCILER_HOME": str(home),
+        "RUNNER_TEMP": str(temp),
+    }
+    runner = Runner(checkout=checkout, temp=temp, environment=environment)
+    runner.declare(2)
+    yield runner
+    stop_engine(home)
+
+
+def merge(comments: Comments, head: str = HEAD) -> None:
+    pull = {"number": comments.number, "merge_commit_sha": MERGE, "merged_at": "2026-01-01T00:00:00Z"}
+    comments.pulls = [{"number": 3, "merge_commit_sha": "c" * 40, "merged_at": None}, pull | {"head": {"sha": head}}]
+
+
+def test_no_step_puts_an_input_into_its_script() -> None:
+    for step in ACTION["runs"]["steps"]:
+        assert "${{" not in step["run"], step["name"]
+        assert step["shell"] == "bash"
+
+
+def test_from_the_pull_request_to_the_merge(runner: Runner, comments: Comments) -> None:
+    comments.add("<!-- machines-reconciler other.yaml -->\nanother spec's")
+    assert runner(command="plan", target="local") == 0
+    assert runner.outputs["changes"] == "true"
+    assert runner.outputs["exit-code"] == "2"
+    assert "Plan: 2 to create" in runner.summary
+    body = comments.comments[-1]["body"]
+    assert body.startswith("<!-- machines-reconciler machines.yaml -->\n<!-- reconciler plan of stack -->\n")
+    assert "Plan: 2 to create" in body
+    assert "/actions/runs/42" in body
+    assert body.endswith(f"<!-- plan {runner.outputs['plan-sha256']} of commit {HEAD} -->")
+
+    runner.declare(3)
+    assert runner(command="plan", target="local") == 0
+    assert len(comments.comments) == 2, "one comment, changed in place"
+    assert "Plan: 3 to create" in comments.comments[-1]["body"]
+
+    merge(comments)
+    assert runner(command="apply", target="local", expect_plan="from-comment") == 0, runner.said
+    assert "3 done" in runner.summary
+    assert len(comments.comments) == 2
+    assert runner(command="plan", target="local") == 0
+    assert runner.outputs["changes"] == "false"
+    assert "No changes" in comments.comments[-1]["body"]
+    assert runner(command="drift", target="local", comment="false") == 0
+    assert "No changes" in runner.summary
+
+
+def test_what_was_not_approved_is_not_applied(runner: Runner, comments: Comments) -> None:
+    apply = {"command": "apply", "target": "local", "expect_plan": "from-comment"}
+    assert runner(**apply) == 1
+    assert "is not the merge of a pull request" in runner.said
+    merge(comments)
+    assert runner(**apply) == 1
+    assert "has no plan of machines.yaml" in runner.said
+    assert runner(command="plan", target="local") == 0
+    planned = comments.comments[-1]
+    comments.comments[-1] = planned | {"user": {"login": "mallory"}}
+    assert runner(**apply) == 1
+    assert "has no plan of machines.yaml" in runner.said
+    comments.comments[-1] = planned
+    merge(comments, head="d" * 40)
+    assert runner(**apply) == 1
+    assert "is of an older commit" in runner.said
+    merge(comments)
+    runner.declare(5)
+    assert runner(**apply) == 1
+    assert "was approved" in runner.said
+    assert "::error title=reconciler::" in runner.said
+    runner.declare(2)
+    assert runner(**apply) == 0
+    assert runner(command="apply", target="local", expect_plan=f"sha256:{'0' * 64}") == 1
+    assert runner(command="apply", target="local") == 0
+
+
+def test_a_plan_that_fails_takes_the_place_of_the_one_before(runner: Runner, comments: Comments) -> None:
+    assert runner(command="plan", target="local") == 0
+    runner.declare(2, "wrong: <script>\n")
+    assert runner(command="plan", target="local") == 1
+    assert "::error file=machines.yaml,line=10,col=1" in runner.said
+    [comment] = comments.comments
+    assert "reconciler plan ended with 1" in comment["body"]
+    assert "unknown key" in comment["body"]
+    assert "<script>" not in comment["body"]
+    merge(comments)
+    assert runner(command="apply", target="local", expect_plan="from-comment") == 1
+    assert "failed, so nothing was approved" in runner.said
+
+
+def test_a_blocked_plan_is_shown_and_fails(runner: Runner, comments: Comments) -> None:
+    runner.declare(8)
+    assert runner(command="apply", target="local") == 0
+    runner.declare(1)
+    assert runner(command="plan", target="local") == 1
+    assert "**Blocked:**" in comments.comments[-1]["body"]
+    assert runner(command="plan", target="local", arguments="--allow-destroy 7") == 0
+
+
+def test_a_token_that_may_not_comment_fails_nothing(runner: Runner, comments: Comments) -> None:
+    comments.refused = 403
+    assert runner(command="plan", target="local") == 0
+    assert "::warning title=reconciler::the plan could not be put into a comment" in runner.said
+    assert "Plan: 2 to create" in runner.summary
+    comments.refused = None
+    for number in range(130):
+        comments.add(f"talk {number}", login="someone")
+    comments.add("<!-- machines-reconciler machines.yaml -->\nby someone else", login="someone")
+    assert runner(command="plan", target="local") == 0
+    assert comments.requests[-1].startswith("POST")
+    assert runner(command="plan", target="local") == 0
+    assert comments.requests[-1].startswith("PATCH")
+
+
+def test_a_fork_compares_specs_without_any_token(runner: Runner, comments: Comments) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=runner.checkout, check=True, capture_output=True)
+
+    git("init", "-b", "main")
+    git("add", ".")
+    git("commit", "-m", "old")
+    git("update-ref", "refs/remotes/origin/main", "main")
+    runner.environment["GITHUB_BASE_REF"] = "main"
+    runner.declare(4)
+    assert runner(command="diff", target="http://127.0.0.1:1") == 0
+    assert runner.outputs["changes"] == "true"
+    assert "Plan: 2 to create" in comments.comments[-1]["body"]
+    assert runner(command="validate") == 0
+    assert "is valid" in runner.summary
+    assert runner(command="frobnicate") == 64
+
+
+def test_the_first_step_installs_what_the_others_run(tmp_path: Path) -> None:
+    step = ACTION["runs"]["steps"][0]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "RUNNER_TEMP": str(tmp_path),
+        "ACTION_PATH": str(ROOT),
+        "PYTHON": "python3",
+    } | {key: value for key, value in os.environ.items() if key.lower().startswith(("pip_", "http", "no_proxy", "ssl"))}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=environment, check=True, timeout=200)
+    shown = subprocess.run([tmp_path / "reconciler/bin/reconciler", "--version"], capture_output=True, text=True)
+    assert shown.stdout.startswith("reconciler ")
+    spec = tmp_path / "machines.yaml"
+    spec.write_text(SPEC % 1)
+    command = [tmp_path / "reconciler/bin/reconciler", "validate", "-f", str(spec)]
+    assert subprocess.run(command, capture_output=True).returncode == 0, "the schemas are in the package"
+
+
+def test_the_pre_commit_hook_checks_the_files_that_it_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    for path, is_meant in {"machines.yaml": True, "deploy/machines.yml": True, "my-machines.yaml": False}.items():
+        assert bool(re.search(hook["files"], path)) is is_meant
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(SPEC % 1)
+    bad.write_text("version: 1\n")
+    words: list[Any] = hook["entry"].split()[1:]
+    assert run([*words, str(good), str(good)]) == 0
+    assert run([*words, str(good), str(bad)]) == 1
+    assert "bad.yaml:1:1" in capsys.readouterr().err
+    assert run([*words, str(good), str(bad), "-o", "json"]) == 64
+
+
+def test_the_example_workflow_gives_only_inputs_that_there_are() -> None:
+    workflow = yaml.safe_load((ROOT / "examples" / "github-actions" / "machines.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    ours = [step for step in steps if step.get("uses", "").startswith("OWNER/machines-reconciler@")]
+    assert len(ours) == 4
+    for step in ours:
+        assert set(step.get("with", {})) <= set(ACTION["inputs"])
+    documented = (ROOT / "docs" / "gitops.md").read_text()
+    for name in (*ACTION["inputs"], *ACTION["outputs"]):
+        assert f"`{name}`" in documented, name
+
+
+def test_the_jobs_of_the_gitlab_example_run(runner: Runner) -> None:
+    pipeline = yaml.safe_load((ROOT / "examples" / "gitlab-ci" / ".gitlab-ci.yml").read_text())
+    environment = runner.environment | {
+        "RECONCILER_TARGET": "local",
+        "GITHUB_ACTIONS": "",
+        "PATH": f"{runner.temp / 'reconciler' / 'bin'}:{os.environ['PATH']}",
+    }
+
+    def job(name: str) -> str:
+        script = "\n".join(["set -eo pipefail", *pipeline[name]["script"]])
+        ended = subprocess.run(
+            ["bash", "-c", script], cwd=runner.checkout, env=environment, capture_output=True, text=True, timeout=100
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    job("plan")
+    assert json.loads((runner.checkout / "counts.json").read_text()) == {"create": 2, "update": 0, "delete": 0}
+    for path in pipeline["plan"]["artifacts"]["paths"]:
+        assert "canary" not in (runner.checkout / path).read_text()
+    assert "2 done" in job("apply")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_plain_flows_of_the_page_run(runner: Runner, number: int) -> None:
+    script = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "gitops.md").read_text(), re.DOTALL)[number]
+    environment = runner.environment | {
+        "RECONCILER_TARGET": "local",
+        "PATH": f"{runner.temp / 'reconciler' / 'bin'}:{os.environ['PATH']}",
+    }
+    ended = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=runner.checkout, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "2 done" in ended.stdout

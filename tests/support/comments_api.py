@@ -1,0 +1,90 @@
+"""GitHub's API of comments as far as the action uses it, with the replies in the shape that it documents."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+BOT = "github-actions[bot]"
+
+
+@dataclass
+class Comments:
+    """One pull request's comments. `refused` answers each write with this status."""
+
+    repository: str = "owner/repo"
+    number: int = 7
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    refused: int | None = None
+    url: str = ""
+
+    def add(self, body: str, login: str = BOT) -> dict[str, Any]:
+        comment = {"id": 1000 + len(self.comments), "body": body, "user": {"login": login, "type": "Bot"}}
+        self.comments.append(comment)
+        return comment
+
+    def answer(self, method: str, target: str, body: Any) -> tuple[int, Any]:
+        parts = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        path = parts.path.removeprefix(f"/repos/{self.repository}")
+        self.requests.append(f"{method} {path}")
+        if method != "GET" and self.refused:
+            return self.refused, {"message": "Resource not accessible by integration"}
+        if method == "GET" and re.fullmatch(r"/commits/\w+/pulls", path):
+            return 200, self.pulls
+        if path == f"/issues/{self.number}/comments":
+            if method == "POST":
+                return 201, self.add(body["body"])
+            size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
+            return 200, self.comments[(page - 1) * size : page * size]
+        if method == "PATCH" and (found := re.fullmatch(r"/issues/comments/(\d+)", path)):
+            comment = next((one for one in self.comments if one["id"] == int(found[1])), None)
+            if comment is None:
+                return 404, {"message": "Not Found"}
+            if comment["user"]["login"] != BOT:
+                return 403, {"message": "Resource not accessible by integration"}
+            comment["body"] = body["body"]
+            return 200, comment
+        return 404, {"message": "Not Found"}
+
+
+@contextmanager
+def comments_api() -> Iterator[Comments]:
+    """The API on a free port of loopback, for the block."""
+    comments = Comments()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            assert self.headers["authorization"] == "Bearer canary-github-token"
+            status, reply = comments.answer(self.command, self.path, body)
+            content = json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *_values: object) -> None:
+            del format
+
+    for method in ("GET", "POST", "PATCH"):
+        setattr(Handler, f"do_{method}", Handler._serve)
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    comments.url = f"http://127.0.0.1:{listener.server_address[1]}"
+    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield comments
+    finally:
+        listener.shutdown()
+        listener.server_close()
+        thread.join()
