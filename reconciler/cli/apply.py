@@ -12,7 +12,7 @@ from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Duration, Shared, shared, shared_options
+from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
@@ -62,6 +62,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
+@show_values_option
 @shared_options
 def command(
     plan_file: Path | None,
@@ -76,6 +77,7 @@ def command(
     lock_timeout: float,
     parallelism: int,
     fail_fast: bool,
+    shows_values: bool,
     **_values: object,
 ) -> int:
     """Make the spec true, after asking; or the saved PLAN, without: exactly that, or nothing.
@@ -86,6 +88,8 @@ def command(
     from reconciler.apply.options import Options
 
     shared_values = shared()
+    if shows_values:
+        console.check_values_may_be_shown(shared_values)
     spec = spec_file.load(shared_values)
     review = _review(
         plan_file, expect_plan, shared_values, adopt=adopt, only_drift=only_drift, allow_destroy=allow_destroy
@@ -121,6 +125,7 @@ def command(
         adopt=adopt,
         wait_busy_s=wait_busy,
         review=review,
+        shows_values=shows_values,
     )
     report = run_async(work, on_first=on_first)
     return 1 if report is None else finish(report, shared_values)
@@ -159,6 +164,7 @@ async def _apply(
     adopt: bool,
     wait_busy_s: float,
     review: _Review,
+    shows_values: bool,
 ) -> Report | None:
     """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from functools import partial
@@ -189,7 +195,7 @@ async def _apply(
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         plan = plan_again(observed)
         if not shared_values.is_json:
-            show(plan, shared_values)
+            show(plan, shared_values, shows_values=shows_values)
         if plan.blocked:
             return not_begun(plan, plan.blocked, shared_values)
         if objections := _objections(review, plan, last_plan(spec, observed)):

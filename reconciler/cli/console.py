@@ -64,6 +64,12 @@ def _harmless(text: str) -> str:
     return "\n".join(defused(printable(line)) for line in text.split("\n"))
 
 
+def check_values_may_be_shown(shared: Shared) -> None:
+    """For --show-values. Raises a usage error where the values would end up in a file, a pipe or a log."""
+    if shared.output != "text" or not sys.stdout.isatty() or os.environ.get("CI"):
+        raise click.UsageError("--show-values is for text on a terminal: nothing else may hold the values")
+
+
 def is_interactive() -> bool:
     """Whether there is someone to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")

@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli import console, spec_file
+from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
 from reconciler.errors import UsageError
 from reconciler.model.machine import Observed, ObservedApp
@@ -25,18 +25,21 @@ _GIT_TIMEOUT_S: Final = 30
 @click.argument("old")
 @click.argument("new")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
+@show_values_option
 @shared_options
-def command(old: str, new: str, is_detailed: bool, **_values: object) -> int:
+def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what changes from the spec OLD to the spec NEW, without asking the platform anything.
 
     Either is a file, - for stdin, or git:REF:PATH, such as git:origin/main:machines.yaml. Ends 0, 1 for an error, with
     --detailed-exitcode 2 where there are changes.
     """
     options = shared()
+    if shows_values:
+        console.check_values_may_be_shown(options)
     if old == new == "-":
         raise click.UsageError("only one of the two can be stdin")
     plan = _diff(_load(old, options), _load(new, options), options)
-    show(plan, options, has_hash=False)
+    show(plan, options, has_hash=False, shows_values=shows_values)
     return 2 if is_detailed and plan.has_changes else 0
 
 

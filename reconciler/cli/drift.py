@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
@@ -17,17 +17,20 @@ _NO_BRAKE = 10_000
 
 @click.command("drift")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there is drift.")
+@show_values_option
 @shared_options
-def command(is_detailed: bool, **_values: object) -> int:
+def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what differs from what was last applied, field by field, and what is known of who did it.
 
     What the spec wants otherwise since then is no drift: `reconciler plan` shows both, and `apply --only-drift` puts
     back what someone else changed. Ends 0, 1 for an error, with --detailed-exitcode 2 where there is drift.
     """
     options = shared()
+    if shows_values:
+        console.check_values_may_be_shown(options)
     spec = spec_file.load(options)
     plan = run_async(_drift(options, spec))
-    show(plan, options, has_hash=False)
+    show(plan, options, has_hash=False, shows_values=shows_values)
     if plan.blocked:
         return 1
     return 2 if is_detailed and plan.has_changes else 0

@@ -84,6 +84,12 @@ def _value(name: str) -> Any:
     return fallback
 
 
+def show_values_option(function: F) -> F:
+    """Adds --show-values to a command that shows a plan."""
+    text = "Do not mask values of variables and files; on a terminal only."
+    return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
+
+
 class Duration(click.ParamType[float]):
     """A duration such as 30s, 10m or 1h30m; its value is in seconds."""
 

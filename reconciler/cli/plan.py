@@ -8,7 +8,7 @@ import click
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
+@show_values_option
 @shared_options
 def command(
     is_detailed: bool,
@@ -32,14 +33,17 @@ def command(
     adopt: bool,
     revision: int | None,
     out: Path | None,
+    shows_values: bool,
     **_values: object,
 ) -> int:
     """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
     options = shared()
+    if shows_values:
+        console.check_values_may_be_shown(options)
     spec = spec_file.load(options)
     target = resolve(options)
     plan = run_async(_plan(options, target, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
-    show(plan, options)
+    show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
         return 1
@@ -50,8 +54,18 @@ def command(
     return 2 if is_detailed and plan.has_changes else 0
 
 
-def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash: bool = True) -> None:
-    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one."""
+def show(
+    plan: Plan,
+    options: Shared,
+    *,
+    plan_hash: str | None = None,
+    has_hash: bool = True,
+    shows_values: bool = False,
+) -> None:
+    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one.
+
+    `shows_values` leaves the values of variables and files unmasked, in text alone.
+    """
     from reconciler.planner import plan_sha256
     from reconciler.render.html import plan_html
     from reconciler.render.json import plan_json
@@ -67,7 +81,8 @@ def show(plan: Plan, options: Shared, *, plan_hash: str | None = None, has_hash:
         render = plan_markdown if options.output == "markdown" else plan_html
         console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"))
         return
-    console.print_text(plan_text(plan, color=console.is_coloured(options), width=console.line_width(), salt=salt))
+    width, color = console.line_width(), console.is_coloured(options)
+    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt))
     if found and plan.has_changes and not plan.blocked:
         console.print_text(f"Plan hash: {found}")
 

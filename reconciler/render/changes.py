@@ -85,7 +85,7 @@ class Group:
                 names += [one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_twin else "") for one in run]
         return names
 
-    def rows(self, salt: str) -> list[Row]:
+    def rows(self, salt: str | None) -> list[Row]:
         """What changes field by field; for a machine that is made, what it is made of."""
         if self.first.action is Action.CREATE and self.first.desired:
             return [Row(path=clean(key), before=None, after=text) for key, text in _made_of(self.first, salt)]
@@ -122,17 +122,17 @@ def closing_line(plan: Plan) -> str:
     return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
 
 
-def _row(field: FieldChange, salt: str) -> Row:
+def _row(field: FieldChange, salt: str | None) -> Row:
     before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in (field.observed, field.desired))
     return Row(path=clean(field.path), before=before, after=after, cause=field.cause)
 
 
-def _made_of(change: Change, salt: str) -> Iterator[tuple[str, str]]:
+def _made_of(change: Change, salt: str | None) -> Iterator[tuple[str, str]]:
     assert change.desired is not None
     document = change.desired.document
     for section in sorted(document):
         value = document[section]
-        if section == "env" and isinstance(value, dict):
+        if section == "env" and isinstance(value, dict) and salt is not None:
             yield section, clean(", ".join(value))  # of a value that is new a digest would tell nothing
         elif section == "init" and isinstance(value, dict):
             yield from ((f"init.{key}", shown(member, salt=salt)) for key, member in sorted(value.items()))

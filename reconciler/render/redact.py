@@ -35,25 +35,28 @@ def defused(text: str) -> str:
     return _COMMAND.sub(lambda found: f"{found[0]} ", text)
 
 
-def masked(value: Any, salt: str) -> Masked | None:
-    """A secret value as a digest that shows whether it changed, within one output only; None where there is none."""
-    if value is None or isinstance(value, Masked):
+def masked(value: Any, salt: str | None) -> Any:
+    """A secret value as a digest that shows whether it changed, within one output only; None where there is none.
+
+    Without a salt the value itself: for a terminal whose user has asked for that.
+    """
+    if value is None or salt is None or isinstance(value, Masked):
         return value
     text = json.dumps(value, sort_keys=True, default=str)
     return Masked(f"(masked, {hashlib.sha256((salt + text).encode('utf-8', 'surrogatepass')).hexdigest()[:8]})")
 
 
-def shown(value: Any, *, is_secret: bool = False, salt: str) -> str:
+def shown(value: Any, *, is_secret: bool = False, salt: str | None) -> str:
     """A value as people read it, cut where it is long."""
     if value is None:
         return "(none)"
     if is_secret:
-        return masked(value, salt) or ""
+        value = masked(value, salt)
     text = value if isinstance(value, str) else json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
     return clean(text, _VALUE_LIMIT)
 
 
-def hidden(value: Any, salt: str, *, is_secret: bool = False) -> Any:
+def hidden(value: Any, salt: str | None, *, is_secret: bool = False) -> Any:
     """The value with everything below a secret member masked, wherever it stands."""
     if isinstance(value, dict):
         return {

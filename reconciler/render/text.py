@@ -11,10 +11,10 @@ from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
 _FOREIGN_SHOWN: Final = 20
 
 
-def plan_text(plan: Plan, *, color: bool = False, width: int | None = None, salt: str) -> str:
+def plan_text(plan: Plan, *, color: bool = False, width: int | None = None, salt: str | None) -> str:
     """The changes, alike ones of a pool together, then what is foreign, warnings, what blocks, and one closing line.
 
-    Without a `width` no line is broken.
+    Without a `width` no line is broken; without a `salt` no value is masked.
     """
     lines = [
         *_apps(plan, color, width),
@@ -36,7 +36,7 @@ def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
         yield from _painted(wrapped(f"+ create app {clean(app.name)} (org {clean(app.org)})", width), "+", color)
 
 
-def _group(group: Group, color: bool, width: int | None, salt: str) -> Iterator[str]:
+def _group(group: Group, color: bool, width: int | None, salt: str | None) -> Iterator[str]:
     head = f"{group.symbol} {group.word} {clean(group.first.slot.app)}:"
     first, *more = wrapped(f"{head} {', '.join(group.slots)}  ({group.why})", width)
     yield paint(head, group.symbol, color=color) + first.removeprefix(head)

@@ -2,7 +2,10 @@
 
 import json
 import os
+import pty
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -107,3 +110,25 @@ def test_a_side_may_be_a_commit(directory: Path, capsys: pytest.CaptureFixture[s
         assert run(["diff", name, "machines.yaml"]) == 1
         assert words in capsys.readouterr().err
     assert run(["diff", "-", "-"]) == 64
+
+
+def test_values_are_shown_on_a_terminal_that_asks_for_them_and_nowhere_else(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ((), ("-o", "json"), ("-o", "markdown")):
+        assert run(["diff", "old.yaml", "new.yaml", "--show-values", *more]) == 64
+        said = capsys.readouterr()
+        assert "canary" not in said.out + said.err
+    seen: list[bytes] = []
+    environment = {key: value for key, value in os.environ.items() if key != "CI"}
+    line = [sys.executable, "-m", "reconciler.cli", "diff", "old.yaml", "new.yaml", "--show-values", "--no-color"]
+    master, slave = pty.openpty()
+    ended = subprocess.Popen(line, cwd=directory, env=environment, stdout=slave, stderr=slave, stdin=slave)
+    os.close(slave)
+    with suppress(OSError):  # what a terminal's master end reads once the other end is closed
+        while chunk := os.read(master, 4096):
+            seen.append(chunk)
+    os.close(master)
+    assert ended.wait(timeout=60) == 0
+    shown = b"".join(seen).decode()
+    assert "env.SECRET: canary -> canary-changed" in " ".join(shown.split())
