@@ -14,17 +14,17 @@ version: 1
 name: bench
 apps:
   bench:
-    image: registry.example/bench:1
+    image: registry.example/bench:{tag}
     env: {{A: '1', B: '2', C: '3'}}
     tasks:
       {tasks}
 """
 
 
-def spec_of(count: int) -> Spec:
+def spec_of(count: int, *, tag: str = "1") -> Spec:
     pools = max(1, count // 100)
     tasks = "\n      ".join(f"pool-{number}: {{command: [run, '{number}'], count: 100}}" for number in range(pools))
-    return load_spec(SPEC.format(tasks=tasks), file="bench.yaml", environment={})
+    return load_spec(SPEC.format(tasks=tasks, tag=tag), file="bench.yaml", environment={})
 
 
 def observed_of(spec: Spec) -> Observed:
