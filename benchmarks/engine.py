@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 
 CLIENTS = 10
 CALLS = 600

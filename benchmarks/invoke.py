@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import median_s
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 from reconciler.tasks import Tasks
 
 SPEC = "version: 1\nname: b\napps: {b: {image: i, tasks: {ok: {command: ['true']}}}}\n"

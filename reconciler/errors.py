@@ -7,6 +7,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app)
 ├── NotStartedError            a run did not start; `outcome` says why
 ├── StartUnclearError          whether a run started cannot be learnt
+├── RegistryError              an image cannot be resolved, or the platform could not run it; `kind` says how
 ├── LeaseLostError             a lease ended before the work that it guarded
 └── ApiError                   the Machines API refused, or could not be understood; `kind` says how
 """
@@ -133,3 +134,26 @@ class ApiError(ReconcilerError):
     def is_unclear(self) -> bool:
         """Whether the call may have had its effect all the same."""
         return self.kind is ApiErrorKind.UNCLEAR
+
+
+class RegistryErrorKind(enum.Enum):
+    """What is the matter with an image, as its registry tells it."""
+
+    UNREACHABLE = "unreachable"  # no connection, no answer in time, a 5xx, a rate limit: may pass
+    DENIED = "denied"
+    NOT_FOUND = "not found"
+    UNSUITABLE = "unsuitable"  # no image for the platform, or one that is too large
+    NOT_A_REGISTRY = "not a registry"
+
+
+class RegistryError(ReconcilerError):
+    """A tag could not be resolved, or the platform could not run what it names."""
+
+    def __init__(self, message: str, *, kind: RegistryErrorKind, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the registry has said that this image will not do. Else nothing is known of it."""
+        return self.kind in {RegistryErrorKind.NOT_FOUND, RegistryErrorKind.UNSUITABLE}

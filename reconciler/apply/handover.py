@@ -33,7 +33,7 @@ async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Ch
         live = await read_machine(actor, heir)
         revision = str(options.revision) if options.revision else None
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(marks.KEY)}
-        passed_on[marks.WANT] = marks.want_of(change.desired_digest or "", revision)
+        passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
         passed_on[marks.TERMS] = change.terms or ""
         for key, value in passed_on.items():
             if live.metadata.get(key) != value:

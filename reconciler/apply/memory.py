@@ -33,8 +33,8 @@ async def announce_want(
         if is_anchor and change.address in deferred and change.kind is PoolKind.TASK:
             assert change.machine_id is not None
             assert change.desired_digest is not None
-            want = marks.want_of(change.desired_digest, str(revision) if revision else None)
-            await _write(actor, change.slot.app, change.machine_id, change.slot.name, marks.WANT, want)
+            want = marks.Want(change.desired_digest, str(revision) if revision else None, change.image_digest)
+            await _write(actor, change.slot.app, change.machine_id, change.slot.name, marks.WANT, want.to_text())
 
 
 async def raise_high_water(
@@ -109,8 +109,12 @@ async def _name_anchors(
         own = [one for one in machines if one.name in slots]
         named = {one.metadata.get(marks.ANCHOR) for one in machines}
         for heir in sorted(own, key=lambda one: (one.name not in named, slots[one.name].number, one.region))[:1]:
-            want = marks.want_of(digest_of(pool.config), str(revision) if revision else None)
-            for key, value in ((marks.WANT, want), (marks.TERMS, pool.terms.to_text()), (marks.ANCHOR, heir.name)):
+            want = marks.Want(digest_of(pool.config), str(revision) if revision else None, pool.resolved_digest)
+            for key, value in (
+                (marks.WANT, want.to_text()),
+                (marks.TERMS, pool.terms.to_text()),
+                (marks.ANCHOR, heir.name),
+            ):
                 await _write(actor, heir.app, heir.id, heir.name, key, value)
 
 

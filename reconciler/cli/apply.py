@@ -11,6 +11,7 @@ import click
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
 from reconciler.cli.heartbeat import Heartbeat
+from reconciler.cli.images import mode_of, observe_as_planned, observe_pinned, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
@@ -62,6 +63,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
+@resolve_option
 @show_values_option
 @shared_options
 def command(
@@ -77,6 +79,7 @@ def command(
     lock_timeout: float,
     parallelism: int,
     fail_fast: bool,
+    resolve_mode: str | None,
     shows_values: bool,
     **_values: object,
 ) -> int:
@@ -126,6 +129,7 @@ def command(
         wait_busy_s=wait_busy,
         review=review,
         shows_values=shows_values,
+        resolve_mode=resolve_mode,
     )
     report = run_async(work, on_first=on_first)
     return 1 if report is None else finish(report, shared_values)
@@ -165,46 +169,49 @@ async def _apply(
     wait_busy_s: float,
     review: _Review,
     shows_values: bool,
+    resolve_mode: str | None,
 ) -> Report | None:
     """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from functools import partial
 
     from reconciler.apply.memory import last_plan
-    from reconciler.machines_api.observe import observe
     from reconciler.planner import only_drift as drift_of
     from reconciler.planner import plan as make_plan
-
-    whole_plan = partial(
-        make_plan,
-        spec,
-        only=options.only,
-        allow_destroy=allow_destroy,
-        revision=options.revision,
-        allow_rollback=options.allow_rollback,
-        adopt=adopt,
-    )
-
-    def plan_again(observed: Observed) -> Plan:
-        found = whole_plan(observed)
-        return drift_of(found) if options.only_drift else found
 
     target = resolve(shared_values)
     if review.saved:
         saved_plan.check_origin(review.saved, spec, target)
     async with open_actor(shared_values, target, console.say) as actor:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-        plan = plan_again(observed)
+        if review.saved or options.only_drift:
+            pinned = await observe_as_planned(actor, spec, review.saved.images if review.saved else {})
+        else:
+            pinned = await observe_pinned(actor, spec, shared_values, target, mode_of(resolve_mode, target))
+        whole_plan = partial(
+            make_plan,
+            pinned.spec,
+            only=options.only,
+            allow_destroy=allow_destroy,
+            revision=options.revision,
+            allow_rollback=options.allow_rollback,
+            adopt=adopt,
+        )
+
+        def plan_again(observed: Observed) -> Plan:
+            found = whole_plan(observed)
+            return drift_of(found) if options.only_drift else found
+
+        plan = plan_again(pinned.observed)
         if not shared_values.is_json:
             show(plan, shared_values, shows_values=shows_values)
         if plan.blocked:
             return not_begun(plan, plan.blocked, shared_values)
-        if objections := _objections(review, plan, last_plan(spec, observed)):
+        if objections := _objections(review, plan, last_plan(spec, pinned.observed)):
             return not_begun(plan, objections, shared_values)
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), shared_values)
         again = (lambda seen: saved_plan.within(plan_again(seen), plan)) if review.is_consent else plan_again
-        return await _carry_out(actor, spec, plan, again, options, stop, wait_busy_s=wait_busy_s)
+        return await _carry_out(actor, pinned.spec, plan, again, options, stop, wait_busy_s=wait_busy_s)
 
 
 async def _carry_out(

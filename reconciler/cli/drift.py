@@ -5,6 +5,7 @@ from dataclasses import replace
 import click
 
 from reconciler.cli import console, spec_file
+from reconciler.cli.images import observe_as_planned
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
@@ -37,12 +38,12 @@ def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
 
 
 async def _drift(options: Shared, spec: Spec) -> Plan:
-    from reconciler.machines_api.observe import observe
     from reconciler.planner import plan, with_drift
 
     async with open_actor(options, resolve(options), console.say) as actor:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-    found = with_drift(plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
+        pinned = await observe_as_planned(actor, spec, {})
+    observed = pinned.observed
+    found = with_drift(plan(pinned.spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
     unobserved = tuple(app for app in observed.apps.values() if app.is_unobserved)
     return found if unobserved else replace(found, blocked=(), warnings=(*found.warnings, *found.blocked))

@@ -1,5 +1,6 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
+from reconciler.cli.images import mode_of, observe_pinned, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.revision import revision_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
+@resolve_option
 @show_values_option
 @shared_options
 def command(
@@ -33,6 +36,7 @@ def command(
     adopt: bool,
     revision: int | None,
     out: Path | None,
+    resolve_mode: str | None,
     shows_values: bool,
     **_values: object,
 ) -> int:
@@ -42,13 +46,14 @@ def command(
         console.check_values_may_be_shown(options)
     spec = spec_file.load(options)
     target = resolve(options)
-    plan = run_async(_plan(options, target, spec, allow_destroy, revision_of(spec, revision), adopt=adopt))
+    mode, at = mode_of(resolve_mode, target), revision_of(spec, revision)
+    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, mode, adopt=adopt))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
         return 1
     if out is not None:
-        saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy)
+        saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy, images=digests)
         saved_plan.write(saved, out, salt=console.new_salt())
         console.say(f"saved: `reconciler apply {out}` does this and nothing else")
     return 2 if is_detailed and plan.has_changes else 0
@@ -88,20 +93,28 @@ def show(
 
 
 async def _plan(
-    options: Shared, target: "Target", spec: Spec, allow_destroy: int | None, revision: Revision | None, *, adopt: bool
-) -> Plan:
-    from reconciler.machines_api.observe import observe
+    options: Shared,
+    target: "Target",
+    spec: Spec,
+    allow_destroy: int | None,
+    revision: Revision | None,
+    mode: str,
+    *,
+    adopt: bool,
+) -> tuple[Plan, Mapping[str, str]]:
+    """The plan, and the digests of the images that it was made with."""
     from reconciler.planner import plan
 
     async with open_actor(options, target, console.say) as actor:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        pinned = await observe_pinned(actor, spec, options, target, mode)
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
-    return plan(
-        spec,
-        observed,
+    found = plan(
+        pinned.spec,
+        pinned.observed,
         only=options.only,
         allow_destroy=allow_destroy,
         revision=revision,
         allow_rollback=True,
         adopt=adopt,
     )
+    return found, pinned.digests

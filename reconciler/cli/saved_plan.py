@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,16 @@ def tool_version() -> str:
 
 
 def bind(
-    plan: Plan, spec: Spec, target: "Target", options: Shared, *, adopt: bool, allow_destroy: int | None
+    plan: Plan,
+    spec: Spec,
+    target: "Target",
+    options: Shared,
+    *,
+    adopt: bool,
+    allow_destroy: int | None,
+    images: Mapping[str, str],
 ) -> "SavedPlan":
-    """The plan with what it is bound to."""
+    """The plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
     from reconciler.model.saved import SavedPlan
     from reconciler.planner import plan_sha256, spec_sha256
 
@@ -40,6 +48,7 @@ def bind(
         only=options.only,
         adopt=adopt,
         allow_destroy=allow_destroy,
+        images=images,
     )
 
 

@@ -14,7 +14,7 @@ from reconciler.invoke.claimant import Announce, Claim, Claimant, Refusal, refus
 from reconciler.invoke.history import start_of
 from reconciler.invoke.known import pool_machines
 from reconciler.invoke.outcome import final_exit, first_start, newer_than
-from reconciler.invoke.prepare import prepare
+from reconciler.invoke.prepare import declared_config, prepare
 from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.run import NeverStarted
@@ -124,7 +124,7 @@ async def _start(
             return sent
         seen, start = await _confirm(starting)
         if start is not None:
-            return Claim(run_ulid=run_ulid, machine=seen, start=start, declared=claimant.pool.config)
+            return Claim(run_ulid=run_ulid, machine=seen, start=start, declared=declared_config(claimant))
     why = f"{live.name} accepted the start and did not start"
     found = await read_cause(claimant.actor, live)
     if found is None:

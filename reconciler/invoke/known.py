@@ -54,9 +54,10 @@ class KnownPool:
         return next((one for one in self.machines if one.metadata.get(marks.ANCHOR) == one.name), None)
 
     @property
-    def want(self) -> str | None:
-        """The mark `want`, on whichever machine it is."""
-        return self._mark(marks.WANT)
+    def want(self) -> marks.Want | None:
+        """What the pool's machines should be, on whichever of them the mark is."""
+        text = self._mark(marks.WANT)
+        return marks.parse_want(text) if text else None
 
     @property
     def terms(self) -> Terms | None:

@@ -2,10 +2,11 @@
 
 from reconciler.invoke.claimant import Claimant, Refusal
 from reconciler.model import marks
+from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.revision import parse_revision
-from reconciler.planner import digest_of, live_digest
+from reconciler.planner import digest_of, live_digest, with_digest
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import wait_until
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
@@ -23,14 +24,19 @@ async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid:
     return await _made_its_own(claimant, lease, updated, run_ulid)
 
 
+def declared_config(claimant: Claimant) -> MachineConfig:
+    """The spec's config, its image named by the digest that the last apply has resolved the tag to."""
+    want = claimant.known.want
+    return with_digest(claimant.pool.config, want.image_digest if want else None)
+
+
 async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine) -> Machine | Refusal:
     """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
     want, applied = claimant.known.want, live.metadata.get(marks.APPLIED)
-    wanted_digest, revision = marks.parse_want(want or "")
-    if want is None or applied == wanted_digest:
+    if want is None or applied == want.digest:
         return live
-    desired_digest = digest_of(claimant.pool.config)
-    if desired_digest != wanted_digest:
+    desired = declared_config(claimant)
+    if digest_of(desired) != want.digest:
         return Refusal(why=f"{live.name} has not been brought to the applied config yet", needs_apply=True)
     assert live.config is not None
     slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
@@ -45,20 +51,21 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
         machine_state=live.state,
         expected_digest=live_digest(live.config),
         expected_applied=applied,
-        desired=claimant.pool.config,
-        desired_digest=desired_digest,
+        desired=desired,
+        desired_digest=want.digest,
+        image_digest=want.image_digest,
         anchor=live.metadata.get(marks.ANCHOR),
         terms=claimant.pool.terms.to_text() if live.metadata.get(marks.ANCHOR) == live.name else None,
         is_protected=claimant.pool.is_protected,
     )
     return await update_machine(
-        claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(revision or "")
+        claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(want.revision or "")
     )
 
 
 async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine:
     """The machine with what this run has of its own, and without what an earlier one left on it."""
-    declared = claimant.pool.config
+    declared = declared_config(claimant)
     if claimant.override.is_any:
         terms = claimant.known.terms
         assert terms is not None, "an override is refused where the terms are not known"

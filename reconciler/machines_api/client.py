@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import app_path, nothing, on_machine
-from reconciler.machines_api.http import httpx
 from reconciler.machines_api.leases import LeaseCalls
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.transport import Call, TraceEntry, Transport

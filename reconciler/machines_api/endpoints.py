@@ -45,9 +45,3 @@ def logs_base_url(base_url: str, environment: Mapping[str, str]) -> str:
 def is_fly(base_url: str) -> bool:
     """Whether the API is Fly itself."""
     return urlsplit(base_url).hostname in _FLY_HOSTS
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether the API is on this very machine."""
-    host = urlsplit(base_url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.http import httpx, is_loopback
 from reconciler.machines_api.auth import authorization_header, token_parts
-from reconciler.machines_api.endpoints import is_loopback
 from reconciler.machines_api.errors import (
     conceal,
     error_from_reply,
@@ -21,7 +21,6 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.http import httpx
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.wire import MalformedError

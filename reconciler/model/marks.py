@@ -5,7 +5,7 @@ against accidents, not against hostile code: root in any machine of an app can w
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 PREFIX: Final = "reconciler_"
 STACK: Final = PREFIX + "stack"  # owner
@@ -20,7 +20,7 @@ FIELDS: Final = PREFIX + "fields"  # a short digest for each section of that con
 KEYS: Final = PREFIX + "keys"  # the metadata keys that the spec declared
 ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
 ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
-WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, and `;` and its revision
+WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, its revision, the digest of its image
 TERMS: Final = PREFIX + "terms"  # on the anchor: what one run may be
 RUN: Final = PREFIX + "r"  # r0…r15: run records
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
@@ -49,15 +49,24 @@ def parse_override(value: str) -> tuple[str, str, str]:
     return ulid, version, digest
 
 
-def want_of(digest: str, revision: str | None) -> str:
-    """The value of the mark `want`."""
-    return f"{digest};{revision}" if revision else digest
+class Want(NamedTuple):
+    """The mark `want`: what the pool's machines should be. `image_digest` is what their image's tag was resolved to."""
+
+    digest: str
+    revision: str | None = None
+    image_digest: str | None = None
+
+    def to_text(self) -> str:
+        """The value of the mark."""
+        parts = [self.digest, self.revision or "", self.image_digest or ""]
+        return ";".join(parts).rstrip(";")
 
 
-def parse_want(value: str) -> tuple[str, str | None]:
-    """Digest and revision of the mark `want`."""
-    digest, _, revision = value.partition(";")
-    return digest, revision or None
+def parse_want(value: str) -> Want:
+    """The mark's value, read."""
+    digest, _, rest = value.partition(";")
+    revision, _, image_digest = rest.partition(";")
+    return Want(digest, revision or None, image_digest or None)
 
 
 def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:

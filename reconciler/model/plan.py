@@ -31,6 +31,7 @@ class Cause(enum.Enum):
 
     SPEC = "spec"  # the spec changed since it was last applied
     DRIFT = "drift"  # someone else changed the machine
+    IMAGE = "image"  # the image's tag names another image than when it was applied
     BOTH = "both"  # both in one section, and whose this member is can't be told
 
 
@@ -75,6 +76,7 @@ class Change:
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
     heir: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
     terms: str | None = None  # what one run may be, for the anchor's mark
+    image_digest: str | None = None  # what the tag of the pool's image was resolved to, for the anchor's mark
     launch: bool = False
     is_protected: bool = False
     is_twin: bool = False  # a second machine of the slot's name, to be removed

@@ -1,6 +1,7 @@
 """A plan in a file: what is shown of it, and what it is bound to. No secret and no env value in the clear."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from reconciler.model.plan import Plan
 
@@ -11,7 +12,7 @@ class SavedPlan:
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target,
     the spec and the tool's version must be those of the apply; `only`, `adopt` and `allow_destroy` are how it was asked
-    for.
+    for; `images` are the digests that the images' tags had, by their references as written.
     """
 
     plan: Plan
@@ -22,3 +23,4 @@ class SavedPlan:
     only: tuple[str, ...] = ()
     adopt: bool = False
     allow_destroy: int | None = None
+    images: Mapping[str, str] = field(default_factory=dict)

@@ -50,7 +50,13 @@ class Pool:
     terms: Terms = field(default_factory=Terms)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines
+    has_resolved_image: bool = False  # the digest in its image is not the spec's own: its tag was looked up
     place: Place | None = None
+
+    @property
+    def resolved_digest(self) -> str | None:
+        """What the tag of its image was resolved to; None where it was not."""
+        return (self.config.image or "").partition("@")[2] if self.has_resolved_image else None
 
     @property
     def slots(self) -> tuple[Slot, ...]:

@@ -14,7 +14,7 @@ def with_drift(plan: Plan) -> Plan:
     """The plan with every change in which someone else had a hand, and of its fields those alone."""
     changes = []
     for change in plan.changes:
-        fields = tuple(field for field in change.fields if field.cause is not Cause.SPEC)
+        fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
         changes.append(replace(change, fields=fields) if fields and change.expected_applied else _left(change))
     return replace(plan, apps=(), changes=tuple(changes))
 

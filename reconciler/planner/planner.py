@@ -14,6 +14,7 @@ from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.diff import Differ
 from reconciler.planner.digest import digest_of, live_digest
+from reconciler.planner.images import has_moved
 from reconciler.planner.normalize import Canonical, canonical
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair
@@ -156,12 +157,14 @@ def _slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
                 region=slot.region,
                 desired_digest=digest,
                 machine=machine,
-                fields=_fields(differ, desired, digest, machine),
+                fields=_fields(differ, desired, digest, machine, pool),
             )
             yield _change(slot, situation, anchor)
 
 
-def _fields(differ: Differ, desired: Canonical, digest: str, machine: Machine | None) -> tuple[FieldChange, ...]:
+def _fields(
+    differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
+) -> tuple[FieldChange, ...]:
     """What differs, less what one run has of its own: that is no drift, and goes back by itself."""
     if machine is None or machine.config is None:
         return ()
@@ -169,9 +172,21 @@ def _fields(differ: Differ, desired: Canonical, digest: str, machine: Machine | 
     if is_overridden and machine.metadata.get(marks.APPLIED) == digest:
         return ()
     fields = differ.differences(desired, machine.config)
+    if pool.has_resolved_image:
+        fields = tuple(_moved(field) for field in fields)
     if is_overridden:
-        return tuple(replace(field, cause=Cause.SPEC) for field in fields if field.cause is not Cause.DRIFT)
+        return tuple(_as_spec(field) for field in fields if field.cause is not Cause.DRIFT)
     return fields
+
+
+def _as_spec(field: FieldChange) -> FieldChange:
+    return replace(field, cause=Cause.SPEC) if field.cause is Cause.BOTH else field
+
+
+def _moved(field: FieldChange) -> FieldChange:
+    """An image whose tag is as it was, and names another digest now, was changed by neither spec nor hand."""
+    is_ours = field.path == "image" and field.cause is Cause.SPEC
+    return replace(field, cause=Cause.IMAGE) if is_ours and has_moved(field.observed, field.desired) else field
 
 
 def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
@@ -194,6 +209,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         desired_digest=situation.desired_digest if is_written else None,
         anchor=anchor,
         terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and is_written and anchor == slot.name else None,
+        image_digest=pool.resolved_digest if is_written else None,
         launch=pool.launch,
         is_protected=pool.is_protected,
     )
@@ -216,7 +232,13 @@ def _surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
         removal = _removal(slot, machine, pool, _why_surplus(slot, pool))
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             heir = _heir(pool, paired)
-            removal = replace(removal, heir=heir, desired_digest=digest_of(pool.config), terms=pool.terms.to_text())
+            removal = replace(
+                removal,
+                heir=heir,
+                desired_digest=digest_of(pool.config),
+                terms=pool.terms.to_text(),
+                image_digest=pool.resolved_digest,
+            )
         yield removal
 
 

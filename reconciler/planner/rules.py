@@ -10,6 +10,7 @@ from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.planner.digest import has_scheme
+from reconciler.planner.images import reference
 
 _SHOWN_FIELDS: Final = 4
 
@@ -78,12 +79,25 @@ def _should_run(situation: Situation) -> bool:
 
 def _why_it_differs(situation: Situation) -> str:
     spec, theirs, both = (_names(situation.fields, cause) for cause in (Cause.SPEC, Cause.DRIFT, Cause.BOTH))
+    moved = next((_why_it_moved(field) for field in situation.fields if field.cause is Cause.IMAGE), "")
     whose = f"changed by someone else: {theirs}{_by_whom(situation.machine)}" if theirs else ""
     mixed = f"the spec and someone else changed: {both}{'' if theirs else _by_whom(situation.machine)}" if both else ""
     declared = f"the spec changed: {spec}" if situation.applied else f"differs from the spec: {spec}"
-    if spec or whose or mixed:
-        return "; ".join(part for part in (declared if spec else "", mixed, whose) if part)
+    if spec or whose or mixed or moved:
+        return "; ".join(part for part in (declared if spec else "", moved, mixed, whose) if part)
     return "the spec changed in what does not show on the machine" if situation.applied else "was never applied whole"
+
+
+def _why_it_moved(field: FieldChange) -> str:
+    before, after = reference(str(field.observed)), reference(str(field.desired))
+    assert before
+    assert after
+    was = f", and was {_short(before.digest)}" if before.digest else ", and was not named by its digest"
+    return f"the image moved: {after.tagged} is {_short(after.digest)} now{was}"
+
+
+def _short(digest: str | None) -> str:
+    return (digest or "")[: len("sha256:") + 12]
 
 
 def _by_whom(machine: Machine | None) -> str:

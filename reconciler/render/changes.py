@@ -19,6 +19,7 @@ _WORDS: Final = {
 _BY: Final = {
     Cause.SPEC: "",
     Cause.DRIFT: "changed by someone else",
+    Cause.IMAGE: "the image moved",
     Cause.BOTH: "the spec, and someone else",
 }
 _ALWAYS_COUNTED: Final = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DESTROY})

@@ -33,6 +33,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
         "only": list(saved.only),
         "adopt": saved.adopt,
         "allow_destroy": saved.allow_destroy,
+        "images": dict(saved.images),
     }
     return document
 
@@ -74,6 +75,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         only=tuple(saved["only"]),
         adopt=bool(saved["adopt"]),
         allow_destroy=saved["allow_destroy"],
+        images=dict(saved["images"]),
     )
 
 

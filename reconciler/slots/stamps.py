@@ -78,5 +78,6 @@ def _marks(change: Change, *, stack: str, revision: Revision | None) -> dict[str
         stamped[marks.ANCHOR] = change.anchor
     if change.anchor == change.slot.name:
         stamped[marks.TERMS] = change.terms or ""
-        stamped[marks.WANT] = marks.want_of(digest, str(revision) if revision else None)
+        want = marks.Want(digest, str(revision) if revision else None, change.image_digest)
+        stamped[marks.WANT] = want.to_text()
     return {key: value for key, value in stamped.items() if value}

@@ -4,6 +4,7 @@ import base64
 import shlex
 from typing import Any, Final
 
+from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
@@ -18,7 +19,7 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     """The config in the API's spelling, without marks; `at` is where the pool is named."""
     config: dict[str, Any] = {}
     if image := node.get("image"):
-        config["image"] = _text(image)
+        config["image"] = _image(image, findings)
     else:
         findings.add(at, "this pool has no `image`", hint="set it on the pool, its app or in defaults")
     config |= _processes(node, findings)
@@ -31,6 +32,15 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
     config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
     return with_verbatim(config, node, findings)
+
+
+def _image(node: Node, findings: Findings) -> str:
+    text = _text(node)
+    try:
+        parse_image(text)
+    except ValueError as error:
+        findings.add(node, f"`image` is not an image reference: {error}", hint="write it like registry.fly.io/app:tag")
+    return text
 
 
 def _processes(node: Map, findings: Findings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Self
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
+from reconciler.http import httpx
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, begin
 from reconciler.invoke.known import KnownPool
@@ -25,7 +26,6 @@ from reconciler.invoke.runs import (
 )
 from reconciler.machines_api.client import LogLine, MachinesClient
 from reconciler.machines_api.endpoints import FLY_API_URL
-from reconciler.machines_api.http import httpx
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome, RunInfo, RunState

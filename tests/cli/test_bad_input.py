@@ -1,6 +1,5 @@
 """Whatever is wrong, the user gets one message, what to do, the right exit code and no traceback."""
 
-import os
 import re
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
+from tests.support.environment import clear_environment
 
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [run]}}}}\n"
 ONLY_READS = {"GET"}
@@ -57,9 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a spec and an environment with nothing else."""
     (tmp_path / "machines.yaml").write_text(SPEC)
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "engine"))
     monkeypatch.chdir(tmp_path)

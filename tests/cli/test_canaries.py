@@ -4,7 +4,6 @@ Nor does any output hold a character that a terminal would act upon, or a line t
 """
 
 import base64
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.home import prepare_home, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
+from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting
 
 TOKEN = "canary-token-0123456789"
@@ -74,9 +74,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_", "GITHUB_", "CI")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     home = tmp_path / "home"
     monkeypatch.setenv("RECONCILER_HOME", str(home))
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
+from tests.support.environment import clear_environment
 from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, spec_of
 
@@ -44,9 +45,7 @@ apps:
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_TARGET", "http://127.0.0.1:1")  # nobody there, and nobody asked
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.yaml").write_text(OLD)

@@ -15,7 +15,8 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
+from tests.support.environment import clear_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = """
@@ -42,9 +43,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("examples")
     (directory / "machines.yaml").write_text(SPEC % (directory / "diary"))
     with pytest.MonkeyPatch.context() as patch:
-        for name in [*os.environ]:
-            if name.startswith(("FLY_", "RECONCILER_")):
-                patch.delenv(name)
+        clear_environment(patch)
         patch.setenv("RECONCILER_HOME", str(directory / "home"))
         patch.setenv("RECONCILER_TARGET", "local")
         assert run(["apply", "--yes", "-C", str(directory)]) == 0

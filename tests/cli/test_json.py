@@ -1,7 +1,6 @@
 """What `-o json` prints is what its schema in schemas/ describes, every member of it, whatever the verb and its end."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
+from tests.support.environment import clear_environment
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 SPEC = """
@@ -45,9 +45,7 @@ def strict(schema: Any) -> Any:
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Runs a verb with -o json in a stack's directory; the document, held against the named schema."""
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECONCILER_TARGET", "local")
     monkeypatch.chdir(tmp_path)

@@ -1,12 +1,12 @@
 """What a pipeline sees of us: annotations at the spec's lines, and a line now and then while something takes long."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.main import run
+from tests.support.environment import clear_environment
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 BROKEN = "version: 1\nname: s\napps:\n  app:\n    image: i\n    tasks:\n      t: {comand: x, count: 'a:b,c%'}\n"
@@ -14,9 +14,7 @@ BROKEN = "version: 1\nname: s\napps:\n  app:\n    image: i\n    tasks:\n      t:
 
 @pytest.fixture(autouse=True)
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_", "GITHUB_", "CI")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("CI", "true")

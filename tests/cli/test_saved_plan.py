@@ -1,7 +1,6 @@
 """A plan that was reviewed is applied exactly, once, or not at all; on the local target, by the command line."""
 
 import json
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
+from tests.support.environment import clear_environment
 
 SPEC = """
 version: 1
@@ -65,9 +65,7 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECONCILER_TARGET", "local")
     stack = Stack(tmp_path, capsys)

@@ -10,8 +10,8 @@ from reconciler.engine.adversity import ALWAYS, ENGINE_FAULTS, REFUSALS, REPLY_F
 from reconciler.engine.behaviour import LATENCIES, Latency, Settings
 from reconciler.engine.rehearsal import load_rehearsal
 from reconciler.errors import ApiErrorKind as K
+from reconciler.http import httpx
 from reconciler.machines_api.errors import classify
-from reconciler.machines_api.http import httpx
 from tests.engine.test_api import Ask, make, refusal, with_api
 from tests.support.world import World
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.behaviour import Latency, Settings
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 from tests.support.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 
 CLIENTS = 50
 CALLS = 40

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.engine import Engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 from tests.support.scripted import ScriptedRuntime
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 

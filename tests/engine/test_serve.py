@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.engine import home as homes
 from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 
 from reconciler.errors import TargetError
+from reconciler.http import is_loopback
 from reconciler.machines_api.auth import authorization_header, find_token
-from reconciler.machines_api.endpoints import api_base_url, is_fly, is_loopback, logs_base_url, parse_target_url
+from reconciler.machines_api.endpoints import api_base_url, is_fly, logs_base_url, parse_target_url
 from reconciler.model.secret import Secret
 
 

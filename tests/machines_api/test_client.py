@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.http import httpx
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig

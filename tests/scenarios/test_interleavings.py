@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from reconciler.engine.behaviour import Latency, Settings
 from reconciler.errors import ReconcilerError
+from reconciler.http import httpx
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.http import httpx
 from reconciler.model.run import Run
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec

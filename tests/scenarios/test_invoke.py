@@ -280,7 +280,7 @@ def test_in_a_large_pool_too_it_is_said_at_once_that_an_apply_is_needed() -> Non
             await world.actor.clock.sleep(10)
             [pool] = applied.tasks
             anchor = world.machines()[0].id
-            want = marks.want_of(digest_of(pool.config), None)
+            want = marks.Want(digest_of(pool.config)).to_text()
             await world.actor.client.set_metadata("app", anchor, marks.WANT, want)
             began = world.actor.clock.monotonic()
             refused = await world.invoke(other)

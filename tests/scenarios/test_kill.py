@@ -13,7 +13,8 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
+from tests.support.environment import clear_environment
 
 KILLS = 50
 SPEC = """
@@ -68,9 +69,7 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECONCILER_TARGET", "local")
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,5 @@
 """Many real invokes at once: processes of the command line against a real engine that runs real processes."""
 
-import os
 import random
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.home import start_engine, stop_engine
+from tests.support.environment import clear_environment
 
 SPEC = """
 version: 1
@@ -100,9 +100,7 @@ class Stack:
 
 @pytest.fixture
 def stack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    for name in [*os.environ]:
-        if name.startswith(("FLY_", "RECONCILER_")):
-            monkeypatch.delenv(name)
+    clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECONCILER_TARGET", "local")
     yield Stack(tmp_path, is_unlucky=getattr(request, "param", False))

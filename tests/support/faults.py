@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.engine.adversity import Adversity, ConnectionLost
-from reconciler.machines_api.http import httpx
+from reconciler.http import httpx
 
 # What may happen to any single request: a fault of the engine's adversity, and its details.
 FAULTS: dict[str, dict[str, Any]] = {

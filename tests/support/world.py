@@ -12,9 +12,9 @@ from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.records import Machine as EngineMachine
+from reconciler.http import httpx
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.http import httpx
 from reconciler.machines_api.observe import observe
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report

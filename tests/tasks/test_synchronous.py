@@ -13,6 +13,7 @@ import pytest
 from reconciler.cli.main import run as command
 from reconciler.engine.home import read_token, start_engine, stop_engine
 from reconciler.tasks import NotStartedError, OutcomeName, Tasks
+from tests.support.environment import clear_environment
 
 SPEC = """
 version: 1
@@ -34,9 +35,7 @@ apps:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     directory = tmp_path_factory.mktemp("tasks")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [*os.environ]:
-            if name.startswith(("FLY_", "RECONCILER_")):
-                patch.delenv(name)
+        clear_environment(patch)
         patch.setenv("RECONCILER_HOME", str(directory / "home"))
         patch.setenv("RECONCILER_TARGET", "local")
         (directory / "machines.yaml").write_text(SPEC)

@@ -1,0 +1,165 @@
+"""Which image a tag names now: the OCI distribution API of a registry, as far as reading manifests needs it.
+
+A digest is computed from the bytes that came, never taken from a header. A credential goes to the registry that it is
+for and to the token server that this registry names, and to no host that an answer redirects to.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler.errors import RegistryError, RegistryErrorKind
+from reconciler.images.credentials import Credentials
+from reconciler.images.login import Login
+from reconciler.images.wire import Answer, Connection
+from reconciler.model.image import DOCKER_HUB, ImageReference
+
+PLATFORM: Final = ("linux", "amd64")  # the one that Fly Machines run
+# Fly's documented limit is of 8 GB unpacked. A registry tells packed sizes alone, which are smaller.
+LIMIT_BYTES: Final = 8 * 10**9
+_HUB_HOST: Final = "registry-1.docker.io"
+_MAX_MANIFEST: Final = 4 * 1024 * 1024  # what the OCI specification asks registries to accept
+_INDEXES: Final = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MANIFESTS: Final = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_ACCEPT: Final = ", ".join((*_INDEXES, *_MANIFESTS))
+
+K = RegistryErrorKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedImage:
+    """What a reference names for the platform. `digest` is of the manifest; `size_bytes` of its layers, packed."""
+
+    digest: str
+    size_bytes: int
+
+
+class Registry:
+    """Asks registries. One for each process: it remembers what they let it read."""
+
+    def __init__(self, connection: Connection, credentials: Callable[[str, str], Credentials | None]) -> None:
+        self._connection = connection
+        self._login = Login(connection, credentials)
+
+    async def resolve(self, image: ImageReference) -> ResolvedImage:
+        """The image for linux/amd64. Raises RegistryError."""
+        wanted = image.digest or image.tag
+        assert wanted is not None
+        answer = await self._get(image, f"manifests/{wanted}", accept=_ACCEPT)
+        digest = _digest_of(answer.content)
+        if image.digest and image.digest.startswith("sha256:") and image.digest != digest:
+            raise _error(image, K.NOT_A_REGISTRY, "the registry sent something else than that digest")
+        manifest = _parsed(image, answer)
+        if _is_index(manifest):
+            digest = _for_platform(image, manifest)
+            answer = await self._get(image, f"manifests/{digest}", accept=_ACCEPT)
+            if _digest_of(answer.content) != digest:
+                raise _error(image, K.NOT_A_REGISTRY, "the registry sent something else than its index names")
+            manifest = _parsed(image, answer)
+        else:
+            await self._check_platform(image, manifest)
+        size_bytes = _size_of(image, manifest)
+        if size_bytes > LIMIT_BYTES:
+            gigabytes = size_bytes / 10**9
+            raise _error(image, K.UNSUITABLE, f"it is {gigabytes:.1f} GB packed, and the platform takes 8 GB unpacked")
+        return ResolvedImage(digest=digest, size_bytes=size_bytes)
+
+    async def _check_platform(self, image: ImageReference, manifest: Mapping[str, Any]) -> None:
+        """An image of one platform tells in its config which."""
+        config = manifest.get("config")
+        digest = config.get("digest") if isinstance(config, dict) else None
+        if not isinstance(digest, str) or not digest.startswith("sha256:"):
+            raise _error(image, K.UNSUITABLE, "its manifest is of no kind that the platform runs")
+        about = _parsed(image, await self._get(image, f"blobs/{digest}", accept="*/*"))
+        found = (about.get("os"), about.get("architecture"))
+        if found != PLATFORM:
+            what = "/".join(str(one) for one in found if one) or "no platform"
+            raise _error(image, K.UNSUITABLE, f"it is for {what}, and the platform runs {'/'.join(PLATFORM)}")
+
+    async def _get(self, image: ImageReference, path: str, *, accept: str) -> Answer:
+        host = _HUB_HOST if image.registry == DOCKER_HUB else image.registry
+        url = f"{_scheme(host)}://{host}/v2/{image.repository}/{path}"
+        authorization = self._login.known(image)
+        answer = await self._connection.get(url, accept=accept, authorization=authorization, limit=_MAX_MANIFEST)
+        if answer.status == 401:
+            authorization = await self._login.answer(image, answer.challenges, is_second=authorization is not None)
+            answer = await self._connection.get(url, accept=accept, authorization=authorization, limit=_MAX_MANIFEST)
+        if answer.status == 200:
+            return answer
+        raise _refused(image, answer)
+
+
+def _refused(image: ImageReference, answer: Answer) -> RegistryError:
+    if answer.status in {401, 403}:
+        hint = f"log in to it with `docker login {image.registry}`"
+        if image.registry == "registry.fly.io":
+            hint = "the token must reach the app that the image is named after"
+        return _error(image, K.DENIED, "the registry does not let us read it", hint=hint)
+    if answer.status == 404:
+        return _error(image, K.NOT_FOUND, "there is no such image", hint="check the name and tag, or push it first")
+    if answer.status == 429:
+        return _error(image, K.UNREACHABLE, "the registry's rate limit is reached", hint="log in to it, or try later")
+    if answer.status >= 500:
+        return _error(image, K.UNREACHABLE, f"the registry answered {answer.status}")
+    return _error(image, K.NOT_A_REGISTRY, f"the registry answered {answer.status}")
+
+
+def _scheme(host: str) -> str:
+    """Plain HTTP only where nothing leaves this machine."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return "http" if name in {"localhost", "[::1]"} or name.startswith("127.") else "https"
+
+
+def _digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _parsed(image: ImageReference, answer: Answer) -> dict[str, Any]:
+    try:
+        value = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise _error(image, K.NOT_A_REGISTRY, "the answer is no manifest: is this a registry?")
+    return value
+
+
+def _is_index(manifest: Mapping[str, Any]) -> bool:
+    return manifest.get("mediaType") in _INDEXES or isinstance(manifest.get("manifests"), list)
+
+
+def _for_platform(image: ImageReference, index: Mapping[str, Any]) -> str:
+    """The digest of the index's manifest for the platform; of several the first, as clients take it."""
+    there = []
+    for one in index.get("manifests") or []:
+        platform = one.get("platform") if isinstance(one, dict) else None
+        if not isinstance(platform, dict) or one.get("mediaType", _MANIFESTS[0]) not in _MANIFESTS:
+            continue
+        name = (platform.get("os"), platform.get("architecture"))
+        digest = one.get("digest")
+        if name == PLATFORM and isinstance(digest, str) and digest.startswith("sha256:"):
+            return digest
+        there.append("/".join(str(part) for part in name))
+    known = f"only for {', '.join(sorted(set(there))[:5])}" if there else "for no platform at all"
+    raise _error(image, K.UNSUITABLE, f"it is {known}, and the platform runs {'/'.join(PLATFORM)}")
+
+
+def _size_of(image: ImageReference, manifest: Mapping[str, Any]) -> int:
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+        raise _error(image, K.UNSUITABLE, "its manifest is of no kind that the platform runs")
+    sizes = [layer.get("size") for layer in layers]
+    return sum(size for size in sizes if isinstance(size, int) and size > 0)
+
+
+def _error(image: ImageReference, kind: RegistryErrorKind, why: str, *, hint: str | None = None) -> RegistryError:
+    shown = image.pinned(image.digest) if image.digest else image.tagged
+    return RegistryError(f"image {shown}: {why}", kind=kind, hint=hint)

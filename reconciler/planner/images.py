@@ -1,0 +1,85 @@
+"""Which image a pool's machines get: the digest that its tag has, as it was resolved, else the one that is live. Pure.
+
+The platform looks a tag up once, when a machine is made or its reference changes. So what is sent names the digest
+beside the tag, and a tag that was pushed again is a change that a plan shows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.image import ImageReference, parse_image
+from reconciler.model.machine import Machine, Observed
+from reconciler.model.spec import Pool, Spec
+
+
+def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
+    """The spec with each image of these, as it is written, named by this digest too."""
+
+    def pinned(pool: Pool) -> Pool:
+        digest = digests.get(pool.config.image or "")
+        return _resolved(pool, digest) if digest else pool
+
+    return _each_pool(spec, pinned)
+
+
+def with_live_digests(spec: Spec, observed: Observed) -> Spec:
+    """The spec with each image that has no digest yet named by the one that was applied last, if that is of its tag.
+
+    So a registry that cannot be asked is no difference, and what someone else put on a machine is one.
+    """
+    owned: dict[tuple[str, str], list[Machine]] = {}
+    for machine in observed.machines:
+        if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name):
+            owned.setdefault((machine.app, machine.metadata[marks.POOL]), []).append(machine)
+
+    def kept(pool: Pool) -> Pool:
+        digest = _applied_digest(pool, owned.get((pool.app, pool.name), []))
+        return _resolved(pool, digest) if digest else pool
+
+    return _each_pool(spec, kept)
+
+
+def with_digest(config: MachineConfig, digest: str | None) -> MachineConfig:
+    """The config with its image named by this digest too, unless it names one itself."""
+    image = reference(config.image)
+    if digest is None or image is None or image.digest:
+        return config
+    return replace(config, document={**config.document, "image": image.pinned(digest)})
+
+
+def has_moved(observed: object, desired: object) -> bool:
+    """Whether two values of `image` are of one tag, and the tag names another image now."""
+    before, after = (reference(value) if isinstance(value, str) else None for value in (observed, desired))
+    return bool(before and after and after.digest and before.digest != after.digest and before.is_same_tag(after))
+
+
+def reference(image: str | None) -> ImageReference | None:
+    """The reference; None where it is none, as on machines that others made."""
+    try:
+        return parse_image(image) if image else None
+    except ValueError:
+        return None
+
+
+def _resolved(pool: Pool, digest: str) -> Pool:
+    config = with_digest(pool.config, digest)
+    return replace(pool, config=config, has_resolved_image=config is not pool.config)
+
+
+def _applied_digest(pool: Pool, machines: list[Machine]) -> str | None:
+    """What the last apply resolved the tag to, by the anchor's mark; None where no machine has an image of that tag."""
+    declared = reference(pool.config.image)
+    if declared is None or declared.digest:
+        return None
+    live = (reference(machine.config.image) for machine in machines if machine.config)
+    if not any(image and declared.is_same_tag(image) for image in live):
+        return None
+    wants = (marks.parse_want(machine.metadata.get(marks.WANT, "")) for machine in machines)
+    return next((want.image_digest for want in wants if want.image_digest), None)
+
+
+def _each_pool(spec: Spec, change: Callable[[Pool], Pool]) -> Spec:
+    apps = tuple(replace(app, pools=tuple(change(pool) for pool in app.pools)) for app in spec.apps)
+    return replace(spec, apps=apps)
