@@ -8,6 +8,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── NotStartedError            a run did not start; `outcome` says why
 ├── StartUnclearError          whether a run started cannot be learnt
 ├── RegistryError              an image cannot be resolved, or the platform could not run it; `kind` says how
+├── BuildError                 an image could not be built or pushed; `lines` are the builder's last
 ├── LeaseLostError             a lease ended before the work that it guarded
 └── ApiError                   the Machines API refused, or could not be understood; `kind` says how
 """
@@ -157,3 +158,11 @@ class RegistryError(ReconcilerError):
     def is_final(self) -> bool:
         """Whether the registry has said that this image will not do. Else nothing is known of it."""
         return self.kind in {RegistryErrorKind.NOT_FOUND, RegistryErrorKind.UNSUITABLE}
+
+
+class BuildError(ReconcilerError):
+    """An image could not be built or pushed. Nothing else was changed."""
+
+    def __init__(self, message: str, *, hint: str | None = None, lines: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.lines = lines

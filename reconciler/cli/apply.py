@@ -11,7 +11,16 @@ import click
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
 from reconciler.cli.heartbeat import Heartbeat
-from reconciler.cli.images import mode_of, observe_as_planned, observe_pinned, resolve_option
+from reconciler.cli.images import (
+    Imaging,
+    builder_option,
+    mode_of,
+    observe_as_planned,
+    observe_pinned,
+    push_to_option,
+    pushed_to,
+    resolve_option,
+)
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
@@ -64,6 +73,9 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
 @resolve_option
+@click.option("--build", "builds", is_flag=True, help="Build and push the spec's images first.")
+@builder_option
+@push_to_option
 @show_values_option
 @shared_options
 def command(
@@ -80,6 +92,9 @@ def command(
     parallelism: int,
     fail_fast: bool,
     resolve_mode: str | None,
+    builds: bool,
+    builder: str | None,
+    push_to: str | None,
     shows_values: bool,
     **_values: object,
 ) -> int:
@@ -93,9 +108,15 @@ def command(
     shared_values = shared()
     if shows_values:
         console.check_values_may_be_shown(shared_values)
-    spec = spec_file.load(shared_values)
+    spec = pushed_to(spec_file.load(shared_values), push_to)
     review = _review(
-        plan_file, expect_plan, shared_values, adopt=adopt, only_drift=only_drift, allow_destroy=allow_destroy
+        plan_file,
+        expect_plan,
+        shared_values,
+        adopt=adopt,
+        only_drift=only_drift,
+        allow_destroy=allow_destroy,
+        builds=builds,
     )
     is_agreed = is_agreed or review.is_consent
     if not is_agreed and not console.is_interactive():
@@ -129,7 +150,7 @@ def command(
         wait_busy_s=wait_busy,
         review=review,
         shows_values=shows_values,
-        resolve_mode=resolve_mode,
+        imaging=Imaging(mode=resolve_mode or "", push_to=push_to, must_be_built=True, builds=builds, builder=builder),
     )
     report = run_async(work, on_first=on_first)
     return 1 if report is None else finish(report, shared_values)
@@ -169,7 +190,7 @@ async def _apply(
     wait_busy_s: float,
     review: _Review,
     shows_values: bool,
-    resolve_mode: str | None,
+    imaging: Imaging,
 ) -> Report | None:
     """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from functools import partial
@@ -185,7 +206,8 @@ async def _apply(
         if review.saved or options.only_drift:
             pinned = await observe_as_planned(actor, spec, review.saved.images if review.saved else {})
         else:
-            pinned = await observe_pinned(actor, spec, shared_values, target, mode_of(resolve_mode, target))
+            how = replace(imaging, mode=mode_of(imaging.mode, target))
+            pinned = await observe_pinned(actor, spec, shared_values, target, how)
         whole_plan = partial(
             make_plan,
             pinned.spec,
@@ -256,13 +278,15 @@ def _review(
     adopt: bool,
     only_drift: bool,
     allow_destroy: int | None,
+    builds: bool,
 ) -> _Review:
     if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
         raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
     if plan_file is None:
         return _Review(expected=expect_plan)
-    if options.only or adopt or only_drift or allow_destroy is not None:
-        raise click.UsageError("--only, --adopt, --only-drift and --allow-destroy do not go with a saved plan")
+    if options.only or adopt or only_drift or allow_destroy is not None or builds:
+        said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
+        raise click.UsageError(said)
     saved = saved_plan.read(plan_file)
     if expect_plan not in {None, saved.plan_sha256}:
         raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")

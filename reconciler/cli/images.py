@@ -1,22 +1,42 @@
-"""The spec with its images named by digest: what their tags are now, as far as the registries tell."""
+"""The spec with its images named by digest: what their tags are now, as far as the registries tell; built, if asked."""
 
+import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli import console
 from reconciler.cli.options import Shared
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
+    from reconciler.images.builder import Builder
+    from reconciler.images.builds import Built
+    from reconciler.images.credentials import Credentials
+    from reconciler.images.registry import Registry
     from reconciler.slots.actor import Actor
     from reconciler.targets import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MODES = ("always", "auto", "never")
+_BUILDERS = ("docker", "podman", "buildah")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imaging:
+    """What is asked for: `mode` of looking tags up; for an apply, whether images are built, by what, to where."""
+
+    mode: str
+    push_to: str | None = None
+    must_be_built: bool = False
+    builds: bool = False
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +54,18 @@ def resolve_option(function: F) -> F:
     return click.option("--resolve", "resolve_mode", type=click.Choice(_MODES), help=text)(function)
 
 
+def push_to_option(function: F) -> F:
+    """Adds --push-to to a command."""
+    text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
+    return click.option("--push-to", "push_to", envvar="RECONCILER_PUSH_TO", metavar="REGISTRY", help=text)(function)
+
+
+def builder_option(function: F) -> F:
+    """Adds --builder to a command."""
+    text = "What builds images. [default: the first that is here]"
+    return click.option("--builder", type=click.Choice(_BUILDERS), help=text)(function)
+
+
 def mode_of(flag: str | None, target: "Target") -> str:
     """The flag's, else the environment's. The local engine runs commands on the host: it looks up no image."""
     named = flag or os.environ.get("RECONCILER_RESOLVE")
@@ -42,14 +74,21 @@ def mode_of(flag: str | None, target: "Target") -> str:
     return named or ("never" if target.name == "local" else "auto")
 
 
-async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", mode: str) -> Pinned:
-    """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError."""
-    import asyncio
+def pushed_to(spec: Spec, prefix: str | None) -> Spec:
+    """The spec whose built images are pushed there. Raises BuildError."""
+    if not prefix:
+        return spec
+    from reconciler.images.builds import with_push_to
 
+    return with_push_to(spec, prefix)
+
+
+async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
+    """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError."""
     from reconciler.machines_api.observe import observe
     from reconciler.planner import with_digests, with_live_digests
 
-    looking = asyncio.create_task(_look_up(spec, options, target, mode))
+    looking = asyncio.create_task(_look_up(spec, options, target, imaging))
     try:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         digests, warnings = await looking
@@ -69,20 +108,93 @@ async def observe_as_planned(actor: "Actor", spec: Spec, digests: Mapping[str, s
     return Pinned(spec=pinned, observed=observed, digests=digests)
 
 
+async def build_all(spec: Spec, options: Shared, target: "Target", builder: str | None) -> "list[Built]":
+    """The spec's images, built and pushed where their registries have them not. Raises BuildError, RegistryError."""
+    from reconciler.images.builder import find_builder
+    from reconciler.images.builds import jobs_of, make
+
+    jobs = await asyncio.to_thread(jobs_of, spec, _base(spec), only=options.only)
+
+    def found() -> "Builder":
+        return find_builder(builder, console.say)
+
+    async with _registry(target) as (registry, credentials):
+        return [await make(registry, found, job, credentials) for job in jobs]
+
+
 async def _look_up(
-    spec: Spec, options: Shared, target: "Target", mode: str
+    spec: Spec, options: Shared, target: "Target", imaging: Imaging
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The digest of each image by its reference, and what could not be looked up."""
     pools = [pool for pool in spec.pools if pool.slots and (not options.only or pool.name in options.only)]
-    images = {pool.config.image for pool in pools if pool.config.image}
-    if mode == "never" or not images:
-        return {}, ()
+    images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
+    if imaging.builds and target.name == "local" and not imaging.push_to:
+        console.say("the local target runs commands on the host: no image is built for it")
+    elif imaging.builds:
+        built = await build_all(spec, options, target, imaging.builder)
+        digests, warnings = {one.job.image: one.digest for one in built}, ()
+    else:
+        digests, warnings = {}, ()
+    if imaging.mode == "never":
+        return digests, warnings
+    from reconciler.images.resolve import Resolve, resolve_images
+
+    async with _registry(target) as (registry, _):
+        resolved = await resolve_images(registry, images, Resolve(imaging.mode))
+        if imaging.builds or not any(pool.build for pool in pools):
+            return {**digests, **resolved.digests}, resolved.warnings
+        found, missing = await _look_up_builds(registry, spec, options, imaging)
+    return {**resolved.digests, **found}, (*resolved.warnings, *missing)
+
+
+async def _look_up_builds(
+    registry: "Registry", spec: Spec, options: Shared, imaging: Imaging
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The digests of what was built of the contexts as they are now, and a warning for each that was not."""
+    from reconciler.errors import BuildError, RegistryError
+    from reconciler.images.builds import find_built, jobs_of
+
+    digests, warnings = {}, []
+    for job in await asyncio.to_thread(jobs_of, spec, _base(spec), only=options.only):
+        try:
+            digest = await find_built(registry, job)
+        except RegistryError as error:
+            if imaging.mode == "always":
+                raise
+            warnings.append(
+                f"{error.message}; whether {job.build.context} has changed since it was applied is not known"
+            )
+            continue
+        if digest:
+            digests[job.image] = digest
+            continue
+        why, hint = (
+            f"{job.build.context} is not built yet as it is now",
+            "run `reconciler build`, or apply with --build",
+        )
+        if imaging.must_be_built:
+            raise BuildError(why, hint=hint)
+        warnings.append(f"{why}: {hint}; until then its image is as it was applied")
+    return digests, tuple(warnings)
+
+
+def _base(spec: Spec) -> Path:
+    """Where the contexts' paths are seen from: the spec's own directory."""
+    return Path.cwd() if spec.file.startswith("<") else Path(spec.file).absolute().parent
+
+
+@asynccontextmanager
+async def _registry(
+    target: "Target",
+) -> "AsyncIterator[tuple[Registry, Callable[[str, str], Credentials | None]]]":
     from reconciler.images.credentials import find_credentials
     from reconciler.images.registry import Registry
-    from reconciler.images.resolve import Resolve, resolve_images
     from reconciler.images.wire import Connection
 
     token = target.token if target.name == "fly" else None
+
+    def credentials(host: str, name: str) -> "Credentials | None":
+        return find_credentials(host, name, os.environ, fly_token=token)
+
     async with Connection() as connection:
-        registry = Registry(connection, lambda host, name: find_credentials(host, name, os.environ, fly_token=token))
-        resolved = await resolve_images(registry, images, Resolve(mode))
-    return resolved.digests, resolved.warnings
+        yield Registry(connection, credentials), credentials

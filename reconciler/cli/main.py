@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import click
 
 from reconciler.cli.options import shared_options
-from reconciler.errors import ReconcilerError, SpecError
+from reconciler.errors import BuildError, ReconcilerError, SpecError
 
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
@@ -39,6 +39,7 @@ VERBS: Final = {
     "cancel": _Verb("cancel", "End a run."),
     "destroy": _Verb("destroy", "Remove every machine that this stack owns."),
     "unlock": _Verb("unlock", "Release leases of a dead process of yours."),
+    "build": _Verb("build", "Build and push the spec's images."),
     "engine": _Verb("engine", "The local engine: run, start, stop, status."),
 }
 
@@ -135,6 +136,7 @@ def _error_code(verb: str) -> int:
 
 def _show(error: ReconcilerError | OSError) -> None:
     from reconciler.cli.annotate import annotate, annotate_spec
+    from reconciler.cli.console import say
     from reconciler.render.diagnostics import diagnostics_text, error_text
 
     if isinstance(error, SpecError):
@@ -143,6 +145,8 @@ def _show(error: ReconcilerError | OSError) -> None:
         return
     message, hint = (error.message, error.hint) if isinstance(error, ReconcilerError) else (str(error), None)
     click.echo(error_text(message, hint), err=True)
+    if isinstance(error, BuildError) and error.lines:
+        say(error.lines)
     annotate((message,), hint=hint)
 
 

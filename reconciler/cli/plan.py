@@ -8,7 +8,7 @@ import click
 
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
-from reconciler.cli.images import mode_of, observe_pinned, resolve_option
+from reconciler.cli.images import Imaging, mode_of, observe_pinned, push_to_option, pushed_to, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.revision import revision_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
 @resolve_option
+@push_to_option
 @show_values_option
 @shared_options
 def command(
@@ -37,6 +38,7 @@ def command(
     revision: int | None,
     out: Path | None,
     resolve_mode: str | None,
+    push_to: str | None,
     shows_values: bool,
     **_values: object,
 ) -> int:
@@ -44,7 +46,7 @@ def command(
     options = shared()
     if shows_values:
         console.check_values_may_be_shown(options)
-    spec = spec_file.load(options)
+    spec = pushed_to(spec_file.load(options), push_to)
     target = resolve(options)
     mode, at = mode_of(resolve_mode, target), revision_of(spec, revision)
     plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, mode, adopt=adopt))
@@ -106,7 +108,7 @@ async def _plan(
     from reconciler.planner import plan
 
     async with open_actor(options, target, console.say) as actor:
-        pinned = await observe_pinned(actor, spec, options, target, mode)
+        pinned = await observe_pinned(actor, spec, options, target, Imaging(mode=mode))
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
     found = plan(
         pinned.spec,

@@ -38,6 +38,19 @@ class Slot:
         return self.address
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Build:
+    """How an image is made from a Dockerfile. Paths: `context` from the spec's file, `dockerfile` from the context."""
+
+    context: str = "."
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Build(context={self.context!r}, args={sorted(self.args)})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """A set of equal machines. `config` is the desired config without our marks; `terms` are those of a task's runs."""
@@ -50,6 +63,7 @@ class Pool:
     terms: Terms = field(default_factory=Terms)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines
+    build: Build | None = None  # what its image is made from; its config then names where that is pushed
     has_resolved_image: bool = False  # the digest in its image is not the spec's own: its tag was looked up
     place: Place | None = None
 

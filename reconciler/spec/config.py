@@ -21,7 +21,7 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     if image := node.get("image"):
         config["image"] = _image(image, findings)
     else:
-        findings.add(at, "this pool has no `image`", hint="set it on the pool, its app or in defaults")
+        findings.add(at, "this pool has no `image` and no `build`", hint="set one on the pool, its app or in defaults")
     config |= _processes(node, findings)
     config["env"] = _strings(node.get("env"))
     config["guest"] = _guest(node.get("guest"), findings)

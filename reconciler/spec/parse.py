@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.spec import App, Pool, PoolKind, Spec
+from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
+from reconciler.spec.builds import image_of_build, parse_build
 from reconciler.spec.config import build_config
 from reconciler.spec.findings import Findings
 from reconciler.spec.terms import build_terms
@@ -42,6 +43,7 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
     assert isinstance(node, Map)
     name = _text(node.get("name")) or label
     own = make_map(node, {key: value for key, value in node.items() if key not in _APP_FIELDS})
+    _check_image_or_build(node, findings)
     pools = tuple(_pools(name, node, _merged(defaults, own), findings))
     return App(
         label=label,
@@ -62,6 +64,7 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
                 findings.add(entry.key, f"pool {name!r} is in this app already, on line {seen[name].line}")
             seen[name] = entry.key
             assert isinstance(entry.value, Map)
+            _check_image_or_build(entry.value, findings)
             pool = _pool(app, name, kind, entry, _merged(defaults, entry.value), findings)
             _check_machine_names(pool, entry.key, machines, findings)
             yield pool
@@ -69,17 +72,24 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
 
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
     assert isinstance(entry.value, Map)
+    build = parse_build(node.get("build"))
     return Pool(
         app=app,
         name=name,
         kind=kind,
         counts=_counts(node, findings),
-        config=MachineConfig(document=build_config(node, kind, entry.key, findings)),
+        config=MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings)),
+        build=build,
         terms=build_terms(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),
         place=findings.place(entry.key.line, entry.key.column),
     )
+
+
+def _check_image_or_build(node: Map, findings: Findings) -> None:
+    if "image" in node.entries and "build" in node.entries:
+        findings.add(node.entries["build"].key, "`image` and `build` exclude each other")
 
 
 def _is_true(node: Node | None) -> bool:
@@ -139,7 +149,19 @@ def _merged(base: Map | None, over: Map) -> Map:
                 entries.pop(replaced, None)
     elif "command" in over.entries:
         entries.pop("processes", None)
+    for one, other in (("image", "build"), ("build", "image")):
+        if one in over.entries and other not in over.entries:
+            entries.pop(other, None)
     return make_map(over, entries)
+
+
+def _with_image(node: Map, app: str, build: Build | None) -> Map:
+    """A pool that is built has the image that the build is pushed as."""
+    if build is None:
+        return node
+    at = node.entries["build"]
+    image = Scalar(line=at.value.line, column=at.value.column, text=image_of_build(build, app), is_plain=False)
+    return make_map(node, node.entries | {"image": Entry(key=at.key, value=image)})
 
 
 def _merged_flat(base: Map, over: Map) -> Map:

@@ -9,7 +9,6 @@ _VERBATIM: Final = "until then put it under `config:`, as the API spells it"
 
 # A field leaves this table when it works.
 UNSUPPORTED: Final = {
-    "build": "build and push the image by other means, and name it with `image`",
     "secrets": "every secret of an app reaches its machines without being named",
     "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
     "ports": f"{_VERBATIM}: services: […]",

@@ -1,0 +1,45 @@
+"""`reconciler build`: builds and pushes the images that the spec builds, as far as their registries have them not."""
+
+import click
+
+from reconciler.cli import console, spec_file
+from reconciler.cli.images import build_all, builder_option, push_to_option, pushed_to
+from reconciler.cli.interrupt import run_async
+from reconciler.cli.options import shared, shared_options
+from reconciler.cli.target import resolve
+
+
+@click.command("build")
+@builder_option
+@push_to_option
+@shared_options
+def command(builder: str | None, push_to: str | None, **_values: object) -> int:
+    """Build and push the images that the spec declares with `build`. Ends 0, or 1 with the builder's last lines.
+
+    Each is tagged by the digest of its context's content, so what the registry has already is not built again. No
+    machine is changed: the next apply takes the new images.
+    """
+    options = shared()
+    spec = pushed_to(spec_file.load(options), push_to)
+    built = run_async(build_all(spec, options, resolve(options), builder))
+    if options.is_json:
+        console.print_json(
+            {
+                "images": [
+                    {
+                        "image": one.job.image,
+                        "content": one.job.content.tagged,
+                        "digest": one.digest,
+                        "built": not one.was_there,
+                    }
+                    for one in built
+                ]
+            }
+        )
+        return 0
+    for one in built:
+        what = "there already" if one.was_there else "built and pushed"
+        console.print_text(f"{one.job.content.tagged}: {what}, {one.digest}")
+    if not built:
+        console.print_text("No image of the spec is built: each is named with `image`.")
+    return 0

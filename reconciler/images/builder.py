@@ -1,0 +1,144 @@
+"""Builds an image and pushes it, by whichever of docker, podman and buildah is here. Decides nothing of what is built.
+
+Nothing secret is in a command line: args of the build go by the environment, the registry's password by a file of ours
+that is gone afterwards.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reconciler.errors import BuildError
+from reconciler.http import is_loopback
+from reconciler.images.credentials import Credentials
+from reconciler.model.image import DOCKER_HUB, ImageReference
+from reconciler.model.spec import Build
+
+BUILDERS: Final = ("docker", "podman", "buildah")
+_PLATFORM: Final = "linux/amd64"
+_LINES_SHOWN: Final = 20
+_ENGINE_TIMEOUT_S: Final = 10
+_LINE_LIMIT: Final = 64 * 1024
+_HUB_KEY: Final = "https://index.docker.io/v1/"
+
+TakeLine = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """One of the programs, where it is. `say` gets each line of what it tells."""
+
+    name: str
+    program: str
+    say: TakeLine
+
+    async def build(self, build: Build, image: str, *, context: Path, dockerfile: Path) -> None:
+        """Builds the image and gives it this name. Raises BuildError."""
+        words = [self.program, "build", "--platform", _PLATFORM, "--tag", image, "--file", str(dockerfile)]
+        words += ["--target", build.target] if build.target else []
+        for name in sorted(build.args):
+            words += ["--build-arg", name]
+        await self._run([*words, str(context)], "the build", dict(build.args))
+
+    async def tag(self, image: str, name: str) -> None:
+        """Gives the image another name besides. Raises BuildError."""
+        await self._run([self.program, "tag", image, name], "the tag", {})
+
+    async def push(self, image: ImageReference, credentials: Credentials | None) -> None:
+        """Pushes the image that has this name. Raises BuildError."""
+        with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
+            file = Path(folder) / "config.json"
+            environment: dict[str, str] = {}
+            words = [self.program]
+            if credentials:
+                _write_auth(file, image, credentials)
+            if self.name == "docker":
+                words += ["push"]
+                environment = {"DOCKER_CONFIG": folder} if credentials else {}
+            else:
+                words += ["push", *(["--authfile", str(file)] if credentials else [])]
+                words += ["--tls-verify=false"] if is_loopback(f"http://{image.registry}") else []
+            await self._run([*words, image.tagged], "the push", environment)
+
+    async def _run(self, words: list[str], what: str, environment: Mapping[str, str]) -> None:
+        last: deque[str] = deque(maxlen=_LINES_SHOWN)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                env=os.environ | environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                limit=_LINE_LIMIT,
+            )
+        except OSError as error:
+            raise BuildError(f"{self.name} cannot be run: {error.strerror}") from error
+        assert process.stdout is not None
+        try:
+            while line := await _line(process.stdout):
+                last.append(line)
+                self.say(line)
+            code = await process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            await process.wait()
+            raise
+        if code:
+            shown = "\n".join(f"    {line}" for line in last)
+            raise BuildError(f"{what} by {self.name} ended with {code}", lines=shown)
+
+
+def find_builder(name: str | None, say: TakeLine) -> Builder:
+    """The builder of this name, else the first that is here and can build. Raises BuildError."""
+    for one in (name,) if name else BUILDERS:
+        program = shutil.which(one)
+        if program and (name or one != "docker" or _has_engine(program)):
+            return Builder(name=one, program=program, say=say)
+    hint = f"install one of {', '.join(BUILDERS)}, or build and push by other means and name the image with `image`"
+    raise BuildError(f"there is no {name or 'builder'} here", hint=hint)
+
+
+def _has_engine(program: str) -> bool:
+    """Whether docker, which is a client alone, has an engine that answers."""
+    try:
+        return subprocess.run([program, "version"], capture_output=True, timeout=_ENGINE_TIMEOUT_S).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+async def _line(stream: asyncio.StreamReader) -> str:
+    """The next line, without its end; empty lines are passed over. Empty at the end."""
+    while True:
+        try:
+            content = await stream.readline()
+        except ValueError:  # longer than the limit
+            content = await stream.read(_LINE_LIMIT)
+        if not content:
+            return ""
+        if text := content.decode("utf-8", "replace").rstrip():
+            return text
+
+
+def _write_auth(file: Path, image: ImageReference, credentials: Credentials) -> None:
+    """A file as Docker and Podman read it, for this registry alone and for its owner's eyes alone."""
+    key = _HUB_KEY if image.registry == DOCKER_HUB else image.registry
+    if credentials.user:
+        pair = f"{credentials.user}:{credentials.password.reveal()}".encode()
+        entry = {"auth": base64.b64encode(pair).decode()}
+    else:
+        entry = {"auth": "", "identitytoken": credentials.password.reveal()}
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        json.dump({"auths": {key: entry}}, opened)

@@ -1,0 +1,114 @@
+"""The images that a spec builds: whether a registry has this content already, and how it gets there. Each once.
+
+What is asked for and pushed is a tag made of the content's digest. So the same content is built once, whoever asks.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.errors import BuildError, RegistryError, RegistryErrorKind
+from reconciler.images.builder import Builder
+from reconciler.images.context import context_of, context_tag, dockerfile_of
+from reconciler.images.credentials import Credentials
+from reconciler.images.registry import Registry
+from reconciler.model.image import ImageReference, parse_image
+from reconciler.model.spec import Build, Pool, Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One image of a spec that is built: `image` is its name in configs, `content` the tag of what it is made of."""
+
+    image: str
+    content: ImageReference
+    build: Build
+    base: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An image that is in its registry. `was_there` where nothing had to be built."""
+
+    job: Job
+    digest: str
+    was_there: bool
+
+
+def jobs_of(spec: Spec, base: Path, *, only: Iterable[str] = ()) -> list[Job]:
+    """The builds of the spec's pools, or of these alone. Reads every file of their contexts. Raises BuildError."""
+    chosen = frozenset(only)
+    builds: dict[str, Build] = {}
+    for pool in spec.pools:
+        if pool.build and pool.slots and (not chosen or pool.name in chosen):
+            builds.setdefault(pool.config.image or "", pool.build)
+    return [
+        Job(
+            image=image,
+            content=replace(parse_image(image), tag=context_tag(build, base)),
+            build=build,
+            base=base,
+        )
+        for image, build in builds.items()
+    ]
+
+
+def with_push_to(spec: Spec, prefix: str) -> Spec:
+    """The spec whose built images are pushed below this registry, or path of one, and not Fly's. Raises BuildError."""
+
+    def moved(pool: Pool) -> Pool:
+        if pool.build is None:
+            return pool
+        name = (pool.config.image or "").rpartition("/")[2]
+        image = f"{prefix.rstrip('/')}/{name}"
+        try:
+            parse_image(image)
+        except ValueError as error:
+            raise BuildError(f"--push-to {prefix}: {error}", hint="write it like ghcr.io/owner") from error
+        return replace(pool, config=replace(pool.config, document={**pool.config.document, "image": image}))
+
+    apps = tuple(replace(app, pools=tuple(moved(pool) for pool in app.pools)) for app in spec.apps)
+    return replace(spec, apps=apps)
+
+
+async def find_built(registry: Registry, job: Job) -> str | None:
+    """The digest of the job's content in its registry; None where that was not built yet. Raises RegistryError."""
+    try:
+        return (await registry.resolve(job.content)).digest
+    except RegistryError as error:
+        if error.kind is RegistryErrorKind.NOT_FOUND:
+            return None
+        raise
+
+
+async def make(
+    registry: Registry,
+    find_builder: Callable[[], Builder],
+    job: Job,
+    credentials: Callable[[str, str], Credentials | None],
+) -> Built:
+    """The job's image, built and pushed unless its registry has it. Raises BuildError, RegistryError."""
+    if digest := await _found_or_none(registry, job):
+        return Built(job=job, digest=digest, was_there=True)
+    builder = find_builder()
+    context = context_of(job.build, job.base).resolve()
+    dockerfile = dockerfile_of(job.build, job.base).resolve()
+    found = await asyncio.to_thread(credentials, job.content.registry, job.content.repository)
+    named = parse_image(job.image)
+    await builder.build(job.build, job.content.tagged, context=context, dockerfile=dockerfile)
+    await builder.tag(job.content.tagged, named.tagged)
+    for image in (named, job.content):  # the content's tag last: it says that all of it is there
+        await builder.push(image, found)
+    digest = (await registry.resolve(job.content)).digest
+    return Built(job=job, digest=digest, was_there=False)
+
+
+async def _found_or_none(registry: Registry, job: Job) -> str | None:
+    """A registry that lets nobody read before the first push says so in its own way: then the push will tell."""
+    try:
+        return await find_built(registry, job)
+    except RegistryError as error:
+        if error.kind is RegistryErrorKind.DENIED:
+            return None
+        raise

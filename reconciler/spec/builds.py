@@ -1,0 +1,41 @@
+"""`build:` of an app or pool: what the image is made from, and the name that it is pushed as."""
+
+import hashlib
+import json
+from typing import Final
+
+from reconciler.model.spec import Build
+from reconciler.spec.tree import Map, Node, Scalar, is_null
+
+FLY_REGISTRY: Final = "registry.fly.io"
+_TAG_DIGITS: Final = 8
+
+
+def parse_build(node: Node | None) -> Build | None:
+    """The build of a node of the right shape: a context, or a map."""
+    if isinstance(node, Scalar):
+        return Build(context=node.text)
+    if not isinstance(node, Map):
+        return None
+    args = node.get("args")
+    return Build(
+        context=_text(node.get("context")) or ".",
+        dockerfile=_text(node.get("dockerfile")) or "Dockerfile",
+        target=_text(node.get("target")) or None,
+        args={name: _text(entry.value) for name, entry in args.items() if not is_null(entry.value)}
+        if isinstance(args, Map)
+        else {},
+    )
+
+
+def image_of_build(build: Build, app: str) -> str:
+    """The image in the app's own repository of Fly's registry. Its tag tells an app's builds apart.
+
+    The tag does not follow the content: which image it is, its digest says.
+    """
+    parts = json.dumps([build.context, build.dockerfile, build.target])
+    return f"{FLY_REGISTRY}/{app}:build-{hashlib.sha256(parts.encode()).hexdigest()[:_TAG_DIGITS]}"
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""

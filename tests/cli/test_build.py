@@ -1,0 +1,142 @@
+"""From a Dockerfile to machines: buildah and a real registry, by the command line, on the local target."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli.main import run
+from reconciler.engine.home import stop_engine
+from tests.support.environment import clear_environment
+from tests.support.registry import PROGRAM, RealRegistry, real_registry
+
+BUSYBOX = shutil.which("busybox")
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None or BUSYBOX is None or shutil.which("buildah") is None or os.geteuid() != 0,
+    reason="no docker-registry, buildah and busybox here",
+)
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    build: {context: image, args: {VERSION: '${VERSION:-one}'}}
+    tasks:
+      work: {command: ['true'], count: 2}
+      other: {command: ['true'], image: 'HOST/app:fixed'}
+"""
+DOCKERFILE = "FROM scratch\nARG VERSION\nENV VERSION=$VERSION\nCOPY busybox hello.sh /bin/\n"
+
+
+class Project:
+    def __init__(self, folder: Path, registry: RealRegistry, capsys: pytest.CaptureFixture[str]) -> None:
+        self.context = folder / "image"
+        self.registry = registry
+        self._capsys = capsys
+        self.context.mkdir()
+        shutil.copy(str(BUSYBOX), self.context / "busybox")
+        (self.context / "Dockerfile").write_text(DOCKERFILE)
+        self.write("echo hello")
+        registry.push("app", "fixed", "x")
+        (folder / "machines.yaml").write_text(SPEC.replace("HOST", registry.host))
+
+    def write(self, script: str) -> None:
+        (self.context / "hello.sh").write_text(script)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        ended = run([*arguments])
+        captured = self._capsys.readouterr()
+        assert ended == code, (ended, captured)
+        return captured.out + captured.err
+
+    def json(self, *arguments: str) -> dict[str, list[dict[str, object]]]:
+        ended = run(["-o", "json", *arguments])
+        captured = self._capsys.readouterr()
+        assert ended == 0, captured
+        document: dict[str, list[dict[str, object]]] = json.loads(captured.out)
+        return document
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Project]:
+    clear_environment(monkeypatch)
+    storage = tmp_path / "storage.conf"
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n')
+    for name, value in {
+        "HOME": str(tmp_path),
+        "RECONCILER_HOME": str(tmp_path / "home"),
+        "RECONCILER_TARGET": "local",
+        "RECONCILER_RESOLVE": "auto",
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "BUILDAH_ISOLATION": "chroot",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    with real_registry(tmp_path) as registry:
+        monkeypatch.setenv("RECONCILER_PUSH_TO", registry.host)
+        yield Project(tmp_path, registry, capsys)
+    stop_engine(tmp_path / "home")
+
+
+def test_build_push_plan_apply_and_again_with_other_content(project: Project) -> None:
+    said = project("plan")
+    assert "image is not built yet as it is now" in said
+    assert "run `reconciler build`" in project("apply", "--yes", "--trace-http", code=1)
+    assert "POST" not in project("apply", "--yes", "--trace-http", code=1)
+    document = project.json("build", "--builder", "buildah")
+    schema = json.loads((Path(__file__).parents[2] / "schemas" / "build.schema.json").read_text())
+    Draft202012Validator(schema).validate(document)
+    [first] = document["images"]
+    assert first["built"]
+    assert "there already" in project("build")
+    assert f"{first['image']}@{first['digest']}" in project("plan")
+    assert "3 done" in project("apply", "--yes")
+    assert "No changes" in project("plan", "--detailed-exitcode")
+
+    project.write("echo changed")
+    assert "image is not built yet as it is now" in project("plan")
+    assert "run `reconciler build`" in project("apply", "--yes", code=1)
+    said = project("apply", "--yes", "--build")
+    assert "the image moved" in said
+    assert "2 done" in said
+    assert "No changes" in project("plan", "--detailed-exitcode")
+    project.write("echo hello")
+    assert "there already" in project("build"), "what was built once is not built again"
+    assert "2 to update" in project("plan")
+
+
+def test_another_argument_is_another_image(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = project.json("build")["images"][0]
+    monkeypatch.setenv("VERSION", "canary-two")
+    second = project.json("build")["images"][0]
+    assert first["content"] != second["content"]
+    assert first["digest"] != second["digest"]
+    assert "canary" not in project("build")
+
+
+def test_a_build_that_fails_shows_its_last_lines_and_changes_nothing(project: Project) -> None:
+    (project.context / "Dockerfile").write_text(DOCKERFILE + "COPY missing /\n")
+    said = project("apply", "--yes", "--build", "--trace-http", code=1)
+    assert "the build by buildah ended with" in said
+    assert "missing" in said
+    assert "POST" not in said
+    (project.context / "Dockerfile").unlink()
+    assert "there is no Dockerfile in image" in project("plan", code=1)
+
+
+def test_no_builder_is_needed_for_what_is_there_and_one_is_named_where_it_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project("build")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "there already" in project("build")
+    project.write("echo another")
+    assert "there is no builder here" in project("build", code=1)
+    assert "there is no docker here" in project("build", "--builder", "docker", code=1)
+    assert "the local target runs commands on the host" in project(
+        "apply", "--yes", "--build", "--resolve", "never", "--push-to", "", code=0
+    )
