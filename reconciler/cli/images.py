@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import console
+from reconciler.cli import console, spec_file
 from reconciler.cli.options import Shared
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
@@ -57,7 +57,7 @@ def resolve_option(function: F) -> F:
 def push_to_option(function: F) -> F:
     """Adds --push-to to a command."""
     text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
-    return click.option("--push-to", "push_to", envvar="RECONCILER_PUSH_TO", metavar="REGISTRY", help=text)(function)
+    return click.option("--push-to", "push_to", envvar=spec_file.PUSH_TO, metavar="REGISTRY", help=text)(function)
 
 
 def builder_option(function: F) -> F:
@@ -128,15 +128,13 @@ async def _look_up(
     """The digest of each image by its reference, and what could not be looked up."""
     pools = [pool for pool in spec.pools if pool.slots and (not options.only or pool.name in options.only)]
     images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
+    digests: dict[str, str] = {}
     if imaging.builds and target.name == "local" and not imaging.push_to:
         console.say("the local target runs commands on the host: no image is built for it")
     elif imaging.builds:
-        built = await build_all(spec, options, target, imaging.builder)
-        digests, warnings = {one.job.image: one.digest for one in built}, ()
-    else:
-        digests, warnings = {}, ()
+        digests = {one.job.image: one.digest for one in await build_all(spec, options, target, imaging.builder)}
     if imaging.mode == "never":
-        return digests, warnings
+        return digests, ()
     from reconciler.images.resolve import Resolve, resolve_images
 
     async with _registry(target) as (registry, _):

@@ -11,6 +11,7 @@ from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 
 _NAMES: Final = ("machines.yaml", "machines.yml")
+PUSH_TO: Final = "RECONCILER_PUSH_TO"
 _MAX_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -21,7 +22,17 @@ def load(shared: Shared) -> Spec:
     name, text = _read(shared)
     spec = load_spec(text, file=name, environment=os.environ)
     _check_only(spec, shared)
-    return reduced(spec, shared.app)
+    return reduced(_pushed_elsewhere(spec), shared.app)
+
+
+def _pushed_elsewhere(spec: Spec) -> Spec:
+    """Where images are pushed is part of what is declared, for every verb: an invoke must know what was applied."""
+    prefix = os.environ.get(PUSH_TO)
+    if not prefix or not any(pool.build for pool in spec.pools):
+        return spec
+    from reconciler.images.builds import with_push_to
+
+    return with_push_to(spec, prefix)
 
 
 def find_task(spec: Spec, name: str) -> Pool:

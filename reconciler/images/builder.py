@@ -21,7 +21,7 @@ from typing import Final
 
 from reconciler.errors import BuildError
 from reconciler.http import is_loopback
-from reconciler.images.credentials import Credentials
+from reconciler.images.credentials import FLY_REGISTRY, Credentials
 from reconciler.model.image import DOCKER_HUB, ImageReference
 from reconciler.model.spec import Build
 
@@ -69,9 +69,13 @@ class Builder:
             else:
                 words += ["push", *(["--authfile", str(file)] if credentials else [])]
                 words += ["--tls-verify=false"] if is_loopback(f"http://{image.registry}") else []
-            await self._run([*words, image.tagged], "the push", environment)
+            hint = f"on Fly the app comes before its images: `fly apps create {image.repository}`"
+            is_fly = image.registry == FLY_REGISTRY
+            await self._run([*words, image.tagged], "the push", environment, hint=hint if is_fly else None)
 
-    async def _run(self, words: list[str], what: str, environment: Mapping[str, str]) -> None:
+    async def _run(
+        self, words: list[str], what: str, environment: Mapping[str, str], *, hint: str | None = None
+    ) -> None:
         last: deque[str] = deque(maxlen=_LINES_SHOWN)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -98,7 +102,7 @@ class Builder:
             raise
         if code:
             shown = "\n".join(f"    {line}" for line in last)
-            raise BuildError(f"{what} by {self.name} ended with {code}", lines=shown)
+            raise BuildError(f"{what} by {self.name} ended with {code}", hint=hint, lines=shown)
 
 
 def find_builder(name: str | None, say: TakeLine) -> Builder:
