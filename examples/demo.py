@@ -65,7 +65,6 @@ def main() -> int:
         environment = os.environ | {
             "RECONCILER_HOME": home,
             "RECONCILER_TARGET": "local",
-            "APP_DIR": str(ROOT / "examples" / "get-release"),
             "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}",
         }
         environment.pop("RECONCILER_FILE", None)

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -113,7 +112,7 @@ async def build_all(spec: Spec, options: Shared, target: "Target", builder: str 
     from reconciler.images.builder import find_builder
     from reconciler.images.builds import jobs_of, make
 
-    jobs = await asyncio.to_thread(jobs_of, spec, _base(spec), only=options.only)
+    jobs = await asyncio.to_thread(jobs_of, spec, spec_file.directory_of(spec), only=options.only)
 
     def found() -> "Builder":
         return find_builder(builder, console.say)
@@ -153,7 +152,7 @@ async def _look_up_builds(
     from reconciler.images.builds import find_built, jobs_of
 
     digests, warnings = {}, []
-    for job in await asyncio.to_thread(jobs_of, spec, _base(spec), only=options.only):
+    for job in await asyncio.to_thread(jobs_of, spec, spec_file.directory_of(spec), only=options.only):
         try:
             digest = await find_built(registry, job)
         except RegistryError as error:
@@ -174,11 +173,6 @@ async def _look_up_builds(
             raise BuildError(why, hint=hint)
         warnings.append(f"{why}: {hint}; until then its image is as it was applied")
     return digests, tuple(warnings)
-
-
-def _base(spec: Spec) -> Path:
-    """Where the contexts' paths are seen from: the spec's own directory."""
-    return Path.cwd() if spec.file.startswith("<") else Path(spec.file).absolute().parent
 
 
 @asynccontextmanager

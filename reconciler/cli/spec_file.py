@@ -11,6 +11,7 @@ from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 
 _NAMES: Final = ("machines.yaml", "machines.yml")
+_LOCAL_CONTEXT: Final = "local_context"  # metadata that the local engine reads
 PUSH_TO: Final = "RECONCILER_PUSH_TO"
 _MAX_BYTES: Final = 8 * 1024 * 1024
 
@@ -22,17 +23,40 @@ def load(shared: Shared) -> Spec:
     name, text = _read(shared)
     spec = load_spec(text, file=name, environment=os.environ)
     _check_only(spec, shared)
-    return reduced(_pushed_elsewhere(spec), shared.app)
+    return reduced(_with_builds(spec, shared), shared.app)
 
 
-def _pushed_elsewhere(spec: Spec) -> Spec:
-    """Where images are pushed is part of what is declared, for every verb: an invoke must know what was applied."""
-    prefix = os.environ.get(PUSH_TO)
-    if not prefix or not any(pool.build for pool in spec.pools):
+def directory_of(spec: Spec) -> Path:
+    """Where the paths in the spec are seen from: its own directory."""
+    return Path.cwd() if spec.file.startswith("<") else Path(spec.file).absolute().parent
+
+
+def _with_builds(spec: Spec, shared: Shared) -> Spec:
+    """Where images are pushed, and on the local target what they are built from, is declared for every verb: an invoke
+    must know what was applied.
+    """
+    if not any(pool.build for pool in spec.pools):
         return spec
-    from reconciler.images.builds import with_push_to
+    if (shared.target or os.environ.get("RECONCILER_TARGET")) == "local":
+        spec = _with_local_contexts(spec)
+    if prefix := os.environ.get(PUSH_TO):
+        from reconciler.images.builds import with_push_to
 
-    return with_push_to(spec, prefix)
+        return with_push_to(spec, prefix)
+    return spec
+
+
+def _with_local_contexts(spec: Spec) -> Spec:
+    """The local engine runs no image: it copies what one would be built from into each start's directory."""
+    base = directory_of(spec)
+
+    def named(pool: Pool) -> Pool:
+        if pool.build is None:
+            return pool
+        metadata = {**pool.config.metadata, _LOCAL_CONTEXT: str((base / pool.build.context).resolve())}
+        return replace(pool, config=pool.config.with_metadata(metadata))
+
+    return replace(spec, apps=tuple(replace(app, pools=tuple(named(pool) for pool in app.pools)) for app in spec.apps))
 
 
 def find_task(spec: Spec, name: str) -> Pool:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from reconciler.engine.errors import bad_request
@@ -27,6 +27,7 @@ _SIGNALS: Final = {
 }
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+LOCAL_CONTEXT: Final = "local_context"
 _PLATFORM_REGION: Final = "iad"
 _REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
 
@@ -85,6 +86,12 @@ def files_of(config: dict[str, Any]) -> list[tuple[PurePosixPath, bytes, int]]:
             raise bad_request(f"the raw_value of {path} is not base64") from error
         files.append((path.relative_to("/"), content, int(file.get("mode") or 0o644)))
     return files
+
+
+def local_context(config: dict[str, Any]) -> Path | None:
+    """The directory of this host that the metadata name as what the image would be built from."""
+    named = (config.get("metadata") or {}).get(LOCAL_CONTEXT)
+    return Path(named) if named and Path(named).is_absolute() else None
 
 
 def concrete_region(expression: Any) -> str:

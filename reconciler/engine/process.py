@@ -1,8 +1,9 @@
 """The `process` runtime: commands run on the host, each start in a directory of its own, with nothing of the host's
-environment but its PATH. The image is not used.
+environment but its PATH. The image is not used; what it would be built from is copied there, where that is known.
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from reconciler.dockerignore import kept, read_ignore
 from reconciler.engine.runtime import Command, Ended, Launch, TakeOutput
 
 _CHUNK: Final = 65536
@@ -31,7 +33,11 @@ class ProcessRuntime:
 
     async def start(self, launch: Launch, take: TakeOutput) -> "RunningProcesses":
         """Starts all the commands. One that cannot be executed ends the start as a shell would: 127 or 126."""
-        directory = self._fresh_directory(launch)
+        try:
+            directory = await asyncio.to_thread(self._fresh_directory, launch)
+        except OSError as error:
+            take("", f"cannot make its directory: {error.strerror}: {error.filename}")
+            return RunningProcesses([], take, failed=Ended(code=_NOT_EXECUTABLE))
         processes: list[asyncio.subprocess.Process] = []
         for command in launch.commands:
             try:
@@ -55,7 +61,10 @@ class ProcessRuntime:
     def _fresh_directory(self, launch: Launch) -> Path:
         self.forget(launch.machine_id)
         directory = self._root / launch.machine_id / str(launch.number)
-        (directory / "tmp").mkdir(parents=True)
+        directory.mkdir(parents=True)
+        if launch.context:
+            _copy_context(launch.context, directory)
+        (directory / "tmp").mkdir(exist_ok=True)
         for path, content, mode in launch.files:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +88,19 @@ class ProcessRuntime:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
+
+
+def _copy_context(context: Path, directory: Path) -> None:
+    """What a build of the context would be given. Links are copied as such. Raises OSError."""
+    if not context.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such directory", str(context))
+    for path, name in kept(context, read_ignore(context / ".dockerignore")):
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.is_file():
+            shutil.copy2(path, target, follow_symlinks=False)
+        elif path.is_dir():
+            target.mkdir(exist_ok=True)
 
 
 class RunningProcesses:

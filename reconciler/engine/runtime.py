@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
 TakeOutput: TypeAlias = Callable[[str, str], None]
@@ -19,12 +19,16 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One start of a machine. `number` counts its starts; the filesystem is fresh at each."""
+    """One start of a machine. `number` counts its starts; the filesystem is fresh at each.
+
+    `context` is a directory of this host whose content the commands start in, where there is no image to hold it.
+    """
 
     machine_id: str
     number: int
     commands: tuple[Command, ...]
     files: tuple[tuple[PurePosixPath, bytes, int], ...]
+    context: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

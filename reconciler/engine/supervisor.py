@@ -243,6 +243,7 @@ def _launch(machine: Machine) -> Launch:
         number=machine.runs,
         commands=commands,
         files=tuple(configs.files_of(machine.config)),
+        context=configs.local_context(machine.config),
     )
 
 

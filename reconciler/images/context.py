@@ -6,12 +6,11 @@ The same content has the same digest wherever it is checked out: no times, owner
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from reconciler.dockerignore import Ignore, kept, read_ignore
 from reconciler.errors import BuildError
-from reconciler.images.ignore import Ignore, parse_ignore
 from reconciler.model.spec import Build
 
 TAG_PREFIX: Final = "ctx-"
@@ -30,7 +29,10 @@ def context_tag(build: Build, base: Path) -> str:
         _add(found, part.encode("utf-8", "surrogatepass"))
     try:
         _add(found, dockerfile.read_bytes())
-        for path, name in _files(context, _ignore(context, dockerfile)):
+        for count, (path, name) in enumerate(kept(context, _ignore(context, dockerfile))):
+            if count == _MOST_FILES:
+                hint = "leave some out by .dockerignore"
+                raise BuildError(f"the context has more than {_MOST_FILES} files", hint=hint)
             _add_file(found, path, name)
     except OSError as error:
         raise BuildError(f"the context {build.context} cannot be read: {error.strerror}: {error.filename}") from error
@@ -55,32 +57,7 @@ def dockerfile_of(build: Build, base: Path) -> Path:
 
 def _ignore(context: Path, dockerfile: Path) -> Ignore:
     """The ignore file of this Dockerfile, else the context's."""
-    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
-        try:
-            return parse_ignore(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines())
-        except FileNotFoundError:
-            continue
-    return Ignore(())
-
-
-def _files(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
-    """Every file, link and directory that the builder gets, in the order of their names."""
-    count = 0
-    for folder, folders, names in os.walk(context):
-        folders.sort()
-        here = Path(folder).relative_to(context)
-        for name in sorted((*names, *folders)):
-            relative = (here / name).as_posix()
-            if ignore.matches(relative):
-                if name in folders and not ignore.has_exceptions:
-                    folders.remove(name)
-                continue
-            count += 1
-            if count > _MOST_FILES:
-                raise BuildError(
-                    f"the context has more than {_MOST_FILES} files", hint="leave some out by .dockerignore"
-                )
-            yield Path(folder) / name, relative
+    return read_ignore(dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
 
 
 def _add_file(found: "hashlib._Hash", path: Path, name: str) -> None:

@@ -15,7 +15,7 @@ from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
 
 BUSYBOX = shutil.which("busybox")
-pytestmark = pytest.mark.skipif(
+NEEDS_A_BUILDER = pytest.mark.skipif(
     PROGRAM is None or BUSYBOX is None or shutil.which("buildah") is None or os.geteuid() != 0,
     reason="no docker-registry, buildah and busybox here",
 )
@@ -82,6 +82,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     stop_engine(tmp_path / "home")
 
 
+@NEEDS_A_BUILDER
 def test_build_push_plan_apply_and_again_with_other_content(project: Project) -> None:
     said = project("plan")
     assert "image is not built yet as it is now" in said
@@ -109,6 +110,7 @@ def test_build_push_plan_apply_and_again_with_other_content(project: Project) ->
     assert "2 to update" in project("plan")
 
 
+@NEEDS_A_BUILDER
 def test_another_argument_is_another_image(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     first = project.json("build")["images"][0]
     monkeypatch.setenv("VERSION", "canary-two")
@@ -118,6 +120,7 @@ def test_another_argument_is_another_image(project: Project, monkeypatch: pytest
     assert "canary" not in project("build")
 
 
+@NEEDS_A_BUILDER
 def test_a_build_that_fails_shows_its_last_lines_and_changes_nothing(project: Project) -> None:
     (project.context / "Dockerfile").write_text(DOCKERFILE + "COPY missing /\n")
     said = project("apply", "--yes", "--build", "--trace-http", code=1)
@@ -128,6 +131,7 @@ def test_a_build_that_fails_shows_its_last_lines_and_changes_nothing(project: Pr
     assert "there is no Dockerfile in image" in project("plan", code=1)
 
 
+@NEEDS_A_BUILDER
 def test_no_builder_is_needed_for_what_is_there_and_one_is_named_where_it_is(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,3 +144,46 @@ def test_no_builder_is_needed_for_what_is_there_and_one_is_named_where_it_is(
     assert "the local target runs commands on the host" in project(
         "apply", "--yes", "--build", "--resolve", "never", "--push-to", "", code=0
     )
+
+
+def test_on_the_local_target_the_context_is_what_a_run_starts_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(monkeypatch)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RECONCILER_TARGET", "local")
+    context = tmp_path / "project" / "image"
+    (context / "lib").mkdir(parents=True)
+    (context / "hello.sh").write_text("cat lib/words; ls -a\n")
+    (context / "lib" / "words").write_text("first\n")
+    (context / "link").symlink_to("hello.sh")
+    (context / ".dockerignore").write_text("*.log\n")
+    (context / "noise.log").write_text("noise")
+    (tmp_path / "project" / "machines.yaml").write_text(
+        "version: 1\nname: s\napps: {app: {build: image, tasks: {t: {command: [sh, hello.sh]}}}}\n"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    def said(*arguments: str, code: int = 0) -> str:
+        ended = run(["-f", str(tmp_path / "project" / "machines.yaml"), *arguments])
+        captured = capsys.readouterr()
+        assert ended == code, captured
+        return captured.out + captured.err
+
+    try:
+        said("apply", "--yes")
+        assert "No changes" in said("plan")
+        first = said("invoke", "t").split()
+        assert first[0] == "first"
+        assert {"hello.sh", "lib", "link", "tmp"} <= set(first)
+        assert "noise.log" not in first
+        (context / "lib" / "words").write_text("second\n")
+        assert said("invoke", "t").split()[0] == "second"
+        assert "No changes" in said("plan")
+        shutil.rmtree(context)
+        assert "no such directory" in said("invoke", "t", code=126)
+    finally:
+        stop_engine(tmp_path / "home")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.dockerignore import parse_ignore
 from reconciler.errors import BuildError
 from reconciler.images.context import context_tag
-from reconciler.images.ignore import parse_ignore
 from reconciler.model.spec import Build
 
 # pattern(s), then what is left out and what is not

@@ -1,12 +1,14 @@
-"""`.dockerignore`: which files of a build's context the builder is not given. Pure.
+"""`.dockerignore`: which files of a build's context the builder is not given, and the walk over those that it is.
 
 The rules are those of Docker's documentation: the last pattern that matches decides, `!` takes a file back, `**` is any
 number of directories, and a pattern that matches a directory matches all that is in it.
 """
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,29 @@ def parse_ignore(lines: Iterable[str]) -> Ignore:
         if parts and ".." not in parts:
             rules.append((re.compile(_expression(parts), re.DOTALL), takes_back))
     return Ignore(tuple(rules))
+
+
+def read_ignore(*files: Path) -> Ignore:
+    """The patterns of the first of the files that is there; none without any. Raises OSError."""
+    for path in files:
+        try:
+            return parse_ignore(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines())
+        except FileNotFoundError:
+            continue
+    return Ignore(())
+
+
+def kept(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
+    """Every file, link and directory that is not left out, with its path from the context, in the order of names."""
+    for folder, folders, names in os.walk(context):
+        folders.sort()
+        here = Path(folder).relative_to(context)
+        for name in sorted((*names, *folders)):
+            relative = (here / name).as_posix()
+            if not ignore.matches(relative):
+                yield Path(folder) / name, relative
+            elif name in folders and not ignore.has_exceptions:
+                folders.remove(name)
 
 
 def _expression(parts: list[str]) -> str:
