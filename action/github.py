@@ -39,7 +39,11 @@ def body_of(key: str, shown: str, *, plan_hash: str, commit: str, run: str) -> s
 def pre(text: str, title: str | None) -> str:
     """Text as it is, for a page: the end of it where it is long."""
     heading = f"### {title}\n\n" if title else ""
-    return f"{heading}<pre>{html.escape(text[-PRE_LIMIT:])}</pre>\n"
+    told = [line for line in text.splitlines() if not line.startswith("::")]  # annotations stand elsewhere
+    escaped = html.escape("\n".join(told))
+    if len(escaped) > PRE_LIMIT:
+        escaped = "…" + escaped[-PRE_LIMIT:].partition("\n")[2]
+    return f"{heading}<pre>{escaped}</pre>\n"
 
 
 class GitHub:
@@ -70,11 +74,18 @@ class GitHub:
             if len(found) < 100:
                 return
 
-    def say(self, number: int, key: str, body: str) -> None:
-        """The comment with this key, made or changed. One that is someone else's cannot be changed: then a new one."""
-        first = marker(key)
-        own = [one for one in self.comments(number) if str(one.get("body")).startswith(first + "\n")]
-        for comment in reversed(own):
+    def own(self, number: int, key: str, author: str) -> list[dict[str, Any]]:
+        """This author's comments with this key, the oldest first."""
+        first = marker(key) + "\n"
+        return [
+            one
+            for one in self.comments(number)
+            if str(one.get("body")).startswith(first) and (one.get("user") or {}).get("login") == author
+        ]
+
+    def say(self, number: int, key: str, body: str, *, author: str) -> None:
+        """The comment with this key, made or changed. What others have begun in the same way is left alone."""
+        for comment in reversed(self.own(number, key, author)):
             try:
                 self.call("PATCH", f"/issues/comments/{comment['id']}", json={"body": body})
                 return
@@ -94,12 +105,7 @@ def approved(github: GitHub, *, key: str, author: str, commit: str) -> str:
     pull = github.merged(commit)
     if pull is None:
         raise LookupError(f"commit {commit[:12]} is not the merge of a pull request")
-    first = marker(key)
-    own = [
-        one
-        for one in github.comments(pull["number"])
-        if str(one.get("body")).startswith(first + "\n") and (one.get("user") or {}).get("login") == author
-    ]
+    own = github.own(pull["number"], key, author)
     if not own:
         raise LookupError(f"pull request {pull['number']} has no plan of {key} by {author}")
     found = LAST_LINE.fullmatch(str(own[-1]["body"]).rstrip().rpartition("\n")[2])
@@ -120,6 +126,7 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
     parse_comment = verbs.add_parser("comment")
     parse_comment.add_argument("--key", required=True)
     parse_comment.add_argument("--hash", required=True)
+    parse_comment.add_argument("--author", required=True)
     parse_comment.add_argument("file", type=Path)
     parse_approved = verbs.add_parser("approved")
     parse_approved.add_argument("--key", required=True)
@@ -131,15 +138,18 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
         case "hash":
             sys.stdout.write(f"{json.loads(values.file.read_text())['plan_sha256']}\n")
         case "comment":
-            _comment(environment, values.key, values.hash, values.file.read_text())
+            _comment(environment, values.key, values.author, values.hash, values.file.read_text())
         case "approved":
             return _approved(environment, values.key, values.author)
     return 0
 
 
-def _comment(environment: dict[str, str], key: str, plan_hash: str, shown: str) -> None:
+def _comment(environment: dict[str, str], key: str, author: str, plan_hash: str, shown: str) -> None:
     """A comment that cannot be made is no reason to fail: a fork's token may not."""
-    event = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_text())
+    try:
+        event = json.loads(Path(environment.get("GITHUB_EVENT_PATH", "")).read_text())
+    except (OSError, ValueError):
+        return
     pull = event.get("pull_request")
     if not pull:
         return
@@ -149,11 +159,11 @@ def _comment(environment: dict[str, str], key: str, plan_hash: str, shown: str) 
     )
     body = body_of(key, shown, plan_hash=plan_hash, commit=str(pull["head"]["sha"]), run=run)
     try:
-        GitHub(environment).say(int(pull["number"]), key, body)
+        GitHub(environment).say(int(pull["number"]), key, body, author=author)
     except httpx.HTTPStatusError as error:
         why = f"GitHub answered {error.response.status_code}"
         sys.stdout.write(f"::warning title=reconciler::the plan could not be put into a comment: {why}\n")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         why = type(error).__name__
         sys.stdout.write(f"::warning title=reconciler::the plan could not be put into a comment: {why}\n")
 
@@ -161,7 +171,7 @@ def _comment(environment: dict[str, str], key: str, plan_hash: str, shown: str) 
 def _approved(environment: dict[str, str], key: str, author: str) -> int:
     try:
         found = approved(GitHub(environment), key=key, author=author, commit=environment["GITHUB_SHA"])
-    except (LookupError, httpx.HTTPError) as error:
+    except (LookupError, httpx.HTTPError, ValueError, TypeError) as error:
         sys.stderr.write(f"::error title=reconciler::no approved plan: {' '.join(str(error).split())}\n")
         return 1
     sys.stdout.write(f"{found}\n")

@@ -8,40 +8,49 @@ work=$(mktemp -d "$RUNNER_TEMP/plan.XXXXXX")
 github() { "$bin/python" "$ACTION_PATH/action/github.py" "$@"; }
 
 cd "$INPUT_DIRECTORY"
-read -r -a more <<<"$INPUT_ARGUMENTS"
+read -r -d '' -a more <<<"$INPUT_ARGUMENTS" || true # words, on as many lines as they are written
 key=${INPUT_COMMENT_KEY:-$(git rev-parse --show-prefix 2>/dev/null || true)$INPUT_FILE}
 shown="$work/shown.md"
 errors="$work/errors.txt"
+text="$work/text.txt"
 code=0
+: >"$shown"
+: >"$text"
 
 case "$INPUT_COMMAND" in
   plan)
-    "$bin/reconciler" plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" "${more[@]}" \
+    "$bin/reconciler" plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" ${more[@]+"${more[@]}"} \
       >"$shown" 2>"$errors" || code=$?
     ;;
   drift)
-    "$bin/reconciler" drift -f "$INPUT_FILE" -o markdown --detailed-exitcode "${more[@]}" >"$shown" 2>"$errors" || code=$?
+    "$bin/reconciler" drift -f "$INPUT_FILE" -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
     ;;
   diff)
     base=${INPUT_BASE:-origin/${GITHUB_BASE_REF:-HEAD}}
     "$bin/reconciler" diff "git:$base:$(git rev-parse --show-prefix)$INPUT_FILE" "$INPUT_FILE" \
-      -o markdown --detailed-exitcode "${more[@]}" >"$shown" 2>"$errors" || code=$?
+      -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
     ;;
   validate)
-    "$bin/reconciler" validate -f "$INPUT_FILE" "${more[@]}" >"$work/text.txt" 2>"$errors" || code=$?
-    github pre "$work/text.txt" >"$shown"
+    "$bin/reconciler" validate -f "$INPUT_FILE" ${more[@]+"${more[@]}"} >"$text" 2>"$errors" || code=$?
     ;;
   apply)
     consent=(--yes)
     if [[ $INPUT_EXPECT_PLAN == from-comment ]]; then
-      expected=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR") || exit 1
-      consent=(--expect-plan "$expected")
+      consent=(--expect-plan "$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" 2>"$errors")") || code=$?
     elif [[ -n $INPUT_EXPECT_PLAN ]]; then
       consent=(--expect-plan "$INPUT_EXPECT_PLAN")
     fi
-    : >"$errors" # an apply may take long, so what it says is shown as it comes
-    "$bin/reconciler" apply -f "$INPUT_FILE" "${consent[@]}" "${more[@]}" | tee "$work/text.txt" || code=${PIPESTATUS[0]}
-    github pre "$work/text.txt" >"$shown"
+    if [[ $code == 0 ]]; then # an apply may take long, so what it says is shown as it comes, and kept
+      {
+        {
+          "$bin/reconciler" apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
+          echo "$code" >"$work/code"
+        } 2>&1 1>&3 | tee "$errors" >&2
+      } 3>&1 | tee "$text"
+      code=$(<"$work/code")
+    else
+      cat "$errors" >&2
+    fi
     ;;
   *)
     echo "::error title=reconciler::the action has no such command; it is plan, apply, diff, drift or validate"
@@ -49,12 +58,16 @@ case "$INPUT_COMMAND" in
     ;;
 esac
 
-cat "$errors" >&2
-if [[ ! -s $shown ]]; then # it ended before it had anything to show
-  github pre --title "reconciler $INPUT_COMMAND ended with $code" "$errors" >"$shown"
+[[ $INPUT_COMMAND == apply ]] || cat "$errors" >&2
+if [[ -s $text ]]; then
+  [[ $INPUT_COMMAND == apply ]] || cat "$text"
+  github pre "$text" >"$shown"
+fi
+if [[ $code != 0 && $code != 2 && (! -s $shown || $INPUT_COMMAND == apply) ]]; then
+  github pre --title "reconciler $INPUT_COMMAND ended with $code" "$errors" >>"$shown"
 fi
 cat "$shown" >>"$GITHUB_STEP_SUMMARY"
-[[ $INPUT_COMMAND == validate || $INPUT_COMMAND == apply ]] || cat "$shown"
+[[ -s $text ]] || cat "$shown"
 
 hash=""
 [[ -s $work/plan.json ]] && hash=$(github hash "$work/plan.json")
@@ -64,7 +77,8 @@ hash=""
   echo "exit-code=$code"
 } >>"$GITHUB_OUTPUT"
 
-if [[ $INPUT_COMMENT == true && $INPUT_COMMAND != apply ]]; then
-  github comment --key "$key" --hash "$hash" "$shown"
+# One comment for each spec: what is reviewed in it is a plan, and nothing else takes its place.
+if [[ $INPUT_COMMENT == true && ($INPUT_COMMAND == plan || $INPUT_COMMAND == diff) ]]; then
+  github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --hash "$hash" "$shown"
 fi
 [[ $code == 0 || $code == 2 ]] || exit "$code"

@@ -123,6 +123,7 @@ def command(
         console.ask_typed("", "", refusal=_REFUSAL)
     if review.saved:
         adopt, allow_destroy = review.saved.adopt, review.saved.allow_destroy
+        spec = spec_file.reduced(spec, shared_values.app or review.saved.app)
     stop = Stop()
 
     def on_first() -> None:
@@ -163,7 +164,7 @@ def finish(report: Report, options: Shared) -> int:
     if options.is_json:
         console.print_json(report_json(report))
     else:
-        console.print_text(report_text(report, color=console.is_coloured(options)))
+        console.print_text(report_text(report, color=console.is_coloured(options)), is_safe=True)
     annotate(problems(report))
     if report.interrupted:
         return 130
@@ -287,7 +288,7 @@ def _review(
     if options.only or adopt or only_drift or allow_destroy is not None or builds:
         said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
         raise click.UsageError(said)
-    saved = saved_plan.read(plan_file)
+    saved = saved_plan.read(saved_plan.seen_from(options, plan_file))
     if expect_plan not in {None, saved.plan_sha256}:
         raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
     return _Review(saved=saved)

@@ -3,10 +3,11 @@
 import os
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -22,7 +23,7 @@ def is_coloured(shared: Shared) -> bool:
     environment = os.environ
     if shared.is_plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
         return False
-    return sys.stdout.isatty()
+    return is_terminal(sys.stdout)
 
 
 def width() -> int:
@@ -32,7 +33,12 @@ def width() -> int:
 
 def line_width() -> int | None:
     """The columns at which lines are broken: the terminal's; None in a pipe, where none is."""
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if is_terminal(sys.stdout) else None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a stream that was closed before we were started is None."""
+    return stream is not None and stream.isatty()
 
 
 def new_salt() -> str:
@@ -48,8 +54,9 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json_text({"format_version": FORMAT_VERSION} | dict(value)))
 
 
-def print_text(text: str) -> None:
-    click.echo(text)
+def print_text(text: str, *, is_safe: bool = False) -> None:
+    """Text on stdout. A renderer has made its own `is_safe`, colours in it and all."""
+    click.echo(text if is_safe else _harmless(text))
 
 
 def say(line: str) -> None:
@@ -66,27 +73,45 @@ def _harmless(text: str) -> str:
 
 def check_values_may_be_shown(shared: Shared) -> None:
     """For --show-values. Raises a usage error where the values would end up in a file, a pipe or a log."""
-    if shared.output != "text" or not sys.stdout.isatty() or os.environ.get("CI"):
+    if shared.output != "text" or not is_terminal(sys.stdout) or os.environ.get("CI"):
         raise click.UsageError("--show-values is for text on a terminal: nothing else may hold the values")
 
 
 def is_interactive() -> bool:
     """Whether there is someone to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
 
 
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
     """Whether the user typed exactly what was expected. Raises UsageError where there is nobody to ask."""
     if not is_interactive():
         raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
-    click.echo(f"{question} ", err=True, nl=False)
-    return sys.stdin.readline().strip() == expected
+    with _interruptible():
+        click.echo(f"{_harmless(question)} ", err=True, nl=False)
+        return sys.stdin.readline().strip() == expected
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While someone is asked, Ctrl-C ends us: an event loop would only hear of it after the answer."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    loops_ear = signal.set_wakeup_fd(-1)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(loops_ear)
 
 
 @contextmanager
 def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[Entry], None]]]:
     """Two callables: one says a line, one counts a change that ended. A bar on a terminal, plain lines in a pipe."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or not total:
+    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb" or not total:
         yield say, lambda _entry: None
         return
     from rich.console import Console

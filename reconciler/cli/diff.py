@@ -1,6 +1,7 @@
 """`reconciler diff OLD NEW`: what an apply of NEW would change where OLD was applied. Offline, without a token."""
 
 import os
+import posixpath
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,7 +39,9 @@ def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values
         console.check_values_may_be_shown(options)
     if old == new == "-":
         raise click.UsageError("only one of the two can be stdin")
-    plan = _diff(_load(old, options), _load(new, options), options)
+    before, after = _load(old, options, may_be_missing=True), _load(new, options)
+    spec_file.check_only((before, after), options)
+    plan = _diff(before, after, options)
     show(plan, options, has_hash=False, shows_values=shows_values)
     return 2 if is_detailed and plan.has_changes else 0
 
@@ -57,7 +60,7 @@ def _diff(old: Spec, new: Spec, options: Shared) -> Plan:
 def _left_behind(old: Spec, new: Spec) -> list[str]:
     """What no plan of the new spec would touch any more."""
     warnings = []
-    if old.stack != new.stack:
+    if old.stack and old.stack != new.stack:
         renamed = f"the stack's name changes from {old.stack} to {new.stack}"
         warnings.append(f"{renamed}: machines that carry the old one are not taken over")
     names = {app.name for app in new.apps}
@@ -69,27 +72,45 @@ def _left_behind(old: Spec, new: Spec) -> list[str]:
     ]
 
 
-def _load(name: str, options: Shared) -> Spec:
-    """The spec of a file, of stdin, or of a commit; interpolated like any other."""
+def _load(name: str, options: Shared, *, may_be_missing: bool = False) -> Spec:
+    """The spec of a file, of stdin, or of a commit; interpolated like any other. One that is yet to come is empty."""
     if not name.startswith("git:"):
         return spec_file.load(replace(options, file=name, only=()))
     from reconciler.spec import load_spec
 
-    return spec_file.reduced(load_spec(_from_git(name, options), file=name, environment=os.environ), options.app)
+    content = _from_git(name, options)
+    if content is None and not may_be_missing:
+        raise UsageError(f"git has no {name}", hint="paths are from the repository's root")
+    if content is None:
+        console.say(f"{name} is not there: the spec is new")
+        return Spec(stack="", apps=(), file=name)
+    spec = load_spec(spec_file.decoded(content, name), file=name, environment=os.environ)
+    return spec_file.reduced(spec_file.with_builds(spec, options), options.app)
 
 
-def _from_git(name: str, options: Shared) -> str:
+def _from_git(name: str, options: Shared) -> bytes | None:
+    """The content of the file in that commit; None where the commit has no such file."""
     reference, separator, path = name.removeprefix("git:").partition(":")
+    path = posixpath.normpath(path) if path else path
     if not separator or not reference or not path or reference.startswith("-"):
         raise UsageError(f"{name!r} names no file of a commit", hint="write it like git:origin/main:machines.yaml")
-    directory = options.directory or Path.cwd()
-    line = ["git", "-C", str(directory), "show", f"{reference}:{path}"]
-    try:
-        ended = subprocess.run(line, capture_output=True, timeout=_GIT_TIMEOUT_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"cannot ask git for {name}: {error}") from error
+    commit = _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], name, options)
+    if commit.returncode:
+        hint = "a shallow clone has few commits: fetch it first"
+        raise UsageError(f"git has no commit {reference}", hint=hint)
+    listed = _git(["ls-tree", "--full-tree", reference, "--", path], name, options)
+    if listed.returncode == 0 and not listed.stdout.strip():
+        return None
+    ended = _git(["show", f"{reference}:{path}"], name, options)
     if ended.returncode:
         why = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        hint = "paths are from the repository's root; a shallow clone has few commits"
-        raise UsageError(f"git has no {name}: {why[-1]}", hint=hint)
-    return spec_file.decoded(ended.stdout, name)
+        raise UsageError(f"git has no {name}: {why[-1]}", hint="paths are from the repository's root")
+    return ended.stdout
+
+
+def _git(words: list[str], name: str, options: Shared) -> "subprocess.CompletedProcess[bytes]":
+    line = ["git", "-C", str(options.directory or Path.cwd()), *words]
+    try:
+        return subprocess.run(line, capture_output=True, timeout=_GIT_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(f"cannot ask git for {name}: {error}") from error

@@ -70,7 +70,7 @@ class Heartbeat:
 
 def is_pipeline() -> bool:
     """Whether a pipeline runs us, and reads what we say."""
-    return bool(os.environ.get("CI")) and not sys.stderr.isatty()
+    return bool(os.environ.get("CI")) and not console.is_terminal(sys.stderr)
 
 
 def _spelled(seconds: float) -> str:

@@ -122,7 +122,7 @@ async def _invoke(
         raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
     target = resolve(options)
     beats = Heartbeat()
-    emit = beats.heard(console.say if options.verbosity or sys.stderr.isatty() else _only_notable)
+    emit = beats.heard(console.say if options.verbosity or console.is_terminal(sys.stderr) else _only_notable)
     take_line = beats.heard(printer(options, with_times=with_times)) if shows_logs else None
     async with beats, open_actor(options, target, emit) as actor:
         run = await invoke(

@@ -10,12 +10,14 @@ from typing import Final, NamedTuple
 
 import click
 
+from reconciler.cli.console import say
 from reconciler.cli.options import shared_options
 from reconciler.errors import BuildError, ReconcilerError, SpecError
 
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
 INTERRUPTED_EXIT_CODE: Final = 130
+_WRITING: Final = frozenset({"apply", "destroy"})
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
 
@@ -115,6 +117,8 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         _discard_output()
+        if from_verb in _WRITING:
+            say("error: nobody reads the output any more, so this ends here; run it again to go on")
         return _error_code(from_verb)
     except (ReconcilerError, OSError) as error:
         if "--debug" in arguments:
@@ -124,8 +128,6 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        from reconciler.cli.console import say
-
         say(f"error: unexpected {type(error).__name__}: {error}\n  run it again with --debug to see where")
         return _error_code(from_verb)
 
@@ -136,7 +138,6 @@ def _error_code(verb: str) -> int:
 
 def _show(error: ReconcilerError | OSError) -> None:
     from reconciler.cli.annotate import annotate, annotate_spec
-    from reconciler.cli.console import say
     from reconciler.render.diagnostics import diagnostics_text, error_text
 
     if isinstance(error, SpecError):
@@ -152,4 +153,5 @@ def _show(error: ReconcilerError | OSError) -> None:
 
 def _discard_output() -> None:
     """Keeps the interpreter from complaining about the closed pipe a second time at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

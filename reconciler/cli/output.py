@@ -17,7 +17,8 @@ def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine]
     def take(line: "LogLine") -> None:
         stream = sys.stderr if options.is_json or line.stream == "stderr" else sys.stdout
         time = f"{line.timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z " if with_times else ""
-        stream.write(f"{time}{line.message}\n")
-        stream.flush()
+        if stream is not None:  # closed before we were started
+            stream.write(f"{time}{line.message}\n")
+            stream.flush()
 
     return take

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
-@click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
+@click.option("--out", "out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan.")
 @resolve_option
 @push_to_option
 @show_values_option
@@ -44,6 +44,7 @@ def command(
 ) -> int:
     """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
     options = shared()
+    out = saved_plan.seen_from(options, out) if out is not None else None
     if shows_values:
         console.check_values_may_be_shown(options)
     spec = pushed_to(spec_file.load(options), push_to)
@@ -57,7 +58,7 @@ def command(
     if out is not None:
         saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy, images=digests)
         saved_plan.write(saved, out, salt=console.new_salt())
-        console.say(f"saved: `reconciler apply {out}` does this and nothing else")
+        console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
     return 2 if is_detailed and plan.has_changes else 0
 
 
@@ -86,12 +87,19 @@ def show(
         return
     if options.output in {"markdown", "html"}:
         render = plan_markdown if options.output == "markdown" else plan_html
-        console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"))
+        console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"), is_safe=True)
         return
     width, color = console.line_width(), console.is_coloured(options)
-    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt))
+    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt), is_safe=True)
     if found and plan.has_changes and not plan.blocked:
         console.print_text(f"Plan hash: {found}")
+
+
+def _how(options: Shared) -> list[str]:
+    """The words of an apply of the saved plan: with the spec that it was made from, in its directory."""
+    words = ["-C", str(options.directory)] if options.directory else []
+    words += ["-f", options.file] if options.file else []
+    return [*words, "apply"]
 
 
 async def _plan(

@@ -46,23 +46,44 @@ def bind(
         tool_version=tool_version(),
         target=_target_of(target),
         only=options.only,
+        app=options.app,
         adopt=adopt,
         allow_destroy=allow_destroy,
         images=images,
     )
 
 
+def seen_from(options: Shared, file: Path) -> Path:
+    """The file as seen from the directory of -C. Raises UsageError where none is named."""
+    if not file.name:
+        raise UsageError("no file is named for the plan")
+    return (options.directory or Path()) / file
+
+
 def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
-    """Writes the file whole or not at all, for its owner only. Raises OSError."""
+    """Writes the file whole or not at all, for its owner only. Raises UsageError.
+
+    A link is followed. What is there and no plain file, such as a pipe, is written into and stays what it is.
+    """
     from reconciler.render.json import json_text
     from reconciler.render.saved import saved_json
 
     text = json_text(saved_json(saved, salt=salt)) + "\n"
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")
+        else:
+            _replace(Path(os.path.realpath(file)), text)
+    except OSError as error:
+        raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
+
+
+def _replace(target: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as unfinished:
             unfinished.write(text)
-        Path(name).replace(file)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

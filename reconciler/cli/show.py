@@ -15,6 +15,7 @@ from reconciler.cli.plan import show
 @shared_options
 def command(plan: Path, is_detailed: bool, **_values: object) -> int:
     """Show the saved PLAN. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
-    saved = saved_plan.read(plan)
-    show(saved.plan, shared(), plan_hash=saved.plan_sha256)
+    options = shared()
+    saved = saved_plan.read(saved_plan.seen_from(options, plan))
+    show(saved.plan, options, plan_hash=saved.plan_sha256)
     return 2 if is_detailed and saved.plan.has_changes else 0

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,8 +23,8 @@ def load(shared: Shared) -> Spec:
 
     name, text = _read(shared)
     spec = load_spec(text, file=name, environment=os.environ)
-    _check_only(spec, shared)
-    return reduced(_with_builds(spec, shared), shared.app)
+    check_only((spec,), shared)
+    return reduced(with_builds(spec, shared), shared.app)
 
 
 def directory_of(spec: Spec) -> Path:
@@ -31,7 +32,7 @@ def directory_of(spec: Spec) -> Path:
     return Path.cwd() if spec.file.startswith("<") else Path(spec.file).absolute().parent
 
 
-def _with_builds(spec: Spec, shared: Shared) -> Spec:
+def with_builds(spec: Spec, shared: Shared) -> Spec:
     """Where images are pushed, and on the local target what they are built from, is declared for every verb: an invoke
     must know what was applied.
     """
@@ -119,12 +120,14 @@ def _search(start: Path) -> Path:
     )
 
 
-def _check_only(spec: Spec, shared: Shared) -> None:
-    known = {pool.name for pool in spec.pools}
+def check_only(specs: Iterable[Spec], shared: Shared) -> None:
+    """Raises UsageError where --only names a pool that none of the specs has."""
+    specs = list(specs)
+    known = {pool.name for spec in specs for pool in spec.pools}
     for name in shared.only:
         if name not in known:
             raise UsageError(
-                f"{spec.file} has no pool {name!r}", hint=f"its pools: {', '.join(sorted(known)) or 'none'}"
+                f"{specs[-1].file} has no pool {name!r}", hint=f"its pools: {', '.join(sorted(known)) or 'none'}"
             )
 
 

@@ -29,7 +29,7 @@ def command(**_values: object) -> int:
         console.print_json(status_json(rows))
     else:
         text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
-        console.print_text(text)
+        console.print_text(text, is_safe=True)
     return 0
 
 

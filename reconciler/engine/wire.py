@@ -8,6 +8,7 @@ from reconciler.engine.records import App, Event, Lease, LogEntry, Machine
 from reconciler.engine.reported import as_reported
 
 _EVENTS_SHOWN: Final = 20
+_NOT_CHECKED: Final = "it runs; the local engine makes no checks"
 
 
 def machine_json(
@@ -33,12 +34,27 @@ def machine_json(
     body |= {
         "config": None if is_unreachable else config,
         "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
-        "checks": [],
+        "checks": [] if is_unreachable else _checks(machine),
         "host_status": "unreachable" if is_unreachable else "ok",
     }
     if is_unreachable:
         body["incomplete_config"] = {key: config[key] for key in ("guest", "image") if key in config}
     return body | ({"nonce": lease.nonce} if lease else {})
+
+
+def _checks(machine: Machine) -> list[dict[str, Any]]:
+    """A report of each check that is declared, passing while the machine runs: none is really made."""
+    if machine.state != "started":
+        return []
+    config = machine.config
+    names = [*(config.get("checks") or {})] if isinstance(config.get("checks"), dict) else []
+    services = config.get("services") if isinstance(config.get("services"), list) else []
+    for service in services or []:
+        checks = service.get("checks") if isinstance(service, dict) else None
+        for number, check in enumerate(checks if isinstance(checks, list) else []):
+            kind = check.get("type", "tcp") if isinstance(check, dict) else "tcp"
+            names.append(f"servicecheck-{number:02d}-{kind}-{service.get('internal_port', 0)}")
+    return [{"name": name, "status": "passing", "output": _NOT_CHECKED} for name in names]
 
 
 def event_json(event: Event) -> dict[str, Any]:

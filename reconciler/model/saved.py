@@ -11,8 +11,8 @@ class SavedPlan:
     """A plan that was written to a file and read again.
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target,
-    the spec and the tool's version must be those of the apply; `only`, `adopt` and `allow_destroy` are how it was asked
-    for; `images` are the digests that the images' tags had, by their references as written.
+    the spec and the tool's version must be those of the apply; `only`, `app`, `adopt` and `allow_destroy` are how it
+    was asked for; `images` are the digests that the images' tags had, by their references as written.
     """
 
     plan: Plan
@@ -21,6 +21,7 @@ class SavedPlan:
     tool_version: str
     target: str
     only: tuple[str, ...] = ()
+    app: str | None = None
     adopt: bool = False
     allow_destroy: int | None = None
     images: Mapping[str, str] = field(default_factory=dict)

@@ -7,10 +7,14 @@ from reconciler.planner.hashes import plan_sha256
 
 def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
     """Why the saved plan must not be applied any more, a line for each slot; nothing where all is as it was planned."""
-    if plan_sha256(now) == saved.plan_sha256:
-        return ()
     before = {change.address: change for change in saved.plan.effective}
     after = {change.address: change for change in now.effective}
+    if plan_sha256(now) == saved.plan_sha256:
+        # Same hash, so nothing has moved; what the file shows must be what the hash is of.
+        is_whole = before.keys() == after.keys() and not any(
+            _difference(before[address], after[address]) for address in before
+        )
+        return () if is_whole else ("the file does not show the changes that its hash is of",)
     lines = [_difference(before.get(address), after.get(address)) for address in sorted({*before, *after})]
     gone = {app.name for app in saved.plan.apps} ^ {app.name for app in now.apps}
     lines += [f"app {name}: whether it exists is no longer as it was" for name in sorted(gone)]

@@ -50,6 +50,6 @@ def _excerpt(diagnostic: Diagnostic) -> list[str]:
         return []
     number = f"{diagnostic.place.line} | "
     lines = [f"  {number}{defused(printable(text)[:_LINE_LIMIT])}"]
-    if diagnostic.place.column <= _LINE_LIMIT:
+    if diagnostic.place.column <= min(_LINE_LIMIT, len(text)):
         lines.append(f"  {' ' * (len(number) - 2)}| {' ' * (diagnostic.place.column - 1)}^")
     return lines

@@ -15,7 +15,7 @@ from reconciler.model.secret import Masked
 _VALUE_LIMIT: Final = 120
 # `::error file=x::text` at the start of a line is a command to GitHub's runner, `##[group]` and `##vso[…]` anywhere
 # are commands to it and to others.
-_COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-]+[^:\n]*::)|#(?=#[a-z]*\[)")
+_COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-])|#(?=#[a-z]*\[)")
 _MASKED: Final = re.compile(r"\(masked, [0-9a-f]{8}\)")
 
 

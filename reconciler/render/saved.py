@@ -1,9 +1,10 @@
 """A saved plan to JSON and back: the plan's own JSON, and beside each change what it is bound to."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from reconciler.errors import UsageError
 from reconciler.model.config import MachineConfig
@@ -14,6 +15,9 @@ from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
 from reconciler.render.style import FORMAT_VERSION
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
@@ -31,6 +35,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
         "target": saved.target,
         "spec_sha256": saved.spec_sha256,
         "only": list(saved.only),
+        "app": saved.app,
         "adopt": saved.adopt,
         "allow_destroy": saved.allow_destroy,
         "images": dict(saved.images),
@@ -58,7 +63,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
     saved = document["saved"]
     observed_at = document["observed_at"]
     plan = Plan(
-        stack=document["stack"],
+        stack=_name(document["stack"]),
         apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
         changes=_changes(document),
         foreign=tuple(_foreign(machine) for machine in document["foreign"]),
@@ -68,11 +73,12 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
     )
     return SavedPlan(
         plan=plan,
-        plan_sha256=document["plan_sha256"],
+        plan_sha256=_hash(document["plan_sha256"]),
         spec_sha256=saved["spec_sha256"],
         tool_version=saved["tool_version"],
         target=saved["target"],
         only=tuple(saved["only"]),
+        app=saved["app"],
         adopt=bool(saved["adopt"]),
         allow_destroy=saved["allow_destroy"],
         images=dict(saved["images"]),
@@ -93,9 +99,9 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
     before, after = resource["before"] or {}, resource["after"] or {}
     return Change(
         slot=Slot(
-            app=value["app"],
-            pool=value["pool"],
-            region=value["region"],
+            app=_name(value["app"]),
+            pool=_name(value["pool"]),
+            region=_name(value["region"]),
             number=int(value["slot"].rpartition("-")[2]),
         ),
         kind=PoolKind(value["kind"]),
@@ -130,6 +136,18 @@ def _field(value: Mapping[str, Any]) -> FieldChange:
         cause=Cause(value["cause"]),
         is_secret=bool(value["masked"]),
     )
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no name")
+    return value
+
+
+def _hash(value: Any) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValueError("the plan's hash is none")
+    return value
 
 
 def _foreign(value: Mapping[str, Any]) -> ForeignMachine:

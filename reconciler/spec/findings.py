@@ -1,16 +1,17 @@
-"""The errors of one file, collected so that all of them are shown at once."""
+"""The errors of one file, collected so that all are shown at once, each with as much of its line as may be seen."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.errors import SpecError
 from reconciler.model.diagnostic import Diagnostic, Place
-from reconciler.spec.tree import Node
+from reconciler.spec.tree import List, Map, Node
 
-_KEY: Final = re.compile(r"\s*(?:- +)*[\"']?(\w+)[\"']?\s*:")
-# Whatever stands in or below these keys may be a secret.
-_SECRET: Final = re.compile(r"(?:^|[\s{,\"'])(env|content|content_base64|raw_value|value|values)[\"']?\s*:")
+# Whatever stands below these keys may be a secret. Of `build` it is the args.
+_SECRET_KEYS: Final = frozenset({"env", "content", "content_base64", "raw_value", "value", "values", "args"})
+_KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
 
 
 @dataclass(slots=True)
@@ -20,34 +21,32 @@ class Findings:
     file: str
     lines: list[str]
     found: list[Diagnostic] = field(default_factory=list)
+    _secret_lines: frozenset[int] | None = None  # None until the tree is known
 
-    def add(self, at: Node, message: str, *, hint: str | None = None) -> None:
-        """An error at the node's place."""
-        self.add_at(at.line, at.column, message, hint=hint)
+    def know(self, root: Node) -> None:
+        """Takes from the tree which lines hold values that must not be shown."""
+        starts: dict[int, bool] = {}
+        for line, is_secret in _starts(root, is_secret=False):
+            starts[line] = starts.get(line, False) or is_secret
+        secret, is_secret = set(), False
+        for line in range(1, len(self.lines) + 1):
+            is_secret = starts.get(line, is_secret)  # what goes on over several lines begins on the first of them
+            if is_secret:
+                secret.add(line)
+        self._secret_lines = frozenset(secret)
 
-    def add_at(self, line: int, column: int, message: str, *, hint: str | None = None) -> None:
+    def add(self, at: Node, message: str, *, hint: str | None = None, shows_value: bool = True) -> None:
+        """An error at the node's place; of a key that nobody knows the value is not shown."""
+        self.add_at(at.line, at.column, message, hint=hint, shows_value=shows_value)
+
+    def add_at(
+        self, line: int, column: int, message: str, *, hint: str | None = None, shows_value: bool = True
+    ) -> None:
         """An error at a line and column, both from 1."""
-        text = self._shown(line - 1) if 0 < line <= len(self.lines) else None
+        text = self._shown(line, shows_value) if 0 < line <= len(self.lines) else None
         diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
         if diagnostic not in self.found:
             self.found.append(diagnostic)
-
-    def _shown(self, position: int) -> str | None:
-        """The line as written; None where a value of a variable or a file may stand in it.
-
-        Told by the text alone, the keys of the lines that it is indented under, since it may be no YAML at all.
-        """
-        text = self.lines[position]
-        indent = _indent(text)
-        if _SECRET.search(text) and not text.rstrip().endswith(":"):
-            return None
-        for above in reversed(self.lines[:position]):
-            depth = _indent(above)
-            if above.strip() and depth < indent:
-                indent = depth
-                if (key := _KEY.match(above)) and _SECRET.search(f"{key[1]}:"):
-                    return None
-        return text
 
     def place(self, line: int, column: int) -> Place:
         return Place(file=self.file, line=line, column=column)
@@ -57,7 +56,22 @@ class Findings:
         if self.found:
             raise SpecError(sorted(self.found, key=lambda diagnostic: diagnostic.place))
 
+    def _shown(self, line: int, shows_value: bool) -> str | None:
+        """The line as written; its key alone where its value may be a secret, or where it is not known what it is."""
+        text = self.lines[line - 1]
+        if self._secret_lines is not None and line not in self._secret_lines and shows_value:
+            return text
+        key = _KEY.match(text)
+        return f"{key[0]} …" if key else None
 
-def _indent(line: str) -> int:
-    spread = line.expandtabs()
-    return len(spread) - len(spread.lstrip())
+
+def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[int, bool]]:
+    """The lines on which keys and values begin, and whether they stand below a secret key."""
+    yield node.line, is_secret
+    if isinstance(node, Map):
+        for key, entry in node.items():
+            yield entry.key.line, is_secret
+            yield from _starts(entry.value, is_secret=is_secret or key in _SECRET_KEYS)
+    elif isinstance(node, List):
+        for item in node.items:
+            yield from _starts(item, is_secret=is_secret)

@@ -24,6 +24,7 @@ def load_spec(text: str, *, file: str, environment: Mapping[str, str]) -> Spec:
     if root is None and not findings_of_text:
         findings.add_at(1, 1, "the spec is empty", hint="it needs version, name and apps")
     if root is not None:
+        findings.know(root)
         root = interpolate(root, environment, findings)
         has_shape = check_shape(root, findings)
         if isinstance(root, Map):

@@ -208,6 +208,31 @@ def test_a_blocked_plan_is_shown_and_fails(runner: Runner, comments: Comments) -
     assert runner(command="plan", target="local", arguments="--allow-destroy 7") == 0
 
 
+def test_arguments_may_stand_on_several_lines(runner: Runner, comments: Comments) -> None:
+    runner.declare(2, "      more: {command: ['true']}\n")
+    assert runner(command="apply", target="local", arguments="--parallelism 5\n--only work\n") == 0
+    assert "2 done" in runner.summary
+    assert runner(command="apply", target="local", arguments="--frobnicate") == 64
+    assert "No such option" in runner.summary
+    assert runner.outputs["exit-code"] == "64"
+    assert runner(command="apply", target="local", expect_plan="from-comment") == 1
+    assert "no approved plan" in runner.said
+    assert runner.outputs["exit-code"] == "1"
+    assert comments.comments == []
+
+
+def test_only_a_plan_takes_the_place_of_a_plan(runner: Runner, comments: Comments) -> None:
+    assert runner(command="plan", target="local") == 0
+    planned = comments.comments[0]["body"]
+    assert runner(command="validate") == 0
+    assert runner(command="drift", target="local") == 0
+    assert comments.comments[0]["body"] == planned
+    runner.declare(2, "wrong: 1\n")
+    assert runner(command="validate") == 1
+    assert "unknown key" in runner.summary
+    assert "::error" not in runner.summary
+
+
 def test_a_token_that_may_not_comment_fails_nothing(runner: Runner, comments: Comments) -> None:
     comments.refused = 403
     assert runner(command="plan", target="local") == 0
@@ -216,8 +241,9 @@ def test_a_token_that_may_not_comment_fails_nothing(runner: Runner, comments: Co
     comments.refused = None
     for number in range(130):
         comments.add(f"talk {number}", login="someone")
-    comments.add("<!-- machines-reconciler machines.yaml -->\nby someone else", login="someone")
+    theirs = comments.add("<!-- machines-reconciler machines.yaml -->\nby someone else", login="someone")
     assert runner(command="plan", target="local") == 0
+    assert theirs["body"].endswith("by someone else")
     assert comments.requests[-1].startswith("POST")
     assert runner(command="plan", target="local") == 0
     assert comments.requests[-1].startswith("PATCH")

@@ -24,7 +24,11 @@ name: stack
 apps:
   app:
     image: i:1
-    env: {{LITERAL: canary-literal, SECRET: '${{SECRET}}'}}
+    env:
+      LITERAL: canary-literal
+      SECRET: '${{SECRET}}'
+      QUOTED: 'canary "quoted" \\ back'
+      PEM: "-----BEGIN KEY-----\\ncanaryPEMfirst\\ncanaryPEMsecond\\n-----END KEY-----"
     tasks:
       work:
         command: ['true']
@@ -41,7 +45,7 @@ apps:
 """
 CANARY = re.compile(rf"canary|{re.escape(base64.b64encode(b'canary').decode()[:7])}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-COMMAND = re.compile(r"^\s*::[a-z-]+[^:]*::|##[a-z]*\[", re.MULTILINE)
+COMMAND = re.compile(r"^\s*::[a-z-]+.*::|##[a-z]*\[", re.MULTILINE)
 FORMATS = ("text", "json", "markdown", "html")
 
 
@@ -178,18 +182,34 @@ def test_on_a_day_when_every_answer_is_an_error_that_quotes_the_request(watched:
     assert "***" in watched.said
 
 
+FLOW = """
+version: 1
+name: s
+apps:
+  app:
+    image: i
+    env: {LITERAL: canary-literal}
+    tasks: {t: {count: COUNT}}
+"""
 BROKEN_SPECS = {
-    "a list": SPEC.replace("env: {LITERAL: canary-literal, SECRET: '${SECRET}'}", "env: [LITERAL=canary-literal]"),
-    "a word": SPEC.replace("env: {LITERAL: canary-literal, SECRET: '${SECRET}'}", "env: canary-literal"),
+    "a list": FLOW.replace("{LITERAL: canary-literal}", "[LITERAL=canary-literal]"),
+    "a word": FLOW.replace("{LITERAL: canary-literal}", "canary-literal"),
     "a map in it": SPEC.replace("canary-literal", "{a: canary-literal}"),
-    "twice": SPEC.replace("SECRET: ", "LITERAL: "),
-    "no YAML": SPEC.replace("LITERAL: canary-literal,", 'LITERAL: "canary-literal,'),
+    "twice": FLOW.replace("LITERAL: canary-literal", "LITERAL: canary-literal, LITERAL: canary-other"),
+    "no YAML": FLOW.replace("LITERAL: canary-literal", 'LITERAL: "canary-literal'),
+    "a list below": FLOW.replace("env: {LITERAL: canary-literal}", "env:\n    - canary-literal"),
+    "over several lines": FLOW.replace("{LITERAL: canary-literal}", "{\n B: [canary-b]}"),
+    "an odd key": FLOW.replace("env: {", '"e\\x6ev": {').replace("canary-literal", "[canary-literal]"),
+    "an anchor": FLOW.replace("env: {LITERAL: canary-literal}", "&k env:\n      A: [canary-a]"),
+    "a bad escape": FLOW.replace("{LITERAL: canary-literal}", '{LITERAL: "canary\n      words: canary \\q"}'),
+    "a misspelled key": FLOW.replace("env: {", "Env: {"),
     "no YAML in a block": "version: 1\nname: s\napps:\n  app:\n    env:\n      A: b\n      B: 'canary\n      C: d: e\n",
     "a tab in a block": "version: 1\nname: s\napps:\n  app:\n    env:\n      A: canary-a\n\t  B: canary-b\n",
     "a variable where no text can be": SPEC.replace("count: COUNT", "count: ${SECRET}"),
     "a variable for a guest": SPEC.replace("count: COUNT", "guest: ${SECRET}"),
     "both contents": SPEC.replace(f"content: {FILE}", f"content: {FILE}, content_base64: Y2FuYXJ5"),
     "hostile keys": SPEC.replace("image: i:1", "image: i:1\n    '::error::key': x\n    \"a\\e[31m\": ##[group]x"),
+    "hostile keys with colons": FLOW.replace("image: i", "image: i\n    '::error file=a:b::key': x"),
     "a hostile name": SPEC.replace("name: stack", 'name: "::error file=x::\\e]0;title\\a"'),
 }
 
@@ -201,6 +221,19 @@ def test_a_broken_spec(watched: Watched, name: str) -> None:
     assert watched("validate", "-o", "json") == 1
     assert watched("invoke", "work") == 125
     assert "error" in watched.said
+
+
+def test_hostile_names_of_files_and_configs(watched: Watched) -> None:
+    folder = watched.directory / "::error file=a:b::d" / "esc\x1b[31m"
+    folder.mkdir(parents=True)
+    text = FLOW.replace("count: COUNT", "config: {'::error file=a:b::pwned': 1, '::error x=y:z::': {a: 1}}")
+    (folder / "m.yaml").write_text(text)
+    (folder / "bad.yaml").write_text("version: 2\n")
+    name = str(folder.relative_to(watched.directory))
+    assert watched("validate", f"{name}/m.yaml") == 0
+    assert watched("validate", f"{name}/bad.yaml") == 1
+    for output in FORMATS:
+        assert watched("plan", "-f", f"{name}/m.yaml", "-o", output) == 0
 
 
 def test_a_bad_target(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,6 @@ def test_a_side_may_be_a_commit(directory: Path, capsys: pytest.CaptureFixture[s
     assert "Plan: " in capsys.readouterr().out
     for name, words in {
         "git:nowhere:machines.yaml": "git has no",
-        "git:main:missing.yaml": "git has no",
         "git:main": "names no file",
         "git:--output=x:y": "names no file",
         "missing.yaml": "cannot read",
@@ -109,6 +108,18 @@ def test_a_side_may_be_a_commit(directory: Path, capsys: pytest.CaptureFixture[s
         assert run(["diff", name, "machines.yaml"]) == 1
         assert words in capsys.readouterr().err
     assert run(["diff", "-", "-"]) == 64
+    assert run(["diff", "machines.yaml", "git:main:missing.yaml"]) == 1
+    assert "git has no" in capsys.readouterr().err
+    assert run(["diff", "git:main:./missing.yaml", "git:main:./machines.yaml"]) == 0
+    said = capsys.readouterr()
+    assert "the spec is new" in said.err
+    assert "create app app" in said.out
+
+
+def test_a_pool_that_neither_has_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "old.yaml", "new.yaml", "--only", "nope"]) == 1
+    assert "has no pool 'nope'" in capsys.readouterr().err
+    assert run(["diff", "old.yaml", "new.yaml", "--only", "gone"]) == 0
 
 
 def test_values_are_shown_on_a_terminal_that_asks_for_them_and_nowhere_else(

@@ -1,7 +1,12 @@
 """A plan that was reviewed is applied exactly, once, or not at all; on the local target, by the command line."""
 
 import json
+import os
+import pty
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,7 +177,62 @@ def test_a_file_that_is_cut_off_or_not_there_is_said_as_such(stack: Stack) -> No
     stack.file.write_text(stack.file.read_text()[:-200])
     assert "not a saved plan" in stack("apply", str(stack.file), code=1)
     assert "cannot read" in stack("show", str(stack.directory / "nothing"), code=1)
-    assert "No such file" in stack("plan", "--out", str(stack.directory / "nowhere" / "x"), code=1)
+
+
+def test_a_file_that_shows_less_than_its_hash_is_of_is_refused(stack: Stack) -> None:
+    stack.plan()
+    document = json.loads(stack.file.read_text())
+    for part in ("changes", "resource_changes"):
+        document[part] = [one for one in document[part] if "work-iad-1" not in json.dumps(one)]
+    stack.file.write_text(json.dumps(document))
+    assert "does not show the changes that its hash is of" in stack.refused(str(stack.file))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("plan_sha256", "sha256:x\n::error::boo"),
+        ("plan_sha256", 5),
+        ("stack", "a\nb"),
+        ("changes.0.region", "\n::error::z"),
+    ],
+)
+def test_a_file_with_other_things_in_it_than_names_is_no_saved_plan(stack: Stack, path: str, value: object) -> None:
+    stack.plan()
+    document = json.loads(stack.file.read_text())
+    *way, last = path.split(".")
+    at = document
+    for part in way:
+        at = at[int(part)] if part.isdigit() else at[part]
+    at[last] = value
+    stack.file.write_text(json.dumps(document))
+    for output in ("text", "json", "markdown", "html"):
+        assert "not a whole saved plan" in stack("show", str(stack.file), "-o", output, code=1)
+
+
+def test_where_the_plan_is_saved(stack: Stack) -> None:
+    link, target = stack.directory / "link.json", stack.directory / "target.json"
+    link.symlink_to(target)
+    stack("plan", "--out", "link.json")
+    assert link.is_symlink()
+    assert "2 done" in stack("apply", "target.json"), "seen from -C, as the spec is"
+    assert "no file is named" in stack("plan", "--out", "", code=1)
+    said = stack("plan", "--out", "nowhere/x.json", code=1)
+    assert "cannot save the plan as" in said
+    assert "nowhere/x.json: No such file" in said
+    read, write = os.pipe()
+    stack("plan", "--out", f"/dev/fd/{write}")
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert json.load(pipe)["stack"] == "stack"
+
+
+def test_a_plan_of_one_app_is_applied_as_such(stack: Stack) -> None:
+    two = (SPEC % 1) + "  other: {image: i, tasks: {rest: {}}}\n"
+    (stack.directory / "machines.yaml").write_text(two)
+    stack("plan", "-a", "app", "--out", "plan.json")
+    assert "1 done" in stack("apply", "plan.json")
+    assert "1 to create" in stack("plan")
 
 
 def test_a_hash_is_enough_to_apply_what_was_approved_and_nothing_else(stack: Stack) -> None:
@@ -229,3 +289,28 @@ def test_drift_is_shown_and_put_back_by_the_command_line(stack: Stack) -> None:
     assert "1 done" in stack("apply", "--only-drift", "--yes")
     assert "No changes" in stack("drift")
     assert "Plan: 1 to create, 0 to update" in stack("plan")
+
+
+@pytest.mark.parametrize("verb", ["apply", "destroy"])
+def test_an_interrupt_at_the_question_ends_it(stack: Stack, verb: str) -> None:
+    if verb == "destroy":
+        stack("apply", "--yes")
+    environment = {key: value for key, value in os.environ.items() if key != "CI"}
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.cli", verb],
+        cwd=stack.directory,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    said = b""
+    while b"Only yes" not in said and b"Type the stack" not in said:
+        said += os.read(master, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    os.close(master)
+    machines = [one for one in stack.http.get("/machines").json() if isinstance(one, dict)]
+    assert len(machines) == (2 if verb == "destroy" else 0)

@@ -163,3 +163,21 @@ def test_an_empty_array_as_the_stop_body_is_refused_as_go_would() -> None:
         assert refusal(refused) == (400, "json: cannot unmarshal array into Go value of type main.stopRequest")
 
     with_api(scenario)
+
+
+def test_checks_pass_while_the_machine_runs() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        check = {"type": "tcp", "port": 1}
+        services = [{"internal_port": 80, "protocol": "tcp", "checks": [check]}]
+        machine = await make(ask, "run", "100", skip_launch=False, checks={"up": check}, services=services)
+        await world.actor.clock.sleep(5)
+        found = (await ask("GET", f"/machines/{machine}")).json()
+        assert found["state"] == "started"
+        assert [(one["name"], one["status"]) for one in found["checks"]] == [
+            ("up", "passing"),
+            ("servicecheck-00-tcp-80", "passing"),
+        ]
+        await world.actor.clock.sleep(200)
+        assert (await ask("GET", f"/machines/{machine}")).json()["checks"] == []
+
+    with_api(scenario)

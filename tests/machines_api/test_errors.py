@@ -1,5 +1,8 @@
 """What each status and text means: every row of the platform's known errors, as they have been seen."""
 
+import base64
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -133,3 +136,23 @@ def test_a_429_is_waited_out_as_long_as_it_asks_within_the_callers_patience() ->
     assert delay(K.RATE_LIMITED, elapsed_s=55.0, retry_after_s=20.0) == 5.0
     assert delay(K.RATE_LIMITED, elapsed_s=60.0) is None
     assert delay(K.RATE_LIMITED, attempt=1) == 1.0
+
+
+PEM = "-----BEGIN KEY-----\nMIIEcanaryfirst\nMIIEcanarysecond\n-----END KEY-----"
+SECRETS = (PEM, 'canary "quoted" \\ back', base64.b64encode(b"canary file content").decode(), "canary-plain")
+
+
+@pytest.mark.parametrize("quoted", [json.dumps, repr, str, lambda one: " ".join(one.split()), lambda one: one.upper()])
+def test_a_secret_is_concealed_in_whatever_form_it_is_quoted(quoted: Callable[[str], str]) -> None:
+    text = f"invalid: {' | '.join(quoted(one) for one in SECRETS)} and canary file content and MIIEcanarysecond"
+    body = json.dumps({"error": text}).encode()
+    message = error_from_reply("x", 400, body, {}, now=NOW, secrets=SECRETS).message
+    assert "canary" not in message.lower()
+    assert "***" in message
+
+
+def test_a_word_is_left_alone_unless_a_config_is_quoted() -> None:
+    body = b'{"error": "the region info is not there"}'
+    assert "region info" in error_from_reply("x", 400, body, {}, now=NOW, secrets=("info",)).message
+    body = b'{"error": "bad config: {env: {PIN: 1234}}"}'
+    assert "1234" not in error_from_reply("x", 400, body, {}, now=NOW, secrets=("1234",)).message
