@@ -7,7 +7,7 @@ from typing import Final
 
 from reconciler.errors import SpecError
 from reconciler.model.diagnostic import Diagnostic, Place
-from reconciler.spec.tree import List, Map, Node
+from reconciler.spec.tree import List, Map, Node, Scalar
 
 # Whatever stands below these keys may be a secret. Of `build` it is the args.
 _SECRET_KEYS: Final = frozenset({"env", "content", "content_base64", "raw_value", "value", "values", "args"})
@@ -35,15 +35,19 @@ class Findings:
                 secret.add(line)
         self._secret_lines = frozenset(secret)
 
-    def add(self, at: Node, message: str, *, hint: str | None = None, shows_value: bool = True) -> None:
-        """An error at the node's place; of a key that nobody knows the value is not shown."""
-        self.add_at(at.line, at.column, message, hint=hint, shows_value=shows_value)
+    def add(self, at: Node, message: str, *, hint: str | None = None) -> None:
+        """An error at the node's place."""
+        self.add_at(at.line, at.column, message, hint=hint)
+
+    def add_at_key(self, key: Scalar, message: str, *, hint: str | None = None) -> None:
+        """An error at a key that nobody knows: what it is for is not known either, so its value is not shown."""
+        self.add_at(key.line, key.column, message, hint=hint, until=key.column - 1 + len(key.text))
 
     def add_at(
-        self, line: int, column: int, message: str, *, hint: str | None = None, shows_value: bool = True
+        self, line: int, column: int, message: str, *, hint: str | None = None, until: int | None = None
     ) -> None:
-        """An error at a line and column, both from 1."""
-        text = self._shown(line, shows_value) if 0 < line <= len(self.lines) else None
+        """An error at a line and column, both from 1; the line is shown `until` a column, where that is given."""
+        text = self._shown(line, until) if 0 < line <= len(self.lines) else None
         diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
         if diagnostic not in self.found:
             self.found.append(diagnostic)
@@ -56,11 +60,11 @@ class Findings:
         if self.found:
             raise SpecError(sorted(self.found, key=lambda diagnostic: diagnostic.place))
 
-    def _shown(self, line: int, shows_value: bool) -> str | None:
+    def _shown(self, line: int, until: int | None) -> str | None:
         """The line as written; its key alone where its value may be a secret, or where it is not known what it is."""
         text = self.lines[line - 1]
-        if self._secret_lines is not None and line not in self._secret_lines and shows_value:
-            return text
+        if self._secret_lines is not None and line not in self._secret_lines:
+            return text if until is None else f"{text[:until]} …"
         key = _KEY.match(text)
         return f"{key[0]} …" if key else None
 

@@ -92,7 +92,7 @@ def _explain_unknown_keys(error: Any, node: Map, findings: Findings) -> None:
             continue
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-        findings.add(entry.key, f"unknown key `{key}`", hint=hint, shows_value=False)
+        findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint)
 
 
 def _matches(pattern: str, key: str) -> bool:
