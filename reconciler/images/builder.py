@@ -46,6 +46,8 @@ class Builder:
     async def build(self, build: Build, image: str, *, context: Path, dockerfile: Path) -> None:
         """Builds the image and gives it this name. Raises BuildError."""
         words = [self.program, "build", "--platform", _PLATFORM, "--tag", image, "--file", str(dockerfile)]
+        if self.name == "podman":
+            words += ["--layers=false"]  # its cache takes layers for the same whose ARG has another value (4.3)
         words += ["--target", build.target] if build.target else []
         for name in sorted(build.args):
             words += ["--build-arg", name]

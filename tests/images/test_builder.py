@@ -29,7 +29,7 @@ def test_args_go_by_the_environment_and_lines_are_passed_on(tmp_path: Path) -> N
     build = Build(context=".", target="final", args={"A": "canary", "B": "2"})
     asyncio.run(made.build(build, "r.example/a:1", context=tmp_path, dockerfile=tmp_path / "Dockerfile"))
     assert said[0] == (
-        f"build --platform linux/amd64 --tag r.example/a:1 --file {tmp_path}/Dockerfile --target final"
+        f"build --platform linux/amd64 --tag r.example/a:1 --file {tmp_path}/Dockerfile --layers=false --target final"
         f" --build-arg A --build-arg B {tmp_path}"
     )
     assert said[1:] == ["A=CANARY", "no end"]
