@@ -14,6 +14,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
 RUNS = ("keys", "overrides", "queue", "handover")
+REVIEW = (
+    "tests/cli/test_saved_plan.py",
+    "tests/cli/test_images.py",
+    "tests/images",
+    "tests/render",
+    "tests/machines_api",
+)
 MORE = ("tests/planner", "tests/invoke", "tests/scenarios/test_assumptions.py", "tests/scenarios/test_fault_matrix.py")
 WORKERS = 2
 
@@ -79,7 +86,7 @@ MUTANTS = (
     Mutant(
         "look under the lease whether it is what was planned for",
         "apply/actions.py",
-        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or _digest(live) != change.expected_digest:\n",
+        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or _has_moved(live, change):\n",
         "        if False:\n",
     ),
     Mutant(
@@ -103,7 +110,7 @@ MUTANTS = (
     Mutant(
         "an update is done only if it is seen",
         "slots/update.py",
-        "    if settled.metadata.get(marks.APPLIED) != wanted[marks.APPLIED]:\n",
+        "    if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or _is_reverted(live, settled):\n",
         "    if False:\n",
     ),
     Mutant(
@@ -152,7 +159,7 @@ MUTANTS = (
     Mutant(
         "a start that found the machine running is not ours",
         "invoke/claim.py",
-        "        if previous is not None and previous not in _RESTING_STATES:\n",
+        "        if previous is not None and previous not in _RESTING_STATES and not starting.is_in_doubt:\n",
         "        if False:\n",
     ),
     Mutant(
@@ -169,14 +176,14 @@ MUTANTS = (
     ),
     Mutant(
         "an invoke brings a machine to the applied config first",
-        "invoke/claim.py",
-        "    if want is None or applied == wanted_digest:\n",
+        "invoke/prepare.py",
+        "    if want is None or applied == want.digest:\n",
         "    if True:\n",
     ),
     Mutant(
         "an invoke never applies a spec that was not applied",
-        "invoke/claim.py",
-        "    if desired_digest != wanted_digest:\n",
+        "invoke/prepare.py",
+        "    if digest_of(desired) != want.digest:\n",
         "    if False:\n",
     ),
     Mutant(
@@ -257,6 +264,54 @@ MUTANTS = (
         "                starting.is_in_doubt = True\n                return None\n",
         "                return Refusal(why=error.message)\n",
     ),
+    Mutant(
+        "a reviewed plan is applied once",
+        "cli/saved_plan.py",
+        "    if applied == saved.plan_sha256:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a reviewed plan is applied only as it was shown",
+        "planner/moved.py",
+        "    if plan_sha256(now) == saved.plan_sha256:\n",
+        "    if True:\n        return ()\n    if plan_sha256(now) == saved.plan_sha256:\n",
+    ),
+    Mutant(
+        "a plan whose hash was not approved is refused",
+        "cli/review.py",
+        "    elif review.expected and (found := plan_sha256(plan)) != review.expected:\n",
+        "    elif review.expected and (found := plan_sha256(plan)) == '':\n",
+    ),
+    Mutant(
+        "no value is shown",
+        "render/redact.py",
+        "    return masked(value, salt) if is_secret else value\n",
+        "    return value\n",
+    ),
+    Mutant(
+        "no error quotes a secret",
+        "machines_api/errors.py",
+        "    text = conceal(text, secrets)\n",
+        "    text = str(text)\n",
+    ),
+    Mutant(
+        "a registry that is down is no difference",
+        "planner/images.py",
+        "        digest = _applied_digest(pool, owned.get((pool.app, pool.name), []))\n",
+        "        digest = None\n",
+    ),
+    Mutant(
+        "an invoke sends the digest that was applied",
+        "invoke/prepare.py",
+        "    return with_digest(claimant.pool.config, want.image_digest if want else None)\n",
+        "    return with_digest(claimant.pool.config, None)\n",
+    ),
+    Mutant(
+        "no credential goes to where a registry redirects to",
+        "images/wire.py",
+        "            if authorization and _origin(url) == home:\n",
+        "            if authorization:\n",
+    ),
 )
 
 
@@ -288,6 +343,7 @@ def verdict(mutant: Mutant) -> str:
             *QUICK,
             *(f"tests/scenarios/test_{name}.py" for name in RUNS),
             *MORE,
+            *REVIEW,
         ]
         ended = subprocess.run(command, cwd=target, capture_output=True, text=True)
         return "lives" if ended.returncode == 0 else "killed"

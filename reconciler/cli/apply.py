@@ -1,8 +1,7 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,9 @@ from reconciler.cli.images import (
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.plan import show
+from reconciler.cli.review import Review, objections_to, read_review
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
-from reconciler.errors import UsageError
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report
@@ -35,25 +34,7 @@ from reconciler.model.spec import Spec
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
-    from reconciler.model.saved import SavedPlan
     from reconciler.slots.actor import Actor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Review:
-    """What was reviewed before: a saved plan, or the hash of one. Either is consent."""
-
-    saved: "SavedPlan | None" = None
-    expected: str | None = None
-
-    @property
-    def is_consent(self) -> bool:
-        return bool(self.saved or self.expected)
-
-    @property
-    def sha256(self) -> str | None:
-        """The hash of what is applied, where it was reviewed."""
-        return self.saved.plan_sha256 if self.saved else self.expected
 
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
@@ -109,7 +90,7 @@ def command(
     if shows_values:
         console.check_values_may_be_shown(shared_values)
     spec = pushed_to(spec_file.load(shared_values), push_to)
-    review = _review(
+    review = read_review(
         plan_file,
         expect_plan,
         shared_values,
@@ -189,7 +170,7 @@ async def _apply(
     allow_destroy: int | None,
     adopt: bool,
     wait_busy_s: float,
-    review: _Review,
+    review: Review,
     shows_values: bool,
     imaging: Imaging,
 ) -> Report | None:
@@ -228,7 +209,7 @@ async def _apply(
             show(plan, shared_values, shows_values=shows_values)
         if plan.blocked:
             return not_begun(plan, plan.blocked, shared_values)
-        if objections := _objections(review, plan, last_plan(spec, pinned.observed)):
+        if objections := objections_to(review, plan, last_plan(spec, pinned.observed)):
             return not_begun(plan, objections, shared_values)
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
@@ -269,44 +250,6 @@ async def _carry_out(
                 stop=stop,
                 on_end=beats.heard(count_done),
             )
-
-
-def _review(
-    plan_file: Path | None,
-    expect_plan: str | None,
-    options: Shared,
-    *,
-    adopt: bool,
-    only_drift: bool,
-    allow_destroy: int | None,
-    builds: bool,
-) -> _Review:
-    if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
-        raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
-    if plan_file is None:
-        return _Review(expected=expect_plan)
-    if options.only or adopt or only_drift or allow_destroy is not None or builds:
-        said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
-        raise click.UsageError(said)
-    saved = saved_plan.read(saved_plan.seen_from(options, plan_file))
-    if expect_plan not in {None, saved.plan_sha256}:
-        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
-    return _Review(saved=saved)
-
-
-def _objections(review: _Review, plan: Plan, applied: str | None) -> tuple[str, ...]:
-    """Why the plan is not what was reviewed; says so. Nothing where it is, or where nothing was."""
-    from reconciler.planner import plan_sha256
-
-    reasons: tuple[str, ...] = ()
-    if review.saved:
-        reasons = saved_plan.objections(review.saved, plan, applied)
-    elif review.expected and (found := plan_sha256(plan)) != review.expected:
-        reasons = (f"the plan is {found} now, and {review.expected} was approved",)
-    if reasons:
-        why = "\n".join(f"  {reason}" for reason in reasons)
-        console.say(f"error: the plan is not the one that was reviewed; nothing was changed\n{why}\n  plan again")
-    return reasons
 
 
 def _is_confirmed(plan: Plan) -> bool:

@@ -182,8 +182,9 @@ async def _registry(
     from reconciler.images.credentials import find_credentials
     from reconciler.images.registry import Registry
     from reconciler.images.wire import Connection
+    from reconciler.machines_api.auth import registry_password
 
-    token = target.token if target.name == "fly" else None
+    token = registry_password(target.token) if target.name == "fly" and target.token else None
 
     def credentials(host: str, name: str) -> "Credentials | None":
         return find_credentials(host, name, os.environ, fly_token=token)

@@ -13,9 +13,17 @@ _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 
 def authorization_header(token: Secret) -> str:
     """The header's value: macaroons as `FlyV1 a,b`, anything else as `Bearer a`; scheme words already there are cut."""
-    parts = token_parts(token)
-    macaroons = [part for part in parts if part.startswith(_MACAROON_PREFIXES)]
-    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(parts)}"
+    macaroons = _macaroons(token)
+    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(token_parts(token))}"
+
+
+def registry_password(token: Secret) -> Secret:
+    """What Fly's own registry takes for a password: the macaroons, else the whole token; no scheme word before it."""
+    return Secret(",".join(_macaroons(token) or token_parts(token)))
+
+
+def _macaroons(token: Secret) -> list[str]:
+    return [part for part in token_parts(token) if part.startswith(_MACAROON_PREFIXES)]
 
 
 def token_parts(token: Secret) -> list[str]:

@@ -11,6 +11,7 @@ from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
+from reconciler.planner.anchors import anchor_of, heir_of
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.diff import Differ
 from reconciler.planner.digest import digest_of, live_digest
@@ -139,14 +140,14 @@ def _adoption(slot: Slot, machine: Machine, pool: Pool, paired: Paired, differ: 
     reason = "taken over: it is not marked by any stack"
     if machine.metadata.get("fly_platform_version") == "v2":
         reason += "; `fly deploy` manages this app too, and would change or destroy it"
-    return _change(slot, situation, _anchor(pool, paired), (Action.ADOPT, reason))
+    return _change(slot, situation, anchor_of(pool, paired), (Action.ADOPT, reason))
 
 
 def _slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
     for pool in app.pools:
         desired = canonical(pool.config)
         digest = digest_of(pool.config)
-        anchor = _anchor(pool, paired)
+        anchor = anchor_of(pool, paired)
         for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
             if slot in paired.blocked:
                 continue
@@ -231,7 +232,7 @@ def _surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
         pool, machine = pools.get(slot.pool), paired.surplus[slot]
         removal = _removal(slot, machine, pool, _why_surplus(slot, pool))
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
-            heir = _heir(pool, paired)
+            heir = heir_of(pool, paired)
             removal = replace(
                 removal,
                 heir=heir,
@@ -281,30 +282,3 @@ def _kind_of(machine: Machine) -> PoolKind:
     config = machine.config
     is_service = config and (config.document.get("restart") or {}).get("policy") == "always"
     return PoolKind.SERVICE if is_service else PoolKind.TASK
-
-
-def _anchor(pool: Pool, paired: Paired) -> str | None:
-    """The slot that was the pool's anchor when it was first applied, also while it is on its way out of the spec: it
-    hands over before it goes. Without such a one the heir.
-    """
-    leaving = (machine for slot, machine in paired.surplus.items() if slot.pool == pool.name)
-    for machine in leaving:
-        if machine.metadata.get(marks.ANCHOR) == machine.name:
-            return machine.name
-    return _heir(pool, paired)
-
-
-def _heir(pool: Pool, paired: Paired) -> str | None:
-    """The slot of the spec that the machines name as their anchor, else the smallest with a machine, else of all."""
-    slots = pool.slots
-    names = {slot.name for slot in slots}
-    machines = [paired.by_slot[slot] for slot in slots if slot in paired.by_slot]
-    named = {mark for machine in machines if (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
-    if named:
-        return min(named)
-    smallest = min((slot for slot in slots if slot in paired.by_slot), key=_by_number, default=pool.anchor)
-    return smallest.name if smallest else None
-
-
-def _by_number(slot: Slot) -> tuple[int, str]:
-    return slot.number, slot.region

@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.errors import TargetError
 from reconciler.http import is_loopback
-from reconciler.machines_api.auth import authorization_header, find_token
+from reconciler.machines_api.auth import authorization_header, find_token, registry_password
 from reconciler.machines_api.endpoints import api_base_url, is_fly, logs_base_url, parse_target_url
 from reconciler.model.secret import Secret
 
@@ -97,3 +97,16 @@ def test_logs_and_with_them_the_token_go_to_no_host_that_nobody_chose() -> None:
     assert not is_fly("https://api.machines.dev.evil.example")
     assert is_loopback("http://127.0.0.1:1")
     assert not is_loopback("http://10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("token", "password"),
+    [
+        ("fo1_abc", "fo1_abc"),
+        ("Bearer fo1_abc", "fo1_abc"),
+        ("FlyV1 fm2_a,fm2_b", "fm2_a,fm2_b"),
+        ("FlyV1 fm2_a,fo1_user", "fm2_a"),
+    ],
+)
+def test_flys_registry_takes_the_macaroons_else_the_token(token: str, password: str) -> None:
+    assert registry_password(Secret(token)).reveal() == password

@@ -1,0 +1,32 @@
+"""Which slot of a pool keeps what concerns the whole pool. Pure."""
+
+from reconciler.model import marks
+from reconciler.model.spec import Pool, Slot
+from reconciler.planner.pair import Paired
+
+
+def anchor_of(pool: Pool, paired: Paired) -> str | None:
+    """The slot that was the pool's anchor when it was first applied, also while it is on its way out of the spec: it
+    hands over before it goes. Without such a one the heir.
+    """
+    leaving = (machine for slot, machine in paired.surplus.items() if slot.pool == pool.name)
+    for machine in leaving:
+        if machine.metadata.get(marks.ANCHOR) == machine.name:
+            return machine.name
+    return heir_of(pool, paired)
+
+
+def heir_of(pool: Pool, paired: Paired) -> str | None:
+    """The slot of the spec that the machines name as their anchor, else the smallest with a machine, else of all."""
+    slots = pool.slots
+    names = {slot.name for slot in slots}
+    machines = [paired.by_slot[slot] for slot in slots if slot in paired.by_slot]
+    named = {mark for machine in machines if (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
+    if named:
+        return min(named)
+    smallest = min((slot for slot in slots if slot in paired.by_slot), key=_by_number, default=pool.anchor)
+    return smallest.name if smallest else None
+
+
+def _by_number(slot: Slot) -> tuple[int, str]:
+    return slot.number, slot.region
