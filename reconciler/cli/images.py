@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _MODES = ("always", "auto", "never")
 _BUILDERS = ("docker", "podman", "buildah")
+_HOW_TO_BUILD = "run `reconciler build`, or apply with --build"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,6 @@ def pushed_to(spec: Spec, prefix: str | None) -> Spec:
 async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
     """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError."""
     from reconciler.machines_api.observe import observe
-    from reconciler.planner import with_digests, with_live_digests
 
     looking = asyncio.create_task(_look_up(spec, options, target, imaging))
     try:
@@ -93,17 +93,22 @@ async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "T
         digests, warnings = await looking
     finally:
         looking.cancel()
-    pinned = with_live_digests(with_digests(spec, digests), observed)
-    return Pinned(spec=replace(pinned, warnings=(*pinned.warnings, *warnings)), observed=observed, digests=digests)
+        await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
+    return _pinned(replace(spec, warnings=(*spec.warnings, *warnings)), observed, digests)
 
 
 async def observe_as_planned(actor: "Actor", spec: Spec, digests: Mapping[str, str]) -> Pinned:
     """The snapshot, and the spec with the digests of a plan that was made before: those were reviewed."""
     from reconciler.machines_api.observe import observe
-    from reconciler.planner import with_digests, with_live_digests
 
     observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-    pinned = with_live_digests(with_digests(spec, digests), observed)
+    return _pinned(spec, observed, digests)
+
+
+def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:
+    from reconciler.planner import with_applied_digests, with_digests
+
+    pinned = with_applied_digests(with_digests(spec, digests), observed)
     return Pinned(spec=pinned, observed=observed, digests=digests)
 
 
@@ -165,13 +170,10 @@ async def _look_up_builds(
         if digest:
             digests[job.image] = digest
             continue
-        why, hint = (
-            f"{job.build.context} is not built yet as it is now",
-            "run `reconciler build`, or apply with --build",
-        )
+        why = f"{job.build.context} is not built yet as it is now"
         if imaging.must_be_built:
-            raise BuildError(why, hint=hint)
-        warnings.append(f"{why}: {hint}; until then its image is as it was applied")
+            raise BuildError(why, hint=_HOW_TO_BUILD)
+        warnings.append(f"{why}: {_HOW_TO_BUILD}; until then its image is as it was applied")
     return digests, tuple(warnings)
 
 

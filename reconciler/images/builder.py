@@ -21,8 +21,8 @@ from typing import Final
 
 from reconciler.errors import BuildError
 from reconciler.http import is_loopback
-from reconciler.images.credentials import FLY_REGISTRY, Credentials
-from reconciler.model.image import DOCKER_HUB, ImageReference
+from reconciler.images.credentials import Credentials
+from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference
 from reconciler.model.spec import Build
 
 BUILDERS: Final = ("docker", "podman", "buildah")

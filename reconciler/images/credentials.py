@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.errors import RegistryError, RegistryErrorKind
-from reconciler.model.image import DOCKER_HUB
+from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY
 from reconciler.model.secret import Secret
 
-FLY_REGISTRY: Final = "registry.fly.io"
 _HUB_NAMES: Final = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 _FLY_USER: Final = "x"
 _TOKEN_USER: Final = "<token>"  # a helper's word for: the secret is an identity token

@@ -14,7 +14,7 @@ from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
 from reconciler.images.login import Login
 from reconciler.images.wire import Answer, Connection
-from reconciler.model.image import DOCKER_HUB, ImageReference
+from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference
 
 PLATFORM: Final = ("linux", "amd64")  # the one that Fly Machines run
 # Fly's documented limit is of 8 GB unpacked. A registry tells packed sizes alone, which are smaller.
@@ -100,7 +100,7 @@ class Registry:
 def _refused(image: ImageReference, answer: Answer) -> RegistryError:
     if answer.status in {401, 403}:
         hint = f"log in to it with `docker login {image.registry}`"
-        if image.registry == "registry.fly.io":
+        if image.registry == FLY_REGISTRY:
             hint = "the token must reach the app that the image is named after"
         return _error(image, K.DENIED, "the registry does not let us read it", hint=hint)
     if answer.status == 404:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 DOCKER_HUB: Final = "docker.io"
+FLY_REGISTRY: Final = "registry.fly.io"
 _LIBRARY: Final = "library"
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_PART}(?:/{_PART})*")

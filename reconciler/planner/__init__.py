@@ -3,7 +3,7 @@
 from reconciler.planner.digest import digest_of, live_digest, section_digests
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256, spec_sha256
-from reconciler.planner.images import with_digest, with_digests, with_live_digests
+from reconciler.planner.images import with_applied_digests, with_digest, with_digests
 from reconciler.planner.moved import moved
 from reconciler.planner.normalize import canonical
 from reconciler.planner.planner import plan
@@ -18,8 +18,8 @@ __all__ = [
     "plan_sha256",
     "section_digests",
     "spec_sha256",
+    "with_applied_digests",
     "with_digest",
     "with_digests",
     "with_drift",
-    "with_live_digests",
 ]

@@ -1,4 +1,4 @@
-"""Which image a pool's machines get: the digest that its tag has, as it was resolved, else the one that is live. Pure.
+"""Which image a pool's machines get: the digest that its tag was resolved to, else the one that was applied last. Pure.
 
 The platform looks a tag up once, when a machine is made or its reference changes. So what is sent names the digest
 beside the tag, and a tag that was pushed again is a change that a plan shows.
@@ -24,7 +24,7 @@ def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
     return _each_pool(spec, pinned)
 
 
-def with_live_digests(spec: Spec, observed: Observed) -> Spec:
+def with_applied_digests(spec: Spec, observed: Observed) -> Spec:
     """The spec with each image that has no digest yet named by the one that was applied last, if that is of its tag.
 
     So a registry that cannot be asked is no difference, and what someone else put on a machine is one.

@@ -4,10 +4,10 @@ import hashlib
 import json
 from typing import Final
 
+from reconciler.model.image import FLY_REGISTRY
 from reconciler.model.spec import Build
 from reconciler.spec.tree import Map, Node, Scalar, is_null
 
-FLY_REGISTRY: Final = "registry.fly.io"
 _TAG_DIGITS: Final = 8
 
 
