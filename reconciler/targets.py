@@ -16,7 +16,11 @@ from reconciler.model.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit."""
+    """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit.
+
+    `runs_on_host` where commands run without their images; `container_host` is where the container engine listens that
+    the local engine runs them in.
+    """
 
     name: str
     base_url: str
@@ -24,6 +28,8 @@ class Target:
     token: Secret | None
     is_paced: bool
     log_delay_s: float
+    runs_on_host: bool = False
+    container_host: str | None = None
 
 
 def engine_home(environment: Mapping[str, str]) -> Path:
@@ -68,10 +74,16 @@ def _local(environment: Mapping[str, str]) -> Target:
     from reconciler.engine.home import EngineStartError, read_token, start_engine
 
     home = engine_home(environment)
+    runtime = environment.get("RECONCILER_RUNTIME")
     try:
-        status = start_engine(home, runtime=environment.get("RECONCILER_RUNTIME") or "process")
+        status = start_engine(home, runtime=runtime or "process")
     except EngineStartError as error:
         raise TargetError(f"the local engine does not start: {error}", hint=f"its files are in {home}") from error
+    if runtime and runtime != status.runtime:
+        raise TargetError(
+            f"the local engine runs already, with the {status.runtime} runtime and not {runtime}",
+            hint="`reconciler engine stop` first",
+        )
     assert status.url is not None
     return Target(
         name="local",
@@ -80,6 +92,8 @@ def _local(environment: Mapping[str, str]) -> Target:
         token=Secret(read_token(home)),
         is_paced=_is_paced(environment, is_fly=False),
         log_delay_s=0.0,
+        runs_on_host=status.runtime == "process",
+        container_host=status.container_host,
     )
 
 

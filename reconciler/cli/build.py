@@ -17,11 +17,12 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     """Build and push the images that the spec declares with `build`. Ends 0, or 1 with the builder's last lines.
 
     Each is tagged by the digest of its context's content, so what the registry has already is not built again. No
-    machine is changed: the next apply takes the new images.
+    machine is changed: the next apply takes the new images. Where the local engine runs containers, the images stay
+    with its container engine, and are pushed with --push-to alone.
     """
     options = shared()
-    spec = pushed_to(spec_file.load(options), push_to)
-    built = run_async(build_all(spec, options, resolve(options), builder))
+    spec, target = pushed_to(spec_file.load(options), push_to), resolve(options)
+    built = run_async(build_all(spec, options, target, builder=builder, push_to=push_to))
     if options.is_json:
         console.print_json(
             {
@@ -37,8 +38,9 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
             }
         )
         return 0
+    is_kept = target.container_host is not None and not push_to
     for one in built:
-        what = "there already" if one.was_there else "built and pushed"
+        what = "there already" if one.was_there else "built" if is_kept else "built and pushed"
         console.print_text(f"{one.job.content.tagged}: {what}, {one.digest}")
     if not built:
         console.print_text("No image of the spec is built: each is named with `image`.")

@@ -24,7 +24,12 @@ def command() -> None:
 def _engine_options(function: F) -> F:
     """What `run` and `start` have in common."""
     options = [
-        click.option("--runtime", type=click.Choice(["process"]), envvar="RECONCILER_RUNTIME", default="process"),
+        click.option(
+            "--runtime",
+            type=click.Choice(["process", "container"]),
+            envvar="RECONCILER_RUNTIME",
+            help="Whether commands run on this host, or in containers of their images. [default: process]",
+        ),
         click.option("--latency", type=click.Choice(["none", "small", "fly"]), help="How slow it is. [default: small]"),
         click.option("--adversity", type=click.Path(path_type=Path), metavar="FILE", help="What is to go wrong."),
     ]
@@ -37,7 +42,7 @@ def _engine_options(function: F) -> F:
 @_engine_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="0 takes a free one.")
 @shared_options
-def run(runtime: str, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
+def run(runtime: str | None, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
     """Run the engine in the foreground, until Ctrl-C."""
     from reconciler.engine.home import EngineStartError
     from reconciler.engine.serve import run_engine
@@ -45,7 +50,7 @@ def run(runtime: str, latency: str | None, adversity: Path | None, port: int, **
     try:
         run_engine(
             engine_home(os.environ),
-            runtime=runtime,
+            runtime=runtime or "process",
             port=port,
             latency=latency,
             adversity=adversity,
@@ -59,7 +64,7 @@ def run(runtime: str, latency: str | None, adversity: Path | None, port: int, **
 @command.command("start")
 @_engine_options
 @shared_options
-def start(runtime: str, latency: str | None, adversity: Path | None, **_values: object) -> int:
+def start(runtime: str | None, latency: str | None, adversity: Path | None, **_values: object) -> int:
     """Start the engine in the background, unless it runs."""
     from reconciler.engine.home import EngineStartError, engine_status, start_engine
 
@@ -69,9 +74,12 @@ def start(runtime: str, latency: str | None, adversity: Path | None, **_values: 
     if extra and engine_status(home).running:
         raise TargetError("the engine runs already, without these options", hint="`reconciler engine stop` first")
     try:
-        status = start_engine(home, runtime=runtime, extra=extra)
+        status = start_engine(home, runtime=runtime or "process", extra=extra)
     except EngineStartError as error:
         raise TargetError(str(error)) from error
+    if runtime and status.runtime != runtime:
+        why = f"the engine runs already, with the {status.runtime} runtime and not {runtime}"
+        raise TargetError(why, hint="`reconciler engine stop` first")
     console.say(f"the engine serves {status.url} (pid {status.pid})")
     return 0
 

@@ -16,9 +16,8 @@ from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.images.builder import Builder
-    from reconciler.images.builds import Built
+    from reconciler.images.builds import Built, Deliver, Images
     from reconciler.images.credentials import Credentials
-    from reconciler.images.registry import Registry
     from reconciler.slots.actor import Actor
     from reconciler.targets import Target
 
@@ -67,11 +66,11 @@ def builder_option(function: F) -> F:
 
 
 def mode_of(flag: str | None, target: "Target") -> str:
-    """The flag's, else the environment's. The local engine runs commands on the host: it looks up no image."""
+    """The flag's, else the environment's. Where the local engine runs commands on the host, no image is looked up."""
     named = flag or os.environ.get("RECONCILER_RESOLVE")
     if named and named not in _MODES:
         raise click.UsageError(f"RECONCILER_RESOLVE is {named!r}; it is {', '.join(_MODES)}")
-    return named or ("never" if target.name == "local" else "auto")
+    return named or ("never" if target.runs_on_host else "auto")
 
 
 def pushed_to(spec: Spec, prefix: str | None) -> Spec:
@@ -112,8 +111,10 @@ def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinne
     return Pinned(spec=pinned, observed=observed, digests=digests)
 
 
-async def build_all(spec: Spec, options: Shared, target: "Target", builder: str | None) -> "list[Built]":
-    """The spec's images, built and pushed where their registries have them not. Raises BuildError, RegistryError."""
+async def build_all(
+    spec: Spec, options: Shared, target: "Target", *, builder: str | None, push_to: str | None
+) -> "list[Built]":
+    """The spec's images, built and delivered where they are not there yet. Raises BuildError, RegistryError."""
     from reconciler.images.builder import find_builder
     from reconciler.images.builds import jobs_of, make
 
@@ -122,8 +123,8 @@ async def build_all(spec: Spec, options: Shared, target: "Target", builder: str 
     def found() -> "Builder":
         return find_builder(builder, console.say)
 
-    async with _registry(target) as (registry, credentials):
-        return [await make(registry, found, job, credentials) for job in jobs]
+    async with _places(target, push_to) as places:
+        return [await make(places.built, found, job, places.deliver) for job in jobs]
 
 
 async def _look_up(
@@ -133,24 +134,25 @@ async def _look_up(
     pools = [pool for pool in spec.pools if pool.slots and (not options.only or pool.name in options.only)]
     images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
     digests: dict[str, str] = {}
-    if imaging.builds and target.name == "local" and not imaging.push_to:
+    if imaging.builds and target.runs_on_host and not imaging.push_to:
         console.say("the local target runs commands on the host: no image is built for it")
     elif imaging.builds:
-        digests = {one.job.image: one.digest for one in await build_all(spec, options, target, imaging.builder)}
+        built = await build_all(spec, options, target, builder=imaging.builder, push_to=imaging.push_to)
+        digests = {one.job.image: one.digest for one in built}
     if imaging.mode == "never":
         return digests, ()
     from reconciler.images.resolve import Resolve, resolve_images
 
-    async with _registry(target) as (registry, _):
-        resolved = await resolve_images(registry, images, Resolve(imaging.mode))
+    async with _places(target, imaging.push_to) as places:
+        resolved = await resolve_images(places.named, images, Resolve(imaging.mode))
         if imaging.builds or not any(pool.build for pool in pools):
             return {**digests, **resolved.digests}, resolved.warnings
-        found, missing = await _look_up_builds(registry, spec, options, imaging)
+        found, missing = await _look_up_builds(places.built, spec, options, imaging)
     return {**resolved.digests, **found}, (*resolved.warnings, *missing)
 
 
 async def _look_up_builds(
-    registry: "Registry", spec: Spec, options: Shared, imaging: Imaging
+    images: "Images", spec: Spec, options: Shared, imaging: Imaging
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The digests of what was built of the contexts as they are now, and a warning for each that was not."""
     from reconciler.errors import BuildError, RegistryError
@@ -159,7 +161,7 @@ async def _look_up_builds(
     digests, warnings = {}, []
     for job in await asyncio.to_thread(jobs_of, spec, spec_file.directory_of(spec), only=options.only):
         try:
-            digest = await find_built(registry, job)
+            digest = await find_built(images, job)
         except RegistryError as error:
             if imaging.mode == "always":
                 raise
@@ -177,10 +179,18 @@ async def _look_up_builds(
     return digests, tuple(warnings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Where images are looked up: those that the spec names, those that it builds; and how the latter get there."""
+
+    named: "Images"
+    built: "Images"
+    deliver: "Deliver"
+
+
 @asynccontextmanager
-async def _registry(
-    target: "Target",
-) -> "AsyncIterator[tuple[Registry, Callable[[str, str], Credentials | None]]]":
+async def _places(target: "Target", push_to: str | None) -> AsyncIterator[_Places]:
+    from reconciler.images.builds import pushing
     from reconciler.images.credentials import find_credentials
     from reconciler.images.registry import Registry
     from reconciler.images.wire import Connection
@@ -192,4 +202,17 @@ async def _registry(
         return find_credentials(host, name, os.environ, fly_token=token)
 
     async with Connection() as connection:
-        yield Registry(connection, credentials), credentials
+        registry = Registry(connection, credentials)
+        if target.container_host is None:
+            yield _Places(named=registry, built=registry, deliver=pushing(credentials))
+            return
+        from reconciler.containers.client import ContainerEngine
+        from reconciler.images.store import RegistryThenStore, Store
+
+        async with ContainerEngine(target.container_host) as engine:
+            store = Store(engine)
+            named = RegistryThenStore(registry, store)
+            if push_to:
+                yield _Places(named=named, built=registry, deliver=pushing(credentials))
+            else:
+                yield _Places(named=named, built=store, deliver=store.deliver)

@@ -49,8 +49,9 @@ def command(
         console.check_values_may_be_shown(options)
     spec = pushed_to(spec_file.load(options), push_to)
     target = resolve(options)
-    mode, at = mode_of(resolve_mode, target), revision_of(spec, revision)
-    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, mode, adopt=adopt))
+    imaging = Imaging(mode=mode_of(resolve_mode, target), push_to=push_to)
+    at = revision_of(spec, revision)
+    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
@@ -108,7 +109,7 @@ async def _plan(
     spec: Spec,
     allow_destroy: int | None,
     revision: Revision | None,
-    mode: str,
+    imaging: Imaging,
     *,
     adopt: bool,
 ) -> tuple[Plan, Mapping[str, str]]:
@@ -116,7 +117,7 @@ async def _plan(
     from reconciler.planner import plan
 
     async with open_actor(options, target, console.say) as actor:
-        pinned = await observe_pinned(actor, spec, options, target, Imaging(mode=mode))
+        pinned = await observe_pinned(actor, spec, options, target, imaging)
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
     found = plan(
         pinned.spec,

@@ -4,10 +4,12 @@ import base64
 import binascii
 import hashlib
 import re
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from reconciler.engine.errors import bad_request
+from reconciler.engine.runtime import Command, Limits
 
 _SIGNALS: Final = {
     "SIGABRT": 6,
@@ -27,6 +29,7 @@ _SIGNALS: Final = {
 }
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_MEMORY_MB: Final = 256
 LOCAL_CONTEXT: Final = "local_context"
 _PLATFORM_REGION: Final = "iad"
 _REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
@@ -46,31 +49,66 @@ def checked(config: Any) -> dict[str, Any]:
         for name, value in (config.get(key) or {}).items():
             if not isinstance(value, str):
                 raise bad_request(f"config.{key}.{name} must be a string")
-    command_lines(config)
+    commands_of(config)
     files_of(config)
+    limits_of(config)
     return config
 
 
-def command_lines(config: dict[str, Any]) -> list[list[str]]:
-    """The argument lists that the machine runs, one for each process; empty where only the image would know."""
+def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
+    """The processes that the machine runs, with the environment that each has besides the machine's. Raises Refused."""
     processes = config.get("processes") or [config.get("init") or {}]
     if not isinstance(processes, list) or not all(isinstance(process, dict) for process in processes):
         raise bad_request("config.processes must be an array of objects")
-    lines = [_command_line(process) for process in processes]
-    return [line for line in lines if line]
+    return tuple(_command(process) for process in processes)
 
 
-def process_environments(config: dict[str, Any]) -> list[dict[str, str]]:
-    """The extra environment of each process of `command_lines`."""
-    processes = config.get("processes") or [{}]
-    return [dict(process.get("env") or {}) for process in processes if _command_line(process) or process == {}]
+def _command(process: dict[str, Any]) -> Command:
+    """`exec` takes the place of entrypoint and cmd, of the config's and of the image's."""
+    executed = _words(process, "exec")
+    env = process.get("env") or {}
+    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
+        raise bad_request("the env of a process must be an object of strings")
+    return Command(
+        entrypoint=executed or _words(process, "entrypoint"),
+        cmd=() if executed else _words(process, "cmd"),
+        user=str(process["user"]) if process.get("user") else None,
+        env=env,
+    )
 
 
-def _command_line(process: dict[str, Any]) -> list[str]:
-    words = process.get("exec") or [*(process.get("entrypoint") or []), *(process.get("cmd") or [])]
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+def _words(process: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    words = process.get(key)
+    if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise bad_request("a command must be an array of strings")
-    return words
+    return tuple(words) if words else None
+
+
+def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
+    """Words, stdin, and the seconds after which the command is given up, of an exec. Raises Refused."""
+    words = body.get("command")
+    if words is None and isinstance(body.get("cmd"), str):  # deprecated, and still sent
+        try:
+            words = shlex.split(body["cmd"])
+        except ValueError as error:
+            raise bad_request(f"invalid cmd: {error}") from error
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words[:1]):
+        raise bad_request("command is required: an array of strings")
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise bad_request("a command must be an array of strings")
+    return tuple(words), str(body.get("stdin") or "").encode(), float(whole(body.get("timeout") or 60, "timeout"))
+
+
+def limits_of(config: dict[str, Any]) -> Limits:
+    """What the guest may use; Fly's smallest where the config does not say. Raises Refused."""
+    guest = config.get("guest") or {}
+    if not isinstance(guest, dict):
+        raise bad_request("config.guest must be an object")
+    return Limits(
+        memory_mb=whole(guest.get("memory_mb") or _MEMORY_MB, "memory_mb"),
+        cpus=whole(guest.get("cpus") or 1, "cpus"),
+        swap_mb=whole((config.get("init") or {}).get("swap_size_mb") or 0, "swap_size_mb"),
+    )
 
 
 def files_of(config: dict[str, Any]) -> list[tuple[PurePosixPath, bytes, int]]:

@@ -13,11 +13,13 @@ from reconciler.engine.adversity import Adversity, refusal
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.changes import Changes
 from reconciler.engine.errors import Refused, bad_request, name_taken, not_found
+from reconciler.engine.exits import UNKNOWN_EXIT, exit_request
 from reconciler.engine.leases import Leases
+from reconciler.engine.lifecycle import effect_of
 from reconciler.engine.records import RESTING, RUNNING, App, Machine, new_machine_id, new_ulid
-from reconciler.engine.runtime import Runtime
+from reconciler.engine.runtime import Ended, Executed, Left, Runtime
 from reconciler.engine.store import Store
-from reconciler.engine.supervisor import Supervisor, unknown_exit
+from reconciler.engine.supervisor import Supervisor
 from reconciler.engine.transitions import Transitions, check_metadata
 from reconciler.engine.views import Views
 from reconciler.engine.waits import Wait
@@ -58,23 +60,28 @@ class Engine:
         self._transitions = Transitions(self.store, self._runs, self.leases, runtime, clock, self.settings)
 
     async def start(self) -> None:
-        for machine in self.store.machines():
-            if not machine.is_destroyed and (machine.state not in RESTING or not machine.is_prepared):
-                self._settle_after_crash(machine)
+        unsettled = [
+            machine
+            for machine in self.store.machines()
+            if not machine.is_destroyed and (machine.state not in RESTING or not machine.is_prepared)
+        ]
+        left = {machine.id: Left(number=machine.runs, pids=machine.pids) for machine in unsettled}
+        ends = await self.runtime.recover(left)
+        for machine in unsettled:
+            self._settle_after_crash(machine, ends.get(machine.id, UNKNOWN_EXIT))
         self.store.trim_logs()
         for machine in self.store.machines():
             policy = (machine.config.get("restart") or {}).get("policy")
             if machine.state == "stopped" and machine.should_run and policy == "always":
                 await self._runs.start(machine)
 
-    def _settle_after_crash(self, machine: Machine) -> None:
-        """What was running has ended, and nobody saw how; what was on its way has arrived."""
-        self.runtime.reap(machine.pids)
+    def _settle_after_crash(self, machine: Machine, ended: Ended) -> None:
+        """What was running has ended; what was on its way has arrived."""
         settled = replace(machine, state="stopped", is_prepared=True, pids=())
         if machine.state == "destroying":
             self._runs.destroyed(machine)
         elif machine.state in RUNNING:
-            request = unknown_exit(self._runs.now_ms())
+            request = exit_request(ended, self._runs.now_ms())
             self._runs.save(settled, event=self._runs.event("exit", "stopped", "flyd", request))
         else:
             self._runs.save(settled)
@@ -86,6 +93,7 @@ class Engine:
     async def close(self) -> None:
         self.begin_close()
         await self._runs.close()
+        await self.runtime.close()
         self.store.close()
 
     def _changed(self, machine_id: str) -> None:
@@ -192,6 +200,19 @@ class Engine:
 
     async def stop_machine(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None) -> None:
         await self._transitions.stop(self._reachable(app, machine_id), body, nonce)
+
+    async def execute(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None = None) -> Executed:
+        """What a command did on the running machine. Raises Refused."""
+        words, stdin, timeout_s = configs.exec_request(body)
+        machine = await self.leases.admit("exec", self._reachable(app, machine_id), nonce)
+        effect_of("exec", machine.state)
+        try:
+            done = await self._runs.execute(machine.id, words, stdin=stdin, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise Refused(408, f"deadline_exceeded: the command did not end within {timeout_s:g}s") from error
+        if done is None:
+            raise Refused(412, "failed_precondition: machine is not started")
+        return done
 
     async def destroy(self, app: str, machine_id: str, nonce: str | None, *, force: bool) -> None:
         machine = self.machine(app, machine_id) if force else self._reachable(app, machine_id)

@@ -33,7 +33,7 @@ class EngineStartError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """Whether an engine runs, and where; `url` is without `/v1`."""
+    """Whether an engine runs, and where; `url` is without `/v1`; `container_host` is where its containers are made."""
 
     running: bool
     url: str | None = None
@@ -42,6 +42,7 @@ class EngineStatus:
     runtime: str | None = None
     started_at: str | None = None
     version: str | None = None
+    container_host: str | None = None
 
 
 def engine_status(home: Path) -> EngineStatus:
@@ -58,6 +59,7 @@ def engine_status(home: Path) -> EngineStatus:
             runtime=written["runtime"],
             started_at=written["started_at"],
             version=written["version"],
+            container_host=written.get("container_host"),
         )
     except (OSError, ValueError, KeyError):
         return EngineStatus(running=False)  # it holds the lock, and does not serve yet
@@ -166,6 +168,7 @@ def write_status(home: Path, status: EngineStatus) -> None:
         "runtime": status.runtime,
         "started_at": status.started_at,
         "version": status.version,
+        "container_host": status.container_host,
         "token_file": str(status.token_file),
     }
     temporary = home / f"{_STATUS}.{os.getpid()}"

@@ -30,6 +30,7 @@ _NOT_STARTABLE: Final = "failed_precondition: unable to start machine from curre
 _NOT_DESTROYABLE: Final = (
     "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
 )
+_NOT_EXECUTABLE: Final = "failed_precondition: unable to exec on machine, not currently started"
 _RUNNING: Final = ("started", "starting", "restarting")
 
 # `kill` is a destroy with force.
@@ -44,6 +45,9 @@ ROWS: Final = (
     Row("stop", ("suspended",), "discard", evidence="D"),
     Row("stop", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
     Row("stop", (ANY,), "nothing", evidence="O"),
+    Row("exec", ("started",), "run", evidence="O"),
+    Row("exec", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("exec", (ANY,), "refuse", 412, _NOT_EXECUTABLE, "I"),
     Row("update", _RUNNING, "reboot"),
     Row("update", ("replacing", "stopping"), "refuse", 409, _CONCURRENT, "O"),
     Row("update", ("destroying", "destroyed"), "refuse", 404, _GONE),
@@ -71,6 +75,7 @@ class LeaseRow(NamedTuple):
 # pass | refuse (409, at once) | wait (until the lease has ended, then act on whatever is there) | 404
 LEASES: Final = (
     LeaseRow(("start", "update", "lease"), "pass", "pass", "refuse"),
+    LeaseRow(("exec",), "pass", "refuse", "refuse"),
     LeaseRow(("stop", "destroy", "kill"), "pass", "pass", "wait"),
     LeaseRow(("release",), "404", "pass", "refuse", "O"),
     LeaseRow(("metadata", "create", "get", "list", "wait", "delete_app"), "pass", "pass", "pass", "O"),

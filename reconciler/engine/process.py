@@ -7,15 +7,19 @@ import errno
 import os
 import shutil
 import signal
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from reconciler.dockerignore import kept, read_ignore
-from reconciler.engine.runtime import Command, Ended, Launch, TakeOutput
+from reconciler.engine.lines import Lines
+from reconciler.engine.runtime import Command, Ended, Executed, Launch, Left, TakeOutput
+
+Spawn: TypeAlias = Callable[[tuple[str, ...]], Awaitable[asyncio.subprocess.Process]]
 
 _CHUNK: Final = 65536
-_LINE_LIMIT: Final = 65536
 _DRAIN_S: Final = 1.0
 _NOT_FOUND: Final = 127
 _NOT_EXECUTABLE: Final = 126
@@ -26,6 +30,8 @@ class ProcessRuntime:
     """Runs commands below `root`, which holds one directory for each machine."""
 
     name = "process"
+    uses_image = False
+    container_host: str | None = None
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -39,24 +45,35 @@ class ProcessRuntime:
             take("", f"cannot make its directory: {error.strerror}: {error.filename}")
             return RunningProcesses([], take, failed=Ended(code=_NOT_EXECUTABLE))
         processes: list[asyncio.subprocess.Process] = []
-        for command in launch.commands:
+        spawn = partial(self._spawn, directory)
+        for command in (one for one in launch.commands if one.words):
             try:
-                processes.append(await self._spawn(command, directory))
+                processes.append(await spawn(command))
             except OSError as error:
                 take("", f"cannot run {command.words[0]!r}: {error.strerror}")
                 for process in processes:
                     _kill_group(process.pid, signal.SIGKILL)
                 code = _NOT_EXECUTABLE if isinstance(error, PermissionError) else _NOT_FOUND
                 return RunningProcesses(processes, take, failed=Ended(code=code))
-        return RunningProcesses(processes, take)
+        return RunningProcesses(
+            processes, take, spawn=lambda words: spawn(Command(cmd=words, env=launch.commands[0].env), takes_input=True)
+        )
 
     def forget(self, machine_id: str) -> None:
         shutil.rmtree(self._root / machine_id, ignore_errors=True)
 
-    def reap(self, pids: tuple[tuple[int, int], ...]) -> None:
-        for pid, started in pids:
-            if started and _start_time(pid) == started:
-                _kill_group(pid, signal.SIGKILL)
+    async def prepare(self, image: str) -> None:
+        """There is nothing to make ready: no image is used."""
+
+    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+        for machine in left.values():
+            for pid, started in machine.pids:
+                if started and _start_time(pid) == started:
+                    _kill_group(pid, signal.SIGKILL)
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
     def _fresh_directory(self, launch: Launch) -> Path:
         self.forget(launch.machine_id)
@@ -72,7 +89,9 @@ class ProcessRuntime:
             target.chmod(mode)
         return directory
 
-    async def _spawn(self, command: Command, directory: Path) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, directory: Path, command: Command, *, takes_input: bool = False
+    ) -> asyncio.subprocess.Process:
         path = command.env.get("PATH", self._path)
         found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
         if found is None:
@@ -83,7 +102,7 @@ class ProcessRuntime:
             *command.words[1:],
             cwd=directory,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if takes_input else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -107,9 +126,16 @@ class RunningProcesses:
     """The processes of one start. When one of them exits, the others are ended too."""
 
     def __init__(
-        self, processes: list[asyncio.subprocess.Process], take: TakeOutput, *, failed: Ended | None = None
+        self,
+        processes: list[asyncio.subprocess.Process],
+        take: TakeOutput,
+        *,
+        spawn: Spawn | None = None,
+        failed: Ended | None = None,
     ) -> None:
         self._processes = processes
+        self._spawn = spawn
+        self._besides: set[int] = set()  # the process groups of commands that run besides
         self._failed = failed
         self._is_over = False
         self._readers = [
@@ -126,7 +152,7 @@ class RunningProcesses:
         if waits:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         first = next((wait.result() for wait in waits if wait.done()), 0)
-        self.kill()  # what the command left running ends with its machine
+        await self.kill()  # what the command left running ends with its machine
         await asyncio.gather(*waits)
         self._is_over = True
         if self._readers:
@@ -138,30 +164,52 @@ class RunningProcesses:
             return self._failed
         return Ended(code=first) if first >= 0 else Ended(code=_SIGNAL_BASE - first, signal=-first)
 
-    def signal(self, number: int) -> None:
+    async def signal(self, number: int) -> None:
         if self._is_over:
             return  # their numbers may be others' by now
         for process in self._processes:
             _kill_group(process.pid, number)
 
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
+    async def kill(self) -> None:
+        await self.signal(signal.SIGKILL)
+        for pid in self._besides:
+            _kill_group(pid, signal.SIGKILL)
+
+    async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        if self._spawn is None:
+            return Executed(code=_NOT_EXECUTABLE, stdout="", stderr="the machine does not run")
+        try:
+            process = await self._spawn(words)
+        except OSError as error:
+            code = _NOT_EXECUTABLE if isinstance(error, PermissionError) else _NOT_FOUND
+            return Executed(code=code, stdout="", stderr=f"cannot run {words[0]!r}: {error.strerror}")
+        self._besides.add(process.pid)
+        try:
+            async with asyncio.timeout(timeout_s):
+                stdout, stderr = await process.communicate(stdin)
+        finally:
+            _kill_group(process.pid, signal.SIGKILL)
+            await process.wait()
+            self._besides.discard(process.pid)
+        number = process.returncode or 0
+        return Executed(
+            code=number if number >= 0 else _SIGNAL_BASE - number,
+            signal=-number if number < 0 else None,
+            stdout=stdout.decode("utf-8", "replace"),
+            stderr=stderr.decode("utf-8", "replace"),
+        )
+
+    async def discard(self) -> None:
+        """The directory stays until the next start: it is there to be looked at."""
 
 
 async def _read_lines(stream: asyncio.StreamReader, name: str, take: TakeOutput) -> None:
-    """Gives each line as it comes, an overlong one in pieces, the last one without its newline too."""
-    rest = b""
+    lines = Lines(partial(take, name))
     try:
         while chunk := await stream.read(_CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                take(name, line.decode("utf-8", "replace").rstrip("\r"))
-            while len(rest) > _LINE_LIMIT:
-                take(name, rest[:_LINE_LIMIT].decode("utf-8", "replace"))
-                rest = rest[_LINE_LIMIT:]
+            lines.add(chunk)
     finally:
-        if rest:
-            take(name, rest.decode("utf-8", "replace"))
+        lines.close()
 
 
 def _kill_group(pid: int, number: int) -> None:

@@ -120,6 +120,14 @@ async def _stop(engine: Engine, request: Request) -> Response:
     return JSONResponse(_OK)
 
 
+async def _exec(engine: Engine, request: Request) -> Response:
+    body = await _body(request, "execRequest")
+    done = await engine.execute(*_names(request), body, request.headers.get(NONCE))
+    return JSONResponse(
+        {"exit_code": done.code, "exit_signal": done.signal or 0, "stdout": done.stdout, "stderr": done.stderr}
+    )
+
+
 async def _wait(engine: Engine, request: Request) -> Response:
     query = request.query_params
     wait = Wait(
@@ -250,6 +258,7 @@ ENDPOINTS: Final = (
     Endpoint("DELETE", _M, "delete", _delete_machine),
     Endpoint("POST", f"{_M}/start", "start", _start),
     Endpoint("POST", f"{_M}/stop", "stop", _stop),
+    Endpoint("POST", f"{_M}/exec", "exec", _exec),
     Endpoint("GET", f"{_M}/wait", "wait", _wait),
     Endpoint("GET", f"{_M}/lease", "get_lease", _get_lease),
     Endpoint("POST", f"{_M}/lease", "lease", _take_lease),

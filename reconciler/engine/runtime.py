@@ -1,6 +1,6 @@
 """What runs a machine's commands: the protocol between the engine and its runtimes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
@@ -9,12 +9,32 @@ TakeOutput: TypeAlias = Callable[[str, str], None]
 """Takes a stream's name (stdout, stderr, or empty for the runtime's own words) and one line."""
 
 
+class ImageError(Exception):
+    """An image cannot be had; the message says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One process of a machine."""
+    """One process of a machine. What is None is the image's own."""
 
-    words: tuple[str, ...]
-    env: dict[str, str]
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    user: str | None = None
+    env: Mapping[str, str]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What runs, as far as the image is not asked."""
+        return (self.entrypoint or ()) + (self.cmd or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a machine may use: memory and swap in MiB, and CPUs."""
+
+    memory_mb: int
+    cpus: int
+    swap_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +45,42 @@ class Launch:
     """
 
     machine_id: str
+    name: str
     number: int
+    image: str
     commands: tuple[Command, ...]
     files: tuple[tuple[PurePosixPath, bytes, int], ...]
+    limits: Limits
+    has_terminal: bool = False
     context: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a start ended: `code` as a shell gives it, `signal` where one ended it."""
+    """How a start ended: `code` as a shell gives it, `signal` where one ended it, `error` where that is not known."""
 
     code: int
     signal: int | None = None
     oom_killed: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """How a command ended that was run on a machine besides its own."""
+
+    code: int
+    stdout: str
+    stderr: str
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A machine that ran when its engine was killed: which of its starts, and the leaders of its process groups."""
+
+    number: int
+    pids: tuple[tuple[int, int], ...]
 
 
 class Running(Protocol):
@@ -45,26 +88,42 @@ class Running(Protocol):
 
     @property
     def pids(self) -> tuple[tuple[int, int], ...]:
-        """The leaders of its process groups with their start times in the kernel's ticks."""
+        """The leaders of its process groups on this host with their start times in the kernel's ticks."""
         ...
 
     async def wait(self) -> Ended:
         """How it ended, once it has, with all its output taken."""
         ...
 
-    def signal(self, number: int) -> None:
+    async def signal(self, number: int) -> None:
         """Sends the signal to all its processes."""
         ...
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """Ends it at once."""
+        ...
+
+    async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        """Runs a command besides. Raises TimeoutError."""
+        ...
+
+    async def discard(self) -> None:
+        """Removes what an ended start left, once its end is on record."""
         ...
 
 
 class Runtime(Protocol):
-    """Starts machines."""
+    """Starts machines. `uses_image` tells whether a machine without a command of its own has its image's;
+    `container_host` is where the container engine listens that it uses.
+    """
 
     name: str
+    uses_image: bool
+    container_host: str | None
+
+    async def prepare(self, image: str) -> None:
+        """Makes the image ready. Raises ImageError."""
+        ...
 
     async def start(self, launch: Launch, take: TakeOutput) -> Running: ...
 
@@ -72,6 +131,10 @@ class Runtime(Protocol):
         """Removes what a machine left behind."""
         ...
 
-    def reap(self, pids: tuple[tuple[int, int], ...]) -> None:
-        """Ends what still runs of an engine that was killed."""
+    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+        """Ends what still runs of an engine that was killed; how those machines ended of which that can be told."""
+        ...
+
+    async def close(self) -> None:
+        """Once nothing runs any more."""
         ...

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +22,8 @@ from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.home import EngineStartError, EngineStatus
-from reconciler.engine.process import ProcessRuntime
 from reconciler.engine.rehearsal import load_rehearsal
+from reconciler.engine.runtimes import make_runtime
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
@@ -43,8 +44,6 @@ def run_engine(
         rehearsal = load_rehearsal(adversity, latency=latency)
     except AdversityError as error:
         raise EngineStartError(str(error)) from error
-    if runtime != "process":
-        raise EngineStartError(f"unknown runtime {runtime!r}: there is `process`")
     homes.prepare_home(home)
     with homes.lock_home(home), _listening(port) as listener:
         token = homes.ensure_token(home)
@@ -87,9 +86,11 @@ async def _serve(
 ) -> None:
     logging.basicConfig(level=logging.WARNING)
     settings, adversity = rehearsal
+    runtime = await make_runtime(status.runtime or "process", home, os.environ)
+    status = replace(status, container_host=runtime.container_host)
     engine = Engine(
         database=home / "engine.db",
-        runtime=ProcessRuntime(home / "machines"),
+        runtime=runtime,
         clock=SystemClock(),
         settings=settings,
         adversity=adversity,

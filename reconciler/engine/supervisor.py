@@ -15,11 +15,12 @@ from reconciler.clock import Clock
 from reconciler.engine import config as configs
 from reconciler.engine.adversity import Adversity
 from reconciler.engine.behaviour import Settings
+from reconciler.engine.exits import exit_request, restarts
+from reconciler.engine.launches import launch_of
 from reconciler.engine.records import Event, LogEntry, Machine, new_ulid
-from reconciler.engine.runtime import Command, Ended, Launch, Running, Runtime
+from reconciler.engine.runtime import Ended, Executed, ImageError, Running, Runtime
 from reconciler.engine.store import Store
 
-_DEFAULT_RETRIES: Final = 10
 _LONGEST_DELAY_S: Final = 30.0
 _FLUSH_S: Final = 0.02
 _DISK_RETRY_S: Final = 0.5
@@ -56,6 +57,7 @@ class Supervisor:
         self._pending_logs: list[LogEntry] = []
         self._flush: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._clearing: set[asyncio.Task[None]] = set()
 
     def now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
@@ -85,27 +87,55 @@ class Supervisor:
         image = str(machine.config.get("image") or "")
         return bool(self._adversity.find((fault,), app=machine.app, machine=machine.name, image=image))
 
+    async def prepare(self, machine: Machine) -> None:
+        """Makes the machine's image ready. One that cannot be had is told by the machine's log, and by its start."""
+        try:
+            await self._runtime.prepare(str(machine.config.get("image") or ""))
+        except ImageError as error:
+            self._taker(machine)("", str(error))
+
     async def start(self, machine: Machine) -> None:
         """Starts the machine's commands. The start event is written first: whatever runs is on record."""
-        if self.is_struck("unpullable", machine):
-            self._taker(machine)("", f"unable to pull image {machine.config.get('image')}")
-            self.save(replace(machine, state="failed", should_run=False))
+        ready = await self._with_image(machine)
+        if ready is None:
             return
-        machine = replace(machine, state="started", runs=machine.runs + 1, should_run=True, pids=())
+        machine = replace(ready, state="started", runs=ready.runs + 1, should_run=True, pids=())
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
         self._starting[machine.id] = asyncio.Event()
         try:
-            running = await self._runtime.start(_launch(machine), self._taker(machine))
+            running = await self._runtime.start(launch_of(machine), self._taker(machine))
             self._running[machine.id] = running
             if self.is_struck("out_of_memory", machine):
                 self._starved.add(machine.id)
-                running.kill()
+                await running.kill()
             self._watchers[machine.id] = asyncio.create_task(self._watch(machine.id, running))
         finally:
             self._starting.pop(machine.id).set()
         current = self._store.machine(machine.id) or machine
         with suppress(sqlite3.Error):
             self.save(replace(current, pids=running.pids))
+
+    async def _with_image(self, machine: Machine) -> Machine | None:
+        """The machine, with its image ready; None where that cannot be had, or was stopped meanwhile."""
+        image = str(machine.config.get("image") or "")
+        why: str | None = None
+        if self._runtime.uses_image:
+            machine = self.save(replace(machine, state="starting", should_run=True))
+            try:
+                await self._runtime.prepare(image)
+            except ImageError as error:
+                why = str(error)
+            current = self._store.machine(machine.id)
+            if current is None or current.state != "starting" or current.instance_id != machine.instance_id:
+                return None
+            machine = current
+        if self.is_struck("unpullable", machine):
+            why = f"unable to pull image {image}"
+        if why is None:
+            return machine
+        self._taker(machine)("", why)
+        self.save(replace(machine, state="failed", should_run=False))
+        return None
 
     async def stop(self, machine_id: str, number: int, timeout_s: float) -> None:
         """Asks the machine's commands to end, kills them after the timeout, and returns once their end is on record."""
@@ -115,12 +145,21 @@ class Supervisor:
         if running is None or watcher is None:
             return
         self._stopping.add(machine_id)
-        running.signal(number)
+        await running.signal(number)
         timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
         await asyncio.wait({watcher, timer}, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
-        running.kill()
+        await running.kill()
         await asyncio.wait({watcher})
+
+    async def execute(
+        self, machine_id: str, words: tuple[str, ...], *, stdin: bytes, timeout_s: float
+    ) -> Executed | None:
+        """What the command did on the running machine; None where nothing runs there. Raises TimeoutError."""
+        if machine_id in self._starting:
+            await self._starting[machine_id].wait()
+        running = self._running.get(machine_id)
+        return await running.execute(words, stdin=stdin, timeout_s=timeout_s) if running else None
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Lets the work go on by itself; it is ended with the engine."""
@@ -134,6 +173,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(self._end(machine_id) for machine_id in list(self._running)))
+        await asyncio.gather(*self._clearing, return_exceptions=True)
         self._write_logs()
 
     async def _end(self, machine_id: str) -> None:
@@ -155,9 +195,12 @@ class Supervisor:
         while True:
             try:
                 await self._settle(machine_id, ended, was_asked=was_asked)
-                return
+                break
             except sqlite3.Error:
                 await self._clock.sleep(_DISK_RETRY_S)  # a full disk: the end is put on record once it can be
+        clearing = asyncio.create_task(running.discard())
+        self._clearing.add(clearing)
+        clearing.add_done_callback(self._clearing.discard)
 
     async def _settle(self, machine_id: str, ended: Ended, *, was_asked: bool) -> None:
         """Puts the end on record, and starts the machine again where its restart policy says so."""
@@ -165,12 +208,12 @@ class Supervisor:
         if machine is None or machine.is_destroyed:
             return
         if machine.state in {"destroying", "replacing"}:
-            exited = _exit_request(ended, self.now_ms(), was_asked=False, is_restarting=False, count=0)
+            exited = exit_request(ended, self.now_ms())
             self.save(replace(machine, pids=()), event=self.event("exit", "stopped", "flyd", exited))
             return
         retries = self._retries.get(machine_id, 0)
-        is_restarting = not was_asked and _restarts(machine.config, ended, retries)
-        exited = _exit_request(ended, self.now_ms(), was_asked=was_asked, is_restarting=is_restarting, count=retries)
+        is_restarting = not was_asked and restarts(machine.config, ended, retries)
+        exited = exit_request(ended, self.now_ms(), was_asked=was_asked, is_restarting=is_restarting, count=retries)
         state = "started" if is_restarting else "stopped"
         settled = replace(machine, state=state, pids=(), should_run=is_restarting or (was_asked and machine.should_run))
         self._active_until[machine_id] = self._clock.monotonic() + self._latency.reap_s
@@ -229,68 +272,3 @@ class Supervisor:
             with suppress(sqlite3.Error):
                 self._store.add_logs(pending)
             self._changed(pending[-1].machine_id)
-
-
-def _launch(machine: Machine) -> Launch:
-    environment = dict(machine.config.get("env") or {}) | _platform_environment(machine)
-    lines = configs.command_lines(machine.config)
-    extras = configs.process_environments(machine.config)
-    commands = tuple(
-        Command(words=tuple(words), env=environment | extra) for words, extra in zip(lines, extras, strict=True)
-    )
-    return Launch(
-        machine_id=machine.id,
-        number=machine.runs,
-        commands=commands,
-        files=tuple(configs.files_of(machine.config)),
-        context=configs.local_context(machine.config),
-    )
-
-
-def _platform_environment(machine: Machine) -> dict[str, str]:
-    guest = machine.config.get("guest") or {}
-    metadata = machine.config.get("metadata") or {}
-    group = {"FLY_PROCESS_GROUP": str(metadata["fly_process_group"])} if metadata.get("fly_process_group") else {}
-    return group | {
-        "FLY_APP_NAME": machine.app,
-        "FLY_MACHINE_ID": machine.id,
-        "FLY_ALLOC_ID": machine.id,
-        "FLY_REGION": machine.region,
-        "FLY_IMAGE_REF": str(machine.config.get("image") or ""),
-        "FLY_MACHINE_VERSION": machine.instance_id,
-        "FLY_PRIVATE_IP": "127.0.0.1",
-        "FLY_VM_MEMORY_MB": str(guest.get("memory_mb") or 256),
-        "PRIMARY_REGION": machine.region,
-    }
-
-
-def _restarts(config: dict[str, Any], ended: Ended, retries: int) -> bool:
-    restart = config.get("restart") or {}
-    policy = restart.get("policy") or "on-failure"
-    if policy == "always":
-        return True
-    return policy == "on-failure" and ended.code != 0 and retries < (restart.get("max_retries") or _DEFAULT_RETRIES)
-
-
-def _exit_request(
-    ended: Ended, now_ms: int, *, was_asked: bool, is_restarting: bool, count: int, error: str | None = None
-) -> dict[str, Any]:
-    exit_event: dict[str, Any] = {
-        "exit_code": ended.code,
-        "exited_at": now_ms,
-        "guest_exit_code": ended.code if ended.signal is None else 0,
-        "guest_signal": ended.signal or -1,
-        "signal": ended.signal or -1,
-        "oom_killed": ended.oom_killed,
-        "requested_stop": was_asked,
-        "restarting": is_restarting,
-    }
-    if error:
-        exit_event["error"] = error
-    return {"exit_event": exit_event, "restart_count": count}
-
-
-def unknown_exit(now_ms: int) -> dict[str, Any]:
-    """The exit of a process whose engine was killed: it has ended, and nobody saw how."""
-    error = "the engine was killed while this ran; its exit code is not known"
-    return _exit_request(Ended(code=-1), now_ms, was_asked=False, is_restarting=False, count=0, error=error)

@@ -40,6 +40,9 @@ class Transitions:
     async def _prepare(self, machine_id: str) -> None:
         await self._clock.sleep(self._latency.prepare_s)
         machine = self._store.machine(machine_id)
+        if machine and machine.state == "created":
+            await self._runs.prepare(machine)
+            machine = self._store.machine(machine_id)
         if machine is None or machine.state != "created":
             return
         state = "stopped" if machine.should_run or self._behaviour.settles_created else "created"
@@ -51,7 +54,7 @@ class Transitions:
         machine = await self._leases.admit("start", machine, nonce)
         previous = machine.state if self._behaviour.tells_previous_state else "stopped"
         if effect_of("start", self._situation(machine)) == "start":
-            if not configs.command_lines(machine.config):
+            if not self._runtime.uses_image and not any(one.words for one in configs.commands_of(machine.config)):
                 name = self._runtime.name
                 raise bad_request(f"the {name} runtime does not use the image: the config needs a command")
             if not self._runs.is_struck("drop_start", machine):
@@ -129,6 +132,7 @@ class Transitions:
         if is_running:
             await self._runs.stop(machine.id, *configs.stop_rule(machine.config, {}, self._latency.kill_timeout_s))
         await self._clock.sleep(self._latency.replace_s)
+        await self._runs.prepare(machine)
         current = self._store.machine(machine.id)
         if current is None or current.state != "replacing":
             return

@@ -57,6 +57,15 @@ class Builder:
         """Gives the image another name besides. Raises BuildError."""
         await self._run([self.program, "tag", image, name], "the tag", {})
 
+    async def save(self, image: str, archive: Path) -> None:
+        """Writes the image to a file that `docker load` takes. Raises BuildError."""
+        words = {
+            "docker": ["save", "--output", str(archive), image],
+            "podman": ["save", "--format", "docker-archive", "--output", str(archive), image],
+            "buildah": ["push", image, f"docker-archive:{archive}:{image}"],
+        }[self.name]
+        await self._run([self.program, *words], "saving the image", {})
+
     async def push(self, image: ImageReference, credentials: Credentials | None) -> None:
         """Pushes the image that has this name. Raises BuildError."""
         with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
@@ -111,18 +120,20 @@ def find_builder(name: str | None, say: TakeLine) -> Builder:
     """The builder of this name, else the first that is here and can build. Raises BuildError."""
     for one in (name,) if name else BUILDERS:
         program = shutil.which(one)
-        if program and (name or one != "docker" or _has_engine(program)):
+        if program and (name or one != "docker" or _has_docker(program)):
             return Builder(name=one, program=program, say=say)
     hint = f"install one of {', '.join(BUILDERS)}, or build and push by other means and name the image with `image`"
     raise BuildError(f"there is no {name or 'builder'} here", hint=hint)
 
 
-def _has_engine(program: str) -> bool:
-    """Whether docker, which is a client alone, has an engine that answers."""
+def _has_docker(program: str) -> bool:
+    """Whether docker, which is a client alone, has an engine that answers, and that is no Podman: that has its own."""
+    words = [program, "version", "--format", "{{json .Server}}"]
     try:
-        return subprocess.run([program, "version"], capture_output=True, timeout=_ENGINE_TIMEOUT_S).returncode == 0
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=_ENGINE_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError):
         return False
+    return ended.returncode == 0 and "podman" not in ended.stdout.lower()
 
 
 async def _line(stream: asyncio.StreamReader) -> str:

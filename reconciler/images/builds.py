@@ -1,18 +1,19 @@
-"""The images that a spec builds: whether a registry has this content already, and how it gets there. Each once.
+"""The images that a spec builds: whether this content is already where it belongs, and how it gets there. Each once.
 
-What is asked for and pushed is a tag made of the content's digest. So the same content is built once, whoever asks.
+What is asked for and delivered is a tag made of the content's digest. So the same content is built once, whoever asks.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 from reconciler.errors import BuildError, RegistryError, RegistryErrorKind
 from reconciler.images.builder import Builder
 from reconciler.images.context import context_of, context_tag, dockerfile_of
 from reconciler.images.credentials import Credentials
-from reconciler.images.registry import Registry
+from reconciler.images.registry import ResolvedImage
 from reconciler.model.image import ImageReference, parse_image
 from reconciler.model.spec import Build, Pool, Spec
 
@@ -29,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """An image that is in its registry. `was_there` where nothing had to be built."""
+    """An image that is where it belongs. `was_there` where nothing had to be built."""
 
     job: Job
     digest: str
@@ -72,42 +73,58 @@ def with_push_to(spec: Spec, prefix: str) -> Spec:
     return replace(spec, apps=apps)
 
 
-async def find_built(registry: Registry, job: Job) -> str | None:
-    """The digest of the job's content in its registry; None where that was not built yet. Raises RegistryError."""
+class Images(Protocol):
+    """Where images are: a registry, or something that is asked as one."""
+
+    async def resolve(self, image: ImageReference) -> ResolvedImage:
+        """What a reference names there. Raises RegistryError."""
+        ...
+
+
+async def find_built(images: Images, job: Job) -> str | None:
+    """The digest of the job's content where it belongs; None where that was not built yet. Raises RegistryError."""
     try:
-        return (await registry.resolve(job.content)).digest
+        return (await images.resolve(job.content)).digest
     except RegistryError as error:
         if error.kind is RegistryErrorKind.NOT_FOUND:
             return None
         raise
 
 
-async def make(
-    registry: Registry,
-    find_builder: Callable[[], Builder],
-    job: Job,
-    credentials: Callable[[str, str], Credentials | None],
-) -> Built:
-    """The job's image, built and pushed unless its registry has it. Raises BuildError, RegistryError."""
-    if digest := await _found_or_none(registry, job):
+Deliver: TypeAlias = Callable[[Builder, Job], Awaitable[None]]
+"""Brings what was built, under both its names, to where it is asked for. Raises BuildError."""
+
+
+async def make(images: Images, find_builder: Callable[[], Builder], job: Job, deliver: Deliver) -> Built:
+    """The job's image, built and delivered unless it is there. Raises BuildError, RegistryError."""
+    if digest := await _found_or_none(images, job):
         return Built(job=job, digest=digest, was_there=True)
     builder = find_builder()
     context = context_of(job.build, job.base).resolve()
     dockerfile = dockerfile_of(job.build, job.base).resolve()
-    found = await asyncio.to_thread(credentials, job.content.registry, job.content.repository)
-    named = parse_image(job.image)
     await builder.build(job.build, job.content.tagged, context=context, dockerfile=dockerfile)
-    await builder.tag(job.content.tagged, named.tagged)
-    for image in (named, job.content):  # the content's tag last: it says that all of it is there
-        await builder.push(image, found)
-    digest = (await registry.resolve(job.content)).digest
+    await builder.tag(job.content.tagged, parse_image(job.image).tagged)
+    await deliver(builder, job)
+    digest = (await images.resolve(job.content)).digest
     return Built(job=job, digest=digest, was_there=False)
 
 
-async def _found_or_none(registry: Registry, job: Job) -> str | None:
+def pushing(credentials: Callable[[str, str], Credentials | None]) -> Deliver:
+    """The delivery to the registry that the image is named after."""
+
+    async def push(builder: Builder, job: Job) -> None:
+        found = await asyncio.to_thread(credentials, job.content.registry, job.content.repository)
+        # The content's tag last: it says that all of it is there.
+        for image in (parse_image(job.image), job.content):
+            await builder.push(image, found)
+
+    return push
+
+
+async def _found_or_none(images: Images, job: Job) -> str | None:
     """A registry that lets nobody read before the first push says so in its own way: then the push will tell."""
     try:
-        return await find_built(registry, job)
+        return await find_built(images, job)
     except RegistryError as error:
         if error.kind is RegistryErrorKind.DENIED:
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.errors import RegistryError
-from reconciler.images.registry import Registry
+from reconciler.images.builds import Images
 from reconciler.model.image import parse_image
 
 _AT_ONCE: Final = 8
@@ -29,7 +29,7 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
-async def resolve_images(registry: Registry, images: Iterable[str], mode: Resolve) -> Resolved:
+async def resolve_images(where: Images, images: Iterable[str], mode: Resolve) -> Resolved:
     """What the images' tags name now. Raises RegistryError: for an image that is not there or will not run, and with
     ALWAYS for one that cannot be looked up.
     """
@@ -40,7 +40,7 @@ async def resolve_images(registry: Registry, images: Iterable[str], mode: Resolv
     async def look_up(image: str) -> str | RegistryError:
         async with limit:
             try:
-                return (await registry.resolve(parse_image(image))).digest
+                return (await where.resolve(parse_image(image))).digest
             except RegistryError as error:
                 return error
 

@@ -4,13 +4,16 @@ Words: `say TEXT`, `err TEXT`, `run SECONDS`, `exit CODE`, `die SIGNAL`, `stubbo
 """
 
 import asyncio
+from collections.abc import Mapping
 
-from reconciler.engine.runtime import Ended, Launch, TakeOutput
+from reconciler.engine.runtime import Ended, Executed, Launch, Left, TakeOutput
 from tests.support.virtual_time import VirtualClock
 
 
 class ScriptedRuntime:
     name = "scripted"
+    uses_image = False
+    container_host: str | None = None
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -27,8 +30,15 @@ class ScriptedRuntime:
     def forget(self, machine_id: str) -> None:
         """Nothing is left behind."""
 
-    def reap(self, pids: tuple[tuple[int, int], ...]) -> None:
+    async def prepare(self, image: str) -> None:
+        """No image is used."""
+
+    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
         """Nothing outlives its engine."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 class _ScriptedRun:
@@ -68,9 +78,16 @@ class _ScriptedRun:
                     return Ended(code=128 + number, signal=number)
         return Ended(code=0)
 
-    def signal(self, number: int) -> None:
+    async def signal(self, number: int) -> None:
         if not self._signal.done() and (number == 9 or not self._is_stubborn):
             self._signal.set_result(number)
 
-    def kill(self) -> None:
-        self.signal(9)
+    async def kill(self) -> None:
+        await self.signal(9)
+
+    async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        """Says the words, and what came in."""
+        return Executed(code=0, stdout=" ".join(words) + stdin.decode(), stderr="")
+
+    async def discard(self) -> None:
+        """Nothing is left behind."""

@@ -1,0 +1,216 @@
+"""The calls of a container engine's API that running a machine takes, and those that its images take.
+
+Paths without a version: Docker and Podman then take them by the newest they know. Facts from the Docker Engine API's
+reference, tried with Podman 4.3; where Podman differs, its code says so.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from reconciler.containers.errors import ContainerError
+from reconciler.containers.wire import Output, Wire
+from reconciler.http import httpx, is_loopback
+from reconciler.model.image import DOCKER_HUB, ImageReference
+
+PLATFORM: Final = "linux/amd64"
+_CHUNK: Final = 1024 * 1024
+_LONGEST_TEXT: Final = 400
+_LIVE: Final = frozenset({"running", "paused", "restarting", "stopping"})
+_NEVER_RAN: Final = "created"
+_LIBPOD: Final = "/v4.0.0/libpod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that the engine has. `id` is the digest of its configuration; `digests` are `repository@digest`."""
+
+    id: str
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Whether a container is over, and how it ended."""
+
+    is_over: bool
+    code: int
+    is_oom_killed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A container of a list."""
+
+    id: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """What a command did that was run in a container besides its own."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ContainerEngine:
+    """One engine. Raises ContainerError where it refuses a call or does not answer."""
+
+    def __init__(self, address: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.address = address
+        self._wire = Wire(address, transport=transport)
+        self.is_podman = False
+        self.cpus = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def connect(self) -> None:
+        """Learns what kind of engine answers here."""
+        version = await self._wire.json("GET", "/version")
+        parts = version.get("Components") or []
+        self.is_podman = any("podman" in str(part.get("Name", "")).lower() for part in parts)
+        self.cpus = int((await self._wire.json("GET", "/info")).get("NCPU") or 0)
+
+    # Images
+
+    async def image(self, name: str) -> Image | None:
+        """The image of this name, or of this id, where the engine has it."""
+        try:
+            found = await self._wire.json("GET", f"/images/{name}/json")
+        except ContainerError as error:
+            if error.status == 404:
+                return None
+            raise
+        image_id = str(found.get("Id") or "")
+        has_algorithm = image_id.startswith("sha256:")
+        return Image(
+            id=image_id if has_algorithm else f"sha256:{image_id}", digests=tuple(found.get("RepoDigests") or ())
+        )
+
+    async def pull(self, image: ImageReference, *, auth: Mapping[str, str] | None) -> None:
+        """Takes the image from its registry: by its digest where it names one."""
+        headers = (
+            {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(dict(auth)).encode()).decode()} if auth else {}
+        )
+        is_local = is_loopback(f"http://{image.registry}")
+        name = f"{image.registry}/{image.repository}"
+        which = image.digest or image.tag or "latest"
+        if self.is_podman and is_local:
+            # Docker takes a loopback registry without TLS by itself; Podman when it is asked in its own words.
+            mark = "@" if image.digest else ":"
+            query = {"reference": f"{name}{mark}{which}", "tlsVerify": "false"}
+            path = f"{_LIBPOD}/images/pull"
+        else:
+            short = image.repository.removeprefix("library/") if image.registry == DOCKER_HUB else name
+            query = {"fromImage": short, "tag": which, "platform": PLATFORM}
+            path = "/images/create"
+        async for line in self._wire.progress("POST", path, query=query, headers=headers):
+            if why := line.get("error"):
+                raise ContainerError(str(why).strip()[:_LONGEST_TEXT])
+
+    async def load(self, archive: Path) -> None:
+        """Takes the images of an archive that `docker save` wrote."""
+        content = _chunks(archive)
+        async for line in self._wire.progress("POST", "/images/load", content=content):
+            if why := line.get("error"):
+                raise ContainerError(str(why).strip()[:_LONGEST_TEXT])
+
+    # Containers
+
+    async def create(self, name: str, body: Mapping[str, Any]) -> str:
+        """A new container; its id."""
+        query = {"name": name} if self.is_podman else {"name": name, "platform": PLATFORM}
+        return str((await self._wire.json("POST", "/containers/create", query=query, body=body))["Id"])
+
+    async def put(self, container: str, archive: bytes) -> None:
+        """Writes a tar archive's files below the container's root."""
+        headers = {"Content-Type": "application/x-tar"}
+        await self._wire.call(
+            "PUT", f"/containers/{container}/archive", query={"path": "/"}, content=archive, headers=headers
+        )
+
+    async def attach(self, container: str, *, has_terminal: bool = False) -> Output:
+        """The output of a container from its start on, if it has not started yet."""
+        query = {"stream": "1", "stdout": "1", "stderr": "1"}
+        return await self._wire.stream(f"/containers/{container}/attach", query=query, has_terminal=has_terminal)
+
+    async def start(self, container: str) -> None:
+        await self._wire.call("POST", f"/containers/{container}/start")
+
+    async def kill(self, container: str, number: int) -> None:
+        """Sends its first process the signal. One that is over gets none."""
+        try:
+            await self._wire.call("POST", f"/containers/{container}/kill", query={"signal": str(number)})
+        except ContainerError as error:
+            if error.status not in {404, 409, 500} or not (await self.state(container)).is_over:
+                raise
+
+    async def ended(self, container: str) -> State:
+        """How it ended, once it has."""
+        state = await self.state(container)  # Podman's wait looks only every quarter of a second
+        while not state.is_over:
+            query = {"condition": "not-running"}
+            await self._wire.call("POST", f"/containers/{container}/wait", query=query, timeout_s=None)
+            state = await self.state(container)
+        return state
+
+    async def state(self, container: str) -> State:
+        """Of a container that is gone: over, with an exit code that nobody knows (-1)."""
+        try:
+            state = (await self._wire.json("GET", f"/containers/{container}/json"))["State"]
+        except ContainerError as error:
+            if error.status == 404:
+                return State(is_over=True, code=-1, is_oom_killed=False)
+            raise
+        status = state.get("Status")
+        return State(
+            is_over=status not in _LIVE,
+            code=-1 if status == _NEVER_RAN else int(state.get("ExitCode") or 0),
+            is_oom_killed=bool(state.get("OOMKilled")),
+        )
+
+    async def remove(self, container: str) -> None:
+        """Ends and removes it, with what it wrote. One that is gone is none to remove."""
+        try:
+            await self._wire.call("DELETE", f"/containers/{container}", query={"force": "1", "v": "1"})
+        except ContainerError as error:
+            if error.status not in {404, 409}:  # 409: it is being removed
+                raise
+
+    async def containers(self, label: str) -> list[Found]:
+        """Those that have this label, as `key=value`, running or not."""
+        filters = json.dumps({"label": [label]})
+        found = await self._wire.json("GET", "/containers/json", query={"all": "1", "filters": filters})
+        return [Found(id=str(one["Id"]), labels=one.get("Labels") or {}) for one in found]
+
+    async def execute(self, container: str, words: tuple[str, ...]) -> Executed:
+        """Runs a command in a container that runs, to its end."""
+        body = {"Cmd": list(words), "AttachStdout": True, "AttachStderr": True}
+        number = (await self._wire.json("POST", f"/containers/{container}/exec", body=body))["Id"]
+        output = await self._wire.stream(f"/exec/{number}/start", body={"Detach": False, "Tty": False})
+        taken = {"stdout": bytearray(), "stderr": bytearray()}
+        async for stream, content in output.parts():
+            taken[stream] += content
+        code = (await self._wire.json("GET", f"/exec/{number}/json")).get("ExitCode")
+        return Executed(
+            code=-1 if code is None else int(code), stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"])
+        )
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(file.open, "rb") as opened:
+        while chunk := await asyncio.to_thread(opened.read, _CHUNK):
+            yield chunk

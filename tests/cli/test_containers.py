@@ -1,0 +1,150 @@
+"""From a Dockerfile to runs of its image: Podman and a real registry, by the command line, on the local target."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import run
+from reconciler.engine.home import stop_engine
+from tests.support.environment import clear_environment
+from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, busybox_context, podman_service
+from tests.support.registry import real_registry
+
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    build: image
+    tasks:
+      own: {count: 1}
+      work: {command: [/bin/sh, -c, 'echo "$0"; exit 4'], args: [nothing], overrides: {args: true}, count: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    with podman_service(tmp_path_factory.mktemp("podman")) as service:
+        yield service
+
+
+class Project:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        busybox_context(folder / "image")
+        (folder / "machines.yaml").write_text(SPEC)
+
+    def write(self, script: str) -> None:
+        (self.folder / "image" / "own.sh").write_text(script)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        ended = run([*arguments])
+        captured = self._capsys.readouterr()
+        assert ended == code, (ended, captured)
+        return captured.out + captured.err
+
+
+@pytest.fixture
+def project(
+    podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Project]:
+    clear_environment(monkeypatch)
+    variables = podman.environment | {
+        "HOME": str(tmp_path),
+        "RECONCILER_HOME": str(tmp_path / "home"),
+        "RECONCILER_TARGET": "local",
+        "RECONCILER_RUNTIME": "container",
+        "RECONCILER_RESOLVE": "auto",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    yield Project(tmp_path, capsys)
+    stop_engine(tmp_path / "home")
+
+
+@NEEDS_PODMAN
+@NEEDS_A_REGISTRY_TOO
+def test_build_push_plan_apply_invoke_and_again_with_other_code(
+    project: Project, podman: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with real_registry(project.folder) as registry:
+        monkeypatch.setenv("RECONCILER_PUSH_TO", registry.host)
+        assert "built and pushed" in project("build")
+        podman("podman", "rmi", "--all", "--force")  # what runs is what the registry has
+        assert f"image: {registry.host}/app:" in project("plan")
+        assert "3 done" in project("apply", "--yes")
+        assert "the image says hello" in project("invoke", "own", code=5)
+        assert "something" in project("invoke", "work", "--", "something", code=4)
+        assert "No changes" in project("plan", "--detailed-exitcode")
+
+        project.write("echo the new code; exit 6")
+        assert "built and pushed" in project("build")
+        said = project("plan", "--detailed-exitcode", code=2)
+        assert "the image moved" in said
+        assert "3 to update" in said
+        assert "the image says hello" in project("invoke", "own", code=5), "nothing moves before it is applied"
+        project("apply", "--yes")
+        assert "the new code" in project("invoke", "own", code=6)
+
+
+@NEEDS_PODMAN
+@pytest.mark.parametrize("builder", ["podman", "buildah"])
+def test_without_a_registry_the_built_image_is_used_as_it_is(project: Project, podman: Podman, builder: str) -> None:
+    project.write(f"echo built by {builder}; exit 7")
+    assert "is not built yet" in project("apply", "--yes", code=1)
+    assert "3 done" in project("apply", "--yes", "--build", "--builder", builder)
+    assert f"built by {builder}" in project("invoke", "own", code=7)
+    assert "there already" in project("build")
+    assert "No changes" in project("plan", "--detailed-exitcode")
+    project.write(f"echo built again by {builder}; exit 8")
+    assert "the image moved" in project("apply", "--yes", "--build", "--builder", builder)
+    assert f"built again by {builder}" in project("invoke", "own", code=8)
+
+
+@NEEDS_PODMAN
+def test_what_another_builder_has_is_loaded(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    project("engine", "start")  # its containers are of the service, whose storage the builder does not share
+    storage = other / "storage.conf"
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{other}/graph"\nrunroot = "{other}/run"\n')
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
+    project.write("echo loaded; exit 9")
+    assert "3 done" in project("apply", "--yes", "--build", "--builder", "buildah")
+    assert "loaded" in project("invoke", "own", code=9)
+
+
+@NEEDS_PODMAN
+def test_an_image_that_only_the_container_engine_has_is_used(project: Project, podman: Podman) -> None:
+    podman.build(busybox_context(project.folder / "image", "echo by hand; exit 3"), "localhost/by-hand:dev")
+    spec = SPEC.replace("build: image", "image: localhost/by-hand:dev")
+    (project.folder / "machines.yaml").write_text(spec)
+    project("apply", "--yes")
+    assert "by hand" in project("invoke", "own", code=3)
+    (project.folder / "machines.yaml").write_text(spec.replace("by-hand", "nobody-has-it"))
+    said = project("plan", code=0)
+    assert "localhost" in said
+
+
+@NEEDS_PODMAN
+def test_another_runtime_than_the_running_engines_is_an_error_and_no_surprise(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "runtime  container" in project("engine", "start") + project("engine", "status")
+    monkeypatch.setenv("RECONCILER_RUNTIME", "process")
+    assert "with the container runtime and not process" in project("plan", code=1)
+    assert "with the container runtime and not process" in project("engine", "start", code=1)
+    monkeypatch.setenv("RECONCILER_RUNTIME", "")
+    project("engine", "stop")
+    monkeypatch.setenv("RECONCILER_RUNTIME", "container")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{project.folder}/none.sock")
+    said = project("plan", code=1)
+    assert "no container engine answers" in said
+    assert "podman system service" in said
+    assert "Traceback" not in said
+    assert os.environ["DOCKER_HOST"] in said
