@@ -34,7 +34,7 @@ class ProcessRuntime:
     container_host: str | None = None
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._path = os.environ.get("PATH", os.defpath)
 
     async def start(self, launch: Launch, take: TakeOutput) -> "RunningProcesses":
@@ -60,7 +60,7 @@ class ProcessRuntime:
         )
 
     def forget(self, machine_id: str) -> None:
-        shutil.rmtree(self._root / machine_id, ignore_errors=True)
+        shutil.rmtree(self.root / machine_id, ignore_errors=True)
 
     async def prepare(self, image: str) -> None:
         """There is nothing to make ready: no image is used."""
@@ -77,7 +77,7 @@ class ProcessRuntime:
 
     def _fresh_directory(self, launch: Launch) -> Path:
         self.forget(launch.machine_id)
-        directory = self._root / launch.machine_id / str(launch.number)
+        directory = self.root / launch.machine_id / str(launch.number)
         directory.mkdir(parents=True)
         if launch.context:
             _copy_context(launch.context, directory)

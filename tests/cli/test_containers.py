@@ -1,7 +1,13 @@
 """From a Dockerfile to runs of its image: Podman and a real registry, by the command line, on the local target."""
 
+import base64
+import json
 import os
+import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,8 @@ from reconciler.cli.main import run
 from reconciler.engine.home import stop_engine
 from tests.support.environment import clear_environment
 from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, busybox_context, podman_service
-from tests.support.registry import real_registry
+from tests.support.python_image import python_context
+from tests.support.registry import PASSWORD, USER, real_registry
 
 SPEC = """
 version: 1
@@ -89,6 +96,94 @@ def test_build_push_plan_apply_invoke_and_again_with_other_code(
         assert "the image says hello" in project("invoke", "own", code=5), "nothing moves before it is applied"
         project("apply", "--yes")
         assert "the new code" in project("invoke", "own", code=6)
+
+
+@NEEDS_PODMAN
+@NEEDS_A_REGISTRY_TOO
+def test_the_walkthroughs_own_image_builds_pushes_and_runs(
+    project: Project, podman: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, base = Path(__file__).parents[2], project.folder / "base"
+    base.mkdir()
+    podman.build(python_context(base), "docker.io/library/python:3.13-slim")
+    shutil.copy(root / "machines.yaml", project.folder)
+    shutil.copytree(root / "examples/get-release", project.folder / "examples/get-release")
+    with real_registry(project.folder) as registry, releases({"/repos/o/r/releases/latest": "v7"}) as url:
+        monkeypatch.setenv("RECONCILER_PUSH_TO", registry.host)
+        monkeypatch.setenv("GITHUB_API_URL", url)
+        said = project("--only", "get-release", "apply", "--yes", "--build", "--builder", "buildah")
+        assert f"image: {registry.host}/on-demand:" in said
+        assert "The latest tag is v7" in project("invoke", "get-release", "--", "o/r")
+        assert "404" in project("invoke", "get-release", "--", "o/none", code=1)
+
+
+@NEEDS_PODMAN
+@NEEDS_A_REGISTRY_TOO
+def test_a_registry_with_a_login_and_the_password_shows_nowhere(
+    project: Project, podman: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("echo behind a login; exit 3")
+    secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    with real_registry(project.folder, has_login=True) as registry, command_lines() as seen:
+        monkeypatch.setenv("RECONCILER_PUSH_TO", registry.host)
+        assert "wants a user and a password" in project("plan", "--resolve", "always", code=1)
+        (project.folder / ".docker").mkdir()
+        config = project.folder / ".docker" / "config.json"
+        config.write_text(json.dumps({"auths": {registry.host: {"auth": secret}}}))
+        said = project("--debug", "--trace-http", "apply", "--yes", "--build", "--builder", "buildah")
+        assert "3 done" in said
+        podman("podman", "rmi", "--all", "--force")
+        said += project("--debug", "--trace-http", "invoke", "own", code=3)
+        assert "behind a login" in said
+    said += (project.folder / "home" / "engine.log").read_text()
+    assert any("buildah" in line and "push" in line for line in seen), "the push was seen while it ran"
+    for canary in (PASSWORD, secret):
+        assert canary not in said
+        assert not [line for line in seen if canary in line]
+
+
+@contextmanager
+def command_lines() -> Iterator[set[str]]:
+    """All command lines of all processes during the block, as far as looking again and again sees them."""
+    seen: set[str] = set()
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    seen.add((process / "cmdline").read_text(errors="replace").replace("\0", " "))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+@contextmanager
+def releases(tags: dict[str, str]) -> Iterator[str]:
+    """The URL of a GitHub that knows these releases."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            tag = tags.get(self.path)
+            self.send_response(200 if tag else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"tag_name": tag}).encode())
+
+        def log_message(self, *_arguments: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @NEEDS_PODMAN

@@ -76,9 +76,7 @@ def test_docker_is_asked_for_the_digest_with_the_login_in_a_header_alone() -> No
     assert "canary" not in str(request.url)
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "tag"), [("busybox", "busybox", "latest"), ("owner/app:2", "owner/app", "2")]
-)
+@pytest.mark.parametrize(("text", "name", "tag"), [("busybox", "busybox", "latest"), ("owner/app:2", "owner/app", "2")])
 def test_docker_hub_is_asked_by_the_names_it_knows(text: str, name: str, tag: str) -> None:
     _, [request] = asked(
         lambda _request: httpx.Response(200, text=""), lambda engine: engine.pull(parse_image(text), auth=None)

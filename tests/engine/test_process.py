@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
+from reconciler.engine.errors import Refused
 from reconciler.engine.process import ProcessRuntime
 from reconciler.engine.records import Machine
 from reconciler.engine.waits import Wait
@@ -173,3 +174,67 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "stdout"),
+    [
+        ({"command": ["sh", "-c", "cat here; cat; exit 4"], "stdin": "and stdin"}, 4, "of the machine\nand stdin"),
+        ({"cmd": "sh -c 'echo $WHO'"}, 0, "me\n"),
+        ({"command": ["no-such-program"]}, 127, ""),
+        ({"command": ["sh", "-c", "kill -9 $$"]}, 137, ""),
+    ],
+)
+def test_exec_runs_a_command_besides(tmp_path: Path, body: dict[str, Any], code: int, stdout: str) -> None:
+    async def scenario(engine: Engine) -> None:
+        machine = await started(engine, "echo of the machine >here; sleep 100", env={"WHO": "me"})
+        done = await engine.execute("app", machine.id, body)
+        assert (done.code, done.stdout) == (code, stdout)
+
+    with_engine(tmp_path, scenario)
+
+
+def test_exec_is_given_up_after_its_timeout_and_ends_with_its_machine(tmp_path: Path) -> None:
+    async def scenario(engine: Engine) -> None:
+        machine = await started(engine, "echo x >here; exec sleep 100")
+        with pytest.raises(Refused) as refused:
+            await engine.execute("app", machine.id, {"command": ["sleep", "60"], "timeout": 1})
+        assert refused.value.status == 408
+        besides = asyncio.create_task(
+            engine.execute("app", machine.id, {"command": ["sh", "-c", "echo >in; sleep 60"]})
+        )
+        await exists(tmp_path / "machines" / machine.id / "1" / "in")
+        await engine.stop_machine("app", machine.id, {"signal": "SIGKILL"}, None)
+        assert (await besides).signal == 9
+        with pytest.raises(Refused) as refused:
+            await engine.execute("app", machine.id, {"command": ["true"]})
+        assert refused.value.status == 412
+
+    with_engine(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("body", [{}, {"command": []}, {"command": "true"}, {"command": [1]}, {"cmd": "'"}])
+def test_an_exec_of_nothing_is_refused(tmp_path: Path, body: dict[str, Any]) -> None:
+    async def scenario(engine: Engine) -> None:
+        machine = await started(engine, "echo x >here; sleep 100")
+        with pytest.raises(Refused) as refused:
+            await engine.execute("app", machine.id, body)
+        assert refused.value.status == 400
+
+    with_engine(tmp_path, scenario)
+
+
+async def started(engine: Engine, script: str, **config: Any) -> Machine:
+    """A machine that runs the script, once that has written a file `here`."""
+    engine.create_app("app", "personal")
+    machine = engine.create("app", {"config": {"image": "i", "init": {"exec": ["sh", "-c", script]}} | config})
+    await wait_for(engine, machine.id, "started")
+    assert isinstance(engine.runtime, ProcessRuntime)
+    await exists(engine.runtime.root / machine.id / "1" / "here")
+    return machine
+
+
+async def exists(path: Path) -> None:
+    async with asyncio.timeout(20):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.01)

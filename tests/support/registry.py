@@ -19,6 +19,11 @@ version: 0.1
 storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+_LOGIN = """
+auth: {{htpasswd: {{realm: test, path: {path}}}}}
+"""
+USER, PASSWORD = "someone", "canary-password"
+_HASH = "$2b$05$abcdefghijklmnopqrstuuTvmw3qcMpAvEgQGhbFMhqjD3R/evDDW"  # bcrypt of the password
 
 
 class RealRegistry:
@@ -55,14 +60,18 @@ class RealRegistry:
 
 
 @contextmanager
-def real_registry(folder: Path) -> Iterator[RealRegistry]:
+def real_registry(folder: Path, *, has_login: bool = False) -> Iterator[RealRegistry]:
     """The registry for the block, its files in the folder."""
     assert PROGRAM is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = folder / "registry.yml"
-    config.write_text(_CONFIG.format(root=folder / "registry", port=port))
+    text = _CONFIG.format(root=folder / "registry", port=port)
+    if has_login:
+        (folder / "htpasswd").write_text(f"{USER}:{_HASH}\n")
+        text += _LOGIN.format(path=folder / "htpasswd")
+    config.write_text(text)
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "serve", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     registry = RealRegistry(f"127.0.0.1:{port}")
