@@ -107,9 +107,9 @@ def status(**_values: object) -> int:
             {key: str(value) if key == "token_file" and value else value for key, value in asdict(found).items()}
         )
     elif found.running:
-        console.print_text(
-            f"running at {found.url}\n  pid      {found.pid}\n  runtime  {found.runtime}\n  token    {found.token_file}"
-        )
+        by = f", by {found.container_host}" if found.container_host else ""
+        rows = {"pid": found.pid, "runtime": f"{found.runtime}{by}", "token": found.token_file}
+        console.print_text("\n".join([f"running at {found.url}", *(f"  {key:<8} {rows[key]}" for key in rows)]))
     else:
         console.print_text("not running")
     return 0
