@@ -33,3 +33,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+def now_ms(clock: Clock) -> int:
+    """The wall clock's time in milliseconds since 1970."""
+    return int(clock.now().timestamp() * 1000)

@@ -158,6 +158,19 @@ class ContainerEngine:
             if error.status not in {404, 409, 500} or not (await self.state(container)).is_over:
                 raise
 
+    async def pause(self, container: str) -> None:
+        await self._wire.call("POST", f"/containers/{container}/pause")
+
+    async def unpause(self, container: str) -> None:
+        await self._wire.call("POST", f"/containers/{container}/unpause")
+
+    async def top(self, container: str) -> list[tuple[int, str]]:
+        """The number and the command of each of its processes, as `ps` tells them."""
+        found = await self._wire.json("GET", f"/containers/{container}/top")
+        titles = [str(title).upper() for title in found.get("Titles") or []]
+        pid, command = titles.index("PID"), len(titles) - 1
+        return [(int(row[pid]), str(row[command])) for row in found.get("Processes") or []]
+
     async def ended(self, container: str) -> State:
         """How it ended, once it has."""
         state = await self.state(container)  # Podman's wait looks only every quarter of a second

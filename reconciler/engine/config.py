@@ -6,8 +6,9 @@ import hashlib
 import re
 import shlex
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from reconciler.engine import shapes
 from reconciler.engine.errors import bad_request
 from reconciler.engine.runtime import Command, Limits
 
@@ -30,6 +31,7 @@ _SIGNALS: Final = {
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _MEMORY_MB: Final = 256
+_LARGEST: Final = 2**31
 LOCAL_CONTEXT: Final = "local_context"
 _PLATFORM_REGION: Final = "iad"
 _REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
@@ -42,46 +44,33 @@ def checked(config: Any) -> dict[str, Any]:
     image = config.get("image")
     if not (isinstance(image, str) and image.strip()) and not config.get("containers"):
         raise bad_request("config.image is required")
-    for key, kind, word in (("env", dict, "an object"), ("metadata", dict, "an object"), ("files", list, "an array")):
-        if config.get(key) is not None and not isinstance(config[key], kind):
-            raise bad_request(f"config.{key} must be {word}")
-    for key in ("env", "metadata"):
-        for name, value in (config.get(key) or {}).items():
-            if not isinstance(value, str):
-                raise bad_request(f"config.{key}.{name} must be a string")
+    shapes.check(config, shapes.CONFIG, "config")
     commands_of(config)
     files_of(config)
+    mounts_of(config)
     limits_of(config)
+    stop_rule(config, {}, 0)
     return config
 
 
 def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
-    """The processes that the machine runs, with the environment that each has besides the machine's. Raises Refused."""
-    processes = config.get("processes") or [config.get("init") or {}]
-    if not isinstance(processes, list) or not all(isinstance(process, dict) for process in processes):
-        raise bad_request("config.processes must be an array of objects")
-    return tuple(_command(process) for process in processes)
+    """The processes that the machine runs, with the environment that each has besides the machine's."""
+    return tuple(_command(process) for process in config.get("processes") or [config.get("init") or {}])
 
 
 def _command(process: dict[str, Any]) -> Command:
     """`exec` takes the place of entrypoint and cmd, of the config's and of the image's."""
-    executed = _words(process, "exec")
-    env = process.get("env") or {}
-    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
-        raise bad_request("the env of a process must be an object of strings")
+    executed = process.get("exec")
+    words = {key: tuple(process[key]) if process.get(key) else None for key in ("entrypoint", "cmd")}
     return Command(
-        entrypoint=executed or _words(process, "entrypoint"),
-        cmd=() if executed else _words(process, "cmd"),
-        user=str(process["user"]) if process.get("user") else None,
-        env=env,
+        entrypoint=tuple(executed) if executed else words["entrypoint"],
+        cmd=() if executed else words["cmd"],
+        user=process.get("user") or None,
+        env=process.get("env") or {},
+        takes_secrets=not process.get("ignore_app_secrets"),
+        secrets=tuple((str(one.get("env_var")), str(one.get("name"))) for one in process.get("secrets") or []),
+        fields=tuple((str(one.get("env_var")), str(one.get("field_ref"))) for one in process.get("env_from") or []),
     )
-
-
-def _words(process: dict[str, Any], key: str) -> tuple[str, ...] | None:
-    words = process.get(key)
-    if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-        raise bad_request("a command must be an array of strings")
-    return tuple(words) if words else None
 
 
 def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
@@ -102,8 +91,9 @@ def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
 def limits_of(config: dict[str, Any]) -> Limits:
     """What the guest may use; Fly's smallest where the config does not say. Raises Refused."""
     guest = config.get("guest") or {}
-    if not isinstance(guest, dict):
-        raise bad_request("config.guest must be an object")
+    for key in ("memory_mb", "cpus"):
+        if not 0 <= (guest.get(key) or 0) <= _LARGEST:
+            raise bad_request(f"config.guest.{key} is out of range")
     return Limits(
         memory_mb=whole(guest.get("memory_mb") or _MEMORY_MB, "memory_mb"),
         cpus=whole(guest.get("cpus") or 1, "cpus"),
@@ -111,19 +101,43 @@ def limits_of(config: dict[str, Any]) -> Limits:
     )
 
 
-def files_of(config: dict[str, Any]) -> list[tuple[PurePosixPath, bytes, int]]:
-    """The files to write before a start: path without a leading slash, content, mode. Raises Refused."""
+class File(NamedTuple):
+    """A file to write before a start. Its path has no leading slash; a `secret` takes the place of its content."""
+
+    path: PurePosixPath
+    content: bytes
+    mode: int
+    secret: str | None
+
+
+def files_of(config: dict[str, Any]) -> list[File]:
+    """The files to write before a start. Raises Refused."""
     files = []
     for file in config.get("files") or []:
-        path = PurePosixPath(str(file.get("guest_path", "")))
-        if not path.is_absolute() or ".." in path.parts:
+        path = PurePosixPath(file.get("guest_path") or "")
+        if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/") or "\0" in str(path):
             raise bad_request("a file's guest_path must be absolute")
         try:
             content = base64.b64decode(file.get("raw_value") or "", validate=True)
         except (binascii.Error, ValueError) as error:
             raise bad_request(f"the raw_value of {path} is not base64") from error
-        files.append((path.relative_to("/"), content, int(file.get("mode") or 0o644)))
+        mode = file.get("mode") or 0o644
+        if not 0 <= mode <= 0o7777:
+            raise bad_request(f"the mode of {path} is none: {mode}")
+        files.append(File(path.relative_to("/"), content, mode, file.get("secret_name") or None))
     return files
+
+
+def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
+    """Each volume's id, and the path below the root that it is mounted at. Raises Refused."""
+    mounts = []
+    for mount in config.get("mounts") or []:
+        path = PurePosixPath(mount.get("path") or "/data")
+        if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+            raise bad_request("a mount's path must be absolute")
+        if mount.get("volume"):
+            mounts.append((mount["volume"], path.relative_to("/")))
+    return mounts
 
 
 def local_context(config: dict[str, Any]) -> Path | None:

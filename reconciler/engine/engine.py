@@ -1,7 +1,6 @@
 """The engine: every call of the API as a method, on apps and machines. Windows of time run on the clock handed in."""
 
 import re
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,29 +8,32 @@ from typing import Any, Final
 
 from reconciler.clock import Clock
 from reconciler.engine import config as configs
+from reconciler.engine import metadata
 from reconciler.engine.adversity import Adversity, refusal
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.changes import Changes
-from reconciler.engine.errors import Refused, bad_request, name_taken, not_found
+from reconciler.engine.creates import Creates
+from reconciler.engine.errors import Refused, bad_request, not_found
 from reconciler.engine.exits import UNKNOWN_EXIT, exit_request
 from reconciler.engine.leases import Leases
 from reconciler.engine.lifecycle import effect_of
-from reconciler.engine.records import RESTING, RUNNING, App, Machine, new_machine_id, new_ulid
-from reconciler.engine.runtime import Ended, Executed, Left, Runtime
+from reconciler.engine.records import RESTING, RUNNING, App, Machine
+from reconciler.engine.runtime import Ended, Executed, Left, ProcessStat, Running, Runtime
+from reconciler.engine.secrets import Secrets
 from reconciler.engine.store import Store
 from reconciler.engine.supervisor import Supervisor
-from reconciler.engine.transitions import Transitions, check_metadata
+from reconciler.engine.transitions import Transitions
 from reconciler.engine.views import Views
+from reconciler.engine.volumes import Volumes
 from reconciler.engine.waits import Wait
 
 _APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_MACHINE_NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
 
 
 class Engine:
     """Apps and machines. `start` settles what a killed engine left; `close` ends what runs.
 
-    `watch`, where given, is told of every machine after each of its changes.
+    `watch`, where given, is told of every machine after each of its changes; `volumes` is where volumes keep files.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Engine:
         settings: Settings | None = None,
         adversity: Adversity | None = None,
         watch: Callable[[Machine], None] | None = None,
+        volumes: Path | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.adversity = adversity or Adversity()
@@ -52,18 +55,31 @@ class Engine:
         self._watch = watch
         self._changes = Changes(clock)
         self._views = Views(clock, self.settings.latency.list_lag_s, self.store.machine)
+        self.secrets = Secrets(self.store, clock)
+        self.volumes = Volumes(self.store, clock, volumes)
         self._runs = Supervisor(
-            self.store, runtime, clock, self._changed, settings=self.settings, adversity=self.adversity
+            self.store,
+            runtime,
+            clock,
+            self._changed,
+            settings=self.settings,
+            adversity=self.adversity,
+            secrets=self.secrets,
+            volumes=self.volumes,
         )
         takes_expired = self.settings.behaviour.takes_expired_nonce
         self.leases = Leases(clock, self._changes, self.machine, self._runs.save, takes_expired_nonce=takes_expired)
-        self._transitions = Transitions(self.store, self._runs, self.leases, runtime, clock, self.settings)
+        self._transitions = Transitions(
+            self.store, self._runs, self.leases, runtime, clock, self.settings, self.secrets
+        )
+        behaviour = self.settings.behaviour
+        self._creates = Creates(self.store, self._runs, self.leases, behaviour, self.secrets, self.volumes)
 
     async def start(self) -> None:
         unsettled = [
             machine
             for machine in self.store.machines()
-            if not machine.is_destroyed and (machine.state not in RESTING or not machine.is_prepared)
+            if not machine.is_destroyed and (machine.state not in RESTING or not machine.is_prepared or machine.pids)
         ]
         left = {machine.id: Left(number=machine.runs, pids=machine.pids) for machine in unsettled}
         ends = await self.runtime.recover(left)
@@ -78,7 +94,9 @@ class Engine:
     def _settle_after_crash(self, machine: Machine, ended: Ended) -> None:
         """What was running has ended; what was on its way has arrived."""
         settled = replace(machine, state="stopped", is_prepared=True, pids=())
-        if machine.state == "destroying":
+        if machine.state == "suspended":
+            self._runs.save(replace(machine, pids=()))  # its next start is a cold one
+        elif machine.state == "destroying":
             self._runs.destroyed(machine)
         elif machine.state in RUNNING:
             request = exit_request(ended, self._runs.now_ms())
@@ -126,6 +144,8 @@ class Engine:
         for machine in self.machines(name):
             if machine.state != "destroying":
                 self._transitions.destroy_now(machine)
+        self.volumes.forget(name)
+        self.secrets.forget(name)
         self.store.remove_app(name)
 
     # Machines
@@ -153,44 +173,9 @@ class Engine:
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
         self.app(app)
-        config = configs.checked(body.get("config"))
-        check_metadata(config.get("metadata") or {}, self.settings.behaviour.metadata_limit_bytes)
-        region = configs.concrete_region(body.get("region"))
-        name = body.get("name") or f"machine-{secrets.token_hex(4)}"
-        if not isinstance(name, str) or not _MACHINE_NAME.fullmatch(name):
-            raise bad_request("invalid machine name")
-        self._check_name(app, name)
-        now_ms = self._runs.now_ms()
-        machine = Machine(
-            id=new_machine_id(),
-            app=app,
-            name=name,
-            region=region,
-            state="created",
-            instance_id=new_ulid(now_ms),
-            config=config,
-            created_ms=now_ms,
-            updated_ms=now_ms,
-            should_run=not body.get("skip_launch"),
-            is_cordoned=bool(body.get("skip_service_registration")),
-        )
-        if body.get("lease_ttl"):
-            machine = replace(
-                machine, lease=self.leases.new(machine, configs.whole(body["lease_ttl"], "lease_ttl"), "")
-            )
-        launch = self._runs.event("launch", "created", "user")
-        machine = self._runs.save(machine, event=launch, is_new_version=True)
+        machine = self._creates.create(app, body)
         self._transitions.prepare(machine)
         return machine
-
-    def _check_name(self, app: str, name: str) -> None:
-        behaviour = self.settings.behaviour
-        if not behaviour.enforces_names:
-            return
-        for other in self.store.machines(app):
-            is_held = other.state != "destroying" or behaviour.holds_name_while_destroying
-            if other.name == name and not other.is_destroyed and is_held:
-                raise name_taken(other.id, name)
 
     async def update(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None) -> Machine:
         return await self._transitions.update(self._reachable(app, machine_id), body, nonce)
@@ -201,18 +186,51 @@ class Engine:
     async def stop_machine(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None) -> None:
         await self._transitions.stop(self._reachable(app, machine_id), body, nonce)
 
+    async def restart(self, app: str, machine_id: str, query: dict[str, Any], nonce: str | None) -> None:
+        await self._transitions.restart(self._reachable(app, machine_id), query, nonce)
+
+    async def suspend(self, app: str, machine_id: str, nonce: str | None) -> None:
+        await self._transitions.suspend(self._reachable(app, machine_id), nonce)
+
+    async def cordon(self, app: str, machine_id: str, nonce: str | None, *, is_cordoned: bool) -> None:
+        await self._transitions.cordon(self._reachable(app, machine_id), nonce, is_cordoned=is_cordoned)
+
+    async def signal(self, app: str, machine_id: str, name: Any) -> None:
+        """Sends the running machine a signal. Raises Refused."""
+        number = configs.signal_number(name)
+        machine = self._reachable(app, machine_id)
+        effect_of("signal", machine.state)
+        await (await self._running(machine)).signal(number)
+
+    async def processes(self, app: str, machine_id: str) -> list[ProcessStat]:
+        """What runs on the machine; nothing, where it rests."""
+        running = await self._runs.running(self._reachable(app, machine_id).id)
+        return await running.processes() if running else []
+
     async def execute(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None = None) -> Executed:
         """What a command did on the running machine. Raises Refused."""
         words, stdin, timeout_s = configs.exec_request(body)
         machine = await self.leases.admit("exec", self._reachable(app, machine_id), nonce)
         effect_of("exec", machine.state)
         try:
-            done = await self._runs.execute(machine.id, words, stdin=stdin, timeout_s=timeout_s)
+            return await (await self._running(machine)).execute(words, stdin=stdin, timeout_s=timeout_s)
         except TimeoutError as error:
             raise Refused(408, f"deadline_exceeded: the command did not end within {timeout_s:g}s") from error
-        if done is None:
+
+    async def _running(self, machine: Machine) -> Running:
+        running = await self._runs.running(machine.id)
+        if running is None:
             raise Refused(412, "failed_precondition: machine is not started")
-        return done
+        return running
+
+    def limit_memory(self, app: str, machine_id: str, limit_mb: Any) -> Machine:
+        """Remembers the limit, which has no effect here. Raises Refused."""
+        machine = self._reachable(app, machine_id)
+        most_mb = configs.limits_of(machine.config).memory_mb
+        limit = configs.whole(limit_mb, "limit_mb")
+        if not 1 <= limit <= most_mb:
+            raise bad_request(f"limit_mb must be between 1 and {most_mb}")
+        return self._runs.save(replace(machine, memory_limit_mb=limit))
 
     async def destroy(self, app: str, machine_id: str, nonce: str | None, *, force: bool) -> None:
         machine = self.machine(app, machine_id) if force else self._reachable(app, machine_id)
@@ -228,24 +246,21 @@ class Engine:
         if machine.state in RESTING and machine.is_prepared:
             await self._transitions.begin(machine)
 
-    def set_metadata(self, app: str, machine_id: str, values: dict[str, Any]) -> None:
-        """Sets keys; null or an empty string takes one away. Makes no version, and no lease stops it."""
+    def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
+        """Sets keys; null or an empty string takes one away. Makes no version, and no lease stops it. Raises Refused
+        where a `version` is given that is not the machine's.
+        """
         machine = self._reachable(app, machine_id)
         behaviour = self.settings.behaviour
         if machine.is_destroyed:
             raise not_found("machine")
+        if version and version != machine.instance_id:
+            raise refusal("stale_metadata")
         if not behaviour.takes_metadata_at_rest and machine.state in RESTING:
             raise Refused(412, "failed_precondition: machine is not started")
-        metadata = dict(machine.config.get("metadata") or {})
-        for key, value in values.items():
-            if value is not None and not isinstance(value, str):
-                raise bad_request("a metadata value must be a string")
-            if value:
-                metadata[key] = value
-            else:
-                metadata.pop(key, None)
-        check_metadata(metadata, behaviour.metadata_limit_bytes)
-        self._runs.save(replace(machine, config=machine.config | {"metadata": metadata}))
+        changed = metadata.changed(machine.config.get("metadata") or {}, values)
+        metadata.check_size(changed, behaviour.metadata_limit_bytes)
+        self._runs.save(replace(machine, config=machine.config | {"metadata": changed}))
 
     def versions(self, app: str, machine_id: str) -> list[tuple[str, Any]]:
         """Each version of the machine with its config as it was sent, newest first."""

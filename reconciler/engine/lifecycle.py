@@ -30,10 +30,13 @@ _NOT_STARTABLE: Final = "failed_precondition: unable to start machine from curre
 _NOT_DESTROYABLE: Final = (
     "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
 )
+_NOT_RESTARTABLE: Final = "failed_precondition: unable to restart machine from current state: '{state}'"
+_NOT_SUSPENDABLE: Final = "failed_precondition: unable to suspend machine from current state: '{state}'"
+_NOT_SIGNALLED: Final = "failed_precondition: unable to signal machine, not currently started"
 _NOT_EXECUTABLE: Final = "failed_precondition: unable to exec on machine, not currently started"
 _RUNNING: Final = ("started", "starting", "restarting")
 
-# `kill` is a destroy with force.
+# `kill` is a destroy with force; `cordon` stands for uncordon too.
 ROWS: Final = (
     Row("start", ("stopped", "suspended", "failed"), "start"),
     Row("start", ("started", "starting", "restarting"), "nothing", evidence="D"),
@@ -45,6 +48,19 @@ ROWS: Final = (
     Row("stop", ("suspended",), "discard", evidence="D"),
     Row("stop", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
     Row("stop", (ANY,), "nothing", evidence="O"),
+    Row("restart", _RUNNING, "restart", evidence="D"),
+    Row("restart", ("stopped", "suspended", "failed"), "start", evidence="I"),
+    Row("restart", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("restart", (ANY,), "refuse", 412, _NOT_RESTARTABLE, "I"),
+    Row("suspend", ("started",), "suspend", evidence="D"),
+    Row("suspend", ("suspended",), "nothing", evidence="I"),
+    Row("suspend", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("suspend", (ANY,), "refuse", 412, _NOT_SUSPENDABLE, "I"),
+    Row("signal", ("started",), "signal", evidence="D"),
+    Row("signal", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("signal", (ANY,), "refuse", 412, _NOT_SIGNALLED, "I"),
+    Row("cordon", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    Row("cordon", (ANY,), "cordon", evidence="D"),
     Row("exec", ("started",), "run", evidence="O"),
     Row("exec", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
     Row("exec", (ANY,), "refuse", 412, _NOT_EXECUTABLE, "I"),
@@ -75,10 +91,11 @@ class LeaseRow(NamedTuple):
 # pass | refuse (409, at once) | wait (until the lease has ended, then act on whatever is there) | 404
 LEASES: Final = (
     LeaseRow(("start", "update", "lease"), "pass", "pass", "refuse"),
+    LeaseRow(("restart", "suspend", "cordon"), "pass", "pass", "refuse", "O"),
     LeaseRow(("exec",), "pass", "refuse", "refuse"),
     LeaseRow(("stop", "destroy", "kill"), "pass", "pass", "wait"),
     LeaseRow(("release",), "404", "pass", "refuse", "O"),
-    LeaseRow(("metadata", "create", "get", "list", "wait", "delete_app"), "pass", "pass", "pass", "O"),
+    LeaseRow(("signal", "metadata", "create", "get", "list", "wait", "delete_app"), "pass", "pass", "pass", "O"),
 )
 
 

@@ -15,7 +15,8 @@ from typing import Final, TypeAlias
 
 from reconciler.dockerignore import kept, read_ignore
 from reconciler.engine.lines import Lines
-from reconciler.engine.runtime import Command, Ended, Executed, Launch, Left, TakeOutput
+from reconciler.engine.processes import processes_of
+from reconciler.engine.runtime import Command, Ended, Executed, Launch, Left, ProcessStat, TakeOutput
 
 Spawn: TypeAlias = Callable[[tuple[str, ...]], Awaitable[asyncio.subprocess.Process]]
 
@@ -82,6 +83,10 @@ class ProcessRuntime:
         if launch.context:
             _copy_context(launch.context, directory)
         (directory / "tmp").mkdir(exist_ok=True)
+        for volume, path in launch.mounts:
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(volume)
         for path, content, mode in launch.files:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,6 +179,15 @@ class RunningProcesses:
         await self.signal(signal.SIGKILL)
         for pid in self._besides:
             _kill_group(pid, signal.SIGKILL)
+
+    async def suspend(self) -> None:
+        await self.signal(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        await self.signal(signal.SIGCONT)
+
+    async def processes(self) -> list[ProcessStat]:
+        return await asyncio.to_thread(processes_of, frozenset(process.pid for process in self._processes))
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
         if self._spawn is None:

@@ -55,6 +55,8 @@ class Machine:
     is_prepared: bool = False
     should_run: bool = False
     is_cordoned: bool = False
+    skips_secrets: bool = False
+    memory_limit_mb: int | None = None
     runs: int = 0
     pids: tuple[tuple[int, int], ...] = ()
     lease: Lease | None = None
@@ -72,6 +74,56 @@ class App:
     name: str
     org: str
     created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A volume of an app. Which machine has it is told by the machines' mounts."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    size_gb: int
+    created_ms: int
+    updated_ms: int
+    fstype: str = "ext4"
+    encrypted: bool = True
+    snapshot_retention: int = 5
+    auto_backup_enabled: bool = True
+    state: str = "created"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A volume as it was at a moment."""
+
+    id: str
+    volume_id: str
+    size: int
+    volume_size: int
+    retention_days: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A secret of an app; `version` is that of all its secrets when this one was set."""
+
+    app: str
+    name: str
+    value: str
+    version: int
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsVersion:
+    """How often the app's secrets were changed."""
+
+    app: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

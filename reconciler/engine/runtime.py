@@ -15,12 +15,18 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One process of a machine. What is None is the image's own."""
+    """One process of a machine. What is None is the image's own.
+
+    `secrets` and `fields` are pairs of a variable and the app's secret, or the machine's field, that it is taken from.
+    """
 
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     user: str | None = None
     env: Mapping[str, str]
+    takes_secrets: bool = True
+    secrets: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -41,7 +47,8 @@ class Limits:
 class Launch:
     """One start of a machine. `number` counts its starts; the filesystem is fresh at each.
 
-    `context` is a directory of this host whose content the commands start in, where there is no image to hold it.
+    `mounts` are directories of this host and the paths below the machine's root that they are seen at. `context` is a
+    directory of this host whose content the commands start in, where there is no image to hold it.
     """
 
     machine_id: str
@@ -51,6 +58,7 @@ class Launch:
     commands: tuple[Command, ...]
     files: tuple[tuple[PurePosixPath, bytes, int], ...]
     limits: Limits
+    mounts: tuple[tuple[Path, PurePosixPath], ...] = ()
     has_terminal: bool = False
     context: Path | None = None
 
@@ -73,6 +81,20 @@ class Executed:
     stdout: str
     stderr: str
     signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStat:
+    """One process of a machine: times in milliseconds, `cpu` in percent, `rss` in bytes; `sockets` it listens on."""
+
+    pid: int
+    command: str
+    directory: str = ""
+    stime: int = 0
+    rtime: int = 0
+    cpu: int = 0
+    rss: int = 0
+    sockets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +123,18 @@ class Running(Protocol):
 
     async def kill(self) -> None:
         """Ends it at once."""
+        ...
+
+    async def suspend(self) -> None:
+        """Lets all its processes stand still."""
+        ...
+
+    async def resume(self) -> None:
+        """Lets them go on."""
+        ...
+
+    async def processes(self) -> list[ProcessStat]:
+        """What runs on it now."""
         ...
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:

@@ -94,6 +94,7 @@ async def _serve(
         clock=SystemClock(),
         settings=settings,
         adversity=adversity,
+        volumes=home / "volumes",
     )
     server = _Server(engine, token)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,7 +10,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.engine.records import EVENTS_KEPT, App, Event, Lease, LogEntry, Machine
+from reconciler.engine.records import (
+    EVENTS_KEPT,
+    App,
+    Event,
+    Lease,
+    LogEntry,
+    Machine,
+    Secret,
+    SecretsVersion,
+    Snapshot,
+    Volume,
+)
+from reconciler.engine.rows import Rows
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, org TEXT NOT NULL, created_ms INTEGER NOT NULL);
@@ -31,7 +43,7 @@ _LOG_COLUMNS: Final = "app, machine, region, timestamp_ns, stream, provider, lev
 
 
 class Store:
-    """Apps, machines, versions and logs. Raises sqlite3.Error where the disk does not take a change."""
+    """Apps, machines, logs, volumes, secrets. Raises sqlite3.Error where the disk does not take a change."""
 
     def __init__(self, database: Path | str) -> None:
         self._connection = sqlite3.connect(str(database), isolation_level=None, check_same_thread=False)
@@ -46,6 +58,10 @@ class Store:
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
         self._last_timestamp_ns = 0
+        self.volumes = Rows(self._connection, "volumes", Volume)
+        self.snapshots = Rows(self._connection, "snapshots", Snapshot)
+        self.secrets = Rows(self._connection, "secrets", Secret)
+        self.secrets_versions = Rows(self._connection, "secrets_versions", SecretsVersion)
 
     def close(self) -> None:
         self._connection.close()

@@ -4,25 +4,28 @@ Decides restarts and what an end means for the machine; which call is allowed wh
 """
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from secrets import token_hex
+from signal import SIGKILL
 from typing import Any, Final
 
-from reconciler.clock import Clock
+from reconciler.clock import Clock, now_ms
 from reconciler.engine import config as configs
 from reconciler.engine.adversity import Adversity
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.exits import exit_request, restarts
 from reconciler.engine.launches import launch_of
-from reconciler.engine.records import Event, LogEntry, Machine, new_ulid
-from reconciler.engine.runtime import Ended, Executed, ImageError, Running, Runtime
+from reconciler.engine.logs import Logs
+from reconciler.engine.records import Event, Machine, new_ulid
+from reconciler.engine.runtime import Ended, ImageError, Running, Runtime
+from reconciler.engine.secrets import Secrets
 from reconciler.engine.store import Store
+from reconciler.engine.volumes import Volumes
 
 _LONGEST_DELAY_S: Final = 30.0
-_FLUSH_S: Final = 0.02
 _DISK_RETRY_S: Final = 0.5
 _SHUTDOWN_S: Final = 5.0
 
@@ -39,6 +42,8 @@ class Supervisor:
         *,
         settings: Settings,
         adversity: Adversity,
+        secrets: Secrets,
+        volumes: Volumes,
     ) -> None:
         self._store = store
         self._runtime = runtime
@@ -47,25 +52,27 @@ class Supervisor:
         self._latency = settings.latency
         self._behaviour = settings.behaviour
         self._adversity = adversity
+        self._secrets = secrets
+        self._volumes = volumes
         self._running: dict[str, Running] = {}
         self._starting: dict[str, asyncio.Event] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[str] = set()  # machines whose end was asked for
+        self._suspended: set[str] = set()  # machines whose commands stand still
         self._starved: set[str] = set()  # machines whose run ends for lack of memory, on purpose
         self._active_until: dict[str, float] = {}  # monotonic; a start before it is refused
         self._retries: dict[str, int] = {}
-        self._pending_logs: list[LogEntry] = []
-        self._flush: asyncio.TimerHandle | None = None
+        self._logs = Logs(store, clock, changed)
         self._background: set[asyncio.Task[None]] = set()
         self._clearing: set[asyncio.Task[None]] = set()
 
     def now_ms(self) -> int:
-        return int(self._clock.now().timestamp() * 1000)
+        return now_ms(self._clock)
 
     def event(self, kind: str, status: str, source: str, request: dict[str, Any] | None = None) -> Event:
         """A new event of this moment."""
         now_ms = self.now_ms()
-        identifier = new_ulid(now_ms) if self._behaviour.orders_event_ids else secrets.token_hex(10)
+        identifier = new_ulid(now_ms) if self._behaviour.orders_event_ids else token_hex(10)
         return Event(id=identifier, type=kind, status=status, source=source, timestamp_ms=now_ms, request=request)
 
     def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
@@ -92,10 +99,13 @@ class Supervisor:
         try:
             await self._runtime.prepare(str(machine.config.get("image") or ""))
         except ImageError as error:
-            self._taker(machine)("", str(error))
+            self._logs.taker(machine)("", str(error))
 
     async def start(self, machine: Machine) -> None:
-        """Starts the machine's commands. The start event is written first: whatever runs is on record."""
+        """Starts the machine's commands, or lets them go on. The event comes first: whatever runs is on record."""
+        if machine.id in self._suspended:
+            await self._resume(machine)
+            return
         ready = await self._with_image(machine)
         if ready is None:
             return
@@ -103,7 +113,9 @@ class Supervisor:
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
         self._starting[machine.id] = asyncio.Event()
         try:
-            running = await self._runtime.start(launch_of(machine), self._taker(machine))
+            running = await self._runtime.start(
+                launch_of(machine, self._secrets, self._volumes), self._logs.taker(machine)
+            )
             self._running[machine.id] = running
             if self.is_struck("out_of_memory", machine):
                 self._starved.add(machine.id)
@@ -114,6 +126,32 @@ class Supervisor:
         current = self._store.machine(machine.id) or machine
         with suppress(sqlite3.Error):
             self.save(replace(current, pids=running.pids))
+
+    async def suspend(self, machine: Machine) -> None:
+        """Lets the machine's commands stand still where they are."""
+        running = await self.running(machine.id)
+        if running is None:
+            return
+        self._suspended.add(machine.id)
+        await running.suspend()
+        current = self._store.machine(machine.id) or machine
+        event = self.event("suspend", "suspended", "flyd")
+        self.save(replace(current, state="suspended", should_run=False), event=event)
+
+    async def _resume(self, machine: Machine) -> None:
+        self._suspended.discard(machine.id)
+        self.save(replace(machine, state="started", should_run=True), event=self.event("start", "started", "flyd"))
+        await self._running[machine.id].resume()
+
+    def is_suspended(self, machine_id: str) -> bool:
+        """Whether the machine's commands stand still; a suspended machine without any starts anew."""
+        return machine_id in self._suspended
+
+    async def running(self, machine_id: str) -> Running | None:
+        """What runs on the machine, once its start is through."""
+        if machine_id in self._starting:
+            await self._starting[machine_id].wait()
+        return self._running.get(machine_id)
 
     async def _with_image(self, machine: Machine) -> Machine | None:
         """The machine, with its image ready; None where that cannot be had, or was stopped meanwhile."""
@@ -133,7 +171,7 @@ class Supervisor:
             why = f"unable to pull image {image}"
         if why is None:
             return machine
-        self._taker(machine)("", why)
+        self._logs.taker(machine)("", why)
         self.save(replace(machine, state="failed", should_run=False))
         return None
 
@@ -144,6 +182,8 @@ class Supervisor:
         running, watcher = self._running.get(machine_id), self._watchers.get(machine_id)
         if running is None or watcher is None:
             return
+        if machine_id in self._suspended:
+            number, timeout_s = SIGKILL, 0  # what stands still hears nothing else
         self._stopping.add(machine_id)
         await running.signal(number)
         timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
@@ -151,15 +191,6 @@ class Supervisor:
         timer.cancel()
         await running.kill()
         await asyncio.wait({watcher})
-
-    async def execute(
-        self, machine_id: str, words: tuple[str, ...], *, stdin: bytes, timeout_s: float
-    ) -> Executed | None:
-        """What the command did on the running machine; None where nothing runs there. Raises TimeoutError."""
-        if machine_id in self._starting:
-            await self._starting[machine_id].wait()
-        running = self._running.get(machine_id)
-        return await running.execute(words, stdin=stdin, timeout_s=timeout_s) if running else None
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Lets the work go on by itself; it is ended with the engine."""
@@ -174,7 +205,7 @@ class Supervisor:
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(self._end(machine_id) for machine_id in list(self._running)))
         await asyncio.gather(*self._clearing, return_exceptions=True)
-        self._write_logs()
+        self._logs.write()
 
     async def _end(self, machine_id: str) -> None:
         machine = self._store.machine(machine_id)
@@ -186,10 +217,11 @@ class Supervisor:
         if machine_id in self._starved:
             self._starved.discard(machine_id)
             ended = Ended(code=137, signal=9, oom_killed=True)
-        self._write_logs()
+        self._logs.write()
         await self._clock.sleep(self._latency.exit_s)
         self._running.pop(machine_id, None)
         self._watchers.pop(machine_id, None)
+        self._suspended.discard(machine_id)
         was_asked = machine_id in self._stopping
         self._stopping.discard(machine_id)
         while True:
@@ -207,8 +239,11 @@ class Supervisor:
         machine = self._store.machine(machine_id)
         if machine is None or machine.is_destroyed:
             return
-        if machine.state in {"destroying", "replacing"}:
-            exited = exit_request(ended, self.now_ms())
+        if machine.state == "suspended" and was_asked:
+            self.save(replace(machine, pids=()))  # the engine ends: the next start is a cold one
+            return
+        if machine.state in {"destroying", "replacing", "restarting"}:
+            exited = exit_request(ended, self.now_ms(), was_asked=machine.state == "restarting")
             self.save(replace(machine, pids=()), event=self.event("exit", "stopped", "flyd", exited))
             return
         retries = self._retries.get(machine_id, 0)
@@ -241,34 +276,3 @@ class Supervisor:
         gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
         self.save(gone, event=self.event("destroy", "destroyed", "flyd"))
         self._runtime.forget(machine.id)
-
-    def _taker(self, machine: Machine) -> Callable[[str, str], None]:
-        started_ns = machine.events[0].timestamp_ms * 1_000_000
-
-        def take(stream: str, message: str) -> None:
-            entry = LogEntry(
-                app=machine.app,
-                machine_id=machine.id,
-                region=machine.region,
-                timestamp_ns=max(started_ns, int(self._clock.now().timestamp() * 1e6) * 1000),
-                stream=stream,
-                provider="app" if stream else "runner",
-                level="info" if stream else "error",
-                message=message,
-            )
-            self._pending_logs.append(entry)
-            if self._flush is None:
-                self._flush = asyncio.get_running_loop().call_later(_FLUSH_S, self._write_logs)
-
-        return take
-
-    def _write_logs(self) -> None:
-        """Writes what has come since the last time; lines that the disk does not take are lost."""
-        if self._flush:
-            self._flush.cancel()
-            self._flush = None
-        pending, self._pending_logs = self._pending_logs, []
-        if pending:
-            with suppress(sqlite3.Error):
-                self._store.add_logs(pending)
-            self._changed(pending[-1].machine_id)

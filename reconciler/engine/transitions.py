@@ -5,16 +5,19 @@ Whether a call may do it is the lifecycle's tables' to say; this is the doing, w
 
 import asyncio
 from dataclasses import replace
+from signal import SIGKILL
 from typing import Any
 
 from reconciler.clock import Clock
 from reconciler.engine import config as configs
+from reconciler.engine import metadata
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.errors import Refused, bad_request
 from reconciler.engine.leases import Leases
 from reconciler.engine.lifecycle import STILL_ACTIVE, effect_of
 from reconciler.engine.records import Machine, new_ulid
 from reconciler.engine.runtime import Runtime
+from reconciler.engine.secrets import Secrets
 from reconciler.engine.store import Store
 from reconciler.engine.supervisor import Supervisor
 
@@ -23,8 +26,16 @@ class Transitions:
     """The calls that move a machine from state to state."""
 
     def __init__(
-        self, store: Store, runs: Supervisor, leases: Leases, runtime: Runtime, clock: Clock, settings: Settings
+        self,
+        store: Store,
+        runs: Supervisor,
+        leases: Leases,
+        runtime: Runtime,
+        clock: Clock,
+        settings: Settings,
+        secrets: Secrets,
     ) -> None:
+        self._secrets = secrets
         self._store = store
         self._runs = runs
         self._leases = leases
@@ -90,12 +101,42 @@ class Transitions:
                 self._runs.in_background(self._stop_then_rest(machine.id, *rule))
             case "discard":
                 self._runs.save(replace(machine, state="stopped"))
+                self._runs.in_background(self._runs.stop(machine.id, SIGKILL, 0))
 
     async def _stop_then_rest(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runs.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "stopping":  # it was between two starts: nothing ran
             self._runs.save(replace(machine, state="stopped"))
+
+    async def restart(self, machine: Machine, query: dict[str, Any], nonce: str | None) -> None:
+        """Ends what runs as a stop does, and starts the machine again; one at rest is started."""
+        rule = configs.stop_rule(machine.config, query, self._latency.kill_timeout_s)
+        machine = await self._leases.admit("restart", machine, nonce)
+        match effect_of("restart", self._situation(machine)):
+            case "restart":
+                event = self._runs.event("restart", "restarting", "user")
+                self._runs.save(replace(machine, state="restarting"), event=event)
+                self._runs.in_background(self._stop_then_start(machine.id, *rule))
+            case "start":
+                await self.start(machine, nonce)
+
+    async def _stop_then_start(self, machine_id: str, number: int, timeout_s: float) -> None:
+        await self._runs.stop(machine_id, number, timeout_s)
+        machine = self._store.machine(machine_id)
+        if machine and machine.state == "restarting":
+            await self._runs.start(machine)
+
+    async def suspend(self, machine: Machine, nonce: str | None) -> None:
+        machine = await self._leases.admit("suspend", machine, nonce)
+        if effect_of("suspend", machine.state) == "suspend":
+            await self._runs.suspend(machine)
+
+    async def cordon(self, machine: Machine, nonce: str | None, *, is_cordoned: bool) -> None:
+        """Takes the machine out of the services that it serves, or puts it back."""
+        machine = await self._leases.admit("cordon", machine, nonce)
+        effect_of("cordon", machine.state)
+        self._runs.save(replace(machine, is_cordoned=is_cordoned))
 
     async def update(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> Machine:
         machine = await self._leases.admit("update", machine, nonce)
@@ -104,14 +145,16 @@ class Transitions:
         effect = effect_of("update", machine.state)
         if configs.volumes_of(config) != configs.volumes_of(machine.config):
             raise bad_request("unable to change the volume of a mount; destroy and recreate the machine")
+        self._secrets.check_version(machine.app, body.get("min_secrets_version"))
         if not self._behaviour.drops_omitted_metadata:
             config = config | {"metadata": (machine.config.get("metadata") or {}) | (config.get("metadata") or {})}
-        check_metadata(config.get("metadata") or {}, self._behaviour.metadata_limit_bytes)
+        metadata.check_size(config.get("metadata") or {}, self._behaviour.metadata_limit_bytes)
         updated = replace(
             machine,
             state="replacing",
             instance_id=new_ulid(self._runs.now_ms()),
             config=config,
+            skips_secrets=bool(body.get("skip_secrets")),
             should_run=machine.should_run if effect == "reboot" else False,
         )
         event = self._runs.event("update", "replacing", "user")
@@ -129,7 +172,7 @@ class Transitions:
             raise Refused(status, f"failed_precondition: {text}")
 
     async def _finish_update(self, machine: Machine, *, is_running: bool) -> None:
-        if is_running:
+        if is_running or self._runs.is_suspended(machine.id):
             await self._runs.stop(machine.id, *configs.stop_rule(machine.config, {}, self._latency.kill_timeout_s))
         await self._clock.sleep(self._latency.replace_s)
         await self._runs.prepare(machine)
@@ -188,10 +231,3 @@ class Transitions:
         if machine.state == "stopped" and self._runs.is_still_active(machine.id):
             return STILL_ACTIVE
         return machine.state
-
-
-def check_metadata(metadata: dict[str, str], limit_bytes: int | None) -> None:
-    """Raises Refused where the metadata is larger than a machine takes."""
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
-    if limit_bytes is not None and size > limit_bytes:
-        raise bad_request(f"metadata is larger than {limit_bytes} bytes")

@@ -3,11 +3,27 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.engine.config import image_ref
-from reconciler.engine.records import App, Event, Lease, LogEntry, Machine
+from reconciler.engine.config import image_ref, limits_of
+from reconciler.engine.records import App, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
 from reconciler.engine.reported import as_reported
+from reconciler.engine.runtime import ProcessStat
+from reconciler.engine.secrets import digest_of
 
 _EVENTS_SHOWN: Final = 20
+_GIB: Final = 2**30
+_BLOCK: Final = 4096
+_OVERVIEW: Final = (
+    "id",
+    "name",
+    "state",
+    "region",
+    "instance_id",
+    "version",
+    "private_ip",
+    "created_at",
+    "updated_at",
+)
+SORTABLE: Final = ("pid", "stime", "rtime", "command", "directory", "cpu", "rss")
 _NOT_CHECKED: Final = "it runs; the local engine makes no checks"
 
 
@@ -24,8 +40,8 @@ def machine_json(
         "version": machine.instance_id,
         "private_ip": "127.0.0.1",
         "image_ref": image_ref(machine.config),
-        "created_at": _time(machine.created_ms),
-        "updated_at": _time(machine.updated_ms),
+        "created_at": time_text(machine.created_ms),
+        "updated_at": time_text(machine.updated_ms),
         "cordoned": machine.is_cordoned,
     }
     if is_summary:
@@ -68,13 +84,92 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def app_json(app: App, machine_count: int, *, is_running: bool) -> dict[str, Any]:
+def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str, Any]:
+    """A machine in the list of its organisation's: with the little of its config that is told there."""
+    body = machine_json(machine, None, is_summary=True)
+    body = {key: body[key] for key in _OVERVIEW} | {"app_name": machine.app}
+    if is_summary:
+        return body
+    config = as_reported(machine.config)
+    return body | {"config": {key: config[key] for key in ("guest", "image", "metadata") if config.get(key)}}
+
+
+def process_json(process: ProcessStat) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "stime": process.stime,
+        "rtime": process.rtime,
+        "command": process.command,
+        "directory": process.directory,
+        "cpu": process.cpu,
+        "rss": process.rss,
+        "listen_sockets": [{"proto": protocol, "address": address} for protocol, address in process.sockets],
+    }
+
+
+def memory_json(machine: Machine) -> dict[str, Any]:
+    available_mb = limits_of(machine.config).memory_mb
+    return {"available_mb": available_mb, "limit_mb": machine.memory_limit_mb or available_mb}
+
+
+def volume_json(volume: Volume, holder: Machine | None, used: int) -> dict[str, Any]:
+    """A volume and the machine that has it; `used` in bytes."""
+    total = volume.size_gb * _GIB
+    free = max(0, total - used) // _BLOCK
+    return {
+        "id": volume.id,
+        "name": volume.name,
+        "state": volume.state,
+        "size_gb": volume.size_gb,
+        "region": volume.region,
+        "zone": "local",
+        "encrypted": volume.encrypted,
+        "attached_machine_id": holder.id if holder else None,
+        "attached_alloc_id": None,
+        "created_at": time_text(volume.created_ms),
+        "blocks": total // _BLOCK,
+        "block_size": _BLOCK,
+        "blocks_free": free,
+        "blocks_avail": free,
+        "bytes_used": used,
+        "bytes_total": total,
+        "fstype": volume.fstype,
+        "snapshot_retention": volume.snapshot_retention,
+        "auto_backup_enabled": volume.auto_backup_enabled,
+        "host_status": "ok",
+        "type": "local",
+    }
+
+
+def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "size": snapshot.size,
+        "volume_size": snapshot.volume_size,
+        "digest": snapshot.id,
+        "status": "created",
+        "retention_days": snapshot.retention_days,
+        "created_at": time_text(snapshot.created_ms),
+    }
+
+
+def secret_json(secret: Secret, *, shows_value: bool = False) -> dict[str, Any]:
+    body = {
+        "name": secret.name,
+        "digest": digest_of(secret),
+        "created_at": time_text(secret.created_ms),
+        "updated_at": time_text(secret.updated_ms),
+    }
+    return body | ({"value": secret.value} if shows_value else {})
+
+
+def app_json(app: App, machine_count: int, volume_count: int = 0, *, is_running: bool) -> dict[str, Any]:
     status = "pending" if not machine_count else "deployed" if is_running else "suspended"
     return {
         "id": app.name,
         "name": app.name,
         "machine_count": machine_count,
-        "volume_count": 0,
+        "volume_count": volume_count,
         "network": "default",
         "status": status,
         "organization": {"name": app.org, "slug": app.org},
@@ -109,7 +204,7 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
         "id": str(entry.sequence),
         "type": "log",
         "attributes": {
-            "timestamp": _time(entry.timestamp_ns / 1e6),
+            "timestamp": time_text(entry.timestamp_ns / 1e6),
             "message": entry.message,
             "level": entry.level,
             "instance": entry.machine_id,
@@ -119,6 +214,7 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
     }
 
 
-def _time(milliseconds: float) -> str:
+def time_text(milliseconds: float) -> str:
+    """RFC 3339."""
     at = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

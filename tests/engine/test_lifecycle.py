@@ -24,19 +24,31 @@ REQUESTS = {
     "kill": ("DELETE", "?force=true", None),
     "lease": ("POST", "/lease", {"ttl": 10}),
     "exec": ("POST", "/exec", {"command": ["hello"]}),
+    "restart": ("POST", "/restart", None),
+    "suspend": ("POST", "/suspend", None),
+    "signal": ("POST", "/signal", {"signal": "SIGUSR1"}),
+    "cordon": ("POST", "/cordon", None),
     "release": ("DELETE", "/lease", None),
     "metadata": ("POST", "/metadata/key", {"value": "x"}),
     "get": ("GET", "", None),
     "wait": ("GET", "/wait?state=stopped&timeout=1", None),
 }
 # What the state is soon after each effect, where the platform's windows are endless and nothing really runs.
-AFTER = {"start": "starting", "stop": "stopped", "discard": "stopped", "reboot": "replacing", "replace": "replacing"}
+AFTER = {
+    "start": "starting",
+    "stop": "stopped",
+    "discard": "stopped",
+    "restart": "started",
+    "reboot": "replacing",
+    "replace": "replacing",
+}
+OF_WHAT_RUNS = ("run", "suspend", "signal")
 
 
 def cases() -> list[tuple[Row, str]]:
     found = []
     for row in ROWS:
-        if row.effect == "run":
+        if row.effect in OF_WHAT_RUNS:
             continue  # something must really run: its own tests are with its runtimes, and with the leases below
         explicit = {state for other in ROWS if other.call == row.call for state in other.states}
         states = row.states if ANY not in row.states else tuple(state for state in STATES if state not in explicit)
@@ -87,7 +99,7 @@ def test_each_row_is_what_the_engine_does(row: Row, state: str) -> None:
         if row.effect == "refuse":
             assert refusal(reply) == (row.status, row.text.format(state=before))
             assert seen == before
-        elif row.effect == "nothing":
+        elif row.effect in {"nothing", "cordon"}:
             assert reply is None or reply.status_code == 200
             assert seen == before
         else:
@@ -112,7 +124,7 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000")
         await world.actor.clock.sleep(1)
-        if call == "exec":
+        if call in {"exec", "suspend", "signal"}:
             await ask("POST", f"/machines/{machine}/start")
         if holder != "free":
             lease = Lease(

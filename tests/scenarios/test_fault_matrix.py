@@ -70,6 +70,7 @@ class Matrix:
 
     async def set_up(self) -> None:
         world = self.world
+        world.add_volumes("vol_1", "vol_2")
         assert (await world.apply(spec_of(BEFORE))).is_success
         await world.actor.clock.sleep(1)
         theirs = {"name": "theirs", "config": {"image": "x", "metadata": {"k": "v"}}, "skip_launch": True}

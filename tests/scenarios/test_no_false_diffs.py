@@ -182,6 +182,7 @@ def test_a_property_that_is_set_makes_one_change_and_then_none(one: Property) ->
     async def scenario() -> None:
         async with open_world() as world:
             specs = variants(one)
+            world.add_volumes("a", "b", "x", "y", "vol_1", "vol_2")
             assert (await world.apply(specs[0])).is_success
             await settle(world)
             last = canonical(specs[0].pools[0].config)

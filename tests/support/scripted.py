@@ -6,7 +6,7 @@ Words: `say TEXT`, `err TEXT`, `run SECONDS`, `exit CODE`, `die SIGNAL`, `stubbo
 import asyncio
 from collections.abc import Mapping
 
-from reconciler.engine.runtime import Ended, Executed, Launch, Left, TakeOutput
+from reconciler.engine.runtime import Ended, Executed, Launch, Left, ProcessStat, TakeOutput
 from tests.support.virtual_time import VirtualClock
 
 
@@ -84,6 +84,15 @@ class _ScriptedRun:
 
     async def kill(self) -> None:
         await self.signal(9)
+
+    async def suspend(self) -> None:
+        """A script goes on: it has no processes that could stand still."""
+
+    async def resume(self) -> None:
+        """See suspend."""
+
+    async def processes(self) -> list[ProcessStat]:
+        return []
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
         """Says the words, and what came in."""

@@ -12,6 +12,7 @@ from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.records import Machine as EngineMachine
+from reconciler.engine.records import Volume
 from reconciler.http import httpx
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
@@ -86,6 +87,12 @@ class World:
     async def invoke(self, spec: Spec, **options: Any) -> Run:
         pool = spec.tasks[0]
         return await invoke(self.actor, pool, stack=spec.stack, options=InvokeOptions(**options))
+
+    def add_volumes(self, *names: str, app: str = "app") -> None:
+        """Volumes of these ids, for machines to mount."""
+        for name in names:
+            volume = Volume(id=name, app=app, name="data", region="iad", size_gb=1, created_ms=0, updated_ms=0)
+            self.engine.store.volumes.put(name, volume)
 
     def machines(self, app: str = "app") -> list[EngineMachine]:
         """The live machines, by name, as the engine itself has them."""

@@ -1,0 +1,74 @@
+"""What all routes have in common: the endpoint, a request's parts, and small replies."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from reconciler.engine.engine import Engine
+from reconciler.engine.errors import Refused, bad_request
+
+NONCE: Final = "fly-machine-lease-nonce"
+_MAX_BODY: Final = 8 * 1024 * 1024
+
+Handler: TypeAlias = Callable[[Engine, Request], Awaitable[Response]]
+
+
+class Endpoint(NamedTuple):
+    """One route. `call` is what its rate is limited by, and what a fault names."""
+
+    method: str
+    path: str
+    call: str
+    handler: Handler
+
+
+async def body_of(request: Request, type_name: str) -> dict[str, Any]:
+    """The JSON object of a body, empty without one. Raises Refused."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MAX_BODY:
+            raise Refused(413, f"the body is larger than {_MAX_BODY} bytes")
+    if not content.strip():
+        return {}
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        kind = "array" if isinstance(value, list) else type(value).__name__
+        raise Refused(400, f"json: cannot unmarshal {kind} into Go value of type main.{type_name}")
+    return value
+
+
+def ok(status: int = 200) -> Response:
+    """The reply of calls that give nothing."""
+    return JSONResponse({"ok": True}, status_code=status)
+
+
+def app_of(engine: Engine, request: Request) -> str:
+    """The app of the path. Raises Refused where there is none of this name."""
+    return engine.app(request.path_params["app"]).name
+
+
+def names_of(request: Request) -> tuple[str, str]:
+    """The app and the machine of the path."""
+    return request.path_params["app"], request.path_params["machine"]
+
+
+def nonce_of(request: Request) -> str | None:
+    """The lease that the caller says to hold."""
+    return request.headers.get(NONCE)
+
+
+def states_of(request: Request) -> list[str]:
+    """The states of repeated or comma-separated `state` parameters."""
+    return [state for value in request.query_params.getlist("state") for state in value.split(",") if state]
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """Whether the query says so."""
+    return request.query_params.get(name) in {"true", "1"}

@@ -1,0 +1,38 @@
+"""One kind of value of the store: a table of JSON by id, and the values themselves in memory."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, Generic, TypeVar
+
+V = TypeVar("V", bound=Any)
+
+
+class Rows(Generic[V]):
+    """Values of one dataclass by id. A change is written before anything sees it. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str, make: Callable[..., V]) -> None:
+        self._connection = connection
+        self._table = table
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        rows = connection.execute(f"SELECT id, value FROM {table} ORDER BY rowid").fetchall()
+        self._values: dict[str, V] = {key: make(**json.loads(value)) for key, value in rows}
+
+    def get(self, key: str) -> V | None:
+        return self._values.get(key)
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(list(self._values.values()))
+
+    def put(self, key: str, value: V) -> V:
+        """The value, written under this id."""
+        text = json.dumps(asdict(value), separators=(",", ":"))
+        statement = f"INSERT INTO {self._table} VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value"
+        self._connection.execute(statement, (key, text))
+        self._values[key] = value
+        return value
+
+    def remove(self, key: str) -> None:
+        self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (key,))
+        self._values.pop(key, None)

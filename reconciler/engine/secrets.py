@@ -1,0 +1,92 @@
+"""Secrets of apps: what is set, at which version, and what a start of a machine gets of it."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler.clock import Clock, now_ms
+from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.records import Machine, Secret, SecretsVersion
+from reconciler.engine.store import Store
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+
+class Secrets:
+    """The secrets of all apps. A change counts the app's version up; machines see it at their next start."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def version(self, app: str) -> int:
+        found = self._store.secrets_versions.get(app)
+        return found.version if found else 0
+
+    def of(self, app: str) -> list[Secret]:
+        """By name."""
+        return sorted((one for one in self._store.secrets if one.app == app), key=lambda one: one.name)
+
+    def one(self, app: str, name: str) -> Secret:
+        """Raises Refused."""
+        found = self._store.secrets.get(f"{app}/{name}")
+        if found is None:
+            raise not_found("secret")
+        return found
+
+    def set(self, app: str, values: Mapping[str, Any]) -> int:
+        """Sets these, takes those away that are null; the version of all then. Raises Refused, with nothing changed."""
+        for name, value in values.items():
+            if not _NAME.fullmatch(name):
+                raise bad_request(f"invalid secret name: {name}")
+            if value is not None and not isinstance(value, str):
+                raise bad_request(f"the value of {name} must be a string")
+        at = now_ms(self._clock)
+        version = self.version(app) + 1
+        for name, value in values.items():
+            key, before = f"{app}/{name}", self._store.secrets.get(f"{app}/{name}")
+            if value is None:
+                self._store.secrets.remove(key)
+                continue
+            created_ms = before.created_ms if before else at
+            secret = Secret(app=app, name=name, value=value, version=version, created_ms=created_ms, updated_ms=at)
+            self._store.secrets.put(key, secret)
+        self._store.secrets_versions.put(app, SecretsVersion(app=app, version=version))
+        return version
+
+    def check_version(self, app: str, wanted: Any) -> None:
+        """Raises Refused where the app's secrets have not come so far. The status is assumed."""
+        if wanted is None or wanted == "":
+            return
+        try:
+            number = int(wanted)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise bad_request(f"invalid min_secrets_version: {wanted}") from error
+        if number > self.version(app):
+            raise Refused(412, f"failed_precondition: secrets version {number} is not available yet")
+
+    def forget(self, app: str) -> None:
+        """With the app, its secrets go."""
+        for secret in self.of(app):
+            self._store.secrets.remove(f"{app}/{secret.name}")
+        self._store.secrets_versions.remove(app)
+
+    def environment(self, machine: Machine) -> dict[str, str]:
+        """What each of the machine's processes gets, unless it wants none."""
+        return {} if machine.skips_secrets else {one.name: one.value for one in self.of(machine.app)}
+
+    def content(self, app: str, name: str) -> bytes:
+        """What a file gets that names a secret: the value's base64 taken apart. Empty where there is no such secret."""
+        found = self._store.secrets.get(f"{app}/{name}")
+        try:
+            return base64.b64decode(found.value, validate=True) if found else b""
+        except (binascii.Error, ValueError):
+            return found.value.encode() if found else b""
+
+
+def digest_of(secret: Secret) -> str:
+    """What tells a value from another without telling it."""
+    return hashlib.sha256(f"{secret.app}/{secret.name}={secret.value}".encode()).hexdigest()[:16]

@@ -1,0 +1,208 @@
+"""Volumes of apps: directories that outlive the machines that mount them. One machine at a time has a volume."""
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.clock import Clock, now_ms
+from reconciler.engine import config as configs
+from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.records import Machine, Snapshot, Volume
+from reconciler.engine.store import Store
+
+_NAME: Final = re.compile(r"[a-z0-9_]{1,30}")
+_DEFAULT_GB: Final = 3
+_LARGEST_GB: Final = 500
+_DEFAULT_RETENTION: Final = 5
+_LONGEST_RETENTION: Final = 60
+
+
+class Volumes:
+    """The volumes of all apps, below `root`; without one, as in an engine that runs nothing, they hold nothing."""
+
+    def __init__(self, store: Store, clock: Clock, root: Path | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._root = root
+
+    def of(self, app: str) -> list[Volume]:
+        return [volume for volume in self._store.volumes if volume.app == app]
+
+    def one(self, app: str, volume_id: str) -> Volume:
+        """Raises Refused."""
+        volume = self._store.volumes.get(volume_id)
+        if volume is None or volume.app != app:
+            raise not_found("volume")
+        return volume
+
+    def machine_of(self, volume: Volume) -> Machine | None:
+        """Who has it."""
+        holders = (
+            machine
+            for machine in self._store.machines(volume.app)
+            if not machine.is_destroyed and volume.id in configs.volumes_of(machine.config)
+        )
+        return next(holders, None)
+
+    async def create(self, app: str, body: dict[str, Any]) -> Volume:
+        """A new one, empty or with what a volume or a snapshot holds. Raises Refused."""
+        name = body.get("name")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise bad_request("invalid volume name: lower-case letters, digits and underscores, 30 at most")
+        source = self._source(app, body)
+        at = now_ms(self._clock)
+        volume = Volume(
+            id=f"vol_{secrets.token_hex(8)}",
+            app=app,
+            name=name,
+            region=configs.concrete_region(body.get("region")),
+            size_gb=_size(body.get("size_gb") or _DEFAULT_GB),
+            fstype=_fstype(body.get("fstype")),
+            encrypted=_flag(body, "encrypted", default=True),
+            snapshot_retention=_retention(body.get("snapshot_retention", _DEFAULT_RETENTION)),
+            auto_backup_enabled=_flag(body, "auto_backup_enabled", default=True),
+            created_ms=at,
+            updated_ms=at,
+        )
+        await self._fill(volume.id, source)
+        return self._store.volumes.put(volume.id, volume)
+
+    def _source(self, app: str, body: dict[str, Any]) -> str | None:
+        """The directory to begin with."""
+        if volume_id := body.get("source_volume_id"):
+            return self.one(app, str(volume_id)).id
+        if snapshot_id := body.get("snapshot_id"):
+            if self._store.snapshots.get(str(snapshot_id)) is None:
+                raise not_found("snapshot")
+            return str(snapshot_id)
+        return None
+
+    def update(self, app: str, volume_id: str, body: dict[str, Any]) -> Volume:
+        volume = self.one(app, volume_id)
+        return self._save(
+            replace(
+                volume,
+                snapshot_retention=_retention(body.get("snapshot_retention", volume.snapshot_retention)),
+                auto_backup_enabled=_flag(body, "auto_backup_enabled", default=volume.auto_backup_enabled),
+            )
+        )
+
+    def extend(self, app: str, volume_id: str, body: dict[str, Any]) -> Volume:
+        """Larger; a volume never gets smaller."""
+        volume, size_gb = self.one(app, volume_id), _size(body.get("size_gb"))
+        if size_gb < volume.size_gb:
+            raise bad_request(f"volume {volume.id} has {volume.size_gb} GB already, and cannot get smaller")
+        return self._save(replace(volume, size_gb=size_gb))
+
+    def destroy(self, app: str, volume_id: str) -> Volume:
+        """Raises Refused while a machine has it."""
+        volume = self.one(app, volume_id)
+        if holder := self.machine_of(volume):
+            text = f"failed_precondition: volume is currently bound to machine: {holder.id}"
+            raise Refused(412, text)
+        self._forget(volume)
+        return replace(volume, state="pending_destroy")
+
+    def forget(self, app: str) -> None:
+        """With the app, its volumes go."""
+        for volume in self.of(app):
+            self._forget(volume)
+
+    def _forget(self, volume: Volume) -> None:
+        self._store.volumes.remove(volume.id)
+        if self._root:
+            shutil.rmtree(self._root / volume.id, ignore_errors=True)
+
+    def snapshots(self, app: str, volume_id: str) -> list[Snapshot]:
+        """Newest first."""
+        volume = self.one(app, volume_id)
+        found = [one for one in self._store.snapshots if one.volume_id == volume.id]
+        return sorted(found, key=lambda one: one.created_ms, reverse=True)
+
+    async def snapshot(self, app: str, volume_id: str) -> Snapshot:
+        volume = self.one(app, volume_id)
+        snapshot = Snapshot(
+            id=f"vs_{secrets.token_hex(8)}",
+            volume_id=volume.id,
+            size=await asyncio.to_thread(self.bytes_used, volume),
+            volume_size=volume.size_gb * 2**30,
+            retention_days=volume.snapshot_retention,
+            created_ms=now_ms(self._clock),
+        )
+        await self._fill(snapshot.id, volume.id)
+        return self._store.snapshots.put(snapshot.id, snapshot)
+
+    def check_mounts(self, app: str, config: dict[str, Any], machine_id: str | None = None) -> None:
+        """Raises Refused where a machine of this config cannot have its volumes."""
+        for volume_id in configs.volumes_of(config):
+            if not volume_id:
+                continue
+            volume = self._store.volumes.get(str(volume_id))
+            if volume is None or volume.app != app:
+                raise bad_request(f"volume {volume_id} not found")
+            holder = self.machine_of(volume)
+            if holder and holder.id != machine_id:
+                raise Refused(412, f"failed_precondition: volume already claimed by machine: {holder.id}")
+
+    def directory(self, volume_id: str) -> Path | None:
+        """Where its files are on this host."""
+        return self._root / volume_id if self._root else None
+
+    def bytes_used(self, volume: Volume) -> int:
+        """What its files take."""
+        used = 0
+        for folder, _, names in os.walk(self._root / volume.id) if self._root else ():
+            for name in names:
+                try:
+                    used += (Path(folder) / name).lstat().st_size
+                except OSError:
+                    continue
+        return used
+
+    async def _fill(self, name: str, source: str | None) -> None:
+        if self._root is None:
+            return
+        target = self._root / name
+        try:
+            if source and (self._root / source).is_dir():
+                await asyncio.to_thread(shutil.copytree, self._root / source, target, symlinks=True)
+            else:
+                target.mkdir(parents=True, mode=0o700)
+        except (OSError, shutil.Error) as error:
+            shutil.rmtree(target, ignore_errors=True)
+            raise Refused(503, f"unavailable: the volume cannot be written: {error}") from error
+
+    def _save(self, volume: Volume) -> Volume:
+        return self._store.volumes.put(volume.id, replace(volume, updated_ms=now_ms(self._clock)))
+
+
+def _size(value: Any) -> int:
+    size_gb = configs.whole(value, "size_gb")
+    if not 1 <= size_gb <= _LARGEST_GB:
+        raise bad_request(f"size_gb must be between 1 and {_LARGEST_GB}")
+    return size_gb
+
+
+def _retention(value: Any) -> int:
+    days = configs.whole(value if value is not None else _DEFAULT_RETENTION, "snapshot_retention")
+    if not 1 <= days <= _LONGEST_RETENTION:
+        raise bad_request(f"snapshot_retention must be between 1 and {_LONGEST_RETENTION}")
+    return days
+
+
+def _fstype(value: Any) -> str:
+    if value not in {None, "", "ext4", "raw"}:
+        raise bad_request("fstype must be ext4 or raw")
+    return str(value or "ext4")
+
+
+def _flag(body: dict[str, Any], key: str, *, default: bool) -> bool:
+    value = body.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise bad_request(f"{key} must be true or false")
+    return default if value is None else value
