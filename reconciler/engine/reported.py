@@ -26,8 +26,8 @@ def as_reported(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, shape):
             reported[key] = decorate(value)
     containers = reported.get("containers")
-    if containers and isinstance(containers, list) and not reported.get("image") and isinstance(containers[0], dict):
-        reported["image"] = containers[0].get("image")
+    if containers and not reported.get("image"):
+        reported["image"] = next((one["image"] for one in containers if one and one.get("image")), "")
     return reported
 
 

@@ -1,4 +1,4 @@
-"""Of what kinds the parts of a machine config are, as far as the engine reads them; a wrong kind is refused.
+"""Of what kinds the parts of a machine config are, as Fly's OpenAPI document has them; a wrong kind is refused.
 
 A shape is a type, a list of one shape, or an object whose named members have shapes of their own; `...` stands for all
 other members. What is null, or named nowhere, may be anything.
@@ -8,60 +8,160 @@ from typing import Any, Final
 
 from reconciler.engine.errors import bad_request
 
-_DURATION: Final = (str, int, float)
-_COMMAND: Final = [str]
-_PROCESS: Final[dict[Any, Any]] = {
-    "exec": _COMMAND,
-    "entrypoint": _COMMAND,
-    "cmd": _COMMAND,
-    "user": str,
-    "env": {...: str},
-    "secrets": [{"env_var": str, "name": str}],
-    "ignore_app_secrets": bool,
-    "env_from": [{"env_var": str, "field_ref": str}],
-}
-_CHECK: Final[dict[Any, Any]] = {
+DURATION: Final = (str, int, float)
+NUMBER: Final = (int, float)
+_WORDS: Final = [str]
+_ANY: Final[dict[Any, Any]] = {}
+_HEADER: Final = {"name": str, "values": [str]}
+_SECRET: Final = {"env_var": str, "name": str}
+_FIELD: Final = {"env_var": str, "field_ref": str}
+_FILE: Final = {"guest_path": str, "raw_value": str, "secret_name": str, "image_config": str, "mode": int}
+_RESTART: Final = {"policy": str, "max_retries": int, "gpu_bid_price": NUMBER}
+_STOP: Final = {"signal": (str, int), "timeout": DURATION}
+_SERVICE_CHECK: Final = {
     "type": str,
-    "kind": str,
     "port": int,
-    "interval": _DURATION,
-    "timeout": _DURATION,
-    "grace_period": _DURATION,
+    "interval": DURATION,
+    "timeout": DURATION,
+    "grace_period": DURATION,
     "method": str,
     "path": str,
     "protocol": str,
-    "headers": [{"name": str, "values": [str]}],
+    "headers": [_HEADER],
     "tls_skip_verify": bool,
     "tls_server_name": str,
+}
+_PROCESS: Final = {
+    "exec": _WORDS,
+    "entrypoint": _WORDS,
+    "cmd": _WORDS,
+    "user": str,
+    "env": {...: str},
+    "env_from": [_FIELD],
+    "secrets": [_SECRET],
+}
+_CONTAINER: Final = _PROCESS | {
+    "name": str,
+    "image": str,
+    "files": [_FILE],
+    "restart": _RESTART,
+    "stop": _STOP,
+    "depends_on": [{"name": str, "condition": str}],
+    "healthchecks": [
+        {
+            "name": str,
+            "kind": str,
+            "unhealthy": str,
+            "interval": int,
+            "timeout": int,
+            "grace_period": int,
+            "success_threshold": int,
+            "failure_threshold": int,
+            "exec": {"command": _WORDS},
+            "tcp": {"port": int},
+            "http": {
+                "port": int,
+                "method": str,
+                "path": str,
+                "scheme": str,
+                "headers": [_HEADER],
+                "tls_skip_verify": bool,
+                "tls_server_name": str,
+            },
+        }
+    ],
+}
+_PORT: Final = {
+    "port": int,
+    "start_port": int,
+    "end_port": int,
+    "handlers": [str],
+    "force_https": bool,
+    "tls_options": {"alpn": [str], "versions": [str], "default_self_signed": bool},
+    "proxy_proto_options": {"version": str},
+    "http_options": {
+        "compress": bool,
+        "h2_backend": bool,
+        "idle_timeout": int,
+        "headers_read_timeout": int,
+        "response": {"headers": {...: _ANY}, "pristine": bool},
+        "replay_cache": [
+            {"path_prefix": str, "ttl_seconds": int, "type": str, "name": str, "allow_bypass": bool},
+        ],
+    },
+}
+_SERVICE: Final = {
+    "protocol": str,
+    "internal_port": int,
+    "autostart": bool,
+    "autostop": (str, bool),
+    "min_machines_running": int,
+    "force_instance_key": str,
+    "force_instance_description": str,
+    "ports": [_PORT],
+    "concurrency": {"type": str, "soft_limit": int, "hard_limit": int},
+    "checks": [_SERVICE_CHECK],
 }
 CONFIG: Final[dict[Any, Any]] = {
     "image": str,
     "env": {...: str},
     "metadata": {...: str},
-    "init": {"exec": _COMMAND, "entrypoint": _COMMAND, "cmd": _COMMAND, "tty": bool, "swap_size_mb": int},
-    "guest": {"cpus": int, "memory_mb": int, "cpu_kind": str, "gpu_kind": str, "gpus": int, "kernel_args": [str]},
-    "restart": {"policy": str, "max_retries": int},
-    "stop_config": {"signal": (str, int), "timeout": _DURATION},
-    "files": [{"guest_path": str, "raw_value": str, "secret_name": str, "mode": int}],
-    "processes": [_PROCESS],
-    "mounts": [{"volume": str, "path": str, "name": str, "size_gb": int}],
-    "services": [
-        {
-            "protocol": str,
-            "internal_port": int,
-            "autostart": bool,
-            "autostop": (str, bool),
-            "min_machines_running": int,
-            "ports": [{"port": int, "start_port": int, "end_port": int, "handlers": [str], "force_https": bool}],
-            "concurrency": {"type": str, "soft_limit": int, "hard_limit": int},
-            "checks": [_CHECK],
-        }
-    ],
-    "checks": {...: _CHECK},
-    "containers": [{"name": str, "image": str}],
+    "init": {
+        "exec": _WORDS,
+        "entrypoint": _WORDS,
+        "cmd": _WORDS,
+        "tty": bool,
+        "swap_size_mb": int,
+        "kernel_args": [str],
+    },
+    "guest": {
+        "cpus": int,
+        "memory_mb": int,
+        "max_memory_mb": int,
+        "cpu_kind": str,
+        "gpus": int,
+        "gpu_kind": str,
+        "kernel_args": [str],
+        "host_dedication_id": str,
+        "persist_rootfs": str,
+    },
+    "size": str,
+    "rootfs": {"persist": str, "size_gb": int},
+    "cache_drive": {"size_mb": int},
+    "restart": _RESTART,
+    "stop_config": _STOP,
     "auto_destroy": bool,
     "schedule": str,
-    "size": str,
+    "standbys": [str],
+    "files": [_FILE],
+    "processes": [_PROCESS | {"ignore_app_secrets": bool}],
+    "containers": [_CONTAINER],
+    "mounts": [
+        {
+            "volume": str,
+            "path": str,
+            "name": str,
+            "encrypted": bool,
+            "size_gb": int,
+            "add_size_gb": int,
+            "size_gb_limit": int,
+            "extend_threshold_percent": int,
+        }
+    ],
+    "services": [_SERVICE],
+    "checks": {...: _SERVICE_CHECK | {"kind": str}},
+    "metrics": {"port": int, "path": str, "https": bool},
+    "statics": [{"guest_path": str, "url_prefix": str, "index_document": str, "tigris_bucket": str}],
+    "dns": {
+        "hostname": str,
+        "hostname_fqdn": str,
+        "nameservers": [str],
+        "searches": [str],
+        "skip_registration": bool,
+        "options": [{"name": str, "value": str}],
+        "dns_forward_rules": [{"basename": str, "addr": str}],
+    },
+    "disable_machine_autostart": bool,
 }
 
 
@@ -91,3 +191,12 @@ def _kinds(shape: type | tuple[type, ...]) -> tuple[type, ...]:
 def _words(shape: type | tuple[type, ...]) -> str:
     words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
     return " or ".join(words[kind] for kind in _kinds(shape))
+
+
+def kind_of(shape: Any) -> str:
+    """What JSON calls it: object, array, string, integer, boolean or number."""
+    if isinstance(shape, dict | list):
+        return "object" if isinstance(shape, dict) else "array"
+    return {str: "string", int: "integer", bool: "boolean", float: "number"}[
+        _kinds(shape)[-1 if shape == NUMBER else 0]
+    ]

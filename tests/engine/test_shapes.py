@@ -1,0 +1,68 @@
+"""The shapes of a config against Fly's OpenAPI document, and what a wrong kind gets."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.errors import Refused
+from reconciler.engine.shapes import CONFIG, check, kind_of
+
+DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
+
+
+def of_the_document() -> Iterator[tuple[str, str]]:
+    schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
+
+    def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+        while "$ref" in schema or "allOf" in schema:
+            schema = schema["allOf"][0] if "allOf" in schema else schemas[schema["$ref"].rpartition("/")[2]]
+        yield path, "object" if "properties" in schema else schema.get("type", "object")
+        for name, member in schema.get("properties", {}).items():
+            yield from walk(member, f"{path}.{name}")
+        if schema.get("additionalProperties"):
+            yield from walk(schema["additionalProperties"], f"{path}.*")
+        if schema.get("type") == "array":
+            yield from walk(schema["items"], f"{path}[]")
+
+    return walk(schemas["fly.MachineConfig"], "config")
+
+
+def of_ours(shape: Any = CONFIG, path: str = "config") -> Iterator[tuple[str, str]]:
+    yield path, kind_of(shape)
+    if isinstance(shape, dict):
+        for name, member in shape.items():
+            yield from of_ours(member, f"{path}.{'*' if name is ... else name}")
+    elif isinstance(shape, list):
+        yield from of_ours(shape[0], f"{path}[]")
+
+
+def test_the_shapes_are_the_documents() -> None:
+    if not DOCUMENT.exists():
+        pytest.skip("no ../shared/machines-openapi.json beside this checkout")
+    assert dict(of_ours()) == dict(of_the_document())
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ([], "config must be an object"),
+        ({"env": {"A": 1}}, "config.env.A must be a string"),
+        ({"services": {}}, "config.services must be an array"),
+        ({"services": [{"internal_port": True}]}, "config.services[0].internal_port must be a whole number"),
+        ({"services": [{"autostop": 1}]}, "config.services[0].autostop must be a string or true or false"),
+        ({"stop_config": {"timeout": True}}, "config.stop_config.timeout must be"),
+        ({"checks": {"a": {"headers": ["b"]}}}, "config.checks.a.headers[0] must be an object"),
+    ],
+)
+def test_a_wrong_kind_is_refused_with_its_place(config: Any, words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        check(config, CONFIG, "config")
+    assert words in refused.value.text
+
+
+@pytest.mark.parametrize("config", [{}, {"env": None}, {"of": {"the": ["future"]}}, {"stop_config": {"timeout": 5e9}}])
+def test_what_is_null_or_not_known_may_be_anything(config: Any) -> None:
+    check(config, CONFIG, "config")
