@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -18,7 +18,8 @@ from reconciler.engine.adversity import NEVER_COMMITTED, REFUSALS, REPLY_FAULTS,
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
 from reconciler.engine.rates import Rates
-from reconciler.engine.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint
+from reconciler.engine.records import Address
+from reconciler.engine.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint, services_endpoint
 
 _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
@@ -31,8 +32,10 @@ Answer = Callable[[], Awaitable[Response]]
 _log = logging.getLogger("reconciler.engine")
 
 
-def create_engine_app(engine: Engine, *, token: str) -> ASGIApp:
-    """The ASGI application that serves the engine to holders of the token, on loopback names only."""
+def create_engine_app(engine: Engine, *, token: str, addresses: Callable[[], Sequence[Address]] = tuple) -> ASGIApp:
+    """The ASGI application that serves the engine to holders of the token, on loopback names only; `addresses` tells
+    where services are served.
+    """
     service = _Service(engine, token)
     routes = [
         Route(prefix + endpoint.path, service.endpoint(endpoint), methods=[endpoint.method])
@@ -40,6 +43,8 @@ def create_engine_app(engine: Engine, *, token: str) -> ASGIApp:
         for prefix in ("/v1", "")
     ]
     routes.append(Route(LOGS.path, service.endpoint(LOGS), methods=[LOGS.method]))
+    services = services_endpoint(addresses)
+    routes.append(Route(services.path, service.endpoint(services), methods=[services.method]))
     routes.append(Route(UNKNOWN.path, service.endpoint(UNKNOWN), methods=_METHODS))
     return _cutting_connections(Starlette(routes=routes))
 

@@ -26,11 +26,12 @@ class Latency:
         default=0.2, metadata={"doc": "before the first restart by policy; doubles, to 30 s"}
     )
     kill_timeout_s: float = field(default=5.0, metadata={"doc": "from the stop signal to the kill, by default"})
+    idle_s: float = field(default=30.0, metadata={"doc": "without a connection until `autostop` lets a machine rest"})
     list_lag_s: float = field(default=0.0, metadata={"doc": "how old a list of machines is"})
 
 
 LATENCIES: Final = {
-    "none": Latency(prepare_s=0.0, replace_s=0.0, restart_delay_s=0.0),
+    "none": Latency(prepare_s=0.0, replace_s=0.0, restart_delay_s=0.0, idle_s=1.0),
     "small": Latency(),
     "fly": Latency(
         prepare_s=4.0,
@@ -41,6 +42,7 @@ LATENCIES: Final = {
         reap_s=0.7,
         destroy_s=2.0,
         restart_delay_s=1.0,
+        idle_s=300.0,
         list_lag_s=0.3,
     ),
 }
@@ -75,7 +77,7 @@ class Behaviour:
 
 NOT_SWITCHED: Final = {
     "A2": "rate limits are counted for each machine or app, whoever calls: the engine has one caller's token only",
-    "A12": "proxy and scheduler ignore leases: the engine has neither yet",
+    "A12": "proxy and scheduler ignore leases, as those of the engine do",
     "A13": "a migration may change `instance_id`: the engine does not migrate",
 }
 

@@ -44,6 +44,7 @@ class ContainerRuntime:
         self._owner = owner
         self._authenticate = authenticate
         self._network = network
+        self.port_style = {"host": "host", "none": ""}.get(network or "", "published")
         self._names: dict[str, str] = {}  # the engine's name of each image that was made ready
         self._pulls: dict[str, asyncio.Lock] = {}
         self._has_init = True
@@ -120,6 +121,11 @@ class ContainerRuntime:
             "Tty": launch.has_terminal,
             "HostConfig": host,
         }
+        if launch.ports and not first:
+            body["ExposedPorts"] = {f"{internal}/tcp": {} for internal, _ in launch.ports}
+            host["PortBindings"] = {
+                f"{internal}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}] for internal, port in launch.ports
+            }
         if not network.startswith(_SHARED_NETWORKS):
             body["Hostname"] = launch.machine_id
         if command.entrypoint is not None:

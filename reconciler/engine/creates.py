@@ -63,6 +63,7 @@ class Creates:
             should_run=not body.get("skip_launch"),
             is_cordoned=bool(body.get("skip_service_registration")),
             skips_secrets=bool(body.get("skip_secrets")),
+            is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
         )
         if body.get("lease_ttl"):
             ttl_s = configs.whole(body["lease_ttl"], "lease_ttl")

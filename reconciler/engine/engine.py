@@ -15,10 +15,11 @@ from reconciler.engine.changes import Changes
 from reconciler.engine.creates import Creates
 from reconciler.engine.errors import Refused, bad_request, not_found
 from reconciler.engine.exits import UNKNOWN_EXIT, exit_request
+from reconciler.engine.inside import Inside
 from reconciler.engine.leases import Leases
-from reconciler.engine.lifecycle import effect_of
 from reconciler.engine.records import RESTING, RUNNING, App, Machine
-from reconciler.engine.runtime import Ended, Executed, Left, ProcessStat, Running, Runtime
+from reconciler.engine.reports import Reports
+from reconciler.engine.runtime import Ended, Left, Runtime
 from reconciler.engine.secrets import Secrets
 from reconciler.engine.store import Store
 from reconciler.engine.supervisor import Supervisor
@@ -52,7 +53,7 @@ class Engine:
         self.clock = clock
         self.runtime = runtime
         self.store = Store(database)
-        self._watch = watch
+        self._followers = [watch] if watch else []
         self._changes = Changes(clock)
         self._views = Views(clock, self.settings.latency.list_lag_s, self.store.machine)
         self.secrets = Secrets(self.store, clock)
@@ -69,6 +70,8 @@ class Engine:
         )
         takes_expired = self.settings.behaviour.takes_expired_nonce
         self.leases = Leases(clock, self._changes, self.machine, self._runs.save, takes_expired_nonce=takes_expired)
+        self.inside = Inside(self._runs, self.leases, self._reachable, runtime)
+        self.reports = Reports(self._changes.notify)
         self._transitions = Transitions(
             self.store, self._runs, self.leases, runtime, clock, self.settings, self.secrets
         )
@@ -118,8 +121,13 @@ class Engine:
         self._changes.notify(machine_id)
         self._views.note(machine_id)
         machine = self.store.machine(machine_id)
-        if self._watch and machine:
-            self._watch(machine)
+        if machine:
+            for follower in self._followers:
+                follower(machine)
+
+    def follow(self, follower: Callable[[Machine], None]) -> None:
+        """Has the follower told of every machine after each of its changes, as `watch` is."""
+        self._followers.append(follower)
 
     # Apps
 
@@ -195,34 +203,6 @@ class Engine:
     async def cordon(self, app: str, machine_id: str, nonce: str | None, *, is_cordoned: bool) -> None:
         await self._transitions.cordon(self._reachable(app, machine_id), nonce, is_cordoned=is_cordoned)
 
-    async def signal(self, app: str, machine_id: str, name: Any) -> None:
-        """Sends the running machine a signal. Raises Refused."""
-        number = configs.signal_number(name)
-        machine = self._reachable(app, machine_id)
-        effect_of("signal", machine.state)
-        await (await self._running(machine)).signal(number)
-
-    async def processes(self, app: str, machine_id: str) -> list[ProcessStat]:
-        """What runs on the machine; nothing, where it rests."""
-        running = await self._runs.running(self._reachable(app, machine_id).id)
-        return await running.processes() if running else []
-
-    async def execute(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None = None) -> Executed:
-        """What a command did on the running machine. Raises Refused."""
-        words, stdin, timeout_s = configs.exec_request(body)
-        machine = await self.leases.admit("exec", self._reachable(app, machine_id), nonce)
-        effect_of("exec", machine.state)
-        try:
-            return await (await self._running(machine)).execute(words, stdin=stdin, timeout_s=timeout_s)
-        except TimeoutError as error:
-            raise Refused(408, f"deadline_exceeded: the command did not end within {timeout_s:g}s") from error
-
-    async def _running(self, machine: Machine) -> Running:
-        running = await self._runs.running(machine.id)
-        if running is None:
-            raise Refused(412, "failed_precondition: machine is not started")
-        return running
-
     def limit_memory(self, app: str, machine_id: str, limit_mb: Any) -> Machine:
         """Remembers the limit, which has no effect here. Raises Refused."""
         machine = self._reachable(app, machine_id)
@@ -245,6 +225,13 @@ class Engine:
         """Someone starts the machine without heeding its lease."""
         if machine.state in RESTING and machine.is_prepared:
             await self._transitions.begin(machine)
+
+    async def rest_unleased(self, machine: Machine, *, how: str) -> None:
+        """The platform lets an idle machine rest without heeding its lease; `how` is stop or suspend."""
+        if how == "suspend":
+            await self._runs.suspend(machine)
+        else:
+            self._transitions.rest(machine)
 
     def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
         """Sets keys; null or an empty string takes one away. Makes no version, and no lease stops it. Raises Refused

@@ -1,5 +1,6 @@
 """What a start of a machine runs: its commands, files, volumes, limits and environment, from its record."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.engine import config as configs
@@ -9,9 +10,14 @@ from reconciler.engine.secrets import Secrets
 from reconciler.engine.volumes import Volumes
 
 
-def launch_of(machine: Machine, secrets: Secrets, volumes: Volumes) -> Launch:
-    """The launch of the machine's next start, with its app's secrets as they are now."""
+def launch_of(
+    machine: Machine, secrets: Secrets, volumes: Volumes, ports: Mapping[int, int], port_style: str
+) -> Launch:
+    """The launch of the machine's next start, with its app's secrets as they are now; `ports` are the host's by the
+    internal ones. Commands that share the host are told the first of theirs by PORT, as several cannot have the same.
+    """
     config = machine.config
+    told = {"PORT": str(next(iter(ports.values())))} if ports and port_style == "host" else {}
     mounts = ((volumes.directory(volume), path) for volume, path in configs.mounts_of(config))
     return Launch(
         machine_id=machine.id,
@@ -19,7 +25,8 @@ def launch_of(machine: Machine, secrets: Secrets, volumes: Volumes) -> Launch:
         number=machine.runs,
         image=str(config.get("image") or ""),
         commands=tuple(
-            replace(command, env=_environment(machine, command, secrets)) for command in configs.commands_of(config)
+            replace(command, env=_environment(machine, command, secrets) | told)
+            for command in configs.commands_of(config)
         ),
         files=tuple(
             (file.path, secrets.content(machine.app, file.secret) if file.secret else file.content, file.mode)
@@ -27,6 +34,7 @@ def launch_of(machine: Machine, secrets: Secrets, volumes: Volumes) -> Launch:
         ),
         limits=configs.limits_of(config),
         mounts=tuple((directory, path) for directory, path in mounts if directory),
+        ports=tuple(ports.items()) if port_style == "published" else (),
         has_terminal=bool((config.get("init") or {}).get("tty")),
         context=configs.local_context(config),
     )

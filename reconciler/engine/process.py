@@ -33,6 +33,7 @@ class ProcessRuntime:
     name = "process"
     uses_image = False
     container_host: str | None = None
+    port_style = "host"
 
     def __init__(self, root: Path) -> None:
         self.root = root

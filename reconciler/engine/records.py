@@ -39,8 +39,9 @@ class Event:
 class Machine:
     """One machine. `config` is as it was sent; `events` are newest first.
 
-    `is_prepared` is False while the image would be prepared; `should_run` says that it was started and not stopped;
-    `pids` are the leaders of its process groups with their start times, to find them after a crash.
+    `is_armed` says that its schedule starts it; `is_prepared` is False while the image would be prepared; `should_run`
+    says that it was started and not stopped; `pids` are the leaders of its process groups with their start times, to
+    find them after a crash.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Machine:
     should_run: bool = False
     is_cordoned: bool = False
     skips_secrets: bool = False
+    is_armed: bool = False
     memory_limit_mb: int | None = None
     runs: int = 0
     pids: tuple[tuple[int, int], ...] = ()
@@ -124,6 +126,24 @@ class SecretsVersion:
 
     app: str
     version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a declared port of an app's service is served: `address` is `host:port`."""
+
+    app: str
+    port: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What a health check found last: `status` is passing, warning or critical."""
+
+    status: str
+    output: str
+    updated_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

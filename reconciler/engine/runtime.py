@@ -47,7 +47,8 @@ class Limits:
 class Launch:
     """One start of a machine. `number` counts its starts; the filesystem is fresh at each.
 
-    `mounts` are directories of this host and the paths below the machine's root that they are seen at. `context` is a
+    `mounts` are directories of this host and the paths below the machine's root that they are seen at; `ports` are
+    internal ones, and those of loopback that they are to be published at. `context` is a
     directory of this host whose content the commands start in, where there is no image to hold it.
     """
 
@@ -59,6 +60,7 @@ class Launch:
     files: tuple[tuple[PurePosixPath, bytes, int], ...]
     limits: Limits
     mounts: tuple[tuple[Path, PurePosixPath], ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
     has_terminal: bool = False
     context: Path | None = None
 
@@ -148,12 +150,14 @@ class Running(Protocol):
 
 class Runtime(Protocol):
     """Starts machines. `uses_image` tells whether a machine without a command of its own has its image's;
-    `container_host` is where the container engine listens that it uses.
+    `container_host` is where the container engine listens that it uses. `port_style` is `host` where commands listen on
+    this host itself, `published` where their ports are, and empty where nothing listens.
     """
 
     name: str
     uses_image: bool
     container_host: str | None
+    port_style: str
 
     async def prepare(self, image: str) -> None:
         """Makes the image ready. Raises ImageError."""

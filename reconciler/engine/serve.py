@@ -20,10 +20,13 @@ from reconciler.engine import home as homes
 from reconciler.engine.adversity import Adversity, AdversityError
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
+from reconciler.engine.checks import Checks
 from reconciler.engine.engine import Engine
 from reconciler.engine.home import EngineStartError, EngineStatus
+from reconciler.engine.proxy import Proxy
 from reconciler.engine.rehearsal import load_rehearsal
 from reconciler.engine.runtimes import make_runtime
+from reconciler.engine.schedules import Schedules
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
@@ -96,10 +99,13 @@ async def _serve(
         adversity=adversity,
         volumes=home / "volumes",
     )
-    server = _Server(engine, token)
+    proxy, checks, schedules = Proxy(engine), Checks(engine), Schedules(engine)
+    server = _Server(engine, proxy, token)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
+        for part in (checks, proxy, schedules):
+            part.start()
         await engine.start()
         homes.write_status(home, status)
         if ready:
@@ -107,15 +113,17 @@ async def _serve(
         await server.serve(sockets=[listener])
     finally:
         homes.remove_status(home)
+        for part in (schedules, proxy, checks):
+            await part.close()
         await engine.close()
 
 
 class _Server(uvicorn.Server):
     """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
 
-    def __init__(self, engine: Engine, token: str) -> None:
+    def __init__(self, engine: Engine, proxy: Proxy, token: str) -> None:
         config = uvicorn.Config(
-            create_engine_app(engine, token=token),
+            create_engine_app(engine, token=token, addresses=lambda: proxy.addresses),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -19,6 +19,7 @@ from reconciler.engine.behaviour import Settings
 from reconciler.engine.exits import exit_request, restarts
 from reconciler.engine.launches import launch_of
 from reconciler.engine.logs import Logs
+from reconciler.engine.ports import mapped_ports
 from reconciler.engine.records import Event, Machine, new_ulid
 from reconciler.engine.runtime import Ended, ImageError, Running, Runtime
 from reconciler.engine.secrets import Secrets
@@ -62,6 +63,7 @@ class Supervisor:
         self._starved: set[str] = set()  # machines whose run ends for lack of memory, on purpose
         self._active_until: dict[str, float] = {}  # monotonic; a start before it is refused
         self._retries: dict[str, int] = {}
+        self._ports: dict[str, dict[int, int]] = {}  # by machine: the host's ports by the internal ones
         self._logs = Logs(store, clock, changed)
         self._background: set[asyncio.Task[None]] = set()
         self._clearing: set[asyncio.Task[None]] = set()
@@ -113,9 +115,9 @@ class Supervisor:
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
         self._starting[machine.id] = asyncio.Event()
         try:
-            running = await self._runtime.start(
-                launch_of(machine, self._secrets, self._volumes), self._logs.taker(machine)
-            )
+            self._ports[machine.id] = mapped_ports(machine.config) if self._runtime.port_style else {}
+            launch = launch_of(machine, self._secrets, self._volumes, self._ports[machine.id], self._runtime.port_style)
+            running = await self._runtime.start(launch, self._logs.taker(machine))
             self._running[machine.id] = running
             if self.is_struck("out_of_memory", machine):
                 self._starved.add(machine.id)
@@ -146,6 +148,10 @@ class Supervisor:
     def is_suspended(self, machine_id: str) -> bool:
         """Whether the machine's commands stand still; a suspended machine without any starts anew."""
         return machine_id in self._suspended
+
+    def ports_of(self, machine_id: str) -> dict[int, int]:
+        """The host's ports by the internal ones of the machine's last start."""
+        return self._ports.get(machine_id, {})
 
     async def running(self, machine_id: str) -> Running | None:
         """What runs on the machine, once its start is through."""
@@ -276,3 +282,4 @@ class Supervisor:
         gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
         self.save(gone, event=self.event("destroy", "destroyed", "flyd"))
         self._runtime.forget(machine.id)
+        self._ports.pop(machine.id, None)

@@ -103,6 +103,13 @@ class Transitions:
                 self._runs.save(replace(machine, state="stopped"))
                 self._runs.in_background(self._runs.stop(machine.id, SIGKILL, 0))
 
+    def rest(self, machine: Machine) -> None:
+        """The platform itself lets a started machine rest, whoever holds a lease on it."""
+        rule = configs.stop_rule(machine.config, {}, self._latency.kill_timeout_s)
+        event = self._runs.event("stop", "stopping", "flyd")
+        self._runs.save(replace(machine, state="stopping", should_run=False), event=event)
+        self._runs.in_background(self._stop_then_rest(machine.id, *rule))
+
     async def _stop_then_rest(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runs.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
@@ -155,6 +162,7 @@ class Transitions:
             instance_id=new_ulid(self._runs.now_ms()),
             config=config,
             skips_secrets=bool(body.get("skip_secrets")),
+            is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
             should_run=machine.should_run if effect == "reboot" else False,
         )
         event = self._runs.event("update", "replacing", "user")

@@ -1,10 +1,11 @@
 """Records as the API spells them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.engine.config import image_ref, limits_of
-from reconciler.engine.records import App, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
+from reconciler.engine.records import App, CheckReport, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
 from reconciler.engine.reported import as_reported
 from reconciler.engine.runtime import ProcessStat
 from reconciler.engine.secrets import digest_of
@@ -28,7 +29,12 @@ _NOT_CHECKED: Final = "it runs; the local engine makes no checks"
 
 
 def machine_json(
-    machine: Machine, lease: Lease | None, *, is_summary: bool = False, is_unreachable: bool = False
+    machine: Machine,
+    lease: Lease | None,
+    *,
+    is_summary: bool = False,
+    is_unreachable: bool = False,
+    reports: Mapping[str, CheckReport] | None = None,
 ) -> dict[str, Any]:
     """A machine; of one whose host is down the config is null, and `incomplete_config` lacks what the host knows."""
     body: dict[str, Any] = {
@@ -50,7 +56,7 @@ def machine_json(
     body |= {
         "config": None if is_unreachable else config,
         "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
-        "checks": [] if is_unreachable else _checks(machine),
+        "checks": [] if is_unreachable else _checks(machine, reports),
         "host_status": "unreachable" if is_unreachable else "ok",
     }
     if is_unreachable:
@@ -58,10 +64,15 @@ def machine_json(
     return body | ({"nonce": lease.nonce} if lease else {})
 
 
-def _checks(machine: Machine) -> list[dict[str, Any]]:
-    """A report of each check that is declared, passing while the machine runs: none is really made."""
+def _checks(machine: Machine, reports: Mapping[str, CheckReport] | None) -> list[dict[str, Any]]:
+    """What the machine's checks found. Where none are made at all, each that is declared passes while it runs."""
     if machine.state != "started":
         return []
+    if reports is not None:
+        return [
+            {"name": name, "status": one.status, "output": one.output, "updated_at": time_text(one.updated_ms)}
+            for name, one in reports.items()
+        ]
     config = machine.config
     names = [*(config.get("checks") or {})] if isinstance(config.get("checks"), dict) else []
     services = config.get("services") if isinstance(config.get("services"), list) else []

@@ -188,7 +188,7 @@ def is_alive(pid: int) -> bool:
 def test_exec_runs_a_command_besides(tmp_path: Path, body: dict[str, Any], code: int, stdout: str) -> None:
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo of the machine >here; sleep 100", env={"WHO": "me"})
-        done = await engine.execute("app", machine.id, body)
+        done = await engine.inside.execute("app", machine.id, body)
         assert (done.code, done.stdout) == (code, stdout)
 
     with_engine(tmp_path, scenario)
@@ -198,16 +198,16 @@ def test_exec_is_given_up_after_its_timeout_and_ends_with_its_machine(tmp_path: 
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo x >here; exec sleep 100")
         with pytest.raises(Refused) as refused:
-            await engine.execute("app", machine.id, {"command": ["sleep", "60"], "timeout": 1})
+            await engine.inside.execute("app", machine.id, {"command": ["sleep", "60"], "timeout": 1})
         assert refused.value.status == 408
         besides = asyncio.create_task(
-            engine.execute("app", machine.id, {"command": ["sh", "-c", "echo >in; sleep 60"]})
+            engine.inside.execute("app", machine.id, {"command": ["sh", "-c", "echo >in; sleep 60"]})
         )
         await exists(tmp_path / "machines" / machine.id / "1" / "in")
         await engine.stop_machine("app", machine.id, {"signal": "SIGKILL"}, None)
         assert (await besides).signal == 9
         with pytest.raises(Refused) as refused:
-            await engine.execute("app", machine.id, {"command": ["true"]})
+            await engine.inside.execute("app", machine.id, {"command": ["true"]})
         assert refused.value.status == 412
 
     with_engine(tmp_path, scenario)
@@ -218,7 +218,7 @@ def test_an_exec_of_nothing_is_refused(tmp_path: Path, body: dict[str, Any]) -> 
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo x >here; sleep 100")
         with pytest.raises(Refused) as refused:
-            await engine.execute("app", machine.id, body)
+            await engine.inside.execute("app", machine.id, body)
         assert refused.value.status == 400
 
     with_engine(tmp_path, scenario)

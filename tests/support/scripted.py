@@ -14,6 +14,7 @@ class ScriptedRuntime:
     name = "scripted"
     uses_image = False
     container_host: str | None = None
+    port_style = ""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()

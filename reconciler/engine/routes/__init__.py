@@ -8,9 +8,9 @@ from typing import Final
 from reconciler.engine.routes import apps, machines, organizations, platform, secrets, volumes
 from reconciler.engine.routes.apps import LOGS
 from reconciler.engine.routes.base import NONCE, Endpoint
-from reconciler.engine.routes.platform import UNKNOWN
+from reconciler.engine.routes.platform import UNKNOWN, services_endpoint
 
-__all__ = ["ENDPOINTS", "LOGS", "NONCE", "UNKNOWN", "Endpoint"]
+__all__ = ["ENDPOINTS", "LOGS", "NONCE", "UNKNOWN", "Endpoint", "services_endpoint"]
 
 # Served below /v1, and at the root for clients whose base URL has no version.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -87,12 +87,12 @@ async def _uncordon(engine: Engine, request: Request) -> Response:
 
 async def _signal(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "signalRequest")
-    await engine.signal(*names_of(request), body.get("signal"))
+    await engine.inside.signal(*names_of(request), body.get("signal"))
     return ok()
 
 
 async def _ps(engine: Engine, request: Request) -> Response:
-    found = [wire.process_json(one) for one in await engine.processes(*names_of(request))]
+    found = [wire.process_json(one) for one in await engine.inside.processes(*names_of(request))]
     key = request.query_params.get("sort_by") or "pid"
     if key not in wire.SORTABLE:
         raise bad_request(f"invalid sort_by: {key}")
@@ -121,7 +121,7 @@ async def _reclaim_memory(engine: Engine, request: Request) -> Response:
 
 async def _exec(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "execRequest")
-    done = await engine.execute(*names_of(request), body, nonce_of(request))
+    done = await engine.inside.execute(*names_of(request), body, nonce_of(request))
     return JSONResponse(
         {"exit_code": done.code, "exit_signal": done.signal or 0, "stdout": done.stdout, "stderr": done.stderr}
     )
@@ -217,6 +217,7 @@ def _machine_json(engine: Engine, machine: Machine, *, is_summary: bool = False)
         engine.leases.current(machine),
         is_summary=is_summary,
         is_unreachable=engine.is_unreachable(machine),
+        reports=engine.reports.of(machine),
     )
 
 

@@ -1,5 +1,7 @@
 """The routes of the platform: regions, placements, the caller's token; and what can mean nothing on one computer."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -9,6 +11,7 @@ from reconciler.engine.config import concrete_region, whole
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused, bad_request, not_found
 from reconciler.engine.platform import REGIONS, regions_json
+from reconciler.engine.records import Address
 from reconciler.engine.routes.base import Endpoint, app_of, body_of
 
 _CONCURRENCY: Final = 100
@@ -62,6 +65,15 @@ async def _not_here(engine: Engine, request: Request) -> Response:
         app_of(engine, request)
     await body_of(request, "request")
     raise Refused(501, f"unimplemented: the local engine has nothing for {request.method} {request.url.path}")
+
+
+def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
+    """The engine's own: where each declared port of a service is served."""
+
+    async def services(_engine: Engine, _request: Request) -> Response:
+        return JSONResponse([asdict(address) for address in addresses()])
+
+    return Endpoint("GET", "/engine/services", "services", services)
 
 
 async def _unknown(_engine: Engine, request: Request) -> Response:
