@@ -7,6 +7,7 @@ from typing import Any, Final
 from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
 from reconciler.spec.findings import Findings
+from reconciler.spec.ports import build_checks, build_services
 from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
 from reconciler.spec.verbatim import with_verbatim
 
@@ -29,6 +30,9 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     config["files"] = _files(node.get("files"), findings)
     config["stop_config"] = _stop(node.get("stop"))
     config["metadata"] = _strings(node.get("metadata"))
+    if kind is PoolKind.SERVICE:
+        services = build_services(node.get("ports"), findings)
+        config |= {"services": services, "checks": build_checks(node.get("checks"), services, findings)}
     config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
     config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
     return with_verbatim(config, node, findings)

@@ -11,8 +11,6 @@ _VERBATIM: Final = "until then put it under `config:`, as the API spells it"
 UNSUPPORTED: Final = {
     "secrets": "every secret of an app reaches its machines without being named",
     "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
-    "ports": f"{_VERBATIM}: services: […]",
-    "checks": f"{_VERBATIM}: checks: {{…}}",
 }
 
 

@@ -15,6 +15,8 @@ _SHARED: Final = {
     "files": ("files",),
     "restart": ("restart",),
     "stop_config": ("stop",),
+    "services": ("ports",),
+    "checks": ("checks",),
 }
 _MAPS: Final = frozenset({"init", "guest", "restart", "stop_config"})
 

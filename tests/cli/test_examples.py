@@ -4,6 +4,7 @@ import asyncio
 import os
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -77,6 +78,63 @@ def test_the_web_app_starts_runs_and_tells_of_them(directory: Path) -> None:
             assert (await client.get("/runs/get-release-iad-0/01ARZ3NDEKTSV4RRFFQ69G5FAV")).status_code == 404
 
     asyncio.run(scenario())
+
+
+WEB = """
+version: 1
+name: together
+apps:
+  shop:
+    image: i
+    services:
+      web:
+        command: [sh, -c, 'exec "$PYTHON" -m uvicorn --app-dir "$EXAMPLE" app:app --port "$PORT"']
+        env: {APP: shop, PYTHON: '%(python)s', EXAMPLE: '%(example)s', RECONCILER_TARGET: '${ENGINE}'}
+        ports: [{internal_port: 8080, port: %(port)s, autostop: stop}]
+        checks: {alive: {interval: 1s}}
+    tasks:
+      get-release:
+        command: [sh, -c, 'echo "looking for $0"; test "$0" = owner/repo || exit 4']
+        args: [nothing]
+        overrides: {args: true}
+"""
+
+
+def test_a_web_page_wakes_on_a_connection_invokes_a_run_and_shows_its_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear_environment(monkeypatch)
+    monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RECONCILER_TARGET", "local")
+    (tmp_path / "adversity.yaml").write_text("latency: {like: small, idle_s: 1}\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spec = WEB % {"python": sys.executable, "example": ROOT / "examples" / "web-app", "port": port}
+    (tmp_path / "machines.yaml").write_text(spec)
+    status = start_engine(tmp_path / "home", extra=("--adversity", str(tmp_path / "adversity.yaml")))
+    monkeypatch.setenv("ENGINE", str(status.url))
+    token = read_token(tmp_path / "home")
+    api = httpx.Client(
+        base_url=f"{status.url}/v1", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
+    )
+    try:
+        with api:
+            api.post("/apps", json={"app_name": "shop", "org_slug": "personal"})
+            api.post("/apps/shop/secrets/FLY_API_TOKEN", json={"value": token})
+            assert run(["apply", "--yes", "-C", str(tmp_path)]) == 0
+            [web] = [one for one in api.get("/apps/shop/machines").json() if one["name"].startswith("web-")]
+            assert api.get(f"/apps/shop/machines/{web['id']}/wait?state=stopped").status_code == 200, "idle, it rests"
+            address = f"http://127.0.0.1:{port}"
+            started = httpx.post(f"{address}/releases", json={"repository": "owner/repo"}, timeout=60, trust_env=False)
+            assert started.status_code == 202, started.text
+            place = f"{address}{started.headers['location']}"
+            assert httpx.get(f"{place}/log", timeout=60, trust_env=False).text == "looking for owner/repo\n"
+            assert httpx.get(place, trust_env=False).json()["outcome"] == "succeeded"
+            assert api.get(f"/apps/shop/machines/{web['id']}/wait?state=stopped").status_code == 200, "and again"
+            assert run(["plan", "--detailed-exitcode", "-C", str(tmp_path)]) == 0, "what rests by itself is no change"
+    finally:
+        stop_engine(tmp_path / "home")
 
 
 @pytest.mark.skipif(not shutil.which("php"), reason="there is no php here")

@@ -108,6 +108,64 @@ apps:
     assert spec.pools[1].config.document["env"] == {"K": "v"}
 
 
+def test_ports_and_checks_become_services_and_checks_as_the_api_has_them() -> None:
+    spec = load(
+        """
+version: 1
+name: s
+apps:
+  app:
+    image: i
+    services:
+      web:
+        ports: [8080]
+        checks:
+          alive: {path: /health, interval: 5s, headers: {X-Check: 1.10}}
+          other: {port: 9000}
+      db:
+        ports:
+          - {internal_port: 5432, protocol: tcp, port: 5433, autostop: suspend, concurrency: {soft_limit: 3}}
+          - {internal_port: 8080, port: [80, 8443], handlers: [http], force_https: true, min_machines_running: 1}
+    tasks:
+      none: {}
+"""
+    )
+    web, db, none = (
+        pool.config.document for pool in sorted(spec.pools, key=lambda one: ["web", "db", "none"].index(one.name))
+    )
+    assert web["services"] == [
+        {
+            "internal_port": 8080,
+            "protocol": "tcp",
+            "ports": [{"port": 80, "handlers": ["http"]}, {"port": 443, "handlers": ["tls", "http"]}],
+            "autostart": True,
+        }
+    ]
+    assert web["checks"] == {
+        "alive": {
+            "type": "http",
+            "path": "/health",
+            "port": 8080,
+            "interval": "5s",
+            "headers": [{"name": "X-Check", "values": ["1.10"]}],
+        },
+        "other": {"type": "tcp", "port": 9000},
+    }
+    assert db["services"][0] == {
+        "internal_port": 5432,
+        "protocol": "tcp",
+        "ports": [{"port": 5433}],
+        "autostart": True,
+        "autostop": "suspend",
+        "concurrency": {"soft_limit": 3},
+    }
+    assert db["services"][1]["ports"] == [
+        {"port": 80, "handlers": ["http"], "force_https": True},
+        {"port": 8443, "handlers": ["http"], "force_https": True},
+    ]
+    assert not {"services", "checks"} & set(none)
+
+
 @pytest.mark.parametrize("text", ["\ufeffversion: 1\r\nname: s\r\napps: {a: {image: i, tasks: {t: {}}}}\r\n"])
 def test_a_mark_of_byte_order_and_windows_line_ends_do_no_harm(text: str) -> None:
     assert load(text).stack == "s"
