@@ -49,6 +49,7 @@ def run_engine(
         raise EngineStartError(str(error)) from error
     homes.prepare_home(home)
     with homes.lock_home(home), _listening(port) as listener:
+        homes.remove_status(home)  # that of an engine that was killed: its port may be another's by now
         token = homes.ensure_token(home)
         status = EngineStatus(
             running=True,
