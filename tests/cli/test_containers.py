@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import stop_engine
+from reconciler.engine.home import engine_status, read_token, stop_engine
+from reconciler.http import httpx
 from tests.support.environment import clear_environment
 from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, busybox_context, podman_service
 from tests.support.python_image import python_context
@@ -224,6 +226,45 @@ def test_an_image_that_only_the_container_engine_has_is_used(project: Project, p
     (project.folder / "machines.yaml").write_text(spec.replace("by-hand", "nobody-has-it"))
     said = project("plan", code=0)
     assert "localhost" in said
+
+
+SERVICE = """
+version: 1
+name: stack
+apps:
+  app:
+    build: image
+    services:
+      web:
+        command: [/bin/sh, -c, 'cat /data/greeting > /index.html; exec /bin/httpd -f -p "127.0.0.1:$PORT" -h /']
+        ports: [{internal_port: 8080, port: %s, autostop: stop}]
+        checks: {alive: {path: /index.html, interval: 1s}}
+        config: {mounts: [{volume: %s, path: /data}]}
+"""
+
+
+@NEEDS_PODMAN
+def test_a_service_of_containers_wakes_on_a_connection_and_keeps_its_volume(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "adversity.yaml").write_text("latency: {like: small, idle_s: 1}\n")
+    project("engine", "start", "--adversity", str(tmp_path / "adversity.yaml"))
+    home = tmp_path / "home"
+    status = engine_status(home)
+    headers = {"Authorization": f"Bearer {read_token(home)}"}
+    with httpx.Client(base_url=f"{status.url}/v1", headers=headers, timeout=60, trust_env=False) as api:
+        api.post("/apps", json={"app_name": "app", "org_slug": "personal"})
+        volume = api.post("/apps/app/volumes", json={"name": "data"}).json()["id"]
+        (home / "volumes" / volume / "greeting").write_text("from the volume")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        (project.folder / "machines.yaml").write_text(SERVICE % (port, volume))
+        project("apply", "--yes", "--build", "--builder", "buildah")
+        [web] = api.get("/apps/app/machines").json()
+        for _ in range(2):
+            assert api.get(f"/apps/app/machines/{web['id']}/wait?state=stopped").status_code == 200
+            page = httpx.get(f"http://127.0.0.1:{port}/index.html", timeout=60, trust_env=False)
+            assert page.text == "from the volume"
+        assert api.get(f"/apps/app/machines/{web['id']}").json()["state"] == "started"
 
 
 @NEEDS_PODMAN

@@ -91,7 +91,7 @@ def busybox_context(folder: Path, script: str = "echo the image says $GREETING; 
     dockerfile = [
         "FROM scratch",
         "ENV PATH=/bin GREETING=hello",
-        *(f"COPY busybox /bin/{name}" for name in ("sh", "sleep", "cat", "tr", "head", "hostname", "touch", "ls")),
+        *(f"COPY busybox /bin/{name}" for name in ("sh", "sleep", "cat", "tr", "head", "httpd", "touch", "ls")),
         "COPY own.sh /own.sh",
         'CMD ["/bin/sh", "/own.sh"]',
     ]
