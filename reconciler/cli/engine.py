@@ -13,6 +13,7 @@ from reconciler.cli.options import shared, shared_options
 from reconciler.errors import TargetError
 from reconciler.targets import engine_home
 
+_TIMEOUT_S = 5.0
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -101,15 +102,31 @@ def status(**_values: object) -> int:
     """Show whether the engine runs, and where. Ends 0 either way."""
     from reconciler.engine.home import engine_status
 
-    found = engine_status(engine_home(os.environ))
+    home = engine_home(os.environ)
+    found = engine_status(home)
+    services = _services(home, found.url) if found.url else []
     if shared().is_json:
-        console.print_json(
-            {key: str(value) if key == "token_file" and value else value for key, value in asdict(found).items()}
-        )
+        document = asdict(found) | {"token_file": str(found.token_file) if found.token_file else None}
+        console.print_json(document | {"services": services})
     elif found.running:
         by = f", by {found.container_host}" if found.container_host else ""
         rows = {"pid": found.pid, "runtime": f"{found.runtime}{by}", "token": found.token_file}
         console.print_text("\n".join([f"running at {found.url}", *(f"  {key:<8} {rows[key]}" for key in rows)]))
+        for one in services:
+            console.print_text(f"  serves   port {one['port']} of {one['app']} at {one['address']}")
     else:
         console.print_text("not running")
     return 0
+
+
+def _services(home: Path, url: str) -> list[dict[str, Any]]:
+    """Where the engine serves which port; nothing where it does not answer."""
+    from reconciler.engine.home import read_token
+    from reconciler.http import httpx
+
+    try:
+        headers = {"Authorization": f"Bearer {read_token(home)}"}
+        reply = httpx.get(f"{url}/engine/services", headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+        return list(reply.raise_for_status().json())
+    except (OSError, ValueError, httpx.HTTPError):
+        return []

@@ -101,7 +101,7 @@ apps:
 
 
 def test_a_web_page_wakes_on_a_connection_invokes_a_run_and_shows_its_outcome(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
@@ -125,6 +125,8 @@ def test_a_web_page_wakes_on_a_connection_invokes_a_run_and_shows_its_outcome(
             assert run(["apply", "--yes", "-C", str(tmp_path)]) == 0
             [web] = [one for one in api.get("/apps/shop/machines").json() if one["name"].startswith("web-")]
             assert api.get(f"/apps/shop/machines/{web['id']}/wait?state=stopped").status_code == 200, "idle, it rests"
+            assert run(["engine", "status"]) == 0
+            assert f"port {port} of shop at 127.0.0.1:{port}" in capsys.readouterr().out
             address = f"http://127.0.0.1:{port}"
             started = httpx.post(f"{address}/releases", json={"repository": "owner/repo"}, timeout=60, trust_env=False)
             assert started.status_code == 202, started.text
