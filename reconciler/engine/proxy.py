@@ -72,6 +72,9 @@ class Proxy:
         if self._is_closing:
             return
         self._changes.pop(machine.app, asyncio.Event()).set()
+        if machine.is_destroyed:
+            for key in [key for key in self._ready if key[0] == machine.id]:
+                self._ready.pop(key).cancel()
         has_ports = any(service.ports for service in services_of(machine.config))
         if (has_ports or any(app == machine.app for app, _ in self._servers)) and machine.app not in self._dirty:
             self._dirty.add(machine.app)
@@ -219,7 +222,7 @@ class Proxy:
         except OSError:
             return False
         try:
-            await asyncio.gather(_pass_on(reader, upstream[1]), _pass_on(upstream[0], writer))
+            await _joined((reader, writer), upstream)
         finally:
             upstream[1].close()
         return True
@@ -261,6 +264,19 @@ class Proxy:
             if other.id != machine.id
             and any(one.internal_port == service.internal_port for one in services_of(other.config))
         )
+
+
+async def _joined(
+    caller: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    machine: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    """Passes on what either side sends, until the machine has sent all: a caller may have said its last word before."""
+    to_machine = asyncio.create_task(_pass_on(caller[0], machine[1]))
+    try:
+        await _pass_on(machine[0], caller[1])
+    finally:
+        to_machine.cancel()
+        await asyncio.gather(to_machine, return_exceptions=True)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
