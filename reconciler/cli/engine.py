@@ -96,6 +96,23 @@ def stop(**_values: object) -> int:
     return 0
 
 
+@command.command("open")
+@shared_options
+def open_page(**_values: object) -> int:
+    """Open the engine's page in a browser: its machines, their events and logs as they come."""
+    import webbrowser
+
+    from reconciler.engine.home import engine_status, write_door
+
+    home = engine_home(os.environ)
+    found = engine_status(home)
+    if not found.running or not found.url:
+        raise TargetError("the engine does not run", hint="`reconciler engine start` starts it")
+    if not webbrowser.open(write_door(home, found.url).as_uri()):
+        console.say(f"no browser opens here: the page is {found.url}/ and asks for the token in {found.token_file}")
+    return 0
+
+
 @command.command("status")
 @shared_options
 def status(**_values: object) -> int:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconciler.engine.adversity import NEVER_COMMITTED, REFUSALS, REPLY_FAULTS, ConnectionLost, Rule, refusal
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
+from reconciler.engine.page import HAPPENINGS, PAGE
 from reconciler.engine.rates import Rates
 from reconciler.engine.records import Address
 from reconciler.engine.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint, services_endpoint
@@ -43,8 +44,9 @@ def create_engine_app(engine: Engine, *, token: str, addresses: Callable[[], Seq
         for prefix in ("/v1", "")
     ]
     routes.append(Route(LOGS.path, service.endpoint(LOGS), methods=[LOGS.method]))
-    services = services_endpoint(addresses)
-    routes.append(Route(services.path, service.endpoint(services), methods=[services.method]))
+    own = (services_endpoint(addresses), HAPPENINGS)
+    routes += [Route(one.path, service.endpoint(one), methods=[one.method]) for one in own]
+    routes.append(Route(PAGE.path, service.endpoint(PAGE, is_open=True), methods=[PAGE.method]))
     routes.append(Route(UNKNOWN.path, service.endpoint(UNKNOWN), methods=_METHODS))
     return _cutting_connections(Starlette(routes=routes))
 
@@ -55,13 +57,25 @@ class _Service:
         self._token = token
         self._rates = Rates(engine.clock) if engine.settings.limits_rates else None
 
-    def endpoint(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, endpoint: Endpoint, *, is_open: bool = False) -> Callable[[Request], Awaitable[Response]]:
+        """What serves it; an open one without a token, which holds nothing that one would protect."""
+
         async def serve(request: Request) -> Response:
-            response = await self._struck(endpoint, request)
+            if is_open:
+                response = await self._open(endpoint, request)
+            else:
+                response = await self._struck(endpoint, request)
             response.headers["fly-request-id"] = secrets.token_hex(13)
             return response
 
         return serve
+
+    async def _open(self, endpoint: Endpoint, request: Request) -> Response:
+        try:
+            self._check_host(request)
+            return await endpoint.handler(self._engine, request)
+        except Refused as refused:
+            return _refused(refused)
 
     async def _struck(self, endpoint: Endpoint, request: Request) -> Response:
         """The reply, or what adversity makes of it."""
@@ -95,9 +109,12 @@ class _Service:
             _log.exception("%s %s failed", request.method, request.url.path)
             return JSONResponse({"error": f"unknown: {type(error).__name__}: {error}"}, status_code=500)
 
-    def _admit(self, request: Request) -> None:
+    def _check_host(self, request: Request) -> None:
         if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
             raise Refused(403, "forbidden: this engine answers to loopback names only")
+
+    def _admit(self, request: Request) -> None:
+        self._check_host(request)
         given = _SCHEME.sub("", request.headers.get("authorization", "")).strip()
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise Refused(401, "unauthorized: missing or wrong token")

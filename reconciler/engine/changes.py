@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from reconciler.clock import Clock
 
 T = TypeVar("T")
+ANY: Final = ""
+"""In a machine's place: whichever changes."""
 
 
 class Changes:
@@ -20,7 +22,7 @@ class Changes:
 
     def notify(self, machine_id: str) -> None:
         """The machine has changed."""
-        for change in self._waiters.pop(machine_id, set()):
+        for change in self._waiters.pop(machine_id, set()) | self._waiters.pop(ANY, set()):
             if not change.done():
                 change.set_result(None)
 

@@ -54,7 +54,7 @@ class Engine:
         self.runtime = runtime
         self.store = Store(database)
         self._followers = [watch] if watch else []
-        self._changes = Changes(clock)
+        self.changes = Changes(clock)
         self._views = Views(clock, self.settings.latency.list_lag_s, self.store.machine)
         self.secrets = Secrets(self.store, clock)
         self.volumes = Volumes(self.store, clock, volumes)
@@ -69,9 +69,9 @@ class Engine:
             volumes=self.volumes,
         )
         takes_expired = self.settings.behaviour.takes_expired_nonce
-        self.leases = Leases(clock, self._changes, self.machine, self._runs.save, takes_expired_nonce=takes_expired)
+        self.leases = Leases(clock, self.changes, self.machine, self._runs.save, takes_expired_nonce=takes_expired)
         self.inside = Inside(self._runs, self.leases, self._reachable, runtime)
-        self.reports = Reports(self._changes.notify)
+        self.reports = Reports(self.changes.notify)
         self._transitions = Transitions(
             self.store, self._runs, self.leases, runtime, clock, self.settings, self.secrets
         )
@@ -109,7 +109,7 @@ class Engine:
 
     def begin_close(self) -> None:
         """Ends the waits, so that their connections end too."""
-        self._changes.close()
+        self.changes.close()
 
     async def close(self) -> None:
         self.begin_close()
@@ -118,16 +118,17 @@ class Engine:
         self.store.close()
 
     def _changed(self, machine_id: str) -> None:
-        self._changes.notify(machine_id)
+        self.changes.notify(machine_id)
         self._views.note(machine_id)
         machine = self.store.machine(machine_id)
         if machine:
-            for follower in self._followers:
+            for follower in tuple(self._followers):
                 follower(machine)
 
-    def follow(self, follower: Callable[[Machine], None]) -> None:
-        """Has the follower told of every machine after each of its changes, as `watch` is."""
+    def follow(self, follower: Callable[[Machine], None]) -> Callable[[], None]:
+        """Has the follower told of every machine after each of its changes, as `watch` is; gives what ends that."""
         self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
 
     # Apps
 
@@ -266,7 +267,7 @@ class Engine:
             machine = self.machine(app, machine_id)
             return machine if wait.is_over(machine) else None
 
-        machine = await self._changes.until(machine_id, reached, wait.timeout_s)
+        machine = await self.changes.until(machine_id, reached, wait.timeout_s)
         if machine is None:
             raise wait.expired(self.machine(app, machine_id))
         return machine

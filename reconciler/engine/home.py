@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"
 _LOG: Final = "engine.log"
 _TOKEN: Final = "token"
+_DOOR: Final = "open.html"
 _POLL_S: Final = 0.02
 _PROBED_S: Final = 0.3
 _LOG_SHOWN: Final = 2000
@@ -174,6 +175,18 @@ def write_status(home: Path, status: EngineStatus) -> None:
     temporary = home / f"{_STATUS}.{os.getpid()}"
     temporary.write_text(json.dumps(values))
     temporary.replace(home / _STATUS)
+
+
+def write_door(home: Path, url: str) -> Path:
+    """A file that leads a browser to the engine's page and hands it the token: for its owner's eyes alone, as a command
+    line would not be.
+    """
+    door = home / _DOOR
+    place = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
+    page = f"<!doctype html><meta charset=utf-8><title>Local engine</title><script>location.replace({place})</script>"
+    with os.fdopen(os.open(door, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(page)
+    return door
 
 
 def remove_status(home: Path) -> None:

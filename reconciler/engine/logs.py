@@ -54,4 +54,5 @@ class Logs:
         if pending:
             with suppress(sqlite3.Error):
                 self._store.add_logs(pending)
-            self._changed(pending[-1].machine_id)
+            for machine_id in dict.fromkeys(entry.machine_id for entry in pending):
+                self._changed(machine_id)

@@ -154,6 +154,16 @@ class Store:
         entries = [_log_of(row) for row in rows]
         return entries if after_ns is not None else entries[::-1]
 
+    def last_log(self) -> int:
+        """The number of the newest line."""
+        [(number,)] = self._rows("SELECT COALESCE(MAX(sequence), 0) FROM logs")
+        return int(number)
+
+    def logs_since(self, number: int, limit: int) -> list[LogEntry]:
+        """The lines of all machines after that one, oldest first."""
+        statement = f"SELECT {_LOG_COLUMNS}, sequence FROM logs WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return [_log_of(row) for row in self._rows(statement, number, limit)]
+
     def _rows(self, statement: str, *parameters: Any) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
 
