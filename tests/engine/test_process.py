@@ -164,7 +164,7 @@ def test_restarts_follow_the_policy(tmp_path: Path) -> None:
 async def engine_change(engine: Engine, machine_id: str) -> None:
     """Returns at the machine's next change, output included."""
     asked = iter([None])
-    await engine._changes.until(machine_id, lambda: next(asked, True), 10)
+    await engine.changes.until(machine_id, lambda: next(asked, True), 10)
 
 
 def is_alive(pid: int) -> bool:
