@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from reconciler.clock import SystemClock
 from reconciler.engine import home as homes
@@ -45,7 +46,7 @@ def run_engine(
     except AdversityError as error:
         raise EngineStartError(str(error)) from error
     homes.prepare_home(home)
-    with homes.lock_home(home), _listening(port) as listener:
+    with homes.lock_home(home), listen(port) as listener:
         token = homes.ensure_token(home)
         status = EngineStatus(
             running=True,
@@ -63,7 +64,8 @@ def run_engine(
             homes.remove_status(home)
 
 
-def _listening(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket that listens on loopback; port 0 is any that is free. Raises EngineStartError."""
     # Named as TCP, so that asyncio turns Nagle's algorithm off: it costs 40 ms for each reply otherwise.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,7 +97,7 @@ async def _serve(
         settings=settings,
         adversity=adversity,
     )
-    server = _Server(engine, token)
+    server = EngineServer(engine, create_engine_app(engine, token=token))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
@@ -109,12 +111,12 @@ async def _serve(
         await engine.close()
 
 
-class _Server(uvicorn.Server):
+class EngineServer(uvicorn.Server):
     """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
 
-    def __init__(self, engine: Engine, token: str) -> None:
+    def __init__(self, engine: Engine, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            create_engine_app(engine, token=token),
+            app,
             log_config=None,
             access_log=False,
             lifespan="off",
