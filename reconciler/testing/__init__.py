@@ -1,0 +1,1 @@
+"""An engine on virtual time, with scripted commands, for tests."""
