@@ -95,6 +95,7 @@ class Rule:
 
     `share` lets it strike only so many of those, from 0 to 1, by chance; the same ones in each engine.
     `request` is a number of the engine's requests, from 0; `is_committed` lets a refusal come after the effect.
+    `struck` counts how many times it has struck.
     """
 
     fault: str
@@ -108,6 +109,7 @@ class Rule:
     seconds: float = 120.0
     is_committed: bool = False
     share: float = 1.0
+    struck: int = field(default=0, init=False)
     _met: int = field(default=0, init=False)
     _chance: random.Random = field(default_factory=random.Random, init=False)
 
@@ -127,7 +129,9 @@ class Rule:
             return False
         self._met += 1
         times = self.times or (ALWAYS if self.fault in LASTING or self.share < 1 else 1)
-        return self._met > self.after and (times == ALWAYS or self._met <= self.after + times)
+        is_struck = self._met > self.after and (times == ALWAYS or self._met <= self.after + times)
+        self.struck += is_struck
+        return is_struck
 
 
 class Adversity:
@@ -174,7 +178,7 @@ def parse_rules(document: Any) -> list[Rule]:
     """The rules of an adversity file's `rules`. Raises AdversityError."""
     if not isinstance(document, list):
         raise AdversityError("rules: expected a list")
-    return [_parse_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
+    return [parse_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
 
 
 _KEYS: Final = {
@@ -192,7 +196,8 @@ _KEYS: Final = {
 }
 
 
-def _parse_rule(value: Any, place: str) -> Rule:
+def parse_rule(value: Any, place: str) -> Rule:
+    """The rule of one member of `rules`, which stands at `place`. Raises AdversityError."""
     if not isinstance(value, dict):
         raise AdversityError(f"{place}: expected a map with `fault`")
     for key, given in value.items():

@@ -25,7 +25,7 @@ from reconciler.engine.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint, service
 _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
+BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
 _THIEF: Final = "someone else"
 _CUT: Final = "reconciler.cut"
 
@@ -88,7 +88,7 @@ class _Service:
         if not adversity.rules:
             return await answer()
         where = self._place(endpoint, request) | {"request": number}
-        if rule := adversity.find(_BEFORE_THE_CALL, **where):
+        if rule := adversity.find(BEFORE_THE_CALL, **where):
             await self._meddle(rule, request)
         rule = adversity.find((*REFUSALS, *REPLY_FAULTS), **where)
         return await _spoiled(rule, answer, self._engine) if rule else await answer()

@@ -14,13 +14,17 @@ _DEFAULT_LATENCY: Final = "small"
 def load_rehearsal(file: Path | None, *, latency: str | None = None) -> tuple[Settings, Adversity]:
     """The settings and rules of the file; a `latency` given beside it wins. Raises AdversityError."""
     document = _document(file) if file else {}
+    return parse_settings(document, latency=latency), Adversity(parse_rules(document.get("rules") or []))
+
+
+def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> Settings:
+    """The settings of a document's `latency`, `behaviour` and `limits_rates`. Raises AdversityError."""
     chosen = latency or document.get("latency") or _DEFAULT_LATENCY
-    settings = Settings(
+    return Settings(
         latency=_latency(chosen),
         behaviour=replace(Behaviour(), **_values(Behaviour, document.get("behaviour") or {}, "behaviour")),
         limits_rates=_boolean(document.get("limits_rates", False), "limits_rates"),
     )
-    return settings, Adversity(parse_rules(document.get("rules") or []))
 
 
 def _document(file: Path) -> dict[str, Any]:

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from reconciler.clock import SystemClock
 from reconciler.engine import home as homes
 from reconciler.engine.adversity import Adversity, AdversityError
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
-from reconciler.engine.checks import Checks
 from reconciler.engine.engine import Engine
 from reconciler.engine.home import EngineStartError, EngineStatus
-from reconciler.engine.proxy import Proxy
 from reconciler.engine.rehearsal import load_rehearsal
 from reconciler.engine.runtimes import make_runtime
-from reconciler.engine.schedules import Schedules
+from reconciler.engine.surroundings import Surroundings
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
@@ -48,7 +47,7 @@ def run_engine(
     except AdversityError as error:
         raise EngineStartError(str(error)) from error
     homes.prepare_home(home)
-    with homes.lock_home(home), _listening(port) as listener:
+    with homes.lock_home(home), listen(port) as listener:
         homes.remove_status(home)  # that of an engine that was killed: its port may be another's by now
         token = homes.ensure_token(home)
         status = EngineStatus(
@@ -67,7 +66,8 @@ def run_engine(
             homes.remove_status(home)
 
 
-def _listening(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket that listens on loopback; port 0 is any that is free. Raises EngineStartError."""
     # Named as TCP, so that asyncio turns Nagle's algorithm off: it costs 40 ms for each reply otherwise.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,13 +100,13 @@ async def _serve(
         adversity=adversity,
         volumes=home / "volumes",
     )
-    proxy, checks, schedules = Proxy(engine), Checks(engine), Schedules(engine)
-    server = _Server(engine, proxy, token)
+    surroundings = Surroundings(engine)
+    app = create_engine_app(engine, token=token, addresses=lambda: surroundings.addresses)
+    server = EngineServer(engine, app)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
-        for part in (checks, proxy, schedules):
-            part.start()
+        surroundings.start()
         await engine.start()
         homes.write_status(home, status)
         if ready:
@@ -114,17 +114,16 @@ async def _serve(
         await server.serve(sockets=[listener])
     finally:
         homes.remove_status(home)
-        for part in (schedules, proxy, checks):
-            await part.close()
+        await surroundings.close()
         await engine.close()
 
 
-class _Server(uvicorn.Server):
+class EngineServer(uvicorn.Server):
     """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
 
-    def __init__(self, engine: Engine, proxy: Proxy, token: str) -> None:
+    def __init__(self, engine: Engine, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            create_engine_app(engine, token=token, addresses=lambda: proxy.addresses),
+            app,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.environment import clear_environment
-from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, spec_of
 
 OLD = """

@@ -6,8 +6,8 @@ import pytest
 
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.main import run
+from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.support.environment import clear_environment
-from tests.support.virtual_time import VirtualClock, run_virtually
 
 BROKEN = "version: 1\nname: s\napps:\n  app:\n    image: i\n    tasks:\n      t: {comand: x, count: 'a:b,c%'}\n"
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.engine.behaviour import Latency, Settings
 from reconciler.http import httpx
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
 
 SLOW = Settings(latency=Latency(prepare_s=5, replace_s=3))

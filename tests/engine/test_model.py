@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.engine import Engine
 from reconciler.http import httpx
-from tests.support.scripted import ScriptedRuntime
-from tests.support.virtual_time import VirtualClock, VirtualLoop
+from reconciler.testing.scripted import ScriptedRuntime
+from reconciler.testing.virtual_time import VirtualClock, VirtualLoop
 
 RUN_S = 7.25  # no call comes at the very moment of a run's end
 SETTLE_S = 0.5  # longer than every window of the engine

@@ -14,7 +14,7 @@ from reconciler.engine.feed import happenings
 from reconciler.engine.home import EngineStatus, read_token, start_engine, stop_engine, write_door
 from reconciler.engine.page import page
 from reconciler.http import httpx
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.schedules import PERIODS_S, Schedules
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
 
 

@@ -15,7 +15,7 @@ from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
 from reconciler.model.secret import Secret
-from tests.support.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
 Handler = Callable[[httpx.Request], Any]
 

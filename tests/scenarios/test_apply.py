@@ -10,8 +10,8 @@ from reconciler.errors import ApiError
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
-from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 

@@ -12,8 +12,8 @@ from reconciler.engine.behaviour import LATENCIES, NOT_SWITCHED, Behaviour, Sett
 from reconciler.errors import ApiError
 from reconciler.model.report import Status
 from reconciler.model.run import OutcomeName
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
-from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, task_spec
 
 # By switch, the value that turns the assumption around.

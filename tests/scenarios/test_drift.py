@@ -6,7 +6,7 @@ from reconciler.model import marks
 from reconciler.model.plan import Cause, Plan
 from reconciler.model.spec import Spec
 from reconciler.planner import only_drift, with_drift
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
 BASE = "        env: {A: '1', B: '1'}\n        guest: shared-cpu-1x\n"

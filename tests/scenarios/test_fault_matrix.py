@@ -15,8 +15,8 @@ from reconciler.engine.behaviour import Latency, Settings
 from reconciler.engine.records import Machine
 from reconciler.errors import ReconcilerError
 from reconciler.model.spec import Spec
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
-from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
 BEFORE = """

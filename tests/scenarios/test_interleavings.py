@@ -19,8 +19,8 @@ from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.model.terms import Override
 from reconciler.slots.actor import Actor
+from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
-from tests.support.virtual_time import VirtualClock, run_virtually
 from tests.support.world import TOKEN, World, open_world, task_spec
 
 SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4)

@@ -11,8 +11,8 @@ from reconciler.machines_api.wire import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.planner import digest_of
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
-from tests.support.virtual_time import run_virtually
 from tests.support.world import open_world, task_spec
 
 ENDS = {

@@ -15,7 +15,7 @@ import pytest
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
 from reconciler.planner import canonical
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"

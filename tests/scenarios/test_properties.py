@@ -20,8 +20,8 @@ from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.run import Run
 from reconciler.model.spec import PoolKind, Spec
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
-from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
 REGIONS = ("iad", "ams")

@@ -9,8 +9,8 @@ from reconciler.engine.behaviour import LATENCIES, Settings
 from reconciler.invoke.invoke import InvokeOptions, begin
 from reconciler.invoke.known import KnownPool
 from reconciler.model.run import NeverStarted, OutcomeName
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
-from tests.support.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
 FLY = Settings(latency=LATENCIES["fly"])

@@ -7,7 +7,7 @@ import pytest
 from reconciler.engine.behaviour import LATENCIES, Settings
 from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
 from reconciler.model.run import OutcomeName, RunState
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
 

@@ -18,7 +18,7 @@ from reconciler.model.report import Status
 from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.slots.holders import describe, is_provably_dead, parse_holder
 from reconciler.slots.lease import hold_lease
-from tests.support.virtual_time import run_virtually
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 TWO_POOLS = """

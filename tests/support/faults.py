@@ -1,13 +1,10 @@
-"""The engine in process as a transport: logs requests, and shows the faults of the engine's adversity as httpx does."""
+"""What may go wrong with any single request, and the engine in process with it."""
 
-import asyncio
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.engine.adversity import Adversity, ConnectionLost
-from reconciler.http import httpx
+from reconciler.engine.engine import Engine
+from reconciler.testing.transport import EngineTransport
 
 # What may happen to any single request: a fault of the engine's adversity, and its details.
 FAULTS: dict[str, dict[str, Any]] = {
@@ -27,29 +24,12 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class InProcess(httpx.AsyncBaseTransport):
-    """Passes requests on to the engine; `requests` holds all of them."""
+class InProcess(EngineTransport):
+    """The engine in process, with one fault at a time."""
 
-    inner: httpx.AsyncBaseTransport
-    adversity: Adversity
-    requests: list[str] = field(default_factory=list)
-    before: Callable[[httpx.Request], None] = lambda _request: None
-    _under_way: set[asyncio.Task[httpx.Response]] = field(default_factory=set)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(f"{request.method} {request.url.path.removeprefix('/v1')}")
-        self.before(request)
-        # A server goes on with a request whose client has given up.
-        answering = asyncio.create_task(self.inner.handle_async_request(request))
-        self._under_way.add(answering)
-        answering.add_done_callback(self._under_way.discard)
-        try:
-            return await asyncio.shield(answering)
-        except ConnectionLost as lost:
-            if lost.is_refused:
-                raise httpx.ConnectError("connection refused", request=request) from lost
-            raise httpx.ReadError("connection reset", request=request) from lost
+    def __init__(self, engine: Engine, token: str) -> None:
+        super().__init__(engine, token)
+        self.adversity = engine.adversity
 
     def strike(self, name: str, *, ahead: int) -> None:
         """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
@@ -59,12 +39,6 @@ class InProcess(httpx.AsyncBaseTransport):
     def relent(self) -> None:
         """Nothing goes wrong any more."""
         self.adversity.rules.clear()
-
-    async def aclose(self) -> None:
-        for answering in self._under_way:
-            answering.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-        await self.inner.aclose()
 
 
 def shape(request: str) -> str:

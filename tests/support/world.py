@@ -8,12 +8,10 @@ from typing import Any
 
 from reconciler.apply.options import Options
 from reconciler.apply.patient import apply_patiently
-from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.records import Machine as EngineMachine
 from reconciler.engine.records import Volume
-from reconciler.http import httpx
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.observe import observe
@@ -25,9 +23,9 @@ from reconciler.model.spec import Spec
 from reconciler.planner import plan as make_plan
 from reconciler.slots.actor import Actor
 from reconciler.spec import load_spec
+from reconciler.testing.scripted import ScriptedRuntime
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.faults import InProcess
-from tests.support.scripted import ScriptedRuntime
-from tests.support.virtual_time import VirtualClock
 
 TOKEN = "engine-token"
 
@@ -110,7 +108,7 @@ async def open_world(settings: Settings | None = None) -> AsyncIterator[World]:
     clock, runtime = VirtualClock(), ScriptedRuntime()
     engine = Engine(database=":memory:", runtime=runtime, clock=clock, settings=settings)
     await engine.start()
-    transport = InProcess(httpx.ASGITransport(app=create_engine_app(engine, token=TOKEN)), engine.adversity)
+    transport = InProcess(engine, TOKEN)
     said: list[str] = []
     client = MachinesClient(
         base_url="http://127.0.0.1", token=Secret(TOKEN), clock=clock, transport=transport, rate_patience_s=60

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.model.run import NeverStarted, OutcomeName, RunState
 from reconciler.tasks import AsyncTasks, NotStartedError, ReconcilerError
+from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
-from tests.support.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
 
 SPEC = task_spec("[say, hello, run, '5', exit, '3']", count="2")

@@ -1,26 +1,60 @@
 """A runtime that runs nothing: a command says itself how long it takes, what it prints and how it ends.
 
-Words: `say TEXT`, `err TEXT`, `run SECONDS`, `exit CODE`, `die SIGNAL`, `stubborn` (ignores every signal but the kill).
+The words of a script, in the order in which they happen: `say TEXT` and `err TEXT` print a line, `run SECONDS` takes
+time, `exit CODE` and `die SIGNAL` (a number) end it; `stubborn`, anywhere, ignores every signal but the kill. A script
+without an end exits with 0. Words that are none of these are passed over, so any other command exits with 0 at once.
 """
 
 import asyncio
+import shlex
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
 from reconciler.engine.runtime import Ended, Executed, Launch, Left, ProcessStat, TakeOutput
-from tests.support.virtual_time import VirtualClock
+
+_WORDS: Final = {"say": str, "err": str, "run": float, "exit": int, "die": int}
+_USAGE: Final = "say TEXT, err TEXT, run SECONDS, exit CODE, die SIGNAL, stubborn"
+
+
+def parse_script(text: str) -> tuple[str, ...]:
+    """The script's words, split as a shell splits them. Raises ValueError with the words that there are."""
+    words = shlex.split(text)
+    rest = iter(words)
+    for word in rest:
+        if word == "stubborn":
+            continue
+        if word not in _WORDS:
+            raise ValueError(f"script {text!r}: unknown word {word!r}; known: {_USAGE}")
+        try:
+            _WORDS[word](next(rest))
+        except (StopIteration, ValueError) as error:
+            raise ValueError(f"script {text!r}: {word} what? known: {_USAGE}") from error
+    return tuple(words)
 
 
 class ScriptedRuntime:
+    """Runs scripts on the running loop's time. `starts` has every start, `running` how many go on, by machine id."""
+
     name = "scripted"
     uses_image = False
     container_host: str | None = None
     port_style = ""
 
     def __init__(self) -> None:
-        self.clock = VirtualClock()
         self.starts: list[Launch] = []
         self.running: dict[str, int] = {}
         self.most_at_once_on_a_machine = 0
+        self._scripts: list[tuple[str, tuple[str, ...]]] = []
+
+    def script(self, words: tuple[str, ...], *, machine: str = "*") -> None:
+        """Lets machines of matching names do this whatever their command is; what is given last wins."""
+        self._scripts.insert(0, (machine, words))
+
+    def words_of(self, launch: Launch) -> tuple[str, ...]:
+        """The script of the start: one given for its machine's name, else the command itself."""
+        given = (words for pattern, words in self._scripts if fnmatchcase(launch.name, pattern))
+        return next(given, launch.commands[0].words)
 
     async def start(self, launch: Launch, take: TakeOutput) -> "_ScriptedRun":
         self.starts.append(launch)
@@ -47,15 +81,17 @@ class _ScriptedRun:
 
     def __init__(self, runtime: ScriptedRuntime, launch: Launch, take: TakeOutput) -> None:
         self._runtime = runtime
-        self._launch = launch
+        self._machine_id = launch.machine_id
+        self._words = runtime.words_of(launch)
         self._take = take
         self._signal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._is_stubborn = "stubborn" in launch.commands[0].words
+        self._is_stubborn = "stubborn" in self._words
 
     async def wait(self) -> Ended:
-        script = asyncio.ensure_future(self._script())
-        await asyncio.wait({script, self._signal}, return_when=asyncio.FIRST_COMPLETED)
-        self._runtime.running[self._launch.machine_id] -= 1
+        script = asyncio.create_task(self._script())
+        ends: set[asyncio.Future[Any]] = {script, self._signal}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self._runtime.running[self._machine_id] -= 1
         if script.done():
             return script.result()
         script.cancel()
@@ -63,7 +99,7 @@ class _ScriptedRun:
         return Ended(code=128 + number, signal=number)
 
     async def _script(self) -> Ended:
-        words = iter(self._launch.commands[0].words)
+        words = iter(self._words)
         for word in words:
             match word:
                 case "say":

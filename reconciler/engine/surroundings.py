@@ -1,0 +1,28 @@
+"""What goes on around a live engine: services are served, machines are checked, schedules fire."""
+
+from reconciler.engine.checks import Checks
+from reconciler.engine.engine import Engine
+from reconciler.engine.proxy import Proxy
+from reconciler.engine.records import Address
+from reconciler.engine.schedules import Schedules
+
+
+class Surroundings:
+    """To be started before the engine is, and closed before it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._proxy = Proxy(engine)
+        self._parts = (Checks(engine), self._proxy, Schedules(engine))
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where services are served."""
+        return self._proxy.addresses
+
+    def start(self) -> None:
+        for part in self._parts:
+            part.start()
+
+    async def close(self) -> None:
+        for part in reversed(self._parts):
+            await part.close()

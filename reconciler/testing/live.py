@@ -1,0 +1,82 @@
+"""A live engine: HTTP on loopback, from a thread of its own, and commands that really run on this host."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reconciler.engine.app import create_engine_app
+from reconciler.engine.serve import listen
+from reconciler.testing.control import EngineControl
+from reconciler.testing.inside import Inside
+from reconciler.testing.serving import LoopInThread, Serving
+from reconciler.testing.transport import spelled
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+_WAIT_S: Final = 10.0
+
+
+class LiveEngine(EngineControl):
+    """A context manager: an empty engine from its entry on; at its exit everything ends that runs on its machines.
+
+    Raises ValueError at its entry where a setting makes no sense.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._held = ExitStack()
+
+    def __enter__(self) -> "LiveEngine":
+        with ExitStack() as held:
+            home = held.enter_context(tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True))
+            listener = held.enter_context(listen(0))
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self._loop = LoopInThread()
+            held.callback(self._loop.close)
+            self._serving = self._loop.run(Serving.begin(Path(home), self._settings, self._app, listener))
+            held.callback(lambda: self._loop.run(self._serving.end()))
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self._held.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """FLY_FLAPS_BASE_URL, FLY_API_BASE_URL (for logs) and FLY_API_TOKEN."""
+        return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_BASE_URL": self.url, "FLY_API_TOKEN": self.token}
+
+    def client(self, **options: Any) -> "httpx.Client":
+        """A client of `URL/v1` with the token, closed with the engine; `options` are those of httpx.Client."""
+        from reconciler.http import httpx
+
+        return self._held.enter_context(httpx.Client(**self._client_options(options)))
+
+    def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _WAIT_S) -> dict[str, Any]:
+        """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
+        return self._loop.run(self._serving.inside.wait_for_state(app, machine, states, timeout_s))
+
+    def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _WAIT_S) -> str:
+        """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
+        return self._loop.run(self._serving.inside.wait_for_log(app, text, machine, timeout_s))
+
+    def _call(self, do: Callable[[Inside], T]) -> T:
+        async def called() -> T:
+            return do(self._serving.inside)
+
+        return self._loop.run(called())
+
+    def _app(self, inside: Inside) -> ASGIApp:
+        served = create_engine_app(inside.engine, token=self.token)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            self.requests.append(spelled(scope["method"], scope["path"]))
+            await served(scope, receive, send)
+
+        return app

@@ -1,0 +1,56 @@
+"""The engine in process as a transport of httpx, which shows the faults of its adversity as a network does."""
+
+import asyncio
+from collections.abc import Callable
+
+from reconciler.engine.adversity import ConnectionLost
+from reconciler.engine.app import create_engine_app
+from reconciler.engine.engine import Engine
+from reconciler.http import httpx
+
+
+class EngineTransport(httpx.AsyncBaseTransport):
+    """Passes requests on to the engine; `requests` holds all of them, as in `POST /apps/work/machines`.
+
+    `before` is called with each request before the engine has it.
+
+    Raises httpx's own errors: ConnectError and ReadError where a fault breaks the connection, ReadTimeout where the
+    reply takes longer than the client's read timeout.
+    """
+
+    def __init__(self, engine: Engine, token: str) -> None:
+        self.requests: list[str] = []
+        self.before: Callable[[httpx.Request], None] = lambda _request: None
+        self._inner = httpx.ASGITransport(app=create_engine_app(engine, token=token))
+        self._under_way: set[asyncio.Task[httpx.Response]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The engine's response."""
+        self.requests.append(spelled(request.method, request.url.path))
+        self.before(request)
+        # A server goes on with a request whose client has given up.
+        answering = asyncio.create_task(self._inner.handle_async_request(request))
+        self._under_way.add(answering)
+        answering.add_done_callback(self._under_way.discard)
+        timeout_s = request.extensions.get("timeout", {}).get("read")
+        await asyncio.wait({answering}, timeout=timeout_s)
+        if not answering.done():
+            raise httpx.ReadTimeout("the read operation timed out", request=request)
+        try:
+            return answering.result()
+        except ConnectionLost as lost:
+            if lost.is_refused:
+                raise httpx.ConnectError("connection refused", request=request) from lost
+            raise httpx.ReadError("connection reset", request=request) from lost
+
+    async def aclose(self) -> None:
+        """Ends what is under way."""
+        for answering in self._under_way:
+            answering.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._inner.aclose()
+
+
+def spelled(method: str, path: str) -> str:
+    """A request as it is listed."""
+    return f"{method} {path.removeprefix('/v1')}"

@@ -1,0 +1,134 @@
+"""An engine in process on virtual time: hours of leases, waits, restarts and retries take milliseconds.
+
+Commands are scripts (`say`, `run`, `exit`, as reconciler/testing/scripted.py has them): nothing of the host runs.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from typing import Any, Final, TypeVar
+
+from reconciler.engine.schedules import Schedules
+from reconciler.http import httpx
+from reconciler.testing.control import EngineControl
+from reconciler.testing.inside import Inside
+from reconciler.testing.scripted import ScriptedRuntime, parse_script
+from reconciler.testing.transport import EngineTransport
+from reconciler.testing.virtual_time import VirtualClock, VirtualLoop
+
+T = TypeVar("T")
+_DAY_S: Final = 86_400.0
+
+
+class VirtualEngine(EngineControl):
+    """A context manager: an empty engine, and a loop and a clock whose time passes only while all that runs waits.
+
+    `transport` is for an httpx.AsyncClient of one's own; `clock` has `now`, `monotonic` and `sleep`. Raises ValueError
+    at its entry where a setting makes no sense.
+    """
+
+    url = "http://127.0.0.1"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._runtime = ScriptedRuntime()
+        self._held = ExitStack()
+
+    def __enter__(self) -> "VirtualEngine":
+        with ExitStack() as held:
+            self._runner = held.enter_context(asyncio.Runner(loop_factory=VirtualLoop))
+            loop = self._runner.get_loop()
+            assert isinstance(loop, VirtualLoop)
+            self.clock = VirtualClock(loop)
+            self._inside = Inside(runtime=self._runtime, clock=self.clock, settings=self._settings)
+            schedules = Schedules(self._inside.engine)
+            schedules.start()
+            self.run(self._inside.engine.start())
+            held.callback(lambda: self.run(self._inside.close()))
+            held.callback(lambda: self.run(schedules.close()))
+            self.transport = _BoundTransport(self._inside, self.token, loop)
+            self.requests = self.transport.requests
+            held.callback(lambda: self.run(self.transport.aclose()))
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self._held.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns, run on the engine's loop; time goes on from one run to the next.
+
+        Raises RuntimeError inside a running loop, and where nothing can happen any more (a deadlock).
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._runner.run(work)
+        work.close()
+        raise RuntimeError("a loop runs already: await it, with the client of async_client()")
+
+    def client(self, **options: Any) -> httpx.Client:
+        """A client for code that is not async: each call takes virtual time. `options` are those of httpx.Client."""
+        client = httpx.Client(transport=_SyncTransport(self), **self._client_options(options))
+        return self._held.enter_context(client)
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
+        """A client of `URL/v1` with the token, for code on the engine's loop; `options` are httpx.AsyncClient's."""
+        return httpx.AsyncClient(transport=_Unclosed(self.transport), **self._client_options(options))
+
+    def script(self, text: str, *, machine: str = "*") -> None:
+        """Lets machines of matching names do this at each start, whatever their command is; what is given last wins.
+
+        As in `say hello run 3600 exit 3`. Raises ValueError with the words that there are.
+        """
+        self._runtime.script(parse_script(text), machine=machine)
+
+    async def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _DAY_S) -> dict[str, Any]:
+        """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
+        return await self._inside.wait_for_state(app, machine, states, timeout_s)
+
+    async def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _DAY_S) -> str:
+        """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
+        return await self._inside.wait_for_log(app, text, machine, timeout_s)
+
+    def _call(self, do: Callable[[Inside], T]) -> T:
+        return do(self._inside)
+
+
+class _BoundTransport(EngineTransport):
+    """The engine's transport, on no other loop than its own."""
+
+    def __init__(self, inside: Inside, token: str, loop: VirtualLoop) -> None:
+        super().__init__(inside.engine, token)
+        self._loop = loop
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if asyncio.get_running_loop() is not self._loop:
+            how = "write the test as `async def` without another plugin's mark, or use virtual_engine.run(…)"
+            raise RuntimeError(f"the virtual engine is asked from another event loop than its own: {how}")
+        return await super().handle_async_request(request)
+
+
+class _Unclosed(httpx.AsyncBaseTransport):
+    """A transport that outlives its client."""
+
+    def __init__(self, inner: EngineTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._inner.handle_async_request(request)
+
+
+class _SyncTransport(httpx.BaseTransport):
+    """Runs the engine's loop until each reply is there."""
+
+    def __init__(self, engine: VirtualEngine) -> None:
+        self._engine = engine
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        return self._engine.run(self._replied(request))
+
+    async def _replied(self, request: httpx.Request) -> httpx.Response:
+        response = await self._engine.transport.handle_async_request(request)
+        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
