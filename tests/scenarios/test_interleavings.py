@@ -59,6 +59,7 @@ class JumpingClock(VirtualClock):
     """A wall clock that somebody sets."""
 
     def __init__(self, at: float, by_s: float) -> None:
+        super().__init__()
         self._at = at
         self._by = timedelta(seconds=by_s)
 

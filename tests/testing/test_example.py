@@ -57,3 +57,11 @@ def test_every_name_of_the_document_is_there() -> None:
         assert hasattr(VirtualEngine(), name), name
     for name in re.findall(r"`live_engine\.(\w+)", DOCUMENT):
         assert hasattr(LiveEngine(), name), name
+
+
+def test_the_readme_shows_a_test_that_passes(example: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (shown,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "virtual_engine" in block)
+    (example / "test_client.py").write_text(f"import client as my_client\n\n{shown}")
+    ended = run(example)
+    assert (ended.returncode, re.findall(r"\d+ passed", ended.stdout)) == (0, ["1 passed"]), ended.stdout
