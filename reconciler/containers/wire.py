@@ -1,5 +1,6 @@
 """HTTP with a container engine, by its socket or its address: calls, progress told line by line, output as it comes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn
@@ -85,10 +86,11 @@ class Wire:
         timeout = httpx.Timeout(_CALL_S, connect=_CONNECT_S, read=None)
         request = self._http.build_request("POST", path, params=query, json=body, timeout=timeout)
         try:
-            reply = await self._http.send(request, stream=True)
+            async with asyncio.timeout(_CALL_S):  # for the answer; what comes then may take as long as it does
+                reply = await self._http.send(request, stream=True)
             if reply.is_error:
                 await reply.aread()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             self._unanswered(error)
         if reply.is_error:
             raise _refused(reply)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from reconciler.containers.client import ContainerEngine
+from reconciler.containers.client import ContainerEngine, State
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.wire import Output
 from reconciler.engine.lines import Lines
@@ -18,6 +18,7 @@ _SIGNAL_BASE: Final = 128
 _SIGKILL: Final = 9
 _AWAY_S: Final = 30.0
 _AWAY_POLL_S: Final = 0.5
+_DRAIN_S: Final = 2.0
 
 
 class RunningContainers:
@@ -73,17 +74,32 @@ class RunningContainers:
         return ended
 
     async def _ended(self, container: str) -> Ended:
-        await self._readers[container]
+        """How it ended: its output's end tells first that it has, and the engine itself where that never comes."""
+        reader = self._readers[container]
+        parked = asyncio.create_task(self._state_at_end(container))
+        await asyncio.wait({reader, parked}, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done() and not parked.done():
+            parked.cancel()
+            parked = asyncio.create_task(self._state_at_end(container))
+        state = await parked
+        if not reader.done():
+            await asyncio.wait({reader}, timeout=_DRAIN_S)
+            reader.cancel()
+        return state if isinstance(state, Ended) else self._judged(state)
+
+    async def _state_at_end(self, container: str) -> State | Ended:
+        """The container's last state, asked for again where the engine goes away: it may be restarting."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _AWAY_S
         while True:
             try:
-                state = await self._engine.ended(container)
-                break
-            except ContainerError as error:  # it may be restarting: its containers are then still there
+                return await self._engine.ended(container)
+            except ContainerError as error:
                 if loop.time() >= deadline:
                     return Ended(code=-1, error=f"its exit code is not known: {error}")
                 await asyncio.sleep(_AWAY_POLL_S)
+
+    def _judged(self, state: State) -> Ended:
         if state.code < 0:
             return Ended(code=-1, error="its container is gone, and its exit code with it")
         is_oom_killed = state.is_oom_killed or self._is_starved(state.code)
