@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.testing.test_plugin import WITHOUT_OURS
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "testing"
 DOCUMENT = (ROOT / "docs" / "testing.md").read_text()
@@ -21,7 +23,7 @@ def example(tmp_path: Path) -> Path:
 
 
 def run(example: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *WITHOUT_OURS, *arguments]
     return subprocess.run(command, cwd=example, capture_output=True, text=True, timeout=100)
 
 

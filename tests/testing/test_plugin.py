@@ -14,6 +14,8 @@ import sys
 def imported():
     return {{name for name in sys.modules if name.split(".")[0] in {("reconciler", *HEAVY)!r}}}
 """
+# Tools of this project that a user's run would not have, and that take most of two seconds to load.
+WITHOUT_OURS = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
 MACHINE = """
 def start(engine, *words):
     engine.create_app("work")
@@ -24,7 +26,7 @@ def start(engine, *words):
 
 def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(source)
-    return pytester.runpytest_subprocess("--strict-markers", "-W", "error", *arguments, timeout=60)
+    return pytester.runpytest_subprocess("--strict-markers", "-W", "error", *WITHOUT_OURS, *arguments, timeout=60)
 
 
 def test_fixtures_that_nobody_uses_import_nothing(pytester: pytest.Pytester) -> None:
