@@ -52,6 +52,8 @@ def engine_status(home: Path) -> EngineStatus:
         return EngineStatus(running=False)
     try:
         written: dict[str, Any] = json.loads((home / _STATUS).read_text())
+        if not _is_alive(written["pid"]):
+            return EngineStatus(running=False)  # it was killed, and a child of its has not let go of the lock yet
         return EngineStatus(
             running=True,
             url=written["url"],
@@ -191,6 +193,16 @@ def write_door(home: Path, url: str) -> Path:
 
 def remove_status(home: Path) -> None:
     (home / _STATUS).unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _is_locked(home: Path) -> bool:

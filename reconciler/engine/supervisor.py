@@ -66,6 +66,7 @@ class Supervisor:
         self._ports: dict[str, dict[int, int]] = {}  # by machine: the host's ports by the internal ones
         self._logs = Logs(store, clock, changed)
         self._background: set[asyncio.Task[None]] = set()
+        self._is_closing = False
         self._clearing: set[asyncio.Task[None]] = set()
 
     def now_ms(self) -> int:
@@ -109,7 +110,7 @@ class Supervisor:
             await self._resume(machine)
             return
         ready = await self._with_image(machine)
-        if ready is None:
+        if ready is None or self._is_closing:
             return
         machine = replace(ready, state="started", runs=ready.runs + 1, should_run=True, pids=())
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
@@ -206,6 +207,9 @@ class Supervisor:
 
     async def close(self) -> None:
         """Ends everything that runs, by its own stop signal, and puts that on record."""
+        self._is_closing = True
+        # A start is let through: one that was broken off would leave processes that nobody knows.
+        await asyncio.gather(*(start.wait() for start in self._starting.values()))
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -238,3 +238,34 @@ async def exists(path: Path) -> None:
     async with asyncio.timeout(20):
         while not path.exists():  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.01)
+
+
+def test_an_engine_that_closes_while_a_start_is_on_its_way_leaves_no_process(tmp_path: Path) -> None:
+    """The command is there before its spawning returns: an end right then must still take it along."""
+
+    async def scenario(engine: Engine) -> None:
+        engine.create_app("app", "personal")
+        spawned: list[int] = []
+        real = asyncio.create_subprocess_exec
+
+        async def slow(*words: Any, **options: Any) -> asyncio.subprocess.Process:
+            process = await real(*words, **options)
+            spawned.append(process.pid)
+            begun.set()
+            await asyncio.sleep(0.2)
+            return process
+
+        begun = asyncio.Event()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "create_subprocess_exec", slow)
+            engine.create("app", {"config": {"image": "i", "init": {"exec": ["sh", "-c", "sleep 1000; true"]}}})
+            await begun.wait()
+            await engine.close()
+        assert not is_alive(spawned[0])
+
+    async def run() -> None:
+        engine = Engine(database=tmp_path / "db", runtime=ProcessRuntime(tmp_path / "machines"), clock=SystemClock())
+        await engine.start()
+        await scenario(engine)
+
+    asyncio.run(run())
