@@ -68,7 +68,7 @@ async def made(engine: Engine, script: str | None, **config: Any) -> Machine:
 
 
 async def waited(engine: Engine, machine: Machine, state: str, fence: str | None = None) -> Machine:
-    return await engine.wait("app", machine.id, Wait(states=[state], timeout_s=30, from_event_id=fence))
+    return await engine.wait("app", machine.id, Wait(states=[state], timeout_s=60, from_event_id=fence))
 
 
 async def run_to_end(engine: Engine, machine: Machine) -> dict[str, Any]:
