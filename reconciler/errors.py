@@ -14,11 +14,14 @@ ReconcilerError                what went wrong; `hint` says what to do next
 """
 
 import enum
-from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.run import Outcome
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from reconciler.model.diagnostic import Diagnostic
+    from reconciler.model.run import Outcome
 
 
 class ReconcilerError(Exception):
@@ -33,7 +36,7 @@ class ReconcilerError(Exception):
 class SpecError(ReconcilerError):
     """The spec is not valid. `diagnostics` lists every error of the file, in the file's order."""
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    def __init__(self, diagnostics: "Sequence[Diagnostic]") -> None:
         count = len(diagnostics)
         super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}")
         self.diagnostics = tuple(diagnostics)
@@ -54,7 +57,7 @@ class UnobservedError(ReconcilerError):
 class NotStartedError(ReconcilerError):
     """A run did not start: no free machine in time, no room, a refused override. `outcome` says which, by name."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: "Outcome") -> None:
         super().__init__(outcome.message, hint=outcome.remedy)
         self.outcome = outcome
 
@@ -114,7 +117,7 @@ class ApiError(ReconcilerError):
         hint: str | None = None,
         machine_id: str | None = None,
         held_by: str | None = None,
-        held_until: datetime | None = None,
+        held_until: "datetime | None" = None,
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)

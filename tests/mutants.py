@@ -272,7 +272,7 @@ MUTANTS = (
     ),
     Mutant(
         "a reviewed plan is applied only as it was shown",
-        "planner/moved.py",
+        "planner/moves.py",
         "    if plan_sha256(now) == saved.plan_sha256:\n",
         "    if True:\n        return ()\n    if plan_sha256(now) == saved.plan_sha256:\n",
     ),

@@ -22,7 +22,7 @@ from reconciler.cli.images import (
 )
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
-from reconciler.cli.plan import show
+from reconciler.cli.present import show
 from reconciler.cli.review import Review, objections_to, read_review
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve

@@ -1,19 +1,17 @@
 """What the terminal is and how to speak to it: data on stdout, progress and questions on stderr."""
 
 import os
-import secrets
-import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from reconciler.cli.options import Shared
-from reconciler.errors import UsageError
-from reconciler.model.report import Entry
+
+if TYPE_CHECKING:
+    from reconciler.model.report import Entry
 
 _DEFAULT_WIDTH = 100
 
@@ -33,7 +31,11 @@ def width() -> int:
 
 def line_width() -> int | None:
     """The columns at which lines are broken: the terminal's; None in a pipe, where none is."""
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if is_terminal(sys.stdout) else None
+    if not is_terminal(sys.stdout):
+        return None
+    import shutil
+
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -43,7 +45,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 def new_salt() -> str:
     """The salt of one output's digests of masked values, so that two outputs cannot be compared."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -85,6 +87,8 @@ def is_interactive() -> bool:
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
     """Whether the user typed exactly what was expected. Raises UsageError where there is nobody to ask."""
     if not is_interactive():
+        from reconciler.errors import UsageError
+
         raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
     with _interruptible():
         click.echo(f"{_harmless(question)} ", err=True, nl=False)
@@ -94,6 +98,7 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """While someone is asked, Ctrl-C ends us: an event loop would only hear of it after the answer."""
+    import signal
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -109,7 +114,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[Entry], None]]]:
+def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
     """Two callables: one says a line, one counts a change that ended. A bar on a terminal, plain lines in a pipe."""
     if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb" or not total:
         yield say, lambda _entry: None

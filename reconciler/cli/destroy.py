@@ -10,7 +10,7 @@ from reconciler.cli.apply import finish, not_begun
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
-from reconciler.cli.plan import show
+from reconciler.cli.present import show
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan

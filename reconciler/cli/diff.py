@@ -12,7 +12,7 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
-from reconciler.cli.plan import show
+from reconciler.cli.present import show
 from reconciler.errors import UsageError
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Plan

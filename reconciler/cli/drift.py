@@ -8,7 +8,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.images import observe_as_planned
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
-from reconciler.cli.plan import show
+from reconciler.cli.present import show
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec

@@ -1,6 +1,5 @@
 """Lines that say that something still goes on: a pipeline takes a job that says nothing for a hanging one."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from reconciler.cli import console
 
 if TYPE_CHECKING:
+    import asyncio
+
     from reconciler.clock import Clock
 
 _SILENCE_S = 30.0
@@ -49,11 +50,15 @@ class Heartbeat:
 
     async def __aenter__(self) -> Self:
         if is_pipeline():
+            import asyncio
+
             self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         if self._beating:
+            import asyncio
+
             self._beating.cancel()
             with suppress(asyncio.CancelledError):
                 await self._beating

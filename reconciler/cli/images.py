@@ -1,6 +1,5 @@
 """The spec with its images named by digest: what their tags are now, as far as the registries tell; built, if asked."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -84,6 +83,8 @@ def pushed_to(spec: Spec, prefix: str | None) -> Spec:
 
 async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
     """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError."""
+    import asyncio
+
     from reconciler.machines_api.observe import observe
 
     looking = asyncio.create_task(_look_up(spec, options, target, imaging))
@@ -115,6 +116,8 @@ async def build_all(
     spec: Spec, options: Shared, target: "Target", *, builder: str | None, push_to: str | None
 ) -> "list[Built]":
     """The spec's images, built and delivered where they are not there yet. Raises BuildError, RegistryError."""
+    import asyncio
+
     from reconciler.images.builder import find_builder
     from reconciler.images.builds import jobs_of, make
 
@@ -155,6 +158,8 @@ async def _look_up_builds(
     images: "Images", spec: Spec, options: Shared, imaging: Imaging
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The digests of what was built of the contexts as they are now, and a warning for each that was not."""
+    import asyncio
+
     from reconciler.errors import BuildError, RegistryError
     from reconciler.images.builds import find_built, jobs_of
 

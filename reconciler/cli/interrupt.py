@@ -1,7 +1,5 @@
 """Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the second cancels it."""
 
-import asyncio
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,10 +13,15 @@ def run_async(work: Coroutine[Any, Any, T], *, on_first: Callable[[], None] | No
 
     Raises KeyboardInterrupt where it was cancelled; leases are released on the way out.
     """
+    import asyncio
+
     return asyncio.run(_guarded(work, on_first))
 
 
 async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | None) -> T:
+    import asyncio
+    import signal
+
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     pending = [on_first] if on_first else []

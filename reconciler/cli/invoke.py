@@ -1,6 +1,5 @@
 """`reconciler invoke TASK`: one run. Streams its output and ends with its own exit code."""
 
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
+    import asyncio
+
     from reconciler.invoke.invoke import InvokeOptions
     from reconciler.slots.actor import Actor
 
@@ -64,6 +65,8 @@ def command(
 
     Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
     """
+    import asyncio
+
     from reconciler.invoke.invoke import InvokeOptions, OnBusy
     from reconciler.model.terms import Override
 
@@ -105,7 +108,7 @@ async def _invoke(
     options: Shared,
     task: str,
     invoke_options: "InvokeOptions",
-    stop: asyncio.Event,
+    stop: "asyncio.Event",
     *,
     shows_logs: bool,
     with_times: bool,
@@ -184,10 +187,12 @@ def _refused(task: str, error: ReconcilerError) -> Run:
 
 
 def _finish(run: Run, options: Shared) -> int:
-    from reconciler.render.run import run_json, run_text
-
     if options.is_json:
+        from reconciler.render.run import run_json
+
         console.print_json(run_json(run))
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
+        from reconciler.render.run import run_text
+
         console.say(run_text(run))
     return run.outcome.exit_code

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
 
@@ -18,7 +20,7 @@ class Shared:
     """The shared options' values."""
 
     file: str | None
-    directory: Path | None
+    directory: "Path | None"
     app: str | None
     only: tuple[str, ...]
     output: str
@@ -55,6 +57,8 @@ def shared_options(function: F) -> F:
 
 def shared() -> Shared:
     """The values in force for the running command: its own where given, else those before the verb."""
+    from pathlib import Path
+
     context = click.get_current_context()
     if _value("output") in {"markdown", "html"} and context.info_name not in _IN_EVERY_FORMAT:
         raise click.UsageError(f"-o {_value('output')} is for {', '.join(_IN_EVERY_FORMAT)}; use text or json")

@@ -11,6 +11,7 @@ from reconciler.cli.annotate import annotate
 from reconciler.cli.images import Imaging, mode_of, observe_pinned, push_to_option, pushed_to, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
+from reconciler.cli.present import show
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.plan import Plan
@@ -61,39 +62,6 @@ def command(
         saved_plan.write(saved, out, salt=console.new_salt())
         console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
     return 2 if is_detailed and plan.has_changes else 0
-
-
-def show(
-    plan: Plan,
-    options: Shared,
-    *,
-    plan_hash: str | None = None,
-    has_hash: bool = True,
-    shows_values: bool = False,
-) -> None:
-    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one.
-
-    `shows_values` leaves the values of variables and files unmasked, in text alone.
-    """
-    from reconciler.planner import plan_sha256
-    from reconciler.render.html import plan_html
-    from reconciler.render.json import plan_json
-    from reconciler.render.markdown import plan_markdown
-    from reconciler.render.text import plan_text
-
-    salt = console.new_salt()
-    found = (plan_hash or plan_sha256(plan)) if has_hash else None
-    if options.is_json:
-        console.print_json(plan_json(plan, plan_sha256=found, salt=salt))
-        return
-    if options.output in {"markdown", "html"}:
-        render = plan_markdown if options.output == "markdown" else plan_html
-        console.print_text(render(plan, plan_sha256=found, salt=salt).rstrip("\n"), is_safe=True)
-        return
-    width, color = console.line_width(), console.is_coloured(options)
-    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt), is_safe=True)
-    if found and plan.has_changes and not plan.blocked:
-        console.print_text(f"Plan hash: {found}")
 
 
 def _how(options: Shared) -> list[str]:

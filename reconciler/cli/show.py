@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli import saved_plan
 from reconciler.cli.options import shared, shared_options
-from reconciler.cli.plan import show
+from reconciler.cli.present import show
 
 
 @click.command("show")

@@ -1,8 +1,8 @@
 """`reconciler unlock`: gives free what a process of ours had leased when it died; tells who holds the rest."""
 
-import asyncio
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,11 @@ from reconciler.model import marks
 from reconciler.model.machine import Lease, Machine
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
-from reconciler.slots.actor import Actor
 from reconciler.slots.holders import is_provably_dead, parse_holder
 from reconciler.targets import this_user
+
+if TYPE_CHECKING:
+    from reconciler.slots.actor import Actor
 
 _AT_ONCE = 10
 
@@ -47,6 +49,8 @@ def command(**_values: object) -> int:
 
 
 async def _unlock(options: Shared, spec: Spec) -> list[_Found]:
+    import asyncio
+
     from reconciler.machines_api.observe import observe
 
     async with open_actor(options, resolve(options), console.say) as actor:
@@ -66,7 +70,7 @@ async def _unlock(options: Shared, spec: Spec) -> list[_Found]:
     return [found for found in looked if found]
 
 
-async def _look(actor: Actor, machine: Machine) -> _Found | None:
+async def _look(actor: "Actor", machine: Machine) -> _Found | None:
     lease = await actor.client.get_lease(machine.app, machine.id)
     if lease is None:
         return None

@@ -6,7 +6,6 @@ One engine for each home, guarded by a lock that the kernel gives back when the 
 import fcntl
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -155,6 +154,8 @@ def ensure_token(home: Path) -> str:
     with suppress(FileNotFoundError):
         if token := read_token(home):
             return token
+    import secrets
+
     token = secrets.token_urlsafe(32)
     temporary = home / f"{_TOKEN}.{os.getpid()}"
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

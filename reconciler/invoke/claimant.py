@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -64,7 +63,7 @@ class Claimant:
     override: Override = field(default_factory=Override)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     rng: random.Random = field(default_factory=random.SystemRandom)
-    number: int = field(default_factory=lambda: secrets.randbelow(1 << 16))
+    number: int = field(default_factory=lambda: random.SystemRandom().randrange(1 << 16))
 
 
 def candidates(claimant: Claimant) -> list[Machine]:

@@ -4,7 +4,6 @@ from reconciler.invoke.claimant import Claimant, Refusal
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
-from reconciler.model.plan import Action, Change
 from reconciler.model.revision import parse_revision
 from reconciler.planner import digest_of, live_digest, with_digest
 from reconciler.slots.actor import Actor
@@ -42,6 +41,8 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
     slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
     if slot is None:
         return Refusal(why=f"{live.name} is no longer in the spec", needs_apply=True)
+    from reconciler.model.plan import Action, Change
+
     change = Change(
         slot=slot,
         kind=claimant.pool.kind,

@@ -92,6 +92,8 @@ class Transport:
             headers=headers,
             transport=transport,
             trust_env=not is_loopback(base_url),
+            # Reading the certificates of all authorities takes as long as five calls; without TLS nobody asks for them.
+            verify=not base_url.startswith("http://"),
             limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
         )
 

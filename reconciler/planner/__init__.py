@@ -1,12 +1,18 @@
-"""The planner: a spec and a snapshot of the world in, a plan out. It never talks."""
+"""The planner: a spec and a snapshot of the world in, a plan out. It never talks.
 
-from reconciler.planner.digest import digest_of, live_digest, section_digests
-from reconciler.planner.drift import only_drift, with_drift
-from reconciler.planner.hashes import plan_sha256, spec_sha256
-from reconciler.planner.images import with_applied_digests, with_digest, with_digests
-from reconciler.planner.moved import moved
-from reconciler.planner.normalize import canonical
-from reconciler.planner.planner import plan
+What this package offers is imported when it is first asked for: a run needs digests, and nothing else from here.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.planner.digest import digest_of, live_digest, section_digests
+    from reconciler.planner.drift import only_drift, with_drift
+    from reconciler.planner.hashes import plan_sha256, spec_sha256
+    from reconciler.planner.images import with_applied_digests, with_digest, with_digests
+    from reconciler.planner.moves import moved
+    from reconciler.planner.normalize import canonical
+    from reconciler.planner.planner import plan
 
 __all__ = [
     "canonical",
@@ -23,3 +29,27 @@ __all__ = [
     "with_digests",
     "with_drift",
 ]
+
+_HOMES = {
+    "canonical": "normalize",
+    "digest_of": "digest",
+    "live_digest": "digest",
+    "moved": "moves",
+    "only_drift": "drift",
+    "plan": "planner",
+    "plan_sha256": "hashes",
+    "section_digests": "digest",
+    "spec_sha256": "hashes",
+    "with_applied_digests": "images",
+    "with_digest": "images",
+    "with_digests": "images",
+    "with_drift": "drift",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -6,8 +6,17 @@ from typing import Any, Final
 
 from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
 from reconciler.render.redact import clean, hidden, shown
-from reconciler.render.style import SYMBOL_OF_DEFERRED, SYMBOLS
 
+_SYMBOLS: Final = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.REPLACE: "-/+",
+    Action.DESTROY: "-",
+    Action.ADOPT: "+~",
+    Action.START: ">",
+    Action.NONE: " ",
+}
+_SYMBOL_OF_DEFERRED: Final = "="
 _WORDS: Final = {
     Action.CREATE: "create",
     Action.UPDATE: "update",
@@ -53,7 +62,7 @@ class Group:
 
     @property
     def symbol(self) -> str:
-        return SYMBOL_OF_DEFERRED if self.first.deferred else SYMBOLS[self.first.action]
+        return _SYMBOL_OF_DEFERRED if self.first.deferred else _SYMBOLS[self.first.action]
 
     @property
     def word(self) -> str:

@@ -1,22 +1,9 @@
 """Colours, symbols and lines that fit a terminal."""
 
-import textwrap
 from typing import Final
-
-from reconciler.model.plan import Action
 
 FORMAT_VERSION: Final = "1.0"
 
-SYMBOLS: Final = {
-    Action.CREATE: "+",
-    Action.UPDATE: "~",
-    Action.REPLACE: "-/+",
-    Action.DESTROY: "-",
-    Action.ADOPT: "+~",
-    Action.START: ">",
-    Action.NONE: " ",
-}
-SYMBOL_OF_DEFERRED: Final = "="
 SYMBOL_OF_FOREIGN: Final = "!"
 _COLOURS: Final = {
     "+": "32",
@@ -45,6 +32,8 @@ def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) 
     """
     if width is None:
         return [" " * indent + text]
+    import textwrap
+
     return textwrap.wrap(
         text,
         max(width, _NARROWEST),

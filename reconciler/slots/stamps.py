@@ -5,12 +5,15 @@ update carries forward what is live, other tools' keys included.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
-from reconciler.model.plan import Change
 from reconciler.model.revision import Revision
 from reconciler.planner import digest_of, section_digests
+
+if TYPE_CHECKING:
+    from reconciler.model.plan import Change
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
@@ -18,7 +21,7 @@ _STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS, marks.PRO
 
 
 def metadata_for_create(
-    change: Change,
+    change: "Change",
     *,
     stack: str,
     attempt: str,
@@ -33,7 +36,7 @@ def metadata_for_create(
 
 
 def metadata_for_update(
-    change: Change, live: Mapping[str, str], *, stack: str, revision: Revision | None = None
+    change: "Change", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
 ) -> dict[str, str]:
     """The live metadata, less the keys that we declared before and no longer do, plus what we declare, plus marks."""
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
@@ -58,7 +61,7 @@ def _without_undeclared(
     return {key: value for key, value in kept.items() if key not in dropped}
 
 
-def _marks(change: Change, *, stack: str, revision: Revision | None) -> dict[str, str]:
+def _marks(change: "Change", *, stack: str, revision: Revision | None) -> dict[str, str]:
     desired = change.desired
     assert desired is not None, "only a change that sends a config is stamped"
     digest = change.desired_digest or digest_of(desired)

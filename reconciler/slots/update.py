@@ -4,12 +4,12 @@ Decides whether the update took. It does not decide whether it should happen.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from reconciler.errors import ApiError, ReconcilerError
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Change
 from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
@@ -17,13 +17,16 @@ from reconciler.slots.confirm import SETTLE_TIMEOUT_S, read_machine, wait_settle
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.stamps import metadata_for_update
 
+if TYPE_CHECKING:
+    from reconciler.model.plan import Change
+
 
 class UpdateFailedError(ReconcilerError):
     """The update was refused, or accepted and then reverted."""
 
 
 async def update_machine(
-    actor: Actor, lease: HeldLease, live: Machine, change: Change, *, stack: str, revision: Revision | None = None
+    actor: Actor, lease: HeldLease, live: Machine, change: "Change", *, stack: str, revision: Revision | None = None
 ) -> Machine:
     """The machine after the update, settled, read back with our `applied` on it.
 

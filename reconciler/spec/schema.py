@@ -1,11 +1,10 @@
 """The shape of a spec, by its JSON Schema: what is wrong, where, in words."""
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from reconciler.spec.findings import Findings
@@ -26,10 +25,10 @@ _WORDS: Final = {
 @cache
 def spec_schema() -> dict[str, Any]:
     """The spec's JSON Schema: inside the wheel, or at the top of a checkout."""
-    packaged = files("reconciler") / "schemas" / "spec.schema.json"
-    if not packaged.is_file():
-        packaged = files("reconciler") / ".." / "schemas" / "spec.schema.json"
-    schema: dict[str, Any] = json.loads(packaged.read_text(encoding="utf-8"))
+    package = Path(__file__).parent.parent
+    packaged = package / "schemas" / "spec.schema.json"
+    found = packaged if packaged.is_file() else package.parent / "schemas" / "spec.schema.json"
+    schema: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
     return schema
 
 
@@ -90,6 +89,8 @@ def _explain_unknown_keys(error: Any, node: Map, findings: Findings) -> None:
     for key, entry in node.items():
         if key in known or any(_matches(pattern, key) for pattern in patterns):
             continue
+        import difflib
+
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
         findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint)

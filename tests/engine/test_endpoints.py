@@ -106,21 +106,35 @@ def test_suspend_lets_a_machine_stand_still_and_start_lets_it_go_on(tmp_path: Pa
         assert (await call("GET", path)).json()["state"] == "suspended"
         process = (await call("GET", f"{path}/ps")).json()[0]  # the shell, before its children
         assert "n=0" in process["command"]
-        while state_of(process["pid"]) != "T":  # a busy host takes a moment to carry out a signal
-            await asyncio.sleep(0.01)
+        await is_in(process["pid"], "T")
         last = int((await said(call, path))[-1])
         await call("POST", f"{path}/start")
         await call("GET", f"{path}/wait?state=started")
-        while (numbers := [int(line) for line in await said(call, path)])[-1] < last + 3:  # the newest lines
-            await asyncio.sleep(0.01)
+        numbers = await counted(call, path, to=last + 3)
         assert numbers == list(range(numbers[0], numbers[-1] + 1)), "it goes on where it stood"
         await call("POST", f"{path}/suspend")
         await call("POST", f"{path}/stop")
         await call("GET", f"{path}/wait?state=stopped")
-        while state_of(process["pid"]) not in {"", "Z"}:  # a busy host takes a moment to carry out a kill
-            await asyncio.sleep(0.01)
+        await is_in(process["pid"], "", "Z")
 
     with_calls(tmp_path, scenario)
+
+
+async def counted(call: Call, path: str, *, to: int) -> list[int]:
+    """The newest numbers that the machine has written, once it has come so far."""
+    while True:
+        numbers = [int(line) for line in await said(call, path)]
+        if numbers[-1] >= to:
+            return numbers
+        await asyncio.sleep(0.01)
+
+
+async def is_in(pid: int, *states: str) -> None:
+    """Returns once the process is in one of the states: a busy host takes a moment to carry out a signal."""
+    while True:
+        if state_of(pid) in states:
+            return
+        await asyncio.sleep(0.01)
 
 
 def state_of(pid: int) -> str:
