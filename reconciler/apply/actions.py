@@ -71,7 +71,7 @@ async def _create(job: _Job, change: Change, carried: Machine | None = None) -> 
     machine = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
     if isinstance(machine, str):
         return entry(change, Status.FAILED, machine)
-    return await _served(job.actor, change, machine)
+    return await _served(job.actor, change, machine, is_starting=True)
 
 
 async def _update(job: _Job, change: Change) -> Entry:
@@ -85,9 +85,10 @@ async def _update(job: _Job, change: Change) -> Entry:
                 return entry(change, Status.DONE, "another apply had done it", machine=live)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
         machine = await update_machine(job.actor, lease, live, change, stack=job.stack, revision=job.options.revision)
-        if change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change):
+        is_starting = change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change)
+        if is_starting:
             await _send_start(job.actor, lease, machine)
-    return await _served(job.actor, change, machine)
+    return await _served(job.actor, change, machine, is_starting=is_starting)
 
 
 async def _start(job: _Job, change: Change) -> Entry:
@@ -95,9 +96,10 @@ async def _start(job: _Job, change: Change) -> Entry:
         live = await _settled_under_lease(job.actor, _target(change))
         if objection := _fenced(live, change, job.options):
             return objection
-        if live.state.is_resting:
+        is_starting = live.state.is_resting
+        if is_starting:
             await _send_start(job.actor, lease, live)
-    return await _served(job.actor, change, live)
+    return await _served(job.actor, change, live, is_starting=is_starting)
 
 
 async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
@@ -113,24 +115,30 @@ async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
 
 
 async def _destroy(job: _Job, change: Change) -> Entry:
+    ended, _machine = await _take_away(job, change)
+    return ended
+
+
+async def _take_away(job: _Job, change: Change) -> tuple[Entry, Machine]:
+    """Destroys the machine; how that ended, and the machine as it was under the lease."""
     target = _target(change)
     is_forced = job.options.force or change.kind is PoolKind.SERVICE
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, target)
         if live.state.is_gone:
-            return entry(change, Status.DONE, "was gone already")
+            return entry(change, Status.DONE, "was gone already"), live
         if not is_forced and not live.state.is_resting:
-            return _busy(change, live)
+            return _busy(change, live), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
-            return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone")
+            return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
         if objection := _fenced(live, change, job.options):
-            return objection
+            return objection, live
         await hand_over(job.actor, lease, live, change, job.options)
         try:
             await _send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:
             if error.kind is ApiErrorKind.STILL_RUNNING:
-                return _busy(change, live)
+                return _busy(change, live), live
             raise
         lease.doubt()  # nobody can write to it any more, and a release would find no machine
         gone = await wait_until(
@@ -141,8 +149,8 @@ async def _destroy(job: _Job, change: Change) -> Entry:
             timeout_s=_GONE_TIMEOUT_S,
         )
     if gone is None:
-        return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s")
-    return entry(change, Status.DONE)
+        return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live
+    return entry(change, Status.DONE), live
 
 
 async def _send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force: bool) -> None:
@@ -161,8 +169,7 @@ async def _send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force:
 
 
 async def _replace(job: _Job, change: Change) -> Entry:
-    before = await read_machine(job.actor, _target(change))
-    destroyed = await _destroy(job, change)
+    destroyed, before = await _take_away(job, change)
     if destroyed.status is not Status.DONE:
         return destroyed
     return await _create(job, change, carried=before)
@@ -211,10 +218,10 @@ def _busy(change: Change, live: Machine) -> Entry:
     return entry(change, Status.DEFERRED, f"a run is in progress (state {live.state.value})", machine=live)
 
 
-async def _served(actor: Actor, change: Change, machine: Machine) -> Entry:
+async def _served(actor: Actor, change: Change, machine: Machine, *, is_starting: bool) -> Entry:
     """Done, for a service only once it runs and its checks pass."""
     if change.kind is PoolKind.SERVICE and not (_may_rest(change) and change.action is not Action.CREATE):
-        problem = await wait_ready(actor, machine)
+        problem = await wait_ready(actor, machine, is_starting=is_starting)
         if problem:
             return entry(change, Status.FAILED, problem, machine=machine)
     return entry(change, Status.DONE, machine=machine)

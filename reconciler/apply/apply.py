@@ -1,15 +1,19 @@
 """An apply: missing apps first, then the plan's changes, then the truth, read back and planned again."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from reconciler.apply.actions import entry, perform
+from reconciler.apply.actions import perform
+from reconciler.apply.apps import AppCreations, creating_apps
 from reconciler.apply.executor import Stop, execute
-from reconciler.apply.memory import announce_want, mark_pools, raise_high_water, remember_plan, restore_idle
+from reconciler.apply.memory import announce_want, leave_marks, restore_idle
 from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
-from reconciler.errors import ApiError, ReconcilerError
-from reconciler.model.plan import Action, AppCreation, Change, Plan
+from reconciler.errors import ReconcilerError
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.slots.actor import Actor
@@ -25,11 +29,13 @@ async def apply(
     plan: Plan,
     options: Options | None = None,
     *,
+    observed: Observed | None = None,
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
     """Makes the plan true and reports what is. `spec` is what the plan was made from, needed to read back.
 
+    `observed` is the snapshot that it was made of: an app that nothing was done to is then not listed a second time.
     Raises BlockedError before the first write. Everything later is in the report.
     """
     if plan.blocked:
@@ -43,61 +49,45 @@ async def apply(
         on_end(ended)
         actor.emit(_progress(ended))
 
-    failures = await _create_apps(actor, plan.apps)
-    effective = _without_failed_apps(plan.effective, failures)
-    entries = await execute(
-        tuple(_undeferred(change) if options.force else change for change in effective),
-        lambda change: perform(actor, change, plan.stack, options),
-        parallelism=options.parallelism,
-        stop=stop,
-        on_end=tell,
-    )
-    entries += _skipped(plan.effective, effective)
+    async with creating_apps(actor, plan.apps, stop) as creations:
+        entries = await execute(
+            tuple(_undeferred(change) if options.force else change for change in plan.effective),
+            lambda change: perform(actor, change, plan.stack, options),
+            admit=partial(_admit, actor, creations, stop),
+            parallelism=options.parallelism,
+            stop=stop,
+            on_end=tell,
+        )
     mismatches: tuple[str, ...] = ()
     if not stop.is_interrupt:
-        await announce_want(actor, effective, entries, options.revision)
-        mismatches, observed = await read_back(actor, spec, plan, entries, options)
-        if observed:
-            await restore_idle(actor, spec, observed)
-        if observed and not options.only_drift:
-            await mark_pools(actor, spec, observed, options)
-            await remember_plan(actor, spec, observed, options, plan)
-            await raise_high_water(actor, spec, observed, options.revision, allow_rollback=options.allow_rollback)
+        await announce_want(actor, plan.effective, entries, options)
+        mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
+        if found:
+            await restore_idle(actor, spec, found, options)
+        if found and not options.only_drift:
+            await leave_marks(actor, spec, found, options, plan)
     return Report(
         plan=plan,
         entries=entries,
-        apps_created=tuple(app.name for app in plan.apps if app.name not in failures),
+        apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
         mismatches=mismatches,
-        failures=tuple(failures.values()),
+        failures=tuple(creations.failures.values()),
         interrupted=stop.is_interrupt,
         duration_s=actor.clock.monotonic() - began,
     )
 
 
-async def _create_apps(actor: Actor, apps: tuple[AppCreation, ...]) -> dict[str, str]:
-    """Creates the missing apps; the failures by app name. An app that is there after an error counts as made."""
-    failures: dict[str, str] = {}
-    for app in apps:
-        try:
-            await actor.client.create_app(app.name, org=app.org)
-            actor.emit(f"{app.name}: app created")
-        except ApiError as error:
-            if not (error.is_unclear and await actor.client.get_app(app.name)):
-                failures[app.name] = f"app {app.name} could not be created: {error.message}"
-    return failures
-
-
-def _without_failed_apps(changes: tuple[Change, ...], failures: dict[str, str]) -> tuple[Change, ...]:
-    return tuple(change for change in changes if change.slot.app not in failures)
-
-
-def _skipped(planned: tuple[Change, ...], tried: tuple[Change, ...]) -> tuple[Entry, ...]:
-    tried_addresses = {change.address for change in tried}
-    return tuple(
-        entry(change, Status.SKIPPED, "its app could not be created")
-        for change in planned
-        if change.address not in tried_addresses
-    )
+async def _admit(
+    actor: Actor, creations: AppCreations, stop: Stop, change: Change, limit: asyncio.Semaphore
+) -> str | None:
+    """Lets the change begin once its app is there and, where it makes a machine, the platform's pace allows it."""
+    if not await creations.is_there(change.slot.app):
+        return "its app could not be created"
+    if change.action is not Action.CREATE:
+        await limit.acquire()
+    elif not await actor.client.creations_in(change.slot.app).enter(limit, stop.requested):
+        return stop.why
+    return None
 
 
 def _undeferred(change: Change) -> Change:

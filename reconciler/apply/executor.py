@@ -1,12 +1,19 @@
-"""Executes a plan: knows edges, one limit on concurrency and a failure policy, and decides nothing else."""
+"""Executes a plan: knows edges, one limit on concurrency and a failure policy, and decides nothing else.
+
+When a change may take one of the limit's places is the caller's to say: it knows the platform's pace.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from reconciler.apply.actions import entry
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
+
+Admit: TypeAlias = Callable[[Change, asyncio.Semaphore], Awaitable[str | None]]
+"""Takes one of the limit's places as soon as the change may begin; else why it may not, in words, and no place."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +39,7 @@ async def execute(
     changes: tuple[Change, ...],
     perform: Callable[[Change], Awaitable[Entry]],
     *,
+    admit: Admit,
     parallelism: int,
     stop: Stop,
     on_end: Callable[[Entry], None],
@@ -49,7 +57,7 @@ async def execute(
         await may_begin.wait()
         needed = [tasks[address] for address in change.depends_on if address in known]
         ended = [await task for task in needed]
-        ending = await _run_one(change, ended, perform, limit=limit, stop=stop)
+        ending = await _run_one(change, ended, perform, admit, limit=limit, stop=stop)
         on_end(ending)
         return ending
 
@@ -64,6 +72,7 @@ async def _run_one(
     change: Change,
     ended: list[Entry],
     perform: Callable[[Change], Awaitable[Entry]],
+    admit: Admit,
     *,
     limit: asyncio.Semaphore,
     stop: Stop,
@@ -73,7 +82,9 @@ async def _run_one(
         return entry(change, Status.SKIPPED, f"{blocking.slot.name} comes first and was not done")
     if change.deferred:
         return entry(change, Status.DEFERRED, change.deferred)
-    async with limit:
-        if stop.why:
-            return entry(change, Status.SKIPPED, stop.why)
-        return await perform(change)
+    if why := await admit(change, limit):
+        return entry(change, Status.SKIPPED, why)
+    try:
+        return entry(change, Status.SKIPPED, stop.why) if stop.why else await perform(change)
+    finally:
+        limit.release()

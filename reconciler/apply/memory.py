@@ -1,11 +1,13 @@
 """What an apply leaves on machines beside their configs: the wanted digest of a busy pool, the highest revision, which
 pools are protected, and the terms of a task's runs.
 
-Metadata, written under a lease, and never on a machine with checks, whose reports a write would reset.
+Metadata, written under a lease, and never on a machine with checks, whose reports a write would reset. All that one
+machine is to remember is written under one lease, and machines side by side.
 """
 
+import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, LeaseLostError
@@ -17,40 +19,61 @@ from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import Pool, PoolKind, Spec
 from reconciler.planner import digest_of
 from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_by_id
 from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 from reconciler.slots.override import restore_if_idle
 
 _PATIENCE_S: Final = 10.0
 
 
-async def announce_want(
-    actor: Actor, changes: Iterable[Change], entries: Iterable[Entry], revision: Revision | None
-) -> None:
+class _Place(NamedTuple):
+    """The machine that remembers."""
+
+    app: str
+    machine_id: str
+    name: str
+
+
+_Wanted = dict[_Place, dict[str, str]]  # the marks to leave, in this order; an empty value takes the mark away
+
+
+async def announce_want(actor: Actor, changes: Iterable[Change], entries: Iterable[Entry], options: Options) -> None:
     """Tells the pool's desired digest on an anchor that is busy: its own update carries it only once it is at rest."""
     deferred = {ended.address for ended in entries if ended.status is Status.DEFERRED}
+    wanted: _Wanted = {}
     for change in changes:
         is_anchor = change.anchor == change.slot.name and change.action is Action.UPDATE
         if is_anchor and change.address in deferred and change.kind is PoolKind.TASK:
             assert change.machine_id is not None
             assert change.desired_digest is not None
-            want = marks.Want(change.desired_digest, str(revision) if revision else None, change.image_digest)
-            await _write(actor, change.slot.app, change.machine_id, change.slot.name, marks.WANT, want.to_text())
+            want = _want(change.desired_digest, options.revision, change.image_digest)
+            wanted[_Place(change.slot.app, change.machine_id, change.slot.name)] = {marks.WANT: want}
+    await _write_all(actor, wanted, options)
 
 
-async def raise_high_water(
-    actor: Actor, spec: Spec, observed: Observed, revision: Revision | None, *, allow_rollback: bool
-) -> None:
-    """Leaves the revision on the stack's anchor, so that an older apply is refused even where this one changed nothing.
+async def leave_marks(actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan) -> None:
+    """Leaves what the spec says of pools and no config shows, and what the next apply must know of this one."""
+    owned = _owned(spec, observed)
+    wanted: _Wanted = {}
+    _name_anchors(wanted, spec, owned, options)
+    _mark_pools(wanted, spec, owned, options)
+    _remember_plan(wanted, owned, options, plan)
+    _raise_high_water(wanted, owned, options)
+    await _write_all(actor, wanted, options)
 
-    A rollback that was asked for lowers it.
-    """
-    anchor = _stack_anchor(spec, observed)
-    if revision is None or anchor is None:
-        return
-    highest = parse_revision(anchor.metadata.get(marks.HIGHEST, ""))
-    if highest == revision or (highest and highest.is_newer_than(revision) and not allow_rollback):
-        return
-    await _write(actor, anchor.app, anchor.id, anchor.name, marks.HIGHEST, str(revision))
+
+async def restore_idle(actor: Actor, spec: Spec, observed: Observed, options: Options) -> None:
+    """Takes off again what a run had of its own and nobody took off after it."""
+    declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
+    limit = asyncio.Semaphore(options.parallelism)
+
+    async def one(machine: Machine) -> None:
+        async with limit:
+            config = declared.get((machine.app, machine.metadata[marks.POOL]))
+            await restore_if_idle(actor, machine, declared=config)
+
+    idle = [one for one in _owned(spec, observed) if marks.OVERRIDE in one.metadata and one.state.is_resting]
+    await asyncio.gather(*(one(machine) for machine in idle))
 
 
 def last_plan(spec: Spec, observed: Observed) -> str | None:
@@ -59,72 +82,74 @@ def last_plan(spec: Spec, observed: Observed) -> str | None:
     return next((value for value in found if value), None)
 
 
-async def remember_plan(actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan) -> None:
-    """Leaves the hash of a reviewed plan on the stack's anchor, so that it is not applied a second time.
+def _name_anchors(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Options) -> None:
+    """Where a handing over was cut off, nobody is the anchor: the machine that the others name, else the smallest."""
+    pools: dict[tuple[str, str], list[Machine]] = {}
+    for machine in owned:
+        pools.setdefault((machine.app, machine.metadata[marks.POOL]), []).append(machine)
+    for pool in _chosen(spec, options):
+        machines = pools.get((pool.app, pool.name), [])
+        if pool.kind is not PoolKind.TASK or any(one.metadata.get(marks.ANCHOR) == one.name for one in machines):
+            continue
+        slots = {slot.name: slot for slot in pool.slots}
+        named = {one.metadata.get(marks.ANCHOR) for one in machines}
+        own = [one for one in machines if one.name in slots]
+        for heir in sorted(own, key=lambda one: (one.name not in named, slots[one.name].number, one.region))[:1]:
+            _leave(wanted, heir, marks.WANT, _want(digest_of(pool.config), options.revision, pool.resolved_digest))
+            _leave(wanted, heir, marks.TERMS, pool.terms.to_text())
+            _leave(wanted, heir, marks.ANCHOR, heir.name)
 
-    An apply without a review takes it away: after it the same changes may be due again.
+
+def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Options) -> None:
+    """On each machine whether its pool is protected, for the day on which the pool is no longer in the spec; on the
+    anchor of a task the terms of its runs, for whoever invokes it without the spec.
     """
-    anchor = _stack_anchor(spec, observed)
-    wanted = options.plan_sha256 or ""
-    if anchor and plan.has_changes and anchor.metadata.get(marks.LAST_PLAN, "") != wanted:
-        await _write(actor, anchor.app, anchor.id, anchor.name, marks.LAST_PLAN, wanted)
-
-
-def _stack_anchor(spec: Spec, observed: Observed) -> Machine | None:
-    """The smallest name among the stack's machines without services and checks; without one there is none."""
-    machines = [machine for machine in _owned(spec, observed) if not _has_checks(machine)]
-    return min(machines, key=lambda machine: (machine.name, machine.app), default=None)
-
-
-async def mark_pools(actor: Actor, spec: Spec, observed: Observed, options: Options) -> None:
-    """Leaves what the spec says of pools and no config shows.
-
-    On each machine whether its pool is protected, for the day on which the pool is no longer in the spec; on the anchor
-    of a task the terms of its runs, for whoever invokes it without the spec. A task without an anchor gets one.
-    """
-    pools = {(pool.app, pool.name): pool for pool in spec.pools if not options.only or pool.name in options.only}
-    owned = _owned(spec, observed)
-    await _name_anchors(actor, pools.values(), owned, options.revision)
+    pools = {(pool.app, pool.name): pool for pool in _chosen(spec, options)}
     for machine in owned:
         pool = pools.get((machine.app, machine.metadata[marks.POOL]))
         if pool is None or _has_checks(machine):
             continue
-        wanted = {marks.PROTECT: "yes" if pool.is_protected else ""}
+        _leave(wanted, machine, marks.PROTECT, "yes" if pool.is_protected else "")
         if machine.metadata.get(marks.ANCHOR) == machine.name and pool.kind is PoolKind.TASK:
-            wanted[marks.TERMS] = pool.terms.to_text()
-        for key, value in wanted.items():
-            if machine.metadata.get(key, "") != value:
-                await _write(actor, machine.app, machine.id, machine.name, key, value)
+            _leave(wanted, machine, marks.TERMS, pool.terms.to_text())
 
 
-async def _name_anchors(
-    actor: Actor, pools: Iterable[Pool], owned: Iterable[Machine], revision: Revision | None
-) -> None:
-    """Where a handing over was cut off, nobody is the anchor: the machine that the others name, else the smallest."""
-    for pool in pools:
-        slots = {slot.name: slot for slot in pool.slots}
-        machines = [one for one in owned if one.app == pool.app and one.metadata[marks.POOL] == pool.name]
-        if pool.kind is not PoolKind.TASK or any(one.metadata.get(marks.ANCHOR) == one.name for one in machines):
-            continue
-        own = [one for one in machines if one.name in slots]
-        named = {one.metadata.get(marks.ANCHOR) for one in machines}
-        for heir in sorted(own, key=lambda one: (one.name not in named, slots[one.name].number, one.region))[:1]:
-            want = marks.Want(digest_of(pool.config), str(revision) if revision else None, pool.resolved_digest)
-            for key, value in (
-                (marks.WANT, want.to_text()),
-                (marks.TERMS, pool.terms.to_text()),
-                (marks.ANCHOR, heir.name),
-            ):
-                await _write(actor, heir.app, heir.id, heir.name, key, value)
+def _remember_plan(wanted: _Wanted, owned: list[Machine], options: Options, plan: Plan) -> None:
+    """The hash of a reviewed plan, on the stack's anchor, so that it is not applied a second time.
+
+    An apply without a review takes it away: after it the same changes may be due again.
+    """
+    anchor = _stack_anchor(owned)
+    if anchor and plan.has_changes:
+        _leave(wanted, anchor, marks.LAST_PLAN, options.plan_sha256 or "")
 
 
-async def restore_idle(actor: Actor, spec: Spec, observed: Observed) -> None:
-    """Takes off again what a run had of its own and nobody took off after it."""
-    declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
-    for machine in _owned(spec, observed):
-        if marks.OVERRIDE in machine.metadata and machine.state.is_resting:
-            config = declared.get((machine.app, machine.metadata[marks.POOL]))
-            await restore_if_idle(actor, machine, declared=config)
+def _raise_high_water(wanted: _Wanted, owned: list[Machine], options: Options) -> None:
+    """The revision, on the stack's anchor, so that an older apply is refused even where this one changed nothing.
+
+    A rollback that was asked for lowers it.
+    """
+    anchor = _stack_anchor(owned)
+    if anchor and options.revision and not _is_passed(anchor, options):
+        _leave(wanted, anchor, marks.HIGHEST, str(options.revision))
+
+
+def _is_passed(anchor: Machine, options: Options) -> bool:
+    """Whether a newer apply has left its revision there."""
+    highest = parse_revision(anchor.metadata.get(marks.HIGHEST, ""))
+    if highest is None or options.revision is None:
+        return False
+    return highest.is_newer_than(options.revision) and not options.allow_rollback
+
+
+def _stack_anchor(owned: list[Machine]) -> Machine | None:
+    """The smallest name among the stack's machines without services and checks; without one there is none."""
+    machines = [machine for machine in owned if not _has_checks(machine)]
+    return min(machines, key=lambda machine: (machine.name, machine.app), default=None)
+
+
+def _chosen(spec: Spec, options: Options) -> list[Pool]:
+    return [pool for pool in spec.pools if not options.only or pool.name in options.only]
 
 
 def _owned(spec: Spec, observed: Observed) -> list[Machine]:
@@ -142,14 +167,40 @@ def _has_checks(machine: Machine) -> bool:
     return bool(document.get("services") or document.get("checks"))
 
 
-async def _write(actor: Actor, app: str, machine_id: str, name: str, key: str, value: str) -> None:
-    """Writes one mark, or removes it where the value is empty. A failure is told and of no consequence to the slots."""
+def _want(digest: str, revision: Revision | None, image_digest: str | None) -> str:
+    return marks.Want(digest, str(revision) if revision else None, image_digest).to_text()
+
+
+def _leave(wanted: _Wanted, machine: Machine, key: str, value: str) -> None:
+    """Wants the mark on the machine, where it is not there already."""
+    if machine.metadata.get(key, "") != value:
+        wanted.setdefault(_Place(machine.app, machine.id, machine.name), {})[key] = value
+
+
+async def _write_all(actor: Actor, wanted: _Wanted, options: Options) -> None:
+    limit = asyncio.Semaphore(options.parallelism)
+
+    async def one(place: _Place, values: dict[str, str]) -> None:
+        async with limit:
+            await _write(actor, place, values, options)
+
+    await asyncio.gather(*(one(place, values) for place, values in wanted.items()))
+
+
+async def _write(actor: Actor, place: _Place, values: dict[str, str], options: Options) -> None:
+    """Writes the marks of one machine. A failure is told and of no consequence to the slots."""
+    app, machine_id, name = place
     try:
         async with hold_lease(actor, app, machine_id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=_PATIENCE_S) as lease:
-            lease.guard()
-            if value:
-                await actor.client.set_metadata(app, machine_id, key, value)
-            else:
-                await actor.client.delete_metadata(app, machine_id, key)
+            if marks.HIGHEST in values:
+                live = await read_by_id(actor, app, machine_id)  # two applies may have seen the same list
+                if live is None or _is_passed(live, options):
+                    values = {key: value for key, value in values.items() if key != marks.HIGHEST}
+            for key, value in values.items():
+                lease.guard()
+                if value:
+                    await actor.client.set_metadata(app, machine_id, key, value)
+                else:
+                    await actor.client.delete_metadata(app, machine_id, key)
     except (ApiError, LeaseLostError) as error:
-        actor.emit(f"{app}/{name}: could not write {key}: {error.message}")
+        actor.emit(f"{app}/{name}: could not write {', '.join(values)}: {error.message}")

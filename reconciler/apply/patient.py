@@ -23,17 +23,19 @@ async def apply_patiently(
     options: Options,
     *,
     wait_busy_s: float,
+    observed: Observed | None = None,
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
     """The report of all rounds as one: plans and applies again each time that a run has ended, while there is time.
 
+    `observed` is the snapshot that the plan was made of, where it is at hand.
     Raises BlockedError before the first write of the first round; a later round that is blocked ends it.
     """
     stop = stop or Stop()
     began = actor.clock.monotonic()
     deadline = began + wait_busy_s
-    report = await apply(actor, spec, plan, options, stop=stop, on_end=on_end)
+    report = await apply(actor, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
     while report.is_success and not stop.why:
         busy = deferred_machines(report)
         remaining_s = deadline - actor.clock.monotonic()
@@ -43,10 +45,11 @@ async def apply_patiently(
         await wait_for_busy(actor, busy, timeout_s=remaining_s, stop=stop)
         if stop.why:
             return replace(report, interrupted=stop.is_interrupt)
-        again = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
+        seen = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        again = plan_again(seen)
         if again.blocked:
             return replace(report, failures=(*report.failures, *again.blocked))
-        report = _joined(report, await apply(actor, spec, again, options, stop=stop, on_end=on_end))
+        report = _joined(report, await apply(actor, spec, again, options, observed=seen, stop=stop, on_end=on_end))
     return replace(report, duration_s=actor.clock.monotonic() - began)
 
 

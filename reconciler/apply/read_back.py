@@ -1,5 +1,6 @@
 """Reading back: what the platform shows after an apply, compared with what the apply did."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -18,13 +19,20 @@ from reconciler.slots.confirm import read_by_id
 
 
 async def read_back(
-    actor: Actor, spec: Spec, plan: Plan, entries: tuple[Entry, ...], options: Options
+    actor: Actor,
+    spec: Spec,
+    plan: Plan,
+    entries: tuple[Entry, ...],
+    options: Options,
+    *,
+    before: Observed | None,
 ) -> tuple[tuple[str, ...], Observed | None]:
     """What the platform now shows different from what was done, and the snapshot that says so; None without one.
 
     Plans again, and wants nothing left to do.
 
-    A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first.
+    A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first. What is not
+    listed again, since nothing was done there, is as `before` has it.
     """
     touched = {ended.address: ended for ended in entries}
     whole = partial(make_plan, spec, only=options.only, allow_destroy=len(plan.changes), allow_rollback=True)
@@ -33,7 +41,7 @@ async def read_back(
         return only_drift(whole(seen)) if options.only_drift else whole(seen)
 
     try:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        observed = await _observed_again(actor, spec, entries, before)
         again = replan(observed)
         doubtful = _doubtful(observed, again, entries)
         if doubtful:
@@ -49,6 +57,13 @@ async def read_back(
         if not change.deferred and change.address not in touched
     ]
     return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed
+
+
+async def _observed_again(actor: Actor, spec: Spec, entries: tuple[Entry, ...], before: Observed | None) -> Observed:
+    touched = {ended.slot.app for ended in entries if ended.status is not Status.SKIPPED}
+    names = [app.name for app in spec.apps if before is None or app.name in touched]
+    seen = await observe(actor.client, names, clock=actor.clock)
+    return seen if before is None else replace(seen, apps={**before.apps, **seen.apps}, warnings=before.warnings)
 
 
 def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:
@@ -76,8 +91,9 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
 async def _looked_at(actor: Actor, observed: Observed, doubtful: Iterable[tuple[str, str]]) -> Observed:
     """The snapshot, with these machines as they are when asked for by id."""
     apps = dict(observed.apps)
-    for app_name, machine_id in sorted(doubtful):
-        seen = await read_by_id(actor, app_name, machine_id)
+    places = sorted(doubtful)
+    looked = await asyncio.gather(*(read_by_id(actor, app, machine_id) for app, machine_id in places))
+    for (app_name, machine_id), seen in zip(places, looked, strict=True):
         app = apps[app_name]
         others = tuple(machine for machine in app.machines if machine.id != machine_id)
         apps[app_name] = replace(app, exists=True, machines=(*others, seen) if seen else others)

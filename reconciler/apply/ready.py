@@ -10,16 +10,24 @@ READY_TIMEOUT_S: Final = 300.0
 _CHECK_POLL_S: Final = 1.0
 
 
-async def wait_ready(actor: Actor, machine: Machine, *, timeout_s: float = READY_TIMEOUT_S) -> str | None:
-    """None once the machine runs and its checks pass, else what is wrong, in words."""
+async def wait_ready(
+    actor: Actor, machine: Machine, *, is_starting: bool, timeout_s: float = READY_TIMEOUT_S
+) -> str | None:
+    """None once the machine runs and its checks pass, else what is wrong, in words.
+
+    `is_starting` where a create or a start was sent since the machine was seen like this.
+    """
     deadline = actor.clock.monotonic() + timeout_s
-    started = await wait_until(
-        actor,
-        machine,
-        lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED},
-        states=(MachineState.STARTED, MachineState.FAILED),
-        timeout_s=timeout_s,
-    )
+    started: Machine | None = machine
+    if is_starting or machine.state is not MachineState.STARTED:
+        started = await wait_until(
+            actor,
+            machine,
+            lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED},
+            states=(MachineState.STARTED, MachineState.FAILED),
+            timeout_s=timeout_s,
+            version=machine.instance_id if is_starting else None,
+        )
     if started is None or started.state is not MachineState.STARTED:
         state = started.state.value if started else "still on its way"
         return f"not running after its start: {state}"

@@ -12,6 +12,7 @@ from reconciler.cli.annotate import annotate
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.images import (
     Imaging,
+    Pinned,
     builder_option,
     mode_of,
     observe_as_planned,
@@ -215,12 +216,12 @@ async def _apply(
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), shared_values)
         again = (lambda seen: saved_plan.within(plan_again(seen), plan)) if review.is_consent else plan_again
-        return await _carry_out(actor, pinned.spec, plan, again, options, stop, wait_busy_s=wait_busy_s)
+        return await _carry_out(actor, pinned, plan, again, options, stop, wait_busy_s=wait_busy_s)
 
 
 async def _carry_out(
     actor: "Actor",
-    spec: Spec,
+    pinned: Pinned,
     plan: Plan,
     plan_again: Callable[[Observed], Plan],
     options: "Options",
@@ -242,10 +243,11 @@ async def _carry_out(
         async with Heartbeat(lambda: f"{done} of {total} changes done") as beats:
             return await apply_patiently(
                 replace(actor, emit=beats.heard(say)),
-                spec,
+                pinned.spec,
                 plan,
                 plan_again,
                 options,
+                observed=pinned.observed,
                 wait_busy_s=wait_busy_s,
                 stop=stop,
                 on_end=beats.heard(count_done),

@@ -71,7 +71,8 @@ async def _destroy(
         return _with_reason(make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
 
     async with open_actor(options, resolve(options), console.say) as actor:
-        plan = plan_again(await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock))
+        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        plan = plan_again(observed)
         if not options.is_json:
             show(plan, options)
         if plan.blocked:
@@ -81,7 +82,9 @@ async def _destroy(
         how = Options(only=options.only, force=force, allow_rollback=True)
         async with Heartbeat() as beats:
             acting = replace(actor, emit=beats.heard(actor.emit))
-            return await apply_patiently(acting, spec, plan, plan_again, how, wait_busy_s=wait_busy_s, stop=stop)
+            return await apply_patiently(
+                acting, spec, plan, plan_again, how, observed=observed, wait_busy_s=wait_busy_s, stop=stop
+            )
 
 
 def _with_reason(plan: Plan) -> Plan:

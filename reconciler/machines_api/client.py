@@ -13,7 +13,7 @@ from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import app_path, nothing, on_machine
 from reconciler.machines_api.leases import LeaseCalls
-from reconciler.machines_api.throttle import Throttle
+from reconciler.machines_api.throttle import Bucket, Throttle
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
 from reconciler.model.config import MachineConfig
@@ -23,10 +23,11 @@ from reconciler.model.secret import Secret
 __all__ = ["AppInfo", "LogLine", "LogPage", "MachinesClient", "TraceEntry"]
 
 USER_AGENT: Final = "machines-reconciler"
+_CREATE: Final = "create_machine"
 _START_TIMEOUT_S: Final = 15.0
 _WAIT_SLICE_S: Final = 55
 _WAIT_SLACK_S: Final = 10.0
-_RATE_PATIENCE_S: Final = 60.0
+_RATE_PATIENCE_S: Final = 300.0
 _WAIT_IS_OVER: Final = {
     ApiErrorKind.WAIT_EXPIRED,
     ApiErrorKind.REPLACED,
@@ -53,13 +54,15 @@ class MachinesClient(LeaseCalls):
         user_agent: str = USER_AGENT,
         rate_patience_s: float = _RATE_PATIENCE_S,
     ) -> None:
+        self._throttle = Throttle(clock, is_paced=paced)
+
         def open_transport(url: str) -> Transport:
             return Transport(
                 base_url=url,
                 token=token,
                 clock=clock,
                 user_agent=user_agent,
-                throttle=Throttle(clock) if paced else None,
+                throttle=self._throttle,
                 rate_patience_s=rate_patience_s,
                 transport=transport,
                 trace=trace,
@@ -132,6 +135,15 @@ class MachinesClient(LeaseCalls):
         call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
 
+    def creations_in(self, app: str) -> Bucket:
+        """The pace at which machines can be created in the app."""
+        return self._throttle.bucket(_CREATE, app)
+
+    @property
+    def creation_pause_s(self) -> float:
+        """The seconds between two creations in one app, once the burst is over; 0 where there is no limit."""
+        return self._throttle.pause_s(_CREATE)
+
     async def create_machine(
         self, app: str, *, name: str, region: str, config: MachineConfig, skip_launch: bool
     ) -> Machine:
@@ -139,7 +151,7 @@ class MachinesClient(LeaseCalls):
             method="POST",
             path=f"{app_path(app)}/machines",
             what=f"create machine {name} in {app}",
-            action="create_machine",
+            action=_CREATE,
             identifier=app,
             body=wire.machine_body(name=name, region=region, config=config, skip_launch=skip_launch),
         )

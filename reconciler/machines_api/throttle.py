@@ -1,6 +1,13 @@
-"""Client-side pacing: a token bucket for each action and identifier, as the platform documents its limits."""
+"""Client-side pacing: a token bucket for each action and identifier, as the platform documents its limits.
 
+The server counts a call when it arrives, which is some time between our sending it and its answer. A call is taken to
+have been counted as late as that may have been, so that no pause is ever too short: no 429 comes of our own doing, and
+of many calls the last is late by no more than the first one's way there.
+"""
+
+import asyncio
 import math
+from collections import deque
 from typing import Final, NamedTuple
 
 from reconciler.clock import Clock
@@ -13,21 +20,133 @@ class _Rate(NamedTuple):
 
 _DEFAULT: Final = _Rate(1.0, 3.0)
 _GET: Final = _Rate(5.0, 10.0)
+_UNLIMITED: Final = _Rate(math.inf, math.inf)
+_RESERVE: Final = 1.01  # of each pause, for a server whose clock goes slower than ours
+_LONGEST_WAY_S: Final = 0.25  # from our sending a call to its arrival
+
+
+class Ticket:
+    """The right to send one call."""
+
+    def __init__(self, bucket: "Bucket", number: int, latest: float) -> None:
+        self.number = number
+        self.latest = latest  # when the server counts it, at the latest
+        self._bucket = bucket
+
+    def answered(self) -> None:
+        """The call has been answered, or will not be. To be said once."""
+        self._bucket.settle(self)
+
+
+class Bucket:
+    """The calls of one action on one identifier.
+
+    A bucket of `burst` tokens, one more each `pause_s`, has one left for the next call as soon as, for each earlier
+    call, all calls since then have had the time that they need: the last `burst` of them none.
+    """
+
+    def __init__(self, clock: Clock, rate: _Rate) -> None:
+        self._clock = clock
+        self._pause_s = _RESERVE / rate.per_second
+        self._burst = rate.burst
+        self._taken = 0
+        self._under_way: set[Ticket] = set()
+        self._settled = -math.inf  # the largest of the answered ones, as `_offset` counts
+        self._prepaid: deque[Ticket] = deque()
+        self._held_until = -math.inf
+        self._turn = asyncio.Lock()
+        self._lane = asyncio.Lock()
+
+    async def pass_through(self) -> Ticket:
+        """Returns when a call may be sent. Calls that wait are let through in their order."""
+        if self._prepaid:
+            return self._prepaid.popleft()
+        async with self._turn:
+            await self._until_ready()
+            return self._take()
+
+    async def enter(self, limit: asyncio.Semaphore, stop: asyncio.Event) -> bool:
+        """True with one of the limit's places, once the next call may be sent at once: it has its ticket.
+
+        Whoever waits for the bucket holds no place meanwhile, so that others go on beside it. False, and no place, once
+        `stop` is set.
+        """
+        async with self._lane:
+            while not stop.is_set():
+                if (wait_s := self._wait_s()) > 0:
+                    await self._sleep(min(wait_s, _LONGEST_WAY_S), stop)
+                    continue
+                await limit.acquire()
+                if self._wait_s() <= 0:
+                    self._prepaid.append(self._take())
+                    return True
+                limit.release()
+        return False
+
+    def hold(self, seconds: float) -> None:
+        """Lets nothing through for so long: the server has asked for that."""
+        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def settle(self, ticket: Ticket) -> None:
+        """The call has been answered: it is not counted any later."""
+        ticket.latest = min(ticket.latest, self._clock.monotonic())
+        self._under_way.discard(ticket)
+        self._settled = max(self._settled, self._offset(ticket))
+
+    async def _until_ready(self) -> None:
+        while (wait_s := self._wait_s()) > 0:
+            # In steps: an answer that comes meanwhile lets the next call go earlier.
+            await self._clock.sleep(min(wait_s, _LONGEST_WAY_S))
+
+    async def _sleep(self, seconds: float, stop: asyncio.Event) -> None:
+        both = asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
+
+    def _wait_s(self) -> float:
+        ready_at = self._held_until
+        if math.isfinite(self._burst):
+            beyond = self._taken + 1 - self._burst  # the first of the calls that are no part of the same burst
+            offsets = [self._offset(ticket) for ticket in self._under_way if ticket.number < beyond]
+            ready_at = max(ready_at, max([self._settled, *offsets]) + beyond * self._pause_s)
+        return ready_at - self._clock.monotonic()
+
+    def _offset(self, ticket: Ticket) -> float:
+        """When the first call would have to be counted for this one to be due when it was."""
+        return ticket.latest - ticket.number * self._pause_s
+
+    def _take(self) -> Ticket:
+        ticket = Ticket(self, self._taken, self._clock.monotonic() + _LONGEST_WAY_S)
+        self._taken += 1
+        self._under_way.add(ticket)
+        return ticket
 
 
 class Throttle:
-    """Waits where a call would exceed the limits: 1/s for each action and id, burst 3; 5/s, burst 10 for a GET."""
+    """Waits where a call would exceed the limits: 1/s for each action and id, burst 3; 5/s, burst 10 for a GET.
 
-    def __init__(self, clock: Clock) -> None:
+    Without `is_paced` it knows no limits, and waits only where the server has asked for it.
+    """
+
+    def __init__(self, clock: Clock, *, is_paced: bool) -> None:
         self._clock = clock
-        self._ready: dict[tuple[str, str], float] = {}
+        self._is_paced = is_paced
+        self._buckets: dict[tuple[str, str], Bucket] = {}
 
-    async def pass_through(self, action: str, identifier: str) -> None:
-        """Returns when the call may be sent. Calls that wait are let through in their order."""
-        rate = _GET if action == "get_machine" else _DEFAULT
-        now = self._clock.monotonic()
+    def bucket(self, action: str, identifier: str) -> Bucket:
         key = (action, identifier)
-        # The moment at which the bucket was, or will be, full less this call.
-        earliest = max(self._ready.get(key, -math.inf), now - (rate.burst - 1) / rate.per_second)
-        self._ready[key] = earliest + 1 / rate.per_second
-        await self._clock.sleep(max(0.0, earliest - now))
+        if key not in self._buckets:
+            self._buckets[key] = Bucket(self._clock, self._rate(action))
+        return self._buckets[key]
+
+    def pause_s(self, action: str) -> float:
+        """The seconds between two such calls on one identifier, once the burst is over; 0 where there is no limit."""
+        return _RESERVE / self._rate(action).per_second
+
+    def _rate(self, action: str) -> _Rate:
+        if not self._is_paced:
+            return _UNLIMITED
+        return _GET if action == "get_machine" else _DEFAULT

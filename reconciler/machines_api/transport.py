@@ -74,7 +74,7 @@ class Transport:
         token: Secret | None,
         clock: Clock,
         user_agent: str,
-        throttle: Throttle | None,
+        throttle: Throttle,
         rate_patience_s: float,
         transport: httpx.AsyncBaseTransport | None,
         trace: Callable[[TraceEntry], None] | None,
@@ -102,12 +102,12 @@ class Transport:
 
     async def send(self, call: Call, read: Callable[[Any], T]) -> T:
         """What `read` makes of the reply's JSON. Raises ApiError, after all harmless repeats."""
+        bucket = self._throttle.bucket(call.action, call.identifier)
+        ticket = await bucket.pass_through()
         began = self._clock.monotonic()
         attempt = 0
         while True:
             attempt += 1
-            if self._throttle:
-                await self._throttle.pass_through(call.action, call.identifier)
             try:
                 return await self._send_once(call, read)
             except ApiError as error:
@@ -122,7 +122,12 @@ class Transport:
                 )
                 if delay_s is None:
                     raise
+                if error.kind is ApiErrorKind.RATE_LIMITED:
+                    bucket.hold(delay_s)
+            finally:
+                ticket.answered()
             await self._clock.sleep(delay_s)
+            ticket = await bucket.pass_through()
 
     async def _send_once(self, call: Call, read: Callable[[Any], T]) -> T:
         began = self._clock.monotonic()

@@ -22,30 +22,31 @@ async def wait_until(
     *,
     states: tuple[MachineState, ...],
     timeout_s: float,
-    from_event_id: str | None = None,
+    version: str | None = None,
 ) -> Machine | None:
     """The machine as soon as a GET of it satisfies `is_reached`; None once `timeout_s` has passed.
 
     Parks in WAIT for `states`; its reply is only a hint to look again. A machine that is gone satisfies nothing more
-    and is returned as it is, in state DESTROYED.
+    and is returned as it is, in state DESTROYED. The `version` that a write has just made is waited for before the
+    first look, which would only find the machine on its way.
     """
     deadline = actor.clock.monotonic() + timeout_s
+
+    async def park(version: str) -> bool:
+        slice_s = min(_SLICE_S, max(1.0, deadline - actor.clock.monotonic()))
+        return await actor.client.wait_machine(
+            machine.app, machine.id, states=states, version=version, timeout_s=slice_s
+        )
+
+    if version:
+        await park(version)
     while True:
         seen = await read_machine(actor, machine)
         if is_reached(seen) or seen.state.is_gone:
             return seen
-        remaining_s = deadline - actor.clock.monotonic()
-        if remaining_s <= 0:
+        if actor.clock.monotonic() >= deadline:
             return None
-        reached = await actor.client.wait_machine(
-            machine.app,
-            machine.id,
-            states=states,
-            version=seen.instance_id,
-            from_event_id=from_event_id,
-            timeout_s=min(_SLICE_S, max(1.0, remaining_s)),
-        )
-        if not reached or seen.state in states:
+        if not await park(seen.instance_id) or seen.state in states:
             await actor.clock.sleep(_POLL_S)  # a server whose WAIT answers at once must not be asked in a hot loop
 
 
@@ -65,12 +66,15 @@ async def read_by_id(actor: Actor, app: str, machine_id: str) -> Machine | None:
         raise
 
 
-async def wait_settled(actor: Actor, machine: Machine, *, timeout_s: float = SETTLE_TIMEOUT_S) -> Machine | None:
-    """The machine once it has left every transient state; None where it did not in time."""
+async def wait_settled(
+    actor: Actor, machine: Machine, *, version: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S
+) -> Machine | None:
+    """The machine once it has left every transient state; None where it did not in time. `version` as above."""
     return await wait_until(
         actor,
         machine,
         lambda seen: seen.state in SETTLED,
         states=(MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED),
         timeout_s=timeout_s,
+        version=version,
     )

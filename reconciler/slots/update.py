@@ -52,8 +52,8 @@ async def send_config(
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    await _send_once(actor, lease, live, config, skip_launch=skip_launch)
-    settled = await wait_settled(actor, live)
+    version = await _send_once(actor, lease, live, config, skip_launch=skip_launch)
+    settled = await wait_settled(actor, live, version=version)
     if settled is None:
         raise UpdateFailedError(f"{live.name} did not settle within {SETTLE_TIMEOUT_S:.0f} s of its update")
     if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or _is_reverted(live, settled):
@@ -64,12 +64,15 @@ async def send_config(
 
 async def _send_once(
     actor: Actor, lease: HeldLease, live: Machine, config: MachineConfig, *, skip_launch: bool
-) -> None:
-    """Sends the update; a lost reply is explained by looking, and only an update that never arrived is sent again."""
+) -> str | None:
+    """Sends the update; a lost reply is explained by looking, and only an update that never arrived is sent again.
+
+    The version that it makes; None where the reply tells none.
+    """
     for is_last in (False, True):
         nonce = lease.guard()
         try:
-            await actor.client.update_machine(
+            reply = await actor.client.update_machine(
                 live.app,
                 live.id,
                 name=live.name,
@@ -79,7 +82,7 @@ async def _send_once(
                 current_version=live.instance_id,
                 skip_launch=skip_launch,
             )
-            return
+            return reply.instance_id if reply.instance_id != live.instance_id else None
         except ApiError as error:
             if not error.is_unclear:
                 raise
@@ -87,9 +90,10 @@ async def _send_once(
             seen = await read_machine(actor, live)
             lease.settle()
             if seen.instance_id != live.instance_id:
-                return
+                return seen.instance_id
             if is_last:
                 raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 async def _mend_metadata(

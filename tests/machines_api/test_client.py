@@ -1,4 +1,4 @@
-"""Single replies of all kinds, and what the client makes of them; pacing on virtual time."""
+"""Single replies of all kinds, and what the client makes of them."""
 
 import asyncio
 import json
@@ -10,7 +10,6 @@ import pytest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
@@ -160,20 +159,3 @@ def test_a_trace_tells_neither_tokens_nor_bodies() -> None:
     entries: list[TraceEntry] = []
     with_client(answering(200, []), lambda client: client.list_machines("app"), trace=entries.append)
     assert [(entry.method, entry.path, entry.status) for entry in entries] == [("GET", "/v1/apps/app/machines", 200)]
-
-
-def test_pacing_keeps_each_action_on_each_id_within_the_documented_limits() -> None:
-    async def passes(count: int, action: str, *identifiers: str) -> list[float]:
-        throttle = Throttle(VirtualClock())
-        at: list[float] = []
-
-        async def one(identifier: str) -> None:
-            await throttle.pass_through(action, identifier)
-            at.append(asyncio.get_running_loop().time())
-
-        await asyncio.gather(*(one(identifier) for identifier in identifiers for _ in range(count)))
-        return at
-
-    assert run_virtually(passes(6, "create_machine", "app")) == [0, 0, 0, 1, 2, 3]
-    assert run_virtually(passes(12, "get_machine", "m")) == [pytest.approx(t) for t in [0] * 10 + [0.2, 0.4]]
-    assert run_virtually(passes(3, "create_machine", "app", "other")) == [0] * 6

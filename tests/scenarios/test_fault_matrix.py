@@ -27,7 +27,7 @@ apps:
     image: registry.example/app:1
     tasks:
       kept: {command: [exit, '0']}
-      changed: {command: [exit, '1'], count: 3}
+      changed: {command: [exit, '1'], count: 4}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
       gone: {command: [exit, '3'], count: 2}
       busy: {command: [run, '100000']}
@@ -42,7 +42,7 @@ apps:
     image: registry.example/app:1
     tasks:
       kept: {command: [exit, '0']}
-      changed: {command: [exit, '4'], count: 3, metadata: {team: web}}
+      changed: {command: [exit, '4'], count: 4, metadata: {team: web}}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
       added: {command: [exit, '5'], count: {iad: 2, ams: 1}}
       busy: {command: [run, '100001']}
@@ -57,7 +57,7 @@ MEDDLING: dict[str, dict[str, Any]] = {
     "update reverted": {"fault": "revert_update"},
 }
 KILL = "killed"
-SLOTS = 12
+SLOTS = 13
 
 
 class Matrix:

@@ -268,7 +268,6 @@ def test_the_calls_that_args_of_its_own_cost() -> None:
                 f"POST {machine}/lease",
                 f"GET {machine}",
                 f"POST {machine}",  # the update
-                f"GET {machine}",
                 f"GET {machine}/wait",
                 f"GET {machine}",
                 f"POST {machine}/metadata/reconciler_r0",
@@ -281,7 +280,6 @@ def test_the_calls_that_args_of_its_own_cost() -> None:
                 f"GET {machine}",
                 f"GET {machine}/versions",
                 f"POST {machine}",
-                f"GET {machine}",
                 f"GET {machine}/wait",
                 f"GET {machine}",
                 f"DELETE {machine}/lease",

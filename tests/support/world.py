@@ -15,6 +15,7 @@ from reconciler.engine.records import Volume
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.observe import observe
+from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.run import Run
@@ -58,6 +59,7 @@ class World:
     transport: InProcess
     actor: Actor
     said: list[str] = field(default_factory=list)
+    trace: list[TraceEntry] = field(default_factory=list)
 
     async def plan(self, spec: Spec, **options: Any) -> Plan:
         observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
@@ -77,9 +79,10 @@ class World:
             allow_rollback=how.allow_rollback,
             adopt=adopt,
         )
-        observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        seen = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        around["observed"] = seen
         return await apply_patiently(
-            self.actor, spec, plan_again(observed), plan_again, how, wait_busy_s=wait_busy_s, **around
+            self.actor, spec, plan_again(seen), plan_again, how, wait_busy_s=wait_busy_s, **around
         )
 
     async def invoke(self, spec: Spec, **options: Any) -> Run:
@@ -103,19 +106,28 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings | None = None) -> AsyncIterator[World]:
-    """A world with an empty engine; to be opened on a virtual loop."""
+async def open_world(settings: Settings | None = None, *, paced: bool = False) -> AsyncIterator[World]:
+    """A world with an empty engine, and a client that keeps to the documented rates where it is `paced`; to be opened
+    on a virtual loop.
+    """
     clock, runtime = VirtualClock(), ScriptedRuntime()
     engine = Engine(database=":memory:", runtime=runtime, clock=clock, settings=settings)
     await engine.start()
     transport = InProcess(engine, TOKEN)
     said: list[str] = []
+    trace: list[TraceEntry] = []
     client = MachinesClient(
-        base_url="http://127.0.0.1", token=Secret(TOKEN), clock=clock, transport=transport, rate_patience_s=60
+        base_url="http://127.0.0.1",
+        token=Secret(TOKEN),
+        clock=clock,
+        transport=transport,
+        paced=paced,
+        trace=trace.append,
+        rate_patience_s=60,
     )
     actor = Actor(client=client, clock=clock, who="tester", emit=said.append)
     try:
-        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said)
+        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said, trace=trace)
     finally:
         await client.aclose()
         await engine.close()

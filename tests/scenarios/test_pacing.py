@@ -1,0 +1,136 @@
+"""Applies under the documented limits, which the engine keeps here, on virtual time: at the optimum, never refused."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from reconciler.apply.executor import Stop
+from reconciler.engine.behaviour import Latency, Settings
+from reconciler.http import httpx
+from reconciler.machines_api.transport import TraceEntry
+from reconciler.model.report import Status
+from reconciler.model.spec import Spec
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
+
+LIMITED = Settings(limits_rates=True)
+SETTLING_S = 2.0  # the last create, and the closing list
+
+
+def apps_of(counts: dict[str, int]) -> Spec:
+    apps = "\n".join(
+        f"  {name}: {{image: registry.example/a:1, tasks: {{work: {{command: [exit, '0'], count: {count}}}}}}}"
+        for name, count in counts.items()
+    )
+    return spec_of(f"version: 1\nname: stack\napps:\n{apps}\n")
+
+
+async def seconds(world: World, spec: Spec, **options: object) -> float:
+    began = world.actor.clock.monotonic()
+    report = await world.apply(spec, **options)
+    assert report.is_success, (report.failures, report.mismatches)
+    return world.actor.clock.monotonic() - began
+
+
+def refusals(world: World) -> list[TraceEntry]:
+    return [entry for entry in world.trace if entry.status == 429]
+
+
+@pytest.mark.parametrize("count", [4, 20, 100])
+def test_creating_machines_in_one_app_takes_a_second_each_less_the_burst(count: int) -> None:
+    async def scenario() -> float:
+        async with open_world(LIMITED, paced=True) as world:
+            took_s = await seconds(world, task_spec(count=str(count)))
+            assert refusals(world) == []
+            return took_s
+
+    took_s = run_virtually(scenario())
+    assert count - 3 <= took_s <= 1.05 * (count - 3) + SETTLING_S
+
+
+def test_different_apps_go_on_side_by_side() -> None:
+    async def scenario() -> float:
+        async with open_world(LIMITED, paced=True) as world:
+            took_s = await seconds(world, apps_of({f"app-{number}": 20 for number in range(8)}), parallelism=4)
+            assert refusals(world) == []
+            return took_s
+
+    creating_apps_s = 1.05 * (8 - 3)  # of one organisation
+    assert run_virtually(scenario()) <= creating_apps_s + 1.05 * (20 - 3) + SETTLING_S
+
+
+def test_different_actions_go_on_side_by_side() -> None:
+    """Thirty updates take a settling time, and thirty creates half a minute: the updates end first, in the midst."""
+
+    async def scenario() -> tuple[float, list[str]]:
+        async with open_world(LIMITED, paced=True) as world:
+            old = task_spec(count="30", name="old")
+            await world.apply(old)
+            await world.actor.clock.sleep(60)
+            ended: list[str] = []
+            both = spec_of(
+                """
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      young: {command: [exit, '0'], count: 30}
+      old: {command: [exit, '1'], count: 30}
+"""
+            )
+            took_s = await seconds(world, both, on_end=lambda entry: ended.append(entry.action.value))
+            assert refusals(world) == []
+            return took_s, ended
+
+    took_s, ended = run_virtually(scenario())
+    assert took_s <= 1.05 * (30 - 3) + SETTLING_S
+    assert "update" not in ended[-15:]
+
+
+def test_a_refusal_is_honoured_and_of_no_consequence() -> None:
+    """Someone else takes half of the app's rate: the server refuses, and all is done all the same."""
+
+    async def scenario() -> None:
+        async with open_world(LIMITED, paced=True) as world:
+            await world.apply(task_spec(count="1"))
+            await world.actor.clock.sleep(60)
+
+            other = httpx.AsyncClient(base_url="http://127.0.0.1/v1", transport=world.transport)
+
+            async def meddle() -> None:
+                """Another caller, who takes every second of the calls that the app may have."""
+                for number in range(30):
+                    body = {"name": f"theirs-{number}", "config": {"image": "x"}, "skip_launch": True}
+                    headers = {"Authorization": f"Bearer {TOKEN}"}
+                    await other.post("/apps/app/machines", json=body, headers=headers)
+                    await world.actor.clock.sleep(2.0)
+
+            meddling = asyncio.create_task(meddle())
+            report = await world.apply(task_spec(count="20"))
+            await meddling
+            assert report.is_success
+            assert refusals(world)
+            ours = [machine.name for machine in world.machines() if machine.name.startswith("work-")]
+            assert len(ours) == 20
+
+    run_virtually(scenario())
+
+
+def test_an_interrupt_does_not_wait_for_the_pace() -> None:
+    async def scenario() -> None:
+        async with open_world(replace(LIMITED, latency=Latency()), paced=True) as world:
+            stop = Stop()
+            applying = asyncio.create_task(world.apply(task_spec(count="100"), stop=stop))
+            await world.actor.clock.sleep(10)
+            stop.interrupt()
+            report = await applying
+            assert report.interrupted
+            assert world.actor.clock.monotonic() < 12
+            statuses = [entry.status for entry in report.entries]
+            assert statuses.count(Status.DONE) == len(world.machines())
+            assert statuses.count(Status.SKIPPED) == 100 - len(world.machines())
+
+    run_virtually(scenario())
