@@ -119,8 +119,11 @@ async def _destroy(job: _Job, change: Change) -> Entry:
     return ended
 
 
-async def _take_away(job: _Job, change: Change) -> tuple[Entry, Machine]:
-    """Destroys the machine; how that ended, and the machine as it was under the lease."""
+async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
+    """Destroys the machine; how that ended, and the machine as it was under the lease.
+
+    One that is on its way out is gone; its name is free only once it is destroyed, and `frees_name` waits for that.
+    """
     target = _target(change)
     is_forced = job.options.force or change.kind is PoolKind.SERVICE
     async with _lease(job, change) as lease:
@@ -147,6 +150,7 @@ async def _take_away(job: _Job, change: Change) -> tuple[Entry, Machine]:
             lambda seen: seen.state.is_gone,
             states=(MachineState.DESTROYED,),
             timeout_s=_GONE_TIMEOUT_S,
+            version=live.instance_id if frees_name else None,
         )
     if gone is None:
         return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live
@@ -169,7 +173,7 @@ async def _send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force:
 
 
 async def _replace(job: _Job, change: Change) -> Entry:
-    destroyed, before = await _take_away(job, change)
+    destroyed, before = await _take_away(job, change, frees_name=True)
     if destroyed.status is not Status.DONE:
         return destroyed
     return await _create(job, change, carried=before)

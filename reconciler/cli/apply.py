@@ -24,12 +24,13 @@ from reconciler.cli.images import (
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.present import show
+from reconciler.cli.progress import progress, words_of
 from reconciler.cli.review import Review, objections_to, read_review
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
-from reconciler.model.report import Entry, Report
+from reconciler.model.report import Report
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
@@ -230,17 +231,13 @@ async def _carry_out(
     wait_busy_s: float,
 ) -> Report:
     """Applies the plan, and shows how far it is."""
+    from reconciler.apply.forecast import Forecast
     from reconciler.apply.patient import apply_patiently
 
-    total, done = len(plan.effective), 0
-    with console.progress(total) as (say, count):
-
-        def count_done(entry: Entry) -> None:
-            nonlocal done
-            done += 1
-            count(entry)
-
-        async with Heartbeat(lambda: f"{done} of {total} changes done") as beats:
+    clock, pause_s = actor.clock, actor.client.creation_pause_s
+    forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
+    with progress(forecast, clock) as (say, count):
+        async with Heartbeat(lambda: words_of(forecast, clock)) as beats:
             return await apply_patiently(
                 replace(actor, emit=beats.heard(say)),
                 pinned.spec,
@@ -250,7 +247,7 @@ async def _carry_out(
                 observed=pinned.observed,
                 wait_busy_s=wait_busy_s,
                 stop=stop,
-                on_end=beats.heard(count_done),
+                on_end=beats.heard(count),
             )
 
 

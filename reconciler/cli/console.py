@@ -2,16 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
 from reconciler.cli.options import Shared
-
-if TYPE_CHECKING:
-    from reconciler.model.report import Entry
 
 _DEFAULT_WIDTH = 100
 
@@ -58,15 +55,15 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_text(text: str, *, is_safe: bool = False) -> None:
     """Text on stdout. A renderer has made its own `is_safe`, colours in it and all."""
-    click.echo(text if is_safe else _harmless(text))
+    click.echo(text if is_safe else harmless(text))
 
 
 def say(line: str) -> None:
     """Progress or a warning, on stderr."""
-    click.echo(_harmless(line), err=True)
+    click.echo(harmless(line), err=True)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """The text, line by line without what a terminal or a pipeline would act upon: others' words may be in it."""
     from reconciler.render.redact import defused, printable
 
@@ -91,7 +88,7 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
 
         raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
     with _interruptible():
-        click.echo(f"{_harmless(question)} ", err=True, nl=False)
+        click.echo(f"{harmless(question)} ", err=True, nl=False)
         return sys.stdin.readline().strip() == expected
 
 
@@ -111,21 +108,3 @@ def _interruptible() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(loops_ear)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
-    """Two callables: one says a line, one counts a change that ended. A bar on a terminal, plain lines in a pipe."""
-    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb" or not total:
-        yield say, lambda _entry: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("applying", total=total)
-        yield (
-            lambda line: bar.console.print(_harmless(line), markup=False, highlight=False),
-            lambda _entry: bar.advance(task),
-        )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from reconciler.cli import console
+from reconciler.cli.progress import spelled
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,14 +71,9 @@ class Heartbeat:
             await self._clock.sleep(self._silence_s)
             if self._news == news:
                 what = self._what() if self._what else f"the last news: {self._last}"
-                console.say(f"still waiting after {_spelled(self._clock.monotonic() - began)}; {what}")
+                console.say(f"still waiting after {spelled(self._clock.monotonic() - began)}; {what}")
 
 
 def is_pipeline() -> bool:
     """Whether a pipeline runs us, and reads what we say."""
     return bool(os.environ.get("CI")) and not console.is_terminal(sys.stderr)
-
-
-def _spelled(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,49 @@
+"""How long an apply will still take, as far as can be told: by the platform's pace, and by what it has taken so far.
+
+Pure: the time is handed in.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from reconciler.model.plan import Action, Change
+from reconciler.model.report import Entry
+
+_BURST: Final = 3  # creations that the platform lets through at once
+_FEWEST: Final = 3  # changes that have to end before their time says anything
+
+
+class Forecast:
+    """Counts the changes that end. `began` is a monotonic time in seconds; `creation_pause_s` that between two
+    creations in one app, 0 where nothing limits them.
+    """
+
+    def __init__(self, changes: Iterable[Change], *, creation_pause_s: float, began: float) -> None:
+        changes = [change for change in changes if not change.deferred]
+        self.total = len(changes)
+        self.done = 0
+        self._pause_s = creation_pause_s
+        self._began = began
+        self._to_create = Counter(change.slot.app for change in changes if change.action is Action.CREATE)
+        self._created: Counter[str] = Counter()
+
+    def count(self, ended: Entry) -> None:
+        """One change has ended, however that was."""
+        self.done += 1
+        if ended.action is Action.CREATE:
+            self._created[ended.slot.app] += 1
+
+    def left_s(self, now: float) -> float | None:
+        """The seconds until the last change has ended; None where nothing is known yet, or nothing is left."""
+        left = self.total - self.done
+        if left <= 0:
+            return None
+        paced_s = max((self._paced_s(app) for app in self._to_create), default=0.0)
+        seen_s = (now - self._began) / self.done * left if self.done >= _FEWEST else 0.0
+        return max(paced_s, seen_s) or None
+
+    def _paced_s(self, app: str) -> float:
+        created = self._created[app]
+        beyond = self._to_create[app] - max(created, _BURST)
+        return max(0, beyond) * self._pause_s

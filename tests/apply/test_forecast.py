@@ -1,0 +1,73 @@
+"""How long an apply is said to take, against how long it takes."""
+
+from reconciler.apply.executor import Stop
+from reconciler.apply.forecast import Forecast
+from reconciler.engine.behaviour import Settings
+from reconciler.model.plan import Action, Change
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import PoolKind, Slot
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import open_world, task_spec
+
+
+def change(number: int, action: Action = Action.CREATE, *, app: str = "app", deferred: str | None = None) -> Change:
+    slot = Slot(app=app, pool="work", region="iad", number=number)
+    return Change(slot=slot, kind=PoolKind.TASK, action=action, reason="", deferred=deferred)
+
+
+def ended(number: int, action: Action = Action.CREATE, *, app: str = "app") -> Entry:
+    slot = Slot(app=app, pool="work", region="iad", number=number)
+    return Entry(slot=slot, action=action, status=Status.DONE)
+
+
+def test_creations_take_the_platforms_pause_each_less_the_burst() -> None:
+    forecast = Forecast([change(number) for number in range(10)], creation_pause_s=1.0, began=0.0)
+    assert forecast.left_s(0.0) == 7.0
+    for number in range(5):
+        forecast.count(ended(number))
+    assert forecast.left_s(2.0) == 5.0
+
+
+def test_apps_go_on_side_by_side_so_the_longest_counts() -> None:
+    changes = [change(number, app=app) for app, count in (("a", 4), ("b", 20)) for number in range(count)]
+    assert Forecast(changes, creation_pause_s=1.0, began=0.0).left_s(0.0) == 17.0
+
+
+def test_without_a_pace_the_time_so_far_tells() -> None:
+    forecast = Forecast([change(number, Action.UPDATE) for number in range(10)], creation_pause_s=0.0, began=100.0)
+    assert forecast.left_s(100.0) is None
+    for number in range(4):
+        forecast.count(ended(number, Action.UPDATE))
+    assert forecast.left_s(120.0) == 30.0
+
+
+def test_what_is_deferred_is_not_waited_for_and_at_the_end_nothing_is_left() -> None:
+    forecast = Forecast([change(0), change(1, deferred="busy")], creation_pause_s=1.0, began=0.0)
+    assert forecast.total == 1
+    forecast.count(ended(0))
+    assert forecast.left_s(1.0) is None
+
+
+def test_an_apply_takes_as_long_as_was_said() -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(limits_rates=True), paced=True) as world:
+            clock = world.actor.clock
+            spec = task_spec(count="50")
+            plan = await world.plan(spec)
+            forecast = Forecast(
+                plan.effective, creation_pause_s=world.actor.client.creation_pause_s, began=clock.monotonic()
+            )
+            said = [forecast.left_s(clock.monotonic())]
+            at = [clock.monotonic()]
+
+            def count(entry: Entry) -> None:
+                forecast.count(entry)
+                said.append(forecast.left_s(clock.monotonic()))
+                at.append(clock.monotonic())
+
+            await world.apply(spec, on_end=count, stop=Stop())
+            for left_s, moment in zip(said[:-1], at[:-1], strict=True):
+                assert left_s is not None
+                assert abs(moment + left_s - at[-1]) <= 3.5
+
+    run_virtually(scenario())

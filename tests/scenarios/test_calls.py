@@ -1,0 +1,173 @@
+"""The calls that each action costs, counted with Fly's own latencies: the table of docs/performance.md is these."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.model.revision import numbered
+from reconciler.model.spec import Spec
+from reconciler.model.terms import Override
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.faults import shape
+from tests.support.world import World, open_world, spec_of
+
+DOCS = Path(__file__).parents[2] / "docs" / "performance.md"
+NAMES = (
+    ("POST /apps", "POST app"),
+    ("GET /apps/*", "GET app"),
+    ("GET /apps/*/machines", "LIST"),
+    ("POST /apps/*/machines", "CREATE"),
+    ("GET /apps/*/machines/*", "GET"),
+    ("POST /apps/*/machines/*", "UPDATE"),
+    ("DELETE /apps/*/machines/*", "DELETE"),
+    ("POST /apps/*/machines/*/lease", "LEASE"),
+    ("DELETE /apps/*/machines/*/lease", "RELEASE"),
+    ("GET /apps/*/machines/*/wait", "WAIT"),
+    ("POST /apps/*/machines/*/start", "START"),
+    ("POST /apps/*/machines/*/metadata", "META"),
+    ("GET /apps/*/machines/*/versions", "GET versions"),
+)
+
+
+def spelled(request: str) -> str:
+    shaped = re.sub(r"/metadata/.*", "/metadata", shape(request))
+    return dict(NAMES)[shaped]
+
+
+def task(command: str = "[exit, '0']", *, more: str = "", count: int = 1, extra: str = "") -> Spec:
+    text = f"  tasks:\n      work: {{command: {command}, count: {count}{more}}}\n{extra}"
+    return spec_of(f"version: 1\nname: stack\napps:\n  app:\n    image: r.example/a:1\n  {text}")
+
+
+def service(*, env: str = "1") -> Spec:
+    text = f"services: {{web: {{command: [run, '1000000000'], env: {{A: '{env}'}}}}}}"
+    return spec_of(f"version: 1\nname: stack\napps:\n  app: {{image: r.example/a:1, {text}}}")
+
+
+async def nothing(_world: World) -> None:
+    """The world as it is."""
+
+
+def applied(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
+    async def before(world: World) -> None:
+        assert (await world.apply(spec, **options)).is_success
+        await world.actor.clock.sleep(120)
+
+    return before
+
+
+def apply(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
+    async def work(world: World) -> None:
+        assert (await world.apply(spec, **options)).is_success
+
+    return work
+
+
+def plan(spec: Spec) -> Callable[[World], Awaitable[None]]:
+    async def work(world: World) -> None:
+        await world.plan(spec)
+
+    return work
+
+
+def invoke(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
+    async def work(world: World) -> None:
+        assert (await world.invoke(spec, **options)).outcome.exit_code == 0
+
+    return work
+
+
+async def with_an_empty_app(world: World) -> None:
+    await world.actor.client.create_app("app", org="personal")
+
+
+async def with_a_stopped_service(world: World) -> None:
+    await applied(service())(world)
+    [machine] = world.machines()
+    await world.engine.stop_machine("app", machine.id, {}, None)
+    await world.actor.clock.sleep(120)
+
+
+async def with_a_run(world: World) -> None:
+    await applied(LONG)(world)
+    await world.invoke(LONG, is_waiting=False)
+    await world.actor.clock.sleep(10)
+
+
+async def with_a_foreign_machine(world: World) -> None:
+    await with_an_empty_app(world)
+    world.engine.create("app", {"name": "work-iad-0", "skip_launch": True, "config": {"image": "x"}})
+    await world.actor.clock.sleep(120)
+
+
+RUNS_5S = task("[run, '5']")
+LONG = task("[run, '100000']")
+OVERRIDABLE = task("[run, '5']", more=", args: [exit, '1'], overrides: {args: true}")
+MOUNTED = [task(more=f", config: {{mounts: [{{volume: vol_{number}, path: /data}}]}}") for number in (1, 2)]
+
+
+async def with_volumes(world: World) -> None:
+    await with_an_empty_app(world)
+    world.add_volumes("vol_1", "vol_2")
+    await applied(MOUNTED[0])(world)
+
+
+# The row of the table, what is there before, and what is counted.
+ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awaitable[None]]]] = {
+    "plan, an app with machines": (applied(task(count=5)), plan(task("[exit, '1']", count=5))),
+    "plan, an app without machines": (with_an_empty_app, plan(task())),
+    "plan, no such app": (nothing, plan(task())),
+    "apply, nothing to change": (applied(task(count=5)), apply(task(count=5))),
+    "apply, the first of a revision": (
+        applied(task(count=5), revision=numbered(1)),
+        apply(task(count=5), revision=numbered(2)),
+    ),
+    "create, in a new app": (nothing, apply(task())),
+    "create": (applied(task()), apply(task(count=2))),
+    "create a service": (with_an_empty_app, apply(service())),
+    "update": (applied(task()), apply(task("[exit, '1']"))),
+    "update a service": (applied(service()), apply(service(env="2"))),
+    "start a service": (with_a_stopped_service, apply(service())),
+    "adopt": (with_a_foreign_machine, apply(task(), adopt=True)),
+    "destroy": (applied(task(count=2)), apply(task())),
+    "replace": (with_volumes, apply(MOUNTED[1])),
+    "defer, on the pool's anchor": (with_a_run, apply(task("[run, '100001']"))),
+    "invoke": (applied(RUNS_5S), invoke(RUNS_5S)),
+    "invoke with args of its own": (applied(OVERRIDABLE), invoke(OVERRIDABLE, override=Override(args=("exit", "0")))),
+}
+
+
+def documented() -> dict[str, tuple[int, str]]:
+    """The table's rows: calls, and which."""
+    section = DOCS.read_text().partition("## Calls")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+?) \| (\d+) \| ([^|]+?) \|$", section, re.MULTILINE)
+    return {name: (int(count), calls) for name, count, calls in rows}
+
+
+def counted(name: str) -> list[str]:
+    before, work = ROWS[name]
+
+    async def scenario() -> list[str]:
+        latency = replace(LATENCIES["fly"], list_lag_s=0.0)
+        async with open_world(Settings(latency=latency)) as world:
+            await before(world)
+            world.transport.requests.clear()
+            await work(world)
+            return [spelled(request) for request in world.transport.requests]
+
+    return run_virtually(scenario())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_action_costs_the_calls_that_the_documentation_says(name: str) -> None:
+    calls = counted(name)
+    assert documented().get(name) == (len(calls), " ".join(calls))
+
+
+def test_the_documentation_has_no_other_rows() -> None:
+    assert documented().keys() == ROWS.keys()
