@@ -8,7 +8,7 @@ import click
 
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
-from reconciler.cli.images import Imaging, mode_of, observe_pinned, push_to_option, pushed_to, resolve_option
+from reconciler.cli.images import Imaging, mode_of, plan_pinned, push_to_option, pushed_to, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.present import show
@@ -82,18 +82,16 @@ async def _plan(
     adopt: bool,
 ) -> tuple[Plan, Mapping[str, str]]:
     """The plan, and the digests of the images that it was made with."""
-    from reconciler.planner import plan
+    from reconciler.planner import Planner
 
-    async with open_actor(options, target, console.say) as actor:
-        pinned = await observe_pinned(actor, spec, options, target, imaging)
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
-    found = plan(
-        pinned.spec,
-        pinned.observed,
+    planner = Planner(
+        spec.stack,
         only=options.only,
         allow_destroy=allow_destroy,
         revision=revision,
         allow_rollback=True,
         adopt=adopt,
     )
-    return found, pinned.digests
+    async with open_actor(options, target, console.say) as actor:
+        return await plan_pinned(actor, spec, options, target, imaging, planner)

@@ -1,7 +1,7 @@
-"""One snapshot of the world: each app listed once, however many pools it has."""
+"""The world as it is now: each app listed once, however many pools it has, and some apps side by side."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from reconciler.clock import Clock
@@ -11,22 +11,36 @@ from reconciler.model.machine import Observed, ObservedApp
 _AT_ONCE: Final = 10
 
 
-async def observe(client: MachinesClient, app_names: Sequence[str], *, clock: Clock) -> Observed:
-    """The apps as they are now. An empty list is checked against the app's own count. Raises ApiError."""
-    limit = asyncio.Semaphore(_AT_ONCE)
+async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Clock) -> Observed:
+    """One snapshot of the apps. An empty list is checked against the app's own count. Raises ApiError."""
     at = clock.now()
+    apps: dict[str, ObservedApp] = {}
 
-    async def one(name: str) -> ObservedApp:
-        async with limit:
-            return await _observe_app(client, name)
+    async def take(app: ObservedApp) -> None:
+        apps[app.name] = app
 
-    tasks = [asyncio.ensure_future(one(name)) for name in dict.fromkeys(app_names)]
+    await observe_each(client, app_names, take)
+    return Observed(apps=apps, at=at)
+
+
+async def observe_each(
+    client: MachinesClient, app_names: Iterable[str], take: Callable[[ObservedApp], Awaitable[None]]
+) -> None:
+    """Hands over one app after the other, as they come; so many are held as are asked for at once. Raises ApiError,
+    and what `take` raises.
+    """
+    names = iter(dict.fromkeys(app_names))
+
+    async def some() -> None:
+        for name in names:
+            await take(await _observe_app(client, name))
+
+    workers = [asyncio.ensure_future(some()) for _ in range(_AT_ONCE)]
     try:
-        apps = await asyncio.gather(*tasks)
+        await asyncio.gather(*workers)
     finally:
-        for task in tasks:
-            task.cancel()
-    return Observed(apps={app.name: app for app in apps}, at=at)
+        for worker in workers:
+            worker.cancel()
 
 
 async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:

@@ -9,12 +9,18 @@ if TYPE_CHECKING:
     from reconciler.planner.digest import digest_of, live_digest, section_digests
     from reconciler.planner.drift import only_drift, with_drift
     from reconciler.planner.hashes import plan_sha256, spec_sha256
-    from reconciler.planner.images import with_applied_digests, with_digest, with_digests
+    from reconciler.planner.images import (
+        with_applied_digests,
+        with_applied_digests_of,
+        with_digest,
+        with_digests,
+    )
     from reconciler.planner.moves import moved
     from reconciler.planner.normalize import canonical
-    from reconciler.planner.planner import plan
+    from reconciler.planner.planner import Planner, plan
 
 __all__ = [
+    "Planner",
     "canonical",
     "digest_of",
     "live_digest",
@@ -25,12 +31,14 @@ __all__ = [
     "section_digests",
     "spec_sha256",
     "with_applied_digests",
+    "with_applied_digests_of",
     "with_digest",
     "with_digests",
     "with_drift",
 ]
 
 _HOMES = {
+    "Planner": "planner",
     "canonical": "normalize",
     "digest_of": "digest",
     "live_digest": "digest",
@@ -41,6 +49,7 @@ _HOMES = {
     "section_digests": "digest",
     "spec_sha256": "hashes",
     "with_applied_digests": "images",
+    "with_applied_digests_of": "images",
     "with_digest": "images",
     "with_digests": "images",
     "with_drift": "drift",

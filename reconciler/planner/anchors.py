@@ -1,19 +1,21 @@
 """Which slot of a pool keeps what concerns the whole pool. Pure."""
 
+from collections.abc import Iterable
+
 from reconciler.model import marks
 from reconciler.model.spec import Pool, Slot
 from reconciler.planner.pair import Paired
 
 
-def anchor_of(pool: Pool, paired: Paired) -> str | None:
-    """The slot that was the pool's anchor when it was first applied, also while it is on its way out of the spec: it
-    hands over before it goes. Without such a one the heir.
+def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
+    """For each pool the slot that was its anchor when it was first applied, also while it is on its way out of the
+    spec: it hands over before it goes. Without such a one the heir.
     """
-    leaving = (machine for slot, machine in paired.surplus.items() if slot.pool == pool.name)
-    for machine in leaving:
+    leaving: dict[str, str] = {}
+    for slot, machine in paired.surplus.items():
         if machine.metadata.get(marks.ANCHOR) == machine.name:
-            return machine.name
-    return heir_of(pool, paired)
+            leaving.setdefault(slot.pool, machine.name)
+    return {pool.name: leaving.get(pool.name) or heir_of(pool, paired) for pool in pools}
 
 
 def heir_of(pool: Pool, paired: Paired) -> str | None:

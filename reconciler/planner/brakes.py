@@ -1,6 +1,6 @@
 """What stops a plan as a whole, before its first write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from reconciler.model import marks
@@ -13,14 +13,14 @@ _SHARE: Final = 3  # a third
 _LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
 
 
-def brakes(changes: Iterable[Change], owned: Sequence[Machine], allow_destroy: int | None) -> list[str]:
+def brakes(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> list[str]:
     """Why so much, or this, may not be destroyed: the brake on mass deletion, and protected pools."""
     losses = [change for change in changes if change.action in _LOSES and not change.is_twin]
     lost = len(losses)
     found = _protected(losses)
-    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > len(owned):
+    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:
         found.append(
-            f"this destroys or replaces {lost} of the stack's {len(owned)} machines;"
+            f"this destroys or replaces {lost} of the stack's {owned_count} machines;"
             f" if that is meant, pass --allow-destroy {lost}"
         )
     return found

@@ -13,7 +13,7 @@ from reconciler.model import marks
 from reconciler.model.config import SECRET_MEMBERS, MachineConfig
 from reconciler.model.plan import Cause, FieldChange
 from reconciler.planner.digest import parse_fields, sections_of
-from reconciler.planner.normalize import Canonical, canonical
+from reconciler.planner.normalize import Canonical, canonical, users_metadata
 
 # Sections of which the server adds none by itself: one that is there and not declared is someone's change.
 _NEVER_ADDED: Final = frozenset(
@@ -28,14 +28,19 @@ _SWITCHES: Final = frozenset({"force_https", "tty", "autostop"})
 
 
 class Differ:
-    """Compares configs for the length of one plan; remembers the pairs that it has seen."""
+    """Compares configs for the length of one plan; remembers the pairs that it has seen.
+
+    The machines of a pool are alike but for their metadata: the last config's canonical form often is the next one's.
+    """
 
     def __init__(self) -> None:
+        self._bare: dict[str, Any] = {}
+        self._canonical: Canonical = canonical(MachineConfig(document={}))
         self._raw: dict[tuple[str, str], tuple[tuple[tuple[Any, ...], Any, Any], ...]] = {}
 
     def differences(self, desired: Canonical, live: MachineConfig) -> tuple[FieldChange, ...]:
         """The leaves that differ, in the order of their paths."""
-        observed = canonical(live)
+        observed = self._canonical_of(live)
         if observed == desired:
             return ()
         fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
@@ -51,6 +56,13 @@ class Differ:
             for path, before, after in self._leaves(desired, observed)
             if _counts(path, after, fields, live.metadata)
         )
+
+    def _canonical_of(self, live: MachineConfig) -> Canonical:
+        bare = {key: value for key, value in live.document.items() if key != "metadata"}
+        if bare != self._bare:
+            self._bare, self._canonical = bare, canonical(MachineConfig(document=bare))
+        metadata = users_metadata(live.metadata)
+        return self._canonical | {"metadata": metadata} if metadata else self._canonical
 
     def _leaves(self, desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:
         key = (_key(desired), _key(observed))

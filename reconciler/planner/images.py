@@ -10,8 +10,8 @@ from dataclasses import replace
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import ImageReference, parse_image
-from reconciler.model.machine import Machine, Observed
-from reconciler.model.spec import Pool, Spec
+from reconciler.model.machine import Machine, Observed, ObservedApp
+from reconciler.model.spec import App, Pool, Spec
 
 
 def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
@@ -21,7 +21,7 @@ def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
         digest = digests.get(pool.config.image or "")
         return _resolved(pool, digest) if digest else pool
 
-    return _each_pool(spec, pinned)
+    return replace(spec, apps=tuple(_each_pool(app, pinned) for app in spec.apps))
 
 
 def with_applied_digests(spec: Spec, observed: Observed) -> Spec:
@@ -29,16 +29,22 @@ def with_applied_digests(spec: Spec, observed: Observed) -> Spec:
 
     So a registry that cannot be asked is no difference, and what someone else put on a machine is one.
     """
-    owned: dict[tuple[str, str], list[Machine]] = {}
+    apps = (with_applied_digests_of(app, observed.apps[app.name], stack=spec.stack) for app in spec.apps)
+    return replace(spec, apps=tuple(apps))
+
+
+def with_applied_digests_of(app: App, observed: ObservedApp, *, stack: str) -> App:
+    """The same for one app."""
+    owned: dict[str, list[Machine]] = {}
     for machine in observed.machines:
-        if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name):
-            owned.setdefault((machine.app, machine.metadata[marks.POOL]), []).append(machine)
+        if marks.is_owned(machine.metadata, stack=stack, name=machine.name):
+            owned.setdefault(machine.metadata[marks.POOL], []).append(machine)
 
     def kept(pool: Pool) -> Pool:
-        digest = _applied_digest(pool, owned.get((pool.app, pool.name), []))
+        digest = _applied_digest(pool, owned.get(pool.name, []))
         return _resolved(pool, digest) if digest else pool
 
-    return _each_pool(spec, kept)
+    return _each_pool(app, kept)
 
 
 def with_digest(config: MachineConfig, digest: str | None) -> MachineConfig:
@@ -80,6 +86,5 @@ def _applied_digest(pool: Pool, machines: list[Machine]) -> str | None:
     return next((want.image_digest for want in wants if want.image_digest), None)
 
 
-def _each_pool(spec: Spec, change: Callable[[Pool], Pool]) -> Spec:
-    apps = tuple(replace(app, pools=tuple(change(pool) for pool in app.pools)) for app in spec.apps)
-    return replace(spec, apps=apps)
+def _each_pool(app: App, change: Callable[[Pool], Pool]) -> App:
+    return replace(app, pools=tuple(change(pool) for pool in app.pools))

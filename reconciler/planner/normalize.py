@@ -75,9 +75,13 @@ def _env(document: Mapping[str, Any]) -> Any:
     return {key: str(value) for key, value in (document.get("env") or {}).items()}
 
 
-def _metadata(document: Mapping[str, Any]) -> Any:
-    metadata = document.get("metadata") or {}
+def users_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata without the server's, ours and `fly_*`."""
     return {key: value for key, value in metadata.items() if not (marks.is_mark(key) or key.startswith("fly_"))}
+
+
+def _metadata(document: Mapping[str, Any]) -> Any:
+    return users_metadata(document.get("metadata") or {})
 
 
 def _mounts(document: Mapping[str, Any]) -> Any:

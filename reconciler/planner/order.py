@@ -15,50 +15,47 @@ _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action
 _ROLLS = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
-def with_edges(changes: Sequence[Change], *, empty_apps: frozenset[str]) -> tuple[Change, ...]:
-    """The same changes with `depends_on` filled in. A deferred change is never waited for."""
-    first = _first_of_empty_apps(changes, empty_apps)
-    anchors = {
-        (change.slot.app, change.slot.pool): change.address
-        for change in _doable(changes)
-        if change.action in _WRITES_CONFIG and change.anchor == change.slot.name
-    }
-    written = {change.address for change in _doable(changes) if change.action in _WRITES_CONFIG}
-    previous: dict[tuple[str, str], str] = {}
+def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ...]:
+    """The same changes of one app with `depends_on` filled in; `is_empty` where it has no machines yet.
+
+    A deferred change is never waited for.
+    """
+    doable = [change for change in changes if change.is_effective and not change.deferred]
+    first = _first_of(doable) if is_empty else None
+    written = [change for change in doable if change.action in _WRITES_CONFIG]
+    anchors = {change.slot.pool: change.address for change in written if change.anchor == change.slot.name}
+    addresses = {change.slot.name: change.address for change in written}
+    previous: dict[str, str] = {}
     ordered = []
     for change in changes:
-        pool = (change.slot.app, change.slot.pool)
+        pool, anchor = change.slot.pool, anchors.get(change.slot.pool)
         needs = []
         if change.is_effective and not change.deferred:
-            needs += [first[change.slot.app]] if change.slot.app in first else []
-            if change.action in _WRITES_CONFIG and pool in anchors:
-                needs.append(anchors[pool])
-            if change.heir and f"{change.slot.app}/{change.heir}" in written:
-                needs.append(f"{change.slot.app}/{change.heir}")
+            needs += [first] if first else []
+            if change.action in _WRITES_CONFIG and anchor:
+                needs.append(anchor)
+            if change.heir in addresses:
+                needs.append(addresses[change.heir])
             if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
                 needs += [previous[pool]] if pool in previous else []
                 previous[pool] = change.address
-        ordered.append(replace(change, depends_on=_others(needs, change, anchors.get(pool), first)))
+        depends_on = _others(needs, change, anchor, first) if needs else ()
+        ordered.append(replace(change, depends_on=depends_on) if depends_on else change)
     return tuple(ordered)
 
 
-def _others(needs: list[str], change: Change, anchor: str | None, first: dict[str, str]) -> tuple[str, ...]:
+def _others(needs: list[str], change: Change, anchor: str | None, first: str | None) -> tuple[str, ...]:
     """The needs less the change itself; the very first change needs nothing, an anchor nothing of its own pool."""
     address = change.address
-    if address == first.get(change.slot.app):
+    if address == first:
         return ()
     if address == anchor:
-        needs = [need for need in needs if need == first.get(change.slot.app)]
+        needs = [need for need in needs if need == first]
     return tuple(dict.fromkeys(need for need in needs if need != address))
 
 
-def _doable(changes: Iterable[Change]) -> list[Change]:
-    return [change for change in changes if change.is_effective and not change.deferred]
-
-
-def _first_of_empty_apps(changes: Sequence[Change], empty_apps: frozenset[str]) -> dict[str, str]:
-    first: dict[str, str] = {}
-    for change in sorted(_doable(changes), key=lambda change: change.slot.name):
-        if change.slot.app in empty_apps and change.action is Action.CREATE:
-            first.setdefault(change.slot.app, change.address)
-    return first
+def _first_of(doable: Iterable[Change]) -> str | None:
+    """The change that makes the app's first machine."""
+    created = [change for change in doable if change.action is Action.CREATE]
+    first = min(created, key=lambda change: change.slot.name, default=None)
+    return first.address if first else None

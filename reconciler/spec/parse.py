@@ -11,7 +11,7 @@ from reconciler.spec.findings import Findings
 from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
 
-_MAX_MACHINES: Final = 10_000
+_MAX_MACHINES: Final = 200_000
 _MAX_NAME: Final = 63
 _MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config"})
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})

@@ -1,0 +1,177 @@
+"""The changes of one app: for each slot of the spec, for each machine of ours without a slot, for each twin. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Cause, Change, FieldChange
+from reconciler.model.spec import App, Pool, PoolKind, Slot
+from reconciler.planner.anchors import anchors_of, heir_of
+from reconciler.planner.diff import Differ
+from reconciler.planner.digest import digest_of, live_digest
+from reconciler.planner.images import has_moved
+from reconciler.planner.normalize import Canonical, canonical
+from reconciler.planner.pair import Paired
+from reconciler.planner.rules import Situation, decide, deferral
+
+
+def adoption(slot: Slot, machine: Machine, pool: Pool, paired: Paired, differ: Differ) -> Change | None:
+    """The take-over of a machine that holds the slot's name; None where it cannot be made what the slot needs."""
+    assert machine.config is not None
+    situation = Situation(
+        pool=pool,
+        region=slot.region,
+        desired_digest=digest_of(pool.config),
+        machine=machine,
+        fields=differ.differences(canonical(pool.config), machine.config),
+    )
+    if decide(situation)[0] is not Action.UPDATE:
+        return None
+    reason = "taken over: it is not marked by any stack"
+    if machine.metadata.get("fly_platform_version") == "v2":
+        reason += "; `fly deploy` manages this app too, and would change or destroy it"
+    return _change(slot, situation, anchors_of(paired, (pool,))[pool.name], (Action.ADOPT, reason))
+
+
+def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
+    """What happens to each slot of the spec, unless its name is held by a machine that is not ours."""
+    anchors = anchors_of(paired, app.pools)
+    for pool in app.pools:
+        desired = canonical(pool.config)
+        digest = digest_of(pool.config)
+        anchor = anchors[pool.name]
+        for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
+            if slot in paired.blocked:
+                continue
+            machine = paired.by_slot.get(slot)
+            assert machine is None or machine.config is not None
+            situation = Situation(
+                pool=pool,
+                region=slot.region,
+                desired_digest=digest,
+                machine=machine,
+                fields=_fields(differ, desired, digest, machine, pool),
+            )
+            yield _change(slot, situation, anchor)
+
+
+def _fields(
+    differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
+) -> tuple[FieldChange, ...]:
+    """What differs, less what one run has of its own: that is no drift, and goes back by itself."""
+    if machine is None or machine.config is None:
+        return ()
+    is_overridden = marks.OVERRIDE in machine.metadata
+    if is_overridden and machine.metadata.get(marks.APPLIED) == digest:
+        return ()
+    fields = differ.differences(desired, machine.config)
+    if pool.has_resolved_image:
+        fields = tuple(_moved(field) for field in fields)
+    if is_overridden:
+        return tuple(_as_spec(field) for field in fields if field.cause is not Cause.DRIFT)
+    return fields
+
+
+def _as_spec(field: FieldChange) -> FieldChange:
+    return replace(field, cause=Cause.SPEC) if field.cause is Cause.BOTH else field
+
+
+def _moved(field: FieldChange) -> FieldChange:
+    """An image whose tag is as it was, and names another digest now, was changed by neither spec nor hand."""
+    is_ours = field.path == "image" and field.cause is Cause.SPEC
+    return replace(field, cause=Cause.IMAGE) if is_ours and has_moved(field.observed, field.desired) else field
+
+
+def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
+    action, reason = decided or decide(situation)
+    pool, machine = situation.pool, situation.machine
+    is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
+    return Change(
+        slot=slot,
+        kind=pool.kind,
+        action=action,
+        reason=reason,
+        fields=situation.fields,
+        deferred=deferral(pool.kind, action, machine),
+        machine_id=machine.id if machine else None,
+        machine_state=machine.state if machine else None,
+        expected_digest=_expected_digest(machine) if is_written else None,
+        expected_applied=situation.applied,
+        observed=machine.config if machine and action is not Action.NONE else None,
+        desired=pool.config if is_written else None,
+        desired_digest=situation.desired_digest if is_written else None,
+        anchor=anchor,
+        terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and is_written and anchor == slot.name else None,
+        image_digest=pool.resolved_digest if is_written else None,
+        launch=pool.launch,
+        is_protected=pool.is_protected,
+    )
+
+
+def _expected_digest(machine: Machine | None) -> str | None:
+    """What the machine's config must still be when the change is made: one run's own does not count, it goes back."""
+    if machine is None or machine.config is None:
+        return None
+    if override := machine.metadata.get(marks.OVERRIDE):
+        return marks.parse_override(override)[2]
+    return live_digest(machine.config)
+
+
+def surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
+    """The machines of ours that the spec no longer has, the highest numbers first."""
+    pools = {pool.name: pool for pool in app.pools}
+    for slot in sorted(paired.surplus, key=lambda slot: (slot.pool, -slot.number, slot.region)):
+        pool, machine = pools.get(slot.pool), paired.surplus[slot]
+        removal = _removal(slot, machine, pool, _why_surplus(slot, pool))
+        if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
+            heir = heir_of(pool, paired)
+            removal = replace(
+                removal,
+                heir=heir,
+                desired_digest=digest_of(pool.config),
+                terms=pool.terms.to_text(),
+                image_digest=pool.resolved_digest,
+            )
+        yield removal
+
+
+def twin_changes(app: App, paired: Paired) -> Iterator[Change]:
+    """The second machines of a name, which a race left where names are not unique."""
+    pools = {pool.name: pool for pool in app.pools}
+    for slot, machine in sorted(paired.twins, key=lambda twin: (twin[0], twin[1].id)):
+        kept = paired.by_slot.get(slot) or paired.surplus[slot]
+        reason = f"a twin of machine {kept.id}, which stays"
+        yield _removal(slot, machine, pools.get(slot.pool), reason, is_twin=True)
+
+
+def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_twin: bool = False) -> Change:
+    kind = pool.kind if pool else _kind_of(machine)
+    return Change(
+        slot=slot,
+        kind=kind,
+        action=Action.DESTROY,
+        reason=reason,
+        deferred=deferral(kind, Action.DESTROY, machine),
+        machine_id=machine.id,
+        machine_state=machine.state,
+        expected_digest=_expected_digest(machine),
+        expected_applied=machine.metadata.get(marks.APPLIED),
+        observed=machine.config,
+        is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
+        is_twin=is_twin,
+    )
+
+
+def _why_surplus(slot: Slot, pool: Pool | None) -> str:
+    if pool is None:
+        return f"pool {slot.pool} is no longer in the spec"
+    count = pool.counts.get(slot.region)
+    return f"region {slot.region} is no longer in the spec" if count is None else f"the count there is now {count}"
+
+
+def _kind_of(machine: Machine) -> PoolKind:
+    """What a machine of a removed pool was. In doubt a task, which is never ended by force."""
+    config = machine.config
+    is_service = config and (config.document.get("restart") or {}).get("policy") == "always"
+    return PoolKind.SERVICE if is_service else PoolKind.TASK
