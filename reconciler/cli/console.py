@@ -11,6 +11,7 @@ import click
 from reconciler.cli.options import Shared
 
 _DEFAULT_WIDTH = 100
+_PIECES_AT_ONCE = 100
 
 
 def is_coloured(shared: Shared) -> bool:
@@ -47,10 +48,16 @@ def new_salt() -> str:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """A document of one of schemas/, under its version. What a terminal or a pipeline would act upon is escaped."""
-    from reconciler.render.json import json_text
+    from reconciler.render.json import json_pieces
     from reconciler.render.style import FORMAT_VERSION
 
-    click.echo(json_text({"format_version": FORMAT_VERSION} | dict(value)))
+    block: list[str] = []
+    for piece in json_pieces({"format_version": FORMAT_VERSION} | dict(value)):
+        block.append(piece)
+        if len(block) >= _PIECES_AT_ONCE:
+            click.echo("".join(block), nl=False)
+            block.clear()
+    click.echo("".join(block))
 
 
 def print_text(text: str, *, is_safe: bool = False) -> None:

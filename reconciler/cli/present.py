@@ -26,9 +26,9 @@ def show(
     salt = console.new_salt()
     found = (plan_hash or plan_sha256(plan)) if has_hash else None
     if options.is_json:
-        from reconciler.render.json import plan_json
+        from reconciler.render.json import plan_members
 
-        console.print_json(plan_json(plan, plan_sha256=found, salt=salt))
+        console.print_json(plan_members(plan, plan_sha256=found, salt=salt))
         return
     if options.output == "markdown":
         from reconciler.render.markdown import plan_markdown

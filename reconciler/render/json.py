@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.plan import Change, FieldChange, Plan
@@ -15,9 +16,34 @@ _UNSAFE: Final = re.compile(
 )
 
 
-def json_text(document: Any) -> str:
+def json_text(document: Mapping[str, Any]) -> str:
     """The document as it is printed or saved: the same to whoever parses it, harmless to whatever shows it."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return "".join(json_pieces(document))
+
+
+def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    """The same text piece by piece. A member that is an iterator becomes a list, of which one element is held."""
+    yield "{"
+    for position, (key, value) in enumerate(document.items()):
+        yield f"{',' if position else ''}\n  {_encoded(key)}: "
+        if isinstance(value, Iterator):
+            yield from _list_pieces(value)
+        else:
+            yield _encoded(value, depth=1)
+    yield "\n}" if document else "}"
+
+
+def _list_pieces(elements: Iterator[Any]) -> Iterator[str]:
+    opening = "["
+    for element in elements:
+        yield f"{opening}\n    {_encoded(element, depth=2)}"
+        opening = ","
+    yield "[]" if opening == "[" else "\n  ]"
+
+
+def _encoded(value: Any, *, depth: int = 0) -> str:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    text = text.replace("\n", "\n" + "  " * depth)  # those within strings are escaped
     return _UNSAFE.sub(lambda found: _escaped(found[0]), text)
 
 
@@ -28,6 +54,12 @@ def _escaped(character: str) -> str:
 
 def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
     """The whole plan; unchanged slots are only counted."""
+    members = plan_members(plan, plan_sha256=plan_sha256, salt=salt)
+    return {key: list(value) if isinstance(value, Iterator) else value for key, value in members.items()}
+
+
+def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
+    """The same, with the long lists as iterators, whose elements are made as they are asked for."""
     return {
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,
@@ -36,8 +68,8 @@ def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, An
         "observed_at": plan.observed_at.isoformat() if plan.observed_at else None,
         "counts": dict(plan.counts()),
         "apps": [{"name": app.name, "org": app.org, "action": "create"} for app in plan.apps],
-        "changes": [_change(change, salt) for change in plan.effective],
-        "foreign": [
+        "changes": (_change(change, salt) for change in plan.effective),
+        "foreign": (
             {
                 "app": machine.app,
                 "machine": clean(machine.id),
@@ -46,7 +78,7 @@ def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, An
                 "reason": clean(machine.reason),
             }
             for machine in plan.foreign
-        ],
+        ),
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
         "resource_changes": resource_changes(plan, salt=salt),

@@ -3,6 +3,7 @@
 `before` and `after` are what a machine's config is and what it will be, as the API spells it, without our marks.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.model.config import SECRET_MEMBERS, MachineConfig
@@ -25,30 +26,36 @@ _REASONS: Final = {
 }
 
 
-def resource_changes(plan: Plan, *, salt: str) -> list[dict[str, Any]]:
+def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
     """The apps that are made, then one for each change that has an effect, in the plan's order."""
     configs = _Configs(salt)
-    return [*(_app(app) for app in plan.apps), *(_machine(change, configs) for change in plan.effective)]
+    yield from (_app(app) for app in plan.apps)
+    yield from (_machine(change, configs) for change in plan.effective)
 
 
 class _Configs:
-    """Configs as they are shown; the machines of a pool share one."""
+    """Configs as they are shown. The desired one is the same for all machines of a pool, and is kept."""
 
     def __init__(self, salt: str) -> None:
         self._salt = salt
-        self._shown: dict[int, tuple[MachineConfig, dict[str, Any], Any]] = {}
+        self._desired: dict[int, tuple[MachineConfig, tuple[dict[str, Any] | None, Any]]] = {}
+
+    def desired(self, config: MachineConfig | None) -> tuple[dict[str, Any] | None, Any]:
+        """As `shown`, of a config that several changes have."""
+        if config is None:
+            return None, {}
+        if id(config) not in self._desired:
+            self._desired[id(config)] = config, self.shown(config)
+        return self._desired[id(config)][1]
 
     def shown(self, config: MachineConfig | None) -> tuple[dict[str, Any] | None, Any]:
         """The document with its secrets masked, and which of its members those are."""
         if config is None:
             return None, {}
-        if id(config) not in self._shown:
-            document = dict(config.document)
-            if config.metadata:
-                document["metadata"] = without_marks(config.metadata)
-            self._shown[id(config)] = config, hidden(document, self._salt), _sensitive(document)
-        _, document, sensitive = self._shown[id(config)]
-        return document, sensitive
+        document = dict(config.document)
+        if config.metadata:
+            document["metadata"] = without_marks(config.metadata)
+        return hidden(document, self._salt), _sensitive(document)
 
 
 def _app(app: AppCreation) -> dict[str, Any]:
@@ -59,7 +66,7 @@ def _app(app: AppCreation) -> dict[str, Any]:
 def _machine(change: Change, configs: _Configs) -> dict[str, Any]:
     is_made, is_gone = change.action is Action.CREATE, change.action is Action.DESTROY
     observed, is_observed_secret = configs.shown(change.observed)
-    desired, is_desired_secret = configs.shown(change.desired)
+    desired, is_desired_secret = configs.desired(change.desired)
     what: dict[str, Any] = {"app": change.slot.app, "name": change.slot.name, "region": change.slot.region}
     before = None if is_made else what | {"config": observed, "id": change.machine_id}
     after = None if is_gone else what | {"config": desired}
