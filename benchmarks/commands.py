@@ -1,37 +1,18 @@
 """Commands as whole processes, against Python's own start."""
 
-import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
 
-from benchmarks.measure import median_s
+from benchmarks.home import open_home
+from benchmarks.measure import Figure, compare, process
+
+VERBS = {"--help": ["--help"], "validate": ["validate"], "plan": ["plan"], "invoke of true": ["invoke", "ok"]}
+GOALS = {"--help": 5.0}
 
 
-def command_figures() -> dict[str, float]:
-    """Whole processes against `python -c pass`."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        spec = Path(home) / "machines.yaml"
-        spec.write_text("version: 1\nname: b\napps: {b: {image: i, tasks: {ok: {command: ['true']}}}}\n")
-        environment = os.environ | {"RECONCILER_HOME": f"{home}/engine", "RECONCILER_TARGET": "local"}
-
-        def command(*arguments: str) -> Callable[[], object]:
-            line = [sys.executable, "-m", "reconciler.cli", *arguments]
-            return lambda: subprocess.run(line, check=True, cwd=home, env=environment, capture_output=True)
-
-        try:
-            command("apply", "--yes")()
-            python_s = median_s(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
-            return {
-                f"{name} / python -c pass": median_s(command(*arguments)) / python_s
-                for name, arguments in {
-                    "--help": ["--help"],
-                    "validate": ["validate"],
-                    "plan": ["plan"],
-                    "invoke of true": ["invoke", "ok"],
-                }.items()
-            }
-        finally:
-            command("engine", "stop")()
+def command_figures() -> Iterator[Figure]:
+    start = process(sys.executable, "-c", "pass")
+    with open_home() as home:
+        home.command("apply", "--yes")()
+        for name, arguments in VERBS.items():
+            yield compare(name, home.command(*arguments), "python -c pass", start, goal=GOALS.get(name), runs=15)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from benchmarks.measure import Figure
 from reconciler.engine.home import read_token, start_engine, stop_engine
 from reconciler.http import httpx
 
@@ -64,17 +65,27 @@ async def rate(url: str, token: str, ask: Ask, calls: int) -> float:
         return calls / (time.perf_counter() - began)
 
 
-def engine_figures() -> dict[str, float]:
+def engine_figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory, bare_server() as bare:
         home = Path(directory)
         url, token = f"{start_engine(home).url}/v1/apps", read_token(home)
         try:
-            return asyncio.run(_figures(bare, url, token))
+            rates = asyncio.run(_rates(bare, url, token))
         finally:
             stop_engine(home)
+    route, subprocess_rate = "a bare Starlette route", _subprocess_rate()
+    for name in ("get", "create", "list of 1,000"):
+        yield _call(f"the local engine's {name}", rates[name], route, rates["route"])
+    yield _call("the local engine's start of true", rates["start"], "a bare subprocess", subprocess_rate)
 
 
-async def _figures(bare: str, url: str, token: str) -> dict[str, float]:
+def _call(name: str, rate: float, baseline: str, baseline_rate: float) -> Figure:
+    return Figure(name=name, amount=1 / rate, baseline=baseline, baseline_amount=1 / baseline_rate)
+
+
+async def _rates(bare: str, url: str, token: str) -> dict[str, float]:
+    """Calls of each kind in a second."""
+
     async def make(http: httpx.AsyncClient, number: int) -> None:
         body = {"name": f"m-{number}", "skip_launch": True, "config": CONFIG}
         (await http.post("/app/machines", json=body)).raise_for_status()
@@ -103,11 +114,11 @@ async def _figures(bare: str, url: str, token: str) -> dict[str, float]:
     list_rate = await rate(url, token, get_list, 20)
     start_rate = await rate(url, token, start, STARTS)
     return {
-        "engine: bare route / get": route_rate / get_rate,
-        "engine: bare route / create": route_rate / create_rate,
-        "engine: bare route / list of 1,000": route_rate / list_rate,
-        "engine: bare subprocess / start of true": _subprocess_rate() / start_rate,
-        "engine: get, per second": get_rate,
+        "route": route_rate,
+        "create": create_rate,
+        "get": get_rate,
+        "list of 1,000": list_rate,
+        "start": start_rate,
     }
 
 
@@ -116,8 +127,3 @@ def _subprocess_rate() -> float:
     for _ in range(STARTS):
         subprocess.run(["true"], check=True, capture_output=True)
     return STARTS / (time.perf_counter() - began)
-
-
-if __name__ == "__main__":
-    for name, value in engine_figures().items():
-        sys.stdout.write(f"{name:<45} {value:8.2f}\n")

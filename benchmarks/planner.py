@@ -1,35 +1,107 @@
-"""The planner alone, at two sizes."""
+"""The planner alone at three sizes, and a plan from the platform's own answers to the text that is shown.
 
+Each size is a process of its own, since its memory counts too.
+"""
+
+import gc
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
-from benchmarks.measure import median_s
+from benchmarks.measure import Figure
+from reconciler.cli.main import FEW_COLLECTIONS
+from reconciler.machines_api.wire import machines_from_json
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
-from reconciler.model.spec import Spec
-from reconciler.planner import digest_of, plan, section_digests
+from reconciler.model.spec import App, Spec
+from reconciler.planner import Planner, digest_of, plan, section_digests
+from reconciler.render.text import plan_text
 from reconciler.spec import load_spec
 
-SPEC = """
-version: 1
-name: bench
-apps:
-  bench:
-    image: registry.example/bench:{tag}
-    env: {{A: '1', B: '2', C: '3'}}
-    tasks:
-      {tasks}
-"""
+IN_EACH_APP = 100
+RUNS = 5
+_EVENTS = [
+    {"id": f"E{number}", "type": kind, "status": "stopped", "source": "flyd", "timestamp": 1_795_000_000_000 + number}
+    for number, kind in enumerate(("exit", "start", "exit", "start", "launch"))
+]
 
 
 def spec_of(count: int, *, tag: str = "1") -> Spec:
-    pools = max(1, count // 100)
-    tasks = "\n      ".join(f"pool-{number}: {{command: [run, '{number}'], count: 100}}" for number in range(pools))
-    return load_spec(SPEC.format(tasks=tasks, tag=tag), file="bench.yaml", environment={})
+    """A spec of so many machines, a hundred in each app."""
+    apps = "\n".join(
+        f"  app-{number}: {{image: 'registry.example/a:{tag}', env: {{A: '1', B: '2', C: '3'}},"
+        f" tasks: {{work: {{command: [run, '{number}'], count: {min(count, IN_EACH_APP)}}}}}}}"
+        for number in range(max(1, count // IN_EACH_APP))
+    )
+    return load_spec(f"version: 1\nname: bench\napps:\n{apps}\n", file="bench.yaml", environment={})
 
 
 def observed_of(spec: Spec) -> Observed:
+    """What the platform shows right after the spec was applied."""
+    return Observed(apps={app.name: _observed(spec, app) for app in spec.apps}, at=datetime.now(UTC))
+
+
+def planner_figures() -> Iterator[Figure]:
+    ten, hundred = _measured("alone", 10_000), _measured("alone", 100_000)
+    seconds, size = ten["seconds"], ten["megabytes"]
+    yield Figure(name="planner, 10,000 machines", amount=seconds, baseline="1.5 s", baseline_amount=1.5, goal=1.0)
+    yield Figure(
+        name="planner, 10,000 machines", amount=size, unit="MB", baseline="300 MB", baseline_amount=300, goal=1.0
+    )
+    name, baseline = "planner, 100,000 machines", "10,000 machines"
+    yield Figure(name=name, amount=hundred["seconds"], baseline=baseline, baseline_amount=seconds, goal=10.5)
+    yield Figure(name=name, amount=hundred["megabytes"], unit="MB", baseline=baseline, baseline_amount=size)
+    small, large = _measured("stream", 10_000), _measured("stream", 100_000)
+    name = "JSON of 1,000 apps' lists to a plan's text, 100,000 machines"
+    yield Figure(name=name, amount=large["seconds"], baseline=baseline, baseline_amount=small["seconds"], goal=10.5)
+    yield Figure(name=name, amount=large["megabytes"], unit="MB", baseline=baseline, baseline_amount=small["megabytes"])
+
+
+def _measured(what: str, count: int) -> dict[str, float]:
+    line = [sys.executable, "-m", "benchmarks.planner", what, str(count)]
+    found: dict[str, float] = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def alone(count: int) -> float:
+    """The seconds of one plan without changes, of a snapshot that is there."""
+    spec = spec_of(count)
+    observed = observed_of(spec)
+    times = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        found = plan(spec, observed)
+        times.append(time.perf_counter() - began)
+        assert not found.has_changes
+    return statistics.median(times)
+
+
+def stream(count: int) -> float:
+    """The seconds from the platform's answers, app by app, to the text; of each app one machine has changed."""
+    spec = spec_of(count)
+    planner, taken_s = Planner(spec.stack), 0.0
+    for app in spec.apps:
+        answer = _answer(spec, app)
+        began = time.perf_counter()
+        machines = machines_from_json(app.name, json.loads(answer))
+        planner.add(app, ObservedApp(name=app.name, exists=True, machines=machines))
+        taken_s += time.perf_counter() - began
+    began = time.perf_counter()
+    text = plan_text(planner.plan([app.name for app in spec.apps], observed_at=None), salt="s")
+    taken_s += time.perf_counter() - began
+    assert text.count("LEVEL") == 2 * len(spec.apps)
+    return taken_s
+
+
+def _observed(spec: Spec, app: App) -> ObservedApp:
     machines = []
-    for pool in spec.pools:
+    for pool in app.pools:
         digest, fields = digest_of(pool.config), section_digests(pool.config)
         for slot in pool.slots:
             metadata = {
@@ -39,25 +111,43 @@ def observed_of(spec: Spec) -> Observed:
                 marks.APPLIED: digest,
                 marks.FIELDS: fields,
             }
-            machines.append(
-                Machine(
-                    app=slot.app,
-                    id=f"m{slot.name}",
-                    name=slot.name,
-                    state=MachineState.STOPPED,
-                    region=slot.region,
-                    instance_id="01",
-                    config=pool.config.with_metadata(metadata),
-                )
+            machine = Machine(
+                app=slot.app,
+                id=f"m{slot.name}",
+                name=slot.name,
+                state=MachineState.STOPPED,
+                region=slot.region,
+                instance_id="01",
+                config=pool.config.with_metadata(metadata),
             )
-    app = ObservedApp(name="bench", exists=True, machines=tuple(machines))
-    return Observed(apps={"bench": app}, at=datetime.now(UTC))
+            machines.append(machine)
+    return ObservedApp(name=app.name, exists=True, machines=tuple(machines))
 
 
-def planner_figures() -> dict[str, float]:
-    small, large = spec_of(1_000), spec_of(10_000)
-    seen_small, seen_large = observed_of(small), observed_of(large)
-    assert not plan(large, seen_large).has_changes
-    small_s = median_s(lambda: plan(small, seen_small))
-    large_s = median_s(lambda: plan(large, seen_large), runs=3)
-    return {"planner: 10,000 machines / 1,000 machines": large_s / small_s, "planner: 10,000 machines, s": large_s}
+def _answer(spec: Spec, app: App) -> bytes:
+    """What the platform answers to the list of the app; the last machine has a variable of someone else's."""
+    listed: list[dict[str, Any]] = []
+    for machine in _observed(spec, app).machines:
+        assert machine.config
+        listed.append(
+            {
+                "id": machine.id,
+                "name": machine.name,
+                "state": "stopped",
+                "region": machine.region,
+                "instance_id": "01KAZ0000000000000000000AA",
+                "created_at": "2026-11-25T10:00:00Z",
+                "config": dict(machine.config.document) | {"dns": {}, "rootfs": {"persist": "never"}},
+                "events": _EVENTS,
+            }
+        )
+    changed = listed[-1]["config"]
+    changed["env"] = changed["env"] | {"LEVEL": "debug"}
+    return json.dumps(listed).encode()
+
+
+if __name__ == "__main__":
+    gc.set_threshold(FEW_COLLECTIONS)  # as the command does
+    seconds = {"alone": alone, "stream": stream}[sys.argv[1]](int(sys.argv[2]))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write(json.dumps({"seconds": seconds, "megabytes": megabytes}))

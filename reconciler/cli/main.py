@@ -4,6 +4,7 @@ The verbs are imported when they are called, and what tells of an error when the
 start fast.
 """
 
+import gc
 import sys
 from typing import Final
 
@@ -14,6 +15,9 @@ from reconciler.cli.options import shared_options
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
 INTERRUPTED_EXIT_CODE: Final = 130
+# Objects between two collections. A command makes many that it keeps, hardly a cycle, and ends soon: by default the
+# search for garbage takes a tenth of the time that a large plan takes.
+FEW_COLLECTIONS: Final = 50_000
 _WRITING: Final = frozenset({"apply", "destroy"})
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
@@ -91,6 +95,7 @@ def cli(**_values: object) -> None:
 
 def main() -> None:
     """The console script. Ends the process."""
+    gc.set_threshold(FEW_COLLECTIONS)
     sys.exit(run(sys.argv[1:]))
 
 

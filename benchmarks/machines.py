@@ -1,0 +1,93 @@
+"""A plan of a thousand machines, an apply that makes a hundred, and one at the platform's pace: as whole processes,
+against the same calls by plain httpx.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+
+from benchmarks.home import Home, open_home
+from benchmarks.measure import Figure, compare
+
+# As our own command does it, each program imports httpx without httpx's command line.
+LIST = """
+import os
+from reconciler.http import httpx
+headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+with httpx.Client(headers=headers, trust_env=False) as http:
+    machines = http.get(os.environ["URL"] + "/b/machines", timeout=60).json()
+assert len(machines) == 1000
+"""
+DUMP = """
+import json, os
+from reconciler.http import httpx
+headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+machines = httpx.get(os.environ["URL"] + "/b/machines", headers=headers, trust_env=False).json()
+bodies = [{"skip_launch": True} | {key: one[key] for key in ("name", "region", "config")} for one in machines]
+json.dump(bodies, open("bodies.json", "w"))
+"""
+CREATE = """
+import asyncio, json, os, sys
+from reconciler.http import httpx
+app, bodies = sys.argv[1], json.load(open("bodies.json"))
+
+async def main():
+    headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=10)
+    async with httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, timeout=60) as http:
+        url = os.environ["URL"]
+        (await http.post(url, json={"name": app, "org_slug": "personal"})).raise_for_status()
+        replies = await asyncio.gather(*(http.post(f"{url}/{app}/machines", json=body) for body in bodies))
+        assert all(reply.status_code == 200 for reply in replies)
+
+asyncio.run(main())
+"""
+SPEC = """version: 1
+name: b
+apps:
+  b:
+    name: ${{APP:-b}}
+    image: i
+    tasks: {{ok: {{command: ["true"], count: {}}}}}
+"""
+PACED = 15
+
+
+def machine_figures() -> Iterator[Figure]:
+    with open_home(SPEC.format(1000)) as home:
+        home.command("apply", "--yes")()
+        yield compare(
+            "plan of 1,000 machines, no changes",
+            home.command("plan"),
+            "one list by Python and httpx",
+            home.python(LIST),
+            goal=3.0,
+        )
+    with open_home(SPEC.format(100)) as home:
+        yield _creates(home)
+    with open_home(SPEC.format(PACED)) as home:
+        yield _paced(home)
+
+
+def _creates(home: Home) -> Figure:
+    """Each run makes an app of its own."""
+    home.command("apply", "--yes")()
+    home.python(DUMP)()
+    numbers = itertools.count()
+
+    def apply() -> None:
+        home.command("apply", "--yes", APP=f"ours-{next(numbers)}")()
+
+    def plain() -> None:
+        home.python(CREATE, f"plain-{next(numbers)}")()
+
+    name = "apply of 100 creates, pacing off"
+    return compare(name, apply, "httpx posting the same bodies, 10 connections", plain, goal=3.0)
+
+
+def _paced(home: Home) -> Figure:
+    began = time.perf_counter()
+    home.command("apply", "--yes", RECONCILER_RATE="fly")()
+    took_s = time.perf_counter() - began
+    name = f"apply of {PACED} creates in one app, at the platform's pace"
+    return Figure(name=name, amount=took_s, baseline="a second each, less the burst of 3", baseline_amount=PACED - 3)
