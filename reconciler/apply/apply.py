@@ -1,6 +1,5 @@
 """An apply: missing apps first, then the plan's changes, then the truth, read back and planned again."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,6 +11,7 @@ from reconciler.apply.memory import announce_want, leave_marks, restore_idle
 from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
 from reconciler.errors import ReconcilerError
+from reconciler.machines_api.places import Places
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.report import Entry, Report, Status
@@ -77,9 +77,7 @@ async def apply(
     )
 
 
-async def _admit(
-    actor: Actor, creations: AppCreations, stop: Stop, change: Change, limit: asyncio.Semaphore
-) -> str | None:
+async def _admit(actor: Actor, creations: AppCreations, stop: Stop, change: Change, limit: Places) -> str | None:
     """Lets the change begin once its app is there and, where it makes a machine, the platform's pace allows it."""
     if not await creations.is_there(change.slot.app):
         return "its app could not be created"

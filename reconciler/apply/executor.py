@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.apply.actions import entry
+from reconciler.machines_api.places import Places
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 
-Admit: TypeAlias = Callable[[Change, asyncio.Semaphore], Awaitable[str | None]]
+Admit: TypeAlias = Callable[[Change, Places], Awaitable[str | None]]
 """Takes one of the limit's places as soon as the change may begin; else why it may not, in words, and no place."""
 
 
@@ -48,7 +49,7 @@ async def execute(
 
     A dependency that failed, was skipped or is unknown skips the change; a deferred one does not.
     """
-    limit = asyncio.Semaphore(parallelism)
+    limit = Places(parallelism)
     known = {change.address for change in changes}
     tasks: dict[str, asyncio.Task[Entry]] = {}
     may_begin = asyncio.Event()
@@ -74,7 +75,7 @@ async def _run_one(
     perform: Callable[[Change], Awaitable[Entry]],
     admit: Admit,
     *,
-    limit: asyncio.Semaphore,
+    limit: Places,
     stop: Stop,
 ) -> Entry:
     blocking = next((one for one in ended if one.status not in {Status.DONE, Status.DEFERRED}), None)

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from reconciler.clock import Clock
+from reconciler.machines_api.places import Places
 
 
 class _Rate(NamedTuple):
@@ -65,18 +66,18 @@ class Bucket:
             await self._until_ready()
             return self._take()
 
-    async def enter(self, limit: asyncio.Semaphore, stop: asyncio.Event) -> bool:
+    async def enter(self, limit: Places, stop: asyncio.Event) -> bool:
         """True with one of the limit's places, once the next call may be sent at once: it has its ticket.
 
-        Whoever waits for the bucket holds no place meanwhile, so that others go on beside it. False, and no place, once
-        `stop` is set.
+        Whoever waits for the bucket holds no place meanwhile, so that others go on beside it, and has the next one that
+        is free afterwards: what is paced takes longest. False, and no place, once `stop` is set.
         """
         async with self._lane:
             while not stop.is_set():
                 if (wait_s := self._wait_s()) > 0:
                     await self._sleep(min(wait_s, _LONGEST_WAY_S), stop)
                     continue
-                await limit.acquire()
+                await limit.acquire(is_urgent=True)
                 if self._wait_s() <= 0:
                     self._prepaid.append(self._take())
                     return True

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.engine.rates import Rates
+from reconciler.machines_api.places import Places
 from reconciler.machines_api.throttle import Throttle
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
@@ -107,7 +108,7 @@ def test_who_waits_for_the_pace_holds_no_place() -> None:
 
     async def scenario() -> dict[str, float]:
         clock = VirtualClock()
-        throttle, limit, ended = Throttle(clock, is_paced=True), asyncio.Semaphore(2), {}
+        throttle, limit, ended = Throttle(clock, is_paced=True), Places(2), {}
 
         async def one(identifier: str) -> None:
             bucket = throttle.bucket("create_machine", identifier)
@@ -129,7 +130,7 @@ def test_a_stop_sends_away_all_who_wait() -> None:
     async def scenario() -> tuple[list[bool], float]:
         clock = VirtualClock()
         bucket = Throttle(clock, is_paced=True).bucket("create_machine", "a")
-        limit, stop = asyncio.Semaphore(10), asyncio.Event()
+        limit, stop = Places(10), asyncio.Event()
         waiting = [asyncio.create_task(bucket.enter(limit, stop)) for _ in range(8)]
         await clock.sleep(1.5)
         stop.set()

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from reconciler.apply.executor import Stop
-from reconciler.engine.behaviour import Latency, Settings
+from reconciler.engine.behaviour import LATENCIES, Latency, Settings
 from reconciler.http import httpx
 from reconciler.machines_api.transport import TraceEntry
-from reconciler.model.report import Status
+from reconciler.model.plan import Action
+from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
@@ -88,6 +89,40 @@ apps:
     took_s, ended = run_virtually(scenario())
     assert took_s <= 1.05 * (30 - 3) + SETTLING_S
     assert "update" not in ended[-15:]
+
+
+def test_many_quick_changes_do_not_keep_the_paced_ones_waiting() -> None:
+    """Two hundred updates fill all places for a minute and a half; thirty creates are made meanwhile, not after."""
+
+    async def scenario() -> tuple[float, float]:
+        settings = Settings(limits_rates=True, latency=LATENCIES["fly"])
+        async with open_world(settings, paced=True) as world:
+            old = {"old-app": 200}
+            before = apps_of(old)
+            await world.apply(before)
+            await world.actor.clock.sleep(60)
+            both = spec_of(
+                """
+version: 1
+name: stack
+apps:
+  old-app: {image: registry.example/a:1, tasks: {work: {command: [exit, '1'], count: 200}}}
+  young: {image: registry.example/a:1, tasks: {work: {command: [exit, '0'], count: 30}}}
+"""
+            )
+            began, ended = world.actor.clock.monotonic(), {}
+
+            def note(entry: Entry) -> None:
+                ended[entry.action] = world.actor.clock.monotonic() - began
+
+            report = await world.apply(both, on_end=note)
+            assert report.is_success
+            assert refusals(world) == []
+            return ended[Action.CREATE], ended[Action.UPDATE]
+
+    created_s, updated_s = run_virtually(scenario())
+    assert created_s <= 1.05 * (30 - 3) + 15  # and before them the app, the first machine alone, and a place for each
+    assert updated_s > 60
 
 
 def test_a_refusal_is_honoured_and_of_no_consequence() -> None:
