@@ -146,7 +146,7 @@ MUTANTS = (
     Mutant(
         "the brake on mass deletion",
         "planner/brakes.py",
-        "    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > len(owned):\n",
+        "    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:\n",
         "    if False:\n",
     ),
     Mutant("a protected pool is kept", "planner/brakes.py", "        if change.is_protected:\n", "        if False:\n"),
@@ -218,7 +218,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run's own config is no drift",
-        "planner/planner.py",
+        "planner/changes.py",
         "    is_overridden = marks.OVERRIDE in machine.metadata\n",
         "    is_overridden = False\n",
     ),
@@ -297,7 +297,7 @@ MUTANTS = (
     Mutant(
         "a registry that is down is no difference",
         "planner/images.py",
-        "        digest = _applied_digest(pool, owned.get((pool.app, pool.name), []))\n",
+        "        digest = _applied_digest(pool, owned.get(pool.name, []))\n",
         "        digest = None\n",
     ),
     Mutant(
@@ -311,6 +311,30 @@ MUTANTS = (
         "images/wire.py",
         "            if authorization and _origin(url) == home:\n",
         "            if authorization:\n",
+    ),
+    Mutant(
+        "an apply does not lower the revision that another one has left meanwhile",
+        "apply/memory.py",
+        "                if live is None or _is_passed(live, options):\n",
+        "                if live is None:\n",
+    ),
+    Mutant(
+        "no pause is too short for a server that counts arrivals",
+        "machines_api/throttle.py",
+        "        ticket = Ticket(self, self._taken, self._clock.monotonic() + _LONGEST_WAY_S)\n",
+        "        ticket = Ticket(self, self._taken, self._clock.monotonic())\n",
+    ),
+    Mutant(
+        "a refusal for the rate holds back all calls that it is about",
+        "machines_api/transport.py",
+        "                    bucket.hold(delay_s)\n",
+        "                    pass\n",
+    ),
+    Mutant(
+        "a machine is made only in an app that is there",
+        "apply/apply.py",
+        "    if not await creations.is_there(change.slot.app):\n",
+        "    if False:\n",
     ),
 )
 

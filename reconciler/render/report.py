@@ -1,11 +1,13 @@
 """The report of an apply: what was done, what was not and why, and what to type next."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from reconciler.model.report import Entry, Report, Status
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
+
+_APPS_NAMED: Final = 5
 
 
 def report_text(report: Report, *, color: bool = False) -> str:
@@ -65,8 +67,12 @@ def _closing_line(report: Report) -> str:
     counts = Counter(entry.status for entry in report.entries)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     if report.apps_created:
-        parts.insert(0, f"app {', '.join(report.apps_created)} created")
+        parts.insert(0, f"{_apps(report.apps_created)} created")
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
+
+
+def _apps(names: tuple[str, ...]) -> str:
+    return f"app {', '.join(names)}" if len(names) <= _APPS_NAMED else f"{len(names)} apps"
 
 
 def _next_step(report: Report) -> str | None:

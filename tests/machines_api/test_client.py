@@ -112,6 +112,26 @@ def test_a_429_is_waited_out_and_the_call_sent_again() -> None:
     assert answers == []
 
 
+def test_a_429_holds_back_the_other_calls_that_it_is_about_and_no_others() -> None:
+    sent: list[tuple[float, str]] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        sent.append((asyncio.get_running_loop().time(), request.url.path))
+        is_first = len(sent) == 1
+        return (
+            httpx.Response(429, headers={"retry-after": "9"}) if is_first else httpx.Response(200, json=[{"id": "1"}])
+        )
+
+    async def work(client: MachinesClient) -> None:
+        first = asyncio.create_task(client.list_machines("app"))
+        await asyncio.sleep(2)
+        await asyncio.gather(first, client.list_machines("app"), client.list_machines("other"))
+
+    with_client(reply, work)
+    assert sorted(at for at, path in sent if "other" not in path) == [0.0, 9.0, 9.0]
+    assert [at for at, path in sent if "other" in path] == [2.0]
+
+
 def test_the_affinity_cookie_comes_back_on_the_next_call() -> None:
     cookies = []
 

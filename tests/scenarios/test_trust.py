@@ -12,10 +12,12 @@ from reconciler.engine.adversity import ALWAYS
 from reconciler.engine.behaviour import Behaviour, Latency, Settings
 from reconciler.engine.records import Lease
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status
 from reconciler.model.revision import committed, numbered, parse_revision
+from reconciler.planner import plan as make_plan
 from reconciler.slots.holders import describe, is_provably_dead, parse_holder
 from reconciler.slots.lease import hold_lease
 from reconciler.testing.virtual_time import run_virtually
@@ -67,6 +69,21 @@ def test_an_apply_that_changes_nothing_fences_older_ones_all_the_same() -> None:
             assert metadata(world, "work-iad-0")[marks.REVISION] == "n1"
             with pytest.raises(BlockedError, match="revision 5 was applied"):
                 await world.apply(task_spec("[exit, '1']"), revision=numbered(3))
+
+    run_virtually(scenario())
+
+
+def test_an_older_apply_that_looked_before_does_not_lower_the_revision() -> None:
+    """Neither changes a machine: what is left on the stack's anchor is all that tells of the newer one."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec()
+            await world.apply(spec, revision=numbered(1))
+            seen = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            await world.apply(spec, revision=numbered(9))
+            await apply(world.actor, spec, make_plan(spec, seen), Options(revision=numbered(5)), observed=seen)
+            assert metadata(world, "work-iad-0")[marks.HIGHEST] == "n9"
 
     run_virtually(scenario())
 
