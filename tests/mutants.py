@@ -21,7 +21,13 @@ REVIEW = (
     "tests/render",
     "tests/machines_api",
 )
-MORE = ("tests/planner", "tests/invoke", "tests/scenarios/test_assumptions.py", "tests/scenarios/test_fault_matrix.py")
+MORE = (
+    "tests/apply",
+    "tests/planner",
+    "tests/invoke",
+    "tests/scenarios/test_assumptions.py",
+    "tests/scenarios/test_fault_matrix.py",
+)
 WORKERS = 2
 
 
