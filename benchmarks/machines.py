@@ -42,6 +42,20 @@ async def main():
 
 asyncio.run(main())
 """
+LIST_EACH = """
+import asyncio, os
+from reconciler.http import httpx
+
+async def main():
+    headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=10)
+    async with httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, timeout=60) as http:
+        paths = [f"{os.environ['URL']}/b-{number}/machines" for number in range(200)]
+        replies = await asyncio.gather(*(http.get(path) for path in paths))
+        assert all(len(reply.json()) == 1 for reply in replies)
+
+asyncio.run(main())
+"""
 SPEC = """version: 1
 name: b
 apps:
@@ -63,10 +77,21 @@ def machine_figures() -> Iterator[Figure]:
             home.python(LIST),
             goal=3.0,
         )
+    with open_home(_many_apps()) as home:
+        home.command("apply", "--yes")()
+        name, baseline = "plan of 200 apps, no changes", "their lists by httpx, 10 connections"
+        yield compare(name, home.command("plan", RECONCILER_CACHE="off"), baseline, home.python(LIST_EACH))
+        home.command("plan")()
+        yield compare(f"{name}, as an earlier plan said", home.command("plan"), baseline, home.python(LIST_EACH))
     with open_home(SPEC.format(100)) as home:
         yield _creates(home)
     with open_home(SPEC.format(PACED)) as home:
         yield _paced(home)
+
+
+def _many_apps() -> str:
+    apps = "".join(f"  b-{number}: {{image: i, tasks: {{ok: {{command: ['true']}}}}}}\n" for number in range(200))
+    return f"version: 1\nname: b\napps:\n{apps}"
 
 
 def _creates(home: Home) -> Figure:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
-RUNS = ("keys", "overrides", "queue", "handover")
+RUNS = ("keys", "overrides", "queue", "handover", "planning")
 REVIEW = (
     "tests/cli/test_saved_plan.py",
     "tests/cli/test_images.py",
@@ -341,6 +341,42 @@ MUTANTS = (
         "apply/apply.py",
         "    if not await creations.is_there(change.slot.app):\n",
         "    if False:\n",
+    ),
+    Mutant(
+        "another version of a machine is not known",
+        "planner/known.py",
+        "known[machine.id] != (machine.instance_id, digests.of(machine))",
+        "known[machine.id].digest != digests.of(machine)",
+    ),
+    Mutant(
+        "what was as declared is not so any more where something else is declared",
+        "planner/known.py",
+        "known[machine.id] != (machine.instance_id, digests.of(machine))",
+        "known[machine.id].version != machine.instance_id",
+    ),
+    Mutant(
+        "a machine that is missing in an overview is looked for",
+        "planner/known.py",
+        "sorted(machine.id for machine in machines) != sorted(known)",
+        "{machine.id for machine in machines} - known.keys()",
+    ),
+    Mutant(
+        "a run's own config is not remembered as the declared one",
+        "planner/known.py",
+        "return None if marks.OVERRIDE in machine.metadata else self._pools.get(machine.name)",
+        "return self._pools.get(machine.name)",
+    ),
+    Mutant(
+        "an overview that lacks a region is none",
+        "machines_api/organization.py",
+        "            if not page.is_complete:\n",
+        "            if False:\n",
+    ),
+    Mutant(
+        "an app that does not seem to be as declared is listed",
+        "cli/planning.py",
+        "return whole is not None and self._planner.add(app, whole)",
+        "return whole is not None and (self._planner.add(app, whole) or True)",
     ),
 )
 

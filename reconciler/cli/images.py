@@ -10,15 +10,13 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.options import Shared
-from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import Plan
-from reconciler.model.spec import App, Spec
+from reconciler.model.machine import Observed
+from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.images.builder import Builder
     from reconciler.images.builds import Built, Deliver, Images
     from reconciler.images.credentials import Credentials
-    from reconciler.planner import Planner
     from reconciler.slots.actor import Actor
     from reconciler.targets import Target
 
@@ -89,7 +87,7 @@ async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "T
 
     from reconciler.machines_api.observe import observe
 
-    looking = asyncio.create_task(_look_up(spec, options, target, imaging))
+    looking = asyncio.create_task(look_up(spec, options, target, imaging))
     try:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
         digests, warnings = await looking
@@ -97,38 +95,6 @@ async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "T
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
     return _pinned(replace(spec, warnings=(*spec.warnings, *warnings)), observed, digests)
-
-
-async def plan_pinned(
-    actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging, planner: "Planner"
-) -> tuple[Plan, Mapping[str, str]]:
-    """The plan, app by app as they are listed, and the digests that were looked up meanwhile; no snapshot is kept.
-
-    Raises ApiError, RegistryError, BuildError.
-    """
-    import asyncio
-
-    from reconciler.machines_api.observe import observe_each
-    from reconciler.planner import with_applied_digests_of, with_digests
-
-    at = actor.clock.now()
-    looking = asyncio.create_task(_look_up(spec, options, target, imaging))
-    apps: dict[str, App] = {}
-
-    async def take(observed: ObservedApp) -> None:
-        digests, _warnings = await asyncio.shield(looking)
-        if not apps:
-            apps.update({app.name: app for app in with_digests(spec, digests).apps})
-        planner.add(with_applied_digests_of(apps[observed.name], observed, stack=spec.stack), observed)
-
-    names = [app.name for app in spec.apps]
-    try:
-        await observe_each(actor.client, names, take)
-        digests, warnings = await looking
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
-    return planner.plan(names, observed_at=at, warnings=(*spec.warnings, *warnings)), digests
 
 
 async def observe_as_planned(actor: "Actor", spec: Spec, digests: Mapping[str, str]) -> Pinned:
@@ -164,7 +130,7 @@ async def build_all(
         return [await make(places.built, found, job, places.deliver) for job in jobs]
 
 
-async def _look_up(
+async def look_up(
     spec: Spec, options: Shared, target: "Target", imaging: Imaging
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The digest of each image by its reference, and what could not be looked up."""

@@ -1,5 +1,6 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import click
 
 from reconciler.cli import console, saved_plan, spec_file
 from reconciler.cli.annotate import annotate
-from reconciler.cli.images import Imaging, mode_of, plan_pinned, push_to_option, pushed_to, resolve_option
+from reconciler.cli.images import Imaging, mode_of, push_to_option, pushed_to, resolve_option
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options, show_values_option
 from reconciler.cli.present import show
@@ -52,7 +53,9 @@ def command(
     target = resolve(options)
     imaging = Imaging(mode=mode_of(resolve_mode, target), push_to=push_to)
     at = revision_of(spec, revision)
-    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt))
+    plan, digests = run_async(
+        _plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt, is_saved=out is not None)
+    )
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
@@ -80,8 +83,10 @@ async def _plan(
     imaging: Imaging,
     *,
     adopt: bool,
+    is_saved: bool,
 ) -> tuple[Plan, Mapping[str, str]]:
-    """The plan, and the digests of the images that it was made with."""
+    """The plan, and the digests of the images that it was made with. One that is saved rests on no memory."""
+    from reconciler.cli.planning import plan_pinned
     from reconciler.planner import Planner
 
     # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
@@ -94,4 +99,16 @@ async def _plan(
         adopt=adopt,
     )
     async with open_actor(options, target, console.say) as actor:
-        return await plan_pinned(actor, spec, options, target, imaging, planner)
+        file = None if is_saved else _memory_file(options, target, spec)
+        return await plan_pinned(actor, spec, options, target, imaging, planner, memory_file=file)
+
+
+def _memory_file(options: Shared, target: "Target", spec: Spec) -> Path | None:
+    """Where plans of the whole stack remember what was as declared; None where that would save nothing."""
+    from reconciler.cli.planning import MANY
+
+    if len(spec.apps) < MANY or options.only or options.app:
+        return None
+    from reconciler.cli.plan_memory import memory_file
+
+    return memory_file(os.environ, api=saved_plan.target_of(target), stack=spec.stack)

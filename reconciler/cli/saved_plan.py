@@ -1,12 +1,12 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli.files import replace_file
 from reconciler.cli.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
@@ -44,7 +44,7 @@ def bind(
         plan_sha256=plan_sha256(plan),
         spec_sha256=spec_sha256(spec),
         tool_version=tool_version(),
-        target=_target_of(target),
+        target=target_of(target),
         only=options.only,
         app=options.app,
         adopt=adopt,
@@ -73,20 +73,9 @@ def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")
         else:
-            _replace(Path(os.path.realpath(file)), text)
+            replace_file(Path(os.path.realpath(file)), text)
     except OSError as error:
         raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
-
-
-def _replace(target: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as unfinished:
-            unfinished.write(text)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read(file: Path) -> "SavedPlan":
@@ -111,8 +100,8 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
     hint = "plan again, and review that"
     if saved.tool_version != tool_version():
         raise UsageError(f"the plan was made by version {saved.tool_version}, and this is {tool_version()}", hint=hint)
-    if saved.target != _target_of(target):
-        raise UsageError(f"the plan was made for {saved.target}, and this is {_target_of(target)}", hint=hint)
+    if saved.target != target_of(target):
+        raise UsageError(f"the plan was made for {saved.target}, and this is {target_of(target)}", hint=hint)
     if saved.spec_sha256 != spec_sha256(spec):
         hint = f"{hint}; variables of the environment are part of the spec"
         raise UsageError(f"{spec.file} is not the spec that the plan was made from", hint=hint)
@@ -138,6 +127,6 @@ def within(plan: Plan, reviewed: Plan) -> Plan:
     return replace(plan, changes=kept)
 
 
-def _target_of(target: "Target") -> str:
+def target_of(target: "Target") -> str:
     """The API that is meant. The local engine's port is new at each start."""
     return "local" if target.name == "local" else target.base_url

@@ -11,8 +11,8 @@ from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx
 from reconciler.machines_api import wire
+from reconciler.machines_api.apps import AppCalls
 from reconciler.machines_api.calls import app_path, nothing, on_machine
-from reconciler.machines_api.leases import LeaseCalls
 from reconciler.machines_api.throttle import Bucket, Throttle
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
@@ -38,7 +38,7 @@ _WAIT_IS_OVER: Final = {
 }
 
 
-class MachinesClient(LeaseCalls):
+class MachinesClient(AppCalls):
     """A client of one Machines API. An async context manager; `base_url` is without `/v1`."""
 
     def __init__(
@@ -81,55 +81,6 @@ class MachinesClient(LeaseCalls):
         await self._api.aclose()
         if self._logs is not self._api:
             await self._logs.aclose()
-
-    async def get_app(self, app: str) -> AppInfo | None:
-        """The app; None where it does not exist."""
-        call = Call(
-            method="GET",
-            path=app_path(app),
-            what=f"get app {app}",
-            action="get_app",
-            identifier=app,
-            is_repeatable=True,
-        )
-        try:
-            return await self._api.send(call, lambda value: wire.app_from_json(value, app))
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_FOUND:
-                return None
-            raise
-
-    async def create_app(self, app: str, *, org: str) -> None:
-        """Creates the app. Both spellings of its name are sent, since servers differ in which they read."""
-        body = {"name": app, "app_name": app, "org_slug": org}
-        call = Call(
-            method="POST",
-            path="/v1/apps",
-            what=f"create app {app}",
-            action="create_app",
-            identifier=org,
-            body=body,
-            has_reply=False,
-        )
-        await self._api.send(call, nothing)
-
-    async def list_machines(self, app: str) -> tuple[Machine, ...] | None:
-        """The app's machines; None where the app does not exist."""
-        call = Call(
-            method="GET",
-            path=f"{app_path(app)}/machines",
-            what=f"list machines of {app}",
-            action="list_machines",
-            identifier=app,
-            is_repeatable=True,
-            timeout_s=30.0,
-        )
-        try:
-            return await self._api.send(call, lambda value: wire.machines_from_json(app, value))
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_FOUND:
-                return None
-            raise
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
         call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)

@@ -42,6 +42,9 @@ KNOWN = [
     "meta",
     "event",
     "next_token",
+    "machines",
+    "next_cursor",
+    "app_name",
 ]
 SHAPED = st.recursive(
     JSON,
@@ -60,6 +63,7 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
         lambda: wire.lease_from_json(value),
         lambda: wire.logs_from_json(value),
         lambda: wire.app_from_json(value, "app"),
+        lambda: wire.organization_page_from_json(value),
     ):
         with suppress(MalformedError):
             read()

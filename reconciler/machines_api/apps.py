@@ -1,0 +1,78 @@
+"""The calls about apps, and the lists of machines: an app's, an organisation's. Every method raises ApiError."""
+
+from urllib.parse import quote
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api import wire
+from reconciler.machines_api.calls import app_path, nothing
+from reconciler.machines_api.leases import LeaseCalls
+from reconciler.machines_api.transport import Call
+from reconciler.machines_api.wire import AppInfo, OrganizationPage
+from reconciler.model.machine import Machine
+
+
+class AppCalls(LeaseCalls):
+    """The part of the client that sees apps as wholes."""
+
+    async def get_app(self, app: str) -> AppInfo | None:
+        """The app; None where it does not exist."""
+        call = Call(
+            method="GET",
+            path=app_path(app),
+            what=f"get app {app}",
+            action="get_app",
+            identifier=app,
+            is_repeatable=True,
+        )
+        try:
+            return await self._api.send(call, lambda value: wire.app_from_json(value, app))
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return None
+            raise
+
+    async def create_app(self, app: str, *, org: str) -> None:
+        """Creates the app. Both spellings of its name are sent, since servers differ in which they read."""
+        body = {"name": app, "app_name": app, "org_slug": org}
+        call = Call(
+            method="POST",
+            path="/v1/apps",
+            what=f"create app {app}",
+            action="create_app",
+            identifier=org,
+            body=body,
+            has_reply=False,
+        )
+        await self._api.send(call, nothing)
+
+    async def list_machines(self, app: str) -> tuple[Machine, ...] | None:
+        """The app's machines; None where the app does not exist."""
+        call = Call(
+            method="GET",
+            path=f"{app_path(app)}/machines",
+            what=f"list machines of {app}",
+            action="list_machines",
+            identifier=app,
+            is_repeatable=True,
+            timeout_s=30.0,
+        )
+        try:
+            return await self._api.send(call, lambda value: wire.machines_from_json(app, value))
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return None
+            raise
+
+    async def list_organization(self, org: str, *, cursor: str | None) -> OrganizationPage:
+        """One page of the organisation's machines, from the cursor on. Their configs are overviews: image, guest and
+        metadata. Sent once: who asks can do without.
+        """
+        call = Call(
+            method="GET",
+            path=f"/v1/orgs/{quote(org, safe='')}/machines",
+            what=f"list machines of organisation {org}",
+            action="list_organization",
+            identifier=org,
+            query={"cursor": cursor} if cursor else None,
+        )
+        return await self._api.send(call, wire.organization_page_from_json)
