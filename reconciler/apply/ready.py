@@ -1,4 +1,7 @@
-"""When a service's machine counts as up: started, and every declared health check passing."""
+"""When a service's machine counts as up: started, and every declared health check passing.
+
+One that may rest when it is idle may have come up and gone to rest before anyone looked: that is up too.
+"""
 
 from typing import Final
 
@@ -23,11 +26,13 @@ async def wait_ready(
         started = await wait_until(
             actor,
             machine,
-            lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED},
+            lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED} or _has_gone_to_rest(seen),
             states=(MachineState.STARTED, MachineState.FAILED),
             timeout_s=timeout_s,
             version=machine.instance_id if is_starting else None,
         )
+    if started and _has_gone_to_rest(started):
+        return None
     if started is None or started.state is not MachineState.STARTED:
         state = started.state.value if started else "still on its way"
         return f"not running after its start: {state}"
@@ -40,4 +45,22 @@ async def wait_ready(
             return f"its health checks do not pass: {failing}"
         await actor.clock.sleep(_CHECK_POLL_S)
         started = await read_machine(actor, started)
+        if _has_gone_to_rest(started):
+            return None
     return None
+
+
+def _has_gone_to_rest(machine: Machine) -> bool:
+    """Whether it was started, and then stopped or suspended because nobody asked for it; nothing of the sort where it
+    ended by itself.
+
+    Assumed: the proxy's stop shows in the exit as one that was asked for.
+    """
+    if not (machine.config and machine.config.may_rest and machine.state.is_resting):
+        return False
+    if not any(event.type == "start" for event in machine.events):
+        return False
+    if machine.state is MachineState.SUSPENDED:
+        return True
+    ended = next((event.exit for event in machine.events if event.exit), None)
+    return machine.state is MachineState.STOPPED and ended is not None and ended.requested_stop
