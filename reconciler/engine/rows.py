@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V", bound=Any)
@@ -27,7 +27,7 @@ class Rows(Generic[V]):
 
     def put(self, key: str, value: V) -> V:
         """The value, written under this id."""
-        text = json.dumps(asdict(value), separators=(",", ":"))
+        text = json_of(value)
         statement = f"INSERT INTO {self._table} VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value"
         self._connection.execute(statement, (key, text))
         self._values[key] = value
@@ -36,3 +36,12 @@ class Rows(Generic[V]):
     def remove(self, key: str) -> None:
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (key,))
         self._values.pop(key, None)
+
+
+def json_of(value: Any) -> str:
+    """The JSON of plain values and of dataclasses, whose fields are read where they stand: `asdict` would copy them."""
+    return json.dumps(value, separators=(",", ":"), default=_members)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return {member.name: getattr(value, member.name) for member in fields(value)}

@@ -6,7 +6,7 @@ Every change is one transaction, committed before anything sees it; a change tha
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from reconciler.engine.records import (
     Snapshot,
     Volume,
 )
-from reconciler.engine.rows import Rows
+from reconciler.engine.rows import Rows, json_of
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, org TEXT NOT NULL, created_ms INTEGER NOT NULL);
@@ -93,12 +93,12 @@ class Store:
             machine = replace(machine, events=(event, *machine.events)[:EVENTS_KEPT])
         with self._transaction():
             self._connection.execute(
-                "INSERT OR REPLACE INTO machines VALUES (?, ?, ?)", (machine.id, machine.app, _json(asdict(machine)))
+                "INSERT OR REPLACE INTO machines VALUES (?, ?, ?)", (machine.id, machine.app, json_of(machine))
             )
             if is_new_version:
                 self._connection.execute(
                     "INSERT INTO versions (machine, version, config) VALUES (?, ?, ?)",
-                    (machine.id, machine.instance_id, _json(machine.config)),
+                    (machine.id, machine.instance_id, json_of(machine.config)),
                 )
         self._machines[machine.id] = machine
         self._by_app.setdefault(machine.app, {})[machine.id] = None
@@ -188,10 +188,6 @@ class _Transaction:
                 self._connection.execute("ROLLBACK")
             if kind is None:
                 raise
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _machine_of(text: str) -> Machine:
