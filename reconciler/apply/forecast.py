@@ -8,20 +8,23 @@ from collections.abc import Iterable
 from typing import Final
 
 from reconciler.model.plan import Action, Change
-from reconciler.model.report import Entry
+from reconciler.model.report import Entry, Status
 
 _BURST: Final = 3  # creations that the platform lets through at once
 _FEWEST: Final = 3  # changes that have to end before their time says anything
 
 
 class Forecast:
-    """Counts the changes that end. `began` is a monotonic time in seconds; `creation_pause_s` that between two
-    creations in one app, 0 where nothing limits them.
+    """Counts the changes that end; one that is deferred is counted once its turn has come.
+
+    `began` is a monotonic time in seconds; `creation_pause_s` that between two creations in one app, 0 where nothing
+    limits them.
     """
 
     def __init__(self, changes: Iterable[Change], *, creation_pause_s: float, began: float) -> None:
         changes = [change for change in changes if not change.deferred]
         self.total = len(changes)
+        self._open = {change.address for change in changes}
         self.done = 0
         self._pause_s = creation_pause_s
         self._began = began
@@ -30,6 +33,11 @@ class Forecast:
 
     def count(self, ended: Entry) -> None:
         """One change has ended, however that was."""
+        if ended.address not in self._open:
+            if ended.status is Status.DEFERRED:
+                return
+            self.total += 1
+        self._open.discard(ended.address)
         self.done += 1
         if ended.action is Action.CREATE:
             self._created[ended.slot.app] += 1

@@ -1,6 +1,5 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, saved_plan, spec_file
-from reconciler.cli.annotate import annotate
-from reconciler.cli.heartbeat import Heartbeat
+from reconciler.cli.carry_out import carry_out, finish, not_begun
 from reconciler.cli.images import (
     Imaging,
-    Pinned,
     builder_option,
     mode_of,
     observe_as_planned,
@@ -24,7 +21,6 @@ from reconciler.cli.images import (
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
 from reconciler.cli.present import show
-from reconciler.cli.progress import progress, words_of
 from reconciler.cli.review import Review, objections_to, read_review
 from reconciler.cli.revision import revision_of
 from reconciler.cli.target import open_actor, resolve
@@ -36,8 +32,6 @@ from reconciler.model.spec import Spec
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
-    from reconciler.slots.actor import Actor
-
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
@@ -140,28 +134,6 @@ def command(
     return 1 if report is None else finish(report, shared_values)
 
 
-def finish(report: Report, options: Shared) -> int:
-    """Shows the report; the exit code that it means."""
-    from reconciler.render.report import problems, report_json, report_text
-
-    if options.is_json:
-        console.print_json(report_json(report))
-    else:
-        console.print_text(report_text(report, color=console.is_coloured(options)), is_safe=True)
-    annotate(problems(report))
-    if report.interrupted:
-        return 130
-    return 0 if report.is_success else 1
-
-
-def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
-    """Programs get a report all the same; people were told already."""
-    if options.is_json:
-        return Report(plan=plan, entries=(), failures=why)
-    annotate(why)
-    return None
-
-
 async def _apply(
     shared_values: Shared,
     spec: Spec,
@@ -217,38 +189,9 @@ async def _apply(
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), shared_values)
         again = (lambda seen: saved_plan.within(plan_again(seen), plan)) if review.is_consent else plan_again
-        return await _carry_out(actor, pinned, plan, again, options, stop, wait_busy_s=wait_busy_s)
-
-
-async def _carry_out(
-    actor: "Actor",
-    pinned: Pinned,
-    plan: Plan,
-    plan_again: Callable[[Observed], Plan],
-    options: "Options",
-    stop: "Stop",
-    *,
-    wait_busy_s: float,
-) -> Report:
-    """Applies the plan, and shows how far it is."""
-    from reconciler.apply.forecast import Forecast
-    from reconciler.apply.patient import apply_patiently
-
-    clock, pause_s = actor.clock, actor.client.creation_pause_s
-    forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
-    with progress(forecast, clock) as (say, count):
-        async with Heartbeat(lambda: words_of(forecast, clock)) as beats:
-            return await apply_patiently(
-                replace(actor, emit=beats.heard(say)),
-                pinned.spec,
-                plan,
-                plan_again,
-                options,
-                observed=pinned.observed,
-                wait_busy_s=wait_busy_s,
-                stop=stop,
-                on_end=beats.heard(count),
-            )
+        return await carry_out(
+            actor, pinned.spec, plan, again, options, stop, observed=pinned.observed, wait_busy_s=wait_busy_s
+        )
 
 
 def _is_confirmed(plan: Plan) -> bool:

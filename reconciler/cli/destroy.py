@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, spec_file
-from reconciler.cli.apply import finish, not_begun
-from reconciler.cli.heartbeat import Heartbeat
+from reconciler.cli.carry_out import carry_out, finish, not_begun
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.present import show
@@ -63,7 +62,6 @@ async def _destroy(
 ) -> Report | None:
     """The report; None where the user said no, or nothing may be concluded from what was observed."""
     from reconciler.apply.options import Options
-    from reconciler.apply.patient import apply_patiently
     from reconciler.machines_api.observe import observe
     from reconciler.planner import plan as make_plan
 
@@ -80,11 +78,9 @@ async def _destroy(
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
             return not_begun(plan, ("it was not agreed to",), options)
         how = Options(only=options.only, force=force, allow_rollback=True)
-        async with Heartbeat() as beats:
-            acting = replace(actor, emit=beats.heard(actor.emit))
-            return await apply_patiently(
-                acting, spec, plan, plan_again, how, observed=observed, wait_busy_s=wait_busy_s, stop=stop
-            )
+        return await carry_out(
+            actor, spec, plan, plan_again, how, stop, observed=observed, wait_busy_s=wait_busy_s, doing="destroying"
+        )
 
 
 def _with_reason(plan: Plan) -> Plan:

@@ -21,10 +21,12 @@ _WIDE: Final = 50
 
 
 @contextmanager
-def progress(forecast: "Forecast", clock: "Clock") -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
+def progress(
+    forecast: "Forecast", clock: "Clock", *, doing: str = "applying"
+) -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
     """Two callables: one says a line, one counts a change that ended."""
     is_bar = console.is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and forecast.total > 0
-    with _bar(forecast, clock) if is_bar else _lines(forecast, clock) as both:
+    with _bar(forecast, clock, doing) if is_bar else _lines(forecast, clock) as both:
         yield both
 
 
@@ -67,20 +69,22 @@ def _lines(forecast: "Forecast", clock: "Clock") -> Iterator[tuple[Callable[[str
 
 
 @contextmanager
-def _bar(forecast: "Forecast", clock: "Clock") -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
+def _bar(
+    forecast: "Forecast", clock: "Clock", doing: str
+) -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     terminal = Console(stderr=True)
     columns: list[ProgressColumn] = [BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[left]}")]
     if terminal.width >= _WIDE:
-        columns = [TextColumn("applying"), *columns[:2], TimeElapsedColumn(), *columns[2:]]
+        columns = [TextColumn(doing), *columns[:2], TimeElapsedColumn(), *columns[2:]]
     with Progress(*columns, console=terminal, transient=True) as bar:
-        task = bar.add_task("applying", total=forecast.total, left=_left(forecast, clock))
+        task = bar.add_task(doing, total=forecast.total, left=_left(forecast, clock))
 
         def count(ended: "Entry") -> None:
             forecast.count(ended)
-            bar.update(task, advance=1, left=_left(forecast, clock))
+            bar.update(task, total=forecast.total, completed=forecast.done, left=_left(forecast, clock))
 
         yield lambda line: bar.console.print(console.harmless(line), markup=False, highlight=False), count
 

@@ -15,9 +15,9 @@ def change(number: int, action: Action = Action.CREATE, *, app: str = "app", def
     return Change(slot=slot, kind=PoolKind.TASK, action=action, reason="", deferred=deferred)
 
 
-def ended(number: int, action: Action = Action.CREATE, *, app: str = "app") -> Entry:
+def ended(number: int, action: Action = Action.CREATE, *, app: str = "app", status: Status = Status.DONE) -> Entry:
     slot = Slot(app=app, pool="work", region="iad", number=number)
-    return Entry(slot=slot, action=action, status=Status.DONE)
+    return Entry(slot=slot, action=action, status=status, address=slot.address)
 
 
 def test_creations_take_the_platforms_pause_each_less_the_burst() -> None:
@@ -44,8 +44,20 @@ def test_without_a_pace_the_time_so_far_tells() -> None:
 def test_what_is_deferred_is_not_waited_for_and_at_the_end_nothing_is_left() -> None:
     forecast = Forecast([change(0), change(1, deferred="busy")], creation_pause_s=1.0, began=0.0)
     assert forecast.total == 1
+    forecast.count(ended(1, status=Status.DEFERRED))
+    assert (forecast.done, forecast.total) == (0, 1)
     forecast.count(ended(0))
+    assert (forecast.done, forecast.total) == (1, 1)
     assert forecast.left_s(1.0) is None
+    forecast.count(ended(1))
+    assert (forecast.done, forecast.total) == (2, 2)
+
+
+def test_what_had_to_be_deferred_after_all_is_counted_again_when_it_is_done() -> None:
+    forecast = Forecast([change(0)], creation_pause_s=1.0, began=0.0)
+    forecast.count(ended(0, status=Status.DEFERRED))
+    forecast.count(ended(0))
+    assert (forecast.done, forecast.total) == (2, 2)
 
 
 def test_an_apply_takes_as_long_as_was_said() -> None:

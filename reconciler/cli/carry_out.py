@@ -1,0 +1,75 @@
+"""What `apply` and `destroy` have in common: a plan is carried out, with signs of how far it is, and a report."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.cli import console
+from reconciler.cli.annotate import annotate
+from reconciler.cli.heartbeat import Heartbeat
+from reconciler.cli.options import Shared
+from reconciler.cli.progress import progress, words_of
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Plan
+from reconciler.model.report import Report
+from reconciler.model.spec import Spec
+
+if TYPE_CHECKING:
+    from reconciler.apply.executor import Stop
+    from reconciler.apply.options import Options
+    from reconciler.slots.actor import Actor
+
+
+async def carry_out(
+    actor: "Actor",
+    spec: Spec,
+    plan: Plan,
+    plan_again: Callable[[Observed], Plan],
+    options: "Options",
+    stop: "Stop",
+    *,
+    observed: Observed,
+    wait_busy_s: float,
+    doing: str = "applying",
+) -> Report:
+    """Applies the plan of this snapshot, and shows how far it is; `doing` is the word for it."""
+    from reconciler.apply.forecast import Forecast
+    from reconciler.apply.patient import apply_patiently
+
+    clock, pause_s = actor.clock, actor.client.creation_pause_s
+    forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
+    with progress(forecast, clock, doing=doing) as (say, count):
+        async with Heartbeat(lambda: words_of(forecast, clock)) as beats:
+            return await apply_patiently(
+                replace(actor, emit=beats.heard(say)),
+                spec,
+                plan,
+                plan_again,
+                options,
+                observed=observed,
+                wait_busy_s=wait_busy_s,
+                stop=stop,
+                on_end=beats.heard(count),
+            )
+
+
+def finish(report: Report, options: Shared) -> int:
+    """Shows the report; the exit code that it means."""
+    from reconciler.render.report import problems, report_json, report_text
+
+    if options.is_json:
+        console.print_json(report_json(report))
+    else:
+        console.print_text(report_text(report, color=console.is_coloured(options)), is_safe=True)
+    annotate(problems(report))
+    if report.interrupted:
+        return 130
+    return 0 if report.is_success else 1
+
+
+def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
+    """Programs get a report all the same; people were told already."""
+    if options.is_json:
+        return Report(plan=plan, entries=(), failures=why)
+    annotate(why)
+    return None
