@@ -30,6 +30,9 @@ from reconciler.engine.surroundings import Surroundings
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
 _GRACE_S: Final = 2
+# Longer than clients keep an idle connection (httpx 5 s, Go 90 s at most): one that the server closes just as a call is
+# sent on it leaves the caller in doubt of what was done.
+_KEEP_ALIVE_S: Final = 120
 
 
 def run_engine(
@@ -128,6 +131,7 @@ class EngineServer(uvicorn.Server):
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         super().__init__(config)
         self._engine = engine

@@ -106,7 +106,7 @@ def test_suspend_lets_a_machine_stand_still_and_start_lets_it_go_on(tmp_path: Pa
         assert (await call("GET", path)).json()["state"] == "suspended"
         process = (await call("GET", f"{path}/ps")).json()[0]  # the shell, before its children
         assert "n=0" in process["command"]
-        await is_in(process["pid"], "T")
+        await is_in(process["pid"], "T", "D")  # D where it stands between a fork and its child's first instruction
         last = int((await said(call, path))[-1])
         await call("POST", f"{path}/start")
         await call("GET", f"{path}/wait?state=started")

@@ -58,6 +58,7 @@ class Client:
     asked: dict[str, str] = field(default_factory=dict)
     statuses: set[int] = field(default_factory=set)
     done: int = 0
+    lost: str = ""  # why it ended early
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         reply = await self.http.request(method, path, **options)
@@ -71,8 +72,8 @@ class Client:
         try:
             for turn in range(CALLS):
                 await self.turn(rng, turn)
-        except httpx.TransportError:
-            return
+        except httpx.TransportError as error:
+            self.lost = repr(error)
 
     async def turn(self, rng: random.Random, turn: int) -> None:
         machine = rng.choice(self.shared)
@@ -139,6 +140,7 @@ def test_fifty_clients_at_once_lose_nothing_and_see_no_error_of_the_server(home:
         http, clients = await set_up(home)
         async with http:
             await asyncio.gather(*(client.work() for client in clients))
+        assert {client.lost for client in clients} == {""}
         assert all(client.done >= CALLS for client in clients)
         await check(home, clients)
 

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.engine import home as homes
 from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
+from reconciler.engine.serve import EngineServer
 from reconciler.http import httpx
 
 
@@ -93,6 +94,15 @@ def test_killed_and_started_again_its_machines_are_there_and_their_states_true(h
     call(home, again, "GET", f"/apps/app/machines/{service['id']}/wait?state=started")
     listed = call(home, again, "GET", "/apps/app/machines").json()
     assert {machine["id"]: machine["state"] for machine in listed} == {task["id"]: "stopped", service["id"]: "started"}
+
+
+def test_the_client_gives_an_idle_connection_up_before_the_server_does() -> None:
+    """One that is closed while a call is on its way leaves open what was done."""
+    nothing: Any = None
+    server = EngineServer(nothing, nothing)
+    kept_s = httpx.Limits().keepalive_expiry
+    assert kept_s is not None
+    assert server.config.timeout_keep_alive > 10 * kept_s
 
 
 def test_a_stop_ends_what_runs_and_parked_waits_do_not_hold_it_up(home: Path) -> None:
