@@ -33,7 +33,7 @@ def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
     """The machine's runs, newest first: those of its events, then those of which only a later record tells the end."""
     records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
     found = _by_events(events, records)
-    infos = [_info(machine, one) for one in found]
+    infos = [_info(machine, one, is_ahead=_is_ahead(one.start, machine, events)) for one in found]
     owned = {one.record.ulid for one in found if one.record}
     for record, following in zip_longest(records, records[1:]):
         if record.ulid not in owned:
@@ -90,7 +90,16 @@ def _descending(ulid: str) -> tuple[int, ...]:
     return tuple(-ord(character) for character in ulid)
 
 
-def _info(machine: Machine, run: _Run) -> RunInfo:
+def _is_ahead(start: Event, machine: Machine, events: Sequence[Event]) -> bool:
+    """Whether the start came after the machine was looked at, whose state then says nothing of this run: its own newest
+    event is older than the start.
+    """
+    newest = next(iter(machine.events), None)
+    older = events[events.index(start) + 1 :]
+    return newest is not None and any(event.id == newest.id for event in older)
+
+
+def _info(machine: Machine, run: _Run, *, is_ahead: bool) -> RunInfo:
     exited = final_exit(run.newer)
     record = run.record
     info = RunInfo(
@@ -113,7 +122,7 @@ def _info(machine: Machine, run: _Run) -> RunInfo:
         ended_at = exited.at
         outcome = ending_of(exited.exit, ended_at=ended_at, deadline=info.deadline)
         return replace(info, state=RunState.ENDED, ended_at=ended_at, outcome=outcome)
-    if machine.state.is_resting or machine.state.is_gone:
+    if (machine.state.is_resting or machine.state.is_gone) and not is_ahead:
         return replace(info, state=RunState.ENDED, outcome=lost("the machine rests, and no exit was reported"))
     return info
 

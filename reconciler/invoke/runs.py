@@ -62,7 +62,7 @@ async def wait_run(
     actor: Actor, run: FoundRun, *, take_line: TakeLine | None = None, log_delay_s: float = 0.0
 ) -> RunInfo:
     """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher."""
-    if run.info.state is not RunState.RUNNING:
+    if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line:
             await read_run_logs(actor, run, take_line, log_delay_s=log_delay_s)
         return run.info
@@ -76,6 +76,13 @@ async def wait_run(
     if ended_at and ending.exit_event and ending.exit_event.exit and outcome.name is OutcomeName.CANCELLED:
         outcome = ending_of(ending.exit_event.exit, ended_at=ended_at, deadline=deadline)
     return replace(run.info, state=RunState.ENDED, outcome=outcome, ended_at=ended_at)
+
+
+def _may_be_told_yet(run: FoundRun) -> bool:
+    """Whether its machine rests and its exit is not reported: that may come a moment after the state."""
+    outcome = run.info.outcome
+    is_lost = outcome is not None and outcome.name is OutcomeName.LOST and run.info.ended_at is None
+    return is_lost and run.start is not None and run.next_start is None
 
 
 async def cancel_run(actor: Actor, run: FoundRun) -> bool:

@@ -29,7 +29,8 @@ def story(*events: Event) -> tuple[Event, ...]:
     return tuple(reversed(events))
 
 
-def machine(*records: RunRecord, state: MachineState = MachineState.STOPPED) -> Machine:
+def machine(*records: RunRecord, state: MachineState = MachineState.STOPPED, events: tuple[Event, ...] = ()) -> Machine:
+    """The machine with these records; `events` are those that it was seen with itself."""
     metadata = {f"{marks.RUN}{number}": record.to_text() for number, record in enumerate(records)}
     metadata |= {marks.STACK: "stack", marks.POOL: "work", marks.SLOT: "work-iad-0"}
     return Machine(
@@ -40,6 +41,7 @@ def machine(*records: RunRecord, state: MachineState = MachineState.STOPPED) -> 
         region="iad",
         instance_id="01",
         config=MachineConfig(document={"metadata": metadata}),
+        events=events,
     )
 
 
@@ -127,6 +129,26 @@ CASES = {
         [(A, "me", "replaced")],
     ),
     "at rest without an exit": (machine(record(A, 1)), story(LAUNCH, event(2, "start")), [(A, "me", "lost")]),
+    "at rest without an exit, and seen after the start": (
+        machine(record(A, 1), events=story(LAUNCH, event(2, "start"))),
+        story(LAUNCH, event(2, "start")),
+        [(A, "me", "lost")],
+    ),
+    "seen at rest before the start": (
+        machine(record(A, 1), events=story(LAUNCH)),
+        story(LAUNCH, event(2, "start")),
+        [(A, "me", "running")],
+    ),
+    "seen at rest before the second start": (
+        machine(record(A, 1), record(B, 3), events=story(LAUNCH, event(2, "start"), ended(3, code=7))),
+        story(LAUNCH, event(2, "start"), ended(3, code=7), event(4, "start")),
+        [(B, "me", "running"), (A, "me", "failed")],
+    ),
+    "without an exit, and another start after it": (
+        machine(record(A, 1), record(B, 2), events=story(LAUNCH, event(2, "start"), event(4, "start"))),
+        story(LAUNCH, event(2, "start"), event(4, "start")),
+        [(B, "me", "lost"), (A, "me", "lost")],
+    ),
     "an exit of unknown code": (
         machine(record(A, 1)),
         story(LAUNCH, event(2, "start"), ended(3, code=-1, error="the host died")),

@@ -54,6 +54,38 @@ def test_ten_at_once_are_one_execution_and_ten_equal_ends(latency: str, busy: in
     run_virtually(scenario())
 
 
+def test_whoever_looks_between_the_key_and_the_start_attaches_to_the_run() -> None:
+    """It sees the machine at rest, and then the start among its events: the run is not lost."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await ready(world)
+            client = world.actor.client
+            start, events = client.start_machine, client.list_events
+            is_announced, may_start = asyncio.Event(), asyncio.Event()
+
+            async def start_late(*arguments: Any, **options: Any) -> Any:
+                is_announced.set()
+                await may_start.wait()
+                return await start(*arguments, **options)
+
+            async def tell_after_the_start(*arguments: Any, **options: Any) -> Any:
+                may_start.set()
+                while world.machines()[0].state != "started":
+                    await world.actor.clock.sleep(0.1)
+                return await events(*arguments, **options)
+
+            client.start_machine = start_late  # type: ignore[method-assign]
+            first = asyncio.create_task(world.invoke(SPEC, key="K"))
+            await is_announced.wait()
+            client.list_events = tell_after_the_start  # type: ignore[method-assign]
+            second = await world.invoke(SPEC, key="K")
+            assert (second.id, second.outcome.exit_code) == ((await first).id, 7)
+            assert len(world.runtime.starts) == 1
+
+    run_virtually(scenario())
+
+
 async def request_count() -> int:
     async with open_world() as world:
         await ready(world)

@@ -1,10 +1,11 @@
 """Runs from outside: found, waited for, cancelled, read and ended at their deadline by someone else."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.engine.behaviour import LATENCIES, Behaviour, Settings
 from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.testing.virtual_time import run_virtually
@@ -116,6 +117,23 @@ def test_a_run_past_its_deadline_is_ended_by_a_later_wait() -> None:
             [told] = await list_runs(world.actor, "app", stack="stack")
             assert told.info.outcome
             assert told.info.outcome.name is OutcomeName.TIMED_OUT
+
+    run_virtually(scenario())
+
+
+def test_a_wait_for_a_run_whose_exit_is_reported_late_tells_its_code() -> None:
+    async def scenario() -> None:
+        behaviour = replace(Behaviour(), exit_event_lag_s=2.0)
+        async with open_world(Settings(behaviour=behaviour)) as world:
+            await begun(world, "[run, '30', exit, '5']", count="1")
+            while world.machines()[0].state != "stopped":
+                await world.actor.clock.sleep(0.1)
+            [run] = await list_runs(world.actor, "app", stack="stack")
+            assert run.info.outcome
+            assert run.info.outcome.name is OutcomeName.LOST  # as far as can be told now
+            ended = await wait_run(world.actor, run)
+            assert ended.outcome
+            assert ended.outcome.exit_code == 5
 
     run_virtually(scenario())
 
