@@ -33,6 +33,7 @@ CALL_TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CONNECTIONS: Final = 32
 _ID_SHOWN: Final = 60
+_READ_HINT: Final = "that was a look, and changed nothing: try again in a moment"
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 
@@ -121,6 +122,8 @@ class Transport:
                     jitter=random.random(),
                 )
                 if delay_s is None:
+                    if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
+                        error.hint = _READ_HINT
                     raise
                 if error.kind is ApiErrorKind.RATE_LIMITED:
                     bucket.hold(delay_s)

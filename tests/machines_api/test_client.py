@@ -44,6 +44,16 @@ def answering(status: int, content: Any = None, **headers: str) -> Handler:
     return lambda _request: httpx.Response(status, content=body, headers=headers)
 
 
+def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
+    reply = answering(502, {"error": "bad gateway"})
+    looked = failure(reply, lambda client: client.list_machines("app"))
+    assert looked.hint
+    assert "changed nothing" in looked.hint
+    created = failure(reply, lambda client: client.create_app("app", org="personal"))
+    assert created.hint
+    assert "may have taken effect" in created.hint
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [

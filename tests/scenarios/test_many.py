@@ -61,8 +61,12 @@ class Stack:
             start_engine(directory / "home", extra=("--adversity", str(directory / "adversity.yaml")))
 
     def invoke(self, number: int, key: str | None = None) -> tuple[int, str]:
-        """The code and the messages of one invoke, run again with its key where the API itself failed it."""
-        ended = subprocess.run(self._line(number, key), cwd=self.directory, capture_output=True, text=True, timeout=220)
+        """The code and the messages of one invoke; again where it could not even look: then it has not begun."""
+        line = self._line(number, key)
+        for _ in range(3):
+            ended = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, timeout=220)
+            if not (ended.returncode == 125 and ended.stderr.startswith("error: list machines of app:")):
+                break
         return ended.returncode, ended.stderr
 
     def invoke_and_kill(self, number: int, key: str, after: int) -> None:
