@@ -343,6 +343,24 @@ MUTANTS = (
         "    if False:\n",
     ),
     Mutant(
+        "a start that came after the machine was looked at is no lost run",
+        "invoke/history.py",
+        "return newest is not None and any(event.id == newest.id for event in older)",
+        "return False",
+    ),
+    Mutant(
+        "what went to rest before anyone looked is up",
+        "apply/ready.py",
+        "    if started and _has_gone_to_rest(started):\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "what ended by itself has not gone to rest",
+        "apply/ready.py",
+        "machine.state is MachineState.STOPPED and ended is not None and ended.requested_stop",
+        "machine.state is MachineState.STOPPED",
+    ),
+    Mutant(
         "another version of a machine is not known",
         "planner/known.py",
         "known[machine.id] != (machine.instance_id, digests.of(machine))",
@@ -375,8 +393,8 @@ MUTANTS = (
     Mutant(
         "an app that does not seem to be as declared is listed",
         "cli/planning.py",
-        "return whole is not None and self._planner.add(app, whole)",
-        "return whole is not None and (self._planner.add(app, whole) or True)",
+        "if whole is not None and self._planner.add(app, whole):",
+        "if whole is not None and (self._planner.add(app, whole) or True):",
     ),
 )
 

@@ -52,7 +52,7 @@ async def plan_pinned(
     """
     at = actor.clock.now()
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
-    apps = _Apps(spec, planner, looking)
+    apps = _Apps(spec, planner, looking, is_learning=memory_file is not None)
     try:
         if memory_file is None:
             await observe_each(actor.client, apps.names, apps.take)
@@ -66,12 +66,13 @@ async def plan_pinned(
 
 
 class _Apps:
-    """The spec's apps, planned as they are seen. `known` is what was found to be as declared, by app."""
+    """The spec's apps, planned as they are seen. Where it is learning, `known` is what was as declared, by app."""
 
-    def __init__(self, spec: Spec, planner: Planner, looking: "asyncio.Task[_Looked]") -> None:
+    def __init__(self, spec: Spec, planner: Planner, looking: "asyncio.Task[_Looked]", *, is_learning: bool) -> None:
         self.spec = spec
         self.names = [app.name for app in spec.apps]
-        self.known: dict[str, Mapping[str, Known]] | None = None
+        self.known: dict[str, Mapping[str, Known]] = {}
+        self._is_learning = is_learning
         self._planner = planner
         self._looking = looking
         self._pinned: dict[str, App] = {}
@@ -80,18 +81,19 @@ class _Apps:
         """Plans an app that was listed."""
         app = await self._app(observed)
         is_as_declared = self._planner.add(app, observed)
-        if self.known is not None and is_as_declared:
+        if self._is_learning and is_as_declared:
             from reconciler.planner.known import known_of
 
             self.known[app.name] = known_of(app, observed)
 
-    async def recognize(self, name: str, machines: tuple[Machine, ...], known: "Mapping[str, Known]") -> bool:
-        """Plans an app of which an overview was seen; False where it is not, or no longer, known to be as declared."""
+    async def recognize(self, name: str, machines: tuple[Machine, ...], known: "Mapping[str, Known]") -> None:
+        """Plans an app of which an overview was seen, if it still proves to be as declared; else it is not `known`."""
         from reconciler.planner.known import recognized
 
         app = await self._app(ObservedApp(name=name, exists=True, machines=machines))
         whole = recognized(app, machines, known)
-        return whole is not None and self._planner.add(app, whole)
+        if whole is not None and self._planner.add(app, whole):
+            self.known[name] = known
 
     async def _app(self, observed: ObservedApp) -> App:
         """The app with the digests of its images: those of its tags, else those that were applied."""
@@ -107,10 +109,9 @@ async def _plan_remembering(client: "MachinesClient", apps: _Apps, file: Path) -
 
     version = saved_plan.tool_version()
     memory = recall(file, version=version)
-    apps.known = {}
     pages = await _recognize(client, apps, memory)
-    recognized = {*apps.known}
-    await observe_each(client, [name for name in apps.names if name not in recognized], apps.take)
+    unknown = [name for name in apps.names if name not in apps.known]
+    await observe_each(client, unknown, apps.take)
     remember(file, PlanMemory(apps=apps.known, pages=pages), version=version)
 
 
@@ -130,7 +131,5 @@ async def _recognize(client: "MachinesClient", apps: _Apps, memory: "PlanMemory"
     if seen.machines is None:
         return most + 1
     for name, machines in seen.machines.items():
-        if await apps.recognize(name, machines, known[name]):
-            assert apps.known is not None
-            apps.known[name] = known[name]
+        await apps.recognize(name, machines, known[name])
     return seen.pages
