@@ -351,7 +351,7 @@ MUTANTS = (
     Mutant(
         "what went to rest before anyone looked is up",
         "apply/ready.py",
-        "    if started and _has_gone_to_rest(started):\n",
+        "    if started and has_gone_to_rest(started):\n",
         "    if False:\n",
     ),
     Mutant(

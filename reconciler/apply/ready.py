@@ -26,12 +26,12 @@ async def wait_ready(
         started = await wait_until(
             actor,
             machine,
-            lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED} or _has_gone_to_rest(seen),
+            lambda seen: seen.state in {MachineState.STARTED, MachineState.FAILED} or has_gone_to_rest(seen),
             states=(MachineState.STARTED, MachineState.FAILED),
             timeout_s=timeout_s,
             version=machine.instance_id if is_starting else None,
         )
-    if started and _has_gone_to_rest(started):
+    if started and has_gone_to_rest(started):
         return None
     if started is None or started.state is not MachineState.STARTED:
         state = started.state.value if started else "still on its way"
@@ -45,12 +45,12 @@ async def wait_ready(
             return f"its health checks do not pass: {failing}"
         await actor.clock.sleep(_CHECK_POLL_S)
         started = await read_machine(actor, started)
-        if _has_gone_to_rest(started):
+        if has_gone_to_rest(started):
             return None
     return None
 
 
-def _has_gone_to_rest(machine: Machine) -> bool:
+def has_gone_to_rest(machine: Machine) -> bool:
     """Whether it was started, and then stopped or suspended because nobody asked for it; nothing of the sort where it
     ended by itself.
 

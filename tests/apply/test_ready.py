@@ -5,7 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from reconciler.apply.ready import has_gone_to_rest
 from reconciler.engine.records import CheckReport, Machine
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Event, Exit, MachineState
+from reconciler.model.machine import Machine as Seen
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
@@ -83,3 +87,34 @@ def test_what_runs_and_has_checks_that_do_not_pass_is_not_up() -> None:
     report, took_s = applied(service(), let_it_be, awake_s=0)
     assert not report.is_success
     assert took_s > 200
+
+
+def seen(state: MachineState, *events: str, autostop: str = "stop") -> Seen:
+    """A machine as it is told of; its events newest first: `asked` and `crashed` are exits."""
+    exits = {"asked": Exit(code=0, requested_stop=True), "crashed": Exit(code=1)}
+    told = tuple(
+        Event(id=f"{number}", type=kind, status="", source="flyd", timestamp_ms=0, exit=exits.get(kind))
+        for number, kind in enumerate(events)
+    )
+    config = MachineConfig(document={"services": [{"internal_port": 80, "autostop": autostop}]})
+    return Seen(
+        app="app", id="m", name="web-iad-0", state=state, region="iad", instance_id="1", config=config, events=told
+    )
+
+
+@pytest.mark.parametrize(
+    ("machine", "has_rested"),
+    [
+        (seen(MachineState.STOPPED, "asked", "start", "launch"), True),
+        (seen(MachineState.SUSPENDED, "suspend", "start", "launch"), True),
+        (seen(MachineState.STOPPED, "crashed", "start", "launch"), False),
+        (seen(MachineState.STOPPED, "crashed", "start", "asked", "start"), False),
+        (seen(MachineState.FAILED, "asked", "start"), False),
+        (seen(MachineState.STARTED, "start", "asked", "start"), False),
+        (seen(MachineState.STOPPED, "launch"), False),
+        (seen(MachineState.CREATED, "launch"), False),
+        (seen(MachineState.STOPPED, "asked", "start", autostop="off"), False),
+    ],
+)
+def test_only_what_was_started_and_then_put_to_rest_has_gone_to_rest(machine: Seen, has_rested: bool) -> None:
+    assert has_gone_to_rest(machine) == has_rested
