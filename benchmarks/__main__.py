@@ -1,7 +1,7 @@
 """`make bench`: every figure against a baseline of the same run, as a table and as JSON.
 
-`python -m benchmarks startup plans` runs only these; a whole run is kept in benchmarks/last-run.json, and its table in
-docs/performance.md.
+`python -m benchmarks startup planner` runs only these; a whole run is kept in benchmarks/last-run.json, and its table
+in docs/performance.md.
 """
 
 import json

@@ -351,8 +351,8 @@ MUTANTS = (
     Mutant(
         "what went to rest before anyone looked is up",
         "apply/ready.py",
-        "    if started and has_gone_to_rest(started):\n",
-        "    if False:\n",
+        "started.state is MachineState.STARTED or has_gone_to_rest(started)",
+        "started.state is MachineState.STARTED",
     ),
     Mutant(
         "what ended by itself has not gone to rest",

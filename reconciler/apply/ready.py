@@ -31,23 +31,24 @@ async def wait_ready(
             timeout_s=timeout_s,
             version=machine.instance_id if is_starting else None,
         )
-    if started and has_gone_to_rest(started):
-        return None
-    if started is None or started.state is not MachineState.STARTED:
+    if started is None or not (started.state is MachineState.STARTED or has_gone_to_rest(started)):
         state = started.state.value if started else "still on its way"
         return f"not running after its start: {state}"
-    while started.config and started.config.has_checks:
-        # The list is empty right after a launch: nothing was reported is not the same as nothing is wrong.
-        if started.checks and all(check.status == "passing" for check in started.checks):
-            return None
+    while not _is_up(started):
         if actor.clock.monotonic() >= deadline:
             failing = ", ".join(check.name for check in started.checks if check.status != "passing") or "no report"
             return f"its health checks do not pass: {failing}"
         await actor.clock.sleep(_CHECK_POLL_S)
         started = await read_machine(actor, started)
-        if has_gone_to_rest(started):
-            return None
     return None
+
+
+def _is_up(machine: Machine) -> bool:
+    """Whether nothing is left to wait for, of a machine that was started."""
+    if has_gone_to_rest(machine) or not (machine.config and machine.config.has_checks):
+        return True
+    # The list is empty right after a launch: nothing was reported is not the same as nothing is wrong.
+    return bool(machine.checks) and all(check.status == "passing" for check in machine.checks)
 
 
 def has_gone_to_rest(machine: Machine) -> bool:

@@ -6,14 +6,13 @@ as if there were none: then each app is listed, as by the first plan.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from reconciler.cli.files import replace_file
-from reconciler.planner.known import Known
+from reconciler.planner.known import Known, KnownMachines
 
 _OFF: Final = "off"
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -23,7 +22,7 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 class PlanMemory:
     """By app, its machines that were as declared, by id; `pages` that the organisations' lists took, if ever asked."""
 
-    apps: Mapping[str, Mapping[str, Known]] = field(default_factory=dict)
+    apps: Mapping[str, KnownMachines] = field(default_factory=dict)
     pages: int | None = None
 
 
@@ -55,7 +54,7 @@ def remember(file: Path, memory: PlanMemory, *, version: str) -> None:
     document = {"version": version, "pages": memory.pages, "apps": memory.apps}
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(Path(os.path.realpath(file)), json.dumps(document, separators=(",", ":")))
+        replace_file(file, json.dumps(document, separators=(",", ":")))
     except OSError:
         return
 

@@ -18,11 +18,11 @@ from reconciler.model.machine import Machine, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import App, Spec
 from reconciler.planner import Planner, with_applied_digests_of, with_digests
+from reconciler.planner.known import KnownMachines, known_of, recognized
 
 if TYPE_CHECKING:
     from reconciler.cli.plan_memory import PlanMemory
     from reconciler.machines_api.client import MachinesClient
-    from reconciler.planner.known import Known
     from reconciler.slots.actor import Actor
     from reconciler.targets import Target
 
@@ -71,7 +71,7 @@ class _Apps:
     def __init__(self, spec: Spec, planner: Planner, looking: "asyncio.Task[_Looked]", *, is_learning: bool) -> None:
         self.spec = spec
         self.names = [app.name for app in spec.apps]
-        self.known: dict[str, Mapping[str, Known]] = {}
+        self.known: dict[str, KnownMachines] = {}
         self._is_learning = is_learning
         self._planner = planner
         self._looking = looking
@@ -82,14 +82,10 @@ class _Apps:
         app = await self._app(observed)
         is_as_declared = self._planner.add(app, observed)
         if self._is_learning and is_as_declared:
-            from reconciler.planner.known import known_of
-
             self.known[app.name] = known_of(app, observed)
 
-    async def recognize(self, name: str, machines: tuple[Machine, ...], known: "Mapping[str, Known]") -> None:
+    async def recognize(self, name: str, machines: tuple[Machine, ...], known: KnownMachines) -> None:
         """Plans an app of which an overview was seen, if it still proves to be as declared; else it is not `known`."""
-        from reconciler.planner.known import recognized
-
         app = await self._app(ObservedApp(name=name, exists=True, machines=machines))
         whole = recognized(app, machines, known)
         if whole is not None and self._planner.add(app, whole):

@@ -1,6 +1,5 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +72,7 @@ def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")
         else:
-            replace_file(Path(os.path.realpath(file)), text)
+            replace_file(file, text)
     except OSError as error:
         raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
 

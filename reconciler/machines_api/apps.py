@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import app_path, nothing
 from reconciler.machines_api.leases import LeaseCalls
@@ -24,12 +23,7 @@ class AppCalls(LeaseCalls):
             identifier=app,
             is_repeatable=True,
         )
-        try:
-            return await self._api.send(call, lambda value: wire.app_from_json(value, app))
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_FOUND:
-                return None
-            raise
+        return await self._find(call, lambda value: wire.app_from_json(value, app))
 
     async def create_app(self, app: str, *, org: str) -> None:
         """Creates the app. Both spellings of its name are sent, since servers differ in which they read."""
@@ -56,12 +50,7 @@ class AppCalls(LeaseCalls):
             is_repeatable=True,
             timeout_s=30.0,
         )
-        try:
-            return await self._api.send(call, lambda value: wire.machines_from_json(app, value))
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_FOUND:
-                return None
-            raise
+        return await self._find(call, lambda value: wire.machines_from_json(app, value))
 
     async def list_organization(self, org: str, *, cursor: str | None) -> OrganizationPage:
         """One page of the organisation's machines, from the cursor on. Their configs are overviews: image, guest and

@@ -85,6 +85,8 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it looks before it acts",
 }
 
+LOOK_HINT: Final = "that was a look, and changed nothing: try again in a moment"  # UNCLEAR, of a read
+
 _SHOWN: Final = 300
 _SHORTEST_SECRET: Final = 8
 _CONCEALED: Final = "***"

@@ -1,16 +1,19 @@
 """The calls about leases. Every method raises ApiError."""
 
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeVar
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import nothing, on_machine
-from reconciler.machines_api.transport import Transport
+from reconciler.machines_api.transport import Call, Transport
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 
+T = TypeVar("T")
+
 _RELEASE_TIMEOUT_S: Final = 5.0
-_NONE_THERE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
+_NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
 
 
 class LeaseCalls:
@@ -18,6 +21,17 @@ class LeaseCalls:
 
     def __init__(self, api: Transport) -> None:
         self._api = api
+
+    async def _find(
+        self, call: Call, read: Callable[[Any], T], *, none_there: Collection[ApiErrorKind] = (ApiErrorKind.NOT_FOUND,)
+    ) -> T | None:
+        """What `read` makes of the reply; None where what the call is about is not there."""
+        try:
+            return await self._api.send(call, read)
+        except ApiError as error:
+            if error.kind in none_there:
+                return None
+            raise
 
     async def acquire_lease(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
         """A new lease. Kind LEASE_HELD where there is one, also where a lost reply left our own."""
@@ -52,18 +66,9 @@ class LeaseCalls:
             is_repeatable=True,
             has_reply=False,
         )
-        try:
-            await self._api.send(call, nothing)
-        except ApiError as error:
-            if error.kind not in _NONE_THERE:
-                raise
+        await self._find(call, nothing, none_there=_NO_LEASE)
 
     async def get_lease(self, app: str, machine_id: str) -> Lease | None:
         """The lease on the machine, whoever holds it; None without one."""
         call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
-        try:
-            return await self._api.send(call, wire.lease_from_json)
-        except ApiError as error:
-            if error.kind in _NONE_THERE:
-                return None
-            raise
+        return await self._find(call, wire.lease_from_json, none_there=_NO_LEASE)

@@ -15,6 +15,7 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx, is_loopback
 from reconciler.machines_api.auth import authorization_header, token_parts
 from reconciler.machines_api.errors import (
+    LOOK_HINT,
     conceal,
     error_from_reply,
     error_of_answer,
@@ -33,7 +34,6 @@ CALL_TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CONNECTIONS: Final = 32
 _ID_SHOWN: Final = 60
-_READ_HINT: Final = "that was a look, and changed nothing: try again in a moment"
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 
@@ -123,7 +123,7 @@ class Transport:
                 )
                 if delay_s is None:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
-                        error.hint = _READ_HINT
+                        error.hint = LOOK_HINT
                     raise
                 if error.kind is ApiErrorKind.RATE_LIMITED:
                     bucket.hold(delay_s)
