@@ -20,6 +20,9 @@ REVIEW = (
     "tests/images",
     "tests/render",
     "tests/machines_api",
+    "tests/model",
+    "tests/spec",
+    "tests/cli/test_canaries.py",
 )
 MORE = (
     "tests/apply",
@@ -52,6 +55,30 @@ MUTANTS = (
         "apply/create.py",
         "    if holder.metadata.get(marks.ATTEMPT) == attempt:\n",
         "    if True:\n",
+    ),
+    Mutant(
+        "a spec puts no token of the tool's own where values are shown",
+        "spec/variables.py",
+        "if is_shown and is_token_variable(name):",
+        "if False:",
+    ),
+    Mutant(
+        "nothing that is written shows a known token",
+        "cli/concealing.py",
+        "self.behind.write(self._known.conceal(text))",
+        "self.behind.write(text)",
+    ),
+    Mutant(
+        "no saved plan holds a known token",
+        "cli/saved_plan.py",
+        "concealing.current().conceal(json_text(saved_json(saved, salt=salt)))",
+        "json_text(saved_json(saved, salt=salt))",
+    ),
+    Mutant(
+        "a token that was cut off in its middle is one all the same",
+        "model/concealment.py",
+        "        if secret.startswith(text[at:]):\n",
+        "        if False:\n",
     ),
     Mutant(
         "no write under a lease that is lost",

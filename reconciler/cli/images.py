@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import console, spec_file
+from reconciler.cli import concealing, console, spec_file
 from reconciler.cli.options import Shared
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
@@ -202,9 +202,13 @@ async def _places(target: "Target", push_to: str | None) -> AsyncIterator[_Place
     from reconciler.machines_api.auth import registry_password
 
     token = registry_password(target.token) if target.name == "fly" and target.token else None
+    known = concealing.current()
 
     def credentials(host: str, name: str) -> "Credentials | None":
-        return find_credentials(host, name, os.environ, fly_token=token)
+        found = find_credentials(host, name, os.environ, fly_token=token)
+        if found:
+            known.add(found.password.reveal())
+        return found
 
     async with Connection() as connection:
         registry = Registry(connection, credentials)

@@ -10,7 +10,9 @@ from typing import Final
 
 import click
 
+from reconciler.cli.concealing import concealed_output
 from reconciler.cli.options import shared_options
+from reconciler.model.concealment import Concealment
 
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
@@ -101,9 +103,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of the command line `arguments`."""
+    with concealed_output() as known:
+        return _run(arguments, known)
+
+
+def _run(arguments: list[str], known: Concealment) -> int:
     from_verb = next((word for word in arguments if word in VERBS), "")
     try:
-        code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=known)
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
         error.show()
@@ -119,7 +126,10 @@ def run(arguments: list[str]) -> int:
 
         is_closed = isinstance(error, BrokenPipeError)
         if "--debug" in arguments and not is_closed:
-            raise
+            import traceback
+
+            traceback.print_exception(error)  # here, and not by the interpreter, which conceals no token
+            return _error_code(from_verb)
         show_failure(error, is_writing=from_verb in _WRITING)
         return _error_code(from_verb)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli import concealing
 from reconciler.cli.files import replace_file
 from reconciler.cli.options import Shared
 from reconciler.errors import UsageError
@@ -67,7 +68,7 @@ def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
     from reconciler.render.json import json_text
     from reconciler.render.saved import saved_json
 
-    text = json_text(saved_json(saved, salt=salt)) + "\n"
+    text = concealing.current().conceal(json_text(saved_json(saved, salt=salt))) + "\n"
     try:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")

@@ -1,11 +1,11 @@
 """Tokens: where they come from, and how each kind is sent."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from reconciler.errors import TargetError
 from reconciler.model.secret import Secret
+from reconciler.model.tokens import token_parts
 
 _MACAROON_PREFIXES: Final = ("fm1r_", "fm1a_", "fm2_")
 _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
@@ -14,22 +14,16 @@ _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 def authorization_header(token: Secret) -> str:
     """The header's value: macaroons as `FlyV1 a,b`, anything else as `Bearer a`; scheme words already there are cut."""
     macaroons = _macaroons(token)
-    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(token_parts(token))}"
+    return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(token_parts(token.reveal()))}"
 
 
 def registry_password(token: Secret) -> Secret:
     """What Fly's own registry takes for a password: the macaroons, else the whole token; no scheme word before it."""
-    return Secret(",".join(_macaroons(token) or token_parts(token)))
+    return Secret(",".join(_macaroons(token) or token_parts(token.reveal())))
 
 
 def _macaroons(token: Secret) -> list[str]:
-    return [part for part in token_parts(token) if part.startswith(_MACAROON_PREFIXES)]
-
-
-def token_parts(token: Secret) -> list[str]:
-    """The tokens that are in one, without scheme words: flyctl keeps several, with commas between."""
-    text = re.sub(r"^(\s*(bearer|flyv1)\s+)+", "", token.reveal().strip(), flags=re.IGNORECASE)
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [part for part in token_parts(token.reveal()) if part.startswith(_MACAROON_PREFIXES)]
 
 
 def find_token(

@@ -3,16 +3,15 @@
 The platform lists almost no error replies, and one status means many things, so the text decides where it is known.
 """
 
-import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of
 
 K = ApiErrorKind
 
@@ -88,8 +87,6 @@ _HINTS: Final = {
 LOOK_HINT: Final = "that was a look, and changed nothing: try again in a moment"  # UNCLEAR, of a read
 
 _SHOWN: Final = 300
-_SHORTEST_SECRET: Final = 8
-_CONCEALED: Final = "***"
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
 _MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
 _HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
@@ -135,10 +132,9 @@ def error_from_reply(
     )
 
 
-def error_without_reply(what: str, cause: Exception, kind: ApiErrorKind) -> ApiError:
+def error_without_reply(what: str, why: str, kind: ApiErrorKind) -> ApiError:
     """The error of a call that got no usable answer; `kind` says whether it may have had an effect."""
-    words = shorten(str(cause)) or type(cause).__name__
-    return ApiError(f"{what}: {words}", kind=kind, hint=_HINTS.get(kind))
+    return ApiError(f"{what}: {shorten(why)}", kind=kind, hint=_HINTS.get(kind))
 
 
 def error_of_answer(what: str, why: str, kind: ApiErrorKind, *, status: int, request_id: str | None) -> ApiError:
@@ -164,31 +160,16 @@ def classify_log(text: str) -> ApiErrorKind | None:
 
 
 def conceal(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, in whatever form an answer may quote them: as JSON, as Python or Go print
-    them, line by line, in base64, or decoded from it. A text that quotes a whole config is not shown at all where a
-    secret is as short as a word: taking that out would leave it to be read off.
+    """The text without any of the secrets, in whatever form an answer may quote them (`forms_of`). A text that quotes a
+    whole config is not shown at all where a secret is as short as a word: taking it out would leave it to be read.
     """
     found = [one for one in secrets if one]
-    forms = {form for secret in found for form in _forms(secret) if len(form) >= _SHORTEST_SECRET}
+    forms = {form for secret in found for form in forms_of(secret) if len(form) >= SHORTEST_SECRET}
     for form in sorted(forms, key=len, reverse=True):
-        text = re.sub(re.escape(form), _CONCEALED, text, flags=re.IGNORECASE)
-    if any(len(one) < _SHORTEST_SECRET and one in text for one in found) and _QUOTES_A_CONFIG.search(text):
+        text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
+    if any(len(one) < SHORTEST_SECRET and one in text for one in found) and _QUOTES_A_CONFIG.search(text):
         return "the answer quotes what was sent, and is not shown"
     return text
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """The ways in which a secret may be written."""
-    yield secret
-    yield from (json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    yield repr(secret)[1:-1]
-    yield " ".join(secret.split())
-    yield from (line.strip() for line in secret.splitlines())
-    yield base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode().rstrip("=")
-    with suppress(ValueError):
-        decoded = base64.b64decode(secret, validate=True).decode()
-        yield decoded
-        yield from (line.strip() for line in decoded.splitlines())
 
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:

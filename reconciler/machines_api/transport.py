@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx, is_loopback
-from reconciler.machines_api.auth import authorization_header, token_parts
+from reconciler.machines_api.auth import authorization_header
 from reconciler.machines_api.errors import (
     LOOK_HINT,
     conceal,
@@ -27,13 +27,15 @@ from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.wire import MalformedError
 from reconciler.model.config import secret_values
 from reconciler.model.secret import Secret
+from reconciler.model.tokens import token_parts
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CONNECTIONS: Final = 32
-_ID_SHOWN: Final = 60
+_HEADER_SHOWN: Final = 60
+_REQUEST_ID: Final = "fly-request-id"
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 
@@ -141,13 +143,13 @@ class Transport:
                 reply = await self._http.send(self._request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             what = f"{call.what}: cannot reach {self._http.base_url}"
-            raise error_without_reply(what, error, ApiErrorKind.UNREACHABLE) from error
+            raise self._unanswered(call, error, ApiErrorKind.UNREACHABLE, what=what) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise error_without_reply(call.what, error, ApiErrorKind.BAD_INPUT) from error
+            raise self._unanswered(call, error, ApiErrorKind.BAD_INPUT) from error
         except TimeoutError as error:
-            raise error_without_reply(call.what, TimeoutError("no answer in time"), ApiErrorKind.UNCLEAR) from error
+            raise self._unanswered(call, TimeoutError("no answer in time"), ApiErrorKind.UNCLEAR) from error
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise error_without_reply(call.what, error, ApiErrorKind.UNCLEAR) from error
+            raise self._unanswered(call, error, ApiErrorKind.UNCLEAR) from error
         finally:
             self._tell(call, reply, self._clock.monotonic() - began)
         return self._understood(call, reply, read)
@@ -184,13 +186,28 @@ class Transport:
         except (ValueError, RecursionError):
             if reply.content.lstrip()[:1] in {b"{", b"["}:
                 kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
-            why = f"the answer is not JSON ({reply.headers.get('content-type', 'no content type')[:60]})"
-        raise error_of_answer(call.what, why, kind, status=reply.status_code, request_id=self._request_id(call, reply))
+            why = f"the answer is not JSON ({self._header(call, reply, 'content-type') or 'no content type'})"
+        raise error_of_answer(
+            self._concealed(call, call.what),
+            self._concealed(call, why),
+            kind,
+            status=reply.status_code,
+            request_id=self._header(call, reply, _REQUEST_ID),
+        )
+
+    def _unanswered(self, call: Call, cause: Exception, kind: ApiErrorKind, *, what: str | None = None) -> ApiError:
+        """The error of a call without an answer; its cause's words may quote what was sent, or a header that came."""
+        return error_without_reply(
+            self._concealed(call, what or call.what), self._concealed(call, str(cause)) or type(cause).__name__, kind
+        )
+
+    def _concealed(self, call: Call, text: str) -> str:
+        return conceal(text, self._secrets(call))
 
     def _secrets(self, call: Call) -> Iterator[str]:
         """What the call was sent with that no error may show, whatever the answer quotes."""
         if self._token:
-            yield from token_parts(self._token)
+            yield from token_parts(self._token.reveal())
         if call.nonce:
             yield call.nonce.reveal()
         yield from secret_values(call.body)
@@ -205,9 +222,9 @@ class Transport:
                     path=call.path,
                     status=status,
                     duration_s=duration_s,
-                    request_id=self._request_id(call, reply) if reply else None,
+                    request_id=self._header(call, reply, _REQUEST_ID) if reply else None,
                 )
             )
 
-    def _request_id(self, call: Call, reply: httpx.Response) -> str | None:
-        return shorten(conceal(reply.headers.get("fly-request-id", ""), self._secrets(call)), _ID_SHOWN) or None
+    def _header(self, call: Call, reply: httpx.Response, name: str) -> str | None:
+        return shorten(self._concealed(call, reply.headers.get(name, "")), _HEADER_SHOWN) or None

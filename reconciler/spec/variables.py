@@ -1,5 +1,7 @@
 """Interpolation: `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `$$`, in values, never in keys.
 
+The variables of the tool's own tokens are taken only where every output masks the value.
+
 Done on the tree, after the YAML was parsed and before scalars get their types: a value can be a number afterwards, but
 never more structure than was written.
 """
@@ -7,48 +9,74 @@ never more structure than was written.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
+from reconciler.model.tokens import is_token_variable
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar
 
 _PATTERN: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\})")
 
 
+_Places: TypeAlias = "Mapping[str, _Places] | None"  # by key; None where the value is masked in every output
+
+_ANY: Final = "*"
+_POOL: Final[Mapping[str, _Places]] = {
+    "env": None,
+    "secrets": None,
+    "files": {_ANY: {"content": None, "content_base64": None}},
+    "processes": {_ANY: {"env": None}},
+}
+_POOLS: Final[Mapping[str, _Places]] = {_ANY: _POOL}
+_ROOT: Final[Mapping[str, _Places]] = {
+    "defaults": _POOL,
+    "apps": {_ANY: {**_POOL, "tasks": _POOLS, "services": _POOLS}},
+}
+_SHOWN: Final[Mapping[str, _Places]] = {}  # a place below which every value is shown
+
+
 def interpolate(root: Node, environment: Mapping[str, str], findings: Findings) -> Node:
     """The tree with every variable replaced. A variable that is unset without a default is a finding."""
-    return _Interpolation(environment, findings).node(root)
+    return _Interpolation(environment, findings).node(root, _ROOT)
 
 
 class _Interpolation:
     def __init__(self, environment: Mapping[str, str], findings: Findings) -> None:
         self._environment = environment
         self._findings = findings
-        self._done: dict[int, Node] = {}  # aliases share nodes, so each is done once
+        self._done: dict[tuple[int, int], Node] = {}  # aliases share nodes, so each is done once for each kind of place
 
-    def node(self, node: Node) -> Node:
-        if id(node) not in self._done:
-            self._done[id(node)] = self._replaced(node)
-        return self._done[id(node)]
+    def node(self, node: Node, place: _Places) -> Node:
+        key = (id(node), id(place))
+        if key not in self._done:
+            self._done[key] = self._replaced(node, place)
+        return self._done[key]
 
-    def _replaced(self, node: Node) -> Node:
+    def _replaced(self, node: Node, place: _Places) -> Node:
         match node:
             case Scalar():
-                return self._scalar(node) if "$" in node.text else node
+                return self._scalar(node, is_shown=place is not None) if "$" in node.text else node
             case List():
-                return replace(node, items=tuple(self.node(item) for item in node.items))
+                return replace(node, items=tuple(self.node(item, _below(place, _ANY)) for item in node.items))
             case Map():
-                entries = {key: Entry(key=entry.key, value=self.node(entry.value)) for key, entry in node.items()}
+                entries = {
+                    key: Entry(key=entry.key, value=self.node(entry.value, _below(place, key)))
+                    for key, entry in node.items()
+                }
                 return replace(node, entries=entries)
 
-    def _scalar(self, node: Scalar) -> Scalar:
-        text = _PATTERN.sub(lambda found: self._value(found, node), node.text)
+    def _scalar(self, node: Scalar, *, is_shown: bool) -> Scalar:
+        text = _PATTERN.sub(lambda found: self._value(found, node, is_shown=is_shown), node.text)
         return replace(node, text=text, has_variable="${" in node.text)
 
-    def _value(self, found: re.Match[str], node: Scalar) -> str:
+    def _value(self, found: re.Match[str], node: Scalar, *, is_shown: bool) -> str:
         dollar, name, operator, rest = found.groups()
         if dollar:
             return "$"
+        if is_shown and is_token_variable(name):
+            hint = "use it in `env` or in the `content` of a file: values are masked there"
+            self._findings.add(node, f"${{{name}}} is a token, and this value is shown in plans", hint=hint)
+            return ""
         value = self._environment.get(name)
         if value is not None and (value or operator is None):
             return value
@@ -60,3 +88,10 @@ class _Interpolation:
             hint = f"set it, or give a default: ${{{name}:-value}}; a dollar sign is $$"
             self._findings.add(node, f"${{{name}}} is not set", hint=hint)
         return ""
+
+
+def _below(place: _Places, key: str) -> _Places:
+    """The place of a member; what is below a masked one is masked."""
+    if place is None:
+        return None
+    return place.get(key, place.get(_ANY, _SHOWN))

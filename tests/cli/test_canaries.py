@@ -4,9 +4,11 @@ Nor does any output hold a character that a terminal would act upon, or a line t
 """
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -43,7 +45,9 @@ apps:
       web:
         command: [sleep, '1000']
 """
-CANARY = re.compile(rf"canary|{re.escape(base64.b64encode(b'canary').decode()[:7])}")
+PIPELINES_TOKEN = "ghp_canary/of+a=pipeline"
+_BASE64 = [base64.b64encode(b"\0" * before + b"canary").decode()[first:][:7] for before, first in enumerate((0, 2, 3))]
+CANARY = re.compile("|".join(["canary", *map(re.escape, _BASE64)]))
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 COMMAND = re.compile(r"^\s*::[a-z-]+.*::|##[a-z]*\[", re.MULTILINE)
 FORMATS = ("text", "json", "markdown", "html")
@@ -83,6 +87,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("RECONCILER_HOME", str(home))
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
     monkeypatch.setenv("SECRET", "canary-of-the-environment")
+    monkeypatch.setenv("GITHUB_TOKEN", PIPELINES_TOKEN)
     monkeypatch.chdir(tmp_path)
     prepare_home(home)
     (home / "token").write_text(TOKEN + "\n")
@@ -180,6 +185,68 @@ def test_on_a_day_when_every_answer_is_an_error_that_quotes_the_request(watched:
         assert watched(verb, *more) != 0
         assert watched(verb, "-o", "json", "--trace-http", *more) != 0
     assert "***" in watched.said
+
+
+TYPED = f"""
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/i:{TOKEN}
+    env: {{A: '${{GITHUB_TOKEN}}'}}
+    tasks:
+      work:
+        command: [curl, '-H', 'Authorization: Bearer {PIPELINES_TOKEN}', '-u', '{TOKEN}:x', '{"x" * 90}{TOKEN}']
+        args: ['{base64.b64encode(f"x:{TOKEN}".encode()).decode()}', '{quote(PIPELINES_TOKEN, safe="")}']
+        metadata: {{of: 'job {PIPELINES_TOKEN}'}}
+        config: {{dns: {{searches: ['{PIPELINES_TOKEN}']}}}}
+        count: COUNT
+"""
+
+
+def test_known_tokens_that_a_spec_spells_out(watched: Watched) -> None:
+    watched.declare(text=TYPED)
+    every_view(watched)
+    assert "***" in Path("plan.json").read_text()
+    assert watched("apply", "plan.json") == 0
+    watched.declare(text=TYPED.replace("'-u'", "'-v'"), count=2)
+    every_view(watched)
+    assert watched("apply", "--yes", "--debug") == 0
+    assert watched("plan", "--detailed-exitcode") == 0
+    assert watched("status", "-a", PIPELINES_TOKEN) == 1
+    assert watched("plan", "--only", PIPELINES_TOKEN, "--debug") == 1
+    assert watched(PIPELINES_TOKEN) == 64
+    assert watched("invoke", TOKEN, "--debug") == 125
+    assert "Traceback" in watched.said
+
+
+def test_a_token_from_the_environment_where_it_would_be_shown(watched: Watched) -> None:
+    watched.declare(text=FLOW.replace("image: i", "image: 'i:${GITHUB_TOKEN}'").replace("canary-literal", "b"))
+    for verb in ("validate", "plan", "invoke"):
+        assert watched(verb, *(("work",) if verb == "invoke" else ())) == (125 if verb == "invoke" else 1)
+    assert "machines.yaml:6:12: error: ${GITHUB_TOKEN} is a token" in watched.said
+
+
+def _malformed(token: str) -> Iterator[tuple[str, str]]:
+    quoted = token.rpartition(" ")[2]
+    yield f"<html>{quoted}</html>", f"text/html; {quoted}"
+    yield f'{{"error": "{quoted}", ', "application/json"
+    yield json.dumps([{"id": quoted, "name": quoted, "state": quoted, "region": quoted, "config": None}]), "x/y"
+    yield json.dumps([{"id": "1", "name": "work-iad-0", "config": {"metadata": {"reconciler_stack": quoted}}}]), ""
+    yield json.dumps([{"id": "1", "name": f"{PIPELINES_TOKEN}{quoted}", "host_status": "unreachable"}]), "x/y"
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_answers_that_make_no_sense_and_quote_the_token(watched: Watched, number: int) -> None:
+    def says(line: str, token: str) -> tuple[str, str] | None:
+        return list(_malformed(token))[number] if "/machines" in line and line.startswith("GET") else None
+
+    watched.server.says = says
+    for verb in ("plan", "drift", "status", "runs", "apply"):
+        agreed = ("--yes",) if verb == "apply" else ()
+        watched(verb, "--debug", "--trace-http", *agreed)
+        watched(verb, "-o", "json", "-v", *agreed)
+    assert watched.server.requests
 
 
 FLOW = """

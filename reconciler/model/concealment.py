@@ -1,0 +1,92 @@
+"""Taking secrets out of a text, in whatever form they were written into it."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from html import escape
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from reconciler.model.tokens import token_parts
+
+CONCEALED: Final = "***"
+SHORTEST_SECRET: Final = 8  # what is as short as a word is left: taking it out would riddle the output
+CUT: Final = "…"  # stands where a text was cut off
+_MACAROON: Final = re.compile(r"fm\d[a-z]?_")
+
+
+class Concealment:
+    """The tokens that no output may show. More are added as they become known."""
+
+    def __init__(self, tokens: Iterable[str] = ()) -> None:
+        self._tokens: set[str] = set()
+        self._forms: list[str] = []
+        for token in tokens:
+            self.add(token)
+
+    def add(self, token: str) -> None:
+        """Conceals this token too, from now on, and each of a list of them. What is as short as a word is not."""
+        for one in (token, *token_parts(token)):
+            if len(one) >= SHORTEST_SECRET and one not in self._tokens:
+                self._tokens.add(one)
+                self._learn(one)
+
+    def conceal(self, text: str) -> str:
+        """The text without any of the tokens, also where one was cut off in its middle."""
+        if any(form in text for form in self._forms):
+            text = re.sub("|".join(re.escape(form) for form in self._forms), CONCEALED, text)
+        if CUT not in text:
+            return text
+        *cut, last = text.split(CUT)
+        return CUT.join([*(self._without_beginning(part) for part in cut), last])
+
+    def _learn(self, token: str) -> None:
+        bare = _MACAROON.sub("", token, count=1)
+        found = {*self._forms, *forms_of(token), *(forms_of(bare) if bare != token else ())}
+        self._forms = sorted((one for one in found if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
+
+    def _without_beginning(self, part: str) -> str:
+        for token in self._tokens:
+            part = without_beginning(part, token)
+        return part
+
+
+def without_beginning(text: str, secret: str) -> str:
+    """The text without the beginning of the secret that it ends with, if that is long enough to be one."""
+    head = secret[:SHORTEST_SECRET]
+    at = text.find(head, max(0, len(text) - len(secret)))
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            return text[:at] + CONCEALED
+        at = text.find(head, at + 1)
+    return text
+
+
+def forms_of(secret: str) -> Iterator[str]:
+    """The ways in which a secret may be written: as it is, as JSON, Python, HTML, Markdown or a URL spells it, line by
+    line, in base64 at any place of what was encoded, or decoded from it.
+    """
+    yield secret
+    yield from (json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+    yield repr(secret)[1:-1]
+    yield " ".join(secret.split())
+    yield escape(secret)
+    yield secret.replace("`", "'").replace("|", "\\|")
+    yield from (line.strip() for line in secret.splitlines())
+    for encoded in (quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")):
+        yield from (encoded, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encoded))
+    for encoded in _base64_forms(secret.encode("utf-8", "surrogatepass")):
+        yield from (encoded, encoded.replace("+", "-").replace("/", "_"))
+    with suppress(ValueError):
+        decoded = base64.b64decode(secret, validate=True).decode()
+        yield decoded
+        yield from (line.strip() for line in decoded.splitlines())
+
+
+def _base64_forms(secret: bytes) -> Iterator[str]:
+    """What of the base64 of a longer text the secret alone determines, for each place that it may begin at."""
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret).decode()
+        yield encoded[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
