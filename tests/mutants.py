@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
-RUNS = ("keys", "overrides", "queue", "handover", "planning")
+RUNS = ("keys", "overrides", "queue", "handover", "planning", "kinds", "runs")
 REVIEW = (
     "tests/cli/test_saved_plan.py",
     "tests/cli/test_images.py",
@@ -422,6 +422,24 @@ MUTANTS = (
         "cli/planning.py",
         "if whole is not None and self._planner.add(app, whole):",
         "if whole is not None and (self._planner.add(app, whole) or True):",
+    ),
+    Mutant(
+        "a task is told by its mark, whatever its restart policy",
+        "model/kind.py",
+        "    return _marked(machine) or declared or _guessed(machine)\n",
+        "    return declared or _guessed(machine)\n",
+    ),
+    Mutant(
+        "a run is not ended by force under a lease, whatever was planned",
+        "apply/actions.py",
+        "job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE\n",
+        "job.options.force or change.kind is PoolKind.SERVICE\n",
+    ),
+    Mutant(
+        "a service that becomes a task is stopped first",
+        "apply/actions.py",
+        "    if change.kind is PoolKind.SERVICE or live.state.is_resting:\n        return True\n",
+        "    if change.kind:\n        return True\n",
     ),
 )
 

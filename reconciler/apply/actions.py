@@ -14,6 +14,7 @@ from reconciler.apply.ready import wait_ready
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
@@ -23,9 +24,11 @@ from reconciler.planner import live_digest
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine, wait_settled, wait_until
 from reconciler.slots.lease import APPLY_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
 
 _GONE_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +87,20 @@ async def _update(job: _Job, change: Change) -> Entry:
             if live.metadata.get(marks.APPLIED) == change.desired_digest:
                 return entry(change, Status.DONE, "another apply had done it", machine=live)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
+        if not await _is_ready_for_update(job, lease, live, change):
+            return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
         machine = await update_machine(job.actor, lease, live, change, stack=job.stack, revision=job.options.revision)
         is_starting = change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change)
         if is_starting:
             await _send_start(job.actor, lease, machine)
     return await _served(job.actor, change, machine, is_starting=is_starting)
+
+
+async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, change: Change) -> bool:
+    """Stop a service that becomes a task: an update of a machine that runs would start the task."""
+    if change.kind is PoolKind.SERVICE or live.state.is_resting:
+        return True
+    return await stop_and_wait(job.actor, lease, live, timeout_s=_STOP_TIMEOUT_S) is not None
 
 
 async def _start(job: _Job, change: Change) -> Entry:
@@ -125,11 +137,11 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
     One that is on its way out is gone; its name is free only once it is destroyed, and `frees_name` waits for that.
     """
     target = _target(change)
-    is_forced = job.options.force or change.kind is PoolKind.SERVICE
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, target)
         if live.state.is_gone:
             return entry(change, Status.DONE, "was gone already"), live
+        is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
         if not is_forced and not live.state.is_resting:
             return _busy(change, live), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
@@ -204,7 +216,7 @@ def _objection(live: Machine, change: Change) -> Entry | None:
         return entry(change, Status.FAILED, "destroyed by someone else since it was planned; plan again")
     if not live.is_observable:
         return entry(change, Status.FAILED, f"cannot be observed: its host is {live.host_status.value}")
-    if change.kind is PoolKind.TASK and not live.state.is_resting:
+    if kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting:
         return _busy(change, live)
     return None
 

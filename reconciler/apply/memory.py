@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.model import marks
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.report import Entry, Status
@@ -101,8 +102,9 @@ def _name_anchors(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Op
 
 
 def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Options) -> None:
-    """On each machine whether its pool is protected, for the day on which the pool is no longer in the spec; on the
-    anchor of a task the terms of its runs, for whoever invokes it without the spec.
+    """On each machine whether its pool is protected, and its kind where that can't be told without the spec, for the
+    day on which the pool is no longer there; on the anchor of a task the terms of its runs, for whoever invokes it
+    without the spec.
     """
     pools = {(pool.app, pool.name): pool for pool in _chosen(spec, options)}
     for machine in owned:
@@ -110,6 +112,9 @@ def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Opti
         if pool is None or _has_checks(machine):
             continue
         _leave(wanted, machine, marks.PROTECT, "yes" if pool.is_protected else "")
+        is_as_declared = machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
+        if marks.KIND not in machine.metadata and is_as_declared and kind_of(machine) is not pool.kind:
+            _leave(wanted, machine, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
         if machine.metadata.get(marks.ANCHOR) == machine.name and pool.kind is PoolKind.TASK:
             _leave(wanted, machine, marks.TERMS, pool.terms.to_text())
 

@@ -10,6 +10,7 @@ from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model import marks
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, Observed
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.render.status import StatusRow
@@ -62,7 +63,8 @@ def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
             if machine.id in shown:
                 continue
             if machine.name in owned and owned[machine.name].id == machine.id:
-                yield _row(machine, machine.metadata[marks.POOL], "", note="no longer in the spec")
+                kind = kind_of(machine).value
+                yield _row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
             else:
                 yield _row(machine, "", "", note="foreign: not of this stack")
 

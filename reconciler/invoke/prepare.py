@@ -7,9 +7,9 @@ from reconciler.model.machine import Machine, MachineState
 from reconciler.model.revision import parse_revision
 from reconciler.planner import digest_of, live_digest, with_digest
 from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import wait_until
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
 from reconciler.slots.override import put_override, restore
+from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import update_machine
 
 
@@ -80,12 +80,4 @@ async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run
 
 async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:
     """A suspended machine would resume where it was, which is no new run; a stop throws that away."""
-    await actor.client.stop_machine(live.app, live.id, nonce=lease.guard())
-    stopped = await wait_until(
-        actor,
-        live,
-        lambda seen: seen.state is MachineState.STOPPED,
-        states=(MachineState.STOPPED,),
-        timeout_s=CLAIM_TTL_S,
-    )
-    return stopped or live
+    return await stop_and_wait(actor, lease, live, timeout_s=CLAIM_TTL_S) or live

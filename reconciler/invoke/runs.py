@@ -13,8 +13,10 @@ from reconciler.invoke.history import ending_of, runs_of
 from reconciler.invoke.known import pool_machines
 from reconciler.invoke.logs import LogReader, TakeLine
 from reconciler.model import marks
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import OutcomeName, RunInfo, RunState
+from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
 
 _AT_ONCE: Final = 10
@@ -171,7 +173,7 @@ def _owned(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
     for machine in machines:
         owner = machine.metadata.get(marks.STACK)
         pool = machine.metadata.get(marks.POOL)
-        is_service = machine.config is not None and machine.config.document.get("restart", {}).get("policy") == "always"
-        if owner and pool and owner == (stack or owner) and pool_machines([machine], owner, pool) and not is_service:
+        is_ours = owner and pool and owner == (stack or owner) and pool_machines([machine], owner, pool)
+        if is_ours and kind_of(machine) is PoolKind.TASK:
             owned.append(machine)
     return owned

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 PREFIX: Final = "reconciler_"
 STACK: Final = PREFIX + "stack"  # owner
 POOL: Final = PREFIX + "pool"
+KIND: Final = PREFIX + "kind"  # what the pool is: `task` or `service`; absent where an earlier version wrote last
 SLOT: Final = PREFIX + "slot"  # equals the machine's name, else the machine is a clone made by hand
 REVISION: Final = PREFIX + "rev"  # of the spec that was last applied to the machine
 LAST_PLAN: Final = PREFIX + "plan"  # on the stack's anchor: the hash of the saved plan that was applied last

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.model import marks
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
@@ -146,7 +147,7 @@ def twin_changes(app: App, paired: Paired) -> Iterator[Change]:
 
 
 def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_twin: bool = False) -> Change:
-    kind = pool.kind if pool else _kind_of(machine)
+    kind = kind_of(machine, declared=pool.kind if pool else None)
     return Change(
         slot=slot,
         kind=kind,
@@ -168,10 +169,3 @@ def _why_surplus(slot: Slot, pool: Pool | None) -> str:
         return f"pool {slot.pool} is no longer in the spec"
     count = pool.counts.get(slot.region)
     return f"region {slot.region} is no longer in the spec" if count is None else f"the count there is now {count}"
-
-
-def _kind_of(machine: Machine) -> PoolKind:
-    """What a machine of a removed pool was. In doubt a task, which is never ended by force."""
-    config = machine.config
-    is_service = config and (config.document.get("restart") or {}).get("policy") == "always"
-    return PoolKind.SERVICE if is_service else PoolKind.TASK

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.model import marks
+from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
@@ -71,6 +72,12 @@ def _differs(situation: Situation) -> bool:
     return bool(situation.fields) or situation.is_stale
 
 
+def _is_other_kind(situation: Situation) -> bool:
+    """Moved from `tasks` to `services` or back: that need not show in the config, and must be on the machine."""
+    assert situation.machine is not None
+    return is_of_other_kind(situation.machine, situation.pool.kind)
+
+
 def _should_run(situation: Situation) -> bool:
     assert situation.machine is not None
     is_service = situation.pool.kind is PoolKind.SERVICE
@@ -126,16 +133,20 @@ RULES: Final = (
     Rule(applies=_is_elsewhere, action=Action.REPLACE, reason=lambda _: "region cannot be changed by an update"),
     Rule(applies=_has_other_volume, action=Action.REPLACE, reason=lambda _: "mounts cannot be changed by an update"),
     Rule(applies=_differs, action=Action.UPDATE, reason=_why_it_differs),
+    Rule(applies=_is_other_kind, action=Action.UPDATE, reason=lambda one: f"declared as a {one.pool.kind.value} now"),
     Rule(applies=_should_run, action=Action.START, reason=_why_it_should_run),
     Rule(applies=lambda _: True, action=Action.NONE, reason=lambda _: "as declared"),
 )
 
 
 def deferral(kind: PoolKind, action: Action, machine: Machine | None) -> str | None:
-    """Why the action must wait: a run in progress is let finish. A machine that settles is waited for instead."""
+    """Why the action must wait: a run in progress is let finish. A machine that settles is waited for instead.
+
+    `kind` is the pool's in the spec; what runs is what the machine was applied as.
+    """
     if (
         machine is None
-        or kind is PoolKind.SERVICE
+        or kind_of(machine, declared=kind) is PoolKind.SERVICE
         or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY, Action.ADOPT}
     ):
         return None

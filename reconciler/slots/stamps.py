@@ -68,6 +68,7 @@ def _marks(change: "Change", *, stack: str, revision: Revision | None) -> dict[s
     stamped = {
         marks.STACK: stack,
         marks.POOL: change.slot.pool,
+        marks.KIND: change.kind.value,
         marks.SLOT: change.slot.name,
         marks.APPLIED: digest,
         marks.FIELDS: section_digests(desired),
