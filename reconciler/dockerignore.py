@@ -7,42 +7,111 @@ number of directories, and a pattern that matches a directory matches all that i
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, TypeAlias
+
+_ANY: Final = re.compile(r"[^/]")  # what `?` stands for
+_SLASH: Final = re.compile("/")
+# One name's pattern: what its characters must be, one after the other; True and False for any number of them, with `/`
+# among them or without.
+_Name: TypeAlias = list[re.Pattern[str] | bool]
 
 
-@dataclass(frozen=True, slots=True)
 class Ignore:
-    """The patterns of one file, in its order."""
+    """The patterns of one file, in its order.
 
-    rules: tuple[tuple[re.Pattern[str], bool], ...]
+    All are followed at once, a bit for each place in each pattern: a pattern of many `*` makes a regular expression try
+    all their combinations, and whoever writes a pull request writes the patterns.
+    """
+
+    def __init__(self) -> None:
+        self._singles: list[tuple[int, re.Pattern[str]]] = []  # a place, and the characters that lead to the next one
+        self._stays = {False: 0, True: 0}  # the places that any character, even `/`, leaves where they are
+        self._skips = {1: 0, 3: 0}  # the places from which so many may be passed over
+        self._starts = 0
+        self._ends: list[tuple[int, bool]] = []  # of each pattern the places at its end, and whether it takes back
+        self._size = 0
+        self._steps: dict[str, int] = {}  # by character, the places that it leads on from
 
     def matches(self, path: str) -> bool:
         """Whether the file of this path, from the context with `/` between names, is left out."""
-        is_out = False
-        for pattern, takes_back in self.rules:
-            if is_out == takes_back and pattern.fullmatch(path):
-                is_out = not takes_back
-        return is_out
+        places = self._passed_over(self._starts)
+        for character in path:
+            stays = self._stays[True] | (0 if character == "/" else self._stays[False])
+            places = self._passed_over((places & self._leading_on(character)) << 1 | places & stays)
+        return next((not takes_back for end, takes_back in reversed(self._ends) if places & end), False)
 
     @property
     def has_exceptions(self) -> bool:
         """Whether something may be taken back below a directory that is left out."""
-        return any(takes_back for _, takes_back in self.rules)
+        return any(takes_back for _, takes_back in self._ends)
+
+    def add(self, names: list[_Name | None], *, takes_back: bool) -> None:
+        """Adds a pattern of these names, None for any number of them."""
+        self._starts |= 1 << self._size
+        for position, name in enumerate(names):
+            is_last = position == len(names) - 1
+            if name is not None:
+                self._add_name(name)
+            elif is_last:
+                self._add_stay(crosses=True)
+            else:  # any names with a slash behind them, or none at all
+                self._skips[1] |= 1 << self._size
+                self._skips[3] |= 1 << self._size
+                self._size += 1
+                self._add_stay(crosses=True)
+            if not is_last:
+                self._add_single(_SLASH)
+        end = 1 << self._size
+        self._add_single(_SLASH)  # all that is in a directory that matches
+        self._stays[True] |= 1 << self._size
+        self._ends.append((end | 1 << self._size, takes_back))
+        self._size += 1
+
+    def _add_name(self, name: _Name) -> None:
+        for one in name:
+            if isinstance(one, bool):
+                self._add_stay(crosses=one)
+            else:
+                self._add_single(one)
+
+    def _add_single(self, single: re.Pattern[str]) -> None:
+        self._singles.append((self._size, single))
+        self._size += 1
+
+    def _add_stay(self, *, crosses: bool) -> None:
+        self._stays[crosses] |= 1 << self._size
+        self._skips[1] |= 1 << self._size
+        self._size += 1
+
+    def _leading_on(self, character: str) -> int:
+        if character not in self._steps:
+            fitting = (1 << place for place, single in self._singles if single.fullmatch(character))
+            self._steps[character] = sum(fitting)
+        return self._steps[character]
+
+    def _passed_over(self, places: int) -> int:
+        """The places, and those that are reached from them without a character."""
+        while (more := places | (places & self._skips[1]) << 1 | (places & self._skips[3]) << 3) != places:
+            places = more
+        return places
 
 
 def parse_ignore(lines: Iterable[str]) -> Ignore:
     """The patterns of a `.dockerignore`. A line that is no pattern is passed over, as builders do."""
-    rules = []
+    ignore = Ignore()
     for line in lines:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
         takes_back = text.startswith("!")
         parts = [part for part in text.removeprefix("!").strip().split("/") if part not in {"", "."}]
-        if parts and ".." not in parts:
-            rules.append((re.compile(_expression(parts), re.DOTALL), takes_back))
-    return Ignore(tuple(rules))
+        if not parts or ".." in parts:
+            continue
+        with suppress(re.error):
+            ignore.add(_names(parts), takes_back=takes_back)
+    return ignore
 
 
 def read_ignore(*files: Path) -> Ignore:
@@ -52,7 +121,7 @@ def read_ignore(*files: Path) -> Ignore:
             return parse_ignore(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines())
         except FileNotFoundError:
             continue
-    return Ignore(())
+    return Ignore()
 
 
 def kept(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
@@ -68,34 +137,38 @@ def kept(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
                 folders.remove(name)
 
 
-def _expression(parts: list[str]) -> str:
-    expression = ""
-    for position, part in enumerate(parts):
-        is_last = position == len(parts) - 1
-        if part == "**":
-            expression += ".*" if is_last else "(?:.*/)?"
-        else:
-            expression += _name(part) + ("" if is_last else "/")
-    return expression + "(?:/.*)?"  # all that is in a directory that matches
+def _names(parts: list[str]) -> list[_Name | None]:
+    """What each name must be; None for any number of names. Raises re.error where one is no pattern."""
+    names: list[_Name | None] = []
+    for part in parts:
+        name = None if part == "**" else _name(part)
+        if name is not None or not names or names[-1] is not None:  # more `**` in a row say no more
+            names.append(name)
+    return names
 
 
-def _name(part: str) -> str:
+def _name(part: str) -> _Name:
     """One name's pattern: `*` and `?` match no `/`, `[a-z]` and `[^a-z]` as in Go, `**` within a name as there."""
-    found, at = "", 0
+    name: _Name = []
+    at = 0
     while at < len(part):
         character = part[at]
         end = part.find("]", at + 2) if character == "[" else -1
-        if part.startswith("**", at):
-            found, at = found + ".*", at + 2
-        elif character == "*":
-            found, at = found + "[^/]*", at + 1
+        if character == "*":
+            stars = len(part) - at - len(part[at:].lstrip("*"))
+            name.append(stars > 1)
+            at += stars
         elif character == "?":
-            found, at = found + "[^/]", at + 1
+            name.append(_ANY)
+            at += 1
         elif character == "\\" and at + 1 < len(part):
-            found, at = found + re.escape(part[at + 1]), at + 2
+            name.append(re.compile(re.escape(part[at + 1])))
+            at += 2
         elif end > 0:
             inner = part[at + 1 : end].replace("\\", r"\\").replace("[", r"\[")
-            found, at = found + f"[{inner}]", end + 1
+            name.append(re.compile(f"[{inner}]"))
+            at = end + 1
         else:
-            found, at = found + re.escape(character), at + 1
-    return found
+            name.append(re.compile(re.escape(character)))
+            at += 1
+    return name

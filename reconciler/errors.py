@@ -34,12 +34,13 @@ class ReconcilerError(Exception):
 
 
 class SpecError(ReconcilerError):
-    """The spec is not valid. `diagnostics` lists every error of the file, in the file's order."""
+    """The spec is not valid. `diagnostics` lists the file's errors, in the file's order; `more` that are left out."""
 
-    def __init__(self, diagnostics: "Sequence[Diagnostic]") -> None:
-        count = len(diagnostics)
+    def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
+        count = len(diagnostics) + more
         super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}")
         self.diagnostics = tuple(diagnostics)
+        self.more = more
 
 
 class UsageError(ReconcilerError):

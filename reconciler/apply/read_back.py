@@ -90,11 +90,15 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
 
 async def _looked_at(actor: Actor, observed: Observed, doubtful: Iterable[tuple[str, str]]) -> Observed:
     """The snapshot, with these machines as they are when asked for by id."""
-    apps = dict(observed.apps)
     places = sorted(doubtful)
     looked = await asyncio.gather(*(read_by_id(actor, app, machine_id) for app, machine_id in places))
+    machines = {name: {machine.id: machine for machine in app.machines} for name, app in observed.apps.items()}
     for (app_name, machine_id), seen in zip(places, looked, strict=True):
-        app = apps[app_name]
-        others = tuple(machine for machine in app.machines if machine.id != machine_id)
-        apps[app_name] = replace(app, exists=True, machines=(*others, seen) if seen else others)
-    return replace(observed, apps=apps)
+        machines[app_name].pop(machine_id, None)
+        if seen:
+            machines[app_name][machine_id] = seen
+    looked_at = {
+        name: replace(observed.apps[name], exists=True, machines=tuple(machines[name].values()))
+        for name in {app_name for app_name, _ in places}
+    }
+    return replace(observed, apps={**observed.apps, **looked_at})

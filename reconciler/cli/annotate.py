@@ -20,7 +20,7 @@ def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
 
 
 def annotate_spec(error: SpecError) -> None:
-    """One annotation at the place of each error of a spec."""
+    """One annotation at the place of each error of a spec, as far as they are told."""
     if not _is_github():
         return
     from reconciler.render.annotations import diagnostic_annotation

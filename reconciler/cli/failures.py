@@ -19,7 +19,7 @@ def show_failure(error: Exception, *, is_writing: bool) -> None:
             if is_writing:
                 say("error: nobody reads the output any more, so this ends here; run it again to go on")
         case SpecError():
-            click.echo(diagnostics_text(error.diagnostics), err=True)
+            click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
             annotate_spec(error)
         case ReconcilerError():
             _show(error.message, error.hint)

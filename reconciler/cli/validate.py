@@ -52,9 +52,9 @@ def _show_errors(error: SpecError, options: Shared) -> None:
     from reconciler.render.diagnostics import diagnostics_json, diagnostics_text
 
     if options.is_json:
-        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics)})
+        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more})
     else:
-        click.echo(diagnostics_text(error.diagnostics), err=True)
+        click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
 
 
 def _counted(count: int, noun: str) -> str:

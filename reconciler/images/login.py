@@ -12,7 +12,7 @@ from reconciler.images.credentials import Credentials
 from reconciler.images.wire import Connection
 from reconciler.model.image import ImageReference
 
-_PARAMETER: Final = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_PARAMETER: Final = re.compile(r'(?<!\w)(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME: Final = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$)", re.IGNORECASE)
 _MAX_TOKEN: Final = 64 * 1024
 

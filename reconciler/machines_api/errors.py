@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of
+from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of, without_beginning
 
 K = ApiErrorKind
 
@@ -87,6 +87,8 @@ _HINTS: Final = {
 LOOK_HINT: Final = "that was a look, and changed nothing: try again in a moment"  # UNCLEAR, of a read
 
 _SHOWN: Final = 300
+_READ: Final = 4096  # of a text, before anything is looked for in it
+_MARKUP: Final = re.compile(r"<[^<>]*>")
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
 _MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
 _HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
@@ -165,8 +167,11 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
     """
     found = [one for one in secrets if one]
     forms = {form for secret in found for form in forms_of(secret) if len(form) >= SHORTEST_SECRET}
+    text = text[:_READ]
     for form in sorted(forms, key=len, reverse=True):
-        text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
+        if len(form) <= len(text):
+            text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
+        text = without_beginning(text, form)  # the text may have been cut off in its middle
     if any(len(one) < SHORTEST_SECRET and one in text for one in found) and _QUOTES_A_CONFIG.search(text):
         return "the answer quotes what was sent, and is not shown"
     return text
@@ -174,10 +179,11 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:
     """Foreign text on one line, without control characters and markup, at most `limit` characters."""
-    without_markup = re.sub(r"<[^>]*>", " ", text or "")
+    text = text or ""
+    without_markup = _MARKUP.sub(" ", text[:_READ])
     printable = "".join(character if character.isprintable() else " " for character in without_markup)
     folded = " ".join(printable.split())
-    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+    return folded if len(folded) <= limit and len(text) <= _READ else folded[: limit - 1] + "…"
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
@@ -196,7 +202,7 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
 
 def _texts(body: bytes) -> tuple[str, str]:
     """The message and the status word of an error body, JSON or not."""
-    plain = body[:4096].decode("utf-8", "replace")
+    plain = body[:_READ].decode("utf-8", "replace")
     try:
         parsed: Any = json.loads(body)
     except (ValueError, RecursionError):
@@ -205,7 +211,7 @@ def _texts(body: bytes) -> tuple[str, str]:
         return plain, ""
     message = parsed.get("message") or parsed.get("error") or parsed.get("details") or ""
     word = parsed.get("status")
-    return str(message), word if isinstance(word, str) else ""
+    return str(message)[:_READ], word[:_READ] if isinstance(word, str) else ""
 
 
 def _is_cut_off(body: bytes) -> bool:

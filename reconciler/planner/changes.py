@@ -17,7 +17,7 @@ from reconciler.planner.pair import Paired
 from reconciler.planner.rules import Situation, decide, deferral
 
 
-def adoption(slot: Slot, machine: Machine, pool: Pool, paired: Paired, differ: Differ) -> Change | None:
+def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, differ: Differ) -> Change | None:
     """The take-over of a machine that holds the slot's name; None where it cannot be made what the slot needs."""
     assert machine.config is not None
     situation = Situation(
@@ -32,7 +32,7 @@ def adoption(slot: Slot, machine: Machine, pool: Pool, paired: Paired, differ: D
     reason = "taken over: it is not marked by any stack"
     if machine.metadata.get("fly_platform_version") == "v2":
         reason += "; `fly deploy` manages this app too, and would change or destroy it"
-    return _change(slot, situation, anchors_of(paired, (pool,))[pool.name], (Action.ADOPT, reason))
+    return _change(slot, situation, anchor, (Action.ADOPT, reason))
 
 
 def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:

@@ -77,44 +77,40 @@ def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any
 
     # Both maps are there, so that a first or last member is a difference of its own and not one of the whole section.
     empty: Canonical = {"env": {}, "metadata": {}}
-    tree = DeepDiff(empty | observed, empty | desired, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
     found: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+    without_lists = _without_plain_lists(empty | observed, empty | desired, (), found)
+    tree = DeepDiff(*without_lists, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
     for kind, items in tree.items():
         for item in items:
             path = tuple(item.path(output_format="list"))
             before = None if kind in {"dictionary_item_added", "iterable_item_added"} else item.t1
             after = None if kind in {"dictionary_item_removed", "iterable_item_removed"} else item.t2
-            whole = _whole_list(path, desired, observed)
-            if whole is not None:
-                path, before, after = whole
             found[path] = (before, after)
     return tuple((path, *found[path]) for path in sorted(found, key=lambda path: [str(part) for part in path]))
 
 
-def _whole_list(
-    path: tuple[Any, ...], desired: Canonical, observed: Canonical
-) -> tuple[tuple[Any, ...], Any, Any] | None:
-    """The path and both values of the outermost list of plain values on the way to a leaf."""
-    for length, part in enumerate(path):
-        if isinstance(part, int):
-            outer = path[:length]
-            before, after = _at(observed, outer), _at(desired, outer)
-            if _is_plain(before) and _is_plain(after):
-                return outer, before, after
-    return None
+def _without_plain_lists(
+    observed: Any, desired: Any, path: tuple[Any, ...], found: dict[tuple[Any, ...], tuple[Any, Any]]
+) -> tuple[Any, Any]:
+    """Both without the lists of plain values that both have; those that differ are `found`, whole."""
+    if isinstance(observed, dict) and isinstance(desired, dict):
+        before, after = dict(observed), dict(desired)
+        for key in observed.keys() & desired.keys():
+            before[key], after[key] = _without_plain_lists(observed[key], desired[key], (*path, key), found)
+        return before, after
+    if not isinstance(observed, list) or not isinstance(desired, list):
+        return observed, desired
+    if _is_plain(observed) and _is_plain(desired):
+        if observed != desired:
+            found[path] = (observed, desired)
+        return None, None
+    count = min(len(observed), len(desired))
+    pairs = [_without_plain_lists(observed[at], desired[at], (*path, at), found) for at in range(count)]
+    return [before for before, _ in pairs] + observed[count:], [after for _, after in pairs] + desired[count:]
 
 
-def _at(document: Any, path: tuple[Any, ...]) -> Any:
-    for part in path:
-        try:
-            document = document[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return document
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and not any(isinstance(member, dict | list) for member in value))
+def _is_plain(values: list[Any]) -> bool:
+    return not any(isinstance(member, dict | list) for member in values)
 
 
 def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metadata: Mapping[str, str]) -> bool:

@@ -12,13 +12,14 @@ _UNITS_NS: Final = {
     "m": 60 * 1_000_000_000,
     "h": 3600 * 1_000_000_000,
 }
+_LONGEST: Final = 100  # of any duration
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 
 
 def nanoseconds(value: Any) -> Any:
     """The duration in nanoseconds; what is no duration comes back as it is."""
     if isinstance(value, str):
-        parts = _PART.findall(value)
+        parts = _PART.findall(value[:_LONGEST])
         if parts and "".join(number + unit for number, unit in parts) == value:
             return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
     return value

@@ -13,6 +13,7 @@ from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import AppCreation, Change, ForeignMachine, Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
+from reconciler.planner.anchors import anchors_of
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
 from reconciler.planner.diff import Differ
@@ -129,6 +130,7 @@ class Planner:
     def _adopted(self, draft: _Draft, app: App, paired: Paired) -> list[Change]:
         """The take-overs of machines that hold a slot's name; where that is not to be, why this or nothing is done."""
         pools = {pool.name: pool for pool in app.pools}
+        anchors = anchors_of(paired, app.pools) if paired.blocked else {}
         adopted = []
         for slot, machine in sorted(paired.blocked.items()):
             if self._only and slot.pool not in self._only:
@@ -144,7 +146,7 @@ class Planner:
                 draft.blocked.append(f"{held}; destroy or rename it, or rename the pool")
             elif not self._adopt:
                 draft.blocked.append(f"{held}; take it over with --adopt, or rename it or the pool")
-            elif change := adoption(slot, machine, pools[slot.pool], paired, self._differ):
+            elif change := adoption(slot, machine, pools[slot.pool], anchors[slot.pool], self._differ):
                 adopted.append(change)
             else:
                 draft.blocked.append(f"{held}; it cannot be taken over: its region or volume is another")

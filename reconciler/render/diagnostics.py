@@ -10,11 +10,12 @@ from reconciler.render.style import paint
 _LINE_LIMIT = 160
 
 
-def diagnostics_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
-    """Each error with its place, its line and a caret, then how many there are."""
-    count = len(diagnostics)
+def diagnostics_text(diagnostics: Sequence[Diagnostic], *, more: int = 0, color: bool = False) -> str:
+    """Each error with its place, its line and a caret, then how many there are; `more` are not among them."""
+    count = len(diagnostics) + more
     blocks = [_block(diagnostic, color) for diagnostic in diagnostics]
-    return "\n".join([*blocks, f"{count} error{'' if count == 1 else 's'}"])
+    left_out = [f"… and {more} more"] if more else []
+    return "\n".join([*blocks, *left_out, f"{count} error{'' if count == 1 else 's'}"])
 
 
 def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
@@ -49,7 +50,8 @@ def _excerpt(diagnostic: Diagnostic) -> list[str]:
     if text is None or not text.strip():
         return []
     number = f"{diagnostic.place.line} | "
-    lines = [f"  {number}{defused(printable(text)[:_LINE_LIMIT])}"]
+    shown = printable(text[:_LINE_LIMIT]) + ("…" if len(text) > _LINE_LIMIT else "")
+    lines = [f"  {number}{defused(shown)}"]
     if diagnostic.place.column <= min(_LINE_LIMIT, len(text)):
         lines.append(f"  {' ' * (len(number) - 2)}| {' ' * (diagnostic.place.column - 1)}^")
     return lines

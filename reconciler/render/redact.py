@@ -13,6 +13,7 @@ from reconciler.model.config import SECRET_MEMBERS
 from reconciler.model.secret import Masked
 
 _VALUE_LIMIT: Final = 120
+_READ: Final = 4  # so many times as much is read as is shown: what is cut is cut before it is cleaned
 # `::error file=x::text` at the start of a line is a command to GitHub's runner, `##[group]` and `##vso[…]` anywhere
 # are commands to it and to others.
 _COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-])|#(?=#[a-z]*\[)")
@@ -21,8 +22,10 @@ _MASKED: Final = re.compile(r"\(masked, [0-9a-f]{8}\)")
 
 def clean(text: str, limit: int = 500) -> str:
     """Foreign text on one line, without control characters and commands, at most `limit` characters."""
-    folded = " ".join(printable(text).split())
-    return defused(folded if len(folded) <= limit else folded[: limit - 1] + "…")
+    read = text[: limit * _READ]
+    folded = " ".join(printable(read).split())
+    is_whole = len(folded) <= limit and len(read) == len(text)
+    return defused(folded if is_whole else folded[: limit - 1] + "…")
 
 
 def printable(text: str) -> str:

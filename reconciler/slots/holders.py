@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
+_LONGEST = 200
 _PROCESS = re.compile(r"(.+@.+) pid (\d+)")
 
 
@@ -20,12 +21,12 @@ class Holder:
 
 def describe(verb: str, attempt: str, who: str) -> str:
     """The description of a lease."""
-    return f"reconciler {verb} {attempt} {who}"[:200]
+    return f"reconciler {verb} {attempt} {who}"[:_LONGEST]
 
 
 def parse_holder(description: str) -> Holder | None:
     """The holder that a description names; None where it is not one of ours."""
-    found = _DESCRIPTION.fullmatch(description)
+    found = _DESCRIPTION.fullmatch(description[:_LONGEST])
     if found is None:
         return None
     process = _PROCESS.fullmatch(found[3])

@@ -131,10 +131,11 @@ def _files(node: Node | None, findings: Findings) -> list[dict[str, Any]]:
     if not isinstance(node, List):
         return []
     files = [_file(one, findings) for one in node.items if isinstance(one, Map)]
-    paths = [file["guest_path"] for file in files]
-    for position, item in enumerate(node.items):
-        if paths[position] in paths[:position]:
-            findings.add(item, f"the file {paths[position]} is there twice")
+    seen: set[str] = set()
+    for item, file in zip(node.items, files, strict=True):
+        if file["guest_path"] in seen:
+            findings.add(item, f"the file {file['guest_path']} is there twice")
+        seen.add(file["guest_path"])
     return files
 
 

@@ -14,6 +14,8 @@ from reconciler.spec.tree import Entry, List, Map, Node, Scalar
 
 _MAX_DEPTH: Final = 64
 _MAX_NODES: Final = 100_000
+_MAX_EXPANDED: Final = 2 * _MAX_NODES
+_CHARACTERS_A_NODE: Final = 1_000  # a long text that aliases repeat counts for more than one
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -47,6 +49,7 @@ class _Builder:
         self._findings = findings
         self._anchors: dict[str, Node] = {}
         self._open_anchors: set[str] = set()
+        self._expanded = 0
 
     def document(self) -> Node | None:
         root: Node | None = None
@@ -76,7 +79,8 @@ class _Builder:
         line, column = _place(event)
         if isinstance(event, yaml.ScalarEvent):
             is_plain = event.style in {None, ""} and event.tag is None
-            return Scalar(line=line, column=column, text=event.value, is_plain=is_plain)
+            size = 1 + len(event.value) // _CHARACTERS_A_NODE
+            return Scalar(line=line, column=column, text=event.value, is_plain=is_plain, size=size)
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
@@ -94,7 +98,7 @@ class _Builder:
                 self._fail(event, "a key must be a plain word")
                 raise AssertionError
             if key.is_plain and key.text == "<<":
-                merged = self._merged(event, value) | merged
+                self._merge(event, value, merged)
             elif key.text in entries:
                 first = entries[key.text].key
                 self._findings.add(key, f"duplicate key {key.text!r}; it is already on line {first.line}")
@@ -104,16 +108,14 @@ class _Builder:
         size = self._size(event, [entry.value for entry in entries.values()])
         return Map(line=line, column=column, entries=entries, size=size)
 
-    def _merged(self, event: Any, value: Node) -> dict[str, Entry]:
-        """What `<<` brings in; of several maps the earlier wins."""
-        maps = value.items if isinstance(value, List) else (value,)
-        merged: dict[str, Entry] = {}
-        for one in maps:
+    def _merge(self, event: Any, value: Node, merged: dict[str, Entry]) -> None:
+        """Adds what `<<` brings in; of several maps the earlier wins."""
+        for one in value.items if isinstance(value, List) else (value,):
             if not isinstance(one, Map):
                 self._fail(event, "<< takes a map, or a list of maps")
                 raise AssertionError
-            merged = one.entries | merged
-        return merged
+            for key, entry in one.entries.items():
+                merged.setdefault(key, entry)
 
     def _alias(self, event: Any) -> Node:
         if event.anchor in self._open_anchors:
@@ -122,14 +124,20 @@ class _Builder:
         if node is None:
             self._fail(event, f"no anchor &{event.anchor} before this")
             raise AssertionError
+        # All aliases together: what `<<` brings in and other keys hide is in no map's size, and takes its time.
+        self._expanded += node.size
+        self._check_size(event, self._expanded, most=_MAX_EXPANDED)
         return node
 
     def _size(self, event: Any, children: list[Node]) -> int:
         """The number of nodes once aliases are expanded: kept small, or ten lines become a gigabyte."""
         size = 1 + sum(child.size for child in children)
-        if size > _MAX_NODES:
-            self._fail(event, f"expands to more than {_MAX_NODES} values", "use fewer aliases")
+        self._check_size(event, size)
         return size
+
+    def _check_size(self, event: Any, size: int, *, most: int = _MAX_NODES) -> None:
+        if size > most:
+            self._fail(event, f"expands to more than {most} values", "use fewer aliases")
 
     def _fail(self, event: Any, message: str, hint: str | None = None) -> None:
         line, column = _place(event)

@@ -1,5 +1,6 @@
 """The errors of one file, collected so that all are shown at once, each with as much of its line as may be seen."""
 
+import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from reconciler.spec.tree import List, Map, Node, Scalar
 
 # Whatever stands below these keys may be a secret. Of `build` it is the args.
 _SECRET_KEYS: Final = frozenset({"env", "content", "content_base64", "raw_value", "value", "values", "args"})
+_MOST: Final = 100  # are told; the others are counted
+_LONGEST_LINE: Final = 400  # of which an excerpt shows less
 _KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
 
 
@@ -20,7 +23,7 @@ class Findings:
 
     file: str
     lines: list[str]
-    found: list[Diagnostic] = field(default_factory=list)
+    found: dict[Diagnostic, None] = field(default_factory=dict)  # each once, however many aliases lead to it
     _secret_lines: frozenset[int] | None = None  # None until the tree is known
 
     def know(self, root: Node) -> None:
@@ -49,20 +52,20 @@ class Findings:
         """An error at a line and column, both from 1; the line is shown `until` a column, where that is given."""
         text = self._shown(line, until) if 0 < line <= len(self.lines) else None
         diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
-        if diagnostic not in self.found:
-            self.found.append(diagnostic)
+        self.found[diagnostic] = None
 
     def place(self, line: int, column: int) -> Place:
         return Place(file=self.file, line=line, column=column)
 
     def raise_if_any(self) -> None:
-        """Raises SpecError with all of them, in the file's order."""
+        """Raises SpecError with the first hundred of them, in the file's order, and how many more there are."""
         if self.found:
-            raise SpecError(sorted(self.found, key=lambda diagnostic: diagnostic.place))
+            first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
+            raise SpecError(first, more=len(self.found) - len(first))
 
     def _shown(self, line: int, until: int | None) -> str | None:
         """The line as written; its key alone where its value may be a secret, or where it is not known what it is."""
-        text = self.lines[line - 1]
+        text = self.lines[line - 1][:_LONGEST_LINE]
         if self._secret_lines is not None and line not in self._secret_lines:
             return text if until is None else f"{text[:until]} …"
         key = _KEY.match(text)

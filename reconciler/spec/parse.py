@@ -12,6 +12,7 @@ from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
+_MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
 _MAX_NAME: Final = 63
 _MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config"})
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
@@ -24,6 +25,10 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     defaults = root.get("defaults")
     apps_node = root.get("apps")
     assert isinstance(apps_node, Map)
+    if (merged := _merged_size(root, apps_node)) > _MAX_MERGED:
+        hint = "declare fewer pools, or less in what all of them share"
+        findings.add(apps_node, f"the pools have more than {_MAX_MERGED} values in all ({merged})", hint=hint)
+        findings.raise_if_any()
     apps = []
     names: dict[str, str] = {}
     for label, entry in apps_node.items():
@@ -35,6 +40,9 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     total = sum(sum(pool.counts.values()) for app in apps for pool in app.pools)
     if total > _MAX_MACHINES:
         findings.add(apps_node, f"{total} machines in all; a spec may have {_MAX_MACHINES}")
+    else:  # so many names are not looked at one by one
+        for app in apps:
+            _check_machine_names(app, findings)
     return Spec(stack=_text(root.get("name")), apps=tuple(apps), file=findings.file)
 
 
@@ -56,7 +64,6 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
 
 def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[Pool]:
     seen: dict[str, Scalar] = {}
-    machines: dict[str, str] = {}
     for section, kind in _KINDS.items():
         pools = node.get(section)
         for name, entry in pools.items() if isinstance(pools, Map) else ():
@@ -65,9 +72,7 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
             seen[name] = entry.key
             assert isinstance(entry.value, Map)
             _check_image_or_build(entry.value, findings)
-            pool = _pool(app, name, kind, entry, _merged(defaults, entry.value), findings)
-            _check_machine_names(pool, entry.key, machines, findings)
-            yield pool
+            yield _pool(app, name, kind, entry, _merged(defaults, entry.value), findings)
 
 
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
@@ -119,15 +124,33 @@ def _check_region(region: str, at: Node, findings: Findings) -> None:
         findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
 
 
-def _check_machine_names(pool: Pool, at: Scalar, machines: dict[str, str], findings: Findings) -> None:
-    for slot in pool.slots[:_MAX_MACHINES]:
+def _check_machine_names(app: App, findings: Findings) -> None:
+    machines: dict[str, str] = {}
+    for pool in app.pools:
+        if (problem := _problem_of_names(pool, machines)) and pool.place:
+            findings.add_at(pool.place.line, pool.place.column, problem)
+
+
+def _problem_of_names(pool: Pool, machines: dict[str, str]) -> str | None:
+    """What is wrong with the names of the pool's machines; `machines` has those of the pools before it."""
+    for slot in pool.slots:
         if len(slot.name) > _MAX_NAME:
-            findings.add(at, f"machine name {slot.name!r} is longer than {_MAX_NAME} characters")
-            return
-        if machines.get(slot.name, pool.name) != pool.name:
-            findings.add(at, f"pools {machines[slot.name]!r} and {pool.name!r} both have a machine {slot.name!r}")
-            return
-        machines[slot.name] = pool.name
+            return f"machine name {slot.name!r} is longer than {_MAX_NAME} characters"
+        if machines.setdefault(slot.name, pool.name) != pool.name:
+            return f"pools {machines[slot.name]!r} and {pool.name!r} both have a machine {slot.name!r}"
+    return None
+
+
+def _merged_size(root: Map, apps: Map) -> int:
+    """How many values all pools have once what they share is in each of them."""
+    defaults = root.get("defaults")
+    total = 0
+    for app in apps.entries.values():
+        assert isinstance(app.value, Map)
+        pools = [pools for section in _KINDS if isinstance(pools := app.value.get(section), Map)]
+        shared = (defaults.size if defaults else 0) + app.value.size - sum(one.size for one in pools)
+        total += sum(one.size + len(one.entries) * shared for one in pools)
+    return total
 
 
 def _merged(base: Map | None, over: Map) -> Map:

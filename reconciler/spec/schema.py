@@ -22,6 +22,9 @@ _WORDS: Final = {
 }
 
 
+_LONGEST_KEY: Final = 64  # of which a likely spelling is looked for
+
+
 @cache
 def spec_schema() -> dict[str, Any]:
     """The spec's JSON Schema: inside the wheel, or at the top of a checkout."""
@@ -91,7 +94,7 @@ def _explain_unknown_keys(error: Any, node: Map, findings: Findings) -> None:
             continue
         import difflib
 
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) if len(key) <= _LONGEST_KEY else []
         hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
         findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint)
 

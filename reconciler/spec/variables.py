@@ -16,6 +16,7 @@ from reconciler.spec.findings import Findings
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar
 
 _PATTERN: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\})")
+_MOST_CHARACTERS: Final = 64 * 1024 * 1024  # of all values together
 
 
 _Places: TypeAlias = "Mapping[str, _Places] | None"  # by key; None where the value is masked in every output
@@ -44,6 +45,7 @@ class _Interpolation:
     def __init__(self, environment: Mapping[str, str], findings: Findings) -> None:
         self._environment = environment
         self._findings = findings
+        self._length = 0
         self._done: dict[tuple[int, int], Node] = {}  # aliases share nodes, so each is done once for each kind of place
 
     def node(self, node: Node, place: _Places) -> Node:
@@ -66,7 +68,11 @@ class _Interpolation:
                 return replace(node, entries=entries)
 
     def _scalar(self, node: Scalar, *, is_shown: bool) -> Scalar:
-        text = _PATTERN.sub(lambda found: self._value(found, node, is_shown=is_shown), node.text)
+        # No variable ends behind the last brace: each `${A:-` that is open there would be followed to the text's end.
+        length = node.text.rfind("}") + 1
+        before, after = (node.text[:length], node.text[length:]) if "${" in node.text else (node.text, "")
+        text = _PATTERN.sub(lambda found: self._value(found, node, is_shown=is_shown), before)
+        text += after.replace("$$", "$")
         return replace(node, text=text, has_variable="${" in node.text)
 
     def _value(self, found: re.Match[str], node: Scalar, *, is_shown: bool) -> str:
@@ -78,6 +84,11 @@ class _Interpolation:
             self._findings.add(node, f"${{{name}}} is a token, and this value is shown in plans", hint=hint)
             return ""
         value = self._environment.get(name)
+        self._length += len(value or "")
+        if self._length > _MOST_CHARACTERS:
+            hint = "use a large variable less often"
+            self._findings.add(node, f"variables make the spec larger than {_MOST_CHARACTERS // 2**20} MiB", hint=hint)
+            return ""
         if value is not None and (value or operator is None):
             return value
         if operator == ":-":
