@@ -424,6 +424,30 @@ MUTANTS = (
         "if whole is not None and (self._planner.add(app, whole) or True):",
     ),
     Mutant(
+        "a key that left a fingerprint ran already",
+        "invoke/keyed.py",
+        "    if known is None and has_fingerprint(",
+        "    if known is None and False and has_fingerprint(",
+    ),
+    Mutant(
+        "the fingerprint is written before the key goes",
+        "invoke/key_room.py",
+        "            await memory.write(name, value)\n            await memory.drop(marks.KEY + oldest)\n",
+        "            await memory.drop(marks.KEY + oldest)\n            await memory.write(name, value)\n",
+    ),
+    Mutant(
+        "the key of a run without an end is kept",
+        "invoke/key_room.py",
+        "        if not memory.seems_to_run(keyed) and await memory.has_ended(keyed):\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "fingerprints move with the anchor",
+        "apply/handover.py",
+        "_KEYS: Final = (marks.KEY, marks.FINGERPRINTS)\n",
+        "_KEYS: Final = (marks.KEY,)\n",
+    ),
+    Mutant(
         "a task is told by its mark, whatever its restart policy",
         "model/kind.py",
         "    return _marked(machine) or declared or _guessed(machine)\n",

@@ -15,6 +15,7 @@ from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 
+_KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 _LOOKS_S: Final = (0.0, 1.0, 2.0)
 
 
@@ -32,9 +33,13 @@ async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Ch
     ) as heirs_lease:
         live = await read_machine(actor, heir)
         revision = str(options.revision) if options.revision else None
-        passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(marks.KEY)}
+        passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}
         passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
         passed_on[marks.TERMS] = change.terms or ""
+        for key in live.metadata.keys() - passed_on.keys():
+            if key.startswith(_KEYS):  # from a handing over that was cut off: the anchor has dropped it since
+                heirs_lease.guard()
+                await actor.client.delete_metadata(heir.app, heir.id, key)
         for key, value in passed_on.items():
             if live.metadata.get(key) != value:
                 heirs_lease.guard()

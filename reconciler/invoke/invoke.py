@@ -7,7 +7,7 @@ from typing import Final
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claimant import Claim, Claimant
 from reconciler.invoke.follow import Ending, follow
-from reconciler.invoke.keyed import hash_of
+from reconciler.invoke.key_marks import hash_of
 from reconciler.invoke.known import KnownPool
 from reconciler.invoke.logs import LogReader, TakeLine
 from reconciler.invoke.queue import OnBusy, queue

@@ -3,17 +3,16 @@
 First callers meet on one machine, the pool's anchor: what follows runs under its lease, and the server's unique names
 make it one machine. The key is written there right before the start, after the run's record on the run's own machine.
 So a key without a record says that the record was pushed out since, and one whose record owns no start that its caller
-died before the start.
+died before the start. A key that had to make place for others left a fingerprint: it ran already.
 """
 
-import hashlib
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reconciler.errors import ApiError
 from reconciler.invoke.claim import claim_under
 from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates, refusal_of
+from reconciler.invoke.key_marks import KeyedRun, has_fingerprint, hash_of, parse_keyed
+from reconciler.invoke.key_room import make_room
 from reconciler.invoke.outcome import lost, refused
 from reconciler.invoke.record import records_of
 from reconciler.invoke.runs import FoundRun, runs_on
@@ -23,36 +22,7 @@ from reconciler.model.run import Outcome, RunState
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease, hold_lease
 
-_KEPT: Final = 40
-_KEPT_FOR: Final = timedelta(hours=24)
 _CANDIDATES: Final = 3
-_SEPARATOR: Final = ";"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyedRun:
-    """What the anchor remembers of a key: the run's ULID and slot, the digest of what was asked for, and when."""
-
-    ulid: str
-    slot: str
-    digest: str
-    at: datetime
-
-    def to_text(self) -> str:
-        return _SEPARATOR.join((self.ulid, self.slot, self.digest, str(int(self.at.timestamp()))))
-
-
-def parse_keyed(text: str) -> KeyedRun | None:
-    """The memory of a metadata value; None where it is none."""
-    fields = text.split(_SEPARATOR)
-    if len(fields) != 4 or not fields[3].isdigit():
-        return None
-    return KeyedRun(ulid=fields[0], slot=fields[1], digest=fields[2], at=datetime.fromtimestamp(int(fields[3]), UTC))
-
-
-def hash_of(*parts: str) -> str:
-    """Sixteen characters that stand for the parts: keys may be secret, and are never written."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def digest_of_run(claimant: Claimant) -> str:
@@ -93,6 +63,8 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
 async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | None:
     """The run that the key has; None where it has none, or one that never started."""
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
+    if known is None and has_fingerprint(anchor.metadata, claimant.key, claimant.actor.clock.now()):
+        return lost("the key's run ran already, its end is no longer retained")
     if known is None:
         return None
     if known.digest != digest_of_run(claimant):
@@ -123,7 +95,6 @@ async def _start_new(
             """The key is written before the start, or nothing starts."""
             anchor_lease.guard()
             memory = KeyedRun(ulid=ulid, slot=machine.name, digest=digest_of_run(claimant), at=actor.clock.now())
-            await _forget_old(claimant, anchor)
             await actor.client.set_metadata(anchor.app, anchor.id, marks.KEY + claimant.key, memory.to_text())
 
         seen = await _attached(claimant, anchor) if dead else None
@@ -131,6 +102,8 @@ async def _start_new(
             return seen
         return await claim_under(claimant, lease, machine, may_settle=False, announce=announce)
 
+    if (full := await make_room(claimant, anchor_lease, anchor)) is not None:
+        return full
     dead = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
     first = next((machine for machine in claimant.known.machines if dead and machine.name == dead.slot), anchor)
     others = [machine for machine in (anchor, *candidates(claimant)) if machine.id != first.id]
@@ -149,18 +122,3 @@ async def _start_new(
         if not isinstance(ended, Refusal) or ended.is_final:
             return ended
     return ended
-
-
-async def _forget_old(claimant: Claimant, anchor: Machine) -> None:
-    """Makes room for one key more: those of yesterday go, and of too many the oldest."""
-    kept = {
-        key: memory
-        for key, value in anchor.metadata.items()
-        if key.startswith(marks.KEY) and (memory := parse_keyed(value))
-    }
-    oldest_first = sorted(kept, key=lambda key: kept[key].at)
-    horizon = claimant.actor.clock.now() - _KEPT_FOR
-    surplus = max(0, len(kept) - _KEPT + 1)
-    for position, key in enumerate(oldest_first):
-        if position < surplus or kept[key].at < horizon:
-            await claimant.actor.client.delete_metadata(anchor.app, anchor.id, key)

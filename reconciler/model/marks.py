@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 PREFIX: Final = "reconciler_"
+MAX_VALUE_BYTES: Final = 200
+MAX_BYTES: Final = 8192  # of one machine's metadata, names and values; assumption A5
 STACK: Final = PREFIX + "stack"  # owner
 POOL: Final = PREFIX + "pool"
 KIND: Final = PREFIX + "kind"  # what the pool is: `task` or `service`; absent where an earlier version wrote last
@@ -24,6 +26,7 @@ ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
 WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, its revision, the digest of its image
 TERMS: Final = PREFIX + "terms"  # on the anchor: what one run may be
 RUN: Final = PREFIX + "r"  # r0…r15: run records
+FINGERPRINTS: Final = PREFIX + "f_"  # on the anchor: f_<hour>_<number>, the keys of that hour that had to go
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
 
@@ -36,6 +39,11 @@ def is_mark(key: str) -> bool:
 def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata that is not ours."""
     return {key: value for key, value in metadata.items() if not is_mark(key)}
+
+
+def size_of(metadata: Mapping[str, str]) -> int:
+    """The bytes that the metadata takes."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
 
 
 def override_of(ulid: str, version: str, digest: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.invoke import key_room
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
@@ -76,6 +77,41 @@ def test_where_the_whole_pool_moves_a_key_is_lost_and_never_run_a_second_time() 
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.LOST, 122)
             assert len(world.runtime.starts) == starts
             assert not (await world.plan(ELSEWHERE)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_the_heir_knows_the_keys_that_had_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two moves, since what a cut-off one left on the heir must not hide what is newer."""
+    monkeypatch.setattr(key_room, "MAX_KEYS", 1)
+    monkeypatch.setattr(key_room, "_LEAST_KEYS", 0)
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(BOTH)
+            await world.actor.clock.sleep(10)
+            for key in ("first", "second", "third"):
+                assert (await world.invoke(BOTH, key=key)).outcome.exit_code == 3
+            for after in (STAYS, ELSEWHERE):
+                report = await world.apply(after)
+                assert report.is_success, report
+                for key in ("first", "second", "third"):
+                    assert (await world.invoke(after, key=key)).outcome.exit_code in {3, 122}
+            assert len(world.runtime.starts) == 3
+
+    run_virtually(scenario())
+
+
+def test_what_a_cut_off_handover_left_on_the_heir_goes_with_the_next() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await keyed_on_iad(world)
+            heir = next(machine for machine in world.machines() if machine.name == "work-iad-0")
+            stale = {f"{marks.KEY}{'0' * 16}": "stale", f"{marks.FINGERPRINTS}1_0": "AAAA"}
+            for key, value in stale.items():
+                await world.actor.client.set_metadata("app", heir.id, key, value)
+            assert (await world.apply(STAYS)).is_success
+            assert not stale.keys() & world.machines()[0].config["metadata"].keys()
 
     run_virtually(scenario())
 

@@ -6,12 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.engine.behaviour import Latency, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.http import httpx
+from reconciler.invoke import key_room
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.run import Run
@@ -119,9 +121,17 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
     return None
 
 
-@given(deeds=DEEDS, seed=st.integers(0, 2**16), is_slow=st.booleans())
+@given(deeds=DEEDS, seed=st.integers(0, 2**16), is_slow=st.booleans(), keys=st.sampled_from([40, 1, 2]))
 @settings(max_examples=100)
-def test_each_claim_is_one_run_and_each_run_its_own(deeds: list[Deed], seed: int, is_slow: bool) -> None:
+def test_each_claim_is_one_run_and_each_run_its_own(deeds: list[Deed], seed: int, is_slow: bool, keys: int) -> None:
+    """With room for a key or two, most of them are remembered by their fingerprints alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_room, "MAX_KEYS", keys)
+        patch.setattr(key_room, "_LEAST_KEYS", 0)
+        play(deeds, seed, is_slow=is_slow)
+
+
+def play(deeds: list[Deed], seed: int, *, is_slow: bool) -> None:
     async def scenario() -> None:
         async with open_world(Settings(latency=SLOW if is_slow else Latency())) as world:
             random.seed(seed)

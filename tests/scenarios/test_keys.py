@@ -2,13 +2,15 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.engine.behaviour import LATENCIES, Behaviour, Settings
 from reconciler.errors import ReconcilerError
-from reconciler.invoke.keyed import KeyedRun, parse_keyed
+from reconciler.invoke import key_room
+from reconciler.invoke.key_marks import KeyedRun, parse_keyed
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.testing.virtual_time import run_virtually
@@ -122,34 +124,39 @@ def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) 
             raise
 
 
+async def killed_at(world: World, position: int, *, is_sent: bool, key: str) -> None:
+    """A keyed invoke whose process dies at so many requests from now, before it is sent or right after."""
+    at = len(world.transport.requests) + position
+    reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    is_dead = False
+
+    def before(_request: Any) -> None:
+        nonlocal is_dead
+        if is_dead:
+            raise DeadError
+        if len(world.transport.requests) > at:
+            is_dead = True
+            if not reached.done():
+                reached.set_result(None)
+            if not is_sent:
+                raise DeadError
+
+    world.transport.before = before
+    invoking = asyncio.ensure_future(world.invoke(SPEC, key=key))
+    await asyncio.wait({invoking, reached}, return_when=asyncio.FIRST_COMPLETED)
+    is_dead = True
+    invoking.cancel()
+    with suppress(BaseException):
+        await invoking
+    world.transport.before = lambda _request: None
+
+
 @pytest.mark.parametrize("is_sent", [False, True])
 def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await ready(world)
-            at = len(world.transport.requests) + position
-            reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            is_dead = False
-
-            def before(_request: Any) -> None:
-                nonlocal is_dead
-                if is_dead:
-                    raise DeadError
-                if len(world.transport.requests) > at:
-                    is_dead = True
-                    if not reached.done():
-                        reached.set_result(None)
-                    if not is_sent:
-                        raise DeadError
-
-            world.transport.before = before
-            invoking = asyncio.ensure_future(world.invoke(SPEC, key="K"))
-            await asyncio.wait({invoking, reached}, return_when=asyncio.FIRST_COMPLETED)
-            is_dead = True
-            invoking.cancel()
-            with suppress(BaseException):
-                await invoking
-            world.transport.before = lambda _request: None
+            await killed_at(world, position, is_sent=is_sent, key="K")
             run = await world.invoke(SPEC, key="K", **PATIENT)
             assert run.outcome.exit_code == 7
             assert len(world.runtime.starts) == 1
@@ -209,6 +216,96 @@ def test_yesterdays_keys_and_too_many_are_forgotten() -> None:
             assert not (await world.plan(spec)).has_changes
 
     run_virtually(scenario())
+
+
+def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_were() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '0']", count="2")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            for number in range(50):
+                assert (await world.invoke(spec, key=f"K{number}")).outcome.exit_code == 0
+            for number in range(50):
+                assert (await world.invoke(spec, key=f"K{number}")).outcome.exit_code in {0, 122}
+            first = await world.invoke(spec, key="K0")
+            assert (first.outcome.name, first.outcome.exit_code) == (OutcomeName.LOST, 122)
+            assert "ran already, its end is no longer retained" in first.outcome.message
+            assert len(world.runtime.starts) == 50
+            assert not (await world.plan(spec)).has_changes
+            await world.actor.clock.sleep(26 * 3600)
+            assert (await world.invoke(spec, key="K0")).outcome.exit_code == 0
+            assert len(world.runtime.starts) == 51
+
+    run_virtually(scenario())
+
+
+def test_the_key_of_a_run_without_an_end_is_kept_and_the_next_invoke_queues() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '5000', exit, '7']", count="41")
+            await world.apply(spec)
+            await world.actor.clock.sleep(10)
+            for number in range(40):
+                await world.invoke(spec, key=f"K{number}", is_waiting=False)
+            early = await world.invoke(spec, key="another", queue_timeout_s=30.0)
+            assert (early.outcome.name, len(world.runtime.starts)) == (OutcomeName.BUSY, 40)
+            late = await world.invoke(spec, key="another", queue_timeout_s=6000.0)
+            assert late.outcome.exit_code == 7
+            assert len(world.runtime.starts) == 41
+            assert (await world.invoke(spec, key="K39")).outcome.exit_code == 7
+            assert len(world.runtime.starts) == 41
+
+    run_virtually(scenario())
+
+
+def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothing_runs() -> None:
+    async def scenario() -> None:
+        async with open_world(Settings(behaviour=replace(Behaviour(), metadata_limit_bytes=8192))) as world:
+            notes = "".join(f"          note-{number}: {'n' * 180}\n" for number in range(15))
+            spec = task_spec("[exit, '0']", count="1", extra=f"        metadata:\n{notes}")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            outcomes = []
+            while not outcomes or outcomes[-1].exit_code == 0:
+                outcomes.append((await world.invoke(spec, key=f"K{len(outcomes)}")).outcome)
+                await world.actor.clock.sleep(60)
+            assert (outcomes[-1].name, outcomes[-1].exit_code) == (OutcomeName.REFUSED, 125)
+            assert "no room for another idempotency key" in outcomes[-1].message
+            ran = len(outcomes) - 1
+            assert len(world.runtime.starts) == ran > 20
+            for number in range(ran):
+                assert (await world.invoke(spec, key=f"K{number}")).outcome.exit_code in {0, 122}
+            assert len(world.runtime.starts) == ran
+            assert (await world.invoke(spec)).outcome.exit_code == 0  # one without a key needs no room
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_killed_while_a_key_makes_place_for_another_neither_runs_twice(
+    is_sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_room, "MAX_KEYS", 1)
+    monkeypatch.setattr(key_room, "_LEAST_KEYS", 0)
+
+    async def scenario(position: int) -> int:
+        """How many requests were sent before it ended."""
+        async with open_world() as world:
+            await ready(world)
+            assert (await world.invoke(SPEC, key="old")).outcome.exit_code == 7
+            began = len(world.transport.requests)
+            await killed_at(world, position, is_sent=is_sent, key="new")
+            sent = len(world.transport.requests) - began
+            assert (await world.invoke(SPEC, key="new", **PATIENT)).outcome.exit_code == 7
+            assert (await world.invoke(SPEC, key="old", **PATIENT)).outcome.exit_code in {7, 122}
+            assert len(world.runtime.starts) == 2
+            return sent
+
+    position = 0
+    while run_virtually(scenario(position)) > position:
+        position += 1
+    assert position > REQUESTS
 
 
 def test_without_an_anchor_that_can_be_seen_a_keyed_invoke_is_refused() -> None:

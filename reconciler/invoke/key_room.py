@@ -1,0 +1,138 @@
+"""Room on a pool's anchor for one idempotency key more, so that no key is forgotten within a day.
+
+The oldest key whose run has ended makes place, and leaves its fingerprint, which is written before the key goes: a
+caller that dies in between leaves both. A key whose run goes on is never taken off: whoever has it must find the run.
+All of it happens under the anchor's lease.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from reconciler.invoke.claimant import Claimant, Refusal
+from reconciler.invoke.key_marks import (
+    MAX_KEYS,
+    KeyedRun,
+    fingerprint_mark,
+    keys_of,
+    past_fingerprints,
+)
+from reconciler.invoke.outcome import refused
+from reconciler.invoke.record import RECORDS, newest_record, records_of
+from reconciler.invoke.runs import runs_on
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.run import Outcome, RunState
+from reconciler.slots.confirm import read_machine
+from reconciler.slots.lease import HeldLease
+
+_LEAST_KEYS: Final = 10  # so many stay whole, even where fingerprints need room
+_MARGIN_BYTES: Final = 300  # what an update stamps beside what is there
+
+
+@dataclass(slots=True, kw_only=True)
+class _Memory:
+    """The anchor's metadata as our writes leave it, and which runs of a slot have ended, as far as was asked."""
+
+    claimant: Claimant
+    lease: HeldLease
+    anchor: Machine
+    metadata: dict[str, str]
+    now: datetime
+    states: dict[str, dict[str, RunState]] = field(default_factory=dict)
+
+    async def write(self, name: str, value: str) -> None:
+        self.lease.guard()
+        await self.claimant.actor.client.set_metadata(self.anchor.app, self.anchor.id, name, value)
+        self.metadata[name] = value
+
+    async def drop(self, name: str) -> None:
+        self.lease.guard()
+        await self.claimant.actor.client.delete_metadata(self.anchor.app, self.anchor.id, name)
+        self.metadata.pop(name, None)
+
+    def keys(self) -> dict[str, KeyedRun]:
+        """The keys beside our own, the oldest first."""
+        return {key: memory for key, memory in keys_of(self.metadata).items() if key != self.claimant.key}
+
+    def has_room(self) -> bool:
+        """Whether one key more fits, and the records of runs that are still to come on this machine."""
+        missing = RECORDS - len(records_of(self.metadata))
+        name_length = len(marks.KEY) + len(self.claimant.key)
+        needed = missing * (marks.MAX_VALUE_BYTES + len(marks.RUN) + 2) + name_length + marks.MAX_VALUE_BYTES
+        return marks.size_of(self.metadata) + needed + _MARGIN_BYTES <= marks.MAX_BYTES
+
+    def seems_to_run(self, memory: KeyedRun) -> bool:
+        """Whether the run is the newest on a machine that was busy when it was last seen."""
+        machine = self._machine(memory.slot)
+        newest = newest_record(machine.metadata) if machine and not machine.state.is_resting else None
+        return newest is not None and newest.ulid == memory.ulid
+
+    async def has_ended(self, memory: KeyedRun) -> bool:
+        """Whether the key's run is over. A claim that has not started may start yet, for as long as keys are kept."""
+        if memory.slot not in self.states:
+            self.states[memory.slot] = await self._states_on(memory.slot)
+        state = self.states[memory.slot].get(memory.ulid, RunState.ENDED)  # no longer told of: others came after it
+        return state is RunState.ENDED or (state is RunState.NOT_STARTED and memory.is_past(self.now))
+
+    async def _states_on(self, slot: str) -> dict[str, RunState]:
+        """Where the runs on this slot stand, by ULID; nothing where the slot is gone."""
+        machine = self._machine(slot)
+        if machine is None:
+            return {}
+        actor = self.claimant.actor
+        live = self.anchor if machine.id == self.anchor.id else await read_machine(actor, machine)
+        return {run.info.id.partition("/")[2]: run.info.state for run in await runs_on(actor, live)}
+
+    def _machine(self, slot: str) -> Machine | None:
+        return next((one for one in self.claimant.known.machines if one.name == slot), None)
+
+
+async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Refusal | Outcome | None:
+    """None once there is room for one key more; else why there is none now, or at all.
+
+    `anchor` is the GET under its lease. Raises ApiError and LeaseLostError.
+    """
+    memory = _Memory(
+        claimant=claimant, lease=lease, anchor=anchor, metadata=dict(anchor.metadata), now=claimant.actor.clock.now()
+    )
+    await _forget_yesterday(memory)
+    while True:
+        keys = memory.keys()
+        is_full = len(keys) >= MAX_KEYS
+        if not is_full and memory.has_room():
+            return None
+        oldest = await _oldest_ended(memory, keys) if len(keys) > _LEAST_KEYS else None
+        if oldest is not None:
+            name, value = fingerprint_mark(memory.metadata, oldest, keys[oldest].at)
+            await memory.write(name, value)
+            await memory.drop(marks.KEY + oldest)
+        elif is_full:
+            return Refusal(why=f"{len(keys)} runs with keys of their own have no end yet")
+        elif any(name.startswith(marks.FINGERPRINTS) for name in memory.metadata):
+            return _full(claimant, anchor)
+        else:
+            return None  # what fills the machine is not ours: the server decides
+
+
+async def _forget_yesterday(memory: _Memory) -> None:
+    for name in past_fingerprints(memory.metadata, memory.now):
+        await memory.drop(name)
+    for key, keyed in memory.keys().items():
+        if keyed.is_past(memory.now) and await memory.has_ended(keyed):
+            await memory.drop(marks.KEY + key)
+
+
+async def _oldest_ended(memory: _Memory, keys: dict[str, KeyedRun]) -> str | None:
+    """The oldest key whose run is over. One that seems to go on is not asked about: there may be many of them."""
+    for key, keyed in keys.items():
+        if not memory.seems_to_run(keyed) and await memory.has_ended(keyed):
+            return key
+    return None
+
+
+def _full(claimant: Claimant, anchor: Machine) -> Outcome:
+    return refused(
+        f"{anchor.name} has no room for another idempotency key: those of the last 24 hours fill its metadata",
+        remedy=f"try again in an hour, use fewer keys for {claimant.pool.name}, or spread its runs over several tasks",
+    )
