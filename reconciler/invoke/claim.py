@@ -13,13 +13,14 @@ from reconciler.invoke.causes import read_cause
 from reconciler.invoke.claimant import Announce, Claim, Claimant, Refusal, refusal_of
 from reconciler.invoke.history import start_of
 from reconciler.invoke.known import pool_machines
-from reconciler.invoke.outcome import final_exit, first_start, newer_than
+from reconciler.invoke.outcome import first_start, newer_than
 from reconciler.invoke.prepare import declared_config, prepare
-from reconciler.invoke.record import RunRecord, newest_record, next_key
 from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.run_records import RunRecord, newest_record, next_key
+from reconciler.slots.run_starts import final_exit
 from reconciler.slots.ulid import new_ulid
 from reconciler.slots.update import UpdateFailedError
 

@@ -8,7 +8,7 @@ from typing import Final
 from reconciler.errors import ApiError
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.logs import LogReader
-from reconciler.invoke.outcome import final_exit, lost, newer_than, outcome_of, replaced
+from reconciler.invoke.outcome import lost, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, HostStatus, Machine, MachineState
 from reconciler.model.run import Outcome
@@ -16,6 +16,7 @@ from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
 from reconciler.slots.override import owner_of, restore_if_idle
+from reconciler.slots.run_starts import final_exit
 
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0

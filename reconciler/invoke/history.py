@@ -1,38 +1,29 @@
 """The runs of one machine, from its events and the records on it. Pure.
 
-A start belongs to the record with the newest fence before it; a record owns the oldest such start, since what starts
-the machine again without a record was not its claimer. Events are newest first and come from one server.
+Whose each start is, slots/run_starts.py says. Events are newest first and come from one server.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Final
 
-from reconciler.invoke.outcome import final_exit, lost, outcome_of, replaced
-from reconciler.invoke.record import RunRecord, records_of
+from reconciler.invoke.outcome import lost, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
 from reconciler.model.run import Outcome, RunInfo, RunState
+from reconciler.slots.run_records import RunRecord, records_of
+from reconciler.slots.run_starts import OwnedStart, final_exit, owned_starts
 
 _UNKNOWN_STARTER: Final = "unknown"
 _TIMER_SLACK: Final = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """A start with its record, and the events from it to the next start, newest first."""
-
-    start: Event
-    newer: tuple[Event, ...]
-    record: RunRecord | None
-
-
 def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
     """The machine's runs, newest first: those of its events, then those of which only a later record tells the end."""
     records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
-    found = _by_events(events, records)
+    found = owned_starts(events, records)
     infos = [_info(machine, one, is_ahead=_is_ahead(one.start, machine, events)) for one in found]
     owned = {one.record.ulid for one in found if one.record}
     for record, following in zip_longest(records, records[1:]):
@@ -44,7 +35,7 @@ def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
 def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Event | None:
     """The record's start; None where it owns none in reach of the events."""
     records = sorted(records_of(machine.metadata).values(), key=lambda one: one.ulid)
-    found = (one for one in _by_events(events, records) if one.record and one.record.ulid == record.ulid)
+    found = (one for one in owned_starts(events, records) if one.record and one.record.ulid == record.ulid)
     return next((one.start for one in found), None)
 
 
@@ -52,42 +43,6 @@ def current_run(machine: Machine, events: Sequence[Event]) -> RunInfo | None:
     """The run in progress, as far as the events reach."""
     newest = next(iter(runs_of(machine, events)), None)
     return newest if newest and newest.state is RunState.RUNNING else None
-
-
-def _by_events(events: Sequence[Event], records: Sequence[RunRecord]) -> list[_Run]:
-    """A run for each start of the events, newest first."""
-    position = {event.id: index for index, event in enumerate(events)}
-    fences = [(position.get(record.fence, len(events)), record) for record in records]
-    starts = [index for index, event in enumerate(events) if event.type == "start" and not _is_restart(events, index)]
-    found: list[_Run] = []
-    taken: set[str] = set()
-    for index in reversed(starts):
-        before = [(at, record) for at, record in fences if at > index]
-        # The newest fence before the start; of two records with one fence the later claim voids the earlier.
-        owner = min(before, key=lambda pair: (pair[0], _descending(pair[1].ulid)), default=None)
-        record = owner[1] if owner and owner[1].ulid not in taken and owner[0] < len(events) else None
-        if owner and record is None and owner[0] == len(events) and len(records) == 1 and owner[1].ulid not in taken:
-            record = owner[1]  # the only claim there ever was; its fence has left the list
-        if record:
-            taken.add(record.ulid)
-        later = [other for other in starts if other < index]
-        newer = tuple(events[(max(later) + 1 if later else 0) : index])
-        found.append(_Run(start=events[index], newer=newer, record=record))
-    return found[::-1]
-
-
-def _is_restart(events: Sequence[Event], index: int) -> bool:
-    """Whether the start was the platform's own, after an exit that its restart policy answered."""
-    for event in events[index + 1 :]:
-        if event.exit is not None:
-            return event.exit.restarting
-        if event.type == "start":
-            return False
-    return False
-
-
-def _descending(ulid: str) -> tuple[int, ...]:
-    return tuple(-ord(character) for character in ulid)
 
 
 def _is_ahead(start: Event, machine: Machine, events: Sequence[Event]) -> bool:
@@ -99,7 +54,7 @@ def _is_ahead(start: Event, machine: Machine, events: Sequence[Event]) -> bool:
     return newest is not None and any(event.id == newest.id for event in older)
 
 
-def _info(machine: Machine, run: _Run, *, is_ahead: bool) -> RunInfo:
+def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
     exited = final_exit(run.newer)
     record = run.record
     info = RunInfo(

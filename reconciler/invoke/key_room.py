@@ -18,13 +18,13 @@ from reconciler.invoke.key_marks import (
     past_fingerprints,
 )
 from reconciler.invoke.outcome import refused
-from reconciler.invoke.record import RECORDS, newest_record, records_of
 from reconciler.invoke.runs import runs_on
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, RunState
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.run_records import RECORDS, newest_record, records_of
 
 _LEAST_KEYS: Final = 10  # so many stay whole, even where fingerprints need room
 _MARGIN_BYTES: Final = 300  # what an update stamps beside what is there

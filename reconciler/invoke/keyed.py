@@ -14,13 +14,13 @@ from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates, ref
 from reconciler.invoke.key_marks import KeyedRun, has_fingerprint, hash_of, parse_keyed
 from reconciler.invoke.key_room import make_room
 from reconciler.invoke.outcome import lost, refused
-from reconciler.invoke.record import records_of
 from reconciler.invoke.runs import FoundRun, runs_on
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, RunState
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease, hold_lease
+from reconciler.slots.run_records import records_of
 
 _CANDIDATES: Final = 3
 

@@ -34,12 +34,6 @@ def first_start(events: Sequence[Event]) -> Event | None:
     return next((event for event in reversed(events) if event.type == "start"), None)
 
 
-def final_exit(events: Sequence[Event]) -> Event | None:
-    """The exit that ended the run: the oldest one after which the machine did not restart by itself."""
-    exits = (event for event in reversed(events) if event.exit is not None)
-    return next((event for event in exits if event.exit and not event.exit.restarting), None)
-
-
 def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
     """The outcome that an exit means. With `timed_out`, the run was ended by its own timeout."""
     if timed_out:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from reconciler.invoke.history import runs_of
-from reconciler.invoke.record import RunRecord
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Exit, Machine, MachineState
 from reconciler.model.run import OutcomeName, RunState
+from reconciler.slots.run_records import RunRecord
 
 A, B = "A" * 26, "B" * 26
 

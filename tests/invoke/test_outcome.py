@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.invoke.outcome import final_exit, first_start, newer_than, outcome_of
-from reconciler.invoke.record import RECORDS, RunRecord, newest_record, next_key, parse_record
+from reconciler.invoke.outcome import first_start, newer_than, outcome_of
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit
 from reconciler.model.run import OutcomeName as O
+from reconciler.slots.run_records import RECORDS, RunRecord, newest_record, next_key, parse_record
+from reconciler.slots.run_starts import final_exit
 
 
 def event(identifier: str, kind: str, ended: Exit | None = None) -> Event:

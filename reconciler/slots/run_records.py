@@ -38,7 +38,7 @@ class RunRecord:
         deadline = str(int(self.deadline.timestamp())) if self.deadline else ""
         who = "".join(character if character.isascii() and character.isprintable() else "?" for character in self.who)
         who = who.replace(_SEPARATOR, ",")
-        fields = (self.ulid, self.fence, self.key, deadline, _exit_to_text(self.previous), who)
+        fields = (self.ulid, self.fence, self.key, deadline, exit_to_text(self.previous), who)
         return _SEPARATOR.join(fields)[:_MAX_LENGTH]
 
 
@@ -53,7 +53,7 @@ def parse_record(text: str) -> RunRecord | None:
         fence=fence,
         key=key,
         deadline=datetime.fromtimestamp(int(deadline), UTC) if deadline.isdigit() and len(deadline) < 12 else None,
-        previous=_exit_from_text(previous),
+        previous=exit_from_text(previous),
         who=who,
     )
 
@@ -77,7 +77,7 @@ def next_key(metadata: Mapping[str, str]) -> str:
     return f"{marks.RUN}{number}"
 
 
-def _exit_to_text(ended: Exit | None) -> str:
+def exit_to_text(ended: Exit | None) -> str:
     """`code`, `code.signal`, with `o` for lack of memory and `r` for a stop that was asked for; empty for none."""
     if ended is None:
         return ""
@@ -85,7 +85,7 @@ def _exit_to_text(ended: Exit | None) -> str:
     return f"{ended.code}.{ended.signal or 0}{flags}"
 
 
-def _exit_from_text(text: str) -> Exit | None:
+def exit_from_text(text: str) -> Exit | None:
     code, _, rest = text.partition(".")
     signal = rest.rstrip("or")
     if not (code.removeprefix("-").isdigit() and signal.isdigit()):
