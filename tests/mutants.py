@@ -29,6 +29,7 @@ MORE = (
     "tests/planner",
     "tests/invoke",
     "tests/scenarios/test_assumptions.py",
+    "tests/scenarios/test_unreachable.py",
     "tests/scenarios/test_fault_matrix.py",
 )
 WORKERS = 2
@@ -55,6 +56,30 @@ MUTANTS = (
         "apply/create.py",
         "    if holder.metadata.get(marks.ATTEMPT) == attempt:\n",
         "    if True:\n",
+    ),
+    Mutant(
+        "a machine of a slot's name whose host is down is that slot",
+        "planner/pair.py",
+        "        if not machine.is_observable and _may_be_ours(machine, stack=stack):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "no machine is made beside one that is unreachable",
+        "planner/changes.py",
+        " or (slot in paired.unreachable and slot not in paired.by_slot)",
+        "",
+    ),
+    Mutant(
+        "an apply does not end well while a machine is unreachable",
+        "model/report.py",
+        "return self.is_on_course and not self.unreachable",
+        "return self.is_on_course",
+    ),
+    Mutant(
+        "a machine whose host went down is not destroyed",
+        "apply/actions.py",
+        "        if unreachable := _unreachable(live, change):\n            return unreachable, live\n",
+        "",
     ),
     Mutant(
         "a spec puts no token of the tool's own where values are shown",

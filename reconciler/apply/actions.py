@@ -106,7 +106,7 @@ async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, chang
 async def _start(job: _Job, change: Change) -> Entry:
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, _target(change))
-        if objection := _fenced(live, change, job.options):
+        if objection := _unreachable(live, change) or _fenced(live, change, job.options):
             return objection
         is_starting = live.state.is_resting
         if is_starting:
@@ -141,6 +141,8 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
         live = await _settled_under_lease(job.actor, target)
         if live.state.is_gone:
             return entry(change, Status.DONE, "was gone already"), live
+        if unreachable := _unreachable(live, change):
+            return unreachable, live
         is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
         if not is_forced and not live.state.is_resting:
             return _busy(change, live), live
@@ -214,11 +216,18 @@ def _objection(live: Machine, change: Change) -> Entry | None:
     """Why the planned update must not be sent to the machine as it is now."""
     if live.state.is_gone:
         return entry(change, Status.FAILED, "destroyed by someone else since it was planned; plan again")
-    if not live.is_observable:
-        return entry(change, Status.FAILED, f"cannot be observed: its host is {live.host_status.value}")
+    if unreachable := _unreachable(live, change):
+        return unreachable
     if kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting:
         return _busy(change, live)
     return None
+
+
+def _unreachable(live: Machine, change: Change) -> Entry | None:
+    """Why nothing may be concluded of the machine, and so nothing be written to it."""
+    if live.is_observable:
+        return None
+    return entry(change, Status.FAILED, f"unreachable: it cannot be observed (host {live.host_status.value})")
 
 
 def _fenced(live: Machine, change: Change, options: Options) -> Entry | None:

@@ -13,9 +13,10 @@ from reconciler.apply.read_back import read_back
 from reconciler.errors import ReconcilerError
 from reconciler.machines_api.places import Places
 from reconciler.model.machine import Observed
-from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
+from reconciler.planner import unreachable_machines
 from reconciler.slots.actor import Actor
 
 
@@ -59,6 +60,7 @@ async def apply(
             on_end=tell,
         )
     mismatches: tuple[str, ...] = ()
+    found: Observed | None = None
     if not stop.is_interrupt:
         await announce_want(actor, plan.effective, entries, options)
         mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
@@ -71,6 +73,7 @@ async def apply(
         entries=entries,
         apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
         mismatches=mismatches,
+        unreachable=_unreachable(spec, plan, found, options),
         failures=tuple(creations.failures.values()),
         interrupted=stop.is_interrupt,
         duration_s=actor.clock.monotonic() - began,
@@ -86,6 +89,14 @@ async def _admit(actor: Actor, creations: AppCreations, stop: Stop, change: Chan
     elif not await actor.client.creations_in(change.slot.app).enter(limit, stop.requested):
         return stop.why
     return None
+
+
+def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Options) -> tuple[UnreachableMachine, ...]:
+    """The machines whose hosts are down, as they were read back; as they were planned where nothing was."""
+    if found is None:
+        return plan.unreachable
+    seen = unreachable_machines(spec, found)
+    return tuple(one for one in seen if not options.only or one.slot.pool in options.only)
 
 
 def _undeferred(change: Change) -> Change:

@@ -92,4 +92,6 @@ def _verdict(holder: Machine, *, attempt: str, stack: str) -> Machine | str:
         return holder
     if marks.is_owned(holder.metadata, stack=stack, name=holder.name):
         return f"machine {holder.id} of this stack appeared there meanwhile; plan again"
+    if not holder.is_observable and marks.STACK not in holder.metadata:
+        return f"unreachable: machine {holder.id} has the name, and its host is down"
     return f"the name is taken by machine {holder.id}, which this stack does not own"

@@ -36,7 +36,7 @@ async def apply_patiently(
     began = actor.clock.monotonic()
     deadline = began + wait_busy_s
     report = await apply(actor, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
-    while report.is_success and not stop.why:
+    while report.is_on_course and not stop.why:
         busy = deferred_machines(report)
         remaining_s = deadline - actor.clock.monotonic()
         if not busy or remaining_s <= 0:

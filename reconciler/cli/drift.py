@@ -34,7 +34,7 @@ def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
     show(plan, options, has_hash=False, shows_values=shows_values)
     if plan.blocked:
         return 1
-    return 2 if is_detailed and plan.has_changes else 0
+    return 2 if is_detailed and not plan.is_settled else 0
 
 
 async def _drift(options: Shared, spec: Spec) -> Plan:

@@ -64,7 +64,7 @@ def command(
         saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy, images=digests)
         saved_plan.write(saved, out, salt=console.new_salt())
         console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
-    return 2 if is_detailed and plan.has_changes else 0
+    return 2 if is_detailed and not plan.is_settled else 0
 
 
 def _how(options: Shared) -> list[str]:

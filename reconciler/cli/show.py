@@ -18,4 +18,4 @@ def command(plan: Path, is_detailed: bool, **_values: object) -> int:
     options = shared()
     saved = saved_plan.read(saved_plan.seen_from(options, plan))
     show(saved.plan, options, plan_hash=saved.plan_sha256)
-    return 2 if is_detailed and saved.plan.has_changes else 0
+    return 2 if is_detailed and not saved.plan.is_settled else 0

@@ -13,7 +13,10 @@ from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, Observed
 from reconciler.model.spec import PoolKind, Spec
+from reconciler.planner.pair import pair
 from reconciler.render.status import StatusRow
+
+_HOST_DOWN = "its host is down"
 
 
 @click.command("status")
@@ -45,15 +48,18 @@ def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
     """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
     for app in spec.apps:
         seen = observed.apps[app.name]
+        dark = pair(app, seen, stack=spec.stack).unreachable
+        unreachable = {slot.name: machine for slot, machine in dark.items()}
+        pools = {machine.id: slot.pool for slot, machine in dark.items()}
         owned = {
             machine.name: machine
             for machine in seen.machines
-            if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
+            if machine.is_observable and marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
         }
         shown = set()
         for pool in app.pools:
             for slot in pool.slots:
-                machine = owned.get(slot.name)
+                machine = owned.get(slot.name) or unreachable.get(slot.name)
                 if machine is None:
                     yield _missing(app.name, pool.name, pool.kind, slot.name)
                     continue
@@ -65,6 +71,8 @@ def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
             if machine.name in owned and owned[machine.name].id == machine.id:
                 kind = kind_of(machine).value
                 yield _row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
+            elif not machine.is_observable:
+                yield _row(machine, pools.get(machine.id, ""), "", note=f"{_HOST_DOWN}; not a slot of the spec")
             else:
                 yield _row(machine, "", "", note="foreign: not of this stack")
 
@@ -87,19 +95,18 @@ def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> StatusRow:
 def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
-    if not machine.is_observable:
-        note = note or f"host {machine.host_status.value}"
+    is_dark = not machine.is_observable
     return StatusRow(
         app=machine.app,
         pool=pool,
         kind=kind,
         slot=machine.name,
         machine_id=machine.id,
-        state=machine.state.value,
+        state="unreachable" if is_dark else machine.state.value,
         since=since,
         last_outcome=_outcome(exited),
         last_ended=exited.at if exited else None,
-        note=note,
+        note=note or (_HOST_DOWN if is_dark else ""),
     )
 
 

@@ -90,7 +90,7 @@ async def claim_under(
 
 def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
     if not live.is_observable:
-        return Refusal(why=f"{live.name} cannot be observed", is_broken=True, cause=NeverStarted.HOST)
+        return Refusal(why=f"{live.name} is unreachable: its host is down", is_broken=True, cause=NeverStarted.HOST)
     if not pool_machines([live], claimant.stack, claimant.pool.name):
         return Refusal(why=f"{live.name} is no longer of this pool")
     if not live.state.is_resting:

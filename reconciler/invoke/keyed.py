@@ -40,7 +40,7 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
     anchor = claimant.known.anchor
     if anchor is None or not anchor.is_observable:
         return refused(
-            f"the anchor of pool {claimant.pool.name} cannot be seen, and keys are kept there",
+            f"the anchor of pool {claimant.pool.name} is unreachable, and keys are kept there",
             remedy="run `reconciler apply`, or try again once its host is back",
         )
     seen = await _attached(claimant, anchor)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from reconciler.errors import UsageError
+from reconciler.errors import UnobservedError, UsageError
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
@@ -37,6 +37,9 @@ async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | No
     """The runs of the app's tasks that are still told of, newest first: one call, and one more for each machine."""
     machines = await actor.client.list_machines(app) or ()
     chosen = [machine for machine in _owned(machines, stack) if task in {None, machine.metadata[marks.POOL]}]
+    for machine in _unreachable(machines, stack):
+        if task is None or machine.metadata.get(marks.POOL, task) == task:
+            actor.emit(_words(machine))
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(machine: Machine) -> list[FoundRun]:
@@ -50,13 +53,16 @@ async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | No
 
 
 async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
-    """The run of this id; None where the app has none such."""
+    """The run of this id; None where the app has none such. Raises UnobservedError where its machine's host is down."""
     slot = run_id.partition("/")[0]
     machines = await actor.client.list_machines(app) or ()
     for machine in _owned(machines, stack):
         if machine.name == slot:
             found = await runs_on(actor, machine)
             return next((run for run in found if run.info.id == run_id), None)
+    for machine in _unreachable(machines, stack):
+        if machine.name == slot:
+            raise UnobservedError(_words(machine), hint="try again once its host is back")
     return None
 
 
@@ -173,7 +179,26 @@ def _owned(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
     for machine in machines:
         owner = machine.metadata.get(marks.STACK)
         pool = machine.metadata.get(marks.POOL)
-        is_ours = owner and pool and owner == (stack or owner) and pool_machines([machine], owner, pool)
+        is_ours = (
+            machine.is_observable
+            and owner
+            and pool
+            and owner == (stack or owner)
+            and pool_machines([machine], owner, pool)
+        )
         if is_ours and kind_of(machine) is PoolKind.TASK:
             owned.append(machine)
     return owned
+
+
+def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
+    """The machines whose hosts are down, and whose marks, if there are any to read, do not name another stack."""
+    return [
+        machine
+        for machine in machines
+        if not machine.is_observable and stack in {None, machine.metadata.get(marks.STACK, stack)}
+    ]
+
+
+def _words(machine: Machine) -> str:
+    return f"{machine.app}/{machine.name} is unreachable: its host is down, so its runs cannot be told"

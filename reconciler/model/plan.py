@@ -121,6 +121,19 @@ class ForeignMachine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreachableMachine:
+    """A machine of the stack, by its marks or by its name, whose host is down: neither changed nor made again."""
+
+    slot: Slot
+    id: str
+    host: str  # what the platform calls its state
+
+    @property
+    def words(self) -> str:
+        return f"{self.slot.address}: unreachable: machine {self.id} cannot be observed (host {self.host}); left alone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All changes in a stable order (unchanged slots included, as NONE), with what was seen beside them.
 
@@ -134,6 +147,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None
+    unreachable: tuple[UnreachableMachine, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
 
     @property
@@ -144,10 +158,16 @@ class Plan:
     def has_changes(self) -> bool:
         return bool(self.apps or self.effective)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all is known to be as declared: nothing to change, and nothing that could not be seen."""
+        return not self.has_changes and not self.unreachable
+
     def counts(self) -> Mapping[str, int]:
         """How many changes of each action there are to do now, and under `deferred` how many wait."""
         counts = {action.value: 0 for action in Action}
         counts["deferred"] = 0
+        counts["unreachable"] = len(self.unreachable)
         counts[Action.NONE.value] = self.unchanged
         for change in self.changes:
             counts["deferred" if change.deferred else change.action.value] += 1

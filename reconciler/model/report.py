@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from reconciler.model.plan import Action, Plan
+from reconciler.model.plan import Action, Plan, UnreachableMachine
 from reconciler.model.spec import Slot
 
 
@@ -37,13 +37,19 @@ class Report:
     entries: tuple[Entry, ...]
     apps_created: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
+    unreachable: tuple[UnreachableMachine, ...] = ()  # whether these are as declared cannot be seen
     failures: tuple[str, ...] = ()  # what failed beside the slots: an app that could not be created
     interrupted: bool = False
     duration_s: float = 0.0
 
     @property
     def is_success(self) -> bool:
-        """Everything is done and read back as such; deferred slots do not count against it."""
+        """Everything is done and read back as such; deferred slots do not count against it, unreachable ones do."""
+        return self.is_on_course and not self.unreachable
+
+    @property
+    def is_on_course(self) -> bool:
+        """Whether nothing failed of what could be done, so that what was deferred can follow."""
         fine = {Status.DONE, Status.DEFERRED}
         return (
             not self.interrupted

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from reconciler.planner.moves import moved
     from reconciler.planner.normalize import canonical
+    from reconciler.planner.pair import unreachable_machines
     from reconciler.planner.planner import Planner, plan
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "plan_sha256",
     "section_digests",
     "spec_sha256",
+    "unreachable_machines",
     "with_applied_digests",
     "with_applied_digests_of",
     "with_digest",
@@ -48,6 +50,7 @@ _HOMES = {
     "plan_sha256": "hashes",
     "section_digests": "digest",
     "spec_sha256": "hashes",
+    "unreachable_machines": "pair",
     "with_applied_digests": "images",
     "with_applied_digests_of": "images",
     "with_digest": "images",

@@ -36,14 +36,14 @@ def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, diffe
 
 
 def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
-    """What happens to each slot of the spec, unless its name is held by a machine that is not ours."""
+    """What happens to each slot of the spec, unless its machine is not ours, or its host is down."""
     anchors = anchors_of(paired, app.pools)
     for pool in app.pools:
         desired = canonical(pool.config)
         digest = digest_of(pool.config)
         anchor = anchors[pool.name]
         for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
-            if slot in paired.blocked:
+            if slot in paired.blocked or (slot in paired.unreachable and slot not in paired.by_slot):
                 continue
             machine = paired.by_slot.get(slot)
             assert machine is None or machine.config is not None

@@ -50,7 +50,7 @@ def recognized(app: App, machines: tuple[Machine, ...], known: KnownMachines) ->
     whole = []
     for machine in machines:
         pool = digests.pool_of(machine)
-        if pool is None or known[machine.id] != (machine.instance_id, digests.of(machine)):
+        if pool is None or not machine.is_observable or known[machine.id] != (machine.instance_id, digests.of(machine)):
             return None
         whole.append(replace(machine, config=pool.config.with_metadata(machine.metadata)))
     return ObservedApp(name=app.name, exists=True, machines=tuple(whole))

@@ -1,12 +1,12 @@
 """Slots and machines, paired by name and marks. What is not ours is set apart, with the reason."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from reconciler.model import marks
-from reconciler.model.machine import Machine, ObservedApp
-from reconciler.model.plan import ForeignMachine
-from reconciler.model.spec import App, Slot
+from reconciler.model.machine import Machine, Observed, ObservedApp
+from reconciler.model.plan import ForeignMachine, UnreachableMachine
+from reconciler.model.spec import App, Slot, Spec
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class Paired:
     blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
     twins: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
     owned: list[Machine] = field(default_factory=list)
+    unreachable: dict[Slot, Machine] = field(default_factory=dict)  # its host is down: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -29,9 +30,13 @@ class Paired:
 def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
     """Pairs the app's slots with its machines; the result does not depend on the machines' order."""
     slots = {slot.name: slot for pool in app.pools for slot in pool.slots}
+    pools = {pool.name for pool in app.pools}
     paired = Paired()
     for machine in _in_order(observed.machines):
         slot = slots.get(machine.name)
+        if not machine.is_observable and _may_be_ours(machine, stack=stack):
+            _set_unreachable(paired, machine, slot or _slot_of_name(machine, pools))
+            continue
         if not marks.is_owned(machine.metadata, stack=stack, name=machine.name):
             _set_apart(paired, machine, slot, stack=stack)
             continue
@@ -58,6 +63,40 @@ def _in_order(machines: Iterable[Machine]) -> list[Machine]:
     return sorted((machine for machine in machines if not machine.state.is_gone), key=key)
 
 
+def unreachable_machines(spec: Spec, observed: Observed) -> tuple[UnreachableMachine, ...]:
+    """The machines of the stack whose hosts are down, as far as one snapshot shows."""
+    found: list[UnreachableMachine] = []
+    for app in spec.apps:
+        seen = observed.apps.get(app.name)
+        dark = tuple(machine for machine in seen.machines if not machine.is_observable) if seen else ()
+        if seen and dark:
+            found += unreachable_of(pair(app, replace(seen, machines=dark), stack=spec.stack))
+    return tuple(found)
+
+
+def unreachable_of(paired: Paired) -> list[UnreachableMachine]:
+    """The same of one app that was paired, in the order of the slots."""
+    return [
+        UnreachableMachine(slot=slot, id=machine.id, host=machine.host_status.value)
+        for slot, machine in sorted(paired.unreachable.items())
+    ]
+
+
+def _may_be_ours(machine: Machine, *, stack: str) -> bool:
+    """Whether the marks, if there are any to read, do not say otherwise. Of a host that is down the list may give no
+    config, or one without its metadata.
+    """
+    owner = machine.metadata.get(marks.STACK)
+    return owner is None or marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+
+
+def _set_unreachable(paired: Paired, machine: Machine, slot: Slot | None) -> None:
+    if slot is None:
+        paired.foreign.append(_foreign(machine, "unreachable: its host is down, so its owner is not known"))
+    else:
+        paired.unreachable.setdefault(slot, machine)
+
+
 def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
     paired.foreign.append(_foreign(machine, _reason(machine, slot, stack=stack)))
     if slot:
@@ -66,8 +105,6 @@ def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: st
 
 def _reason(machine: Machine, slot: Slot | None, *, stack: str) -> str:
     owner = machine.metadata.get(marks.STACK)
-    if not machine.is_observable:
-        return "cannot be observed, so its owner is not known"
     if owner and owner != stack:
         return f"belongs to stack {owner}"
     if owner:
@@ -79,9 +116,18 @@ def _foreign(machine: Machine, reason: str) -> ForeignMachine:
     return ForeignMachine(app=machine.app, id=machine.id, name=machine.name, state=machine.state, reason=reason)
 
 
+def _slot_of_name(machine: Machine, pools: Collection[str]) -> Slot | None:
+    """The slot of a pool of the spec, or of the pool that its marks name, that the machine's name is the name of."""
+    pool = machine.metadata.get(marks.POOL) or machine.name.rpartition("-")[0].rpartition("-")[0]
+    return _slot_in(machine, pool) if marks.POOL in machine.metadata or pool in pools else None
+
+
 def _slot_of(machine: Machine) -> Slot | None:
     """The slot that a machine's own marks name; None where its name is not `POOL-REGION-N`."""
-    pool = machine.metadata[marks.POOL]
+    return _slot_in(machine, machine.metadata[marks.POOL])
+
+
+def _slot_in(machine: Machine, pool: str) -> Slot | None:
     rest = machine.name.removeprefix(f"{pool}-")
     region, _, number = rest.rpartition("-")
     if rest == machine.name or not region or not number.isdigit():

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from reconciler.model import marks
 from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import AppCreation, Change, ForeignMachine, Plan
+from reconciler.model.plan import AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.anchors import anchors_of
@@ -18,7 +18,7 @@ from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
 from reconciler.planner.diff import Differ
 from reconciler.planner.order import with_edges
-from reconciler.planner.pair import Paired, pair
+from reconciler.planner.pair import Paired, pair, unreachable_of
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class _Draft:
     creation: AppCreation | None = None
     changes: tuple[Change, ...] = ()
     foreign: list[ForeignMachine] = field(default_factory=list)
+    unreachable: list[UnreachableMachine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     owned_count: int = 0
@@ -98,6 +99,7 @@ class Planner:
             warnings=tuple(said),
             blocked=tuple(blocked),
             observed_at=observed_at,
+            unreachable=tuple(one for draft in drafts for one in draft.unreachable),
         )
 
     def _draft(self, app: App, observed: ObservedApp) -> _Draft:
@@ -113,6 +115,8 @@ class Planner:
         taken_over = {one.machine_id for one in adopted}
         draft.foreign = [machine for machine in paired.foreign if machine.id not in taken_over]
         draft.warnings += paired.warnings
+        draft.unreachable = [one for one in unreachable_of(paired) if not self._only or one.slot.pool in self._only]
+        draft.warnings += [one.words for one in draft.unreachable]
         draft.owned_count = len(paired.owned)
         draft.newer = newer_revision(paired.owned, self._revision)
         found = (
@@ -134,12 +138,6 @@ class Planner:
         adopted = []
         for slot, machine in sorted(paired.blocked.items()):
             if self._only and slot.pool not in self._only:
-                continue
-            if not machine.is_observable:
-                host = machine.host_status.value
-                draft.warnings.append(
-                    f"{slot.address}: machine {machine.id} cannot be observed (host {host}); left alone"
-                )
                 continue
             held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
             if machine.metadata.get(marks.STACK):

@@ -115,11 +115,13 @@ def grouped(plan: Plan) -> list[Group]:
 def closing_line(plan: Plan) -> str:
     """The plan in one line."""
     counts = plan.counts()
+    dark = f"{counts['unreachable']} unreachable" if counts["unreachable"] else ""
     if plan.blocked and not plan.has_changes:
         return "Nothing is applied while that stands."
     if not plan.has_changes:
         count = counts[Action.NONE.value]
-        return f"No changes. {count} machine{' is' if count == 1 else 's are'} as declared."
+        declared = f"{count} machine{' is' if count == 1 else 's are'} as declared"
+        return f"No changes. {declared}{f', {dark}' if dark else ''}."
     parts = [
         f"{counts[action.value]} to {word}"
         for action, word in _WORDS.items()
@@ -127,6 +129,7 @@ def closing_line(plan: Plan) -> str:
     ]
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
+    parts += [dark] if dark else []
     unchanged = counts[Action.NONE.value]
     line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged." if unchanged else "")
     return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")

@@ -79,6 +79,18 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
             }
             for machine in plan.foreign
         ),
+        "unreachable": [
+            {
+                "address": machine.slot.address,
+                "app": machine.slot.app,
+                "pool": machine.slot.pool,
+                "slot": machine.slot.name,
+                "region": machine.slot.region,
+                "machine": clean(machine.id),
+                "host": machine.host,
+            }
+            for machine in plan.unreachable
+        ],
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
         "resource_changes": resource_changes(plan, salt=salt),

@@ -17,6 +17,7 @@ def report_text(report: Report, *, color: bool = False) -> str:
         for entry in report.entries
         if entry.status is not Status.DONE
     ]
+    lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
     lines.append(_closing_line(report))
@@ -35,6 +36,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "duration_s": round(report.duration_s, 3),
         "apps_created": list(report.apps_created),
         "entries": [_entry_json(entry) for entry in report.entries],
+        "unreachable": [one.slot.address for one in report.unreachable],
         "failures": [clean(failure) for failure in report.failures],
         "mismatches": [clean(mismatch) for mismatch in report.mismatches],
     }
@@ -44,6 +46,7 @@ def problems(report: Report) -> list[str]:
     """What was not done as it should have been, one line each."""
     ended = [one for one in report.entries if one.status in {Status.FAILED, Status.UNKNOWN}]
     lines = [f"{one.status.value}: {one.action.value} {one.address}: {clean(one.detail)}" for one in ended]
+    lines += [clean(one.words) for one in report.unreachable]
     return (
         lines + [f"failed: {one}" for one in report.failures] + [f"not as applied: {one}" for one in report.mismatches]
     )
@@ -66,6 +69,7 @@ def _closing_line(report: Report) -> str:
     word = "Interrupted" if report.interrupted else "Applied" if report.is_success else "Not all was applied"
     counts = Counter(entry.status for entry in report.entries)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
+    parts += [f"{len(report.unreachable)} unreachable"] if report.unreachable else []
     if report.apps_created:
         parts.insert(0, f"{_apps(report.apps_created)} created")
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
@@ -76,6 +80,8 @@ def _apps(names: tuple[str, ...]) -> str:
 
 
 def _next_step(report: Report) -> str | None:
+    if report.is_on_course and report.unreachable:
+        return "Next: apply again once the hosts of the unreachable machines are back."
     if not report.is_success:
         return "Next: run `reconciler plan` to see what is left; apply picks up from there."
     if any(entry.status is Status.DEFERRED for entry in report.entries):

@@ -9,7 +9,16 @@ from typing import Any, Final
 from reconciler.errors import UsageError
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
+from reconciler.model.plan import (
+    Action,
+    AppCreation,
+    Cause,
+    Change,
+    FieldChange,
+    ForeignMachine,
+    Plan,
+    UnreachableMachine,
+)
 from reconciler.model.saved import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
@@ -67,6 +76,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
         changes=_changes(document),
         foreign=tuple(_foreign(machine) for machine in document["foreign"]),
+        unreachable=tuple(_unreachable(machine) for machine in document.get("unreachable", ())),
         warnings=tuple(document["warnings"]),
         observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
         unchanged=int(document["counts"][Action.NONE.value]),
@@ -148,6 +158,12 @@ def _hash(value: Any) -> str:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise ValueError("the plan's hash is none")
     return value
+
+
+def _unreachable(value: Mapping[str, Any]) -> UnreachableMachine:
+    number = int(value["slot"].rpartition("-")[2])
+    slot = Slot(app=_name(value["app"]), pool=_name(value["pool"]), region=_name(value["region"]), number=number)
+    return UnreachableMachine(slot=slot, id=value["machine"], host=value["host"])
 
 
 def _foreign(value: Mapping[str, Any]) -> ForeignMachine:

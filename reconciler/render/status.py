@@ -10,7 +10,7 @@ from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
 _NARROW: Final = 80
-_STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-"}
+_STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-", "unreachable": "!"}
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 

@@ -1,0 +1,201 @@
+"""A host that is down: its machine is unreachable, by its marks or by its name, and neither changed nor made again."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.apply.apply import apply
+from reconciler.cli.status import _rows
+from reconciler.errors import UnobservedError
+from reconciler.invoke.runs import find_run, list_runs
+from reconciler.machines_api.observe import observe
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import HostStatus, Machine, MachineState, Observed, ObservedApp
+from reconciler.model.plan import Plan
+from reconciler.model.report import Status
+from reconciler.model.spec import Spec
+from reconciler.planner import only_drift, plan, plan_sha256, with_drift
+from reconciler.render.changes import closing_line
+from reconciler.render.json import json_text, plan_json
+from reconciler.render.report import problems, report_json, report_text
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import World, open_world, spec_of, task_spec
+
+APPLIED = task_spec(count="3")
+CHANGED = task_spec("[exit, '1']", count="3")
+EMPTIED = replace(
+    APPLIED, apps=tuple(replace(app, pools=tuple(replace(p, counts={}) for p in app.pools)) for app in APPLIED.apps)
+)
+
+
+async def darkened(world: World, spec: Spec = APPLIED, name: str = "work-iad-1") -> None:
+    await world.apply(spec)
+    world.engine.adversity.add("host_unreachable", machine=name)
+
+
+def writes(world: World, since: int, machine_id: str) -> list[str]:
+    return [line for line in world.transport.requests[since:] if machine_id in line and not line.startswith("GET")]
+
+
+@pytest.mark.parametrize("spec", [APPLIED, CHANGED], ids=["as declared", "changed"])
+def test_a_plan_counts_it_and_an_apply_ends_with_its_name(spec: Spec) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await darkened(world)
+            dark = next(machine for machine in world.machines() if machine.name == "work-iad-1")
+            before = len(world.transport.requests)
+            found = await world.plan(spec)
+            assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
+            assert found.foreign == ()
+            assert "1 unreachable" in closing_line(found)
+            assert not found.is_settled
+            report = await world.apply(spec)
+            assert not report.is_success
+            assert all(entry.status is Status.DONE for entry in report.entries)
+            assert "app/work-iad-1: unreachable" in report_text(report)
+            assert any("app/work-iad-1: unreachable" in line for line in problems(report))
+            assert report_json(report)["unreachable"] == ["app/work-iad-1"]
+            assert not writes(world, before, dark.id)
+            assert len(world.machines()) == 3
+            world.transport.relent()
+            assert (await world.apply(spec)).is_success
+            assert (await world.plan(spec)).is_settled
+
+    run_virtually(scenario())
+
+
+def test_a_destroy_leaves_it_and_says_so() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await darkened(world)
+            found = await world.plan(EMPTIED, allow_destroy=10)
+            assert [one.slot.address for one in found.unreachable] == ["app/work-iad-1"]
+            report = await world.apply(EMPTIED, force=True)
+            assert not report.is_success
+            assert [machine.name for machine in world.machines()] == ["work-iad-1"]
+            world.transport.relent()
+            assert (await world.apply(EMPTIED, force=True)).is_success
+            assert world.machines() == []
+
+    run_virtually(scenario())
+
+
+def test_a_run_that_is_waited_for_is_waited_for_all_the_same() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '90']", count="2")
+            await darkened(world, spec)
+            await world.invoke(spec, is_waiting=False)
+            report = await world.apply(task_spec("[exit, '1']", count="2"), wait_busy_s=600)
+            assert [entry.status for entry in report.entries] == [Status.DONE]
+            assert not report.is_success
+
+    run_virtually(scenario())
+
+
+def test_drift_and_status_and_runs_use_the_word() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await darkened(world)
+            for found in (with_drift(await world.plan(APPLIED)), only_drift(await world.plan(APPLIED))):
+                assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
+            seen = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            rows = {row.slot: row for row in _rows(APPLIED, seen)}
+            assert [rows[f"work-iad-{number}"].state for number in range(3)] == ["created", "unreachable", "created"]
+            assert rows["work-iad-1"].pool == "work"
+            assert "foreign" not in rows["work-iad-1"].note
+            [emptied] = [row for row in _rows(EMPTIED, seen) if row.slot == "work-iad-1"]
+            assert (emptied.state, emptied.pool) == ("unreachable", "work")
+            await list_runs(world.actor, "app", stack="stack")
+            assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said
+            with pytest.raises(UnobservedError, match="unreachable"):
+                await find_run(world.actor, "app", "work-iad-1/01", stack="stack")
+
+    run_virtually(scenario())
+
+
+def test_a_host_that_goes_down_after_the_plan_is_not_written_to() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            less = task_spec("[exit, '1']", count="1")
+            made = await world.plan(less, allow_destroy=10)
+            world.engine.adversity.add("host_unreachable", machine="work-iad-2")
+            report = await apply(world.actor, less, made)
+            assert not report.is_success
+            assert "work-iad-2" in {machine.name for machine in world.machines()}
+
+    run_virtually(scenario())
+
+
+def machine(name: str, metadata: dict[str, str] | None, *, is_dark: bool = True, id: str = "1") -> Machine:
+    config: dict[str, Any] = {"image": "registry.example/app:1"} | ({"metadata": metadata} if metadata else {})
+    return Machine(
+        app="app",
+        id=id,
+        name=name,
+        state=MachineState.STOPPED,
+        region="iad",
+        instance_id="1",
+        config=MachineConfig(document=config) if metadata is not None else None,
+        host_status=HostStatus.UNKNOWN if is_dark else HostStatus.OK,
+    )
+
+
+def planned(*machines: Machine, spec: Spec = APPLIED) -> Plan:
+    apps = {"app": ObservedApp(name="app", exists=True, machines=machines)}
+    return plan(spec, Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC)), adopt=True)
+
+
+def owned(name: str, pool: str = "work", stack: str = "stack") -> dict[str, str]:
+    return {marks.STACK: stack, marks.POOL: pool, marks.SLOT: name}
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "is_ours"),
+    [
+        ("work-iad-1", None, True),
+        ("work-iad-1", {}, True),
+        ("work-iad-1", owned("work-iad-1"), True),
+        ("work-iad-7", None, True),
+        ("old-iad-0", owned("old-iad-0", "old"), True),
+        ("old-iad-0", None, False),
+        ("by-hand", None, False),
+        ("work", None, False),
+        ("work-iad-1", owned("work-iad-1", stack="other"), False),
+        ("work-iad-1", owned("work-iad-0"), False),
+    ],
+)
+def test_whose_it_is_say_its_marks_or_else_its_name(name: str, metadata: dict[str, str] | None, is_ours: bool) -> None:
+    found = planned(machine(name, metadata))
+    assert [one.slot.name for one in found.unreachable] == [name] * is_ours
+    assert [one.name for one in found.foreign] == [name] * (not is_ours)
+    assert name not in {change.slot.name for change in found.effective}
+    others = {f"work-iad-{number}" for number in range(3)} - {name}
+    assert {change.slot.name for change in found.effective} == others
+
+
+def test_where_names_are_not_unique_the_machine_that_is_seen_is_the_slots() -> None:
+    seen = machine("work-iad-1", owned("work-iad-1"), is_dark=False, id="2")
+    found = planned(machine("work-iad-1", None), seen)
+    assert next(change for change in found.changes if change.slot.name == "work-iad-1").machine_id == "2"
+    assert [one.id for one in found.unreachable] == ["1"]
+
+
+def test_it_is_in_the_json_and_not_in_the_hash() -> None:
+    found = planned(machine("work-iad-1", None))
+    document = json.loads(json_text(plan_json(found, plan_sha256=None, salt="s")))
+    assert document["counts"]["unreachable"] == 1
+    assert [one["address"] for one in document["unreachable"]] == ["app/work-iad-1"]
+    assert plan_sha256(found) == plan_sha256(replace(found, unreachable=()))
+
+
+def test_only_the_pools_that_are_asked_for() -> None:
+    spec = spec_of("version: 1\nname: stack\napps: {app: {image: i, tasks: {a: {}, b: {}}}}")
+    apps = {"app": ObservedApp(name="app", exists=True, machines=(machine("a-iad-0", None), machine("b-iad-0", None)))}
+    found = plan(spec, Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC)), only=("b",))
+    assert [one.slot.name for one in found.unreachable] == ["b-iad-0"]
