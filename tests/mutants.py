@@ -30,6 +30,7 @@ MORE = (
     "tests/invoke",
     "tests/scenarios/test_assumptions.py",
     "tests/scenarios/test_unreachable.py",
+    "tests/scenarios/test_drift.py",
     "tests/scenarios/test_fault_matrix.py",
 )
 WORKERS = 2
@@ -56,6 +57,30 @@ MUTANTS = (
         "apply/create.py",
         "    if holder.metadata.get(marks.ATTEMPT) == attempt:\n",
         "    if True:\n",
+    ),
+    Mutant(
+        "a machine that was destroyed is drift",
+        "planner/drift.py",
+        "    if change.action is Action.CREATE and change.lost is not None:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a slot that was not there when the pool was applied is the spec's",
+        "planner/drift.py",
+        " or change.is_new or machine is None:",
+        " or machine is None:",
+    ),
+    Mutant(
+        "the anchor remembers no slot that could not be made",
+        "apply/memory.py",
+        "region: first.get(region, count)",
+        "region: count",
+    ),
+    Mutant(
+        "only drift makes no machine that the spec wants otherwise now",
+        "planner/drift.py",
+        "change.lost is not None and change.lost == change.desired_digest",
+        "change.lost is not None",
     ),
     Mutant(
         "a machine of a slot's name whose host is down is that slot",

@@ -36,6 +36,7 @@ async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Ch
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}
         passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
         passed_on[marks.TERMS] = change.terms or ""
+        passed_on |= {marks.COUNTS: change.counts} if change.counts else {}
         for key in live.metadata.keys() - passed_on.keys():
             if key.startswith(_KEYS):  # from a handing over that was cut off: the anchor has dropped it since
                 heirs_lease.guard()

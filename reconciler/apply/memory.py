@@ -6,7 +6,7 @@ machine is to remember is written under one lease, and machines side by side.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from reconciler.apply.options import Options
@@ -57,7 +57,7 @@ async def leave_marks(actor: Actor, spec: Spec, observed: Observed, options: Opt
     owned = _owned(spec, observed)
     wanted: _Wanted = {}
     _name_anchors(wanted, spec, owned, options)
-    _mark_pools(wanted, spec, owned, options)
+    _mark_pools(wanted, spec, owned, options, observed)
     _remember_plan(wanted, owned, options, plan)
     _raise_high_water(wanted, owned, options)
     await _write_all(actor, wanted, options)
@@ -101,12 +101,13 @@ def _name_anchors(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Op
             _leave(wanted, heir, marks.ANCHOR, heir.name)
 
 
-def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Options) -> None:
+def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Options, observed: Observed) -> None:
     """On each machine whether its pool is protected, and its kind where that can't be told without the spec, for the
     day on which the pool is no longer there; on the anchor of a task the terms of its runs, for whoever invokes it
-    without the spec.
+    without the spec; on any anchor how many machines the pool has, so that one that is destroyed by hand is missed.
     """
     pools = {(pool.app, pool.name): pool for pool in _chosen(spec, options)}
+    names = {name: {one.name for one in app.machines if not one.state.is_gone} for name, app in observed.apps.items()}
     for machine in owned:
         pool = pools.get((machine.app, machine.metadata[marks.POOL]))
         if pool is None or _has_checks(machine):
@@ -115,8 +116,19 @@ def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Opti
         is_as_declared = machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
         if marks.KIND not in machine.metadata and is_as_declared and kind_of(machine) is not pool.kind:
             _leave(wanted, machine, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
-        if machine.metadata.get(marks.ANCHOR) == machine.name and pool.kind is PoolKind.TASK:
+        if machine.metadata.get(marks.ANCHOR) != machine.name:
+            continue
+        if pool.kind is PoolKind.TASK:
             _leave(wanted, machine, marks.TERMS, pool.terms.to_text())
+        if counts := marks.counts_to_text(_counts_there(pool, names[machine.app])):
+            _leave(wanted, machine, marks.COUNTS, counts)
+
+
+def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
+    """How many of the pool's slots there are by region, up to the first that could not be made."""
+    missing = [slot for slot in pool.slots if slot.name not in names]
+    first = {slot.region: slot.number for slot in reversed(missing)}
+    return {region: first.get(region, count) for region, count in pool.counts.items()}
 
 
 def _remember_plan(wanted: _Wanted, owned: list[Machine], options: Options, plan: Plan) -> None:

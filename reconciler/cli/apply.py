@@ -1,5 +1,6 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from reconciler.model.spec import Spec
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
+    from reconciler.slots.actor import Actor
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
@@ -152,7 +154,6 @@ async def _apply(
     from functools import partial
 
     from reconciler.apply.memory import last_plan
-    from reconciler.planner import only_drift as drift_of
     from reconciler.planner import plan as make_plan
 
     target = resolve(shared_values)
@@ -164,7 +165,7 @@ async def _apply(
         else:
             how = replace(imaging, mode=mode_of(imaging.mode, target))
             pinned = await observe_pinned(actor, spec, shared_values, target, how)
-        whole_plan = partial(
+        plan_again: Callable[[Observed], Plan] = partial(
             make_plan,
             pinned.spec,
             only=options.only,
@@ -174,13 +175,10 @@ async def _apply(
             adopt=adopt,
         )
 
-        def plan_again(observed: Observed) -> Plan:
-            found = whole_plan(observed)
-            return drift_of(found) if options.only_drift else found
-
+        if options.only_drift:
+            plan_again = await _drift_alone(actor, plan_again, pinned.observed)
         plan = plan_again(pinned.observed)
-        if not shared_values.is_json:
-            show(plan, shared_values, shows_values=shows_values)
+        _show(plan, shared_values, shows_values=shows_values)
         if plan.blocked:
             return not_begun(plan, plan.blocked, shared_values)
         if objections := objections_to(review, plan, last_plan(spec, pinned.observed)):
@@ -192,6 +190,26 @@ async def _apply(
         return await carry_out(
             actor, pinned.spec, plan, again, options, stop, observed=pinned.observed, wait_busy_s=wait_busy_s
         )
+
+
+async def _drift_alone(
+    actor: "Actor", whole: Callable[[Observed], Plan], observed: Observed
+) -> Callable[[Observed], Plan]:
+    """Plans what puts back what someone else changed, machines that were destroyed among it."""
+    from reconciler.machines_api.observe import observe_destroyed
+    from reconciler.planner import apps_to_look_at, only_drift, with_lost
+
+    destroyed = await observe_destroyed(actor.client, apps_to_look_at(whole(observed)))
+    return lambda seen: only_drift(with_lost(whole(seen), destroyed))
+
+
+def _show(plan: Plan, shared_values: Shared, *, shows_values: bool) -> None:
+    """The plan; for programs, whose stdout is the report, its warnings alone."""
+    if not shared_values.is_json:
+        show(plan, shared_values, shows_values=shows_values)
+        return
+    for warning in plan.warnings:
+        console.say(f"Warning: {warning}")
 
 
 def _is_confirmed(plan: Plan) -> bool:

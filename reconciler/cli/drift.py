@@ -38,12 +38,14 @@ def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
 
 
 async def _drift(options: Shared, spec: Spec) -> Plan:
-    from reconciler.planner import plan, with_drift
+    from reconciler.machines_api.observe import observe_destroyed
+    from reconciler.planner import apps_to_look_at, plan, with_drift, with_lost
 
     async with open_actor(options, resolve(options), console.say) as actor:
         pinned = await observe_as_planned(actor, spec, {})
-    observed = pinned.observed
-    found = with_drift(plan(pinned.spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
+        observed = pinned.observed
+        found = plan(pinned.spec, observed, only=options.only, allow_destroy=_NO_BRAKE)
+        found = with_drift(with_lost(found, await observe_destroyed(actor.client, apps_to_look_at(found))))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
     unobserved = tuple(app for app in observed.apps.values() if app.is_unobserved)
     return found if unobserved else replace(found, blocked=(), warnings=(*found.warnings, *found.blocked))

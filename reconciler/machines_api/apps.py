@@ -39,14 +39,15 @@ class AppCalls(LeaseCalls):
         )
         await self._api.send(call, nothing)
 
-    async def list_machines(self, app: str) -> tuple[Machine, ...] | None:
-        """The app's machines; None where the app does not exist."""
+    async def list_machines(self, app: str, *, with_destroyed: bool = False) -> tuple[Machine, ...] | None:
+        """The app's machines, also those destroyed in the last two days; None where the app does not exist."""
         call = Call(
             method="GET",
             path=f"{app_path(app)}/machines",
             what=f"list machines of {app}",
             action="list_machines",
             identifier=app,
+            query={"include_deleted": "true"} if with_destroyed else None,
             is_repeatable=True,
             timeout_s=30.0,
         )

@@ -6,7 +6,7 @@ from typing import Final
 
 from reconciler.clock import Clock
 from reconciler.machines_api.client import MachinesClient
-from reconciler.model.machine import Observed, ObservedApp
+from reconciler.model.machine import Machine, Observed, ObservedApp
 
 _AT_ONCE: Final = 10
 
@@ -41,6 +41,17 @@ async def observe_each(
     finally:
         for worker in workers:
             worker.cancel()
+
+
+async def observe_destroyed(client: MachinesClient, app_names: Iterable[str]) -> tuple[Machine, ...]:
+    """The apps' machines, with those that were destroyed lately, as long as the platform tells. Raises ApiError."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str) -> tuple[Machine, ...]:
+        async with limit:
+            return await client.list_machines(name, with_destroyed=True) or ()
+
+    return tuple(machine for found in await asyncio.gather(*(one(name) for name in app_names)) for machine in found)
 
 
 async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:

@@ -24,11 +24,14 @@ KEYS: Final = PREFIX + "keys"  # the metadata keys that the spec declared
 ATTEMPT: Final = PREFIX + "attempt"  # ULID of the create
 ANCHOR: Final = PREFIX + "anchor"  # name of the pool's anchor slot
 WANT: Final = PREFIX + "want"  # on the anchor: the pool's desired digest, its revision, the digest of its image
+COUNTS: Final = PREFIX + "counts"  # on the anchor: how many machines the pool had by region when it was applied
 TERMS: Final = PREFIX + "terms"  # on the anchor: what one run may be
 RUN: Final = PREFIX + "r"  # r0…r15: run records
 FINGERPRINTS: Final = PREFIX + "f_"  # on the anchor: f_<hour>_<number>, the keys of that hour that had to go
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
+
+_LONGEST_VALUE: Final = 200
 
 
 def is_mark(key: str) -> bool:
@@ -76,6 +79,18 @@ def parse_want(value: str) -> Want:
     digest, _, rest = value.partition(";")
     revision, _, image_digest = rest.partition(";")
     return Want(digest, revision or None, image_digest or None)
+
+
+def counts_to_text(counts: Mapping[str, int]) -> str:
+    """The value of the mark `counts`; empty where it does not fit into one."""
+    text = ",".join(f"{region}={count}" for region, count in sorted(counts.items()))
+    return text if len(text) <= _LONGEST_VALUE else ""
+
+
+def parse_counts(value: str) -> dict[str, int]:
+    """The mark's value, read."""
+    pairs = (part.partition("=") for part in value.split(","))
+    return {region: int(count) for region, _, count in pairs if count.isascii() and count.isdigit()}
 
 
 def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:

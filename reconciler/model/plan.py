@@ -77,6 +77,9 @@ class Change:
     heir: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
     terms: str | None = None  # what one run may be, for the anchor's mark
     image_digest: str | None = None  # what the tag of the pool's image was resolved to, for the anchor's mark
+    counts: str | None = None  # how many machines the pool has by region, for the anchor's mark
+    lost: str | None = None  # the digest that was applied to the slot's machine, which is no longer there
+    is_new: bool = False  # the slot was not there when the pool was last applied
     launch: bool = False
     is_protected: bool = False
     is_twin: bool = False  # a second machine of the slot's name, to be removed

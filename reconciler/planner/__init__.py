@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reconciler.planner.digest import digest_of, live_digest, section_digests
-    from reconciler.planner.drift import only_drift, with_drift
+    from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
     from reconciler.planner.hashes import plan_sha256, spec_sha256
     from reconciler.planner.images import (
         with_applied_digests,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Planner",
+    "apps_to_look_at",
     "canonical",
     "digest_of",
     "live_digest",
@@ -37,10 +38,12 @@ __all__ = [
     "with_digest",
     "with_digests",
     "with_drift",
+    "with_lost",
 ]
 
 _HOMES = {
     "Planner": "planner",
+    "apps_to_look_at": "drift",
     "canonical": "normalize",
     "digest_of": "digest",
     "live_digest": "digest",
@@ -56,6 +59,7 @@ _HOMES = {
     "with_digest": "images",
     "with_digests": "images",
     "with_drift": "drift",
+    "with_lost": "drift",
 }
 
 

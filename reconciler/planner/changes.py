@@ -1,6 +1,6 @@
 """The changes of one app: for each slot of the spec, for each machine of ours without a slot, for each twin. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.model import marks
@@ -38,7 +38,9 @@ def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, diffe
 def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
     """What happens to each slot of the spec, unless its machine is not ours, or its host is down."""
     anchors = anchors_of(paired, app.pools)
+    memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
+        memory = memories.get(pool.name, {})
         desired = canonical(pool.config)
         digest = digest_of(pool.config)
         anchor = anchors[pool.name]
@@ -47,14 +49,36 @@ def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
                 continue
             machine = paired.by_slot.get(slot)
             assert machine is None or machine.config is not None
+            was_applied = None if machine else _was_applied(slot, memory)
             situation = Situation(
                 pool=pool,
                 region=slot.region,
                 desired_digest=digest,
                 machine=machine,
                 fields=_fields(differ, desired, digest, machine, pool),
+                lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
-            yield _change(slot, situation, anchor)
+            yield replace(_change(slot, situation, anchor), is_new=was_applied is False)
+
+
+def _is_anchor(machine: Machine) -> bool:
+    return machine.metadata.get(marks.ANCHOR) == machine.name
+
+
+def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
+    """Whether the slot had a machine when the pool was last applied; None where the anchor does not tell."""
+    if marks.COUNTS not in memory:
+        return None
+    return slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
+
+
+def counts_of(pool: Pool) -> str | None:
+    """What the anchor's mark is to say; None where it is to say nothing: of a pool with services or checks it could not
+    be kept true, since only an update can write marks there.
+    """
+    if pool.config.services or pool.config.checks:
+        return None
+    return marks.counts_to_text(pool.counts) or None
 
 
 def _fields(
@@ -105,6 +129,8 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         anchor=anchor,
         terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and is_written and anchor == slot.name else None,
         image_digest=pool.resolved_digest if is_written else None,
+        counts=counts_of(pool) if is_written and anchor == slot.name else None,
+        lost=situation.lost,
         launch=pool.launch,
         is_protected=pool.is_protected,
     )
@@ -133,6 +159,7 @@ def surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
                 desired_digest=digest_of(pool.config),
                 terms=pool.terms.to_text(),
                 image_digest=pool.resolved_digest,
+                counts=counts_of(pool),
             )
         yield removal
 

@@ -23,6 +23,8 @@ _NEVER_ADDED: Final = frozenset(
 # Sections whose members are all the user's: an extra member is a difference too.
 _CLOSED: Final = frozenset({"env", "files", "processes", "checks"})
 _CLOSED_MEMBERS: Final = frozenset({("init", "cmd"), ("init", "entrypoint"), ("init", "exec")})
+# Sections into which the server puts nothing of its own: another digest than the applied one is someone's doing.
+_AS_SENT: Final = _CLOSED | {"image", "schedule", "init", "restart", "guest", "stop_config"}
 # Left out they are false, and no server sets them by itself.
 _SWITCHES: Final = frozenset({"force_https", "tty", "autostop"})
 
@@ -133,8 +135,8 @@ def _cause(
         return Cause.DRIFT
     if fields and section not in fields and section not in desired_sections and section != "metadata":
         return Cause.DRIFT
-    if section in _CLOSED and section in fields and live_sections.get(section) != fields[section]:
-        return Cause.BOTH  # only in these sections would the server add nothing that makes another digest
+    if section in _AS_SENT and section in fields and live_sections.get(section) != fields[section]:
+        return Cause.BOTH
     return Cause.SPEC
 
 

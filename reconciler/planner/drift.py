@@ -1,29 +1,95 @@
-"""What of a plan is drift: what someone else changed since it was last applied, whatever the spec says now. Pure."""
+"""What of a plan is drift: what someone else changed since it was last applied, whatever the spec says now. Pure.
 
+A slot without a machine is drift where it had one: where the pool's anchor remembers so, or where the platform still
+tells of a destroyed machine with the slot's marks. What the anchor remembers goes first: a slot that it says was not
+there is the spec's, though the same slot may have been there before and been taken out.
+"""
+
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
+from reconciler.model import marks
+from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, Plan
+
+_NAMED: Final = 20
 
 
 def only_drift(plan: Plan) -> Plan:
-    """The plan with those changes alone whose every cause is someone else. Apps that are not there are no drift."""
-    return replace(plan, apps=(), changes=tuple(one if is_drift(one) else _left(one) for one in plan.changes))
+    """The plan with those changes alone whose every cause is someone else, and a warning of those that it leaves.
+
+    Apps that are not there are no drift.
+    """
+    changes = tuple(one if is_drift(one) else _left(one) for one in plan.changes)
+    left = [
+        f"{before.address} ({before.action.value})"
+        for before, after in zip(plan.changes, changes, strict=True)
+        if before.is_effective and not after.is_effective
+    ]
+    warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
+    return replace(plan, apps=(), changes=changes, warnings=warnings)
 
 
 def with_drift(plan: Plan) -> Plan:
     """The plan with every change in which someone else had a hand, and of its fields those alone."""
-    changes = []
-    for change in plan.changes:
-        fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
-        changes.append(replace(change, fields=fields) if fields and change.expected_applied else _left(change))
-    return replace(plan, apps=(), changes=tuple(changes))
+    return replace(plan, apps=(), changes=tuple(_with_drift(change) for change in plan.changes))
+
+
+def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
+    """The apps that lack a machine of which it is not known that it never was."""
+    absent = {app.name for app in plan.apps}
+    missing = (one.slot.app for one in plan.changes if one.action is Action.CREATE and not one.is_new)
+    return tuple(app for app in dict.fromkeys(missing) if app not in absent)
+
+
+def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
+    """The plan that knows which of its missing machines were destroyed: those of `machines` that are gone and ours."""
+    gone: dict[tuple[str, str], Machine] = {}
+    for machine in sorted(machines, key=lambda one: one.updated_at.timestamp() if one.updated_at else 0.0):
+        is_ours = marks.is_owned(machine.metadata, stack=plan.stack, name=machine.name)
+        if machine.state.is_gone and is_ours:
+            gone[machine.app, machine.name] = machine
+
+    def known(change: Change) -> Change:
+        machine = gone.get((change.slot.app, change.slot.name))
+        if change.action is not Action.CREATE or change.is_new or machine is None:
+            return change
+        lost = machine.metadata.get(marks.APPLIED) or change.lost or ""
+        return replace(
+            change, lost=lost, reason=f"not there any more: it was applied, and destroyed since{_by(machine)}"
+        )
+
+    return replace(plan, changes=tuple(known(change) for change in plan.changes))
 
 
 def is_drift(change: Change) -> bool:
     """Whether nothing but someone else's hand is behind the change: the spec is as it was applied."""
+    if change.action is Action.CREATE:
+        return change.lost is not None and change.lost == change.desired_digest
     is_as_applied = change.expected_applied is not None and change.expected_applied == change.desired_digest
     return change.action in {Action.UPDATE, Action.REPLACE} and is_as_applied and bool(change.fields)
 
 
+def _with_drift(change: Change) -> Change:
+    if change.action is Action.CREATE and change.lost is not None:
+        return replace(change, depends_on=())
+    fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
+    return replace(change, fields=fields) if fields and change.expected_applied else _left(change)
+
+
 def _left(change: Change) -> Change:
     return replace(change, action=Action.NONE, deferred=None, fields=(), depends_on=())
+
+
+def _leaves(addresses: list[str]) -> str:
+    count = len(addresses)
+    more = f" and {count - _NAMED} more" if count > _NAMED else ""
+    what = "1 change of the spec is" if count == 1 else f"{count} changes of the spec are"
+    return f"{what} not made: {', '.join(addresses[:_NAMED])}{more}; `reconciler apply` makes them"
+
+
+def _by(machine: Machine) -> str:
+    """Who destroyed the machine, and when, as far as its events tell."""
+    event = next((event for event in reversed(machine.events) if event.type == "destroy"), None)
+    return f" (by {event.source}, {event.at:%Y-%m-%d %H:%M} UTC)" if event else ""

@@ -18,13 +18,17 @@ _SHOWN_FIELDS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """One slot of the spec, the machine that holds it, and how their configs differ."""
+    """One slot of the spec, the machine that holds it, and how their configs differ.
+
+    `lost` is the digest that was applied to a machine that is no longer there.
+    """
 
     pool: Pool
     region: str
     desired_digest: str
     machine: Machine | None
     fields: tuple[FieldChange, ...] = ()
+    lost: str | None = None
 
     @property
     def applied(self) -> str | None:
@@ -53,6 +57,10 @@ def decide(situation: Situation) -> tuple[Action, str]:
 
 def _is_missing(situation: Situation) -> bool:
     return situation.machine is None
+
+
+def _why_it_is_missing(situation: Situation) -> str:
+    return "not there" if situation.lost is None else "not there any more: it was applied, and destroyed since"
 
 
 def _is_elsewhere(situation: Situation) -> bool:
@@ -129,7 +137,7 @@ def _why_it_should_run(situation: Situation) -> str:
 
 
 RULES: Final = (
-    Rule(applies=_is_missing, action=Action.CREATE, reason=lambda _: "not there"),
+    Rule(applies=_is_missing, action=Action.CREATE, reason=_why_it_is_missing),
     Rule(applies=_is_elsewhere, action=Action.REPLACE, reason=lambda _: "region cannot be changed by an update"),
     Rule(applies=_has_other_volume, action=Action.REPLACE, reason=lambda _: "mounts cannot be changed by an update"),
     Rule(applies=_differs, action=Action.UPDATE, reason=_why_it_differs),

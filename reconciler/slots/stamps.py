@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
-_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.FIELDS, marks.PROTECT, marks.TERMS}
+_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.COUNTS, marks.FIELDS, marks.PROTECT, marks.TERMS}
 
 
 def metadata_for_create(
@@ -82,6 +82,7 @@ def _marks(change: "Change", *, stack: str, revision: Revision | None) -> dict[s
         stamped[marks.ANCHOR] = change.anchor
     if change.anchor == change.slot.name:
         stamped[marks.TERMS] = change.terms or ""
+        stamped[marks.COUNTS] = change.counts or ""
         want = marks.Want(digest, str(revision) if revision else None, change.image_digest)
         stamped[marks.WANT] = want.to_text()
     return {key: value for key, value in stamped.items() if value}

@@ -1,13 +1,18 @@
 """What someone else changed is told from what the spec changed, and can be put back alone."""
 
+from dataclasses import replace
+
 import pytest
 
+from reconciler.apply.apply import apply
+from reconciler.apply.options import Options
+from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model import marks
-from reconciler.model.plan import Cause, Plan
+from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
-from reconciler.planner import only_drift, with_drift
+from reconciler.planner import apps_to_look_at, only_drift, plan_sha256, with_drift, with_lost
 from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, task_spec
+from tests.support.world import World, open_world, spec_of, task_spec
 
 BASE = "        env: {A: '1', B: '1'}\n        guest: shared-cpu-1x\n"
 APPLIED = task_spec(count="2", extra=BASE)
@@ -23,7 +28,38 @@ async def meddle(world: World, name: str, **env: str) -> None:
 
 
 async def drift(world: World, spec: Spec) -> Plan:
-    return with_drift(await world.plan(spec, allow_destroy=100))
+    return with_drift(await looked_at(world, spec))
+
+
+async def looked_at(world: World, spec: Spec) -> Plan:
+    """The plan that knows of destroyed machines, as `drift` and `apply --only-drift` make it."""
+    found = await world.plan(spec, allow_destroy=100)
+    return with_lost(found, await observe_destroyed(world.actor.client, apps_to_look_at(found)))
+
+
+async def destroy(world: World, *names: str) -> None:
+    """Someone else destroys machines."""
+    for machine in world.machines():
+        if machine.name in names:
+            await world.engine.destroy("app", machine.id, None, force=True)
+    await world.actor.clock.sleep(10)
+
+
+def forget_destroyed(world: World) -> None:
+    """The platform tells of destroyed machines for two days: after that, nothing with our marks."""
+    for machine in world.engine.store.machines("app"):
+        if machine.is_destroyed:
+            world.engine.store.save(replace(machine, config={}))
+
+
+def forget_counts(world: World) -> None:
+    """The machines are as an earlier version left them."""
+    for machine in world.machines():
+        world.engine.set_metadata("app", machine.id, {marks.COUNTS: ""})
+
+
+def told(plan: Plan) -> list[tuple[str, str]]:
+    return [(change.slot.name, change.action.value) for change in plan.effective]
 
 
 def test_nothing_is_drift_right_after_an_apply_whatever_the_spec_says_now() -> None:
@@ -68,9 +104,6 @@ def test_only_drift_puts_back_what_was_meddled_with_and_leaves_the_rest_of_the_s
             whole = await world.plan(widened)
             assert plan_of(whole) == [("work-iad-1", "update"), ("work-iad-2", "create")]
             assert plan_of(only_drift(whole)) == [("work-iad-1", "update")]
-            from reconciler.apply.apply import apply
-            from reconciler.apply.options import Options
-
             report = await apply(world.actor, widened, only_drift(whole), Options(only_drift=True))
             assert report.is_success, report
             assert [machine.config["env"] for machine in world.machines()] == [{"A": "1", "B": "1"}] * 2
@@ -88,3 +121,167 @@ def test_an_app_that_was_not_observed_is_not_without_drift() -> None:
             assert (await drift(world, APPLIED)).blocked
 
     run_virtually(scenario())
+
+
+@pytest.mark.parametrize("spec", [APPLIED, WANTED], ids=["the spec as it was", "the spec changed too"])
+@pytest.mark.parametrize("name", ["work-iad-1", "work-iad-0"], ids=["a slot", "the anchor"])
+def test_a_machine_that_was_destroyed_is_drift_and_one_that_the_spec_adds_is_none(spec: Spec, name: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            await world.actor.clock.sleep(60)
+            await destroy(world, name)
+            before = len(world.transport.requests)
+            found = await drift(world, spec)
+            assert told(found) == [(name, "create")]
+            assert "it was applied, and destroyed since (by user, 2026-01-01 00:01 UTC)" in found.effective[0].reason
+            assert len(world.transport.requests) - before == 2
+            await world.apply(spec)
+            assert told(await drift(world, spec)) == []
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("name", ["work-iad-1", "work-iad-0"], ids=["a slot", "the anchor"])
+def test_what_the_platform_has_forgotten_the_anchor_remembers(name: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            await destroy(world, name)
+            forget_destroyed(world)
+            is_anchor = name == "work-iad-0"
+            assert told(await drift(world, WANTED)) == ([] if is_anchor else [(name, "create")])
+            assert told(with_drift(await world.plan(WANTED))) == ([] if is_anchor else [(name, "create")])
+
+    run_virtually(scenario())
+
+
+def test_without_the_mark_the_destroyed_machines_alone_tell() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            forget_counts(world)
+            assert not (await world.plan(APPLIED)).has_changes
+            await destroy(world, "work-iad-1")
+            assert told(with_drift(await world.plan(WANTED))) == []
+            assert told(await drift(world, WANTED)) == [("work-iad-1", "create")]
+
+    run_virtually(scenario())
+
+
+def test_a_slot_that_was_taken_out_of_the_spec_and_comes_back_is_the_specs_change() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(WANTED)
+            await world.apply(task_spec(count="1", extra=BASE))
+            before = len(world.transport.requests)
+            assert told(await drift(world, WANTED)) == []
+            assert len(world.transport.requests) - before == 1
+            await world.apply(WANTED)
+            await destroy(world, "work-iad-2")
+            assert told(await drift(world, WANTED)) == [("work-iad-2", "create")]
+
+    run_virtually(scenario())
+
+
+def test_a_slot_that_could_not_be_made_was_not_applied() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            world.engine.adversity.add("host_capacity", calls=("create",), times=-1)
+            assert not (await world.apply(WANTED)).is_success
+            assert told(await drift(world, WANTED)) == []
+            world.transport.relent()
+            await world.apply(task_spec(count="3", extra=BASE))
+            assert {machine.name for machine in world.machines()} == {f"work-iad-{number}" for number in range(3)}
+
+    run_virtually(scenario())
+
+
+def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
+    web = (
+        task_spec(count="2").stack and "version: 1\nname: stack\napps: {app: {image: i, services: {web: {count: N%s}}}}"
+    )
+
+    async def scenario(ports: str) -> None:
+        async with open_world() as world:
+            two = spec_of((web % ports).replace("N", "2"))
+            await world.apply(two)
+            has_mark = [marks.COUNTS in machine.config["metadata"] for machine in world.machines()]
+            assert has_mark == [not ports, False]
+            await destroy(world, "web-iad-1")
+            assert told(await drift(world, two)) == [("web-iad-1", "create")]
+
+    for ports in ("", ", ports: [8080]"):
+        run_virtually(scenario(ports))
+
+
+def test_both_a_change_of_the_spec_and_someone_elses_are_told_in_one_section() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            machine = next(one for one in world.machines() if one.name == "work-iad-1")
+            config = machine.config | {"guest": machine.config["guest"] | {"memory_mb": 1024}}
+            await world.engine.update("app", machine.id, {"config": config, "skip_launch": True}, None)
+            await world.actor.clock.sleep(10)
+            [change] = (await drift(world, WANTED)).effective
+            assert change.slot.name == "work-iad-1"
+            assert {field.cause for field in change.fields} == {Cause.BOTH}
+            assert "guest.memory_mb" in {field.path for field in change.fields}
+            assert not only_drift(await world.plan(WANTED)).has_changes
+
+    run_virtually(scenario())
+
+
+def test_only_drift_makes_a_destroyed_machine_again_and_says_what_it_leaves() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            await destroy(world, "work-iad-1")
+            wider = task_spec(count="30", extra=BASE)
+            found = only_drift(await looked_at(world, wider))
+            assert told(found) == [("work-iad-1", "create")]
+            [warning] = found.warnings
+            assert warning.startswith("28 changes of the spec are not made: app/work-iad-2 (create), ")
+            assert "and 8 more" in warning
+            assert (await apply(world.actor, wider, found, Options(only_drift=True))).is_success
+            assert [machine.name for machine in world.machines()] == ["work-iad-0", "work-iad-1"]
+            assert told(only_drift(await looked_at(world, wider))) == []
+
+    run_virtually(scenario())
+
+
+def test_a_destroyed_machine_of_a_changed_pool_is_left_to_the_apply() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            await destroy(world, "work-iad-1")
+            found = only_drift(await looked_at(world, WANTED))
+            assert told(found) == []
+            assert "3 changes of the spec are not made" in found.warnings[0]
+
+    run_virtually(scenario())
+
+
+def test_what_is_remembered_is_in_no_hash() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(APPLIED)
+            await destroy(world, "work-iad-1")
+            known = await looked_at(world, APPLIED)
+            forget_counts(world)
+            [change] = (await world.plan(APPLIED)).effective
+            assert (change.action, change.reason) == (Action.CREATE, "not there")
+            assert plan_sha256(known) == plan_sha256(await world.plan(APPLIED))
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("text", ["", "x", "iad", "iad=", "iad=x,ams=2", "iad=²", "=,=,="])
+def test_a_mark_that_makes_no_sense_tells_nothing(text: str) -> None:
+    assert marks.parse_counts(text) in ({}, {"ams": 2})
+
+
+def test_counts_that_are_too_long_for_a_mark_are_not_remembered() -> None:
+    assert marks.parse_counts(marks.counts_to_text({"iad": 2, "ams": 10_000})) == {"iad": 2, "ams": 10_000}
+    assert marks.counts_to_text({f"r{number:02}": 1 for number in range(40)}) == ""
