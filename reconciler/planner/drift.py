@@ -21,19 +21,16 @@ def only_drift(plan: Plan) -> Plan:
 
     Apps that are not there are no drift.
     """
-    changes = tuple(one if is_drift(one) else _left(one) for one in plan.changes)
-    left = [
-        f"{before.address} ({before.action.value})"
-        for before, after in zip(plan.changes, changes, strict=True)
-        if before.is_effective and not after.is_effective
-    ]
+    left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
+    changes = tuple(one for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
     return replace(plan, apps=(), changes=changes, warnings=warnings)
 
 
 def with_drift(plan: Plan) -> Plan:
     """The plan with every change in which someone else had a hand, and of its fields those alone."""
-    return replace(plan, apps=(), changes=tuple(_with_drift(change) for change in plan.changes))
+    changes = (_with_drift(change) for change in plan.changes)
+    return replace(plan, apps=(), changes=tuple(change for change in changes if change))
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
@@ -71,15 +68,14 @@ def is_drift(change: Change) -> bool:
     return change.action in {Action.UPDATE, Action.REPLACE} and is_as_applied and bool(change.fields)
 
 
-def _with_drift(change: Change) -> Change:
+def _with_drift(change: Change) -> Change | None:
+    """The change as far as it is drift; None where the spec alone made it."""
+    if not change.is_effective:
+        return change
     if change.action is Action.CREATE and change.lost is not None:
         return replace(change, depends_on=())
     fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
-    return replace(change, fields=fields) if fields and change.expected_applied else _left(change)
-
-
-def _left(change: Change) -> Change:
-    return replace(change, action=Action.NONE, deferred=None, fields=(), depends_on=())
+    return replace(change, fields=fields, depends_on=()) if fields and change.expected_applied else None
 
 
 def _leaves(addresses: list[str]) -> str:

@@ -180,6 +180,11 @@ def test_a_slot_that_was_taken_out_of_the_spec_and_comes_back_is_the_specs_chang
             await world.apply(WANTED)
             await destroy(world, "work-iad-2")
             assert told(await drift(world, WANTED)) == [("work-iad-2", "create")]
+            await world.apply(APPLIED)
+            await destroy(world, "work-iad-1")
+            found = await drift(world, WANTED)
+            assert told(found) == [("work-iad-1", "create")]
+            assert found.counts()["none"] == 0  # one that the spec changes is not as declared either
 
     run_virtually(scenario())
 

@@ -10,6 +10,7 @@ import pytest
 from reconciler.apply.apply import apply
 from reconciler.cli.status import _rows
 from reconciler.errors import UnobservedError
+from reconciler.http import httpx
 from reconciler.invoke.runs import find_run, list_runs
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
@@ -199,3 +200,34 @@ def test_only_the_pools_that_are_asked_for() -> None:
     apps = {"app": ObservedApp(name="app", exists=True, machines=(machine("a-iad-0", None), machine("b-iad-0", None)))}
     found = plan(spec, Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC)), only=("b",))
     assert [one.slot.name for one in found.unreachable] == ["b-iad-0"]
+
+
+@pytest.mark.parametrize("kind", ["destroy", "update", "start"])
+def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> None:
+    text = "version: 1\nname: stack\napps: {app: {image: i, services: {web: {command: [run, '100000'], count: N}}}}"
+    stays, less = spec_of(text.replace("N", "2")), spec_of(text.replace("N", "1"))
+    wanted = {"destroy": less, "start": stays, "update": spec_of(text.replace("N", "2").replace("[run", "[run, '1'"))}
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(stays)
+            web = world.machines()[1]
+            if kind == "start":
+                await world.engine.stop_machine("app", web.id, {}, None)
+            await world.actor.clock.sleep(10)
+            made = await world.plan(wanted[kind], allow_destroy=10)
+            leased: list[str] = []
+
+            def before(request: httpx.Request) -> None:
+                path = request.url.path
+                if request.method == "GET" and path.endswith(f"/machines/{web.id}") and leased:
+                    world.engine.adversity.add("host_unreachable", machine=web.name)
+                leased.extend([path] * (request.method == "POST" and path.endswith(f"{web.id}/lease")))
+
+            world.transport.before = before
+            report = await apply(world.actor, wanted[kind], made)
+            [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
+            assert ended.status is Status.FAILED
+            assert ended.detail == "unreachable: it cannot be observed (host unreachable)"
+
+    run_virtually(scenario())
