@@ -66,7 +66,7 @@ async def _send(actor: Actor, change: Change, metadata: dict[str, str]) -> Machi
         name=change.slot.name,
         region=change.slot.region,
         config=change.desired.with_metadata(metadata),
-        skip_launch=change.kind is PoolKind.TASK and not change.runs_at_once,
+        skip_launch=change.kind is PoolKind.TASK and not change.may_launch,
     )
 
 

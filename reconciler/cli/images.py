@@ -82,19 +82,22 @@ def pushed_to(spec: Spec, prefix: str | None) -> Spec:
 
 
 async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
-    """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError."""
+    """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError, SpecError."""
     import asyncio
 
     from reconciler.machines_api.observe import observe
+    from reconciler.machines_api.regions import check_regions
 
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
     try:
         observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        seen = {machine.region for machine in observed.machines}
+        unlisted = await check_regions(actor.client, spec, seen, only=options.only)
         digests, warnings = await looking
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
-    return _pinned(replace(spec, warnings=(*spec.warnings, *warnings)), observed, digests)
+    return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
 
 
 async def observe_as_planned(actor: "Actor", spec: Spec, digests: Mapping[str, str]) -> Pinned:

@@ -14,6 +14,7 @@ from reconciler.cli import saved_plan
 from reconciler.cli.images import Imaging, look_up
 from reconciler.cli.options import Shared
 from reconciler.machines_api.observe import observe_each
+from reconciler.machines_api.regions import check_regions
 from reconciler.model.machine import Machine, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import App, Spec
@@ -48,7 +49,7 @@ async def plan_pinned(
     """The plan, and the digests that were looked up; no snapshot is kept. `memory_file` is where plans of this stack
     remember what was as declared.
 
-    Raises ApiError, RegistryError, BuildError.
+    Raises ApiError, RegistryError, BuildError, SpecError.
     """
     at = actor.clock.now()
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
@@ -58,11 +59,12 @@ async def plan_pinned(
             await observe_each(actor.client, apps.names, apps.take)
         else:
             await _plan_remembering(actor.client, apps, memory_file)
+        unlisted = await check_regions(actor.client, spec, apps.regions, only=options.only)
         digests, warnings = await looking
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
-    return planner.plan(apps.names, observed_at=at, warnings=(*spec.warnings, *warnings)), digests
+    return planner.plan(apps.names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings)), digests
 
 
 class _Apps:
@@ -72,6 +74,7 @@ class _Apps:
         self.spec = spec
         self.names = [app.name for app in spec.apps]
         self.known: dict[str, KnownMachines] = {}
+        self.regions: set[str] = set()  # of all machines that were seen
         self._is_learning = is_learning
         self._planner = planner
         self._looking = looking
@@ -93,6 +96,7 @@ class _Apps:
 
     async def _app(self, observed: ObservedApp) -> App:
         """The app with the digests of its images: those of its tags, else those that were applied."""
+        self.regions.update(machine.region for machine in observed.machines)
         if not self._pinned:
             digests, _warnings = await asyncio.shield(self._looking)
             self._pinned = {app.name: app for app in with_digests(self.spec, digests).apps}

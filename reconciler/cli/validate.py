@@ -31,11 +31,15 @@ def _validate(options: Shared) -> int:
         _show_errors(error, options)
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
+    warnings = tuple(spec.unlisted_regions.values())
     if options.is_json:
+        from reconciler.render.diagnostics import diagnostics_json
+
         console.print_json(
             {
                 "valid": True,
                 "errors": [],
+                "warnings": diagnostics_json(warnings),
                 "stack": spec.stack,
                 "apps": len(spec.apps),
                 "pools": len(spec.pools),
@@ -44,6 +48,8 @@ def _validate(options: Shared) -> int:
         )
         return 0
     apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
+    for warning in warnings:
+        console.say(f"warning: {warning.place}: {warning.message}; {warning.hint}")
     console.print_text(f"{spec.file} is valid: {apps}, {pools}, {_counted(slots, 'machine')}.")
     return 0
 

@@ -53,6 +53,17 @@ class AppCalls(LeaseCalls):
         )
         return await self._find(call, lambda value: wire.machines_from_json(app, value))
 
+    async def list_regions(self) -> frozenset[str]:
+        """Return the codes of the platform's regions; empty where the answer names none. Sent once."""
+        call = Call(
+            method="GET",
+            path="/v1/platform/regions",
+            what="list the platform's regions",
+            action="list_regions",
+            identifier="",
+        )
+        return await self._api.send(call, wire.regions_from_json)
+
     async def list_organization(self, org: str, *, cursor: str | None) -> OrganizationPage:
         """One page of the organisation's machines, from the cursor on. Their configs are overviews: image, guest and
         metadata. Sent once: who asks can do without.

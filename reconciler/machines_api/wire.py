@@ -125,6 +125,14 @@ def events_from_json(value: Any) -> tuple[Event, ...]:
     return tuple(_event(one) for one in _list(value) if isinstance(one, dict))
 
 
+def regions_from_json(value: Any) -> frozenset[str]:
+    """The codes of the platform's regions. The live API capitalises the key, its document does not."""
+    answer = _object(value, "a list of regions")
+    rows = answer.get("Regions", answer.get("regions"))
+    codes = (row.get("code") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    return frozenset(code for code in codes if isinstance(code, str) and code)
+
+
 def versions_from_json(value: Any) -> dict[str, MachineConfig]:
     """The configs that were sent, by the instance id that each got; those that are no longer kept are left out."""
     found = [one for one in _list(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]

@@ -23,6 +23,7 @@ class Action(enum.Enum):
     NONE = "none"
 
 
+_CREATING = {Action.CREATE, Action.REPLACE}
 _SENDING = {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
 
 
@@ -91,12 +92,18 @@ class Change:
         return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
 
     @property
-    def runs_at_once(self) -> bool:
-        """Whether the platform runs the command when the change is made: `launch`, or a schedule."""
+    def may_launch(self) -> bool:
+        """Whether the config is sent without `skip_launch`: for `launch`, or because a schedule is armed by that."""
         is_scheduled = self.desired is not None and self.desired.schedule is not None
-        return (self.action in {Action.CREATE, Action.REPLACE} and self.launch) or (
-            is_scheduled and self.action in _SENDING
-        )
+        return (self.launch and self.action in _CREATING) or (is_scheduled and self.action in _SENDING)
+
+    @property
+    def runs_at_once(self) -> bool:
+        """Whether the platform runs the command when the change is made.
+
+        An update leaves a machine at rest stopped, also where it may launch.
+        """
+        return self.may_launch and self.action in _CREATING
 
     @property
     def is_effective(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.diagnostic import Place
+from reconciler.model.diagnostic import Diagnostic, Place
 from reconciler.model.terms import Terms
 
 
@@ -99,12 +99,16 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A whole spec: the name of the stack, which every machine carries as its owner, and the apps."""
+    """A whole spec: the name of the stack, which every machine carries as its owner, and the apps.
+
+    `unlisted_regions` holds a warning for each region that the package's dated list does not have.
+    """
 
     stack: str
     apps: tuple[App, ...]
     file: str = "machines.yaml"
     warnings: tuple[str, ...] = field(default=())
+    unlisted_regions: Mapping[str, Diagnostic] = field(default_factory=dict)
 
     @property
     def pools(self) -> tuple[Pool, ...]:

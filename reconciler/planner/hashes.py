@@ -55,7 +55,7 @@ def _change(change: Change) -> dict[str, Any]:
         "before": change.expected_digest,
         "applied": change.expected_applied,
         "after": change.desired_digest,
-        "runs_at_once": change.runs_at_once,
+        "runs_at_once": change.may_launch,
         "anchor": change.anchor,
         "heir": change.heir,
         "terms": change.terms,

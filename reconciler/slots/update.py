@@ -34,7 +34,7 @@ async def update_machine(
     """
     assert change.desired is not None
     wanted = metadata_for_update(change, live.metadata, stack=stack, revision=revision)
-    is_resting = change.kind is PoolKind.TASK and not change.runs_at_once
+    is_resting = change.kind is PoolKind.TASK and not change.may_launch
     config = change.desired.with_metadata(wanted)
     return await send_config(actor, lease, live, config, skip_launch=is_resting, kind=change.kind)
 

@@ -24,6 +24,7 @@ class Findings:
     file: str
     lines: list[str]
     found: dict[Diagnostic, None] = field(default_factory=dict)  # each once, however many aliases lead to it
+    unlisted_regions: dict[str, Diagnostic] = field(default_factory=dict)  # no errors: the list is dated
     _secret_lines: frozenset[int] | None = None  # None until the tree is known
 
     def know(self, root: Node) -> None:

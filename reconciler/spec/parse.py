@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.builds import image_of_build, parse_build
 from reconciler.spec.config import build_config
 from reconciler.spec.findings import Findings
+from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
 from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
 
@@ -43,7 +45,12 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     else:  # so many names are not looked at one by one
         for app in apps:
             _check_machine_names(app, findings)
-    return Spec(stack=_text(root.get("name")), apps=tuple(apps), file=findings.file)
+    return Spec(
+        stack=_text(root.get("name")),
+        apps=tuple(apps),
+        file=findings.file,
+        unlisted_regions=findings.unlisted_regions,
+    )
 
 
 def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> App:
@@ -122,6 +129,13 @@ def _counts(node: Map, findings: Findings) -> dict[str, int]:
 def _check_region(region: str, at: Node, findings: Findings) -> None:
     if region in _ALIASES:
         findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
+    elif region not in LISTED and region not in findings.unlisted_regions:
+        near = nearest_region(region)
+        findings.unlisted_regions[region] = Diagnostic(
+            place=findings.place(at.line, at.column),
+            message=f"region {region!r} is not in the platform's list of {LISTED_IN}",
+            hint=f"did you mean {near}?" if near else "`reconciler plan` asks the platform for its regions of today",
+        )
 
 
 def _check_machine_names(app: App, findings: Findings) -> None:

@@ -1,0 +1,43 @@
+"""Whether a spec's regions exist: asked of the platform only where nothing else tells."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from reconciler.errors import ApiError, SpecError
+from reconciler.machines_api.client import MachinesClient
+from reconciler.model.spec import Spec
+from reconciler.spec.regions import nearest_region
+
+
+async def check_regions(
+    client: MachinesClient, spec: Spec, seen: Collection[str], *, only: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Refuse regions that the platform does not have. Return warnings where it could not be asked.
+
+    A region is known if it is in the dated list or if a machine of the plan is there (`seen`). `only` names the pools
+    of a partial plan. One call at most. Raises SpecError with the place of each unknown region.
+    """
+    pools = [pool for pool in spec.pools if not only or pool.name in only] if spec.unlisted_regions else []
+    wanted = {region for pool in pools for region, count in pool.counts.items() if count}
+    doubtful = {region: at for region, at in spec.unlisted_regions.items() if region in wanted - set(seen)}
+    if not doubtful:
+        return ()
+    try:
+        known = await client.list_regions()
+    except ApiError:
+        known = frozenset()
+    if not known:
+        return tuple(f"{at.place}: {at.message}, and the platform's list cannot be read" for at in doubtful.values())
+    unknown = [
+        replace(at, message=f"the platform has no region {region!r}", hint=_hint(region, known))
+        for region, at in doubtful.items()
+        if region not in known
+    ]
+    if unknown:
+        raise SpecError(sorted(unknown, key=lambda one: one.place))
+    return ()
+
+
+def _hint(region: str, known: frozenset[str]) -> str:
+    near = nearest_region(region, known)
+    return f"did you mean {near}?" if near else f"it has {', '.join(sorted(known))}"
