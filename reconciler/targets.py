@@ -71,14 +71,17 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
 
 def _local(environment: Mapping[str, str]) -> Target:
-    from reconciler.engine.home import EngineStartError, read_token, start_engine
+    from reconciler.engine.home import read_token, start_engine
+    from reconciler.engine.start_errors import EngineStartError
 
     home = engine_home(environment)
     runtime = environment.get("RECONCILER_RUNTIME")
     try:
         status = start_engine(home, runtime=runtime or "process")
+        token = read_token(home)
     except EngineStartError as error:
-        raise TargetError(f"the local engine does not start: {error}", hint=f"its files are in {home}") from error
+        hint = error.remedy or f"its files are in {home}"
+        raise TargetError(f"the local engine does not start: {error}", hint=hint) from error
     if runtime and runtime != status.runtime:
         raise TargetError(
             f"the local engine runs already, with the {status.runtime} runtime and not {runtime}",
@@ -89,7 +92,7 @@ def _local(environment: Mapping[str, str]) -> Target:
         name="local",
         base_url=status.url,
         logs_url=status.url,
-        token=Secret(read_token(home)),
+        token=Secret(token),
         is_paced=_is_paced(environment, is_fly=False),
         log_delay_s=0.0,
         runs_on_host=status.runtime == "process",

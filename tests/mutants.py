@@ -28,6 +28,8 @@ MORE = (
     "tests/apply",
     "tests/planner",
     "tests/invoke",
+    "tests/engine/test_files.py",
+    "tests/engine/test_retention.py",
     "tests/scenarios/test_assumptions.py",
     "tests/scenarios/test_unreachable.py",
     "tests/scenarios/test_drift.py",
@@ -46,6 +48,42 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
+    Mutant(
+        "the engine's files are its owner's alone",
+        "engine/serve.py",
+        "umask = os.umask(0o077)",
+        "umask = os.umask(0o022)",
+    ),
+    Mutant(
+        "a database of a newer version is left alone",
+        "engine/database.py",
+        "    if version > VERSION:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "an empty database is one that was lost, not a new one",
+        "engine/database.py",
+        "        if not file.stat().st_size:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "what lay beside another database is not read into a new one",
+        "engine/database.py",
+        "        stale.unlink(missing_ok=True)",
+        "        pass",
+    ),
+    Mutant(
+        "the log is bounded in bytes too",
+        "engine/log_table.py",
+        "        if lines <= LOG_LINES_KEPT and bytes_ <= LOG_BYTES_KEPT:\n            return lines, bytes_\n",
+        "        if lines <= LOG_LINES_KEPT:\n            return lines, bytes_\n",
+    ),
+    Mutant(
+        "destroyed machines are forgotten after a while",
+        "engine/cleanup.py",
+        "if due_s <= now_s]",
+        "if False]",
+    ),
     Mutant(
         "look before a create is repeated",
         "apply/create.py",

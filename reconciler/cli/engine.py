@@ -45,8 +45,8 @@ def _engine_options(function: F) -> F:
 @shared_options
 def run(runtime: str | None, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
     """Run the engine in the foreground, until Ctrl-C."""
-    from reconciler.engine.home import EngineStartError
     from reconciler.engine.serve import run_engine
+    from reconciler.engine.start_errors import EngineStartError
 
     try:
         run_engine(
@@ -58,7 +58,7 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
             ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
         )
     except EngineStartError as error:
-        raise TargetError(str(error)) from error
+        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
     return 0
 
 
@@ -67,7 +67,8 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
 @shared_options
 def start(runtime: str | None, latency: str | None, adversity: Path | None, **_values: object) -> int:
     """Start the engine in the background, unless it runs."""
-    from reconciler.engine.home import EngineStartError, engine_status, start_engine
+    from reconciler.engine.home import engine_status, start_engine
+    from reconciler.engine.start_errors import EngineStartError
 
     home = engine_home(os.environ)
     extra: tuple[str, ...] = ("--latency", latency) if latency else ()
@@ -77,7 +78,7 @@ def start(runtime: str | None, latency: str | None, adversity: Path | None, **_v
     try:
         status = start_engine(home, runtime=runtime or "process", extra=extra)
     except EngineStartError as error:
-        raise TargetError(str(error)) from error
+        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
     if runtime and status.runtime != runtime:
         why = f"the engine runs already, with the {status.runtime} runtime and not {runtime}"
         raise TargetError(why, hint="`reconciler engine stop` first")
@@ -90,8 +91,12 @@ def start(runtime: str | None, latency: str | None, adversity: Path | None, **_v
 def stop(**_values: object) -> int:
     """Stop the engine and the commands that it runs. Its machines stay on record."""
     from reconciler.engine.home import stop_engine
+    from reconciler.engine.start_errors import EngineStartError
 
-    was_running = stop_engine(engine_home(os.environ))
+    try:
+        was_running = stop_engine(engine_home(os.environ))
+    except EngineStartError as error:
+        raise TargetError(str(error), hint=error.remedy) from error
     console.say("the engine has stopped" if was_running else "the engine was not running")
     return 0
 
@@ -103,12 +108,17 @@ def open_page(**_values: object) -> int:
     import webbrowser
 
     from reconciler.engine.home import engine_status, write_door
+    from reconciler.engine.start_errors import EngineStartError
 
     home = engine_home(os.environ)
     found = engine_status(home)
     if not found.running or not found.url:
         raise TargetError("the engine does not run", hint="`reconciler engine start` starts it")
-    if not webbrowser.open(write_door(home, found.url).as_uri()):
+    try:
+        door = write_door(home, found.url)
+    except EngineStartError as error:
+        raise TargetError(str(error), hint=error.remedy) from error
+    if not webbrowser.open(door.as_uri()):
         console.say(f"no browser opens here: the page is {found.url}/ and asks for the token in {found.token_file}")
     return 0
 
@@ -139,11 +149,12 @@ def status(**_values: object) -> int:
 def _services(home: Path, url: str) -> list[dict[str, Any]]:
     """Where the engine serves which port; nothing where it does not answer."""
     from reconciler.engine.home import read_token
+    from reconciler.engine.start_errors import EngineStartError
     from reconciler.http import httpx
 
     try:
         headers = {"Authorization": f"Bearer {read_token(home)}"}
         reply = httpx.get(f"{url}/engine/services", headers=headers, timeout=_TIMEOUT_S, trust_env=False)
         return list(reply.raise_for_status().json())
-    except (OSError, ValueError, httpx.HTTPError):
+    except (EngineStartError, ValueError, httpx.HTTPError):
         return []

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.engine.adversity import NEVER_COMMITTED, REFUSALS, REPLY_FAULTS, ConnectionLost, Rule, refusal
+from reconciler.engine.database import is_damage
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
 from reconciler.engine.page import HAPPENINGS, PAGE
@@ -28,6 +29,8 @@ _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
 _THIEF: Final = "someone else"
 _CUT: Final = "reconciler.cut"
+_DAMAGED: Final = "the engine's database is damaged"
+_SAYS_MORE: Final = "`reconciler engine stop`, then `reconciler engine start` says what to do"
 
 Answer = Callable[[], Awaitable[Response]]
 _log = logging.getLogger("reconciler.engine")
@@ -103,8 +106,9 @@ class _Service:
         except Refused as refused:
             return _refused(refused)
         except sqlite3.Error as error:
-            _log.exception("the database refused")
-            return JSONResponse({"error": f"unavailable: the engine cannot write: {error}"}, status_code=503)
+            _log.error("the database refused %s %s: %s", request.method, request.url.path, error)
+            said = f"{_DAMAGED}: {error}; {_SAYS_MORE}" if is_damage(error) else f"the engine cannot write: {error}"
+            return JSONResponse({"error": f"unavailable: {said}"}, status_code=503)
         except Exception as error:
             _log.exception("%s %s failed", request.method, request.url.path)
             return JSONResponse({"error": f"unknown: {type(error).__name__}: {error}"}, status_code=500)

@@ -88,7 +88,6 @@ class Engine:
         ends = await self.runtime.recover(left)
         for machine in unsettled:
             self._settle_after_crash(machine, ends.get(machine.id, UNKNOWN_EXIT))
-        self.store.trim_logs()
         for machine in self.store.machines():
             policy = (machine.config.get("restart") or {}).get("policy")
             if machine.state == "stopped" and machine.should_run and policy == "always":
@@ -221,6 +220,12 @@ class Engine:
         """Someone else destroys the machine, with force."""
         if not machine.is_destroyed and machine.state != "destroying":
             self._transitions.destroy_now(machine)
+
+    def forget(self, machine: Machine) -> None:
+        """Leaves no trace of a machine that was destroyed."""
+        self.runtime.forget(machine.id)  # again: an engine that was killed as it destroyed the machine did not
+        self._views.forget(machine.id)
+        self.store.forget(machine)
 
     async def start_unleased(self, machine: Machine) -> None:
         """Someone starts the machine without heeding its lease."""

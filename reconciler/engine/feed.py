@@ -24,7 +24,7 @@ async def happenings(engine: Engine) -> AsyncIterator[str]:
     """
     changed: dict[str, None] = {}
     unfollow = engine.follow(lambda machine: changed.update({machine.id: None}))
-    number = engine.store.last_log()
+    number = engine.store.log_table.newest()
     try:
         for machine in engine.store.machines():
             if not machine.is_destroyed:
@@ -39,7 +39,7 @@ async def happenings(engine: Engine) -> AsyncIterator[str]:
             for machine_id in told:
                 if found := engine.store.machine(machine_id):
                     yield _line({"machine": _machine_json(engine, found)})
-            while entries := engine.store.logs_since(number, _LINES_AT_ONCE):
+            while entries := engine.store.log_table.since(number, _LINES_AT_ONCE):
                 number = entries[-1].sequence
                 yield "".join(_line({"log": _log_json(entry)}) for entry in entries)
     finally:

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,18 +16,17 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from reconciler.engine.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
+from reconciler.engine.start_errors import EngineStartError, cannot_use
+
 _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"
-_LOG: Final = "engine.log"
 _TOKEN: Final = "token"
 _DOOR: Final = "open.html"
 _POLL_S: Final = 0.02
 _PROBED_S: Final = 0.3
-_LOG_SHOWN: Final = 2000
-
-
-class EngineStartError(Exception):
-    """The engine does not start; the message says why, as far as its log does."""
+_PRIVATE: Final = 0o077  # bits that no file of the home has
+_OPEN_BEFORE: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +61,7 @@ def engine_status(home: Path) -> EngineStatus:
             version=written["version"],
             container_host=written.get("container_host"),
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return EngineStatus(running=False)  # it holds the lock, and does not serve yet
 
 
@@ -78,30 +76,21 @@ def start_engine(
     if status.running and _answers(status):
         return status
     prepare_home(home)
-    log = home / _LOG
-    with log.open("ab") as output:
-        began = output.tell()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--runtime", runtime, *extra],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        status = engine_status(home)
-        if status.running and _answers(status):
-            if status.pid == process.pid:
-                process.returncode = 0  # it is on its own now, and outlives us
-            else:
-                _end_loser(process)
-            return status
-        if process.poll() is not None and not _is_locked(home):
-            raise EngineStartError(_tail(log, began) or f"it ended with code {process.returncode}")
-        time.sleep(_POLL_S)
-    raise EngineStartError(f"it did not answer within {timeout_s:g} s. {_tail(log, began)}")
+    process, errors = spawn_engine(home, "--runtime", runtime, *extra)
+    with errors:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            status = engine_status(home)
+            if status.running and _answers(status):
+                if status.pid == process.pid:
+                    process.returncode = 0  # it is on its own now, and outlives us
+                else:
+                    _end_loser(process)
+                return status
+            if process.poll() is not None and not _is_locked(home):
+                raise why_it_ended(process, errors, home)
+            time.sleep(_POLL_S)
+    raise EngineStartError(f"it did not answer within {timeout_s:g} s", remedy=see_log(home))
 
 
 def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
@@ -120,22 +109,41 @@ def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
 
 
 def read_token(home: Path) -> str:
-    """The token of the home's engine."""
-    return (home / _TOKEN).read_text().strip()
+    """The token of the home's engine. Raises EngineStartError where it cannot be read."""
+    try:
+        return (home / _TOKEN).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise EngineStartError(
+            f"cannot read the token in {home / _TOKEN}: {why}",
+            remedy="`reconciler engine stop`, remove that file, and try again",
+        ) from error
 
 
 def prepare_home(home: Path) -> None:
-    """Makes the home, for its owner alone. Raises EngineStartError."""
+    """Makes the home, for its owner alone, whatever the umask; so are its files, those of an earlier version too.
+
+    A directory that is there already keeps its own mode: it may be anything. Raises EngineStartError.
+    """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in reversed((home, *home.parents)):
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
         (home / "machines").mkdir(exist_ok=True, mode=0o700)
+        for name in _OPEN_BEFORE:
+            path = home / name
+            if path.exists() and path.stat().st_mode & _PRIVATE:
+                path.chmod(path.stat().st_mode & ~_PRIVATE)
     except OSError as error:
-        raise EngineStartError(f"cannot make {home}: {error.strerror}") from error
+        raise cannot_use(home, error) from error
 
 
 def lock_home(home: Path) -> IO[bytes]:
     """The lock, held until the file is closed or the process ends. Raises EngineStartError where it is taken."""
-    lock = (home / _LOCK).open("ab")
+    try:
+        lock = (home / _LOCK).open("ab")
+    except OSError as error:
+        raise cannot_use(home, error) from error
     deadline = time.monotonic() + _PROBED_S
     while True:
         try:
@@ -145,14 +153,17 @@ def lock_home(home: Path) -> IO[bytes]:
             # Someone who looks whether an engine runs holds the lock for an instant too.
             if time.monotonic() >= deadline:
                 lock.close()
-                raise EngineStartError(f"an engine runs already in {home}") from error
+                raise EngineStartError(
+                    f"an engine runs already in {home}", remedy="`reconciler engine stop` ends it"
+                ) from error
         time.sleep(_POLL_S)
 
 
 def ensure_token(home: Path) -> str:
     """The home's token, made where there is none; readable by its owner alone from its first byte on."""
-    with suppress(FileNotFoundError):
-        if token := read_token(home):
+    with suppress(EngineStartError):
+        token = read_token(home)
+        if token.isascii() and token.isprintable() and token:
             return token
     import secrets
 
@@ -165,7 +176,7 @@ def ensure_token(home: Path) -> str:
 
 
 def write_status(home: Path, status: EngineStatus) -> None:
-    """Says where the engine is, all at once."""
+    """Says where the engine is, all at once. Raises EngineStartError."""
     values = {
         "url": status.url,
         "pid": status.pid,
@@ -176,13 +187,16 @@ def write_status(home: Path, status: EngineStatus) -> None:
         "token_file": str(status.token_file),
     }
     temporary = home / f"{_STATUS}.{os.getpid()}"
-    temporary.write_text(json.dumps(values))
-    temporary.replace(home / _STATUS)
+    try:
+        temporary.write_text(json.dumps(values))
+        temporary.replace(home / _STATUS)
+    except OSError as error:
+        raise cannot_use(home, error) from error
 
 
 def write_door(home: Path, url: str) -> Path:
     """A file that leads a browser to the engine's page and hands it the token: for its owner's eyes alone, as a command
-    line would not be.
+    line would not be. Raises EngineStartError.
     """
     door = home / _DOOR
     place = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
@@ -230,10 +244,3 @@ def _answers(status: EngineStatus) -> bool:
             return True
     except OSError:
         return False
-
-
-def _tail(log: Path, began: int) -> str:
-    with suppress(OSError):
-        content = log.read_bytes()[began:]
-        return content[-_LOG_SHOWN:].decode("utf-8", "replace").strip()
-    return ""

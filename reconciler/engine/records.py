@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _ULID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-EVENTS_KEPT: Final = 50
 
 RESTING: Final = frozenset({"created", "stopped", "suspended", "failed"})
 RUNNING: Final = frozenset({"starting", "started", "stopping", "restarting"})

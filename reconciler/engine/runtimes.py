@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.engine.home import EngineStartError, read_token
+from reconciler.engine.home import read_token
 from reconciler.engine.runtime import Runtime
+from reconciler.engine.start_errors import EngineStartError
 
 if TYPE_CHECKING:
     from reconciler.containers.client import ContainerEngine

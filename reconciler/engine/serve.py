@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,10 +22,12 @@ from reconciler.engine import home as homes
 from reconciler.engine.adversity import Adversity, AdversityError
 from reconciler.engine.app import create_engine_app
 from reconciler.engine.behaviour import Settings
+from reconciler.engine.database import unusable
 from reconciler.engine.engine import Engine
-from reconciler.engine.home import EngineStartError, EngineStatus
+from reconciler.engine.home import EngineStatus
 from reconciler.engine.rehearsal import load_rehearsal
 from reconciler.engine.runtimes import make_runtime
+from reconciler.engine.start_errors import EngineStartError, cannot_use
 from reconciler.engine.surroundings import Surroundings
 
 _HOST: Final = "127.0.0.1"
@@ -44,15 +47,21 @@ def run_engine(
     adversity: Path | None = None,
     ready: Callable[[EngineStatus], None] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError."""
+    """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError.
+
+    What it writes is its owner's alone, and what its commands write too.
+    """
     try:
         rehearsal = load_rehearsal(adversity, latency=latency)
     except AdversityError as error:
         raise EngineStartError(str(error)) from error
     homes.prepare_home(home)
-    with homes.lock_home(home), listen(port) as listener:
-        homes.remove_status(home)  # that of an engine that was killed: its port may be another's by now
-        token = homes.ensure_token(home)
+    with _owner_only(), homes.lock_home(home), listen(port) as listener:
+        try:
+            homes.remove_status(home)  # that of an engine that was killed: its port may be another's by now
+            token = homes.ensure_token(home)
+        except OSError as error:
+            raise cannot_use(home, error) from error
         status = EngineStatus(
             running=True,
             url=f"http://{_HOST}:{listener.getsockname()[1]}",
@@ -67,6 +76,16 @@ def run_engine(
                 asyncio.run(_serve(home, token, listener, status, rehearsal, ready))
         finally:
             homes.remove_status(home)
+
+
+@contextmanager
+def _owner_only() -> Iterator[None]:
+    """Whatever is written is its owner's alone."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
 
 
 def listen(port: int) -> socket.socket:
@@ -95,8 +114,9 @@ async def _serve(
     settings, adversity = rehearsal
     runtime = await make_runtime(status.runtime or "process", home, os.environ)
     status = replace(status, container_host=runtime.container_host)
+    database = home / "engine.db"
     engine = Engine(
-        database=home / "engine.db",
+        database=database,
         runtime=runtime,
         clock=SystemClock(),
         settings=settings,
@@ -109,8 +129,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
-        surroundings.start()
-        await engine.start()
+        await _begin(engine, surroundings, database)
         homes.write_status(home, status)
         if ready:
             ready(status)
@@ -119,6 +138,14 @@ async def _serve(
         homes.remove_status(home)
         await surroundings.close()
         await engine.close()
+
+
+async def _begin(engine: Engine, surroundings: Surroundings, database: Path) -> None:
+    try:
+        surroundings.start()
+        await engine.start()
+    except sqlite3.Error as error:
+        raise unusable(database, error) from error
 
 
 class EngineServer(uvicorn.Server):

@@ -1,6 +1,7 @@
-"""What goes on around a live engine: services are served, machines are checked, schedules fire."""
+"""What goes on around a live engine: services are served, machines checked, schedules fire, old records go."""
 
 from reconciler.engine.checks import Checks
+from reconciler.engine.cleanup import Cleanup
 from reconciler.engine.engine import Engine
 from reconciler.engine.proxy import Proxy
 from reconciler.engine.records import Address
@@ -12,7 +13,7 @@ class Surroundings:
 
     def __init__(self, engine: Engine) -> None:
         self._proxy = Proxy(engine)
-        self._parts = (Checks(engine), self._proxy, Schedules(engine))
+        self._parts = (Checks(engine), self._proxy, Schedules(engine), Cleanup(engine))
 
     @property
     def addresses(self) -> list[Address]:

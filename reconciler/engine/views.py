@@ -26,6 +26,10 @@ class Views:
         while len(past) > 1 and past[1][0] <= self._clock.monotonic() - self._lag_s:
             past.popleft()
 
+    def forget(self, machine_id: str) -> None:
+        """The machine is no longer told of."""
+        self._past.pop(machine_id, None)
+
     def listed(self, machine: Machine) -> Machine | None:
         """The machine as a list shows it; None where it is too young to be in one."""
         past = self._past.get(machine.id)

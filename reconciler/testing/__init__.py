@@ -5,6 +5,7 @@ docs/testing.md shows how. Nothing but pytest is imported until a test asks for 
 
 import inspect
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,7 +31,8 @@ def live_engine(request: pytest.FixtureRequest) -> "Iterator[LiveEngine]":
     """An engine for this test: HTTP on loopback, and commands that really run. Nothing of it is left at the end."""
     from reconciler.testing.live import LiveEngine
 
-    with LiveEngine(**_settings(request)) as engine:
+    with ExitStack() as held:
+        engine = _started(LiveEngine(**_settings(request)), held)
         yield engine
         request.node.add_report_section("teardown", "engine", engine.story())
 
@@ -54,6 +56,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     engine: Any = pyfuncitem.funcargs[_VIRTUAL]
     engine.run(pyfuncitem.obj(**given))
     return True
+
+
+def _started(engine: "LiveEngine", held: ExitStack) -> "LiveEngine":
+    """The engine, which ends with the stack; a failure in words where this computer has no place for it."""
+    from reconciler.engine.start_errors import EngineStartError
+
+    try:
+        return held.enter_context(engine)
+    except EngineStartError as error:
+        pytest.fail(f"the engine does not start: {error}", pytrace=False)
+    except OSError as error:
+        how = "its files are temporary ones: set TMPDIR to a directory that you can write to"
+        pytest.fail(f"the engine does not start: {error}; {how}", pytrace=False)
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:

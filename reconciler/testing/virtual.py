@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
+from reconciler.engine.cleanup import Cleanup
 from reconciler.engine.schedules import Schedules
 from reconciler.http import httpx
 from reconciler.testing.control import EngineControl
@@ -41,10 +42,10 @@ class VirtualEngine(EngineControl):
             assert isinstance(loop, VirtualLoop)
             self.clock = VirtualClock(loop)
             self._inside = Inside(runtime=self._runtime, clock=self.clock, settings=self._settings)
-            schedules = Schedules(self._inside.engine)
-            schedules.start()
-            self.run(self._inside.engine.start())
+            schedules, cleanup = Schedules(self._inside.engine), Cleanup(self._inside.engine)
+            self.run(_begin(self._inside, schedules, cleanup))
             held.callback(lambda: self.run(self._inside.close()))
+            held.callback(lambda: self.run(cleanup.close()))
             held.callback(lambda: self.run(schedules.close()))
             self.transport = _BoundTransport(self._inside, self.token, loop)
             self.requests = self.transport.requests
@@ -93,6 +94,12 @@ class VirtualEngine(EngineControl):
 
     def _call(self, do: Callable[[Inside], T]) -> T:
         return do(self._inside)
+
+
+async def _begin(inside: Inside, schedules: Schedules, cleanup: Cleanup) -> None:
+    schedules.start()
+    cleanup.start()
+    await inside.engine.start()
 
 
 class _BoundTransport(EngineTransport):

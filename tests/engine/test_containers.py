@@ -15,10 +15,11 @@ from reconciler.clock import SystemClock
 from reconciler.containers.client import ContainerEngine
 from reconciler.engine.containers import ContainerRuntime
 from reconciler.engine.engine import Engine
-from reconciler.engine.home import EngineStartError, engine_status, read_token, start_engine, stop_engine
+from reconciler.engine.home import engine_status, read_token, start_engine, stop_engine
 from reconciler.engine.records import Machine
 from reconciler.engine.runtime import Runtime
 from reconciler.engine.runtimes import make_runtime
+from reconciler.engine.start_errors import EngineStartError
 from reconciler.engine.waits import Wait
 from reconciler.http import httpx
 from reconciler.model.image import ImageReference

@@ -163,3 +163,13 @@ def test_a_stranger_is_not_answered(live_engine: LiveEngine, virtual_engine: Vir
 def test_a_line_is_seen_that_comes_after_others_were_looked_at(virtual_engine: VirtualEngine) -> None:
     create(virtual_engine, "say", "first", "run", "1", "say", "second", "run", "60")
     assert virtual_engine.run(virtual_engine.wait_for_log("work", "second", timeout_s=30)) == "second"
+
+
+def test_a_destroyed_machine_is_told_for_two_days(virtual_engine: VirtualEngine) -> None:
+    machine = create(virtual_engine, "exit", "0")
+    client = virtual_engine.client()
+    client.delete(f"{CREATE}/{machine['id']}?force=true").raise_for_status()
+    virtual_engine.run(virtual_engine.clock.sleep(47 * 3600))
+    assert client.get(f"{CREATE}/{machine['id']}").json()["state"] == "destroyed"
+    virtual_engine.run(virtual_engine.clock.sleep(2 * 3600))
+    assert client.get(f"{CREATE}/{machine['id']}").status_code == 404

@@ -207,3 +207,22 @@ def test_it(engine, count):
     assert engine.client().get("/apps", params={"org_slug": "personal"}).json()["total_apps"] == count
 """
     run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_a_computer_without_a_place_for_its_files_is_told_in_words(pytester: pytest.Pytester) -> None:
+    source = """
+import tempfile
+import pytest
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+def test_it(nowhere, live_engine):
+    pass
+"""
+    result = run(pytester, source)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*the engine does not start: *No such file*set TMPDIR*"])
+    assert "Traceback" not in result.stdout.str()
+    assert "live.py" not in result.stdout.str()
