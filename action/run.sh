@@ -5,7 +5,9 @@ set -euo pipefail
 
 bin="$RUNNER_TEMP/reconciler/bin"
 work=$(mktemp -d "$RUNNER_TEMP/plan.XXXXXX")
-github() { "$bin/python" "$ACTION_PATH/action/github.py" "$@"; }
+# -I: nothing of the repository that is checked out is taken for a module.
+github() { "$bin/python" -I "$ACTION_PATH/action/github.py" "$@"; }
+reconciler() { "$bin/python" -I -m reconciler.cli "$@"; }
 
 cd "$INPUT_DIRECTORY"
 read -r -d '' -a more <<<"$INPUT_ARGUMENTS" || true # words, on as many lines as they are written
@@ -19,19 +21,19 @@ code=0
 
 case "$INPUT_COMMAND" in
   plan)
-    "$bin/reconciler" plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" ${more[@]+"${more[@]}"} \
+    reconciler plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" ${more[@]+"${more[@]}"} \
       >"$shown" 2>"$errors" || code=$?
     ;;
   drift)
-    "$bin/reconciler" drift -f "$INPUT_FILE" -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
+    reconciler drift -f "$INPUT_FILE" -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
     ;;
   diff)
     base=${INPUT_BASE:-origin/${GITHUB_BASE_REF:-HEAD}}
-    "$bin/reconciler" diff "git:$base:$(git rev-parse --show-prefix)$INPUT_FILE" "$INPUT_FILE" \
+    reconciler diff "git:$base:$(git rev-parse --show-prefix)$INPUT_FILE" "$INPUT_FILE" \
       -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
     ;;
   validate)
-    "$bin/reconciler" validate -f "$INPUT_FILE" ${more[@]+"${more[@]}"} >"$text" 2>"$errors" || code=$?
+    reconciler validate -f "$INPUT_FILE" ${more[@]+"${more[@]}"} >"$text" 2>"$errors" || code=$?
     ;;
   apply)
     consent=(--yes)
@@ -43,7 +45,7 @@ case "$INPUT_COMMAND" in
     if [[ $code == 0 ]]; then # an apply may take long, so what it says is shown as it comes, and kept
       {
         {
-          "$bin/reconciler" apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
+          reconciler apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
           echo "$code" >"$work/code"
         } 2>&1 1>&3 | tee "$errors" >&2
       } 3>&1 | tee "$text"

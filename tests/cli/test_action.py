@@ -268,22 +268,67 @@ def test_a_fork_compares_specs_without_any_token(runner: Runner, comments: Comme
     assert runner(command="frobnicate") == 64
 
 
-def test_the_first_step_installs_what_the_others_run(tmp_path: Path) -> None:
+def make_hostile(checkout: Path) -> Path:
+    """Puts modules there that leave a trace in the folder returned, under names that Python or pip may look for."""
+    traces = checkout.parent / "traces"
+    traces.mkdir()
+    for name in (
+        "venv",
+        "pip",
+        "ensurepip",
+        "sitecustomize",
+        "usercustomize",
+        "hatchling",
+        "httpx",
+        "json",
+        "reconciler",
+    ):
+        (checkout / f"{name}.py").write_text(f"open({str(traces / name)!r}, 'w').close()\n")
+    return traces
+
+
+def test_the_first_step_installs_what_the_others_run_and_nothing_of_the_checkout(tmp_path: Path) -> None:
     step = ACTION["runs"]["steps"][0]
+    checkout, seen, above, python = (tmp_path / name for name in ("checkout", "seen", "above", "python"))
+    checkout.mkdir()
+    traces = make_hostile(checkout)
+    python.write_text(f'#!/bin/sh\nenv >{seen}; cat /proc/$PPID/environ >{above}; exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     environment = {
+        "FLY_API_TOKEN": "canary-fly",
+        "FLY_ACCESS_TOKEN": "canary-fly",
+        "FLY_ORG": "personal",
+        "GITHUB_TOKEN": "canary-github",
+        "OTHER_TOKEN": "canary-other",
+        "PYTHONPATH": ".",
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "RUNNER_TEMP": str(tmp_path),
         "ACTION_PATH": str(ROOT),
-        "PYTHON": "python3",
+        "PYTHON": str(python),
     } | {key: value for key, value in os.environ.items() if key.lower().startswith(("pip_", "http", "no_proxy", "ssl"))}
-    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=environment, check=True, timeout=200)
+    environment |= {name: value for name, value in step["env"].items() if not value}
+    command = ["bash", "-eo", "pipefail", "-c", step["run"]]
+    subprocess.run(command, cwd=checkout, env=environment, check=True, timeout=200)
+    assert list(traces.iterdir()) == []
+    assert "RUNNER_TEMP=" in seen.read_text()
+    assert not re.search("FLY_|canary", seen.read_text())
+    assert "RUNNER_TEMP=" in above.read_text(), "what the shell itself was given"
+    assert not re.search("canary-(fly|github)", above.read_text())
     shown = subprocess.run([tmp_path / "reconciler/bin/reconciler", "--version"], capture_output=True, text=True)
     assert shown.stdout.startswith("reconciler ")
     spec = tmp_path / "machines.yaml"
     spec.write_text(SPEC % 1)
-    command = [tmp_path / "reconciler/bin/reconciler", "validate", "-f", str(spec)]
-    assert subprocess.run(command, capture_output=True).returncode == 0, "the schemas are in the package"
+    validate = [tmp_path / "reconciler/bin/reconciler", "validate", "-f", str(spec)]
+    assert subprocess.run(validate, capture_output=True).returncode == 0, "the schemas are in the package"
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "apply"])
+def test_the_second_step_runs_nothing_of_the_checkout(runner: Runner, command: str) -> None:
+    traces = make_hostile(runner.checkout)
+    runner.environment["PYTHONPATH"] = "."
+    assert runner(command=command, target="local") == 0, runner.said
+    assert list(traces.iterdir()) == []
 
 
 def test_the_pre_commit_hook_checks_the_files_that_it_is_given(
@@ -314,7 +359,8 @@ def test_the_example_workflow_gives_only_inputs_that_there_are() -> None:
         assert f"`{name}`" in documented, name
 
 
-def test_the_jobs_of_the_gitlab_example_run(runner: Runner) -> None:
+def test_the_jobs_of_the_gitlab_example_run_and_nothing_of_the_checkout(runner: Runner) -> None:
+    traces = make_hostile(runner.checkout)
     pipeline = yaml.safe_load((ROOT / "examples" / "gitlab-ci" / ".gitlab-ci.yml").read_text())
     environment = runner.environment | {
         "RECONCILER_TARGET": "local",
@@ -335,6 +381,7 @@ def test_the_jobs_of_the_gitlab_example_run(runner: Runner) -> None:
     for path in pipeline["plan"]["artifacts"]["paths"]:
         assert "canary" not in (runner.checkout / path).read_text()
     assert "2 done" in job("apply")
+    assert list(traces.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [0, 1])
