@@ -25,6 +25,7 @@ REVIEW = (
     "tests/cli/test_canaries.py",
 )
 MORE = (
+    "tests/scenarios/test_locks.py",
     "tests/apply",
     "tests/planner",
     "tests/invoke",
@@ -141,7 +142,7 @@ MUTANTS = (
     Mutant(
         "a machine whose host went down is not destroyed",
         "apply/actions.py",
-        "        if unreachable := _unreachable(live, change):\n            return unreachable, live\n",
+        "        if found := unreachable(live, change):\n            return found, live\n",
         "",
     ),
     Mutant(
@@ -194,20 +195,20 @@ MUTANTS = (
     ),
     Mutant(
         "a running task is not updated",
-        "apply/actions.py",
-        "    if change.kind is PoolKind.TASK and not live.state.is_resting:\n        return _busy(change, live)\n",
-        "",
+        "apply/judge.py",
+        "    return kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting\n",
+        "    return False\n",
     ),
     Mutant(
         "a running task is not destroyed",
         "apply/actions.py",
-        "    is_forced = job.options.force or change.kind is PoolKind.SERVICE\n",
-        "    is_forced = True\n",
+        "        is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE\n",
+        "        is_forced = True\n",
     ),
     Mutant(
         "look under the lease whether it is what was planned for",
         "apply/actions.py",
-        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or _has_moved(live, change):\n",
+        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or has_moved(live, change):\n",
         "        if False:\n",
     ),
     Mutant(
@@ -218,9 +219,51 @@ MUTANTS = (
     ),
     Mutant(
         "an older revision is fenced under the lease",
-        "apply/actions.py",
-        "    if applied is None or ours is None or options.allow_rollback or not applied.is_newer_than(ours):\n",
+        "apply/judge.py",
+        "    if ours is None or options.allow_rollback:\n",
         "    if True:\n",
+    ),
+    Mutant(
+        "what a busy anchor was told by a newer apply fences an older one",
+        "apply/judge.py",
+        '    told.append(marks.parse_want(live.metadata.get(marks.WANT, "")).revision or "")\n',
+        "",
+    ),
+    Mutant(
+        "nothing of a pool is changed before its anchor is told what it should be",
+        "apply/wants.py",
+        "        return task.result()\n",
+        "        return None\n",
+    ),
+    Mutant(
+        "an anchor that turns out to be busy is told what its pool should be",
+        "apply/actions.py",
+        "        await write_want(job.actor, lease, live, change.desired_digest, change.image_digest, job.options)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "an anchor that is on its way out, or runs, is told what its pool should be",
+        "planner/announce.py",
+        "any(change.action in _CARRIES and not change.deferred for change in own)",
+        "True",
+    ),
+    Mutant(
+        "a change that was not made because of a lock has failed",
+        "apply/actions.py",
+        "    return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)\n",
+        "    return entry(change, Status.DEFERRED, error.message, reason=Reason.LOCK)\n",
+    ),
+    Mutant(
+        "a mark that could not be written is told",
+        "apply/apply.py",
+        "        failures=(*creations.failures.values(), *unwritten),\n",
+        "        failures=tuple(creations.failures.values()),\n",
+    ),
+    Mutant(
+        "an anchor does not go on wanting what was taken back",
+        "apply/memory.py",
+        "            if is_as_declared and _names_another(machine, pool):\n",
+        "            if False:\n",
     ),
     Mutant(
         "an update carries other tools' metadata forward",
@@ -333,7 +376,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run's own config is no reason to refuse a plan",
-        "apply/actions.py",
+        "apply/judge.py",
         "    if marks.OVERRIDE in live.metadata or change.expected_digest is None:\n",
         "    if False:\n",
     ),

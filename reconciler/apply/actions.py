@@ -4,26 +4,28 @@ Nothing is decided here but whether what was planned still holds under the lease
 one that was planned for.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from reconciler.apply.create import create
+from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
+from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable
+from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.apply.ready import wait_ready
+from reconciler.apply.wants import write_want
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
-from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
-from reconciler.model.report import Entry, Status
-from reconciler.model.revision import parse_revision
+from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
-from reconciler.planner import live_digest
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine, wait_settled, wait_until
-from reconciler.slots.lease import APPLY_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
 from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
 
@@ -38,20 +40,36 @@ class _Job:
     actor: Actor
     stack: str
     options: Options
+    locks: Locks
 
 
-async def perform(actor: Actor, change: Change, stack: str, options: Options) -> Entry:
+async def perform(actor: Actor, change: Change, stack: str, options: Options, locks: Locks | None = None) -> Entry:
     """Does the change and says how it ended; errors of the platform become an entry, never an exception."""
+    locks = locks or Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
+    job = _Job(actor=actor, stack=stack, options=options, locks=locks)
     try:
-        return await _perform(_Job(actor=actor, stack=stack, options=options), change)
+        return await _perform(job, change)
     except LeaseLostError as error:
         return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
     except ApiError as error:
-        if error.kind is ApiErrorKind.LEASE_HELD and change.kind is PoolKind.TASK:
-            return entry(change, Status.DEFERRED, error.message)
-        return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, _words(error))
+        if error.kind is ApiErrorKind.LEASE_HELD:
+            return await _locked(job, change, error)
+        return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
     except UpdateFailedError as error:
         return entry(change, Status.FAILED, error.message)
+
+
+async def _locked(job: _Job, change: Change, error: ApiError) -> Entry:
+    """The end of a change whose machine someone else held for too long: a claim may have become a run meanwhile.
+
+    An anchor that runs is no less locked: what its pool should be can be told under its lease only.
+    """
+    if change.kind is PoolKind.TASK and not _must_be_told(change):
+        with suppress(ApiError):
+            live = await read_machine(job.actor, _target(change))
+            if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
+                return busy(change, live)
+    return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)
 
 
 async def _perform(job: _Job, change: Change) -> Entry:
@@ -81,9 +99,11 @@ async def _update(job: _Job, change: Change) -> Entry:
     target = _target(change)
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, target)
-        if objection := _objection(live, change) or _fenced(live, change, job.options):
-            return objection
-        if live.metadata.get(marks.APPLIED) != change.expected_applied or _has_moved(live, change):
+        if found := unfit(live, change) or fenced(live, change, job.options):
+            return found
+        if is_busy(live, change):
+            return await _defer(job, lease, live, change)
+        if live.metadata.get(marks.APPLIED) != change.expected_applied or has_moved(live, change):
             if live.metadata.get(marks.APPLIED) == change.desired_digest:
                 return entry(change, Status.DONE, "another apply had done it", machine=live)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
@@ -106,8 +126,8 @@ async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, chang
 async def _start(job: _Job, change: Change) -> Entry:
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, _target(change))
-        if objection := _unreachable(live, change) or _fenced(live, change, job.options):
-            return objection
+        if found := unreachable(live, change) or fenced(live, change, job.options):
+            return found
         is_starting = live.state.is_resting
         if is_starting:
             await _send_start(job.actor, lease, live)
@@ -141,21 +161,21 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
         live = await _settled_under_lease(job.actor, target)
         if live.state.is_gone:
             return entry(change, Status.DONE, "was gone already"), live
-        if unreachable := _unreachable(live, change):
-            return unreachable, live
+        if found := unreachable(live, change):
+            return found, live
         is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
         if not is_forced and not live.state.is_resting:
-            return _busy(change, live), live
+            return await _defer(job, lease, live, change), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
-        if objection := _fenced(live, change, job.options):
-            return objection, live
-        await hand_over(job.actor, lease, live, change, job.options)
+        if found := fenced(live, change, job.options):
+            return found, live
+        await hand_over(job.actor, lease, live, change, job.options, job.locks)
         try:
             await _send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:
             if error.kind is ApiErrorKind.STILL_RUNNING:
-                return _busy(change, live), live
+                return await _defer(job, lease, live, change), live
             raise
         lease.doubt()  # nobody can write to it any more, and a release would find no machine
         gone = await wait_until(
@@ -195,14 +215,7 @@ async def _replace(job: _Job, change: Change) -> Entry:
 
 def _lease(job: _Job, change: Change):  # type: ignore[no-untyped-def]
     assert change.machine_id is not None
-    return hold_lease(
-        job.actor,
-        change.slot.app,
-        change.machine_id,
-        verb="apply",
-        ttl_s=APPLY_TTL_S,
-        patience_s=job.options.lock_timeout_s,
-    )
+    return job.locks.hold(change.slot.app, change.machine_id)
 
 
 async def _settled_under_lease(actor: Actor, target: Machine) -> Machine:
@@ -212,35 +225,18 @@ async def _settled_under_lease(actor: Actor, target: Machine) -> Machine:
     return live
 
 
-def _objection(live: Machine, change: Change) -> Entry | None:
-    """Why the planned update must not be sent to the machine as it is now."""
-    if live.state.is_gone:
-        return entry(change, Status.FAILED, "destroyed by someone else since it was planned; plan again")
-    if unreachable := _unreachable(live, change):
-        return unreachable
-    if kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting:
-        return _busy(change, live)
-    return None
+async def _defer(job: _Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
+    """The change waits for the run; an anchor is told what its pool should be before others of the pool are changed."""
+    if _must_be_told(change):
+        assert change.desired_digest is not None
+        await write_want(job.actor, lease, live, change.desired_digest, change.image_digest, job.options)
+    return busy(change, live)
 
 
-def _unreachable(live: Machine, change: Change) -> Entry | None:
-    """Why nothing may be concluded of the machine, and so nothing be written to it."""
-    if live.is_observable:
-        return None
-    return entry(change, Status.FAILED, f"unreachable: it cannot be observed (host {live.host_status.value})")
-
-
-def _fenced(live: Machine, change: Change, options: Options) -> Entry | None:
-    """Why an apply of an older revision must not touch the machine."""
-    applied = parse_revision(live.metadata.get(marks.REVISION, ""))
-    ours = options.revision
-    if applied is None or ours is None or options.allow_rollback or not applied.is_newer_than(ours):
-        return None
-    return entry(change, Status.FAILED, f"{applied.words}, newer than {ours.words}, was applied to it")
-
-
-def _busy(change: Change, live: Machine) -> Entry:
-    return entry(change, Status.DEFERRED, f"a run is in progress (state {live.state.value})", machine=live)
+def _must_be_told(change: Change) -> bool:
+    """Whether the change was to bring the pool's anchor what the pool should be."""
+    is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
+    return is_anchor and change.action in {Action.UPDATE, Action.REPLACE}
 
 
 async def _served(actor: Actor, change: Change, machine: Machine, *, is_starting: bool) -> Entry:
@@ -267,31 +263,3 @@ def _target(change: Change) -> Machine:
 
 def _may_rest(change: Change) -> bool:
     return change.desired is not None and change.desired.may_rest
-
-
-def _has_moved(live: Machine, change: Change) -> bool:
-    """Whether the config is another than the one that was planned for; one run's own passes, and is no such change."""
-    if marks.OVERRIDE in live.metadata or change.expected_digest is None:
-        return False
-    return _digest(live) != change.expected_digest
-
-
-def _digest(machine: Machine) -> str:
-    return live_digest(machine.config or MachineConfig(document={}))
-
-
-def _words(error: ApiError) -> str:
-    return f"{error.message}. {error.hint}" if error.hint else error.message
-
-
-def entry(change: Change, status: Status, detail: str = "", *, machine: Machine | None = None) -> Entry:
-    """The end of this change."""
-    machine_id = machine.id if machine else change.machine_id
-    return Entry(
-        slot=change.slot,
-        action=change.action,
-        status=status,
-        detail=detail,
-        machine_id=machine_id,
-        address=change.address,
-    )

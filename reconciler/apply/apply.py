@@ -6,15 +6,18 @@ from functools import partial
 
 from reconciler.apply.actions import perform
 from reconciler.apply.apps import AppCreations, creating_apps
+from reconciler.apply.entries import entry
 from reconciler.apply.executor import Stop, execute
-from reconciler.apply.memory import announce_want, leave_marks, restore_idle
+from reconciler.apply.locks import Locks
+from reconciler.apply.memory import leave_marks, restore_idle
 from reconciler.apply.options import Options
 from reconciler.apply.read_back import read_back
+from reconciler.apply.wants import Obstacle, Wants, announcing
 from reconciler.errors import ReconcilerError
 from reconciler.machines_api.places import Places
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
-from reconciler.model.report import Entry, Report, Status
+from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner import unreachable_machines
 from reconciler.slots.actor import Actor
@@ -50,45 +53,62 @@ async def apply(
         on_end(ended)
         actor.emit(_progress(ended))
 
-    async with creating_apps(actor, plan.apps, stop) as creations:
+    locks = Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
+    async with creating_apps(actor, plan.apps, stop) as creations, announcing(actor, plan, options, locks) as wants:
         entries = await execute(
             tuple(_undeferred(change) if options.force else change for change in plan.effective),
-            lambda change: perform(actor, change, plan.stack, options),
-            admit=partial(_admit, actor, creations, stop),
+            lambda change: perform(actor, change, plan.stack, options, locks),
+            admit=partial(_admit, actor, creations, wants, stop),
+            defer=partial(_defer, wants),
             parallelism=options.parallelism,
             stop=stop,
             on_end=tell,
         )
     mismatches: tuple[str, ...] = ()
     found: Observed | None = None
+    unwritten: list[str] = []
     if not stop.is_interrupt:
-        await announce_want(actor, plan.effective, entries, options)
         mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
         if found:
-            await restore_idle(actor, spec, found, options)
+            unwritten += await restore_idle(actor, spec, found, options, locks)
         if found and not options.only_drift:
-            await leave_marks(actor, spec, found, options, plan)
+            unwritten += await leave_marks(actor, spec, found, options, plan, locks)
     return Report(
         plan=plan,
         entries=entries,
         apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
         mismatches=mismatches,
         unreachable=_unreachable(spec, plan, found, options),
-        failures=tuple(creations.failures.values()),
+        failures=(*creations.failures.values(), *unwritten),
         interrupted=stop.is_interrupt,
         duration_s=actor.clock.monotonic() - began,
     )
 
 
-async def _admit(actor: Actor, creations: AppCreations, stop: Stop, change: Change, limit: Places) -> str | None:
-    """Lets the change begin once its app is there and, where it makes a machine, the platform's pace allows it."""
+async def _admit(
+    actor: Actor, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: Places
+) -> Obstacle | None:
+    """Lets the change begin once its app is there, its pool's anchor tells what the pool should be and, where it makes
+    a machine, the platform's pace allows it.
+    """
     if not await creations.is_there(change.slot.app):
-        return "its app could not be created"
+        return Obstacle("its app could not be created")
+    if obstacle := await wants.obstacle(change):
+        return obstacle
     if change.action is not Action.CREATE:
         await limit.acquire()
     elif not await actor.client.creations_in(change.slot.app).enter(limit, stop.requested):
-        return stop.why
+        return Obstacle(stop.why or "")
     return None
+
+
+async def _defer(wants: Wants, change: Change) -> Entry:
+    """The end of a change that waits for a run. It is no success where the pool could not be told what it should be."""
+    obstacle = await wants.obstacle(change)
+    if obstacle is None:
+        return entry(change, Status.DEFERRED, change.deferred or "", reason=Reason.RUN)
+    status = Status.FAILED if change.anchor == change.slot.name else Status.SKIPPED
+    return entry(change, status, obstacle.detail, reason=obstacle.reason)
 
 
 def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Options) -> tuple[UnreachableMachine, ...]:

@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from reconciler.apply.actions import entry
+from reconciler.apply.entries import entry
+from reconciler.apply.wants import Obstacle
 from reconciler.machines_api.places import Places
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 
-Admit: TypeAlias = Callable[[Change, Places], Awaitable[str | None]]
-"""Takes one of the limit's places as soon as the change may begin; else why it may not, in words, and no place."""
+Admit: TypeAlias = Callable[[Change, Places], Awaitable[Obstacle | None]]
+"""Takes one of the limit's places as soon as the change may begin; else why it may not, and no place."""
+Defer: TypeAlias = Callable[[Change], Awaitable[Entry]]
+"""How a change ends that waits for a run in progress."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +44,7 @@ async def execute(
     perform: Callable[[Change], Awaitable[Entry]],
     *,
     admit: Admit,
+    defer: Defer,
     parallelism: int,
     stop: Stop,
     on_end: Callable[[Entry], None],
@@ -58,7 +62,7 @@ async def execute(
         await may_begin.wait()
         needed = [tasks[address] for address in change.depends_on if address in known]
         ended = [await task for task in needed]
-        ending = await _run_one(change, ended, perform, admit, limit=limit, stop=stop)
+        ending = await _run_one(change, ended, perform, admit, defer, limit=limit, stop=stop)
         on_end(ending)
         return ending
 
@@ -74,17 +78,20 @@ async def _run_one(
     ended: list[Entry],
     perform: Callable[[Change], Awaitable[Entry]],
     admit: Admit,
+    defer: Defer,
     *,
     limit: Places,
     stop: Stop,
 ) -> Entry:
     blocking = next((one for one in ended if one.status not in {Status.DONE, Status.DEFERRED}), None)
     if blocking:
-        return entry(change, Status.SKIPPED, f"{blocking.slot.name} comes first and was not done")
+        why = f": {blocking.detail}" if blocking.detail else ""
+        first = f"{blocking.slot.name} comes first and was not done{why}"
+        return entry(change, Status.SKIPPED, first, reason=blocking.reason)
     if change.deferred:
-        return entry(change, Status.DEFERRED, change.deferred)
-    if why := await admit(change, limit):
-        return entry(change, Status.SKIPPED, why)
+        return await defer(change)
+    if obstacle := await admit(change, limit):
+        return entry(change, Status.SKIPPED, obstacle.detail, reason=obstacle.reason)
     try:
         return entry(change, Status.SKIPPED, stop.why) if stop.why else await perform(change)
     finally:

@@ -6,6 +6,7 @@ Where this ends halfway none does: keyed runs are refused then, until the next a
 
 from typing import Final
 
+from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
@@ -13,13 +14,15 @@ from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
-from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
+from reconciler.slots.lease import HeldLease
 
 _KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 _LOOKS_S: Final = (0.0, 1.0, 2.0)
 
 
-async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Change, options: Options) -> None:
+async def hand_over(
+    actor: Actor, lease: HeldLease, leaving: Machine, change: Change, options: Options, locks: Locks
+) -> None:
     """Makes the change's heir the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
     if change.heir is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
@@ -27,10 +30,7 @@ async def hand_over(actor: Actor, lease: HeldLease, leaving: Machine, change: Ch
     if heir is None:
         message = f"{change.heir} is to be the pool's anchor, and is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
-    patience_s = options.lock_timeout_s
-    async with hold_lease(
-        actor, heir.app, heir.id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=patience_s
-    ) as heirs_lease:
+    async with locks.hold(heir.app, heir.id) as heirs_lease:
         live = await read_machine(actor, heir)
         revision = str(options.revision) if options.revision else None
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}

@@ -1,30 +1,27 @@
-"""What an apply leaves on machines beside their configs: the wanted digest of a busy pool, the highest revision, which
-pools are protected, and the terms of a task's runs.
+"""What an apply leaves on machines beside their configs: the highest revision, which pools are protected, the terms
+of a task's runs, and what a pool should be where its anchor names something else.
 
 Metadata, written under a lease, and never on a machine with checks, whose reports a write would reset. All that one
 machine is to remember is written under one lease, and machines side by side.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
+from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed
-from reconciler.model.plan import Action, Change, Plan
-from reconciler.model.report import Entry, Status
+from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import Pool, PoolKind, Spec
 from reconciler.planner import digest_of
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_by_id
-from reconciler.slots.lease import APPLY_TTL_S, hold_lease
 from reconciler.slots.override import restore_if_idle
-
-_PATIENCE_S: Final = 10.0
 
 
 class _Place(NamedTuple):
@@ -38,43 +35,35 @@ class _Place(NamedTuple):
 _Wanted = dict[_Place, dict[str, str]]  # the marks to leave, in this order; an empty value takes the mark away
 
 
-async def announce_want(actor: Actor, changes: Iterable[Change], entries: Iterable[Entry], options: Options) -> None:
-    """Tells the pool's desired digest on an anchor that is busy: its own update carries it only once it is at rest."""
-    deferred = {ended.address for ended in entries if ended.status is Status.DEFERRED}
-    wanted: _Wanted = {}
-    for change in changes:
-        is_anchor = change.anchor == change.slot.name and change.action is Action.UPDATE
-        if is_anchor and change.address in deferred and change.kind is PoolKind.TASK:
-            assert change.machine_id is not None
-            assert change.desired_digest is not None
-            want = _want(change.desired_digest, options.revision, change.image_digest)
-            wanted[_Place(change.slot.app, change.machine_id, change.slot.name)] = {marks.WANT: want}
-    await _write_all(actor, wanted, options)
-
-
-async def leave_marks(actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan) -> None:
-    """Leaves what the spec says of pools and no config shows, and what the next apply must know of this one."""
+async def leave_marks(
+    actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan, locks: Locks
+) -> list[str]:
+    """Leaves what the spec says of pools and no config shows, and what the next apply must know of this one. What could
+    not be written, in words.
+    """
     owned = _owned(spec, observed)
     wanted: _Wanted = {}
     _name_anchors(wanted, spec, owned, options)
     _mark_pools(wanted, spec, owned, options, observed)
     _remember_plan(wanted, owned, options, plan)
     _raise_high_water(wanted, owned, options)
-    await _write_all(actor, wanted, options)
+    return await _write_all(actor, wanted, options, locks)
 
 
-async def restore_idle(actor: Actor, spec: Spec, observed: Observed, options: Options) -> None:
-    """Takes off again what a run had of its own and nobody took off after it."""
+async def restore_idle(actor: Actor, spec: Spec, observed: Observed, options: Options, locks: Locks) -> list[str]:
+    """Takes off again what a run had of its own and nobody took off after it. What could not be, in words."""
     declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
     limit = asyncio.Semaphore(options.parallelism)
 
-    async def one(machine: Machine) -> None:
+    async def one(machine: Machine) -> str | None:
         async with limit:
             config = declared.get((machine.app, machine.metadata[marks.POOL]))
-            await restore_if_idle(actor, machine, declared=config)
+            patience_s = locks.patience_s(machine.id)
+            return await restore_if_idle(actor, machine, declared=config, patience_s=patience_s)
 
     idle = [one for one in _owned(spec, observed) if marks.OVERRIDE in one.metadata and one.state.is_resting]
-    await asyncio.gather(*(one(machine) for machine in idle))
+    failures = await asyncio.gather(*(one(machine) for machine in idle))
+    return [why for why in failures if why]
 
 
 def last_plan(spec: Spec, observed: Observed) -> str | None:
@@ -120,8 +109,17 @@ def _mark_pools(wanted: _Wanted, spec: Spec, owned: list[Machine], options: Opti
             continue
         if pool.kind is PoolKind.TASK:
             _leave(wanted, machine, marks.TERMS, pool.terms.to_text())
+            if is_as_declared and _names_another(machine, pool):
+                _leave(
+                    wanted, machine, marks.WANT, _want(digest_of(pool.config), options.revision, pool.resolved_digest)
+                )
         if counts := marks.counts_to_text(_counts_there(pool, names[machine.app])):
             _leave(wanted, machine, marks.COUNTS, counts)
+
+
+def _names_another(anchor: Machine, pool: Pool) -> bool:
+    """Whether it still wants what one apply announced while it was busy, and another one has taken back since."""
+    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != digest_of(pool.config)
 
 
 def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
@@ -194,21 +192,22 @@ def _leave(wanted: _Wanted, machine: Machine, key: str, value: str) -> None:
         wanted.setdefault(_Place(machine.app, machine.id, machine.name), {})[key] = value
 
 
-async def _write_all(actor: Actor, wanted: _Wanted, options: Options) -> None:
+async def _write_all(actor: Actor, wanted: _Wanted, options: Options, locks: Locks) -> list[str]:
     limit = asyncio.Semaphore(options.parallelism)
 
-    async def one(place: _Place, values: dict[str, str]) -> None:
+    async def one(place: _Place, values: dict[str, str]) -> str | None:
         async with limit:
-            await _write(actor, place, values, options)
+            return await _write(actor, place, values, options, locks)
 
-    await asyncio.gather(*(one(place, values) for place, values in wanted.items()))
+    failures = await asyncio.gather(*(one(place, values) for place, values in wanted.items()))
+    return [why for why in failures if why]
 
 
-async def _write(actor: Actor, place: _Place, values: dict[str, str], options: Options) -> None:
-    """Writes the marks of one machine. A failure is told and of no consequence to the slots."""
+async def _write(actor: Actor, place: _Place, values: dict[str, str], options: Options, locks: Locks) -> str | None:
+    """Writes the marks of one machine; why they could not be written, in words."""
     app, machine_id, name = place
     try:
-        async with hold_lease(actor, app, machine_id, verb="apply", ttl_s=APPLY_TTL_S, patience_s=_PATIENCE_S) as lease:
+        async with locks.hold(app, machine_id) as lease:
             if marks.HIGHEST in values:
                 live = await read_by_id(actor, app, machine_id)  # two applies may have seen the same list
                 if live is None or _is_passed(live, options):
@@ -220,4 +219,5 @@ async def _write(actor: Actor, place: _Place, values: dict[str, str], options: O
                 else:
                     await actor.client.delete_metadata(app, machine_id, key)
     except (ApiError, LeaseLostError) as error:
-        actor.emit(f"{app}/{name}: could not write {', '.join(values)}: {error.message}")
+        return f"{app}/{name}: could not write {', '.join(values)}: {error.message}"
+    return None

@@ -17,7 +17,8 @@ class Options:
     `lock_timeout_s` bounds the wait for someone else's lease, `parallelism` the changes under way at once. With
     `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
     alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered.
-    With `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true.
+    With `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true. The
+    leases that are taken name `verb` as their holder's command.
     """
 
     only: Collection[str] = ()
@@ -29,3 +30,4 @@ class Options:
     allow_rollback: bool = False
     plan_sha256: str | None = None
     only_drift: bool = False
+    verb: str = "apply"

@@ -77,7 +77,7 @@ async def _destroy(
             return not_begun(plan, plan.blocked, options)
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
             return not_begun(plan, ("it was not agreed to",), options)
-        how = Options(only=options.only, force=force, allow_rollback=True)
+        how = Options(only=options.only, force=force, allow_rollback=True, verb="destroy")
         return await carry_out(
             actor, spec, plan, plan_again, how, stop, observed=observed, wait_busy_s=wait_busy_s, doing="destroying"
         )

@@ -46,7 +46,9 @@ async def follow(actor: Actor, claim: Claim, *, timeout_s: float | None, logs: L
     if logs:
         await logs.drain()
     if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
-        await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
+        why = await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
+        if why:
+            actor.emit(why)
     return ending
 
 

@@ -120,6 +120,22 @@ class AppCreation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What a task's anchor must be told before any other slot of its pool is changed, since no update of it says so.
+
+    It is busy, on its way out, or as declared while its mark `want` still names another config. `machine_id` is None
+    where the anchor cannot be observed, so that nobody can tell it.
+    """
+
+    app: str
+    pool: str
+    anchor: str
+    machine_id: str | None
+    desired_digest: str
+    image_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignMachine:
     """A machine in one of our apps that this stack does not own: listed, never touched."""
 
@@ -154,6 +170,7 @@ class Plan:
     apps: tuple[AppCreation, ...]
     changes: tuple[Change, ...]
     foreign: tuple[ForeignMachine, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None

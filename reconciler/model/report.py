@@ -17,6 +17,13 @@ class Status(enum.Enum):
     UNKNOWN = "unknown"  # a write was sent and its effect could not be learnt
 
 
+class Reason(enum.Enum):
+    """What kept a change from being made, where the next step depends on it."""
+
+    RUN = "run"  # a run is in progress on the machine
+    LOCK = "lock"  # someone else held a machine's lease for longer than the apply waits
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One change's end. `detail` says why, in words; `machine_id` is the machine that now holds the slot."""
@@ -25,6 +32,7 @@ class Entry:
     action: Action
     status: Status
     detail: str = ""
+    reason: Reason | None = None
     machine_id: str | None = None
     address: str = ""  # of the change
 
@@ -38,7 +46,7 @@ class Report:
     apps_created: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
     unreachable: tuple[UnreachableMachine, ...] = ()  # whether these are as declared cannot be seen
-    failures: tuple[str, ...] = ()  # what failed beside the slots: an app that could not be created
+    failures: tuple[str, ...] = ()  # what failed beside the slots: an app not created, a mark not written
     interrupted: bool = False
     duration_s: float = 0.0
 

@@ -24,13 +24,13 @@ def only_drift(plan: Plan) -> Plan:
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
     changes = tuple(one for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
-    return replace(plan, apps=(), changes=changes, warnings=warnings)
+    return replace(plan, apps=(), changes=changes, announcements=(), warnings=warnings)
 
 
 def with_drift(plan: Plan) -> Plan:
     """The plan with every change in which someone else had a hand, and of its fields those alone."""
     changes = (_with_drift(change) for change in plan.changes)
-    return replace(plan, apps=(), changes=tuple(change for change in changes if change))
+    return replace(plan, apps=(), changes=tuple(change for change in changes if change), announcements=())
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Which change comes before which, as edges; the executor knows nothing else of order.
 
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
-pool's anchor comes before its other slots, since it carries what the pool should be; one that goes comes after its
-heir. Services change one at a time.
+pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
+that goes comes after its heir. Services change one at a time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
 
 _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
+_AFTER_ANCHOR = _WRITES_CONFIG | {Action.DESTROY}
 _ROLLS = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
@@ -32,7 +33,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
         needs = []
         if change.is_effective and not change.deferred:
             needs += [first] if first else []
-            if change.action in _WRITES_CONFIG and anchor:
+            if change.action in _AFTER_ANCHOR and anchor:
                 needs.append(anchor)
             if change.heir in addresses:
                 needs.append(addresses[change.heir])

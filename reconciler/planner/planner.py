@@ -10,10 +10,11 @@ from datetime import datetime
 
 from reconciler.model import marks
 from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
+from reconciler.model.plan import Announcement, AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.anchors import anchors_of
+from reconciler.planner.announce import announcements_of
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
 from reconciler.planner.diff import Differ
@@ -27,6 +28,7 @@ class _Draft:
 
     creation: AppCreation | None = None
     changes: tuple[Change, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
     foreign: list[ForeignMachine] = field(default_factory=list)
     unreachable: list[UnreachableMachine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Planner:
             apps=tuple(draft.creation for draft in drafts if draft.creation),
             changes=changes,
             foreign=tuple(sorted(foreign, key=lambda machine: (machine.app, machine.name, machine.id))),
+            announcements=tuple(one for draft in drafts for one in draft.announcements),
             warnings=tuple(said),
             blocked=tuple(blocked),
             observed_at=observed_at,
@@ -129,6 +132,7 @@ class Planner:
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
+        draft.announcements = tuple(announcements_of(app, paired, changes))
         return draft
 
     def _adopted(self, draft: _Draft, app: App, paired: Paired) -> list[Change]:

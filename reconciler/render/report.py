@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
-from reconciler.model.report import Entry, Report, Status
+from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
 
@@ -61,6 +61,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "action": entry.action.value,
         "status": entry.status.value,
         "detail": clean(entry.detail),
+        "reason": entry.reason.value if entry.reason else None,
         "machine": entry.machine_id,
     }
 
@@ -82,6 +83,8 @@ def _apps(names: tuple[str, ...]) -> str:
 def _next_step(report: Report) -> str | None:
     if report.is_on_course and report.unreachable:
         return "Next: apply again once the hosts of the unreachable machines are back."
+    if any(entry.reason is Reason.LOCK for entry in report.entries):
+        return "Next: run `reconciler apply` again once the leases are free; `reconciler unlock` shows who holds them."
     if not report.is_success:
         return "Next: run `reconciler plan` to see what is left; apply picks up from there."
     if any(entry.status is Status.DEFERRED for entry in report.entries):

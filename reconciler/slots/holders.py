@@ -3,7 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from reconciler.machines_api.errors import shorten
+
+_SHOWN: Final = 120
 _DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
 _LONGEST = 200
 _PROCESS = re.compile(r"(.+@.+) pid (\d+)")
@@ -32,6 +36,14 @@ def parse_holder(description: str) -> Holder | None:
     process = _PROCESS.fullmatch(found[3])
     who, pid = (process[1], int(process[2])) if process else (found[3], None)
     return Holder(verb=found[1], attempt=found[2], who=who, pid=pid)
+
+
+def words_of(description: str) -> str:
+    """Whose lease it is, in words: the verb and who called it, or what another tool wrote there, on one line."""
+    holder = parse_holder(description)
+    if holder is None:
+        return shorten(description, _SHOWN)
+    return shorten(f"`reconciler {holder.verb}` of {holder.who}", _SHOWN)
 
 
 def is_provably_dead(holder: Holder | None, *, who: str, is_alive: Callable[[int], bool]) -> bool:

@@ -15,7 +15,7 @@ from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 from reconciler.slots.actor import Actor
-from reconciler.slots.holders import describe
+from reconciler.slots.holders import describe, words_of
 from reconciler.slots.ulid import new_ulid
 
 APPLY_TTL_S: Final = 60
@@ -107,11 +107,12 @@ class _Instant:
 
 @asynccontextmanager
 async def hold_lease(
-    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float = 0
+    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None = None
 ) -> AsyncIterator[HeldLease]:
     """Holds a lease for the block, renewed meanwhile and released at its end, on cancellation too.
 
-    Held by someone else: tried again for `patience_s` seconds, then ApiError of kind LEASE_HELD.
+    Held by someone else: tried again for `patience_s` seconds, then ApiError of kind LEASE_HELD, which tells who holds
+    it. Without a patience it is tried once, and nobody is asked who that is.
     """
     lease = await _acquire_patiently(actor, app, machine_id, verb=verb, ttl_s=ttl_s, patience_s=patience_s)
     renewal = asyncio.create_task(lease.keep_renewed())
@@ -125,8 +126,10 @@ async def hold_lease(
 
 
 async def _acquire_patiently(
-    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float
+    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None
 ) -> HeldLease:
+    if patience_s is None:
+        return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
     deadline = actor.clock.monotonic() + patience_s
     told = False
     while True:
@@ -134,10 +137,13 @@ async def _acquire_patiently(
             return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
         except ApiError as error:
             remaining_s = deadline - actor.clock.monotonic()
-            if error.kind is not ApiErrorKind.LEASE_HELD or remaining_s <= 0:
+            if error.kind is not ApiErrorKind.LEASE_HELD:
                 raise
+            if remaining_s <= 0:
+                raise await _with_holder(actor, app, machine_id, error) from error
             if not told:
-                actor.emit(f"machine {machine_id} of {app} is leased{_by(error)}; waiting up to {patience_s:.0f} s")
+                held = await _with_holder(actor, app, machine_id, error)
+                actor.emit(f"{held.message}; waiting up to {patience_s:g} s")
                 told = True
             await actor.clock.sleep(min(_POLL_S, remaining_s))
 
@@ -168,15 +174,21 @@ async def acquire_lease(actor: Actor, app: str, machine_id: str, *, verb: str, t
     raise last
 
 
+async def _with_holder(actor: Actor, app: str, machine_id: str, error: ApiError) -> ApiError:
+    """The refusal, with what the lease tells of its holder; the refusal itself names the owner of a token only."""
+    lease = None
+    with suppress(ApiError):
+        lease = await actor.client.get_lease(app, machine_id)
+    if lease is None:
+        return _held(app, machine_id, owner=error.held_by, until=error.held_until)
+    return _held_by_other(app, machine_id, lease)
+
+
 def _held_by_other(app: str, machine_id: str, lease: Lease) -> ApiError:
-    return ApiError(
-        f"machine {machine_id} of {app} is leased by {lease.owner}",
-        kind=ApiErrorKind.LEASE_HELD,
-        held_by=lease.owner,
-        held_until=lease.expires_at,
-    )
+    return _held(app, machine_id, owner=lease.owner, until=lease.expires_at, by=words_of(lease.description))
 
 
-def _by(error: ApiError) -> str:
-    until = f" until {error.held_until:%H:%M:%S} UTC" if error.held_until else ""
-    return (f" by {error.held_by}" if error.held_by else "") + until
+def _held(app: str, machine_id: str, *, owner: str | None, until: datetime | None, by: str = "") -> ApiError:
+    said = f"machine {machine_id} of {app} is leased" + (f" by {owner}" if owner else "")
+    said += (f" ({by})" if by else "") + (f" until {until:%H:%M:%S} UTC" if until else "")
+    return ApiError(said, kind=ApiErrorKind.LEASE_HELD, held_by=owner, held_until=until)

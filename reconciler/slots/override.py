@@ -55,19 +55,30 @@ async def restore(actor: Actor, lease: HeldLease, live: Machine, *, declared: Ma
 
 
 async def restore_if_idle(
-    actor: Actor, machine: Machine, *, ulid: str | None = None, declared: MachineConfig | None = None
-) -> None:
-    """Takes the override of the run `ulid` (or any) off a machine at rest. A failure is told: the next one restores."""
+    actor: Actor,
+    machine: Machine,
+    *,
+    ulid: str | None = None,
+    declared: MachineConfig | None = None,
+    patience_s: float | None = None,
+) -> str | None:
+    """Takes the override of the run `ulid` (or any) off a machine at rest; why it is still on it, in words.
+
+    Someone else's lease is waited for `patience_s` seconds; without a patience whoever holds one is left to restore.
+    """
     try:
-        async with hold_lease(actor, machine.app, machine.id, verb="restore", ttl_s=APPLY_TTL_S) as lease:
+        async with hold_lease(
+            actor, machine.app, machine.id, verb="restore", ttl_s=APPLY_TTL_S, patience_s=patience_s
+        ) as lease:
             live = await read_machine(actor, machine)
             found = live.metadata.get(marks.OVERRIDE)
             if found and live.state.is_resting and live.is_observable and ulid in {None, owner_of(found)}:
                 await restore(actor, lease, live, declared=declared)
     except (ApiError, LeaseLostError, UpdateFailedError) as error:
-        if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD:
-            return  # someone else came first, and restores
-        actor.emit(f"{machine.name}: one run's own config is still on it: {error.message}")
+        if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:
+            return None  # someone else came first, and restores
+        return f"{machine.app}/{machine.name}: one run's own config is still on it: {error.message}"
+    return None
 
 
 async def _base_of(actor: Actor, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig, str]:

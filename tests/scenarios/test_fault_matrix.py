@@ -1,7 +1,8 @@
 """The fault matrix: an apply of all kinds of changes, and at every request of it every fault, and a kill.
 
 After each fault the same apply is run again without any. At no moment are there two live machines of a name; at the end
-the plan is empty, foreign machines are as they were, and no run in progress was touched or begun.
+the plan is empty, foreign machines are as they were, and no run in progress was touched or begun. No other slot of a
+pool is changed before its anchor, on which a run is in progress, tells what the pool should be.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import pytest
 from reconciler.engine.behaviour import Latency, Settings
 from reconciler.engine.records import Machine
 from reconciler.errors import ReconcilerError
+from reconciler.model import marks
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
@@ -27,10 +29,10 @@ apps:
     image: registry.example/app:1
     tasks:
       kept: {command: [exit, '0']}
-      changed: {command: [exit, '1'], count: 4}
+      changed: {command: [exit, '1'], count: 3}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
       gone: {command: [exit, '3'], count: 2}
-      busy: {command: [run, '100000']}
+      busy: {command: [run, '100000'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2}
 """
@@ -42,10 +44,10 @@ apps:
     image: registry.example/app:1
     tasks:
       kept: {command: [exit, '0']}
-      changed: {command: [exit, '4'], count: 4, metadata: {team: web}}
+      changed: {command: [exit, '4'], count: 3, metadata: {team: web}}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
       added: {command: [exit, '5'], count: {iad: 2, ams: 1}}
-      busy: {command: [run, '100001']}
+      busy: {command: [run, '100001'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}}
 """
@@ -67,6 +69,7 @@ class Matrix:
         self.world = world
         self.foreign: Machine | None = None
         self.running: Machine | None = None
+        self.beside: Machine | None = None  # the other slot of the pool whose anchor runs
 
     async def set_up(self) -> None:
         world = self.world
@@ -79,6 +82,7 @@ class Matrix:
         await world.engine.start_machine("app", busy.id, None)
         await world.actor.clock.sleep(1)
         self.foreign, self.running = world.engine.store.machine(made.id), world.engine.store.machine(busy.id)
+        self.beside = next(machine for machine in world.machines() if machine.name == "busy-iad-1")
         self.begun = len(self.task_starts())
         world.transport.before = lambda _request: self.check_safety()
 
@@ -98,6 +102,11 @@ class Matrix:
         # Only marks and leases may be written beside a run.
         assert (now.state, now.runs, now.instance_id) == ("started", self.running.runs, self.running.instance_id)
         assert len(self.task_starts()) == self.begun
+        assert self.beside
+        beside = world.engine.store.machine(self.beside.id)
+        if beside and beside.instance_id != self.beside.instance_id:
+            want = marks.parse_want(now.config["metadata"][marks.WANT])
+            assert want.digest == beside.config["metadata"][marks.APPLIED]
 
     async def finish(self, spec: Spec) -> None:
         """Without faults one more apply converges; what the run deferred is all that is left."""

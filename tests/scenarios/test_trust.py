@@ -15,7 +15,7 @@ from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action
-from reconciler.model.report import Status
+from reconciler.model.report import Reason, Status
 from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.planner import plan as make_plan
 from reconciler.slots.holders import describe, is_provably_dead, parse_holder
@@ -261,7 +261,8 @@ def test_someone_elses_lease_is_waited_for_and_its_holder_named() -> None:
             world.engine.store.save(replace(machine, lease=lease))
             changed = task_spec("[exit, '1']", count="1")
             short = await world.apply(changed, lock_timeout_s=5)
-            assert statuses(short) == {"work-iad-0": Status.DEFERRED}
+            assert statuses(short) == {"work-iad-0": Status.FAILED}
+            assert short.entries[0].reason is Reason.LOCK
             assert "bob@tokens.fly.io" in short.entries[0].detail
             assert (await world.apply(changed, lock_timeout_s=60)).is_success
             assert any("is leased by bob@tokens.fly.io until" in line for line in world.said)

@@ -1,0 +1,100 @@
+"""Telling a pool's anchor what the pool should be, before any other machine of the pool is changed.
+
+Mostly the anchor's own update carries that. Where it cannot, as while a run is in progress on it, the mark `want` is
+written on it under its lease; and where that fails, nothing else of the pool is changed: every later invoke would bring
+the changed machines back to what the anchor still names.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from reconciler.apply.judge import objection_of_fence
+from reconciler.apply.locks import Locks
+from reconciler.apply.options import Options
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Announcement, Change, Plan
+from reconciler.model.report import Reason
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_by_id
+from reconciler.slots.lease import HeldLease
+
+
+class Obstacle(NamedTuple):
+    """Why a change may not be made, in words; `reason` where the next step depends on it."""
+
+    detail: str
+    reason: Reason | None = None
+
+
+class Wants:
+    """The announcements of a plan, under way from the start."""
+
+    def __init__(self, actor: Actor, plan: Plan, options: Options, locks: Locks) -> None:
+        self._actor = actor
+        self._stack = plan.stack
+        self._options = options
+        self._locks = locks
+        self._limit = asyncio.Semaphore(options.parallelism)
+        pools = {(change.slot.app, change.slot.pool) for change in plan.effective}
+        needed = [one for one in plan.announcements if (one.app, one.pool) in pools]
+        self.tasks = {(one.app, one.pool): asyncio.create_task(self._announce(one)) for one in needed}
+
+    async def obstacle(self, change: Change) -> Obstacle | None:
+        """Why the change's pool may not be changed, once that is known; None where nothing is in the way."""
+        task = self.tasks.get((change.slot.app, change.slot.pool))
+        if task is None:
+            return None
+        await asyncio.wait({task})
+        return task.result()
+
+    async def _announce(self, needed: Announcement) -> Obstacle | None:
+        what = f"{needed.anchor}, the anchor of its pool, could not be told what the pool should be"
+        if needed.machine_id is None:
+            return Obstacle(f"{what}: its host is down")
+        try:
+            async with self._limit, self._locks.hold(needed.app, needed.machine_id) as lease:
+                live = await read_by_id(self._actor, needed.app, needed.machine_id)
+                objection = self._objection(live)
+                if objection or live is None:
+                    return Obstacle(f"{what}: {objection}")
+                await write_want(self._actor, lease, live, needed.desired_digest, needed.image_digest, self._options)
+        except (ApiError, LeaseLostError) as error:
+            is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
+            return Obstacle(f"{what}: {error.message}", Reason.LOCK if is_held else None)
+        return None
+
+    def _objection(self, live: Machine | None) -> str | None:
+        if live is None or live.state.is_gone:
+            return "it is gone; plan again"
+        if not live.is_observable:
+            return "its host is down"
+        if not marks.is_owned(live.metadata, stack=self._stack, name=live.name):
+            return "it no longer carries this stack's marks; plan again"
+        return objection_of_fence(live, self._options)
+
+
+@asynccontextmanager
+async def announcing(actor: Actor, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Wants]:
+    """Announces meanwhile; what is still under way at the end of the block is given up."""
+    wants = Wants(actor, plan, options, locks)
+    try:
+        yield wants
+    finally:
+        for task in wants.tasks.values():
+            task.cancel()
+        await asyncio.gather(*wants.tasks.values(), return_exceptions=True)
+
+
+async def write_want(
+    actor: Actor, lease: HeldLease, anchor: Machine, digest: str, image_digest: str | None, options: Options
+) -> None:
+    """Writes the mark `want` on the anchor, under a lease that is held. Raises ApiError, LeaseLostError."""
+    revision = str(options.revision) if options.revision else None
+    want = marks.Want(digest, revision, image_digest).to_text()
+    if anchor.metadata.get(marks.WANT) != want:
+        lease.guard()
+        await actor.client.set_metadata(anchor.app, anchor.id, marks.WANT, want)

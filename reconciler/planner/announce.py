@@ -1,0 +1,59 @@
+"""Which anchors must be told what their pool should be before any other machine of it changes. Pure.
+
+An invoke believes the anchor's mark `want` and brings the machine that it takes to that config. So a pool whose other
+machines are new while its anchor still names the old config would be taken back, run by run.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Announcement, Change
+from reconciler.model.spec import App, Pool, PoolKind
+from reconciler.planner.anchors import anchors_of
+from reconciler.planner.digest import digest_of
+from reconciler.planner.pair import Paired
+
+_CARRIES: frozenset[Action] = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
+
+
+def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Iterator[Announcement]:
+    """The announcements that the app's changes need; none where the anchor's own change carries the mark."""
+    effective: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.is_effective:
+            effective.setdefault(change.slot.pool, []).append(change)
+    tasks = [pool for pool in app.pools if pool.kind is PoolKind.TASK and pool.name in effective]
+    for pool in tasks:
+        if pool.slots and (needed := _announcement(app, pool, paired, effective[pool.name])):
+            yield needed
+
+
+def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change]) -> Announcement | None:
+    dark, digest = _dark_anchor(paired, pool), digest_of(pool.config)
+    anchor = dark or anchors_of(paired, (pool,))[pool.name]
+    machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
+    own = [change for change in changes if change.slot.name == anchor and not change.is_twin]
+    if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
+        return None
+    if dark is None and (machine is None or _wants(machine) == digest):
+        return None
+    return Announcement(
+        app=app.name,
+        pool=pool.name,
+        anchor=anchor,
+        machine_id=machine.id if machine else None,
+        desired_digest=digest,
+        image_digest=pool.resolved_digest,
+    )
+
+
+def _wants(anchor: Machine) -> str:
+    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest
+
+
+def _dark_anchor(paired: Paired, pool: Pool) -> str | None:
+    """The machine that the pool's others name as their anchor, where its host is down."""
+    dark = {machine.name for slot, machine in paired.unreachable.items() if slot.pool == pool.name}
+    named = {one.metadata.get(marks.ANCHOR) for one in paired.owned if one.metadata.get(marks.POOL) == pool.name}
+    return min((name for name in dark if name in named), default=None)
