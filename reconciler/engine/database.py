@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from reconciler.engine.retention import LOG_BYTES_KEPT, LOG_LINE_OVERHEAD, LOG_LINES_KEPT, VERSIONS_KEPT
@@ -99,10 +100,10 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def start_empty(file: Path) -> str:
     """What to do with a database that is damaged."""
-    kept = file.parent / "damaged"
+    kept = quote(str(file.parent / "damaged"))
     return (
-        f"`mkdir -p {kept} && mv {file}* {kept}` puts it aside; the engine then starts empty, and `reconciler apply`"
-        " makes the machines again"
+        f"`mkdir -p {kept} && mv {quote(str(file))}* {kept}` puts it aside; the engine then starts empty,"
+        " and `reconciler apply` makes the machines again"
     )
 
 

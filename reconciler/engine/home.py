@@ -225,10 +225,10 @@ def _is_locked(home: Path) -> bool:
         with (home / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False  # none, or one that no engine could hold: the start says so
 
 
 def _end_loser(process: "subprocess.Popen[bytes]") -> None:

@@ -116,6 +116,13 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("name", ["engine.lock", "engine.log", "token"])
+def test_a_file_that_is_a_directory_is_one_error_at_once(home: Path, name: str) -> None:
+    (home / name).mkdir(parents=True)
+    with pytest.raises(EngineStartError, match=r"cannot use .*: Is a directory"):
+        start_engine(home)
+
+
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that an engine has ended in."""
@@ -155,7 +162,8 @@ def test_a_database_that_cannot_be_used_is_one_error_with_a_remedy(
         assert (home / "engine.db").read_bytes() == before, "nothing is written over it"
 
 
-def test_the_remedy_for_a_damaged_database_works(home: Path, used: Path) -> None:
+def test_the_remedy_for_a_damaged_database_works(tmp_path: Path, used: Path) -> None:
+    home = tmp_path / "a home; of mine"
     shutil.copytree(used, home)
     cut(home / "engine.db")
     with pytest.raises(EngineStartError) as caught:
@@ -163,6 +171,7 @@ def test_the_remedy_for_a_damaged_database_works(home: Path, used: Path) -> None
     assert caught.value.remedy
     subprocess.run(["sh", "-c", caught.value.remedy.split("`")[1]], check=True)
     assert start_engine(home).running
+    stop_engine(home)
     assert (home / "damaged" / "engine.db").exists()
 
 
