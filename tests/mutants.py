@@ -35,6 +35,7 @@ MORE = (
     "tests/scenarios/test_unreachable.py",
     "tests/scenarios/test_drift.py",
     "tests/scenarios/test_fault_matrix.py",
+    "tests/engine/test_leftovers.py",
 )
 WORKERS = 2
 
@@ -595,6 +596,18 @@ MUTANTS = (
         "apply/actions.py",
         "    if change.kind is PoolKind.SERVICE or live.state.is_resting:\n        return True\n",
         "    if change.kind:\n        return True\n",
+    ),
+    Mutant(
+        "what left its session ends with its machine",
+        "engine/processes.py",
+        "if int(session) in owned.sessions or _is_marked(pid, owned.directory):",
+        "if int(session) in owned.sessions:",
+    ),
+    Mutant(
+        "output that a background process holds is not waited for",
+        "engine/child.py",
+        "            async with asyncio.timeout(_DRAIN_S):\n",
+        "            async with asyncio.timeout(None):\n",
     ),
 )
 

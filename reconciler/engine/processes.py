@@ -1,39 +1,139 @@
-"""The processes of a machine on this host, as the kernel tells of them in /proc (proc(5))."""
+"""The processes of a machine on this host, as the kernel tells of them in /proc (proc(5)).
+
+A machine's are those of the sessions of its commands, those that carry its mark in their environment, however far they
+have moved away, and what these have started. Where there is no /proc, only process groups are known.
+"""
 
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from reconciler.engine.runtime import ProcessStat
 
+MARK: Final = "RECONCILER_MACHINE_DIRECTORY"
+"""The variable that each command of a machine gets: the machine's directory, or one below it."""
+
+_PROC = Path("/proc")
 _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LISTENING: Final = "0A"
+_GONE: Final = frozenset({"Z", "X"})
+_DEATH_S: Final = 1.0
+_DEATH_POLL_S: Final = 0.002
 
 
-def processes_of(sessions: frozenset[int]) -> list[ProcessStat]:
-    """All processes of these sessions. Empty where there is no /proc."""
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose processes are meant: sessions by their leaders, and a directory that marks name, with all below it."""
+
+    sessions: frozenset[int]
+    directory: Path
+
+
+def signal_all(owned: Owned, number: int) -> None:
+    """Send the signal to all of these processes, as far as they are there now."""
+    found = _pids_of(owned)
+    for pid in found or ():
+        _signal(pid, number)
+    for leader in owned.sessions if found is None else ():
+        signal_group(leader, number)
+
+
+def end_all(owned: Owned) -> None:
+    """Kill all of these processes, and return once they are gone: what they held, such as a port, is free then.
+
+    They may start others until the kill reaches them, so this looks until none is left; for a second at most, as one
+    that waits for a broken disk does not die.
+    """
+    deadline = time.monotonic() + _DEATH_S
+    while True:
+        signal_all(owned, signal.SIGKILL)
+        if not _pids_of(owned) or time.monotonic() >= deadline:
+            return
+        time.sleep(_DEATH_POLL_S)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def signal_group(leader: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def start_time(pid: int) -> int:
+    """When the process began, in the kernel's ticks; 0 where that cannot be told. Tells a pid from its reuse."""
+    try:
+        return int(_fields(pid)[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def processes_of(owned: Owned) -> list[ProcessStat]:
+    """All of these processes, by number. Empty where there is no /proc."""
     listening = _listening()
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
+    for pid in sorted(_pids_of(owned) or ()):
         with suppress(OSError, ValueError, IndexError):
-            if (stat := _stat(entry, sessions, listening)) is not None:
-                found.append(stat)
-    return sorted(found, key=lambda stat: stat.pid)
+            found.append(_stat(pid, listening))
+    return found
 
 
-def _stat(entry: Path, sessions: frozenset[int], listening: dict[str, tuple[str, str]]) -> ProcessStat | None:
-    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-    if int(fields[3]) not in sessions or fields[0] == "Z":
+def _pids_of(owned: Owned) -> set[int] | None:
+    """The numbers of these processes; None where there is no /proc."""
+    try:
+        pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208
+    except OSError:
         return None
+    found: set[int] = set()
+    children: dict[int, list[int]] = {}
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            state, parent, _, session = _fields(pid)[:4]
+            if state in _GONE:
+                continue
+            children.setdefault(int(parent), []).append(pid)
+            if int(session) in owned.sessions or _is_marked(pid, owned.directory):
+                found.add(pid)
+    grown = list(found)
+    while grown:
+        new = [pid for pid in children.get(grown.pop(), ()) if pid not in found]
+        found.update(new)
+        grown += new
+    return found
+
+
+def _fields(pid: int) -> list[str]:
+    """What /proc/PID/stat tells behind the command's name: state, parent, group, session and so on."""
+    with open(f"{_PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123 - asked of every process of the host: pathlib is slow
+        return file.read().rpartition(b")")[2].decode("ascii").split()
+
+
+def _is_marked(pid: int, directory: Path) -> bool:
+    try:
+        with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
+            environment = b"\0" + file.read() + b"\0"
+    except OSError:
+        return False  # another user's
+    mark = b"\0" + os.fsencode(f"{MARK}={directory}")
+    return mark + b"\0" in environment or mark + b"/" in environment
+
+
+def _stat(pid: int, listening: dict[str, tuple[str, str]]) -> ProcessStat:
+    entry, fields = _PROC / str(pid), _fields(pid)
     words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
     used_ms = (int(fields[11]) + int(fields[12])) * _TICK_MS
-    age_ms = float(Path("/proc/uptime").read_text().split()[0]) * 1000 - int(fields[19]) * _TICK_MS
+    age_ms = float((_PROC / "uptime").read_text().split()[0]) * 1000 - int(fields[19]) * _TICK_MS
     return ProcessStat(
-        pid=int(entry.name),
+        pid=pid,
         command=words,
         directory=str((entry / "cwd").readlink()),
         stime=int(int(fields[12]) * _TICK_MS),
@@ -58,7 +158,7 @@ def _listening() -> dict[str, tuple[str, str]]:
     found = {}
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         with suppress(OSError):
-            for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+            for line in (_PROC / "net" / name).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENING:
                     found[fields[9]] = (name, _address(fields[1], family))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler.clock import SystemClock
+from reconciler.engine import process
+from reconciler.engine.child import Child
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
 from reconciler.engine.process import ProcessRuntime
@@ -246,18 +248,18 @@ def test_an_engine_that_closes_while_a_start_is_on_its_way_leaves_no_process(tmp
     async def scenario(engine: Engine) -> None:
         engine.create_app("app", "personal")
         spawned: list[int] = []
-        real = asyncio.create_subprocess_exec
+        real = process.start_child
 
-        async def slow(*words: Any, **options: Any) -> asyncio.subprocess.Process:
-            process = await real(*words, **options)
-            spawned.append(process.pid)
+        async def slow(*words: Any, **options: Any) -> Child:
+            child = await real(*words, **options)
+            spawned.append(child.pid)
             begun.set()
             await asyncio.sleep(0.2)
-            return process
+            return child
 
         begun = asyncio.Event()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(asyncio, "create_subprocess_exec", slow)
+            patch.setattr(process, "start_child", slow)
             engine.create("app", {"config": {"image": "i", "init": {"exec": ["sh", "-c", "sleep 1000; true"]}}})
             await begun.wait()
             await engine.close()
