@@ -335,9 +335,27 @@ MUTANTS = (
     ),
     Mutant(
         "an exit before a restart is no end",
-        "invoke/outcome.py",
+        "slots/run_starts.py",
         "if event.exit and not event.exit.restarting), None)\n",
         "if event.exit), None)\n",
+    ),
+    Mutant(
+        "a failure's code stays a failure's as the code of a process",
+        "invoke/outcome.py",
+        "    return min(code, _HIGHEST_CODE)\n",
+        "    return code\n",
+    ),
+    Mutant(
+        "an end that is not known is no success in a run record",
+        "slots/run_records.py",
+        "ended.code if ended.is_known else _NOT_KNOWN",
+        "ended.code",
+    ),
+    Mutant(
+        "an exit code that is no integer is not understood",
+        "machines_api/exits.py",
+        '    raise _NotUnderstoodError(f"the platform\'s `{name}` is not understood")\n\n\ndef _flag(',
+        "    return 0\n\n\ndef _flag(",
     ),
     Mutant(
         "an invoke brings a machine to the applied config first",

@@ -191,7 +191,7 @@ class ContainerEngine:
         status = state.get("Status")
         return State(
             is_over=status not in _LIVE,
-            code=-1 if status == _NEVER_RAN else int(state.get("ExitCode") or 0),
+            code=-1 if status == _NEVER_RAN else _code(state.get("ExitCode")),
             is_oom_killed=bool(state.get("OOMKilled")),
         )
 
@@ -218,9 +218,12 @@ class ContainerEngine:
         async for stream, content in output.parts():
             taken[stream] += content
         code = (await self._wire.json("GET", f"/exec/{number}/json")).get("ExitCode")
-        return Executed(
-            code=-1 if code is None else int(code), stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"])
-        )
+        return Executed(code=_code(code), stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"]))
+
+
+def _code(value: Any) -> int:
+    """Return an exit code; -1 for what is none, which is never a success."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
 async def _chunks(file: Path) -> AsyncIterator[bytes]:

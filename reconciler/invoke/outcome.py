@@ -17,6 +17,7 @@ TIMEOUT_CODE: Final = 124
 REFUSED_CODE: Final = 125
 INTERRUPTED_CODE: Final = 130
 _SIGNAL_BASE: Final = 128
+_HIGHEST_CODE: Final = 255  # of a process; what is above is cut to its low byte, and 256 would be a success
 
 
 def newer_than(events: Sequence[Event], fence_id: str | None) -> tuple[Event, ...] | None:
@@ -41,17 +42,17 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
             name=OutcomeName.TIMED_OUT,
             exit_code=TIMEOUT_CODE,
             message="ended by its timeout",
-            task_code=ended.code,
+            task_code=ended.code if ended.is_known else None,
             signal=ended.signal,
             remedy="raise `timeout` in the spec, or pass --timeout",
         )
-    if ended.error or ended.code < 0:
+    if not ended.is_known:
         return lost(ended.error or "the platform does not know its exit code")
     if ended.oom_killed:
         code = ended.code or _SIGNAL_BASE + 9
         return Outcome(
             name=OutcomeName.OUT_OF_MEMORY,
-            exit_code=code,
+            exit_code=process_code(code),
             message="killed for lack of memory",
             task_code=code,
             signal=ended.signal,
@@ -61,7 +62,7 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
         code = _SIGNAL_BASE + ended.signal if ended.signal else ended.code
         return Outcome(
             name=OutcomeName.CANCELLED,
-            exit_code=code,
+            exit_code=process_code(code),
             remedy="it was stopped on purpose: invoke it again if that was not meant",
             message="cancelled" + (f", by signal {ended.signal}" if ended.signal else f", and exited {ended.code}"),
             task_code=code,
@@ -71,7 +72,7 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
         code = _SIGNAL_BASE + ended.signal
         return Outcome(
             name=OutcomeName.SIGNALLED,
-            exit_code=code,
+            exit_code=process_code(code),
             message=f"ended by signal {ended.signal}",
             task_code=code,
             signal=ended.signal,
@@ -81,11 +82,16 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
         return Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, message="succeeded", task_code=0)
     return Outcome(
         name=OutcomeName.FAILED,
-        exit_code=ended.code,
+        exit_code=process_code(ended.code),
         message=f"exited {ended.code}",
         task_code=ended.code,
         remedy="its output says why; `reconciler logs RUN` shows it again",
     )
+
+
+def process_code(code: int) -> int:
+    """Return what a process can end with for a task's code: no failure becomes a success."""
+    return min(code, _HIGHEST_CODE)
 
 
 def lost(why: str) -> Outcome:

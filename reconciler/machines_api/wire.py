@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.machines_api.exits import exit_from_json
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Check, Event, Exit, HostStatus, Lease, Machine, MachineState
+from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
 
 
 class MalformedError(ValueError):
@@ -199,29 +200,7 @@ def _event(event: Mapping[str, Any]) -> Event:
         status=str(event.get("status") or ""),
         source=str(event.get("source") or ""),
         timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and abs(timestamp) < 1e15 else 0,
-        exit=_exit(event.get("request")) if event.get("type") == "exit" else None,
-    )
-
-
-def _exit(request: Any) -> Exit | None:
-    if not isinstance(request, dict):
-        return None
-    monitor = request.get("MonitorEvent")
-    found = monitor.get("exit_event") if isinstance(monitor, dict) else None
-    found = found if isinstance(found, dict) else request.get("exit_event")
-    if not isinstance(found, dict):
-        return None
-    # A missing code is 0: some of the platform's replies omit zeros.
-    code = _int(found.get("exit_code")) or _int(found.get("guest_exit_code")) or 0
-    signal = _int(found.get("guest_signal"))
-    signal = signal if signal and signal > 0 else _int(found.get("signal"))
-    return Exit(
-        code=code,
-        signal=signal if signal and signal > 0 else None,
-        oom_killed=bool(found.get("oom_killed")),
-        requested_stop=bool(found.get("requested_stop")),
-        restarting=bool(found.get("restarting")),
-        error=str(found["error"]) if found.get("error") else None,
+        exit=exit_from_json(event.get("request")) if event.get("type") == "exit" else None,
     )
 
 
@@ -284,7 +263,3 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _int(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

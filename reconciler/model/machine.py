@@ -61,7 +61,10 @@ class HostStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a machine's command ended. `signal` is None where none ended it; `code` is what the platform reports."""
+    """How a machine's command ended. `signal` is None where none ended it; `code` is what the platform reports.
+
+    `error` says why the end is not known, whatever the code; so does a negative code.
+    """
 
     code: int
     signal: int | None = None
@@ -69,6 +72,11 @@ class Exit:
     requested_stop: bool = False
     restarting: bool = False
     error: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the code can be relied on."""
+        return self.error is None and self.code >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Written as metadata while the lease is held, since no lease stops a metadata wri
 the record before it ended, for the day on which the events no longer reach back so far.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ _SEPARATOR: Final = ";"
 _MAX_LENGTH: Final = 200
 _FIELDS: Final = 6
 _ULID_LENGTH: Final = 26
+_NOT_KNOWN: Final = -1
+_WHOLE: Final = re.compile(r"[0-9]{1,11}")  # no more than a time or a code has, and no digit that int() refuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ def parse_record(text: str) -> RunRecord | None:
         ulid=ulid,
         fence=fence,
         key=key,
-        deadline=datetime.fromtimestamp(int(deadline), UTC) if deadline.isdigit() and len(deadline) < 12 else None,
+        deadline=datetime.fromtimestamp(int(deadline), UTC) if _WHOLE.fullmatch(deadline) else None,
         previous=exit_from_text(previous),
         who=who,
     )
@@ -78,17 +81,20 @@ def next_key(metadata: Mapping[str, str]) -> str:
 
 
 def exit_to_text(ended: Exit | None) -> str:
-    """`code`, `code.signal`, with `o` for lack of memory and `r` for a stop that was asked for; empty for none."""
+    """`code.signal`, with `o` for lack of memory and `r` for a stop that was asked for; empty for none.
+
+    An end that is not known has the code -1, so that it never reads as a success.
+    """
     if ended is None:
         return ""
     flags = ("o" if ended.oom_killed else "") + ("r" if ended.requested_stop else "")
-    return f"{ended.code}.{ended.signal or 0}{flags}"
+    return f"{ended.code if ended.is_known else _NOT_KNOWN}.{ended.signal or 0}{flags}"
 
 
 def exit_from_text(text: str) -> Exit | None:
     code, _, rest = text.partition(".")
     signal = rest.rstrip("or")
-    if not (code.removeprefix("-").isdigit() and signal.isdigit()):
+    if not (_WHOLE.fullmatch(code.removeprefix("-")) and _WHOLE.fullmatch(signal)):
         return None
     flags = rest[len(signal) :]
     return Exit(code=int(code), signal=int(signal) or None, oom_killed="o" in flags, requested_stop="r" in flags)

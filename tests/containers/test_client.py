@@ -97,6 +97,9 @@ def test_a_pull_fails_by_what_its_progress_says() -> None:
         ({"Status": "exited", "ExitCode": 137, "OOMKilled": True}, State(is_over=True, code=137, is_oom_killed=True)),
         ({"Status": "running", "ExitCode": 0}, State(is_over=False, code=0, is_oom_killed=False)),
         ({"Status": "created", "ExitCode": 0}, State(is_over=True, code=-1, is_oom_killed=False)),
+        ({"Status": "exited", "ExitCode": None}, State(is_over=True, code=-1, is_oom_killed=False)),
+        ({"Status": "exited"}, State(is_over=True, code=-1, is_oom_killed=False)),
+        ({"Status": "exited", "ExitCode": "0"}, State(is_over=True, code=-1, is_oom_killed=False)),
         (None, State(is_over=True, code=-1, is_oom_killed=False)),
     ],
 )

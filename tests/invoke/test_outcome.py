@@ -12,6 +12,8 @@ from reconciler.model.run import OutcomeName as O
 from reconciler.slots.run_records import RECORDS, RunRecord, newest_record, next_key, parse_record
 from reconciler.slots.run_starts import final_exit
 
+ULID = "01J00000000000000000000000"
+
 
 def event(identifier: str, kind: str, ended: Exit | None = None) -> Event:
     return Event(id=identifier, type=kind, status="", source="flyd", timestamp_ms=0, exit=ended)
@@ -24,6 +26,10 @@ def event(identifier: str, kind: str, ended: Exit | None = None) -> Event:
         (Exit(code=7), O.FAILED, 7),
         (Exit(code=124), O.FAILED, 124),
         (Exit(code=255), O.FAILED, 255),
+        (Exit(code=256), O.FAILED, 255),
+        (Exit(code=512, requested_stop=True), O.CANCELLED, 255),
+        (Exit(code=1024, oom_killed=True), O.OUT_OF_MEMORY, 255),
+        (Exit(code=0, signal=128), O.SIGNALLED, 255),
         (Exit(code=137, signal=9), O.SIGNALLED, 137),
         (Exit(code=0, signal=15), O.SIGNALLED, 143),
         (Exit(code=137, oom_killed=True, signal=9), O.OUT_OF_MEMORY, 137),
@@ -42,6 +48,29 @@ def test_an_exit_has_one_outcome_and_one_code(ended: Exit, name: O, code: int) -
 def test_a_run_that_its_timeout_ended_says_so_whatever_its_code() -> None:
     outcome = outcome_of(Exit(code=0), timed_out=True)
     assert (outcome.name, outcome.exit_code, outcome.task_code) == (O.TIMED_OUT, 124, 0)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_tasks_own_code_is_told_as_it_is_and_only_where_it_is_known(is_late: bool) -> None:
+    assert outcome_of(Exit(code=256), timed_out=is_late).task_code == 256
+    assert outcome_of(Exit(code=-1), timed_out=is_late).task_code is None
+    assert outcome_of(Exit(code=0, error="not understood"), timed_out=is_late).task_code is None
+
+
+@pytest.mark.parametrize("ended", [Exit(code=0, error="the host died"), Exit(code=-1), Exit(code=-7, signal=9)])
+def test_an_end_that_is_not_known_is_no_success_in_a_record_either(ended: Exit) -> None:
+    kept = parse_record(RunRecord(ulid=ULID, fence="f", who="me", previous=ended).to_text())
+    assert kept
+    assert kept.previous
+    assert outcome_of(kept.previous).name is O.LOST
+
+
+@pytest.mark.parametrize("text", ["²", "9" * 5000, "-1", "١٢"])
+def test_a_record_of_odd_digits_is_read_without_them(text: str) -> None:
+    record = parse_record(f"{ULID};f;;{text};{text}.0;me")
+    assert record
+    assert record.deadline is None
+    assert record.previous in {None, Exit(code=-1)}
 
 
 NEWEST_FIRST = (

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api import wire
 from reconciler.machines_api.wire import MalformedError
-from reconciler.model.machine import HostStatus, MachineState
+from reconciler.model.machine import Exit, HostStatus, MachineState
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -77,13 +78,45 @@ def exit_of(request: object) -> object:
 def test_a_missing_exit_code_is_zero_and_a_missing_exit_is_none() -> None:
     assert exit_of(None) is None
     assert exit_of({"restart_count": 1}) is None
-    found = wire.Exit(code=0)
+    found = Exit(code=0)
     assert exit_of({"exit_event": {"signal": -1, "guest_signal": -1}}) == found
 
 
 def test_the_monitors_exit_is_preferred() -> None:
     request = {"exit_event": {"exit_code": 1}, "MonitorEvent": {"exit_event": {"exit_code": 7, "oom_killed": True}}}
-    assert exit_of(request) == wire.Exit(code=7, oom_killed=True)
+    assert exit_of(request) == Exit(code=7, oom_killed=True)
+
+
+@pytest.mark.parametrize("code", [True, False, 3.0, 0.0, "3", "0", None, [], {}, 2**32, -(2**40)])
+@pytest.mark.parametrize("other", [{}, {"guest_exit_code": 0}, {"guest_exit_code": 0, "signal": -1}])
+def test_a_code_that_is_there_and_no_integer_is_not_understood(code: object, other: dict[str, object]) -> None:
+    found = exit_of({"exit_event": {"exit_code": code, **other}})
+    assert isinstance(found, Exit)
+    assert not found.is_known
+    assert outcome_of(found).exit_code == 122
+
+
+@pytest.mark.parametrize("member", ["guest_exit_code", "signal", "guest_signal", "oom_killed", "requested_stop"])
+def test_no_member_of_the_wrong_type_makes_a_success(member: str) -> None:
+    found = exit_of({"exit_event": {"exit_code": 0, member: "x"}})
+    assert isinstance(found, Exit)
+    assert outcome_of(found).exit_code == 122
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"exit_code": 256}, Exit(code=256)),
+        ({"exit_code": 137, "guest_exit_code": 0, "guest_signal": 9}, Exit(code=137, signal=9)),  # the kernel killed it
+        ({"exit_code": 0, "guest_exit_code": 3}, Exit(code=3)),
+        ({"guest_exit_code": 3}, Exit(code=3)),
+        ({"exit_code": 4, "guest_exit_code": None, "signal": None}, Exit(code=4)),
+        ({"exit_code": -3}, Exit(code=-3)),
+        ({"exit_code": 0, "signal": 15, "guest_signal": -1}, Exit(code=0, signal=15)),
+    ],
+)
+def test_the_code_counts_and_the_guests_fills_in(members: dict[str, object], expected: Exit) -> None:
+    assert exit_of({"exit_event": members}) == expected
 
 
 def test_unknown_words_are_unknown_and_never_running() -> None:

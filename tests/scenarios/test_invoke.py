@@ -7,6 +7,7 @@ import pytest
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
+from reconciler.invoke.runs import find_run, wait_run
 from reconciler.machines_api.wire import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
@@ -19,6 +20,7 @@ ENDS = {
     "[exit, '0']": (OutcomeName.SUCCEEDED, 0),
     "[exit, '7']": (OutcomeName.FAILED, 7),
     "[exit, '124']": (OutcomeName.FAILED, 124),
+    "[exit, '256']": (OutcomeName.FAILED, 255),
     "[die, '9']": (OutcomeName.SIGNALLED, 137),
     "[run, '0.01', exit, '0']": (OutcomeName.SUCCEEDED, 0),
     "[run, '4000', exit, '3']": (OutcomeName.FAILED, 3),
@@ -38,6 +40,25 @@ def test_the_exit_code_is_the_tasks(command: str) -> None:
             assert run.slot
             assert run.started_at
             assert run.ended_at
+
+    run_virtually(scenario())
+
+
+def test_a_code_above_255_is_told_by_every_later_look_too() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '256']", count="1")
+            await world.apply(spec)
+            run = await world.invoke(spec)
+            found = await find_run(world.actor, run.app, run.id or "", stack=spec.stack)
+            assert found
+            info = await wait_run(world.actor, found)
+            for outcome in (run.outcome, found.info.outcome, info.outcome):
+                assert outcome
+                assert (outcome.exit_code, outcome.task_code) == (255, 256)
+            keyed = [await world.invoke(spec, key="once") for _ in range(2)]
+            assert [(one.outcome.exit_code, one.outcome.task_code) for one in keyed] == [(255, 256)] * 2
+            assert keyed[0].id == keyed[1].id
 
     run_virtually(scenario())
 

@@ -1,0 +1,72 @@
+"""Exit events as the API spells them, read once into an Exit, or into one that says what was not understood.
+
+What is there and of the wrong type is never guessed at: a code of "3" read as 0 would be a false success.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler.model.machine import Exit
+
+_NOT_KNOWN: Final = -1
+_CODES: Final = range(-(2**31), 2**32)
+_CODE: Final = "exit_code"
+_GUEST_CODE: Final = "guest_exit_code"
+_FLAGS: Final = ("oom_killed", "requested_stop", "restarting")
+
+
+class _NotUnderstoodError(ValueError):
+    """A member that is there, and is not what the API gives."""
+
+
+def exit_from_json(request: Any) -> Exit | None:
+    """Return how the command ended; None where the event's `request` tells of no end."""
+    if not isinstance(request, dict):
+        return None
+    monitor = request.get("MonitorEvent")
+    found = monitor.get("exit_event") if isinstance(monitor, dict) else None
+    found = found if isinstance(found, dict) else request.get("exit_event")
+    if not isinstance(found, dict):
+        return None
+    error = str(found["error"]) if found.get("error") else None
+    try:
+        flags = {name: _flag(found, name) for name in _FLAGS}
+        return Exit(code=_code(found), signal=_signal(found), error=error, **flags)
+    except _NotUnderstoodError as not_understood:
+        # Without a clear "restarting", the run is over as far as anyone can tell.
+        return Exit(
+            code=_NOT_KNOWN,
+            error=str(not_understood),
+            requested_stop=found.get("requested_stop") is True,
+            restarting=found.get("restarting") is True,
+        )
+
+
+def _code(found: Mapping[str, Any]) -> int:
+    """Return the code. One that is missing is 0, since some replies omit zeros; null is no integer.
+
+    The guest's own reads 0 for what the kernel killed, so it counts only where the other is 0 or missing.
+    """
+    code = _integer(found, _CODE) if _CODE in found else 0
+    guest = found.get(_GUEST_CODE)
+    return code if code or guest is None else _integer(found, _GUEST_CODE)
+
+
+def _signal(found: Mapping[str, Any]) -> int | None:
+    """Return the guest's signal, else the machine's; 0, -1 and null are none."""
+    signals = [_integer(found, name) for name in ("guest_signal", "signal") if found.get(name) is not None]
+    return next((signal for signal in signals if signal > 0), None)
+
+
+def _integer(found: Mapping[str, Any], name: str) -> int:
+    value = found[name]
+    if isinstance(value, int) and not isinstance(value, bool) and value in _CODES:
+        return value
+    raise _NotUnderstoodError(f"the platform's `{name}` is not understood")
+
+
+def _flag(found: Mapping[str, Any], name: str) -> bool:
+    value = found.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise _NotUnderstoodError(f"the platform's `{name}` is not understood")
