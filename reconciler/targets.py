@@ -4,6 +4,7 @@ The environment is handed in: only the command line reads it by itself.
 """
 
 import getpass
+import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -143,7 +144,20 @@ def who_asks(environment: Mapping[str, str]) -> str:
         return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{environment['GITHUB_RUN_ID']}"
     if environment.get("CI_JOB_URL"):
         return environment["CI_JOB_URL"]
-    return f"{this_user()} pid {os.getpid()}"
+    space = pid_space()
+    return f"{this_user()} pid {os.getpid()}" + (f" in {space}" if space else "")
+
+
+def pid_space() -> str | None:
+    """Where this process's number counts: the host's boot and the PID namespace. None where the system tells neither,
+    as elsewhere than on Linux.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
 
 
 def this_user() -> str:

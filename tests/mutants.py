@@ -25,6 +25,7 @@ REVIEW = (
     "tests/cli/test_canaries.py",
 )
 MORE = (
+    "tests/slots",
     "tests/scenarios/test_locks.py",
     "tests/apply",
     "tests/planner",
@@ -181,6 +182,30 @@ MUTANTS = (
         "slots/lease.py",
         "            if found.description != description:\n",
         "            if False:\n",
+    ),
+    Mutant(
+        "a lease that was given up as lost is lost for good",
+        "slots/lease.py",
+        "        if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:\n            self._is_lost = True",
+        "        if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:\n            self._is_lost = False",
+    ),
+    Mutant(
+        "a lease is given back whatever became of its renewal",
+        "slots/lease.py",
+        "    await asyncio.wait({renewal})\n    await lease.release()\n",
+        "    await renewal\n    await lease.release()\n",
+    ),
+    Mutant(
+        "a lease that was granted to a caller who gave up is given back",
+        "slots/lease.py",
+        "                if found.description == description:\n",
+        "                if False:\n",
+    ),
+    Mutant(
+        "the number of a process elsewhere proves nothing",
+        "slots/holders.py",
+        "    return holder.space is not None and holder.space == space and not is_alive(holder.pid)\n",
+        "    return not is_alive(holder.pid)\n",
     ),
     Mutant(
         "leases are renewed",

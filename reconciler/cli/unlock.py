@@ -15,7 +15,7 @@ from reconciler.model.machine import Lease, Machine
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.holders import is_provably_dead, parse_holder
-from reconciler.targets import this_user
+from reconciler.targets import pid_space, this_user
 
 if TYPE_CHECKING:
     from reconciler.slots.actor import Actor
@@ -33,7 +33,7 @@ class _Found:
 @click.command("unlock")
 @shared_options
 def command(**_values: object) -> int:
-    """Release leases whose holder was a process of yours on this host, and is dead.
+    """Release leases whose holder was a process of yours on this host, since its boot, and is dead.
 
     Others are listed with their holder and expiry; a lease ends by itself within a minute. Ends 0 where none is left.
     """
@@ -74,7 +74,7 @@ async def _look(actor: "Actor", machine: Machine) -> _Found | None:
     lease = await actor.client.get_lease(machine.app, machine.id)
     if lease is None:
         return None
-    is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), is_alive=_is_alive)
+    is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), space=pid_space(), is_alive=_is_alive)
     if is_dead:
         await actor.client.release_lease(machine.app, machine.id, nonce=Secret(lease.nonce))
     return _Found(machine=machine, lease=lease, is_released=is_dead)

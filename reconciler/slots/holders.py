@@ -10,17 +10,21 @@ from reconciler.machines_api.errors import shorten
 _SHOWN: Final = 120
 _DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
 _LONGEST = 200
-_PROCESS = re.compile(r"(.+@.+) pid (\d+)")
+_PROCESS = re.compile(r"(.+@.+?) pid (\d+)(?: in (\S+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A process of ours. `who` is user and host, or a pipeline's run; `pid` is None where it does not tell."""
+    """A process of ours. `who` is user and host, or a pipeline's run; `pid` is None where it does not tell.
+
+    `space` is where the pid counts: a boot of a host, and a PID namespace there. Earlier versions did not tell it.
+    """
 
     verb: str
     attempt: str
     who: str
     pid: int | None = None
+    space: str | None = None
 
 
 def describe(verb: str, attempt: str, who: str) -> str:
@@ -34,8 +38,9 @@ def parse_holder(description: str) -> Holder | None:
     if found is None:
         return None
     process = _PROCESS.fullmatch(found[3])
-    who, pid = (process[1], int(process[2])) if process else (found[3], None)
-    return Holder(verb=found[1], attempt=found[2], who=who, pid=pid)
+    if process is None:
+        return Holder(verb=found[1], attempt=found[2], who=found[3])
+    return Holder(verb=found[1], attempt=found[2], who=process[1], pid=int(process[2]), space=process[3])
 
 
 def words_of(description: str) -> str:
@@ -46,6 +51,12 @@ def words_of(description: str) -> str:
     return shorten(f"`reconciler {holder.verb}` of {holder.who}", _SHOWN)
 
 
-def is_provably_dead(holder: Holder | None, *, who: str, is_alive: Callable[[int], bool]) -> bool:
-    """Whether the holder was a process of this very user and host that is no more. A number in use again is alive."""
-    return holder is not None and holder.who == who and holder.pid is not None and not is_alive(holder.pid)
+def is_provably_dead(holder: Holder | None, *, who: str, space: str | None, is_alive: Callable[[int], bool]) -> bool:
+    """Whether the holder was a process of this very user, host, boot and PID namespace that is no more.
+
+    A number means another process elsewhere, so nothing is proved of a holder that does not tell where its pid counts,
+    nor by a caller that does not know it of itself. A number in use again is alive.
+    """
+    if holder is None or holder.pid is None or holder.who != who:
+        return False
+    return holder.space is not None and holder.space == space and not is_alive(holder.pid)

@@ -6,10 +6,10 @@ gone in between.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.machine import Lease
@@ -26,6 +26,7 @@ _MARGIN_S: Final = 5.0
 _ATTEMPTS: Final = 3
 _RELEASE_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 1.0
+_GRANT_LOOKS_S: Final = (0.0, 1.0)
 
 
 class HeldLease:
@@ -49,7 +50,7 @@ class HeldLease:
         Raises LeaseLostError where the lease is lost, or would be before such a write has ended.
         """
         if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:
-            self._is_lost = True
+            self._is_lost = True  # for good: nothing takes this back, not even a late renewal
             raise LeaseLostError(f"the lease on machine {self._machine_id} of {self._app} was lost")
         return self._nonce
 
@@ -77,17 +78,22 @@ class HeldLease:
             await self._renew()
 
     async def _renew(self) -> None:
-        if self._is_released or self._remaining_s() <= 0:
-            self._is_lost = not self._is_released
+        if self._is_released or self._is_lost:
+            return
+        if self._remaining_s() <= 0:
+            self._is_lost = True
             return
         sent = _Instant(self._actor)
         try:
             await self._actor.client.renew_lease(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
         except ApiError as error:
-            self._is_lost = error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.LEASE_NOT_FOUND}
+            if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.LEASE_NOT_FOUND, ApiErrorKind.NOT_FOUND}:
+                self._is_lost = True
             return
-        if self._remaining_s() > 0:
+        if self._remaining_s() > 0 and not self._is_lost:
             self._valid_from = sent
+        else:
+            self._is_lost = True  # it came too late: others may have come and gone before it
 
     def _remaining_s(self) -> float:
         return self._ttl_s - _MARGIN_S - self._valid_from.age_s()
@@ -120,9 +126,27 @@ async def hold_lease(
         yield lease
     finally:
         renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
-        await lease.release()
+        await _finish(_end(actor, renewal, lease))
+    if not renewal.cancelled() and (bug := renewal.exception()):
+        raise bug
+
+
+async def _end(actor: Actor, renewal: asyncio.Task[None], lease: HeldLease) -> None:
+    """Gives the lease back whatever became of its renewal; an error of that is told, also beside one of the work."""
+    await asyncio.wait({renewal})
+    await lease.release()
+    if not renewal.cancelled() and (bug := renewal.exception()):
+        actor.emit(f"a lease could not be renewed: unexpected {type(bug).__name__}: {bug}")
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Does the work to its end, also where we are cancelled meanwhile; then we are."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 async def _acquire_patiently(
@@ -163,15 +187,43 @@ async def acquire_lease(actor: Actor, app: str, machine_id: str, *, verb: str, t
             if not error.is_unclear:
                 raise
             last = error
-            found = await actor.client.get_lease(app, machine_id)
+            found = await _found(actor, app, machine_id, description)
             if found is None:
                 continue
             if found.description != description:
                 raise _held_by_other(app, machine_id, found) from error
             lease = found
+        except BaseException:
+            await _finish(_give_back(actor, app, machine_id, description))
+            raise
         return HeldLease(actor, app, machine_id, lease, ttl_s=ttl_s, sent=sent)
     assert last is not None
     raise last
+
+
+async def _found(actor: Actor, app: str, machine_id: str, description: str) -> Lease | None:
+    """The lease that is on the machine after a reply was lost; where we give up over the look, ours is given back."""
+    try:
+        return await actor.client.get_lease(app, machine_id)
+    except BaseException:
+        await _finish(_give_back(actor, app, machine_id, description))
+        raise
+
+
+async def _give_back(actor: Actor, app: str, machine_id: str, description: str) -> None:
+    """Releases a lease that was asked for and may have been granted, though nobody heard of it. Errors are of no
+    consequence: it expires by itself.
+    """
+    with suppress(ApiError, TimeoutError):
+        async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+            for pause_s in _GRANT_LOOKS_S:  # the request that was given up may be on its way still
+                await actor.clock.sleep(pause_s)
+                found = await actor.client.get_lease(app, machine_id)
+                if found is None:
+                    continue
+                if found.description == description:
+                    await actor.client.release_lease(app, machine_id, nonce=Secret(found.nonce))
+                return
 
 
 async def _with_holder(actor: Actor, app: str, machine_id: str, error: ApiError) -> ApiError:

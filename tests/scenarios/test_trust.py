@@ -349,9 +349,11 @@ def test_a_machine_on_a_dead_host_is_said_and_neither_changed_nor_doubled() -> N
 @pytest.mark.parametrize(
     ("description", "who", "alive", "is_dead"),
     [
-        (describe("apply", "0" * 26, "me@host pid 7"), "me@host", set(), True),
-        (describe("apply", "0" * 26, "me@host pid 7"), "me@host", {7}, False),
-        (describe("apply", "0" * 26, "me@host pid 7"), "you@host", set(), False),
+        (describe("apply", "0" * 26, "me@host pid 7 in here"), "me@host", set(), True),
+        (describe("apply", "0" * 26, "me@host pid 7 in here"), "me@host", {7}, False),
+        (describe("apply", "0" * 26, "me@host pid 7 in here"), "you@host", set(), False),
+        (describe("apply", "0" * 26, "me@host pid 7 in elsewhere"), "me@host", set(), False),
+        (describe("apply", "0" * 26, "me@host pid 7"), "me@host", set(), False),
         (describe("apply", "0" * 26, "https://ci.example/run/7"), "me@host", set(), False),
         ("by hand", "me@host", set(), False),
         ("", "me@host", set(), False),
@@ -360,7 +362,9 @@ def test_a_machine_on_a_dead_host_is_said_and_neither_changed_nor_doubled() -> N
 def test_only_a_process_of_ours_that_is_no_more_is_provably_dead(
     description: str, who: str, alive: set[int], is_dead: bool
 ) -> None:
-    assert is_provably_dead(parse_holder(description), who=who, is_alive=alive.__contains__) is is_dead
+    holder = parse_holder(description)
+    assert is_provably_dead(holder, who=who, space="here", is_alive=alive.__contains__) is is_dead
+    assert not is_provably_dead(holder, who=who, space=None, is_alive=alive.__contains__)
 
 
 def test_a_name_that_someone_else_took_meanwhile_is_not_ours() -> None:

@@ -1,0 +1,143 @@
+"""A lease is lost for good once it is lost, and given back on every way out of what it was taken for."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.adversity import ALWAYS
+from reconciler.engine.records import Machine
+from reconciler.errors import LeaseLostError
+from reconciler.slots.holders import parse_holder
+from reconciler.slots.lease import HeldLease, hold_lease
+from reconciler.targets import pid_space, who_asks
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import World, open_world, task_spec
+
+
+async def one_machine(world: World) -> Machine:
+    await world.apply(task_spec(count="1"))
+    await world.actor.clock.sleep(1)
+    return world.machines()[0]
+
+
+def is_leased(world: World) -> bool:
+    return world.engine.leases.current(world.machines()[0]) is not None
+
+
+@pytest.mark.parametrize(
+    "late", [{"fault": "late_reply", "seconds": 8.0}, {"fault": "server_error", "times": 4}], ids=str
+)
+def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renewal_says(late: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
+                await world.actor.clock.sleep(1)
+                world.engine.adversity.add(calls=("lease",), **late)
+                await world.actor.clock.sleep(9.5)
+                with pytest.raises(LeaseLostError):
+                    lease.guard(20)  # longer than it would last: given up, while its renewal is on its way
+                await world.actor.clock.sleep(30)
+                assert lease._is_lost
+                with pytest.raises(LeaseLostError):
+                    lease.guard(1)
+
+    run_virtually(scenario())
+
+
+def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_lease: HeldLease) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(HeldLease, "_renew", broken)
+
+    async def scenario(*, fails: bool) -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+
+            async def work() -> None:
+                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30):
+                    await world.actor.clock.sleep(12)
+                    if fails:
+                        raise ValueError("the work's own")
+
+            with pytest.raises(ValueError if fails else KeyError):
+                await work()
+            assert not is_leased(world)
+            assert any("unexpected KeyError" in line for line in world.said)
+
+    run_virtually(scenario(fails=False))
+    run_virtually(scenario(fails=True))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "late_reply", "seconds": 60.0},
+        {"fault": "late_request", "seconds": 3.5},
+        {"fault": "lose_reply", "times": ALWAYS},
+    ],
+    ids=lambda fault: fault["fault"],
+)
+def test_a_caller_who_is_cancelled_while_the_lease_is_granted_leaves_none(fault: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+            world.engine.adversity.add(calls=("lease",), **fault)
+            if fault["fault"] == "lose_reply":
+                world.engine.adversity.add("late_reply", calls=("get_lease",), seconds=60.0)
+
+            async def work() -> None:
+                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=3000):
+                    pytest.fail("it was cancelled before")
+
+            task = asyncio.create_task(work())
+            await world.actor.clock.sleep(3)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+            assert not is_leased(world)
+
+    run_virtually(scenario())
+
+
+def test_a_caller_who_is_cancelled_twice_gives_the_lease_back() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+            world.engine.adversity.add("late_request", calls=("release",), seconds=2.0)
+
+            async def work() -> None:
+                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=3000):
+                    await world.actor.clock.sleep(1000)
+
+            task = asyncio.create_task(work())
+            await world.actor.clock.sleep(1)
+            assert is_leased(world)
+            task.cancel()
+            await world.actor.clock.sleep(1)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert not is_leased(world)
+
+    run_virtually(scenario())
+
+
+def test_a_holder_tells_where_its_process_counts() -> None:
+    holder = parse_holder(f"reconciler apply {'0' * 26} {who_asks({})}")
+    assert holder
+    assert (holder.pid, holder.space) == (os.getpid(), pid_space())
+
+
+def test_where_the_system_does_not_tell_that_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(_path: Path, **_options: Any) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    assert pid_space() is None
+    holder = parse_holder(f"reconciler apply {'0' * 26} {who_asks({})}")
+    assert holder
+    assert (holder.pid, holder.space) == (os.getpid(), None)
