@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from reconciler.cli.concealing import concealed_output
-from reconciler.cli.options import shared_options
+from reconciler.cli.options import DEBUG, shared_options
 from reconciler.model.concealment import Concealment
 
 USAGE_EXIT_CODE: Final = 64
@@ -108,30 +108,40 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str], known: Concealment) -> int:
-    from_verb = next((word for word in arguments if word in VERBS), "")
+    context: click.Context | None = None
     try:
-        code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=known)
+        context = cli.make_context("reconciler", list(arguments), obj=known)
+        with context:
+            code = cli.invoke(context)
         return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.UsageError as error:
         error.show()
         return USAGE_EXIT_CODE
     except click.ClickException as error:
         error.show()
-        return _error_code(from_verb)
-    except (click.Abort, KeyboardInterrupt):
+        return _error_code(_verb(context))
+    except (click.Abort, EOFError, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED_EXIT_CODE
     except Exception as error:
         from reconciler.cli.failures import show_failure
 
+        verb = _verb(context)
         is_closed = isinstance(error, BrokenPipeError)
-        if "--debug" in arguments and not is_closed:
+        if context and DEBUG in context.meta and not is_closed:
             import traceback
 
             traceback.print_exception(error)  # here, and not by the interpreter, which conceals no token
-            return _error_code(from_verb)
-        show_failure(error, is_writing=from_verb in _WRITING)
-        return _error_code(from_verb)
+            return _error_code(verb)
+        show_failure(error, is_writing=verb in _WRITING)
+        return _error_code(verb)
+
+
+def _verb(context: click.Context | None) -> str:
+    """Return the verb that was parsed, never a word that only looks like one."""
+    return (context.invoked_subcommand if context else None) or ""
 
 
 def _error_code(verb: str) -> int:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
 
+DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -47,12 +49,20 @@ def shared_options(function: F) -> F:
         click.option("--target", "target", metavar="fly|local|URL", help="Where the API is. [default: fly]"),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
         click.option("-v", "verbosity", count=True, help="Say more."),
-        click.option("--debug", "is_debug", is_flag=True, help="Show the traceback of an error."),
+        click.option(
+            "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error."
+        ),
         click.option("--trace-http", "is_tracing", is_flag=True, help="Show each API call on stderr, without bodies."),
     ]
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def _note_debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    """Keep that it was given, before or after the verb, for whoever tells of an error."""
+    if value:
+        context.meta[DEBUG] = True
 
 
 def shared() -> Shared:

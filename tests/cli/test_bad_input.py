@@ -156,6 +156,38 @@ def test_debug_shows_the_traceback(spec: Path) -> None:
     assert "Traceback" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["-f", "plan", "invoke", "nosuch"], 125),
+        (["-a", "apply", "wait", "work-iad-0/nosuch"], 125),
+        (["-f", "invoke", "plan"], 1),
+        (["--target", "wait", "runs"], 1),
+        (["-f", "plan", "invoke", "--nosuch"], 64),
+        (["invoke"], 64),
+        (["--file", "invoke"], 64),
+    ],
+)
+def test_the_verb_is_the_one_that_was_parsed(spec: Path, words: list[str], code: int) -> None:
+    assert run(words) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "is_shown"),
+    [
+        (["invoke", "work", "--target", "http://127.0.0.1:1", "--", "--debug"], False),
+        (["invoke", "work", "--target", "http://127.0.0.1:1", "-e", "A=--debug"], False),
+        (["--debug", "invoke", "work", "--target", "http://127.0.0.1:1"], True),
+        (["invoke", "work", "--debug", "--target", "http://127.0.0.1:1"], True),
+    ],
+)
+def test_only_the_flag_debug_shows_a_traceback(
+    spec: Path, words: list[str], is_shown: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 125
+    assert ("Traceback" in capfd.readouterr().err) == is_shown
+
+
 def test_without_a_terminal_and_without_consent_nothing_is_even_asked_for(spec: Path, serve) -> None:
     server = serve(200, "[]")
     for verb in ("apply", "destroy"):
