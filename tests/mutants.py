@@ -377,6 +377,18 @@ MUTANTS = (
         "ended.code",
     ),
     Mutant(
+        "the verb is the one that was parsed",
+        "cli/main.py",
+        '(context.invoked_subcommand if context else None) or ""',
+        'next((word for word in sys.argv if word in VERBS), "")',
+    ),
+    Mutant(
+        "a Retry-After that is no number is none",
+        "machines_api/errors.py",
+        're.compile(r"[0-9]{1,9}")',
+        're.compile(r".+")',
+    ),
+    Mutant(
         "an exit code that is no integer is not understood",
         "machines_api/exits.py",
         '    raise _NotUnderstoodError(f"the platform\'s `{name}` is not understood")\n\n\ndef _flag(',

@@ -122,7 +122,12 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | None = None, ending: End
         return Run(task=pool.name, app=pool.app, outcome=outcome)
     machine = claimed.machine
     number = machine.name.rpartition("-")[2]
-    slot = Slot(app=pool.app, pool=pool.name, region=machine.region, number=int(number) if number.isdigit() else 0)
+    slot = Slot(
+        app=pool.app,
+        pool=pool.name,
+        region=machine.region,
+        number=int(number) if number.isdecimal() and len(number) < 10 else 0,
+    )
     ended = ending.exit_event if ending else None
     return Run(
         task=pool.name,

@@ -91,6 +91,7 @@ _READ: Final = 4096  # of a text, before anything is looked for in it
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
 _MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
 _EXPIRY: Final = re.compile(r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
 
@@ -190,14 +191,14 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
     """Seconds to wait by a Retry-After header, given in seconds or as a date; None where it makes no sense."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if _SECONDS.fullmatch(value.strip()):
         return float(value.strip())
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0.0, (at - now).total_seconds())
+    except (ValueError, OverflowError, TypeError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - now).total_seconds())
 
 
 def _texts(body: bytes) -> tuple[str, str]:

@@ -7,11 +7,13 @@ missing. What cannot be a machine at all raises MalformedError.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from reconciler.machines_api.exits import exit_from_json
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
+
+_END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which no time here can tell
 
 
 class MalformedError(ValueError):
@@ -174,7 +176,7 @@ def time_from_json(value: Any) -> datetime | None:
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         if isinstance(value, str) and value:
             at = datetime.fromisoformat(value.replace(" UTC", ""))
-            return at if at.tzinfo else at.replace(tzinfo=UTC)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         pass
     return None
@@ -199,7 +201,7 @@ def _event(event: Mapping[str, Any]) -> Event:
         type=str(event.get("type") or ""),
         status=str(event.get("status") or ""),
         source=str(event.get("source") or ""),
-        timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and abs(timestamp) < 1e15 else 0,
+        timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _END_OF_TIME_MS else 0,
         exit=exit_from_json(event.get("request")) if event.get("type") == "exit" else None,
     )
 

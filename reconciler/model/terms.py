@@ -29,7 +29,7 @@ class Terms:
 def parse_terms(text: str) -> Terms | None:
     """The terms of a mark; None where it is none."""
     fields = text.split(_SEPARATOR)
-    if len(fields) != 3 or not all(character.isdigit() for character in fields[1]):
+    if len(fields) != 3 or not all(character.isdecimal() for character in fields[1]) or len(fields[1]) > 9:
         return None
     try:
         timeout_s = float(fields[0]) if fields[0] else None

@@ -55,7 +55,7 @@ def _guest(document: Mapping[str, Any]) -> Any:
 
 def _preset(size: str) -> dict[str, Any]:
     kind, _, count = size.removesuffix("x").replace("-cpu-", "-").rpartition("-")
-    if kind not in _PRESET_MB_PER_CPU or not count.isdigit():
+    if kind not in _PRESET_MB_PER_CPU or not count.isdecimal() or len(count) > 9:
         return {"cpu_kind": size}
     return {"cpu_kind": kind, "cpus": int(count), "memory_mb": _PRESET_MB_PER_CPU[kind] * int(count)}
 

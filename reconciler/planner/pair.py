@@ -130,6 +130,6 @@ def _slot_of(machine: Machine) -> Slot | None:
 def _slot_in(machine: Machine, pool: str) -> Slot | None:
     rest = machine.name.removeprefix(f"{pool}-")
     region, _, number = rest.rpartition("-")
-    if rest == machine.name or not region or not number.isdigit():
+    if rest == machine.name or not region or not number.isdecimal() or len(number) > 9:
         return None
     return Slot(app=machine.app, pool=pool, region=region, number=int(number))

@@ -138,11 +138,20 @@ def test_unknown_words_are_unknown_and_never_running() -> None:
         ("never", None),
         (True, None),
         (1e300, None),
+        (float("nan"), None),
+        ("0001-01-01T00:00:00+23:00", None),
+        ("9999-12-31T23:59:59-23:00", None),
     ],
 )
 def test_times_come_in_several_spellings(value: object, seconds: float | None) -> None:
     at = wire.time_from_json(value)
     assert (at and at.timestamp()) == seconds
+
+
+@pytest.mark.parametrize("timestamp", [9e14, -1, float("inf"), float("nan"), 10**400, "²", None, [], 253402300799999])
+def test_the_time_of_any_event_can_be_told(timestamp: object) -> None:
+    [event] = wire.events_from_json([{"id": "1", "type": "start", "timestamp": timestamp}])
+    assert event.at.year in {1970, 9999}
 
 
 def test_config_that_we_do_not_know_rides_along() -> None:
