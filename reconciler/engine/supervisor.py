@@ -27,6 +27,7 @@ from reconciler.engine.store import Store
 from reconciler.engine.volumes import Volumes
 
 _LONGEST_DELAY_S: Final = 30.0
+_DOUBLINGS: Final = 16  # far beyond the longest delay, and a number that a float can hold
 _DISK_RETRY_S: Final = 0.5
 _SHUTDOWN_S: Final = 5.0
 
@@ -105,7 +106,12 @@ class Supervisor:
             self._logs.taker(machine)("", str(error))
 
     async def start(self, machine: Machine) -> None:
-        """Starts the machine's commands, or lets them go on. The event comes first: whatever runs is on record."""
+        """Starts the machine's commands, or lets them go on, with all the retries that its restart policy gives."""
+        self._retries.pop(machine.id, None)
+        await self._begin(machine)
+
+    async def _begin(self, machine: Machine) -> None:
+        """The event comes first: whatever runs is on record."""
         if machine.id in self._suspended:
             await self._resume(machine)
             return
@@ -269,17 +275,18 @@ class Supervisor:
         settled = self.save(settled, event=self.event("exit", "stopped", "flyd", exited))
         if is_restarting:
             self._retries[machine_id] = retries + 1
-            self.in_background(self._restart(machine_id, retries))
+            self.in_background(self._restart(settled, retries))
             return
         self._retries.pop(machine_id, None)
         if machine.config.get("auto_destroy"):
             self.destroyed(settled)
 
-    async def _restart(self, machine_id: str, retries: int) -> None:
-        await self._clock.sleep(min(_LONGEST_DELAY_S, self._latency.restart_delay_s * 2**retries))
-        machine = self._store.machine(machine_id)
-        if machine and machine.state == "started" and machine_id not in self._running:
-            await self.start(machine)
+    async def _restart(self, ended: Machine, retries: int) -> None:
+        """Starts the machine again after a while, unless someone else has started or stopped it by then."""
+        await self._clock.sleep(min(_LONGEST_DELAY_S, self._latency.restart_delay_s * 2 ** min(retries, _DOUBLINGS)))
+        machine = self._store.machine(ended.id)
+        if machine and machine.state == "started" and machine.runs == ended.runs:
+            await self._begin(machine)
 
     def destroyed(self, machine: Machine) -> None:
         """The machine's last event; its name is free again, its record stays readable."""

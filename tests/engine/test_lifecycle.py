@@ -155,3 +155,18 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
                 assert refusal(reply) == (404, "lease not found")
 
     with_api(scenario)
+
+
+def test_a_start_has_its_whole_budget_of_retries_after_a_stop() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "exit", "1", skip_launch=False, restart={"policy": "on-failure", "max_retries": 3})
+        await world.actor.clock.sleep(0.5)
+        begun = len(world.runtime.starts)
+        assert begun == 2  # it waits for its second retry
+        await ask("POST", f"/machines/{machine}/stop", json={})
+        await world.actor.clock.sleep(0.01)
+        await ask("POST", f"/machines/{machine}/start")
+        await world.actor.clock.sleep(60)
+        assert len(world.runtime.starts) == begun + 4
+
+    with_api(scenario)
