@@ -61,16 +61,26 @@ def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
 def _command(process: dict[str, Any]) -> Command:
     """`exec` takes the place of entrypoint and cmd, of the config's and of the image's."""
     executed = process.get("exec")
-    words = {key: tuple(process[key]) if process.get(key) else None for key in ("entrypoint", "cmd")}
+    words = {key: _words(process[key]) if process.get(key) else None for key in ("entrypoint", "cmd")}
     return Command(
-        entrypoint=tuple(executed) if executed else words["entrypoint"],
+        entrypoint=_words(executed) if executed else words["entrypoint"],
         cmd=() if executed else words["cmd"],
         user=process.get("user") or None,
-        env=process.get("env") or {},
+        env=texts(process.get("env")),
         takes_secrets=not process.get("ignore_app_secrets"),
         secrets=tuple((str(one.get("env_var")), str(one.get("name"))) for one in process.get("secrets") or []),
         fields=tuple((str(one.get("env_var")), str(one.get("field_ref"))) for one in process.get("env_from") or []),
     )
+
+
+def _words(words: list[str | None]) -> tuple[str, ...]:
+    """A null among them is an empty one, as Go reads it."""
+    return tuple(word or "" for word in words)
+
+
+def texts(members: dict[str, str | None] | None) -> dict[str, str]:
+    """The members of a map of texts; one that is null is empty, as Go reads it."""
+    return {key: value or "" for key, value in (members or {}).items()}
 
 
 def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:

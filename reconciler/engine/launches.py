@@ -46,7 +46,7 @@ def _environment(machine: Machine, command: Command, secrets: Secrets) -> dict[s
     platform = _platform_environment(machine)
     named = {variable: all_secrets[name] for variable, name in command.secrets if name in all_secrets}
     fields = {variable: platform[_FIELDS[name]] for variable, name in command.fields if name in _FIELDS}
-    environment = dict(machine.config.get("env") or {}) | (all_secrets if command.takes_secrets else {})
+    environment = configs.texts(machine.config.get("env")) | (all_secrets if command.takes_secrets else {})
     return environment | dict(command.env) | named | fields | platform
 
 

@@ -21,6 +21,6 @@ def changed(before: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, s
 
 def check_size(metadata: Mapping[str, str], limit_bytes: int | None) -> None:
     """Raises Refused where the metadata is larger than a machine takes."""
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+    size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
     if limit_bytes is not None and size > limit_bytes:
         raise bad_request(f"metadata is larger than {limit_bytes} bytes")

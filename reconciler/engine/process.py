@@ -9,12 +9,19 @@ import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from reconciler.dockerignore import kept, read_ignore
 from reconciler.engine.child import Child, TakeBytes, start_child
-from reconciler.engine.process_runs import NOT_EXECUTABLE, RunningProcesses, StreamLines, failure_code
+from reconciler.engine.process_runs import NOT_EXECUTABLE, RunningProcesses, StreamLines, failure_code, reason
 from reconciler.engine.processes import MARK, Owned, end_all, start_time
 from reconciler.engine.runtime import Command, Ended, Launch, Left, TakeOutput
+
+_NO_COMMAND: Final = (
+    "it ended at once: it has no command, and the process runtime does not use the image's. "
+    "Give the pool a `command`, or start the engine with `--runtime container`"
+)
+_LONGEST_WORD: Final = 200
 
 
 class ProcessRuntime:
@@ -33,16 +40,19 @@ class ProcessRuntime:
         """Starts all the commands. One that cannot be executed ends the start as a shell would: 127 or 126."""
         try:
             directory = await asyncio.to_thread(self._fresh_directory, launch)
-        except OSError as error:
-            take("", f"cannot make its directory: {error.strerror}: {error.filename}")
+        except (OSError, ValueError) as error:
+            where = f": {error.filename}" if isinstance(error, OSError) else ""
+            take("", f"cannot make its directory: {reason(error)}{where}")
             return RunningProcesses([], self._owned(launch), failed=Ended(code=NOT_EXECUTABLE))
+        if not any(command.words for command in launch.commands):
+            take("", _NO_COMMAND)
         children: list[tuple[Child, StreamLines]] = []
         for command in (one for one in launch.commands if one.words):
             lines = StreamLines(take)
             try:
                 children.append((await self._spawn(directory, command, lines.take), lines))
-            except OSError as error:
-                take("", f"cannot run {command.words[0]!r}: {error.strerror}")
+            except (OSError, ValueError) as error:
+                take("", f"cannot run {_shown(command.words[0])}: {reason(error)}")
                 return RunningProcesses(children, self._owned(launch), failed=Ended(code=failure_code(error)))
         return RunningProcesses(children, self._owned(launch), spawn=partial(self._spawn_besides, directory, launch))
 
@@ -86,7 +96,7 @@ class ProcessRuntime:
         return directory
 
     async def _spawn(self, directory: Path, command: Command, take: TakeBytes, *, stdin: bytes | None = None) -> Child:
-        """Starts the command. Raises OSError."""
+        """Starts the command. Raises OSError and ValueError."""
         path = command.env.get("PATH", self._path)
         found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
         if found is None:
@@ -113,3 +123,7 @@ def _copy_context(context: Path, directory: Path) -> None:
             shutil.copy2(path, target, follow_symlinks=False)
         elif path.is_dir():
             target.mkdir(exist_ok=True)
+
+
+def _shown(word: str) -> str:
+    return repr(word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…")

@@ -13,7 +13,7 @@ from reconciler.engine.processes import Owned, end_all, processes_of, signal_all
 from reconciler.engine.runtime import Ended, Executed, ProcessStat, TakeOutput
 
 SpawnBesides: TypeAlias = Callable[[tuple[str, ...], TakeBytes, bytes], Awaitable[Child]]
-"""Starts a command of these words on the machine, with this stdin. Raises OSError."""
+"""Starts a command of these words on the machine, with this stdin. Raises OSError or ValueError."""
 
 NOT_EXECUTABLE: Final = 126
 _NOT_FOUND: Final = 127
@@ -104,8 +104,8 @@ class RunningProcesses:
         output = {number: bytearray() for number in _STREAMS}
         try:
             child = await self._spawn(words, lambda number, content: output[number].extend(content), stdin)
-        except OSError as error:
-            return Executed(code=failure_code(error), stdout="", stderr=f"cannot run {words[0]!r}: {error.strerror}")
+        except (OSError, ValueError) as error:
+            return Executed(code=failure_code(error), stdout="", stderr=f"cannot run {words[0]!r}: {reason(error)}")
         self._besides.add(child.pid)
         try:
             if not self._is_over:  # else its machine has ended while it was started
@@ -123,9 +123,14 @@ class RunningProcesses:
         """The directory stays until the next start: it is there to be looked at."""
 
 
-def failure_code(error: OSError) -> int:
-    """What a shell would end with where a command cannot be run."""
-    return NOT_EXECUTABLE if isinstance(error, PermissionError) else _NOT_FOUND
+def failure_code(error: OSError | ValueError) -> int:
+    """What a shell would end with where a command cannot be run: 127 where there is none, else 126."""
+    return _NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_EXECUTABLE
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why it cannot be run: a ValueError is of a NUL in a word, or of an environment's name with an `=`."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _code_of(number: int) -> int:

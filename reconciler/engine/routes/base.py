@@ -12,6 +12,7 @@ from reconciler.engine.errors import Refused, bad_request
 
 NONCE: Final = "fly-machine-lease-nonce"
 _MAX_BODY: Final = 8 * 1024 * 1024
+_SHOWN: Final = 20
 
 Handler: TypeAlias = Callable[[Engine, Request], Awaitable[Response]]
 
@@ -36,12 +37,26 @@ async def body_of(request: Request, type_name: str) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(content)
+        _check_text(value)
     except (ValueError, RecursionError) as error:
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):
         kind = "array" if isinstance(value, list) else type(value).__name__
         raise Refused(400, f"json: cannot unmarshal {kind} into Go value of type main.{type_name}")
     return value
+
+
+def _check_text(value: Any) -> None:
+    """Raise ValueError where the value cannot be written as JSON in UTF-8 again, though Python has read it.
+
+    These are a lone surrogate in any name or text, NaN, and a number that is too large to be finite: kept, they would
+    break every later answer that shows them.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        at = repr(error.object[max(0, error.start - _SHOWN) : error.end])
+        raise ValueError(f"a lone surrogate, which is no character, in the text that ends with {at}") from error
 
 
 def ok(status: int = 200) -> Response:
