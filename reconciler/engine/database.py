@@ -112,7 +112,8 @@ def give_back(connection: sqlite3.Connection) -> bool:
     [(free,)] = connection.execute("PRAGMA freelist_count")
     if free <= _PAGES_LEFT:
         return False
-    connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+    # As a script: a statement without columns is stepped once by `execute`, and each step gives back one page.
+    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
     if free > _PAGES_LEFT + _PAGES_AT_ONCE:
         return True
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
