@@ -52,8 +52,21 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How the machines of a changed service are watched. Nothing of it is in a config, a digest or a plan's hash.
+
+    A changed machine must run for `min_healthy_s` without an exit or a restart; 0 does not watch it.
+    """
+
+    min_healthy_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A set of equal machines. `config` is the desired config without our marks; `terms` are those of a task's runs."""
+    """A set of equal machines. `config` is the desired config without our marks; `terms` are those of a task's runs.
+
+    `rollout` counts for services alone.
+    """
 
     app: str
     name: str
@@ -61,6 +74,7 @@ class Pool:
     counts: Mapping[str, int]  # region -> slots
     config: MachineConfig
     terms: Terms = field(default_factory=Terms)
+    rollout: Rollout = field(default_factory=Rollout)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines
     build: Build | None = None  # what its image is made from; its config then names where that is pushed

@@ -10,13 +10,14 @@ from reconciler.spec.builds import image_of_build, parse_build
 from reconciler.spec.config import build_config
 from reconciler.spec.findings import Findings
 from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
+from reconciler.spec.rollout import build_rollout
 from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
 _MAX_NAME: Final = 63
-_MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config"})
+_MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config", "rollout"})
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
 _ALIASES: Final = frozenset({"any"})
@@ -93,6 +94,7 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
         config=MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings)),
         build=build,
         terms=build_terms(node, entry.value, kind, findings),
+        rollout=build_rollout(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),
         place=findings.place(entry.key.line, entry.key.column),
@@ -168,7 +170,7 @@ def _merged_size(root: Map, apps: Map) -> int:
 
 
 def _merged(base: Map | None, over: Map) -> Map:
-    """`over` on top of `base`: env, metadata and config key by key, everything else as a whole."""
+    """`over` on top of `base`: env, metadata, rollout and config key by key, everything else as a whole."""
     if base is None:
         return over
     entries = dict(base.entries)

@@ -13,6 +13,15 @@ UNSUPPORTED: Final = {
     "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
 }
 
+_ROLLOUT: Final = {
+    "strategy": "the machines of a service are changed one at a time",
+    "max_unavailable": "the machines of a service are changed one at a time",
+    "deadline": "a changed machine has five minutes until its checks pass",
+    "drain": "a machine is stopped with the signal and the timeout of `stop`",
+    "on_failure": "an apply stops at the first machine that does not stay up",
+    "keep": "a machine is changed in place",
+}
+
 
 def refuse_unsupported(root: Map, findings: Findings) -> None:
     """A finding for each use of such a field, in the defaults, an app or a pool."""
@@ -30,6 +39,10 @@ def _refuse(node: Node | None, findings: Findings) -> None:
     for key, hint in UNSUPPORTED.items():
         if key in node.entries:
             findings.add(node.entries[key].key, f"`{key}` is not supported yet", hint=hint)
+    rollout = node.get("rollout")
+    for key, hint in _ROLLOUT.items() if isinstance(rollout, Map) else ():
+        if key in rollout.entries:
+            findings.add(rollout.entries[key].key, f"`rollout.{key}` is not supported yet", hint=hint)
 
 
 def _members(node: Node | None) -> list[Map]:

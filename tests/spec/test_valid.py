@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler.errors import SpecError
+from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.spec import Pool, PoolKind, Spec
+from reconciler.planner import plan as make_plan
+from reconciler.planner import plan_sha256, spec_sha256
 from reconciler.spec import load_spec
 from reconciler.spec.schema import spec_schema
 from reconciler.spec.shape import fits
@@ -52,6 +56,46 @@ def test_a_pools_fields_become_the_apis_config(lines: str, path: str, expected: 
 def test_a_service_is_restarted_always_and_a_task_never() -> None:
     assert pool("{}", kind="services").config.document["restart"] == {"policy": "always"}
     assert pool("{}", kind="services").kind is PoolKind.SERVICE
+
+
+def rollout_of(*levels: str) -> float:
+    """The seconds that a service is watched, where defaults, app and service have these lines of `rollout`."""
+    lines = [f", rollout: {level}" if level else "" for level in levels]
+    text = "version: 1\nname: s\ndefaults: {guest: shared-cpu-1x%s}\napps:\n  app: {image: i%s, services: {p: {count: 1%s}}}"
+    return load(text % tuple(lines)).pools[0].rollout.min_healthy_s
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected_s"),
+    [
+        (("", "", ""), 10.0),
+        (("{min_healthy: 30s}", "", ""), 30.0),
+        (("{min_healthy: 30s}", "{min_healthy: 1m}", ""), 60.0),
+        (("{min_healthy: 30s}", "{min_healthy: 1m}", "{min_healthy: 0s}"), 0.0),
+        (("{min_healthy: 30s}", "{}", "{}"), 30.0),
+    ],
+)
+def test_a_service_is_watched_as_its_own_rollout_says_else_its_apps_else_the_defaults(
+    levels: tuple[str, ...], expected_s: float
+) -> None:
+    assert rollout_of(*levels) == expected_s
+
+
+def test_a_rollout_is_in_no_config_no_digest_and_no_hash() -> None:
+    def spec(rollout: str) -> Spec:
+        text = f"version: 1\nname: s\napps: {{app: {{image: i{rollout}, services: {{p: {{command: [x]}}}}}}}}"
+        return load(text)
+
+    plain, watched = spec(""), spec(", rollout: {min_healthy: 1m}")
+    assert plain.pools[0].config == watched.pools[0].config
+    assert spec_sha256(plain) == spec_sha256(watched)
+    nothing = Observed(apps={"app": ObservedApp(name="app", exists=False)}, at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert plan_sha256(make_plan(plain, nothing)) == plan_sha256(make_plan(watched, nothing))
+
+
+def test_a_rollout_of_an_app_does_not_disturb_its_tasks() -> None:
+    text = "version: 1\nname: s\napps: {app: {image: i, rollout: {min_healthy: 1m}, tasks: {p: {command: [x]}}}}"
+    assert load(text).pools[0].kind is PoolKind.TASK
 
 
 def test_interpolation_comes_before_typing_and_never_in_keys() -> None:
