@@ -14,8 +14,8 @@ from reconciler.apply.handover import hand_over
 from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
-from reconciler.apply.ready import wait_ready
 from reconciler.apply.wants import write_want
+from reconciler.apply.watching import Course, must_run, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
@@ -41,12 +41,21 @@ class _Job:
     stack: str
     options: Options
     locks: Locks
+    course: Course
 
 
-async def perform(actor: Actor, change: Change, stack: str, options: Options, locks: Locks | None = None) -> Entry:
+async def perform(
+    actor: Actor,
+    change: Change,
+    stack: str,
+    options: Options,
+    locks: Locks | None = None,
+    *,
+    course: Course | None = None,
+) -> Entry:
     """Does the change and says how it ended; errors of the platform become an entry, never an exception."""
     locks = locks or Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
-    job = _Job(actor=actor, stack=stack, options=options, locks=locks)
+    job = _Job(actor=actor, stack=stack, options=options, locks=locks, course=course or Course())
     try:
         return await _perform(job, change)
     except LeaseLostError as error:
@@ -92,7 +101,7 @@ async def _create(job: _Job, change: Change, carried: Machine | None = None) -> 
     machine = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
     if isinstance(machine, str):
         return entry(change, Status.FAILED, machine)
-    return await _served(job.actor, change, machine, is_starting=True)
+    return await _seen_up(job, change, machine, fence=None, is_starting=True)
 
 
 async def _update(job: _Job, change: Change) -> Entry:
@@ -105,15 +114,16 @@ async def _update(job: _Job, change: Change) -> Entry:
             return await _defer(job, lease, live, change)
         if live.metadata.get(marks.APPLIED) != change.expected_applied or has_moved(live, change):
             if live.metadata.get(marks.APPLIED) == change.desired_digest:
-                return entry(change, Status.DONE, "another apply had done it", machine=live)
+                done = entry(change, Status.DONE, "another apply had done it", machine=live)
+                return await _seen_up(job, change, live, fence=None, is_starting=False, done=done)
             return entry(change, Status.FAILED, "changed since it was planned; plan again")
         if not await _is_ready_for_update(job, lease, live, change):
             return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
         machine = await update_machine(job.actor, lease, live, change, stack=job.stack, revision=job.options.revision)
-        is_starting = change.kind is PoolKind.SERVICE and machine.state.is_resting and not _may_rest(change)
+        is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
             await _send_start(job.actor, lease, machine)
-    return await _served(job.actor, change, machine, is_starting=is_starting)
+    return await _seen_up(job, change, machine, fence=_newest_event(live), is_starting=is_starting)
 
 
 async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, change: Change) -> bool:
@@ -131,7 +141,7 @@ async def _start(job: _Job, change: Change) -> Entry:
         is_starting = live.state.is_resting
         if is_starting:
             await _send_start(job.actor, lease, live)
-    return await _served(job.actor, change, live, is_starting=is_starting)
+    return await _seen_up(job, change, live, fence=_newest_event(live), is_starting=is_starting)
 
 
 async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
@@ -239,13 +249,16 @@ def _must_be_told(change: Change) -> bool:
     return is_anchor and change.action in {Action.UPDATE, Action.REPLACE}
 
 
-async def _served(actor: Actor, change: Change, machine: Machine, *, is_starting: bool) -> Entry:
-    """Done, for a service only once it runs and its checks pass."""
-    if change.kind is PoolKind.SERVICE and not (_may_rest(change) and change.action is not Action.CREATE):
-        problem = await wait_ready(actor, machine, is_starting=is_starting)
-        if problem:
-            return entry(change, Status.FAILED, problem, machine=machine)
-    return entry(change, Status.DONE, machine=machine)
+async def _seen_up(
+    job: _Job, change: Change, machine: Machine, *, fence: str | None, is_starting: bool, done: Entry | None = None
+) -> Entry:
+    """Done, for a service only once it was seen to stay up."""
+    done = done or entry(change, Status.DONE, machine=machine)
+    return await see_up(job.actor, change, done, machine, job.course, fence=fence, is_starting=is_starting)
+
+
+def _newest_event(machine: Machine) -> str | None:
+    return machine.events[0].id if machine.events else None
 
 
 def _target(change: Change) -> Machine:
@@ -259,7 +272,3 @@ def _target(change: Change) -> Machine:
         instance_id="",
         config=None,
     )
-
-
-def _may_rest(change: Change) -> bool:
-    return change.desired is not None and change.desired.may_rest

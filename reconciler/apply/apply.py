@@ -57,7 +57,7 @@ async def apply(
     async with creating_apps(actor, plan.apps, stop) as creations, announcing(actor, plan, options, locks) as wants:
         entries = await execute(
             tuple(_undeferred(change) if options.force else change for change in plan.effective),
-            lambda change: perform(actor, change, plan.stack, options, locks),
+            lambda change, course: perform(actor, change, plan.stack, options, locks, course=course),
             admit=partial(_admit, actor, creations, wants, stop),
             defer=partial(_defer, wants),
             parallelism=options.parallelism,

@@ -10,14 +10,18 @@ from typing import TypeAlias
 
 from reconciler.apply.entries import entry
 from reconciler.apply.wants import Obstacle
+from reconciler.apply.watching import Course
 from reconciler.machines_api.places import Places
-from reconciler.model.plan import Change
+from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 
 Admit: TypeAlias = Callable[[Change, Places], Awaitable[Obstacle | None]]
 """Takes one of the limit's places as soon as the change may begin; else why it may not, and no place."""
 Defer: TypeAlias = Callable[[Change], Awaitable[Entry]]
 """How a change ends that waits for a run in progress."""
+
+Perform: TypeAlias = Callable[[Change, Course], Awaitable[Entry]]
+"""Makes the change, and tells on its course that it is written."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class Stop:
     why: str | None = field(default=None)
     is_interrupt: bool = field(default=False)
     requested: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def request(self, why: str) -> None:
         """For a reason of the apply's own; the first one counts."""
@@ -37,11 +42,12 @@ class Stop:
         """From outside."""
         self.why, self.is_interrupt = "interrupted before it began", True
         self.requested.set()
+        self.interrupted.set()
 
 
 async def execute(
     changes: tuple[Change, ...],
-    perform: Callable[[Change], Awaitable[Entry]],
+    perform: Perform,
     *,
     admit: Admit,
     defer: Defer,
@@ -51,48 +57,80 @@ async def execute(
 ) -> tuple[Entry, ...]:
     """One entry for each change, in their order. A change begins once all that it depends on is done.
 
-    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not.
+    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not. A creation waits for
+    another one only until that is written, so that new machines are watched side by side.
     """
-    limit = Places(parallelism)
-    known = {change.address for change in changes}
-    tasks: dict[str, asyncio.Task[Entry]] = {}
+    execution = _Execution(perform=perform, admit=admit, defer=defer, limit=Places(parallelism), stop=stop)
+    progress = {change.address: _Progress(change) for change in changes}
     may_begin = asyncio.Event()
 
-    async def run(change: Change) -> Entry:
+    async def run(one: _Progress) -> None:
         await may_begin.wait()
-        needed = [tasks[address] for address in change.depends_on if address in known]
-        ended = [await task for task in needed]
-        ending = await _run_one(change, ended, perform, admit, defer, limit=limit, stop=stop)
-        on_end(ending)
-        return ending
+        needed = [progress[address] for address in one.change.depends_on if address in progress]
+        for other in needed:
+            both_create = one.change.action is other.change.action is Action.CREATE
+            await (other.written if both_create else other.ended).wait()
+        one.entry = await execution.run(one, [other.entry for other in needed if other.entry])
+        on_end(one.entry)
+        one.written.set()
+        one.ended.set()
 
     async with asyncio.TaskGroup() as group:
-        for change in changes:
-            tasks[change.address] = group.create_task(run(change))
+        for one in progress.values():
+            group.create_task(run(one))
         may_begin.set()
-    return tuple(tasks[change.address].result() for change in changes)
+    return tuple(one.entry for one in progress.values() if one.entry)
 
 
-async def _run_one(
-    change: Change,
-    ended: list[Entry],
-    perform: Callable[[Change], Awaitable[Entry]],
-    admit: Admit,
-    defer: Defer,
-    *,
-    limit: Places,
-    stop: Stop,
-) -> Entry:
-    blocking = next((one for one in ended if one.status not in {Status.DONE, Status.DEFERRED}), None)
-    if blocking:
-        why = f": {blocking.detail}" if blocking.detail else ""
-        first = f"{blocking.slot.name} comes first and was not done{why}"
-        return entry(change, Status.SKIPPED, first, reason=blocking.reason)
-    if change.deferred:
-        return await defer(change)
-    if obstacle := await admit(change, limit):
-        return entry(change, Status.SKIPPED, obstacle.detail, reason=obstacle.reason)
-    try:
-        return entry(change, Status.SKIPPED, stop.why) if stop.why else await perform(change)
-    finally:
-        limit.release()
+class _Progress:
+    """How far a change is: `written` once nothing but the watching is left, `ended` once it has its entry."""
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.written = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.entry: Entry | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Execution:
+    perform: Perform
+    admit: Admit
+    defer: Defer
+    limit: Places
+    stop: Stop
+    down: dict[tuple[str, str], Entry] = field(default_factory=dict)  # by app and pool: who did not stay up
+
+    async def run(self, one: _Progress, needed: list[Entry]) -> Entry:
+        change = one.change
+        blocking = next((other for other in needed if other.status not in {Status.DONE, Status.DEFERRED}), None)
+        if blocking:
+            why = f": {blocking.detail}" if blocking.detail else ""
+            first = f"{blocking.slot.name} comes first and was not done{why}"
+            return entry(change, Status.SKIPPED, first, reason=blocking.reason)
+        if change.deferred:
+            return await self.defer(change)
+        if obstacle := await self.admit(change, self.limit):
+            return entry(change, Status.SKIPPED, obstacle.detail, reason=obstacle.reason)
+        is_held = True
+
+        def tell_written() -> None:
+            nonlocal is_held
+            is_held = False
+            self.limit.release()
+            one.written.set()
+
+        try:
+            if halt := self.stop.why or self._why_down(change):
+                return entry(change, Status.SKIPPED, halt)
+            ended = await self.perform(change, Course(tell_written=tell_written, cut=self.stop.interrupted))
+            if ended.unhealthy:
+                self.down.setdefault((change.slot.app, change.slot.pool), ended)
+            return ended
+        finally:
+            if is_held:
+                self.limit.release()
+
+    def _why_down(self, change: Change) -> str | None:
+        down = self.down.get((change.slot.app, change.slot.pool))
+        return f"{down.slot.name} did not stay up, so nothing more of its service is changed" if down else None

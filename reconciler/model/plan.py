@@ -2,13 +2,13 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
-from reconciler.model.spec import PoolKind, Slot
+from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
 class Action(enum.Enum):
@@ -82,6 +82,8 @@ class Change:
     lost: str | None = None  # the digest that was applied to the slot's machine, which is no longer there
     is_new: bool = False  # the slot was not there when the pool was last applied
     launch: bool = False
+    rollout: Rollout = field(default_factory=Rollout)  # how a service is watched once this is done
+    is_first: bool = False  # the first of its service's machines to be changed
     is_protected: bool = False
     is_twin: bool = False  # a second machine of the slot's name, to be removed
     depends_on: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from reconciler.model.machine import Check, Exit
 from reconciler.model.plan import Action, Plan, UnreachableMachine
 from reconciler.model.spec import Slot
 
@@ -25,6 +26,21 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unhealthy:
+    """Why a changed service is not up, in words, and what is known beside that.
+
+    `ended` is the exit that nobody asked for, where there was one; `restarts` counts how often it was started again;
+    `log` is the end of what the machine has said since the change, as the platform tells it.
+    """
+
+    why: str
+    ended: Exit | None = None
+    restarts: int = 0
+    failing: tuple[Check, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One change's end. `detail` says why, in words; `machine_id` is the machine that now holds the slot."""
 
@@ -35,6 +51,7 @@ class Entry:
     reason: Reason | None = None
     machine_id: str | None = None
     address: str = ""  # of the change
+    unhealthy: Unhealthy | None = None  # where a service was changed and did not stay up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

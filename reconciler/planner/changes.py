@@ -132,6 +132,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         counts=counts_of(pool) if is_written and anchor == slot.name else None,
         lost=situation.lost,
         launch=pool.launch,
+        rollout=pool.rollout,
         is_protected=pool.is_protected,
     )
 

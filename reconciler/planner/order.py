@@ -2,7 +2,7 @@
 
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
 pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
-that goes comes after its heir. Services change one at a time.
+that goes comes after its heir. Services change one at a time, and the first of each is known as such.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +31,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
     for change in changes:
         pool, anchor = change.slot.pool, anchors.get(change.slot.pool)
         needs = []
+        is_first = False
         if change.is_effective and not change.deferred:
             needs += [first] if first else []
             if change.action in _AFTER_ANCHOR and anchor:
@@ -38,10 +39,12 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
             if change.heir in addresses:
                 needs.append(addresses[change.heir])
             if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
-                needs += [previous[pool]] if pool in previous else []
+                is_first = pool not in previous
+                needs += [] if is_first else [previous[pool]]
                 previous[pool] = change.address
         depends_on = _others(needs, change, anchor, first) if needs else ()
-        ordered.append(replace(change, depends_on=depends_on) if depends_on else change)
+        is_placed = depends_on or is_first
+        ordered.append(replace(change, depends_on=depends_on, is_first=is_first) if is_placed else change)
     return tuple(ordered)
 
 

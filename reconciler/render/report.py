@@ -3,20 +3,17 @@
 from collections import Counter
 from typing import Any, Final
 
-from reconciler.model.report import Entry, Reason, Report, Status
+from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _APPS_NAMED: Final = 5
+_LOG_LINE: Final = 300  # characters of one line
 
 
 def report_text(report: Report, *, color: bool = False) -> str:
     """Only what needs attention in lines of its own, then one closing line."""
-    lines = [
-        f"{entry.status.value}: {entry.action.value} {entry.address}: {clean(entry.detail)}"
-        for entry in report.entries
-        if entry.status is not Status.DONE
-    ]
+    lines = [line for entry in report.entries if entry.status is not Status.DONE for line in _entry_lines(entry)]
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
@@ -52,6 +49,31 @@ def problems(report: Report) -> list[str]:
     )
 
 
+def _entry_lines(entry: Entry) -> list[str]:
+    """What became of a change, and below it what its machine said last."""
+    lines = [f"{entry.status.value}: {entry.action.value} {entry.address}: {clean(entry.detail)}"]
+    if entry.unhealthy and entry.unhealthy.log:
+        lines += ["  its last lines:", *(f"  | {clean(line, _LOG_LINE)}" for line in entry.unhealthy.log)]
+    elif entry.unhealthy:
+        lines.append("  it said nothing, as far as its log tells")
+    return lines
+
+
+def _unhealthy_json(unhealthy: Unhealthy) -> dict[str, Any]:
+    ended = unhealthy.ended
+    return {
+        "exit_code": ended.code if ended and ended.is_known else None,
+        "signal": ended.signal if ended else None,
+        "oom_killed": bool(ended and ended.oom_killed),
+        "restarts": unhealthy.restarts,
+        "failing_checks": [
+            {"name": clean(check.name), "status": clean(check.status), "output": clean(check.output)}
+            for check in unhealthy.failing
+        ],
+        "log": [clean(line, _LOG_LINE) for line in unhealthy.log],
+    }
+
+
 def _entry_json(entry: Entry) -> dict[str, Any]:
     return {
         "address": entry.address,
@@ -63,6 +85,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "detail": clean(entry.detail),
         "reason": entry.reason.value if entry.reason else None,
         "machine": entry.machine_id,
+        "unhealthy": _unhealthy_json(entry.unhealthy) if entry.unhealthy else None,
     }
 
 

@@ -40,7 +40,9 @@ def _refuse(node: Node | None, findings: Findings) -> None:
         if key in node.entries:
             findings.add(node.entries[key].key, f"`{key}` is not supported yet", hint=hint)
     rollout = node.get("rollout")
-    for key, hint in _ROLLOUT.items() if isinstance(rollout, Map) else ():
+    if not isinstance(rollout, Map):
+        return
+    for key, hint in _ROLLOUT.items():
         if key in rollout.entries:
             findings.add(rollout.entries[key].key, f"`rollout.{key}` is not supported yet", hint=hint)
 

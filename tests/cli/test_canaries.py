@@ -44,6 +44,7 @@ apps:
     services:
       web:
         command: [sleep, '1000']
+        rollout: {{min_healthy: 0s}}
 """
 PIPELINES_TOKEN = "ghp_canary/of+a=pipeline"
 _BASE64 = [base64.b64encode(b"\0" * before + b"canary").decode()[first:][:7] for before, first in enumerate((0, 2, 3))]

@@ -239,6 +239,7 @@ apps:
         command: [/bin/sh, -c, 'cat /data/greeting > /index.html; exec /bin/httpd -f -p "127.0.0.1:$PORT" -h /']
         ports: [{internal_port: 8080, port: %s, autostop: stop}]
         checks: {alive: {path: /index.html, interval: 1s}}
+        rollout: {min_healthy: 1s}
         config: {mounts: [{volume: %s, path: /data}]}
 """
 

@@ -92,6 +92,7 @@ apps:
         env: {APP: shop, PYTHON: '%(python)s', EXAMPLE: '%(example)s', RECONCILER_TARGET: '${ENGINE}'}
         ports: [{internal_port: 8080, port: %(port)s, autostop: stop}]
         checks: {alive: {interval: 1s}}
+        rollout: {min_healthy: 1s}
     tasks:
       get-release:
         command: [sh, -c, 'echo "looking for $0"; test "$0" = owner/repo || exit 4']

@@ -24,7 +24,7 @@ apps:
     tasks:
       work: {command: [sh, -c, 'exit $0'], args: ['%s'], overrides: {args: true}, count: %s}
     services:
-      web: {command: [sleep, '1000']}
+      web: {command: [sleep, '1000'], rollout: {min_healthy: 0s}}
 """
 
 Command = Callable[..., Any]

@@ -34,7 +34,7 @@ apps:
       gone: {command: [exit, '3'], count: 2}
       busy: {command: [run, '100000'], count: 2}
     services:
-      web: {command: [run, '100000000'], count: 2}
+      web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
 """
 AFTER = """
 version: 1
@@ -49,7 +49,7 @@ apps:
       added: {command: [exit, '5'], count: {iad: 2, ams: 1}}
       busy: {command: [run, '100001'], count: 2}
     services:
-      web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}}
+      web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}, rollout: {min_healthy: 1s}}
 """
 MEDDLING: dict[str, dict[str, Any]] = {
     "lease stolen": {"fault": "steal_lease", "seconds": 25.0},

@@ -61,7 +61,8 @@ def test_a_service_is_restarted_always_and_a_task_never() -> None:
 def rollout_of(*levels: str) -> float:
     """The seconds that a service is watched, where defaults, app and service have these lines of `rollout`."""
     lines = [f", rollout: {level}" if level else "" for level in levels]
-    text = "version: 1\nname: s\ndefaults: {guest: shared-cpu-1x%s}\napps:\n  app: {image: i%s, services: {p: {count: 1%s}}}"
+    apps = "apps:\n  app: {image: i%s, services: {p: {count: 1%s}}}"
+    text = f"version: 1\nname: s\ndefaults: {{guest: shared-cpu-1x%s}}\n{apps}"
     return load(text % tuple(lines)).pools[0].rollout.min_healthy_s
 
 

@@ -1,0 +1,205 @@
+"""Whether a changed service is up: it runs, stays up for a while, and every declared health check passes.
+
+Decides from the machine's own events, so that no crash is missed between two looks. One that may rest when it is idle
+may have come up and gone to rest before anyone looked: that is up too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.apply.health_words import crash_words, failing_words
+from reconciler.apply.last_lines import last_lines
+from reconciler.errors import ApiError
+from reconciler.model.machine import Check, Event, Machine, MachineState
+from reconciler.model.report import Unhealthy
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine
+from reconciler.slots.crashes import crash_in, newest_run
+
+TIMEOUT_S: Final = 300.0
+_SLICE_S: Final = 10.0
+_POLL_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 4.0
+_SHORTEST_PAUSE_S: Final = 0.01
+_SETTLING_PAUSE_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is watched: the machine as its change has left it.
+
+    `fence` is its newest event before the change, None where the change made it. `is_starting` where a create or a
+    start was sent since the machine was seen like this. With `min_healthy_s` 0 no crash is looked for.
+    """
+
+    machine: Machine
+    fence: str | None
+    is_starting: bool
+    min_healthy_s: float
+    timeout_s: float = TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look at the machine; `run` are the events of its newest version's run, from its start on."""
+
+    seen: Machine
+    newer: tuple[Event, ...]
+    run: tuple[Event, ...]
+    up_since: float | None  # since when it has been seen to run without a break
+    up_s: float | None
+
+    @property
+    def since_ms(self) -> int:
+        """From when on the machine's log is about the change."""
+        events = self.run or self.newer
+        return events[-1].timestamp_ms if events else 0
+
+
+async def watch_up(actor: Actor, watch: Watch) -> Unhealthy | None:
+    """Return None once the machine is up, else why it is not, with the last lines of its log.
+
+    A crash ends the wait at once; checks have `timeout_s`. Raises ApiError where the machine cannot be looked at.
+    """
+    name = f"{watch.machine.app}/{watch.machine.name}"
+    deadline = actor.clock.monotonic() + watch.timeout_s
+    if watch.is_starting:
+        await _park(actor, watch.machine, deadline)
+    up_since: float | None = None
+    pause_s, told = _POLL_S, ""
+    while True:
+        look = await _look(actor, watch, deadline, up_since)
+        if (verdict := _verdict(look, watch, is_late=actor.clock.monotonic() >= deadline)) is not None:
+            return await _with_log(actor, look, verdict)
+        if _is_up(look, watch):
+            return None
+        up_since = look.up_since
+        if look.up_s is None:
+            pause_s = _POLL_S
+            await _park(actor, look.seen, deadline)
+            continue
+        if (words := _doing(look, watch)) != told:
+            actor.emit(f"{name}: {words}")
+            told = words
+        left_s = watch.min_healthy_s - look.up_s
+        await actor.clock.sleep(max(_SHORTEST_PAUSE_S, min(pause_s, left_s)) if left_s > 0 else _POLL_S)
+        pause_s = min(pause_s + 1.0, _LONGEST_PAUSE_S)
+
+
+async def _look(actor: Actor, watch: Watch, deadline: float, up_since: float | None) -> _Look:
+    """Look at the machine. What the platform refuses for a while is asked again until the deadline."""
+    while True:
+        try:
+            seen = await read_machine(actor, watch.machine)
+            newer = await _newer_events(actor, seen, watch.fence)
+            break
+        except ApiError as error:
+            if not error.is_passing or actor.clock.monotonic() >= deadline:
+                raise
+            await actor.clock.sleep(_POLL_S)
+    now = actor.clock.monotonic()
+    if seen.state is MachineState.STARTED:
+        up_since = now if up_since is None else up_since
+    else:
+        up_since = None
+    up_s = None if up_since is None else now - up_since
+    return _Look(seen=seen, newer=newer, run=newest_run(newer), up_since=up_since, up_s=up_s)
+
+
+async def _newer_events(actor: Actor, seen: Machine, fence: str | None) -> tuple[Event, ...]:
+    """The events newer than the change. A machine tells few of them itself; what has left that list too, nobody."""
+    newer = _above(seen.events, fence)
+    if newer is None:
+        events = await actor.client.list_events(seen.app, seen.id)
+        newer = _above(events, fence)
+        newer = events if newer is None else newer
+    return newer
+
+
+def _above(events: Sequence[Event], fence: str | None) -> tuple[Event, ...] | None:
+    """The events above the fence, or from the machine's making on; None where the list does not reach back to it."""
+    for position, event in enumerate(events):
+        if event.id == fence:
+            return tuple(events[:position])
+        if fence is None and event.type in {"launch", "update"}:
+            return tuple(events[: position + 1])
+    return None
+
+
+def _verdict(look: _Look, watch: Watch, *, is_late: bool) -> Unhealthy | None:
+    """Why the machine is not up, as far as this look tells; None where it is, or may become so."""
+    crash = crash_in(look.run) if watch.min_healthy_s > 0 else None
+    if crash:
+        why = crash_words(crash, look.run)
+        return Unhealthy(why=f"did not stay up: {why}", ended=crash.ended, restarts=crash.restarts)
+    state = look.seen.state
+    if state.is_gone or state is MachineState.FAILED:
+        return Unhealthy(why=f"not running after its start: {state.value}")
+    if not is_late or _is_up(look, watch):
+        return None
+    if look.up_s is None:
+        return Unhealthy(why=f"not running after its start: {state.value}")
+    if look.up_s < watch.min_healthy_s:
+        return None
+    failing = _failing(look.seen)
+    return Unhealthy(why=f"its health checks do not pass: {failing_words(failing)}", failing=failing)
+
+
+def _is_up(look: _Look, watch: Watch) -> bool:
+    """Whether nothing is left to wait for."""
+    if has_gone_to_rest(replace(look.seen, events=look.run)):
+        return True
+    return look.up_s is not None and look.up_s >= watch.min_healthy_s and _do_checks_pass(look.seen)
+
+
+def _do_checks_pass(machine: Machine) -> bool:
+    if not (machine.config and machine.config.has_checks):
+        return True
+    # The list is empty right after a launch: nothing was reported is not the same as nothing is wrong.
+    return bool(machine.checks) and not _failing(machine)
+
+
+def _failing(machine: Machine) -> tuple[Check, ...]:
+    return tuple(check for check in machine.checks if check.status != "passing")
+
+
+def _doing(look: _Look, watch: Watch) -> str:
+    assert look.up_s is not None
+    if look.up_s < watch.min_healthy_s:
+        return f"running; watched for {watch.min_healthy_s:g} s"
+    return f"running; waiting for its health checks: {failing_words(_failing(look.seen))}"
+
+
+async def _park(actor: Actor, machine: Machine, deadline: float) -> None:
+    """Wait for the machine to start, in one slice; that it did is only a hint to look."""
+    began = actor.clock.monotonic()
+    await actor.client.wait_machine(
+        machine.app,
+        machine.id,
+        states=(MachineState.STARTED, MachineState.FAILED),
+        version=machine.instance_id,
+        timeout_s=min(_SLICE_S, max(1.0, deadline - began)),
+    )
+    if actor.clock.monotonic() == began:
+        await actor.clock.sleep(_SETTLING_PAUSE_S)  # a server whose WAIT answers at once is not asked in a hot loop
+
+
+async def _with_log(actor: Actor, look: _Look, unhealthy: Unhealthy) -> Unhealthy:
+    return replace(unhealthy, log=await last_lines(actor, look.seen, since_ms=look.since_ms))
+
+
+def has_gone_to_rest(machine: Machine) -> bool:
+    """Whether it was started, and then stopped or suspended because nobody asked for it; nothing of the sort where it
+    ended by itself.
+
+    Assumed: the proxy's stop shows in the exit as one that was asked for.
+    """
+    if not (machine.config and machine.config.may_rest and machine.state.is_resting):
+        return False
+    if not any(event.type == "start" for event in machine.events):
+        return False
+    if machine.state is MachineState.SUSPENDED:
+        return True
+    ended = next((event.exit for event in machine.events if event.exit), None)
+    return machine.state is MachineState.STOPPED and ended is not None and ended.requested_stop

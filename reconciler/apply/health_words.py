@@ -1,0 +1,48 @@
+"""What is wrong with a service, in words."""
+
+from collections.abc import Sequence
+from signal import Signals
+from typing import Final
+
+from reconciler.model.machine import Check, Event, Exit
+from reconciler.slots.crashes import Crash
+
+_CHECKS_SHOWN: Final = 4
+
+
+def crash_words(crash: Crash, run: Sequence[Event]) -> str:
+    """Return `exited with code 1 after 0.2 s, and was restarted once`; `run` are the events from the start on."""
+    ended = next(event for event in reversed(run) if event.exit is crash.ended)
+    after_s = max(0, ended.timestamp_ms - run[-1].timestamp_ms) / 1000
+    words = f"{exit_words(crash.ended)} after {after_s:.1f} s"
+    if crash.restarts:
+        times = "once" if crash.restarts == 1 else f"{crash.restarts} times"
+        return f"{words}, and was restarted {times}"
+    return f"{words}, and is being restarted" if crash.ended.restarting else words
+
+
+def exit_words(ended: Exit) -> str:
+    """How a run ended, in a few words."""
+    if not ended.is_known:
+        return "ended, its exit code is not known"
+    if ended.oom_killed:
+        return "killed for lack of memory"
+    if ended.signal:
+        return f"ended by signal {ended.signal}{_signal_name(ended.signal)}"
+    return f"exited with code {ended.code}"
+
+
+def failing_words(failing: Sequence[Check]) -> str:
+    """The checks that do not pass, and what they said; `no report` where there is none."""
+    if not failing:
+        return "no report"
+    shown = [f"{check.name} {check.status}" + (f" ({check.output})" if check.output else "") for check in failing]
+    more = f" and {len(failing) - _CHECKS_SHOWN} more" if len(failing) > _CHECKS_SHOWN else ""
+    return ", ".join(shown[:_CHECKS_SHOWN]) + more
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f" ({Signals(number).name})"
+    except ValueError:
+        return ""

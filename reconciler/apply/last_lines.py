@@ -1,0 +1,50 @@
+"""The end of what a machine has said since its change: why it did not stay up, in its own words.
+
+Lines come a moment after the crash that they explain, so they are waited for, and never for long. Logs that cannot be
+read are said once and change nothing.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Final
+
+from reconciler.errors import ApiError
+from reconciler.model.machine import Machine
+from reconciler.slots.actor import Actor
+
+_COUNT: Final = 10
+_TIMEOUT_S: Final = 5.0
+_QUIET_S: Final = 1.0  # without a new line, once there is one
+_POLL_S: Final = 0.5
+
+
+async def last_lines(actor: Actor, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
+    """Return at most ten lines, the oldest first; () where there are none, or they cannot be read in time."""
+    lines: deque[str] = deque(maxlen=_COUNT)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TIMEOUT_S):
+                await _read(actor, machine, since_ms, lines)
+    except ApiError as error:
+        actor.emit(f"{machine.app}/{machine.name}: its log cannot be read: {error.message}")
+    return tuple(lines)
+
+
+async def _read(actor: Actor, machine: Machine, since_ms: int, lines: deque[str]) -> None:
+    """Read until nothing new has come for a moment."""
+    token, seen = str(since_ms * 1_000_000), set[str]()
+    quiet_since = actor.clock.monotonic()
+    while not lines or actor.clock.monotonic() - quiet_since < _QUIET_S:
+        page = await actor.client.read_logs(machine.app, machine_id=machine.id, next_token=token)
+        token = page.next_token or token
+        fresh = [line for line in page.lines if line.id not in seen]
+        for line in fresh:
+            seen.add(line.id)
+            is_own = line.provider in {"app", None} or line.level == "error"
+            if is_own and line.timestamp.timestamp() * 1000 >= since_ms:
+                lines.append(line.message)
+        if fresh:
+            quiet_since = actor.clock.monotonic()
+        else:
+            await actor.clock.sleep(_POLL_S)

@@ -1,0 +1,70 @@
+"""The last part of a service's change: seeing that its machine stays up. When that is due, and how it ends.
+
+Nothing is held meanwhile, no lease and no place of the limit: many machines are watched side by side.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from reconciler.apply.health import Watch, watch_up
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Change
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import PoolKind
+from reconciler.slots.actor import Actor
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The course of one change. `tell_written` is called once its write is done and only the watching is left; the
+    watching ends early once `cut` is set.
+    """
+
+    tell_written: Callable[[], None] = _nobody
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def must_run(change: Change) -> bool:
+    """Whether the change of a service leaves its machine running: one that may rest is only seen up once for all."""
+    if change.kind is not PoolKind.SERVICE:
+        return False
+    return change.action is Action.CREATE or change.is_first or not may_rest(change)
+
+
+def may_rest(change: Change) -> bool:
+    """Whether the proxy may stop the machine when it is idle."""
+    return change.desired is not None and change.desired.may_rest
+
+
+async def see_up(
+    actor: Actor, change: Change, done: Entry, machine: Machine, course: Course, *, fence: str | None, is_starting: bool
+) -> Entry:
+    """Return `done`, for a service only once its machine was seen to stay up; else how that failed.
+
+    `machine` is as the change has left it, `fence` its newest event before the change. Raises ApiError.
+    """
+    is_resting = machine.state.is_resting and not is_starting
+    if change.kind is not PoolKind.SERVICE or (is_resting and not must_run(change)):
+        return done
+    course.tell_written()
+    min_healthy_s = change.rollout.min_healthy_s
+    watch = Watch(machine=machine, fence=fence, is_starting=is_starting, min_healthy_s=min_healthy_s)
+    watching = asyncio.create_task(watch_up(actor, watch))
+    cut = asyncio.create_task(course.cut.wait())
+    try:
+        await asyncio.wait({watching, cut}, return_when=asyncio.FIRST_COMPLETED)
+        if not watching.done():
+            return replace(done, status=Status.UNKNOWN, detail="changed, and interrupted before it was seen to stay up")
+        unhealthy = watching.result()
+    finally:
+        watching.cancel()
+        cut.cancel()
+        await asyncio.gather(watching, cut, return_exceptions=True)
+    if unhealthy is None:
+        return done
+    return replace(done, status=Status.FAILED, detail=unhealthy.why, unhealthy=unhealthy)
