@@ -56,11 +56,15 @@ class UnobservedError(ReconcilerError):
 
 
 class NotStartedError(ReconcilerError):
-    """A run did not start: no free machine in time, no room, a refused override. `outcome` says which, by name."""
+    """A run did not start: no free machine in time, no room, a refused override. `outcome` says which, by name.
 
-    def __init__(self, outcome: "Outcome") -> None:
+    LOST where it may have started and that cannot be learnt: `run_id` is then the id by which it is found later.
+    """
+
+    def __init__(self, outcome: "Outcome", *, run_id: str | None = None) -> None:
         super().__init__(outcome.message, hint=outcome.remedy)
         self.outcome = outcome
+        self.run_id = run_id
 
 
 class LeaseLostError(ReconcilerError):

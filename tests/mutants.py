@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
-RUNS = ("keys", "overrides", "queue", "handover", "planning", "kinds", "runs")
+RUNS = ("start_deadline", "taken_back", "keys", "overrides", "queue", "handover", "planning", "kinds", "runs")
 REVIEW = (
     "tests/cli/test_saved_plan.py",
     "tests/cli/test_images.py",
@@ -482,8 +482,38 @@ MUTANTS = (
     Mutant(
         "an unclear start is never given up for another machine",
         "invoke/claim.py",
-        "                starting.is_in_doubt = True\n                return None\n",
+        "                starting.lease.doubt()\n                return None\n",
         "                return Refusal(why=error.message)\n",
+    ),
+    Mutant(
+        "a claim that is given up takes its record back",
+        "invoke/claim.py",
+        "            await record.take_back()\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "the record of a start that may have taken effect stays",
+        "invoke/claim.py",
+        "        if progress.sent is None:\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "a key is taken back with the record of its run",
+        "invoke/claim_record.py",
+        "                    await self.announcement.take_back()\n",
+        "                    pass\n",
+    ),
+    Mutant(
+        "a start that may have taken effect is lost, not never started",
+        "invoke/start_deadline.py",
+        "        if progress.sent:\n            return _lost(progress.sent, why)\n",
+        "",
+    ),
+    Mutant(
+        "a start ends at its deadline",
+        "invoke/start_deadline.py",
+        "                claiming.cancel()\n                await asyncio.wait({claiming})\n",
+        "                await asyncio.wait({claiming})\n",
     ),
     Mutant(
         "a reviewed plan is applied once",

@@ -31,7 +31,9 @@ _ERROR_CODE = 125
 @click.option("--no-wait", is_flag=True, help="End once the run has started.")
 @click.option("--on-busy", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True)
 @click.option("--queue-timeout", type=Duration(), default="10m", metavar="10m", help="How long to wait for a machine.")
-@click.option("--start-timeout", type=Duration(), default="60s", metavar="60s", help="How long a start may take.")
+@click.option(
+    "--start-timeout", type=Duration(), default="60s", metavar="60s", help="From claim to seen start, at most."
+)
 @click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
 @click.option("--idempotency-key", metavar="K", help="Attach to the run that this key has, if it has one.")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")

@@ -1,35 +1,32 @@
 """Claiming one machine: lease it, look under the lease, start it, and make sure that the start was ours.
 
 The lease is the lock and the start event is the proof. Two claims never share a machine: a start under someone else's
-lease is refused, and a start that found the machine running already is not ours.
+lease is refused, and a start that found the machine running already is not ours. How long all of it may take is the
+caller's to say: it cancels a claim that takes too long, and reads off its progress whether anything may run.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
 from reconciler.invoke.causes import read_cause
-from reconciler.invoke.claimant import Announce, Claim, Claimant, Refusal, refusal_of
-from reconciler.invoke.history import start_of
+from reconciler.invoke.claim_record import ClaimRecord
+from reconciler.invoke.claimant import Announcement, Claim, Claimant, Refusal, Unconfirmed, refusal_of
 from reconciler.invoke.known import pool_machines
 from reconciler.invoke.outcome import first_start, newer_than
 from reconciler.invoke.prepare import declared_config, prepare
-from reconciler.model.machine import Event, Exit, Machine, MachineState
+from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
-from reconciler.slots.run_records import RunRecord, newest_record, next_key
-from reconciler.slots.run_starts import final_exit
 from reconciler.slots.ulid import new_ulid
 from reconciler.slots.update import UpdateFailedError
 
 _RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}
 _CONFIRM_S: Final = 3.0
-_UNSEEN_PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.2
 _SETTLE_POLL_S: Final = 1.0
-_RESTARTS_OF_A_DROPPED_START: Final = 3
+_REFUSED_WITHIN_S: Final = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,10 +36,18 @@ class _Starting:
     claimant: Claimant
     lease: HeldLease
     live: Machine
+    run_ulid: str
     fence: str | None
     may_settle: bool
-    deadline: float
     is_in_doubt: bool = False
+
+    def tell_flight(self, is_under_way: bool) -> None:
+        """A start goes out, or certainly had no effect; an earlier one that is in doubt stays so."""
+        if is_under_way or not self.is_in_doubt:
+            self.tell(Unconfirmed(run_ulid=self.run_ulid, machine=self.live, why="") if is_under_way else None)
+
+    def tell(self, sent: Unconfirmed | None) -> None:
+        self.claimant.progress.sent = sent
 
     def unclear(self, error: ReconcilerError) -> StartUnclearError:
         return StartUnclearError(f"whether {self.live.name} was started cannot be learnt: {error.message}")
@@ -53,6 +58,7 @@ async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Cl
 
     Raises ApiError and LeaseLostError; a lease held by someone else is a Refusal.
     """
+    claimant.progress.doing = f"leasing {machine.name}"
     try:
         async with hold_lease(claimant.actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
             return await claim_under(claimant, lease, machine, may_settle=may_settle)
@@ -66,24 +72,30 @@ async def claim_under(
     machine: Machine,
     *,
     may_settle: bool,
-    announce: Announce | None = None,
+    announcement: Announcement | None = None,
 ) -> Claim | Refusal:
-    """Checks and starts the machine under a lease that is held. `announce` gets the run's ULID right before the start.
+    """Checks and starts the machine under a lease that is held. `announcement` is written right before the start.
 
-    Raises ApiError and LeaseLostError.
+    Raises ApiError, LeaseLostError and StartUnclearError.
     """
-    actor = claimant.actor
+    actor, progress = claimant.actor, claimant.progress
     try:
+        progress.doing = f"looking at {machine.name}"
         live = await read_machine(actor, machine)
         claimant.known.see(live)
         refusal = _refusal(live, claimant)
         if refusal:
             return refusal
         run_ulid = new_ulid(actor.clock.now())
+        progress.doing = f"bringing {live.name} to the config of this run"
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):
             return ready
-        return await _start(claimant, lease, ready, run_ulid, may_settle=may_settle, announce=announce)
+        fence = ready.events[0].id if ready.events else None
+        starting = _Starting(
+            claimant=claimant, lease=lease, live=ready, run_ulid=run_ulid, fence=fence, may_settle=may_settle
+        )
+        return await _start(starting, announcement)
     except UpdateFailedError as error:
         return Refusal(why=error.message, is_broken=True)
 
@@ -98,66 +110,47 @@ def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
     return None
 
 
-async def _start(
-    claimant: Claimant,
-    lease: HeldLease,
-    live: Machine,
-    run_ulid: str,
-    *,
-    may_settle: bool,
-    announce: Announce | None,
-) -> Claim | Refusal:
-    fence = live.events[0].id if live.events else None
-    await _write_record(claimant, lease, live, run_ulid, fence)
-    if announce:
-        await announce(run_ulid)
-    starting = _Starting(
-        claimant=claimant,
-        lease=lease,
-        live=live,
-        fence=fence,
-        may_settle=may_settle,
-        deadline=claimant.actor.clock.monotonic() + claimant.start_timeout_s,
+async def _start(starting: _Starting, announcement: Announcement | None) -> Claim | Refusal:
+    """Records the run and starts it. However this ends, the record stays only where the start may have taken effect."""
+    progress = starting.claimant.progress
+    progress.doing = f"starting {starting.live.name}"
+    record = ClaimRecord(
+        claimant=starting.claimant,
+        lease=starting.lease,
+        live=starting.live,
+        run_ulid=starting.run_ulid,
+        fence=starting.fence,
+        announcement=announcement,
     )
-    for _ in range(_RESTARTS_OF_A_DROPPED_START):
+    try:
+        await record.write()
+        return await _start_recorded(starting)
+    finally:
+        if progress.sent is None:
+            await record.take_back()
+
+
+async def _start_recorded(starting: _Starting) -> Claim | Refusal:
+    claimant, live = starting.claimant, starting.live
+    for is_again in (False, True, True):
+        if is_again and _left_s(starting) < _CONFIRM_S + _REFUSED_WITHIN_S:
+            break  # whether it took effect could not be seen any more
         sent = await _send_start(starting)
         if isinstance(sent, Refusal):
             return sent
         seen, start = await _confirm(starting)
         if start is not None:
-            return Claim(run_ulid=run_ulid, machine=seen, start=start, declared=declared_config(claimant))
+            starting.lease.settle()
+            claimant.progress.is_confirmed = True
+            return Claim(run_ulid=starting.run_ulid, machine=seen, start=start, declared=declared_config(claimant))
+    if starting.is_in_doubt:
+        raise StartUnclearError(f"whether {live.name} was started cannot be learnt: it rests, and no start is told")
+    starting.tell(None)
     why = f"{live.name} accepted the start and did not start"
     found = await read_cause(claimant.actor, live)
     if found is None:
         return Refusal(why=why, is_broken=True)
     return Refusal(why=f"{why}: {found[0]}", is_broken=True, cause=found[1])
-
-
-async def _write_record(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str, fence: str | None) -> None:
-    """Says whose the next start is. Before the start, so that a claimer who died before his own is voided by ours."""
-    previous = newest_record(live.metadata)
-    if previous and previous.fence == (fence or ""):
-        claimant.actor.emit(f"{live.name}: an earlier claim died before its start; taking over")
-    bound_s = claimant.timeout_s
-    deadline = claimant.actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None
-    record = RunRecord(
-        ulid=run_ulid,
-        fence=fence or "",
-        who=claimant.actor.who,
-        deadline=deadline,
-        key=claimant.key,
-        previous=_end_of(previous, live) if previous else None,
-    )
-    lease.guard()
-    await claimant.actor.client.set_metadata(live.app, live.id, next_key(live.metadata), record.to_text())
-
-
-def _end_of(previous: RunRecord, live: Machine) -> Exit | None:
-    """How the run of the record before ours ended, as far as the machine's events reach."""
-    start = start_of(previous, live.events, live)
-    newer = newer_than(live.events, start.id) if start else None
-    exited = final_exit(newer) if newer else None
-    return exited.exit if exited else None
 
 
 async def _send_start(starting: _Starting) -> Refusal | None:
@@ -166,36 +159,48 @@ async def _send_start(starting: _Starting) -> Refusal | None:
     while True:
         try:
             nonce = starting.lease.guard(START_TIMEOUT_S)
-            previous = await actor.client.start_machine(live.app, live.id, nonce=nonce)
+            previous = await actor.client.start_machine(live.app, live.id, nonce=nonce, on_flight=starting.tell_flight)
         except ApiError as error:
             if error.is_unclear:
                 starting.is_in_doubt = True
+                starting.lease.doubt()
                 return None
             if starting.is_in_doubt:
                 raise starting.unclear(error) from error
             if error.kind is not ApiErrorKind.SETTLING:
                 raise
-            is_over = starting.claimant.stop.is_set() or actor.clock.monotonic() >= starting.deadline
-            if not starting.may_settle or is_over:
+            if not starting.may_settle:
                 return Refusal(why=error.message, is_settling=True)
-            await actor.clock.sleep(_SETTLE_POLL_S)
+            starting.claimant.progress.doing = f"waiting until {live.name} can be started ({error.message})"
+            await actor.clock.sleep(_pause_s(starting))
             continue
         except LeaseLostError as error:
             if starting.is_in_doubt:
                 raise starting.unclear(error) from error
             raise
         if previous is not None and previous not in _RESTING_STATES and not starting.is_in_doubt:
+            starting.tell(None)
             return Refusal(why=f"{live.name} was {previous} already")
         return None
+
+
+def _pause_s(starting: _Starting) -> float:
+    """Until the next try. None is made whose answer could come after the time is over: whether it runs were unknown."""
+    left_s = _left_s(starting)
+    return _SETTLE_POLL_S if left_s >= _SETTLE_POLL_S + _REFUSED_WITHIN_S else left_s + _REFUSED_WITHIN_S
+
+
+def _left_s(starting: _Starting) -> float:
+    return starting.claimant.progress.until - starting.claimant.actor.clock.monotonic()
 
 
 async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
     """The machine and its start event newer than the fence; no event where the start was dropped, or never arrived.
 
-    Raises StartUnclearError where it cannot be looked at for too long.
+    Raises StartUnclearError where that can no longer be learnt.
     """
     actor, live = starting.claimant.actor, starting.live
-    began = actor.clock.monotonic()
+    starting.claimant.progress.doing = f"looking for the start of {live.name} among its events"
     looked_at: float | None = None
     while True:
         try:
@@ -204,12 +209,21 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
             if newer is None:
                 newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), starting.fence)
         except ApiError as error:
-            if not error.is_passing or actor.clock.monotonic() - began > _UNSEEN_PATIENCE_S:
+            if not error.is_passing:
                 raise starting.unclear(error) from error
             await actor.clock.sleep(_SETTLE_POLL_S)
             continue
         looked_at = looked_at or actor.clock.monotonic()
         start = first_start(newer or ())
-        if start is not None or (seen.state.is_resting and actor.clock.monotonic() - looked_at >= _CONFIRM_S):
+        if start is not None:
             return seen, start
+        if seen.state.is_gone:
+            raise StartUnclearError(f"{live.name} was destroyed, and whether it was started is not told any more")
+        if _never_began(seen, newer) and actor.clock.monotonic() - looked_at >= _CONFIRM_S:
+            return seen, None
         await actor.clock.sleep(_POLL_S)
+
+
+def _never_began(seen: Machine, newer: tuple[Event, ...] | None) -> bool:
+    """Whether the machine rests, and nothing says that it ran since the fence: an exit would."""
+    return newer is not None and seen.state.is_resting and not any(event.exit is not None for event in newer)

@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.invoke.causes import cause_of
@@ -16,7 +15,17 @@ from reconciler.model.spec import Pool
 from reconciler.model.terms import Override
 from reconciler.slots.actor import Actor
 
-Announce: TypeAlias = Callable[[str], Awaitable[None]]
+
+class Announcement(Protocol):
+    """What a keyed claim says elsewhere of the run that it is about to start."""
+
+    async def write(self, run_ulid: str) -> None:
+        """Write it; nothing may start where that fails."""
+        ...
+
+    async def take_back(self) -> None:
+        """Leave it as it was before; nothing was started."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,33 @@ class Claim:
     machine: Machine
     start: Event
     declared: MachineConfig | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconfirmed:
+    """A run whose start was sent: whether it began cannot be learnt now. Its record is on the machine."""
+
+    run_ulid: str
+    machine: Machine
+    why: str
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.machine.name}/{self.run_ulid}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a claim has come, for whoever has to end it early.
+
+    `doing` says what is waited for, in words. `sent` is the run whose start may have taken effect. At `until`, on the
+    monotonic clock, it is ended.
+    """
+
+    doing: str = "asking for a machine"
+    until: float = float("inf")
+    sent: Unconfirmed | None = None
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +99,7 @@ class Claimant:
     override: Override = field(default_factory=Override)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     rng: random.Random = field(default_factory=random.SystemRandom)
+    progress: Progress = field(default_factory=Progress)
     number: int = field(default_factory=lambda: random.SystemRandom().randrange(1 << 16))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.invoke import outcome as outcomes
-from reconciler.invoke.claimant import Claim, Claimant
+from reconciler.invoke.claimant import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.key_marks import hash_of
 from reconciler.invoke.known import KnownPool
@@ -55,6 +55,8 @@ async def invoke(
     claimed = await begin(actor, pool, stack=stack, options=options, stop=stop)
     if isinstance(claimed, Outcome):
         return _run(pool, claimed)
+    if isinstance(claimed, Unconfirmed):
+        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why), claimed)
     if isinstance(claimed, FoundRun):
         return await _attach(actor, pool, claimed, options, stop)
     actor.emit(f"{claimed.machine.name}: started")
@@ -77,8 +79,9 @@ async def begin(
     stop: asyncio.Event | None = None,
     known: KnownPool | None = None,
     turn: asyncio.Semaphore | None = None,
-) -> Claim | FoundRun | Outcome:
-    """The run, just started; the one that its key has already; or how it ended without a start. Raises ApiError.
+) -> Claim | FoundRun | Unconfirmed | Outcome:
+    """The run, just started; the one that its key has already; one that may have started, of which that cannot be
+    learnt; or how it ended without a start. Raises ApiError.
 
     Whoever invokes more than once keeps `known`, which spares the list, and `turn`, which keeps the queue in order.
     """
@@ -117,7 +120,7 @@ async def _attach(actor: Actor, pool: Pool, found: FoundRun, options: InvokeOpti
     )
 
 
-def _run(pool: Pool, outcome: Outcome, claimed: Claim | None = None, ending: Ending | None = None) -> Run:
+def _run(pool: Pool, outcome: Outcome, claimed: Claim | Unconfirmed | None = None, ending: Ending | None = None) -> Run:
     if claimed is None:
         return Run(task=pool.name, app=pool.app, outcome=outcome)
     machine = claimed.machine
@@ -136,6 +139,6 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | None = None, ending: End
         id=f"{machine.name}/{claimed.run_ulid}",
         slot=slot,
         machine_id=machine.id,
-        started_at=claimed.start.at,
+        started_at=claimed.start.at if isinstance(claimed, Claim) else None,
         ended_at=ended.at if ended else None,
     )

@@ -6,6 +6,7 @@ So a key without a record says that the record was pushed out since, and one who
 died before the start. A key that had to make place for others left a fingerprint: it ran already.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from reconciler.errors import ApiError
@@ -30,6 +31,35 @@ def digest_of_run(claimant: Claimant) -> str:
     override = claimant.override
     args = ["-"] if override.args is None else ["args", *override.args]
     return hash_of(claimant.pool.app, claimant.pool.name, *args, "env", *(f"{k}={v}" for k, v in sorted(override.env)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeyMark:
+    """What the anchor remembers of the key: written before the start, or nothing starts; under the anchor's lease."""
+
+    claimant: Claimant
+    lease: HeldLease
+    anchor: Machine
+    slot: str
+
+    async def write(self, run_ulid: str) -> None:
+        now = self.claimant.actor.clock.now()
+        memory = KeyedRun(ulid=run_ulid, slot=self.slot, digest=digest_of_run(self.claimant), at=now)
+        self.lease.guard()
+        await self.claimant.actor.client.set_metadata(self.anchor.app, self.anchor.id, self._name, memory.to_text())
+
+    async def take_back(self) -> None:
+        """Forget the key. That of an earlier caller who died stays: its start may be on its way still."""
+        client, earlier = self.claimant.actor.client, self.anchor.metadata.get(self._name)
+        self.lease.guard()
+        if earlier:
+            await client.set_metadata(self.anchor.app, self.anchor.id, self._name, earlier)
+        else:
+            await client.delete_metadata(self.anchor.app, self.anchor.id, self._name)
+
+    @property
+    def _name(self) -> str:
+        return marks.KEY + self.claimant.key
 
 
 async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusal:
@@ -91,16 +121,11 @@ async def _start_new(
     actor = claimant.actor
 
     async def claim_on(machine: Machine, lease: HeldLease) -> Claim | FoundRun | Outcome | Refusal:
-        async def announce(ulid: str) -> None:
-            """The key is written before the start, or nothing starts."""
-            anchor_lease.guard()
-            memory = KeyedRun(ulid=ulid, slot=machine.name, digest=digest_of_run(claimant), at=actor.clock.now())
-            await actor.client.set_metadata(anchor.app, anchor.id, marks.KEY + claimant.key, memory.to_text())
-
         seen = await _attached(claimant, anchor) if dead else None
         if seen is not None:
             return seen
-        return await claim_under(claimant, lease, machine, may_settle=False, announce=announce)
+        mark = _KeyMark(claimant=claimant, lease=anchor_lease, anchor=anchor, slot=machine.name)
+        return await claim_under(claimant, lease, machine, may_settle=False, announcement=mark)
 
     if (full := await make_room(claimant, anchor_lease, anchor)) is not None:
         return full

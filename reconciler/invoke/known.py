@@ -8,11 +8,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Final
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.terms import Terms, parse_terms
 from reconciler.slots.actor import Actor
+
+_EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
 
 
 def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Machine]:
@@ -63,6 +66,15 @@ class KnownPool:
     def terms(self) -> Terms | None:
         """What one run may be, as the last apply left it; None where it did not say."""
         return parse_terms(self._mark(marks.TERMS) or "")
+
+    async def list_first(self, actor: Actor) -> None:
+        """List them. A list may lag behind an apply that has just ended, so an empty one is asked for again."""
+        await self.refresh(actor)
+        for pause_s in _EMPTY_LIST_PAUSES_S:
+            if self.machines:
+                return
+            await actor.clock.sleep(pause_s)
+            await self.refresh(actor)
 
     async def refresh(self, actor: Actor, *, older_than_s: float = 0.0) -> None:
         """Lists them anew, where the last list is older than that: at most one call at a time. Raises ApiError."""

@@ -94,14 +94,19 @@ def process_code(code: int) -> int:
     return min(code, _HIGHEST_CODE)
 
 
-def lost(why: str) -> Outcome:
+def lost(why: str, *, remedy: str | None = None) -> Outcome:
     """The run's end cannot be learnt."""
     return Outcome(
         name=OutcomeName.LOST,
         exit_code=LOST_CODE,
         message=f"lost: {why}",
-        remedy="its logs may tell; `reconciler status` shows the machine",
+        remedy=remedy or "its logs may tell; `reconciler status` shows the machine",
     )
+
+
+def lost_from_sight(run_id: str, why: str) -> Outcome:
+    """The run may go on, and can be found again by its id."""
+    return lost(why, remedy=f"`reconciler wait {run_id}` tells how it ends")
 
 
 def replaced(why: str) -> Outcome:

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from reconciler.errors import ApiError, LeaseLostError, StartUnclearError
+from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claim import claim
-from reconciler.invoke.claimant import Claim, Claimant, Refusal, candidates, refusal_of
+from reconciler.invoke.claimant import Claim, Claimant, Refusal, Unconfirmed, candidates, refusal_of
 from reconciler.invoke.keyed import claim_keyed
 from reconciler.invoke.runs import FoundRun, end_overdue
+from reconciler.invoke.start_deadline import StartDeadline
 from reconciler.invoke.stopping import until_stopped
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.run import Outcome
@@ -32,7 +33,6 @@ _SHORTEST_PAUSE_S: Final = 0.05
 _CALLS_TO_SPREAD_OVER: Final = 10
 _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
 _BROKEN_TRIES: Final = 3
-_EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
 _FRESH_S: Final = 1.0
 _NO_TIME_S: Final = 0.001  # what floats leave of a deadline: a pause so short may not move the clock at all
 _RELIST_S: Final = 300.0  # machines that a later apply made are found then
@@ -54,6 +54,7 @@ class _Queue:
     claimant: Claimant
     on_busy: OnBusy
     queue_timeout_s: float
+    start: StartDeadline
     began: float
     listed_at: float
     refused: dict[str, Refusal] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class _Queue:
 
 async def queue(
     claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Semaphore | None = None
-) -> Claim | FoundRun | Outcome:
+) -> Claim | FoundRun | Unconfirmed | Outcome:
     """A machine that runs for us, a run that was there already, or how it ended without one. Raises ApiError.
 
     `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came, and only as
@@ -81,14 +82,21 @@ async def queue(
     known, now = claimant.known, claimant.actor.clock.monotonic()
     is_new = not known.machines
     if is_new:
-        await _list_first(claimant)
+        await until_stopped(known.list_first(claimant.actor), claimant.stop)
+    if claimant.stop.is_set():
+        return outcomes.interrupted()
     waiting = _Queue(
-        claimant=claimant, on_busy=on_busy, queue_timeout_s=queue_timeout_s, began=now, listed_at=float("-inf")
+        claimant=claimant,
+        on_busy=on_busy,
+        queue_timeout_s=queue_timeout_s,
+        start=StartDeadline(claimant=claimant),
+        began=now,
+        listed_at=float("-inf"),
     )
     has_others = turn is not None and turn.locked() and on_busy is OnBusy.WAIT
     ended = None if has_others else await _try(waiting)
     if ended is None and not is_new and not has_others:
-        await known.refresh(claimant.actor, older_than_s=_FRESH_S)
+        await until_stopped(known.refresh(claimant.actor, older_than_s=_FRESH_S), claimant.stop)
         waiting.refused.clear()
         ended = await _try(waiting)
     if ended is not None:
@@ -96,16 +104,6 @@ async def queue(
     waiting.listed_at = claimant.actor.clock.monotonic()
     async with _in_turn(turn, waiting):
         return await _wait(waiting)
-
-
-async def _list_first(claimant: Claimant) -> None:
-    """A list may lag behind an apply that has just ended, so an empty one is asked for again."""
-    await claimant.known.refresh(claimant.actor)
-    for pause_s in _EMPTY_LIST_PAUSES_S:
-        if claimant.known.machines:
-            return
-        await until_stopped(claimant.actor.clock.sleep(pause_s), claimant.stop)
-        await claimant.known.refresh(claimant.actor)
 
 
 @asynccontextmanager
@@ -130,12 +128,12 @@ async def _in_turn(turn: asyncio.Semaphore | None, waiting: _Queue) -> AsyncIter
             turn.release()
 
 
-async def _wait(waiting: _Queue) -> Claim | FoundRun | Outcome:
+async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
     claimant, known = waiting.claimant, waiting.claimant.known
     told = False
     while not claimant.stop.is_set():
-        if await end_overdue(claimant.actor, known.machines):
-            await known.refresh(claimant.actor)
+        if await until_stopped(end_overdue(claimant.actor, known.machines), claimant.stop):
+            await until_stopped(known.refresh(claimant.actor), claimant.stop)
         elif waiting.remaining_s <= 0:
             why = _why_busy(waiting)
             if not known.busy and (error := next((one.error for one in waiting.refused.values() if one.error), None)):
@@ -203,10 +201,10 @@ def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
     share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
     longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * waiting.claimant.known.round_trip_s)
-    return min(waiting.remaining_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
+    return min(waiting.remaining_s, waiting.start.left_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
 
 
-async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
+async def _try(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome | None:
     """Tries the machines that seem free; None where waiting is what is left."""
     claimant, known = waiting.claimant, waiting.claimant.known
     if not known.machines:
@@ -215,15 +213,19 @@ async def _try(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
         )
     if objection := _objection(claimant):
         return objection
-    try:
-        tried = await (_try_keyed(waiting) if claimant.key else _try_round(waiting))
-    except StartUnclearError as error:
-        return outcomes.lost(error.message)
+    if ended := waiting.start.ended:
+        return ended
+    tried = await waiting.start.bound(_try_keyed(waiting) if claimant.key else _try_round(waiting))
     if tried is not None:
         return tried
     refusals = list(waiting.refused.values())
     if final := next((refusal for refusal in refusals if refusal.is_final), None):
         return outcomes.never_started(final.why, cause=final.cause)
+    begun = [refusal for refusal in refusals if refusal.is_settling or refusal.is_broken]
+    if known.busy or not begun:
+        waiting.start.forget()
+    else:
+        waiting.start.last = begun[-1]
     if known.busy:
         return None
     if refusals and all(refusal.needs_apply for refusal in refusals) and len(refusals) >= len(known.machines):

@@ -127,9 +127,28 @@ class MachinesClient(AppCalls):
         call = on_machine("POST", app, machine_id, "update_machine", body=body, nonce=nonce)
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
 
-    async def start_machine(self, app: str, machine_id: str, *, nonce: Secret | None) -> str | None:
-        """The state before the start, as this call found it; None where the server does not tell."""
-        call = on_machine("POST", app, machine_id, "start_machine", "/start", nonce=nonce, timeout_s=_START_TIMEOUT_S)
+    async def start_machine(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        nonce: Secret | None,
+        on_flight: Callable[[bool], None] | None = None,
+    ) -> str | None:
+        """Start the machine, and return the state in which this call found it; None where the server does not tell.
+
+        `on_flight` is told True before the call is sent, each time, and False where it certainly had no effect.
+        """
+        call = on_machine(
+            "POST",
+            app,
+            machine_id,
+            "start_machine",
+            "/start",
+            nonce=nonce,
+            timeout_s=_START_TIMEOUT_S,
+            on_flight=on_flight,
+        )
         return await self._api.send(call, _previous_state)
 
     async def stop_machine(

@@ -65,6 +65,7 @@ class Call:
     timeout_s: float = CALL_TIMEOUT_S
     is_repeatable: bool = False  # sending it twice is as good as once
     has_reply: bool = True  # False: a 2xx of any body will do
+    on_flight: Callable[[bool], None] | None = None  # told True before each sending, False once it had no effect
 
 
 class Transport:
@@ -111,9 +112,11 @@ class Transport:
         attempt = 0
         while True:
             attempt += 1
+            _tell_flight(call, is_under_way=True)
             try:
                 return await self._send_once(call, read)
             except ApiError as error:
+                _tell_flight(call, is_under_way=error.is_unclear)
                 delay_s = delay_before_retry(
                     error.kind,
                     is_repeatable=call.is_repeatable,
@@ -228,3 +231,8 @@ class Transport:
 
     def _header(self, call: Call, reply: httpx.Response, name: str) -> str | None:
         return shorten(self._concealed(call, reply.headers.get(name, "")), _HEADER_SHOWN) or None
+
+
+def _tell_flight(call: Call, *, is_under_way: bool) -> None:
+    if call.on_flight:
+        call.on_flight(is_under_way)

@@ -9,10 +9,11 @@ from typing import Self
 from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
 from reconciler.http import httpx
-from reconciler.invoke.claimant import Claim
+from reconciler.invoke.claimant import Claim, Unconfirmed
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, begin
 from reconciler.invoke.known import KnownPool
 from reconciler.invoke.logs import LogReader
+from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import (
     FoundRun,
     cancel_run,
@@ -141,6 +142,8 @@ class AsyncTasks:
         )
         if isinstance(begun, Outcome):
             raise NotStartedError(begun)
+        if isinstance(begun, Unconfirmed):
+            raise NotStartedError(lost_from_sight(begun.run_id, begun.why), run_id=begun.run_id)
         found = begun
         if isinstance(begun, Claim):
             found = run_of_claim(begun, self._actor, timeout_s=timeout_s or terms.timeout_s)

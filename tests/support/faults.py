@@ -1,9 +1,11 @@
 """What may go wrong with any single request, and the engine in process with it."""
 
+import json
 import re
 from typing import Any
 
 from reconciler.engine.engine import Engine
+from reconciler.http import httpx
 from reconciler.testing.transport import EngineTransport
 
 # What may happen to any single request: a fault of the engine's adversity, and its details.
@@ -25,11 +27,24 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 class InProcess(EngineTransport):
-    """The engine in process, with one fault at a time."""
+    """The engine in process, with one fault at a time. Events of the types in `hidden` are in no answer."""
 
     def __init__(self, engine: Engine, token: str) -> None:
         super().__init__(engine, token)
         self.adversity = engine.adversity
+        self.hidden: set[str] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The engine's response, without what is hidden."""
+        response = await super().handle_async_request(request)
+        if not self.hidden:
+            return response
+        content = await response.aread()
+        try:
+            value = json.loads(content)
+        except ValueError:
+            return httpx.Response(response.status_code, headers=response.headers, content=content)
+        return httpx.Response(response.status_code, json=_without_events(value, self.hidden))
 
     def strike(self, name: str, *, ahead: int) -> None:
         """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
@@ -44,3 +59,15 @@ class InProcess(EngineTransport):
 def shape(request: str) -> str:
     """The request without the ids in it: `POST /apps/*/machines/*/lease`."""
     return re.sub(r"(apps|machines)/[^/]+", r"\1/*", request)
+
+
+def _without_events(value: Any, hidden: set[str]) -> Any:
+    """The answer without the events of these types, in whatever list they are."""
+    if isinstance(value, list):
+        kept = [
+            one for one in value if not (isinstance(one, dict) and one.get("type") in hidden and "timestamp" in one)
+        ]
+        return [_without_events(one, hidden) for one in kept]
+    if isinstance(value, dict):
+        return {key: _without_events(one, hidden) for key, one in value.items()}
+    return value

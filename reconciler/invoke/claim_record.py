@@ -1,0 +1,84 @@
+"""The run record of a claim: written before its start, and taken back where certainly nothing was started.
+
+What is left is then as it was before: a record or a key that stays says that its claimer died.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from reconciler.errors import ApiError, LeaseLostError
+from reconciler.invoke.claimant import Announcement, Claimant
+from reconciler.invoke.history import start_of
+from reconciler.invoke.outcome import newer_than
+from reconciler.model.machine import Exit, Machine
+from reconciler.slots.lease import HeldLease
+from reconciler.slots.run_records import RunRecord, newest_record, next_key
+from reconciler.slots.run_starts import final_exit
+
+_TAKE_BACK_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRecord:
+    """The record of one claim. `live` is the GET under the lease, right before the start."""
+
+    claimant: Claimant
+    lease: HeldLease
+    live: Machine
+    run_ulid: str
+    fence: str | None
+    announcement: Announcement | None
+
+    async def write(self) -> None:
+        """Say whose the next start is. Before the start, so that a claimer who died before his own is voided by ours.
+
+        Raises ApiError and LeaseLostError.
+        """
+        previous = newest_record(self.live.metadata)
+        if previous and previous.fence == (self.fence or ""):
+            self.claimant.actor.emit(f"{self.live.name}: an earlier claim died before its start; taking over")
+        await self._set(next_key(self.live.metadata), self._record(previous).to_text())
+        if self.announcement:
+            await self.announcement.write(self.run_ulid)
+
+    async def take_back(self) -> None:
+        """Leave the marks as they were before, the key first: without its record it would say that its run is lost.
+
+        What cannot be taken back stays, and reads as a claim that died.
+        """
+        key = next_key(self.live.metadata)
+        with suppress(ApiError, LeaseLostError, TimeoutError):
+            async with asyncio.timeout(_TAKE_BACK_S):
+                if self.announcement:
+                    await self.announcement.take_back()
+                if replaced := self.live.metadata.get(key):
+                    await self._set(key, replaced)
+                else:
+                    self.lease.guard()
+                    await self.claimant.actor.client.delete_metadata(self.live.app, self.live.id, key)
+
+    async def _set(self, key: str, value: str) -> None:
+        self.lease.guard()
+        await self.claimant.actor.client.set_metadata(self.live.app, self.live.id, key, value)
+
+    def _record(self, previous: RunRecord | None) -> RunRecord:
+        actor, bound_s = self.claimant.actor, self.claimant.timeout_s
+        return RunRecord(
+            ulid=self.run_ulid,
+            fence=self.fence or "",
+            who=actor.who,
+            deadline=actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None,
+            key=self.claimant.key,
+            previous=_end_of(previous, self.live) if previous else None,
+        )
+
+
+def _end_of(previous: RunRecord, live: Machine) -> Exit | None:
+    """How the run of the record before ours ended, as far as the machine's events reach."""
+    start = start_of(previous, live.events, live)
+    newer = newer_than(live.events, start.id) if start else None
+    exited = final_exit(newer) if newer else None
+    return exited.exit if exited else None
