@@ -17,7 +17,7 @@ class Rows(Generic[V]):
         self._table = table
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, value TEXT NOT NULL)")
         rows = connection.execute(f"SELECT id, value FROM {table} ORDER BY rowid").fetchall()
-        self._values: dict[str, V] = {key: make(**json.loads(value)) for key, value in rows}
+        self._values: dict[str, V] = {key: make(**value_of(value)) for key, value in rows}
 
     def get(self, key: str) -> V | None:
         return self._values.get(key)
@@ -41,6 +41,17 @@ class Rows(Generic[V]):
 def json_of(value: Any) -> str:
     """The JSON of plain values and of dataclasses, whose fields are read where they stand: `asdict` would copy them."""
     return json.dumps(value, separators=(",", ":"), default=_members)
+
+
+def value_of(text: str) -> Any:
+    """The value of what `json_of` wrote, fit to be written as JSON in UTF-8.
+
+    Earlier versions kept lone surrogates and NaN, which then broke every answer: these become `?` and null.
+    """
+    value = json.loads(text, parse_constant=lambda _: None)
+    if "\\ud" not in text:
+        return value
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _members(value: Any) -> dict[str, Any]:

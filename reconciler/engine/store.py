@@ -3,7 +3,6 @@
 Every change is one transaction, committed before anything sees it; a change that cannot be written did not happen.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from reconciler.engine.database import explained, give_back, open_database, tran
 from reconciler.engine.log_table import LogTable
 from reconciler.engine.records import App, Event, Lease, LogEntry, Machine, Secret, SecretsVersion, Snapshot, Volume
 from reconciler.engine.retention import EVENTS_KEPT, VERSIONS_KEPT
-from reconciler.engine.rows import Rows, json_of
+from reconciler.engine.rows import Rows, json_of, value_of
 
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
@@ -94,7 +93,7 @@ class Store:
     def versions(self, machine_id: str) -> list[tuple[str, Any]]:
         """Each version with its config, newest first."""
         rows = self._rows("SELECT version, config FROM versions WHERE machine = ? ORDER BY sequence DESC", machine_id)
-        return [(version, json.loads(config)) for version, config in rows]
+        return [(version, value_of(config)) for version, config in rows]
 
     def forget(self, machine: Machine) -> None:
         """Forgets a destroyed machine and its versions; its log is the table's, and goes first."""
@@ -124,7 +123,7 @@ class Store:
 
 
 def _machine_of(text: str) -> Machine:
-    value = json.loads(text)
+    value = value_of(text)
     value["lease"] = Lease(**value["lease"]) if value["lease"] else None
     value["events"] = tuple(Event(**event) for event in value["events"])
     value["pids"] = tuple((pid, started) for pid, started in value["pids"])

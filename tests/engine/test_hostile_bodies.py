@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.engine.engine import Engine
 from reconciler.engine.routes import ENDPOINTS
 from reconciler.engine.routes.base import Endpoint
 from reconciler.http import httpx
+from reconciler.testing.scripted import ScriptedRuntime
+from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.engine.test_api import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
@@ -99,3 +103,25 @@ def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
         assert world.runtime.starts[0].commands[0].env.get("A", "") == ""
 
     with_api(scenario)
+
+
+def test_what_an_earlier_version_kept_is_shown_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        config = {
+            "image": "i",
+            "env": {"A\ud800": "b\udfff", "C": "\U0001f600"},
+            "unknown": [float("nan"), float("inf")],
+        }
+        for is_again in (False, True):
+            engine = Engine(database=tmp_path / "db", runtime=ScriptedRuntime(), clock=VirtualClock())
+            await engine.start()
+            if not is_again:
+                engine.create_app("app", "personal")
+                engine.create("app", {"config": config, "skip_launch": True})
+            [machine] = engine.machines("app")
+            [(_, version)] = engine.versions("app", machine.id)
+            await engine.close()
+        mended = {"image": "i", "env": {"A?": "b?", "C": "\U0001f600"}, "unknown": [None, None]}
+        assert machine.config == version == mended
+
+    run_virtually(run())
