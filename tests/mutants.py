@@ -27,6 +27,7 @@ REVIEW = (
 MORE = (
     "tests/slots",
     "tests/scenarios/test_locks.py",
+    "tests/scenarios/test_overtaken.py",
     "tests/apply",
     "tests/scenarios/test_staying_up.py",
     "tests/planner",
@@ -279,6 +280,12 @@ MUTANTS = (
         "apply/actions.py",
         "    return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)\n",
         "    return entry(change, Status.DEFERRED, error.message, reason=Reason.LOCK)\n",
+    ),
+    Mutant(
+        "an update that was overtaken is judged again",
+        "apply/actions.py",
+        "            if not left or not _was_overtaken(job, change, error):\n",
+        "            if True:\n",
     ),
     Mutant(
         "a mark that could not be written is told",

@@ -30,6 +30,12 @@ from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
 
 _GONE_TIMEOUT_S: Final = 60.0
+_ROUNDS: Final = 4
+_ROUND_S: Final = 1.0
+_OVERTAKEN: Final = frozenset(
+    {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
+)
+_ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
 _STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
 
 
@@ -53,19 +59,41 @@ async def perform(
     *,
     course: Course | None = None,
 ) -> Entry:
-    """Does the change and says how it ended; errors of the platform become an entry, never an exception."""
+    """Does the change and says how it ended; errors of the platform become an entry, never an exception.
+
+    Where someone else's change came between, or took the lease away, the machine is looked at and judged again.
+    """
     locks = locks or Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
     job = _Job(actor=actor, stack=stack, options=options, locks=locks, course=course or Course())
-    try:
-        return await _perform(job, change)
-    except LeaseLostError as error:
-        return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
-    except ApiError as error:
-        if error.kind is ApiErrorKind.LEASE_HELD:
-            return await _locked(job, change, error)
-        return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
-    except UpdateFailedError as error:
-        return entry(change, Status.FAILED, error.message)
+    for left in reversed(range(_ROUNDS)):
+        try:
+            return await _perform(job, change)
+        except LeaseLostError as error:
+            return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
+        except ApiError as error:
+            if not left or not _was_overtaken(job, change, error):
+                return await _failed(job, change, error)
+        except UpdateFailedError as error:
+            return entry(change, Status.FAILED, error.message)
+        await actor.clock.sleep(_ROUND_S)
+    raise AssertionError("unreachable: the last round returns")
+
+
+def _was_overtaken(job: _Job, change: Change, error: ApiError) -> bool:
+    """Whether the machine is no longer as it was seen under the lease, so that another look decides.
+
+    What a stale version is refused with is not documented but for its status, 409.
+    """
+    if error.kind is ApiErrorKind.LEASE_HELD:
+        return bool(change.machine_id and job.locks.patience_s(change.machine_id))
+    is_unexplained = error.kind is ApiErrorKind.REFUSED and error.status in {409, 412}
+    return error.kind in _OVERTAKEN or (is_unexplained and change.action in _ON_ONE_MACHINE)
+
+
+async def _failed(job: _Job, change: Change, error: ApiError) -> Entry:
+    if error.kind is ApiErrorKind.LEASE_HELD:
+        return await _locked(job, change, error)
+    return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
 
 async def _locked(job: _Job, change: Change, error: ApiError) -> Entry:

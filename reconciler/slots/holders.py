@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.machines_api.errors import shorten
-
 _SHOWN: Final = 120
 _DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
 _LONGEST = 200
@@ -45,6 +43,8 @@ def parse_holder(description: str) -> Holder | None:
 
 def words_of(description: str) -> str:
     """Whose lease it is, in words: the verb and who called it, or what another tool wrote there, on one line."""
+    from reconciler.machines_api.errors import shorten
+
     holder = parse_holder(description)
     if holder is None:
         return shorten(description, _SHOWN)

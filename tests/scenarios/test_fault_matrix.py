@@ -54,6 +54,7 @@ apps:
 MEDDLING: dict[str, dict[str, Any]] = {
     "lease stolen": {"fault": "steal_lease", "seconds": 25.0},
     "lease lost": {"fault": "lose_lease"},
+    "update overtaken": {"fault": "concurrent_replace", "calls": ("update",)},
     "list empty once": {"fault": "empty_list"},
     "machine destroyed by someone else": {"fault": "vanish"},
     "update reverted": {"fault": "revert_update"},
