@@ -397,6 +397,12 @@ MUTANTS = (
         're.compile(r".+")',
     ),
     Mutant(
+        "a machine whose config is not understood is not observed",
+        "model/machine.py",
+        " and self.is_understood\n",
+        "\n",
+    ),
+    Mutant(
         "an exit code that is no integer is not understood",
         "machines_api/exits.py",
         '    raise _NotUnderstoodError(f"the platform\'s `{name}` is not understood")\n\n\ndef _flag(',

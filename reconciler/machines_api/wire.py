@@ -13,6 +13,9 @@ from reconciler.machines_api.exits import exit_from_json
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
 
+_TEXTS: Final = ("image", "schedule")
+_MAPS: Final = ("env", "metadata", "checks", "guest", "init", "restart", "stop_config")
+_LISTS: Final = ("services", "files", "mounts", "processes")
 _END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which no time here can tell
 
 
@@ -99,6 +102,7 @@ def machine_from_json(app: str, value: Any) -> Machine:
         image_digest=image.get("digest") or None if isinstance(image, dict) else None,
         events=events_from_json(machine.get("events")),
         checks=tuple(_check(one) for one in _list(machine.get("checks")) if isinstance(one, dict)),
+        is_understood=not isinstance(config, dict) or _is_understood(config),
     )
 
 
@@ -239,6 +243,13 @@ def _clean(config: dict[str, Any]) -> dict[str, Any]:
             mapping = value if isinstance(value, dict) else {}
             cleaned[key] = {str(name): str(text) for name, text in mapping.items() if text is not None}
     return cleaned
+
+
+def _is_understood(config: Mapping[str, Any]) -> bool:
+    """Whether the sections that our logic reads are of the API's types, or null."""
+    kinds = [(_TEXTS, str), (_MAPS, dict), (_LISTS, list)]
+    right = all(isinstance(config.get(name), kind | None) for names, kind in kinds for name in names)
+    return right and all(isinstance(one, dict) for name in _LISTS for one in config.get(name) or ())
 
 
 def _state(value: Any) -> MachineState:

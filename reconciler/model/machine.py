@@ -107,7 +107,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine as reported. `config` is None while its host is unreachable; `events` are newest first."""
+    """One machine as reported. `config` is None while its host is unreachable; `events` are newest first.
+
+    Not `is_understood`: sections of its config are of a type that the API never gives.
+    """
 
     app: str
     id: str
@@ -122,6 +125,7 @@ class Machine:
     image_digest: str | None = None
     events: tuple[Event, ...] = ()
     checks: tuple[Check, ...] = ()
+    is_understood: bool = True
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -130,7 +134,7 @@ class Machine:
     @property
     def is_observable(self) -> bool:
         """Whether its config and state can be relied on."""
-        return self.host_status is HostStatus.OK and self.config is not None
+        return self.host_status is HostStatus.OK and self.config is not None and self.is_understood
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

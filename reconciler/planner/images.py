@@ -79,7 +79,7 @@ def _applied_digest(pool: Pool, machines: list[Machine]) -> str | None:
     declared = reference(pool.config.image)
     if declared is None or declared.digest:
         return None
-    live = (reference(machine.config.image) for machine in machines if machine.config)
+    live = (reference(machine.config.image) for machine in machines if machine.config and machine.is_observable)
     if not any(image and declared.is_same_tag(image) for image in live):
         return None
     wants = (marks.parse_want(machine.metadata.get(marks.WANT, "")) for machine in machines)

@@ -1,5 +1,6 @@
 """Whatever is wrong, the user gets one message, what to do, the right exit code and no traceback."""
 
+import json
 import re
 import socket
 import subprocess
@@ -147,6 +148,30 @@ def test_a_missing_app_is_to_be_created_and_for_invoke_an_apply_away(
     assert "+ create app app" in capfd.readouterr().out
     assert run(["invoke", "work", "--target", server.url]) == 125
     assert "reconciler apply" in capfd.readouterr().err
+
+
+JUNK = [None, 3, True, "x", [], {}, [1], [None], {"a": None}, "\ud800"]
+SECTIONS = ["restart", "env", "services", "checks", "guest", "init", "files", "mounts", "stop_config", "image"]
+VERBS = (["plan"], ["plan", "--adopt"], ["status"], ["runs"], ["drift"], ["logs", "work"], ["wait", "work-iad-0/x"])
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.parametrize("name", ["work-iad-0", "foreign"])
+def test_no_machines_config_breaks_a_verb(spec: Path, serve, name: str, is_ours: bool, section: str, capfd) -> None:
+    owned = {"reconciler_stack": "s", "reconciler_pool": "work", "reconciler_slot": name}
+    marks = {"metadata": owned} if is_ours else {}
+    machines = [
+        {"id": f"m{number}", "name": name, "state": "stopped", "config": {"image": "i", **marks, section: junk}}
+        for number, junk in enumerate(JUNK)
+    ]
+    server = serve(200, json.dumps(machines))
+    for verb in VERBS:
+        code = run([*verb, "--target", server.url])
+        error = capfd.readouterr().err
+        assert "unexpected" not in error
+        assert code in ({125} if verb[0] == "wait" else {0, 1})
+    assert set(server.methods) == ONLY_READS
 
 
 def test_debug_shows_the_traceback(spec: Path) -> None:

@@ -154,6 +154,13 @@ def test_the_time_of_any_event_can_be_told(timestamp: object) -> None:
     assert event.at.year in {1970, 9999}
 
 
+@pytest.mark.parametrize("section", ["image", "env", "checks", "guest", "restart", "services", "files", "processes"])
+def test_a_config_of_wrong_types_is_not_observed_and_null_is_absent(section: str) -> None:
+    for junk, is_observable in ((3, False), ([1], False), (True, False), (None, True)):
+        machine = wire.machine_from_json("app", {"id": "1", "config": {"image": "i", section: junk}})
+        assert machine.is_observable == is_observable
+
+
 def test_config_that_we_do_not_know_rides_along() -> None:
     document = {"image": "i", "containers": [{"name": "a", "new_thing": [1]}], "brand_new": {"x": None}}
     machine = wire.machine_from_json("app", {"id": "1", "config": document})
