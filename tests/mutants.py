@@ -489,7 +489,7 @@ MUTANTS = (
     Mutant(
         "the heir of an anchor learns its keys",
         "apply/handover.py",
-        "if key.startswith(marks.KEY)}",
+        "if key.startswith(_KEYS)}",
         "if False}",
     ),
     Mutant(
