@@ -34,6 +34,7 @@ MORE = (
     "tests/invoke",
     "tests/engine/test_files.py",
     "tests/engine/test_retention.py",
+    "tests/engine/test_leftovers.py",
     "tests/scenarios/test_assumptions.py",
     "tests/scenarios/test_unreachable.py",
     "tests/scenarios/test_drift.py",
@@ -88,6 +89,24 @@ MUTANTS = (
         "engine/cleanup.py",
         "if due_s <= now_s]",
         "if False]",
+    ),
+    Mutant(
+        "what left a command's session ends with its machine",
+        "engine/processes.py",
+        "int(session) in owned.sessions or _is_marked(pid, owned.directory)",
+        "int(session) in owned.sessions",
+    ),
+    Mutant(
+        "an engine does not end itself",
+        "engine/processes.py",
+        "state in _GONE or pid == os.getpid()",
+        "state in _GONE",
+    ),
+    Mutant(
+        "a run ends though its output is held open",
+        "engine/child.py",
+        "_DRAIN_S: Final = 1.0",
+        "_DRAIN_S: Final = 60.0",
     ),
     Mutant(
         "look before a create is repeated",

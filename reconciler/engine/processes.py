@@ -88,18 +88,20 @@ def processes_of(owned: Owned) -> list[ProcessStat]:
 
 
 def _pids_of(owned: Owned) -> set[int] | None:
-    """The numbers of these processes; None where there is no /proc."""
+    """The numbers of these processes, never this one's own; None where there is no /proc, or nothing in it."""
     try:
         pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208
     except OSError:
+        return None
+    if not pids:
         return None
     found: set[int] = set()
     children: dict[int, list[int]] = {}
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
             state, parent, _, session = _fields(pid)[:4]
-            if state in _GONE:
-                continue
+            if state in _GONE or pid == os.getpid():
+                continue  # a command of a machine may have started this very engine, which then carries its mark
             children.setdefault(int(parent), []).append(pid)
             if int(session) in owned.sessions or _is_marked(pid, owned.directory):
                 found.add(pid)

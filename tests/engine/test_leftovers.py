@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,32 @@ def test_elsewhere_than_on_linux_groups_end_and_a_stray_holds_nothing_up(
         assert await engine.inside.processes("app", machine.id) == []
 
     with_engine(tmp_path, scenario)
+
+
+def test_groups_end_where_proc_is_there_and_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    with subprocess.Popen(["sleep", "3600"], start_new_session=True) as process:
+        try:
+            processes.signal_all(processes.Owned(frozenset({process.pid}), tmp_path), 9)
+            assert process.wait(PROMPT_S) == -9
+        finally:
+            process.kill()
+
+
+ITSELF = """
+import subprocess, sys
+from pathlib import Path
+from reconciler.engine.processes import Owned, end_all
+other = subprocess.Popen(["sleep", "3600"])
+end_all(Owned(frozenset(), Path(sys.argv[1])))
+print(other.wait())
+"""
+
+
+def test_an_engine_that_a_command_started_does_not_end_itself(tmp_path: Path) -> None:
+    env = dict(os.environ) | {processes.MARK: str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", ITSELF, str(tmp_path)], env=env, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "-9\n")
 
 
 class DyingRuntime(ProcessRuntime):
