@@ -514,7 +514,7 @@ MUTANTS = (
     Mutant(
         "an unclear start is never given up for another machine",
         "invoke/claim.py",
-        "                starting.lease.doubt()\n                return None\n",
+        "                starting.is_in_doubt = True\n                return None\n",
         "                return Refusal(why=error.message)\n",
     ),
     Mutant(

@@ -44,6 +44,8 @@ class _Starting:
     def tell_flight(self, is_under_way: bool) -> None:
         """A start goes out, or certainly had no effect; an earlier one that is in doubt stays so."""
         if is_under_way or not self.is_in_doubt:
+            # Ended early while it is under way, the lease expires by itself: nobody comes between the start and us.
+            self.lease.doubt() if is_under_way else self.lease.settle()
             self.tell(Unconfirmed(run_ulid=self.run_ulid, machine=self.live, why="") if is_under_way else None)
 
     def tell(self, sent: Unconfirmed | None) -> None:
@@ -163,7 +165,6 @@ async def _send_start(starting: _Starting) -> Refusal | None:
         except ApiError as error:
             if error.is_unclear:
                 starting.is_in_doubt = True
-                starting.lease.doubt()
                 return None
             if starting.is_in_doubt:
                 raise starting.unclear(error) from error
@@ -178,6 +179,8 @@ async def _send_start(starting: _Starting) -> Refusal | None:
             if starting.is_in_doubt:
                 raise starting.unclear(error) from error
             raise
+        if not starting.is_in_doubt:
+            starting.lease.settle()
         if previous is not None and previous not in _RESTING_STATES and not starting.is_in_doubt:
             starting.tell(None)
             return Refusal(why=f"{live.name} was {previous} already")

@@ -3,6 +3,7 @@
 Decides whether the update took. It does not decide whether it should happen.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,9 @@ async def _send_once(
                 skip_launch=skip_launch,
             )
             return reply.instance_id if reply.instance_id != live.instance_id else None
+        except asyncio.CancelledError:
+            lease.doubt()  # it may be under way: the lease expires by itself, so that nobody comes between
+            raise
         except ApiError as error:
             if not error.is_unclear:
                 raise

@@ -232,3 +232,21 @@ def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str)
 
     for position in range(run_virtually(count_requests())):
         run_virtually(scenario(position))
+
+
+@pytest.mark.parametrize("call", ["update", "start"])
+def test_a_write_under_way_when_the_time_is_over_keeps_its_lease_until_that_expires(call: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await leave_a_slot_that_takes_minutes_to_update(world)
+            world.engine.adversity.add("late_reply", calls=(call,), seconds=9.0)
+            run, took_s = await timed(world, start_timeout_s=5.0)
+            assert run.outcome.exit_code == (122 if call == "start" else 121)
+            assert took_s < 5.5
+            [machine] = world.machines()
+            assert machine.lease
+            assert machine.lease.expires_at > world.actor.clock.now().timestamp() + 15
+            await world.actor.clock.sleep(35)
+            assert_free(world)
+
+    run_virtually(scenario())
