@@ -13,7 +13,18 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
-RUNS = ("start_deadline", "taken_back", "keys", "overrides", "queue", "handover", "planning", "kinds", "runs")
+RUNS = (
+    "start_deadline",
+    "taken_back",
+    "keys",
+    "overrides",
+    "queue",
+    "handover",
+    "planning",
+    "kinds",
+    "runs",
+    "past_runs",
+)
 REVIEW = (
     "tests/cli/test_saved_plan.py",
     "tests/cli/test_images.py",
@@ -672,6 +683,18 @@ MUTANTS = (
         "cli/planning.py",
         "if whole is not None and self._planner.add(app, whole):",
         "if whole is not None and (self._planner.add(app, whole) or True):",
+    ),
+    Mutant(
+        "how runs ended is kept before their machine goes",
+        "apply/actions.py",
+        "        live = await keep_ends(job.actor, live, change, job.locks)\n",
+        "",
+    ),
+    Mutant(
+        "an anchor that is replaced keeps how its runs ended",
+        "apply/keep_ends.py",
+        "            return _with_ends(leaving, ends)\n",
+        "            return leaving\n",
     ),
     Mutant(
         "a key that left a fingerprint ran already",

@@ -12,6 +12,7 @@ from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
 from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable
+from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.apply.wants import write_want
@@ -209,6 +210,7 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
         if found := fenced(live, change, job.options):
             return found, live
         await hand_over(job.actor, lease, live, change, job.options, job.locks)
+        live = await keep_ends(job.actor, live, change, job.locks)
         try:
             await _send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:

@@ -6,6 +6,7 @@ Where this ends halfway none does: keyed runs are refused then, until the next a
 
 from typing import Final
 
+from reconciler.apply.keep_ends import find_by_name
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
@@ -17,7 +18,6 @@ from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import HeldLease
 
 _KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
-_LOOKS_S: Final = (0.0, 1.0, 2.0)
 
 
 async def hand_over(
@@ -26,7 +26,7 @@ async def hand_over(
     """Makes the change's heir the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
     if change.heir is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
-    heir = await _find(actor, leaving, change.heir)
+    heir = await find_by_name(actor, leaving, change.heir)
     if heir is None:
         message = f"{change.heir} is to be the pool's anchor, and is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
@@ -49,14 +49,3 @@ async def hand_over(
         await actor.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)
         heirs_lease.guard()
         await actor.client.set_metadata(heir.app, heir.id, marks.ANCHOR, heir.name)
-
-
-async def _find(actor: Actor, leaving: Machine, name: str) -> Machine | None:
-    """The machine of this name, of the same stack; a list may lag behind its creation."""
-    for pause_s in _LOOKS_S:
-        await actor.clock.sleep(pause_s)
-        for machine in await actor.client.list_machines(leaving.app) or ():
-            is_ours = machine.metadata.get(marks.STACK) == leaving.metadata.get(marks.STACK)
-            if machine.name == name and is_ours and not machine.state.is_gone:
-                return machine
-    return None

@@ -5,7 +5,7 @@ Whose each start is, slots/run_starts.py says. Events are newest first and come 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import zip_longest
 from typing import Final
 
@@ -13,11 +13,11 @@ from reconciler.invoke.outcome import lost, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
 from reconciler.model.run import Outcome, RunInfo, RunState
+from reconciler.slots.run_ends import is_past_deadline
 from reconciler.slots.run_records import RunRecord, records_of
 from reconciler.slots.run_starts import OwnedStart, final_exit, owned_starts
 
 _UNKNOWN_STARTER: Final = "unknown"
-_TIMER_SLACK: Final = timedelta(seconds=2)
 
 
 def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
@@ -84,8 +84,7 @@ def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
 
 def ending_of(ended: Exit, *, ended_at: datetime, deadline: datetime | None) -> Outcome:
     """The outcome of an exit; one that was asked for at or after the run's deadline was its timeout."""
-    is_late = deadline is not None and ended_at + _TIMER_SLACK >= deadline
-    return outcome_of(ended, timed_out=ended.requested_stop and is_late)
+    return outcome_of(ended, timed_out=ended.requested_stop and is_past_deadline(ended_at, deadline))
 
 
 def _from_record(machine: Machine, record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> RunInfo:

@@ -24,10 +24,10 @@ from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, RunState
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import HeldLease
-from reconciler.slots.run_records import RECORDS, newest_record, records_of
+from reconciler.slots.run_ends import oldest_mark
+from reconciler.slots.run_records import newest_record, room_in
 
 _LEAST_KEYS: Final = 10  # so many stay whole, even where fingerprints need room
-_MARGIN_BYTES: Final = 300  # what an update stamps beside what is there
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,10 +57,7 @@ class _Memory:
 
     def has_room(self) -> bool:
         """Whether one key more fits, and the records of runs that are still to come on this machine."""
-        missing = RECORDS - len(records_of(self.metadata))
-        name_length = len(marks.KEY) + len(self.claimant.key)
-        needed = missing * (marks.MAX_VALUE_BYTES + len(marks.RUN) + 2) + name_length + marks.MAX_VALUE_BYTES
-        return marks.size_of(self.metadata) + needed + _MARGIN_BYTES <= marks.MAX_BYTES
+        return room_in(self.metadata) >= len(marks.KEY) + len(self.claimant.key) + marks.MAX_VALUE_BYTES
 
     def seems_to_run(self, memory: KeyedRun) -> bool:
         """Whether the run is the newest on a machine that was busy when it was last seen."""
@@ -102,6 +99,9 @@ async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Re
         is_full = len(keys) >= MAX_KEYS
         if not is_full and memory.has_room():
             return None
+        if not is_full and (expendable := oldest_mark(memory.metadata)):
+            await memory.drop(expendable)
+            continue
         oldest = await _oldest_ended(memory, keys) if len(keys) > _LEAST_KEYS else None
         if oldest is not None:
             name, value = fingerprint_mark(memory.metadata, oldest, keys[oldest].at)

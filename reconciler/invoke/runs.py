@@ -10,17 +10,14 @@ from reconciler.errors import UnobservedError, UsageError
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
-from reconciler.invoke.known import pool_machines
 from reconciler.invoke.logs import LogReader, TakeLine
+from reconciler.invoke.past_runs import kept_runs, read_events, task_machines
 from reconciler.model import marks
-from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import OutcomeName, RunInfo, RunState
-from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
 
 _AT_ONCE: Final = 10
-_EVENTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +31,14 @@ class FoundRun:
 
 
 async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | None = None) -> list[FoundRun]:
-    """The runs of the app's tasks that are still told of, newest first: one call, and one more for each machine."""
-    machines = await actor.client.list_machines(app) or ()
-    chosen = [machine for machine in _owned(machines, stack) if task in {None, machine.metadata[marks.POOL]}]
-    for machine in _unreachable(machines, stack):
+    """Return the retained runs of the app's tasks, newest first: one call, and one more for each machine.
+
+    Those of machines that are gone too, as far as a pool's anchor keeps them, or the platform tells of the machine.
+    """
+    listed = await actor.client.list_machines(app, with_destroyed=True) or ()
+    machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
+    gone = [one for one in task_machines(listed, stack, are_gone=True) if task in {None, one.metadata[marks.POOL]}]
+    for machine in _unreachable(listed, stack):
         if task is None or machine.metadata.get(marks.POOL, task) == task:
             actor.emit(_words(machine))
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -46,24 +47,44 @@ async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | No
         async with limit:
             return await runs_on(actor, machine)
 
-    found = [run for runs in await asyncio.gather(*(one(machine) for machine in chosen)) for run in runs]
+    found = [run for runs in await asyncio.gather(*(one(machine) for machine in (*machines, *gone))) for run in runs]
+    told = {run.info.id for run in found}
+    found += [run for run in _kept(machines) if run.info.id not in told]
     known = [run for run in found if run.info.started_at]
     known.sort(key=lambda run: (run.info.started_at, run.info.id), reverse=True)
     return known + [run for run in found if not run.info.started_at]
 
 
 async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
-    """The run of this id; None where the app has none such. Raises UnobservedError where its machine's host is down."""
-    slot = run_id.partition("/")[0]
-    machines = await actor.client.list_machines(app) or ()
-    for machine in _owned(machines, stack):
-        if machine.name == slot:
-            found = await runs_on(actor, machine)
-            return next((run for run in found if run.info.id == run_id), None)
-    for machine in _unreachable(machines, stack):
-        if machine.name == slot:
+    """Return the run of this id, also where its machine is gone; None where the app has none such.
+
+    Raises UnobservedError where its machine's host is down.
+    """
+    seen = await actor.client.list_machines(app) or ()
+    machines = task_machines(seen, stack)
+    if found := await _find_on(actor, machines, run_id):
+        return found
+    if kept := next((run for run in _kept(machines) if run.info.id == run_id), None):
+        return kept
+    for machine in _unreachable(seen, stack):
+        if machine.name == run_id.partition("/")[0]:
             raise UnobservedError(_words(machine), hint="try again once its host is back")
+    listed = await actor.client.list_machines(app, with_destroyed=True) or ()
+    return await _find_on(actor, task_machines(listed, stack, are_gone=True), run_id)
+
+
+async def _find_on(actor: Actor, machines: Sequence[Machine], run_id: str) -> FoundRun | None:
+    """The run of this id on the machines of its slot: a name may have been several machines' one after the other."""
+    for machine in machines:
+        if machine.name == run_id.partition("/")[0]:
+            found = next((run for run in await runs_on(actor, machine) if run.info.id == run_id), None)
+            if found:
+                return found
     return None
+
+
+def _kept(machines: Sequence[Machine]) -> list[FoundRun]:
+    return [FoundRun(info=info, machine=keeper) for info, keeper in kept_runs(machines)]
 
 
 async def wait_run(
@@ -128,7 +149,7 @@ async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
 
 async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
     """The runs of one machine that are still told of, newest first."""
-    return _found(machine, await actor.client.list_events(machine.app, machine.id, limit=_EVENTS))
+    return _found(machine, await read_events(actor, machine))
 
 
 def claim_of(run: FoundRun) -> Claim:
@@ -157,7 +178,7 @@ def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> Foun
 def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
     """The tasks that the machines are of, each with the stacks that have it."""
     found: dict[str, set[str]] = {}
-    for machine in _owned(machines, stack):
+    for machine in task_machines(machines, stack):
         found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
     return found
 
@@ -171,24 +192,6 @@ def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
         next_start = starts[at - 1] if at else None
         found.append(FoundRun(info=info, machine=machine, start=start, next_start=next_start))
     return found
-
-
-def _owned(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
-    """The machines of tasks, ours or, without a stack, any stack's; those of services have no runs."""
-    owned = []
-    for machine in machines:
-        owner = machine.metadata.get(marks.STACK)
-        pool = machine.metadata.get(marks.POOL)
-        is_ours = (
-            machine.is_observable
-            and owner
-            and pool
-            and owner == (stack or owner)
-            and pool_machines([machine], owner, pool)
-        )
-        if is_ours and kind_of(machine) is PoolKind.TASK:
-            owned.append(machine)
-    return owned
 
 
 def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine]:

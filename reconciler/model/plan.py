@@ -76,6 +76,8 @@ class Change:
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
     heir: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
+    keeper: str | None = None  # name of the slot that keeps how this machine's runs ended, when it goes
+    keeper_id: str | None = None  # its machine, where there is one yet
     terms: str | None = None  # what one run may be, for the anchor's mark
     image_digest: str | None = None  # what the tag of the pool's image was resolved to, for the anchor's mark
     counts: str | None = None  # how many machines the pool has by region, for the anchor's mark

@@ -58,7 +58,8 @@ def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
                 fields=_fields(differ, desired, digest, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
-            yield replace(_change(slot, situation, anchor), is_new=was_applied is False)
+            change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
+            yield _keeping(change, pool, paired) if change.action is Action.REPLACE else change
 
 
 def _is_anchor(machine: Machine) -> bool:
@@ -151,7 +152,7 @@ def surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
     pools = {pool.name: pool for pool in app.pools}
     for slot in sorted(paired.surplus, key=lambda slot: (slot.pool, -slot.number, slot.region)):
         pool, machine = pools.get(slot.pool), paired.surplus[slot]
-        removal = _removal(slot, machine, pool, _why_surplus(slot, pool))
+        removal = _keeping(_removal(slot, machine, pool, _why_surplus(slot, pool)), pool, paired)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             heir = heir_of(pool, paired)
             removal = replace(
@@ -171,7 +172,8 @@ def twin_changes(app: App, paired: Paired) -> Iterator[Change]:
     for slot, machine in sorted(paired.twins, key=lambda twin: (twin[0], twin[1].id)):
         kept = paired.by_slot.get(slot) or paired.surplus[slot]
         reason = f"a twin of machine {kept.id}, which stays"
-        yield _removal(slot, machine, pools.get(slot.pool), reason, is_twin=True)
+        pool = pools.get(slot.pool)
+        yield _keeping(_removal(slot, machine, pool, reason, is_twin=True), pool, paired)
 
 
 def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_twin: bool = False) -> Change:
@@ -190,6 +192,18 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
         is_twin=is_twin,
     )
+
+
+def _keeping(change: Change, pool: Pool | None, paired: Paired) -> Change:
+    """The change with the slot that keeps how the machine's runs ended; an anchor that stays keeps its own."""
+    if pool is None or change.kind is PoolKind.SERVICE or not pool.slots:
+        return change
+    keeper = heir_of(pool, paired)
+    if keeper is None or (keeper == change.slot.name and not change.is_twin):
+        return change
+    slot = next(slot for slot in pool.slots if slot.name == keeper)
+    machine = paired.by_slot.get(slot)
+    return replace(change, keeper=keeper, keeper_id=machine.id if machine else None)
 
 
 def _why_surplus(slot: Slot, pool: Pool | None) -> str:

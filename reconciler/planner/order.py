@@ -2,7 +2,8 @@
 
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
 pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
-that goes comes after its heir. Services change one at a time, and the first of each is known as such.
+that goes comes after its heir, and any machine that goes after the one that is made to keep how its runs ended.
+Services change one at a time, and the first of each is known as such.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from reconciler.model.spec import PoolKind
 
 _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 _AFTER_ANCHOR = _WRITES_CONFIG | {Action.DESTROY}
+_MAKES = frozenset({Action.CREATE, Action.REPLACE})
 _ROLLS = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
@@ -26,6 +28,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
     written = [change for change in doable if change.action in _WRITES_CONFIG]
     anchors = {change.slot.pool: change.address for change in written if change.anchor == change.slot.name}
     addresses = {change.slot.name: change.address for change in written}
+    made = {change.slot.name: change.address for change in written if change.action in _MAKES}
     previous: dict[str, str] = {}
     ordered = []
     for change in changes:
@@ -38,6 +41,8 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
                 needs.append(anchor)
             if change.heir in addresses:
                 needs.append(addresses[change.heir])
+            if change.keeper in made:
+                needs.append(made[change.keeper])
             if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
                 is_first = pool not in previous
                 needs += [] if is_first else [previous[pool]]

@@ -14,6 +14,7 @@ from reconciler.model import marks
 from reconciler.model.machine import Exit
 
 RECORDS: Final = 16
+_STAMPS_BYTES: Final = 300  # more than an update adds to what is there
 _SEPARATOR: Final = ";"
 _MAX_LENGTH: Final = 200
 _FIELDS: Final = 6
@@ -78,6 +79,13 @@ def next_key(metadata: Mapping[str, str]) -> str:
     free = next((number for number in range(RECORDS) if number not in kept), None)
     number = free if free is not None else min(kept, key=lambda taken: kept[taken].ulid)
     return f"{marks.RUN}{number}"
+
+
+def room_in(metadata: Mapping[str, str]) -> int:
+    """The bytes that are free, less what the records of the runs to come and an update's stamps need."""
+    missing = RECORDS - len(records_of(metadata))
+    reserved = missing * (marks.MAX_VALUE_BYTES + len(marks.RUN) + 2) + _STAMPS_BYTES
+    return marks.MAX_BYTES - marks.size_of(metadata) - reserved
 
 
 def exit_to_text(ended: Exit | None) -> str:

@@ -46,7 +46,7 @@ def metadata_for_update(
 
 def _outlives(key: str) -> bool:
     """Whether the mark is the pool's or the stack's memory rather than the machine's."""
-    return key in {marks.HIGHEST, marks.LAST_PLAN} or key.startswith((marks.KEY, marks.FINGERPRINTS))
+    return key in {marks.HIGHEST, marks.LAST_PLAN} or key.startswith((marks.KEY, marks.FINGERPRINTS, marks.ENDS))
 
 
 def _declared(config: MachineConfig | None) -> dict[str, str]:

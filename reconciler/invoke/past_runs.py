@@ -1,0 +1,67 @@
+"""Runs whose machine is gone: from the marks that an apply left on their pool's anchor, and from destroyed machines.
+
+The platform tells of a destroyed machine for about two days, by its list with `include_deleted` and by its id.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke.outcome import outcome_of
+from reconciler.model import marks
+from reconciler.model.kind import kind_of
+from reconciler.model.machine import Event, Machine
+from reconciler.model.run import RunInfo, RunState
+from reconciler.model.spec import PoolKind
+from reconciler.slots.actor import Actor
+from reconciler.slots.run_ends import kept_ends
+
+_EVENTS: Final = 50
+_STARTER_IS_NOT_KEPT: Final = "unknown"
+
+
+def kept_runs(keepers: Iterable[Machine]) -> list[tuple[RunInfo, Machine]]:
+    """The runs that these machines keep for others that are gone, each with its keeper, newest first."""
+    found = {
+        info.id: (info, keeper)
+        for keeper in keepers
+        for end in kept_ends(keeper.metadata)
+        if (
+            info := RunInfo(
+                id=f"{end.slot}/{end.id}",
+                task=keeper.metadata.get(marks.POOL, ""),
+                app=keeper.app,
+                slot=end.slot,
+                machine_id=end.machine_id,
+                state=RunState.ENDED,
+                who=_STARTER_IS_NOT_KEPT,
+                started_at=end.started_at,
+                ended_at=end.ended_at,
+                outcome=outcome_of(end.exit, timed_out=end.exit.requested_stop and end.was_late),
+            )
+        )
+    }
+    return sorted(found.values(), key=lambda pair: (pair[0].started_at, pair[0].id), reverse=True)
+
+
+def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: bool = False) -> list[Machine]:
+    """The machines of tasks, ours or, without a stack, any stack's; those of services have no runs."""
+    found = []
+    for machine in machines:
+        owner = machine.metadata.get(marks.STACK)
+        is_ours = owner is not None and owner == (stack or owner)
+        is_seen = machine.is_observable or machine.state.is_gone
+        is_owned = is_ours and is_seen and marks.is_owned(machine.metadata, stack=owner or "", name=machine.name)
+        if is_owned and machine.state.is_gone is are_gone and kind_of(machine) is PoolKind.TASK:
+            found.append(machine)
+    return found
+
+
+async def read_events(actor: Actor, machine: Machine) -> Sequence[Event]:
+    """The machine's newest events; of one that is pruned already, those that it was listed with."""
+    try:
+        return await actor.client.list_events(machine.app, machine.id, limit=_EVENTS)
+    except ApiError as error:
+        if error.kind is ApiErrorKind.NOT_FOUND and machine.state.is_gone:
+            return machine.events
+        raise
