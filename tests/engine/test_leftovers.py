@@ -137,7 +137,7 @@ def test_elsewhere_than_on_linux_groups_end_and_a_stray_holds_nothing_up(
         assert output_of(engine, machine) == ["done"]
         grouped = int((tmp_path / "machines" / machine.id / "1" / "grouped").read_text())
         assert not is_alive(grouped)
-        os.kill(stray_of(engine, machine), 9)  # no group tells of it
+        os.killpg(stray_of(engine, machine), 9)  # nothing tells of it
         assert await engine.inside.processes("app", machine.id) == []
 
     with_engine(tmp_path, scenario)
