@@ -13,7 +13,6 @@ from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, Observed
 from reconciler.model.spec import PoolKind, Spec
-from reconciler.planner.pair import pair
 from reconciler.render.status import StatusRow
 
 _HOST_DOWN = "its host is down"
@@ -46,6 +45,8 @@ async def _observe(options: Shared, spec: Spec) -> Observed:
 
 def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
     """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
+    from reconciler.planner.pair import pair
+
     for app in spec.apps:
         seen = observed.apps[app.name]
         dark = pair(app, seen, stack=spec.stack).unreachable

@@ -71,7 +71,7 @@ TABLE = (
     Row("drift", f"{TALK} planner render"),
     Row("invoke t", f"{TALK} invoke planner"),
     Row("invoke slow --no-wait", f"{TALK} invoke planner render"),
-    Row("status", f"{TALK} invoke render"),
+    Row("status", f"{TALK} invoke planner render"),
     Row("runs", f"{TALK} invoke planner render"),
     Row(f"logs {RUN}", f"{TALK} invoke planner"),
     Row(f"cancel {RUN}", f"{TALK} invoke planner render"),
