@@ -314,7 +314,7 @@ MUTANTS = (
     Mutant(
         "an update that was overtaken is judged again",
         "apply/actions.py",
-        "            if not left or not _was_overtaken(job, change, error):\n",
+        "            if not left or not _is_worth_another_look(job, change, error):\n",
         "            if True:\n",
     ),
     Mutant(

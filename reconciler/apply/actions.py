@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
-from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable
+from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable, was_overtaken
 from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
@@ -33,10 +33,6 @@ from reconciler.slots.update import UpdateFailedError, update_machine
 _GONE_TIMEOUT_S: Final = 60.0
 _ROUNDS: Final = 4
 _ROUND_S: Final = 1.0
-_OVERTAKEN: Final = frozenset(
-    {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
-)
-_ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
 _STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
 
 
@@ -72,7 +68,7 @@ async def perform(
         except LeaseLostError as error:
             return entry(change, Status.UNKNOWN, f"{error.message}; plan again")
         except ApiError as error:
-            if not left or not _was_overtaken(job, change, error):
+            if not left or not _is_worth_another_look(job, change, error):
                 return await _failed(job, change, error)
         except UpdateFailedError as error:
             return entry(change, Status.FAILED, error.message)
@@ -80,15 +76,10 @@ async def perform(
     raise AssertionError("unreachable: the last round returns")
 
 
-def _was_overtaken(job: _Job, change: Change, error: ApiError) -> bool:
-    """Whether the machine is no longer as it was seen under the lease, so that another look decides.
-
-    What a stale version is refused with is not documented but for its status, 409.
-    """
+def _is_worth_another_look(job: _Job, change: Change, error: ApiError) -> bool:
     if error.kind is ApiErrorKind.LEASE_HELD:
         return bool(change.machine_id and job.locks.patience_s(change.machine_id))
-    is_unexplained = error.kind is ApiErrorKind.REFUSED and error.status in {409, 412}
-    return error.kind in _OVERTAKEN or (is_unexplained and change.action in _ON_ONE_MACHINE)
+    return was_overtaken(change, error)
 
 
 async def _failed(job: _Job, change: Change, error: ApiError) -> Entry:

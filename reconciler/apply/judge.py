@@ -1,16 +1,24 @@
 """Whether what was planned for a machine still holds, as it is under its lease. Pure."""
 
+from typing import Final
+
 from reconciler.apply.entries import entry
 from reconciler.apply.options import Options
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Change
+from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind
 from reconciler.planner import live_digest
+
+_OVERTAKEN: Final = frozenset(
+    {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
+)
+_ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
 
 
 def unfit(live: Machine, change: Change) -> Entry | None:
@@ -43,6 +51,15 @@ def has_moved(live: Machine, change: Change) -> bool:
     if marks.OVERRIDE in live.metadata or change.expected_digest is None:
         return False
     return _digest(live) != change.expected_digest
+
+
+def was_overtaken(change: Change, error: ApiError) -> bool:
+    """Whether the machine is no longer as it was seen under the lease, so that another look decides.
+
+    What a stale version is refused with is not documented but for its status, 409.
+    """
+    is_unexplained = error.kind is ApiErrorKind.REFUSED and error.status in {409, 412}
+    return error.kind in _OVERTAKEN or (is_unexplained and change.action in _ON_ONE_MACHINE)
 
 
 def _digest(machine: Machine) -> str:
