@@ -11,9 +11,10 @@ from reconciler.cli.options import Shared, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
-from reconciler.model.machine import Event, Machine, Observed
+from reconciler.model.machine import Event, Machine, MachineState, Observed
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.render.status import StatusRow
+from reconciler.slots.crashes import restarts_in
 
 _HOST_DOWN = "its host is down"
 
@@ -21,13 +22,13 @@ _HOST_DOWN = "its host is down"
 @click.command("status")
 @shared_options
 def command(**_values: object) -> int:
-    """Show pools, slots, states and last runs. Ends 0 where everything could be seen."""
+    """Show pools, slots, states, last runs, restarts and failing checks. Ends 0 where everything could be seen."""
     from reconciler.render.status import status_json, status_text
 
     options = shared()
     spec = spec_file.load(options)
     observed = run_async(_observe(options, spec))
-    rows = [row for row in _rows(spec, observed) if not options.only or row.pool in options.only]
+    rows = [row for row in rows_of(spec, observed) if not options.only or row.pool in options.only]
     if options.is_json:
         console.print_json(status_json(rows))
     else:
@@ -43,7 +44,7 @@ async def _observe(options: Shared, spec: Spec) -> Observed:
         return await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
 
 
-def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
+def rows_of(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
     """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
     from reconciler.planner.pair import pair
 
@@ -97,6 +98,7 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
     is_dark = not machine.is_observable
+    is_started = machine.state is MachineState.STARTED and not is_dark
     return StatusRow(
         app=machine.app,
         pool=pool,
@@ -108,6 +110,8 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
         last_outcome=_outcome(exited),
         last_ended=exited.at if exited else None,
         note=note or (_HOST_DOWN if is_dark else ""),
+        restarts=restarts_in(machine.events),
+        failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),
     )
 
 

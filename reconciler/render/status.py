@@ -1,22 +1,27 @@
 """The state of a stack as a table and as JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from reconciler.model.machine import Check
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
 _NARROW: Final = 80
+_OUTPUT: Final = 80  # characters of what a check said
 _STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-", "unreachable": "!"}
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known."""
+    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known.
+
+    `restarts` since its last start or change, as far as its events reach; `failing` are the checks that do not pass.
+    """
 
     app: str
     pool: str
@@ -28,6 +33,8 @@ class StatusRow:
     last_outcome: str | None
     last_ended: datetime | None
     note: str
+    restarts: int = 0
+    failing: tuple[Check, ...] = ()
 
 
 def status_text(rows: Iterable[StatusRow], *, now: datetime, color: bool = False, width: int = 100) -> str:
@@ -52,6 +59,11 @@ def status_json(rows: Iterable[StatusRow]) -> dict[str, Any]:
 
     def spelled(row: StatusRow) -> dict[str, Any]:
         values = asdict(row)
+        del values["failing"]
+        values["failing_checks"] = [
+            {"name": clean(check.name), "status": clean(check.status), "output": clean(check.output, _OUTPUT)}
+            for check in row.failing
+        ]
         return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
 
     return {"format_version": FORMAT_VERSION, "slots": [spelled(row) for row in rows]}
@@ -69,8 +81,19 @@ def _cells(row: StatusRow, now: datetime) -> Sequence[str]:
         row.state,
         _ago(row.since, now) if row.since else "",
         clean(last, 60),
-        clean(row.note, 60),
+        "; ".join(_remarks(row)),
     )
+
+
+def _remarks(row: StatusRow) -> Iterator[str]:
+    """What else is to be known of it: what it is, how often it was restarted, which checks do not pass."""
+    if row.note:
+        yield clean(row.note, 60)
+    if row.restarts:
+        yield f"{row.restarts} restart{'' if row.restarts == 1 else 's'}"
+    for check in row.failing:
+        said = f" ({check.output})" if check.output else ""
+        yield clean(f"check {check.name} {check.status}{said}", _OUTPUT)
 
 
 def _ago(then: datetime, now: datetime) -> str:

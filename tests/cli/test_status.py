@@ -1,0 +1,43 @@
+"""`reconciler status` tells how often a service was restarted, and which of its checks do not pass."""
+
+from datetime import UTC, datetime
+
+from reconciler.cli.status import rows_of
+from reconciler.engine.records import CheckReport
+from reconciler.machines_api.observe import observe
+from reconciler.render.status import StatusRow, status_json, status_text
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import open_world, spec_of
+
+SPEC = """
+version: 1
+name: stack
+apps:
+  app:
+    image: i
+    services:
+      web:
+        command: [run, '3', exit, '1']
+        ports: [80]
+        checks: {alive: {path: /}}
+"""
+
+
+def test_restarts_and_failing_checks_are_told() -> None:
+    spec = spec_of(SPEC)
+
+    async def scenario() -> list[StatusRow]:
+        async with open_world() as world:
+            await world.apply(spec)
+            world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
+            await world.actor.clock.sleep(8)
+            observed = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            return list(rows_of(spec, observed))
+
+    [row] = run_virtually(scenario())
+    assert row.restarts >= 2
+    text = status_text([row], now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert f"{row.restarts} restarts; check alive critical (refused)" in text
+    [shown] = status_json([row])["slots"]
+    assert shown["restarts"] == row.restarts
+    assert shown["failing_checks"] == [{"name": "alive", "status": "critical", "output": "refused"}]
