@@ -1,4 +1,4 @@
-"""`reconciler logs RUN|TASK`: the output of one run, and of that one only."""
+"""`reconciler logs RUN|TASK|SERVICE`: the output of one run and of that one only, or of a service's machines."""
 
 import click
 
@@ -12,12 +12,15 @@ from reconciler.model.spec import Spec
 
 
 @click.command("logs")
-@click.argument("run", metavar="RUN|TASK")
-@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@click.argument("run", metavar="RUN|TASK|SERVICE")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended; for a service until it is interrupted.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line.")
 @shared_options
 def command(run: str, follow: bool, timestamps: bool, **_values: object) -> int:
-    """Show the output of RUN, or of the newest run of TASK. Ends 0, whatever the run's code."""
+    """Show the output of RUN, or of the newest run of TASK. Ends 0, whatever the run's code.
+
+    Of a SERVICE (or one of its machines, by name) the newest lines of each machine, behind its name.
+    """
     options = shared()
     spec = spec_file.load(options)
     run_async(_logs(options, spec, run, follows=follow, with_times=timestamps))
@@ -26,12 +29,16 @@ def command(run: str, follow: bool, timestamps: bool, **_values: object) -> int:
 
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool) -> None:
     from reconciler.cli.find_run import find_run_or_newest
+    from reconciler.cli.service_logs import find_service, show_service_logs
     from reconciler.invoke.runs import read_run_logs, wait_run
 
     target = resolve(options)
     beats = Heartbeat(lambda: name)
     take = beats.heard(printer(options, with_times=with_times))
     async with beats, open_actor(options, target, console.say) as actor:
+        if service := find_service(spec, name):
+            await show_service_logs(actor, options, spec, service, name, follows=follows, with_times=with_times)
+            return
         run = await find_run_or_newest(actor, spec, name)
         if follows:
             await wait_run(actor, run, take_line=take, log_delay_s=target.log_delay_s)

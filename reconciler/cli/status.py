@@ -14,7 +14,6 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, MachineState, Observed
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.render.status import StatusRow
-from reconciler.slots.crashes import restarts_in
 
 _HOST_DOWN = "its host is down"
 
@@ -28,7 +27,7 @@ def command(**_values: object) -> int:
     options = shared()
     spec = spec_file.load(options)
     observed = run_async(_observe(options, spec))
-    rows = [row for row in rows_of(spec, observed) if not options.only or row.pool in options.only]
+    rows = [row for row in _rows(spec, observed) if not options.only or row.pool in options.only]
     if options.is_json:
         console.print_json(status_json(rows))
     else:
@@ -44,7 +43,7 @@ async def _observe(options: Shared, spec: Spec) -> Observed:
         return await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
 
 
-def rows_of(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
+def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
     """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
     from reconciler.planner.pair import pair
 
@@ -95,6 +94,8 @@ def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> StatusRow:
 
 
 def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
+    from reconciler.slots.crashes import restarts_in
+
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
     is_dark = not machine.is_observable

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from reconciler.cli.status import rows_of
+from reconciler.cli.status import _rows
 from reconciler.engine.records import CheckReport
 from reconciler.machines_api.observe import observe
 from reconciler.render.status import StatusRow, status_json, status_text
@@ -32,7 +32,7 @@ def test_restarts_and_failing_checks_are_told() -> None:
             world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
             await world.actor.clock.sleep(8)
             observed = await observe(world.actor.client, ["app"], clock=world.actor.clock)
-            return list(rows_of(spec, observed))
+            return list(_rows(spec, observed))
 
     [row] = run_virtually(scenario())
     assert row.restarts >= 2

@@ -1,0 +1,116 @@
+"""The output of a service: all its machines' lines, each behind its machine's name, in the order of their times."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from reconciler.cli.concealing import as_it_is
+from reconciler.cli.options import Shared
+from reconciler.errors import ApiError, UsageError
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.spec import Pool, PoolKind, Spec
+from reconciler.slots.actor import Actor
+
+if TYPE_CHECKING:
+    from reconciler.machines_api.client import LogLine
+
+_FIRST_PAUSE_S: Final = 0.25
+_LONGEST_PAUSE_S: Final = 2.0
+_SEEN_KEPT: Final = 1000
+
+
+def find_service(spec: Spec, name: str) -> Pool | None:
+    """Return the service of this name, or the one with a machine of this name; None where there is none."""
+    services = [pool for pool in spec.pools if pool.kind is PoolKind.SERVICE]
+    named = [pool for pool in services if pool.name == name]
+    found = named or [pool for pool in services if any(slot.name == name for slot in pool.slots)]
+    if len(found) > 1:
+        apps = ", ".join(pool.app for pool in found)
+        raise UsageError(f"service {name!r} is in several apps: {apps}", hint="say which with --app APP")
+    return found[0] if found else None
+
+
+async def show_service_logs(
+    actor: Actor, options: Shared, spec: Spec, service: Pool, name: str, *, follows: bool, with_times: bool
+) -> None:
+    """Show the newest lines of each machine (about 100), and with `follows` whatever comes, until interrupted."""
+    machines = await _machines(actor, spec, service, name)
+    readers = [_Reader(actor, machine) for machine in machines]
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        pages = await asyncio.gather(*(reader.read() for reader in readers))
+        lines = [(line, reader.machine) for reader, page in zip(readers, pages, strict=True) for line in page]
+        _write(sorted(lines, key=lambda pair: pair[0].timestamp), options, with_times=with_times)
+        if not follows:
+            return
+        pause_s = _FIRST_PAUSE_S if lines else min(pause_s * 2, _LONGEST_PAUSE_S)
+        await actor.clock.sleep(pause_s)
+
+
+async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[Machine]:
+    listed = await actor.client.list_machines(service.app) or ()
+    slots = {slot.name for slot in service.slots if name in {service.name, slot.name}}
+    owned = [
+        machine
+        for machine in listed
+        if machine.name in slots and marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
+    ]
+    if not owned:
+        raise UsageError(f"{name} has no machine", hint="apply first; `reconciler status` shows what is there")
+    return sorted(owned, key=lambda machine: machine.name)
+
+
+class _Reader:
+    """Reads one machine's log and gives each line once. What fails for a while is said once, and asked again."""
+
+    def __init__(self, actor: Actor, machine: Machine) -> None:
+        self.machine = machine
+        self._actor = actor
+        self._token: str | None = None
+        self._seen: dict[str, None] = {}
+        self._is_failing = False
+
+    async def read(self) -> "list[LogLine]":
+        try:
+            page = await self._actor.client.read_logs(
+                self.machine.app, machine_id=self.machine.id, next_token=self._token
+            )
+        except ApiError as error:
+            if not error.is_passing:
+                raise
+            if not self._is_failing:
+                self._actor.emit(f"{self.machine.name}: its log cannot be read for now: {error.message}")
+            self._is_failing = True
+            return []
+        self._is_failing = False
+        self._token = page.next_token or self._token
+        fresh = [line for line in page.lines if line.id not in self._seen]
+        self._seen |= dict.fromkeys(line.id for line in fresh)
+        for old in list(self._seen)[: max(0, len(self._seen) - _SEEN_KEPT)]:
+            del self._seen[old]
+        return [line for line in fresh if line.provider in {"app", None} or line.level == "error"]
+
+
+def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_times: bool) -> None:
+    """One line each: with its machine's name before it, or as a JSON object."""
+    stream = as_it_is(sys.stdout)
+    if stream is None:  # closed before we were started
+        return
+    for line, machine in lines:
+        at = f"{line.timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        if options.is_json:
+            told = {
+                "timestamp": at,
+                "app": machine.app,
+                "slot": machine.name,
+                "machine": machine.id,
+                "stream": line.stream,
+                "message": line.message,
+            }
+            stream.write(json.dumps(told) + "\n")
+        else:
+            stream.write(f"{at + ' ' if with_times else ''}{machine.name} | {line.message}\n")
+    stream.flush()
