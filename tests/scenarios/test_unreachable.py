@@ -206,7 +206,11 @@ def test_only_the_pools_that_are_asked_for() -> None:
 def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> None:
     text = "version: 1\nname: stack\napps: {app: {image: i, services: {web: {command: [run, '100000'], count: N}}}}"
     stays, less = spec_of(text.replace("N", "2")), spec_of(text.replace("N", "1"))
-    wanted = {"destroy": less, "start": stays, "update": spec_of(text.replace("N", "2").replace("[run", "[run, '1'"))}
+    wanted = {
+        "destroy": less,
+        "start": stays,
+        "update": spec_of(text.replace("N", "2").replace("'100000'", "'200000'")),
+    }
 
     async def scenario() -> None:
         async with open_world() as world:
