@@ -35,7 +35,7 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
         config |= {"services": services, "checks": build_checks(node.get("checks"), services, findings)}
     config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
     config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
-    return with_verbatim(config, node, findings)
+    return with_verbatim(config, node, kind, findings)
 
 
 def _image(node: Node, findings: Findings) -> str:

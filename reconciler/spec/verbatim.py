@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from reconciler.model.spec import PoolKind
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import Entry, Map, Node, Scalar, plain_value
 
@@ -21,11 +22,13 @@ _SHARED: Final = {
 _MAPS: Final = frozenset({"init", "guest", "restart", "stop_config"})
 
 
-def with_verbatim(config: dict[str, Any], node: Map, findings: Findings) -> dict[str, Any]:
-    """The config with the pool's `config:` in it; what both say is a finding."""
+def with_verbatim(config: dict[str, Any], node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    """Return the config with the pool's `config:` in it; what both say is a finding."""
     verbatim = node.get("config")
     if not isinstance(verbatim, Map):
         return config
+    if kind is PoolKind.TASK:
+        _refuse_auto_destroy(verbatim, findings)
     for key, entry in verbatim.items():
         if key in _OURS:
             _twice(entry.key, key, _OURS[key], findings)
@@ -38,6 +41,17 @@ def with_verbatim(config: dict[str, Any], node: Map, findings: Findings) -> dict
         else:
             config[key] = plain_value(entry.value)
     return config
+
+
+def _refuse_auto_destroy(verbatim: Map, findings: Findings) -> None:
+    """A machine that destroys itself takes its runs' ends and the idempotency keys along."""
+    entry = verbatim.entries.get("auto_destroy")
+    if entry and plain_value(entry.value) not in (None, False):
+        findings.add(
+            entry.key,
+            "a task's machines are kept, so `config.auto_destroy` cannot be set",
+            hint="remove it: the machine rests after each run, and costs its disk only",
+        )
 
 
 def _joined(made: dict[str, Any], key: str, entry: Entry, node: Map, findings: Findings) -> dict[str, Any]:

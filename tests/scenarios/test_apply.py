@@ -47,7 +47,7 @@ FIELDS = {
     "restart": ("restart: on-failure", "restart.policy"),
     "stop": ("stop: {signal: SIGTERM, timeout: 60s}", "stop_config"),
     "metadata": ("metadata: {team: web}", "metadata"),
-    "config": ("config: {auto_destroy: true}", "auto_destroy"),
+    "config": ("config: {dns: {skip_registration: true}}", "dns"),
     "processes": ("processes: [{name: a, command: [exit, '0']}]", "processes"),
 }
 

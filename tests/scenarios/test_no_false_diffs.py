@@ -71,6 +71,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 DURATIONS = frozenset({"interval", "timeout", "grace_period"})
 DEFAULTS = frozenset({"off", "never", "informational"})
+OF_A_SERVICE = "auto_destroy"  # a machine of a task is kept
 REPLACING = "mounts[].volume"
 # They come back beside every mount and cannot be changed by it: they are the volume's.
 OF_THE_VOLUME = frozenset({"mounts[].encrypted", "mounts[].name", "mounts[].size_gb"})
@@ -146,9 +147,9 @@ def properties() -> Iterator[Property]:
 PROPERTIES = [one for one in properties() if one.path != "size"]  # the deprecated spelling of a guest
 
 
-def declared(lines: str = "", config: Any = None) -> Spec:
+def declared(lines: str = "", config: Any = None, *, kind: str = "tasks") -> Spec:
     config = json.dumps(config or {})
-    text = f"version: 1\nname: s\napps:\n  app:\n    image: i:1\n    tasks:\n      work:\n        config: {config}\n"
+    text = f"version: 1\nname: s\napps:\n  app:\n    image: i:1\n    {kind}:\n      work:\n        config: {config}\n"
     return spec_of(text + (f"        {lines}\n" if lines else ""))
 
 
@@ -156,8 +157,10 @@ def variants(one: Property) -> list[Spec]:
     """Without the property where that can be, with one value, with another, and without it again."""
     if one.path in OURS:
         return [declared(), *(declared(lines) for lines in OURS[one.path]), declared()]
-    specs = [declared(config=one.document(value)) for value in one.values]
-    bare = declared(config=one.document())
+    kind = "services" if one.path == OF_A_SERVICE else "tasks"
+    lines = "command: [run, '36000']" if one.path == OF_A_SERVICE else ""
+    specs = [declared(lines, one.document(value), kind=kind) for value in one.values]
+    bare = declared(lines, one.document(), kind=kind)
     return [bare, *specs, bare]
 
 

@@ -43,7 +43,7 @@ def pool(lines: str, *, kind: str = "tasks", image: str = "i", **environment: st
         ("env: {A: 1.10, B: yes, C: 010, D: ''}", "env", {"A": "1.10", "B": "yes", "C": "010", "D": ""}),
         ("guest: performance-2x", "guest", {"cpu_kind": "performance", "cpus": 2, "memory_mb": 4096}),
         ("stop: {signal: SIGTERM, timeout: 30s}", "stop_config", {"signal": "SIGTERM", "timeout": "30s"}),
-        ("config: {auto_destroy: true, dns: {nameservers: [a]}}", "dns", {"nameservers": ["a"]}),
+        ("config: {auto_destroy: false, dns: {nameservers: [a]}}", "dns", {"nameservers": ["a"]}),
         ("metadata: {team: web}", "metadata", {"team": "web"}),
         ("restart: on-failure", "restart", {"policy": "on-failure"}),
         ("{}", "restart", {"policy": "no"}),
