@@ -10,7 +10,7 @@ from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
 from reconciler.http import httpx
 from reconciler.invoke.claimant import Claim, Unconfirmed
-from reconciler.invoke.invoke import InvokeOptions, OnBusy, begin
+from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.known import KnownPool
 from reconciler.invoke.logs import LogReader
 from reconciler.invoke.outcome import lost_from_sight
@@ -32,9 +32,10 @@ from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.model.terms import Override, Terms
+from reconciler.model.terms import Terms
 from reconciler.slots.actor import Actor, Emit, emit_nothing
 from reconciler.targets import resolve_target, who_asks
+from reconciler.tasks.arguments import options_of
 
 
 class AsyncTasks:
@@ -120,18 +121,21 @@ class AsyncTasks:
 
         `args` replace the task's own and `env` sets variables, where the spec's `overrides` allow it. Of all calls with
         one `key` the first starts the run, and the others return that one. `timeout_s` None is the task's own. Raises
-        NotStartedError where no run started, and UsageError where the app has no such task.
+        NotStartedError where no run started, UsageError where the app has no such task, and TypeError or ValueError,
+        before any call, for an argument of the wrong type or value.
         """
-        known = await self._pool(task)
-        terms = known.terms or Terms()
-        options = InvokeOptions(
-            on_busy=OnBusy(on_busy),
+        options = options_of(
+            task,
+            args=args,
+            env=env,
+            key=key,
+            on_busy=on_busy,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
             timeout_s=timeout_s,
-            key=key,
-            override=Override(args=None if args is None else tuple(args), env=tuple((env or {}).items())),
         )
+        known = await self._pool(task)
+        terms = known.terms or Terms()
         begun = await begin(
             self._actor,
             _pool_of_marks(self._app, task, terms),

@@ -1,0 +1,74 @@
+"""Checks what a program passes to `invoke`, before any call is made: a wrong type must not cost a claim."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.invoke.invoke import InvokeOptions, OnBusy
+from reconciler.model.terms import Override
+
+
+def options_of(
+    task: Any,
+    *,
+    args: Any,
+    env: Any,
+    key: Any,
+    on_busy: Any,
+    queue_timeout_s: Any,
+    start_timeout_s: Any,
+    timeout_s: Any,
+) -> InvokeOptions:
+    """Return the options of an invoke. Raises TypeError and ValueError that name the argument."""
+    _check_text("task", task)
+    if key is not None:
+        _check_text("key", key)
+    if timeout_s is not None:
+        _check_seconds("timeout_s", timeout_s)
+    _check_seconds("queue_timeout_s", queue_timeout_s)
+    _check_seconds("start_timeout_s", start_timeout_s)
+    return InvokeOptions(
+        on_busy=OnBusy(on_busy),
+        queue_timeout_s=queue_timeout_s,
+        start_timeout_s=start_timeout_s,
+        timeout_s=timeout_s,
+        key=key,
+        override=Override(args=_words(args), env=_variables(env)),
+    )
+
+
+def _words(args: Any) -> tuple[str, ...] | None:
+    if args is None:
+        return None
+    if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
+        raise TypeError(f"args must be a list of strings, one for each word, not {_named(args)}")
+    for position, word in enumerate(args):
+        _check_text(f"args[{position}]", word)
+    return tuple(args)
+
+
+def _variables(env: Any) -> tuple[tuple[str, str], ...]:
+    if env is None:
+        return ()
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env must be a map of names to strings, not {_named(env)}")
+    for name, value in env.items():
+        _check_text("a name in env", name)
+        _check_text(f"env[{name!r}]", value)
+    return tuple(env.items())
+
+
+def _check_text(what: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, not {_named(value)}")
+
+
+def _check_seconds(what: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number of seconds, not {_named(value)}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{what} must be 0 or more seconds, not {value}")
+
+
+def _named(value: Any) -> str:
+    return type(value).__name__

@@ -1,0 +1,74 @@
+"""Arguments of the wrong type: refused by name before any call, by both faces of the library."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.tasks import AsyncTasks, Tasks
+from reconciler.testing.virtual_time import run_virtually
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"args": "ab cd"}, "args must be a list of strings, one for each word, not str"),
+    ({"args": b"ab"}, "args must be a list of strings, one for each word, not bytes"),
+    ({"args": {"a"}}, "args must be a list of strings, one for each word, not set"),
+    ({"args": ["a", 1]}, "args[1] must be a string, not int"),
+    ({"args": [None]}, "args[0] must be a string, not NoneType"),
+    ({"env": "A=1"}, "env must be a map of names to strings, not str"),
+    ({"env": [("A", "1")]}, "env must be a map of names to strings, not list"),
+    ({"env": {"A": 1}}, "env['A'] must be a string, not int"),
+    ({"env": {1: "A"}}, "a name in env must be a string, not int"),
+    ({"key": 7}, "key must be a string, not int"),
+    ({"timeout_s": "10m"}, "timeout_s must be a number of seconds, not str"),
+    ({"timeout_s": True}, "timeout_s must be a number of seconds, not bool"),
+    ({"queue_timeout_s": None}, "queue_timeout_s must be a number of seconds, not NoneType"),
+    ({"start_timeout_s": "1"}, "start_timeout_s must be a number of seconds, not str"),
+]
+OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
+    ({"timeout_s": -1}, "timeout_s"),
+    ({"queue_timeout_s": float("nan")}, "queue_timeout_s"),
+    ({"on_busy": "sometimes"}, "sometimes"),
+]
+
+
+class NoCalls(httpx.AsyncBaseTransport):
+    """Fails the test where anything is sent."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"{request.method} {request.url} was sent")
+
+
+def invoke(task: Any, arguments: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with AsyncTasks("app", token="t", url="http://127.0.0.1:1", transport=NoCalls()) as tasks:
+            await tasks.invoke(task, **arguments)
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), WRONG, ids=lambda value: repr(value) if isinstance(value, dict) else ""
+)
+def test_a_wrong_type_is_refused_by_name_before_any_call(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        invoke("work", arguments)
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(("arguments", "words"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_refused_before_any_call(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        invoke("work", arguments)
+
+
+def test_the_task_is_a_name() -> None:
+    with pytest.raises(TypeError, match="task must be a string, not NoneType"):
+        invoke(None, {})
+
+
+def test_the_synchronous_face_refuses_the_same() -> None:
+    with (
+        Tasks("app", token="t", url="http://127.0.0.1:1") as tasks,
+        pytest.raises(TypeError, match="args must be a list of strings"),
+    ):
+        tasks.invoke("work", args="ab cd")
