@@ -14,7 +14,6 @@ TakeBytes: TypeAlias = Callable[[int, bytes], None]
 
 _STDIN: Final = 0
 _DRAIN_S: Final = 1.0
-_UMASK: Final = 0o022  # a machine's usual one; the engine's own keeps its files from others
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -73,7 +72,6 @@ async def start_child(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
-        umask=_UMASK,
     )
     if stdin is not None:
         child.feed(stdin)

@@ -271,15 +271,3 @@ def test_an_engine_that_closes_while_a_start_is_on_its_way_leaves_no_process(tmp
         await scenario(engine)
 
     asyncio.run(run())
-
-
-def test_a_command_has_the_usual_umask_whatever_the_engines_is(tmp_path: Path) -> None:
-    async def scenario(engine: Engine) -> None:
-        machine = await run_once(engine, ["sh", "-c", "umask"])
-        assert output_of(engine, machine) == ["0022"]
-
-    before = os.umask(0o077)
-    try:
-        with_engine(tmp_path, scenario)
-    finally:
-        os.umask(before)
