@@ -67,6 +67,7 @@ def podman_service(folder: Path) -> Iterator[Podman]:
     with (folder / "podman.log").open("wb") as log:
         process = subprocess.Popen(
             words,
+            cwd=folder,  # conmon leaves a file `oom` where it runs
             env=os.environ | environment,
             stdout=log,
             stderr=log,
