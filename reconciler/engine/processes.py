@@ -36,6 +36,19 @@ class Owned:
     directory: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A process that listens on a port of this host, with its session and the machine's mark that it carries.
+
+    `pid` is 0 where the process is not known: another user's are not told.
+    """
+
+    pid: int = 0
+    command: str = ""
+    session: int = 0
+    mark: str = ""
+
+
 def signal_all(owned: Owned, number: int) -> None:
     """Send the signal to all of these processes, as far as they are there now."""
     found = _pids_of(owned)
@@ -87,12 +100,31 @@ def processes_of(owned: Owned) -> list[ProcessStat]:
     return found
 
 
+def find_listener(port: int) -> Listener | None:
+    """Return who listens on the TCP port; None where nobody does, or there is no /proc."""
+    inodes = {inode for inode, (_, address) in _listening().items() if address.endswith(f":{port}")}
+    if not inodes:
+        return None
+    for pid in _all_pids():
+        with suppress(OSError, ValueError, IndexError):
+            if inodes.isdisjoint(_sockets(_PROC / str(pid))):
+                continue
+            command = (_PROC / str(pid) / "comm").read_text(errors="replace").strip()
+            return Listener(pid, command, int(_fields(pid)[3]), _mark_of(pid))
+    return Listener()
+
+
+def _all_pids() -> list[int]:
+    """Every process of the host; none where there is no /proc."""
+    try:
+        return sorted(int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208
+    except OSError:
+        return []
+
+
 def _pids_of(owned: Owned) -> set[int] | None:
     """The numbers of these processes, never this one's own; None where there is no /proc, or nothing in it."""
-    try:
-        pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208
-    except OSError:
-        return None
+    pids = _all_pids()
     if not pids:
         return None
     found: set[int] = set()
@@ -120,13 +152,18 @@ def _fields(pid: int) -> list[str]:
 
 
 def _is_marked(pid: int, directory: Path) -> bool:
+    mark = _mark_of(pid)
+    return mark == str(directory) or mark.startswith(f"{directory}/")
+
+
+def _mark_of(pid: int) -> str:
+    """The machine's mark in the process's environment; empty where there is none, or it is another user's."""
     try:
         with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
-            environment = b"\0" + file.read() + b"\0"
+            environment = b"\0" + file.read()
     except OSError:
-        return False  # another user's
-    mark = b"\0" + os.fsencode(f"{MARK}={directory}")
-    return mark + b"\0" in environment or mark + b"/" in environment
+        return ""
+    return os.fsdecode(environment.partition(f"\0{MARK}=".encode())[2].partition(b"\0")[0])
 
 
 def _stat(pid: int, listening: dict[str, tuple[str, str]]) -> ProcessStat:

@@ -19,6 +19,7 @@ from reconciler.engine.behaviour import Settings
 from reconciler.engine.exits import exit_request, restarts
 from reconciler.engine.launches import launch_of
 from reconciler.engine.logs import Logs
+from reconciler.engine.port_clashes import tell_clash
 from reconciler.engine.ports import mapped_ports
 from reconciler.engine.records import Event, Machine, new_ulid
 from reconciler.engine.runtime import Ended, ImageError, Running, Runtime
@@ -234,6 +235,8 @@ class Supervisor:
             self._starved.discard(machine_id)
             ended = Ended(code=137, signal=9, oom_killed=True)
         self._logs.write()
+        if self._runtime.port_style == "host" and machine_id not in self._stopping:
+            await tell_clash(self._store, self._logs, machine_id, ended)
         await self._clock.sleep(self._latency.exit_s)
         self._running.pop(machine_id, None)
         self._watchers.pop(machine_id, None)
