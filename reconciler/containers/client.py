@@ -23,6 +23,9 @@ _LONGEST_TEXT: Final = 400
 _LIVE: Final = frozenset({"running", "paused", "restarting", "stopping"})
 _NEVER_RAN: Final = "created"
 _LIBPOD: Final = "/v4.0.0/libpod"
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.5
+_DRAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +213,40 @@ class ContainerEngine:
         return [Found(id=str(one["Id"]), labels=one.get("Labels") or {}) for one in found]
 
     async def execute(self, container: str, words: tuple[str, ...]) -> Executed:
-        """Runs a command in a container that runs, to its end."""
+        """Runs a command in a container that runs, until it has exited. What it left in the background may hold its
+        output open for ever: that is read for a second more.
+        """
         body = {"Cmd": list(words), "AttachStdout": True, "AttachStderr": True}
         number = (await self._wire.json("POST", f"/containers/{container}/exec", body=body))["Id"]
         output = await self._wire.stream(f"/exec/{number}/start", body={"Detach": False, "Tty": False})
         taken = {"stdout": bytearray(), "stderr": bytearray()}
-        async for stream, content in output.parts():
-            taken[stream] += content
-        code = (await self._wire.json("GET", f"/exec/{number}/json")).get("ExitCode")
-        return Executed(code=_code(code), stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"]))
+        reading = asyncio.create_task(_read(output, taken))
+        try:
+            code = await self._exec_code(number, reading)
+            await asyncio.wait({reading}, timeout=_DRAIN_S)
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+        if not reading.cancelled():
+            reading.result()
+        return Executed(code=code, stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"]))
+
+    async def _exec_code(self, number: str, reading: "asyncio.Task[None]") -> int:
+        """The exec's exit code once it has exited: no call waits for that, so it is asked again and again."""
+        is_drained, pause_s = False, _FIRST_PAUSE_S
+        while True:
+            await (asyncio.sleep(pause_s) if is_drained else asyncio.wait({reading}, timeout=pause_s))
+            is_drained, pause_s = reading.done(), min(_LONGEST_PAUSE_S, pause_s * 1.5)
+            state = await self._wire.json("GET", f"/exec/{number}/json")
+            code = _code(state.get("ExitCode"))
+            # Docker answers the start before the command runs: then there is no code yet.
+            if not state.get("Running") and (code >= 0 or is_drained):
+                return code
+
+
+async def _read(output: Output, taken: Mapping[str, bytearray]) -> None:
+    async for stream, content in output.parts():
+        taken[stream].extend(content)
 
 
 def _code(value: Any) -> int:

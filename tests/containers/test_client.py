@@ -155,3 +155,24 @@ def test_where_engines_are_looked_for(tmp_path: Path) -> None:
     assert not [one for one in addresses({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}) if "tmp" in one]
     with pytest.raises(ContainerError, match="DOCKER_HOST is 'npipe"):
         addresses({"DOCKER_HOST": "npipe:////./pipe/docker_engine"})
+
+
+class HeldOpen(httpx.AsyncByteStream):
+    """A frame of output, and then no end: a process in the background holds the stream."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"\x01\0\0\0\0\0\0\x05done\n"
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("not_begun", [{"Running": False, "ExitCode": None}, {"Running": True, "ExitCode": None}])
+def test_an_exec_ends_with_its_command_not_with_its_stream(not_begun: dict[str, Any]) -> None:
+    states = [not_begun, {"Running": True, "ExitCode": None}, {"Running": False, "ExitCode": 5}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/start"):
+            return httpx.Response(200, stream=HeldOpen())
+        return httpx.Response(200, json={"Id": "1"} if request.method == "POST" else states.pop(0))
+
+    done, _ = asked(answer, lambda engine: asyncio.wait_for(engine.execute("c", ("true",)), 20))
+    assert (done.code, done.stdout) == (5, b"done\n")
