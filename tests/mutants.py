@@ -187,7 +187,7 @@ MUTANTS = (
     ),
     Mutant(
         "nothing that is written shows a known token",
-        "cli/concealing.py",
+        "cli/streams.py",
         "self.behind.write(self._known.conceal(text))",
         "self.behind.write(text)",
     ),

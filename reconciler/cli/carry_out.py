@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.cli import console
+from reconciler.cli import console, streams
 from reconciler.cli.annotate import annotate
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.options import Shared
@@ -32,13 +32,26 @@ async def carry_out(
     wait_busy_s: float,
     doing: str = "applying",
 ) -> Report:
-    """Applies the plan of this snapshot, and shows how far it is; `doing` is the word for it."""
+    """Applies the plan of this snapshot, and shows how far it is; `doing` is the word for it.
+
+    Where that cannot be shown, nothing new begins and what is under way is finished.
+    """
+    import asyncio
+
     from reconciler.apply.forecast import Forecast
     from reconciler.apply.patient import apply_patiently
 
     clock, pause_s = actor.clock, actor.client.creation_pause_s
     forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
-    with progress(forecast, clock, doing=doing) as (say, count):
+    loop = asyncio.get_running_loop()
+
+    def begin_nothing_new() -> None:
+        loop.call_soon_threadsafe(stop.interrupt)  # a bar is drawn by a thread
+
+    with (
+        streams.current().outlasted(begin_nothing_new),
+        progress(forecast, clock, doing=doing) as (say, count),
+    ):
         async with Heartbeat(lambda: words_of(forecast, clock)) as beats:
             return await apply_patiently(
                 replace(actor, emit=beats.heard(say)),
@@ -57,6 +70,8 @@ def finish(report: Report, options: Shared) -> int:
     """Shows the report; the exit code that it means."""
     from reconciler.render.report import problems, report_json, report_text
 
+    is_done = report.is_success and not report.interrupted
+    streams.current().result = "the changes were made" if is_done else "run it again to go on"
     if options.is_json:
         console.print_json(report_json(report))
     else:
@@ -64,7 +79,7 @@ def finish(report: Report, options: Shared) -> int:
     annotate(problems(report))
     if report.interrupted:
         return 130
-    return 0 if report.is_success else 1
+    return 0 if is_done else 1
 
 
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from reconciler.cli import console
+from reconciler.cli import console, streams
 from reconciler.cli.options import shared, shared_options
 from reconciler.errors import TargetError
 from reconciler.targets import engine_home
@@ -45,18 +45,21 @@ def _engine_options(function: F) -> F:
 @shared_options
 def run(runtime: str | None, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
     """Run the engine in the foreground, until Ctrl-C."""
+    import signal
+
     from reconciler.engine.serve import run_engine
     from reconciler.engine.start_errors import EngineStartError
 
     try:
-        run_engine(
-            engine_home(os.environ),
-            runtime=runtime or "process",
-            port=port,
-            latency=latency,
-            adversity=adversity,
-            ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
-        )
+        with streams.current().outlasted(lambda: signal.raise_signal(signal.SIGTERM)):
+            run_engine(
+                engine_home(os.environ),
+                runtime=runtime or "process",
+                port=port,
+                latency=latency,
+                adversity=adversity,
+                ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
+            )
     except EngineStartError as error:
         raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
     return 0

@@ -3,22 +3,26 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from reconciler.cli import streams
 from reconciler.cli.console import say
 
 T = TypeVar("T")
 
 
-def run_async(work: Coroutine[Any, Any, T], *, on_first: Callable[[], None] | None = None) -> T:
+def run_async(
+    work: Coroutine[Any, Any, T], *, on_first: Callable[[], None] | None = None, outlasts_output: bool = False
+) -> T:
     """What the coroutine returns. SIGINT and SIGTERM call `on_first` once; without it, or again, they cancel.
 
-    Raises KeyboardInterrupt where it was cancelled; leases are released on the way out.
+    Output that cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt where it was
+    cancelled, OutputError; leases are released on the way out.
     """
     import asyncio
 
-    return asyncio.run(_guarded(work, on_first))
+    return asyncio.run(_guarded(work, on_first, outlasts_output=outlasts_output))
 
 
-async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | None) -> T:
+async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | None, *, outlasts_output: bool) -> T:
     import asyncio
     import signal
 
@@ -35,10 +39,18 @@ async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | 
         say("interrupted again: giving up" if on_first else "interrupted: letting go of what is under way")
         task.cancel()
 
+    def end() -> None:
+        if asyncio.current_task() is task:
+            raise streams.OutputError
+        if not task.cancelling():
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
     try:
-        return await task
+        output = streams.current()
+        with output.outlasted() if outlasts_output else output.outlasted(end):
+            return await task
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:

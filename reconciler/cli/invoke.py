@@ -10,7 +10,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
-from reconciler.cli.output import printer
+from reconciler.cli.output import keep_outcome, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model.run import Outcome, OutcomeName, Run
@@ -98,7 +98,7 @@ def command(
         on_interrupt=on_interrupt,
     )
     try:
-        run = run_async(work, on_first=on_first)
+        run = run_async(work, on_first=on_first, outlasts_output=True)
     except ReconcilerError as error:
         if not options.is_json:
             raise
@@ -189,10 +189,13 @@ def _refused(task: str, error: ReconcilerError) -> Run:
 
 
 def _finish(run: Run, options: Shared) -> int:
+    is_whole = keep_outcome(run.id or run.task, run.outcome)
     if options.is_json:
         from reconciler.render.run import run_json
 
         console.print_json(run_json(run))
+    elif not is_whole:
+        pass  # it is told with what is missing
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
         from reconciler.render.run import run_text
 

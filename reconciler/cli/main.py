@@ -10,9 +10,8 @@ from typing import Final
 
 import click
 
-from reconciler.cli.concealing import concealed_output
 from reconciler.cli.options import DEBUG, shared_options
-from reconciler.model.concealment import Concealment
+from reconciler.cli.streams import Output, OutputError, flush, open_output
 
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
@@ -20,7 +19,6 @@ INTERRUPTED_EXIT_CODE: Final = 130
 # Objects between two collections. A command makes many that it keeps, hardly a cycle, and ends soon: by default the
 # search for garbage takes a tenth of the time that a large plan takes.
 FEW_COLLECTIONS: Final = 50_000
-_WRITING: Final = frozenset({"apply", "destroy"})
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
 
@@ -103,40 +101,58 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of the command line `arguments`."""
-    with concealed_output() as known:
-        return _run(arguments, known)
+    with open_output() as output:
+        return _run(arguments, output)
 
 
-def _run(arguments: list[str], known: Concealment) -> int:
+def _run(arguments: list[str], output: Output) -> int:
     context: click.Context | None = None
+    code = 0
     try:
-        context = cli.make_context("reconciler", list(arguments), obj=known)
-        with context:
-            code = cli.invoke(context)
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.UsageError as error:
-        error.show()
-        return USAGE_EXIT_CODE
-    except click.ClickException as error:
-        error.show()
-        return _error_code(_verb(context))
-    except (click.Abort, EOFError, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED_EXIT_CODE
-    except Exception as error:
-        from reconciler.cli.failures import show_failure
+        try:
+            context = cli.make_context("reconciler", list(arguments), obj=output)
+            with context:
+                ended = cli.invoke(context)
+            code = ended if isinstance(ended, int) else 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = _told(error, context, output)
+        flush()
+    except OutputError:
+        pass  # it is kept
+    if output.failure is None:
+        return code
+    if why := output.why_incomplete():
+        from reconciler.cli.console import say
 
-        verb = _verb(context)
-        is_closed = isinstance(error, BrokenPipeError)
-        if context and DEBUG in context.meta and not is_closed:
+        with output.outlasted():
+            say(why)
+    return _error_code(_verb(context))
+
+
+def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, output: Output) -> int:
+    """Tells of what ended a verb before its end; the exit code that it means."""
+    if output.failure and isinstance(error, (OutputError, KeyboardInterrupt)):
+        return ERROR_EXIT_CODE
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.UsageError():
+            error.show()
+            return USAGE_EXIT_CODE
+        case click.ClickException():
+            error.show()
+        case click.Abort() | EOFError() | KeyboardInterrupt():
+            click.echo("interrupted", err=True)
+            return INTERRUPTED_EXIT_CODE
+        case _ if context and DEBUG in context.meta:
             import traceback
 
             traceback.print_exception(error)  # here, and not by the interpreter, which conceals no token
-            return _error_code(verb)
-        show_failure(error, is_writing=verb in _WRITING)
-        return _error_code(verb)
+        case _:
+            from reconciler.cli.failures import show_failure
+
+            show_failure(error)
+    return _error_code(_verb(context))
 
 
 def _verb(context: click.Context | None) -> str:

@@ -1,15 +1,17 @@
-"""A task's own lines, written where they belong."""
+"""A task's own lines, written where they belong, and how it ended, for where they could not be."""
 
 import sys
 from typing import TYPE_CHECKING
 
-from reconciler.cli.concealing import as_it_is
 from reconciler.cli.options import Shared
+from reconciler.cli.streams import as_it_is, current
+from reconciler.model.run import OutcomeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.machines_api.client import LogLine
+    from reconciler.model.run import Outcome
 
 
 def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine], None]":
@@ -23,3 +25,11 @@ def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine]
             stream.flush()
 
     return take
+
+
+def keep_outcome(run: str, outcome: "Outcome") -> bool:
+    """Keeps how the run ended for whoever lacks its output; whether all of that could be written so far."""
+    output = current()
+    is_own = outcome.name in {OutcomeName.SUCCEEDED, OutcomeName.FAILED}
+    output.result = f"the task ended with {outcome.task_code}" if is_own else f"{run}: {outcome.message}"
+    return output.failure is None

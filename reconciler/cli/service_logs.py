@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.concealing import as_it_is
 from reconciler.cli.options import Shared
+from reconciler.cli.streams import as_it_is
 from reconciler.errors import ApiError, UsageError
 from reconciler.model import marks
 from reconciler.model.machine import Machine

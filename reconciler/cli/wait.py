@@ -6,6 +6,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.output import keep_outcome
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
@@ -20,7 +21,7 @@ def command(run: str, **_values: object) -> int:
     """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
     options = shared()
     spec = spec_file.load(options)
-    return finish(run_async(_wait(options, spec, run)), options)
+    return finish(run_async(_wait(options, spec, run), outlasts_output=True), options)
 
 
 def finish(info: RunInfo, options: Shared) -> int:
@@ -28,10 +29,13 @@ def finish(info: RunInfo, options: Shared) -> int:
     from reconciler.render.run import outcome_text
     from reconciler.render.runs import run_info_json
 
+    is_whole = keep_outcome(info.id, info.outcome) if info.outcome else True
     if options.is_json:
         console.print_json(run_info_json(info))
     elif info.outcome is None:
         console.say(f"{info.id}: {info.state.value}")
+    elif not is_whole:
+        pass  # it is told with what is missing
     elif info.outcome.exit_code or options.verbosity:
         console.say(outcome_text(info.id, info.outcome))
     if info.outcome is None:

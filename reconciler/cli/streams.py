@@ -1,0 +1,156 @@
+"""The command's stdout and stderr: no known token is written to them, and a write that fails ends the command.
+
+A verb whose work is worth more than its output goes on without it (`Output.outlasted`). Either way the command ends
+with a failure, and the cause is told once, at the end (`cli/main.py`).
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import Any, Final, TextIO, cast
+
+import click
+
+from reconciler.model.concealment import Concealment
+from reconciler.model.tokens import known_tokens
+
+_NOBODY_READS: Final = (BrokenPipeError, ConnectionResetError)
+
+
+class OutputError(Exception):
+    """The output could not be written. What there is to tell of it is told by whoever ends the command."""
+
+
+class Output:
+    """What the running command writes to. `failure` is the first write's that failed, if any did.
+
+    `result` are words for what became of the command's work, for whoever lacks the output that would have told it.
+    """
+
+    def __init__(self) -> None:
+        self.known = Concealment(known_tokens(os.environ))
+        self.failure: OSError | None = None
+        self.result = ""
+        self._on_failure: Callable[[], None] = _raise
+
+    def fail(self, error: OSError) -> None:
+        """Keep the failure, and end the work or let it go on. Raises OutputError where this is the way to end it."""
+        self.failure = self.failure or error
+        self._on_failure()
+
+    @contextmanager
+    def outlasted(self, on_failure: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """For the block, a write that fails calls `on_failure`, and the writer goes on."""
+        before, self._on_failure = self._on_failure, on_failure
+        try:
+            yield
+        finally:
+            self._on_failure = before
+
+    def why_incomplete(self) -> str | None:
+        """Return what to tell of the failure; None where there is nobody to tell it."""
+        if self.failure is None or isinstance(self.failure, _NOBODY_READS):
+            return None
+        reason = self.failure.strerror or str(self.failure)
+        return f"output incomplete: {reason}" + (f"; {self.result}" if self.result else "")
+
+
+class _Stream:
+    """A text stream. It has no `buffer`, so that nothing is written past it."""
+
+    def __init__(self, behind: "TextIO | _Stream") -> None:
+        self.behind = behind
+
+    def write(self, text: str) -> int:
+        return self.behind.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
+        return getattr(self.behind, name)
+
+
+class _FailingStream(_Stream):
+    """Tells the command's output that it cannot be written. Once failed, it writes nothing more."""
+
+    def __init__(self, behind: TextIO, output: Output) -> None:
+        super().__init__(behind)
+        self._output = output
+        self._failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self.behind.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self.behind.flush)
+
+    def _try(self, write: Callable[[], object]) -> None:
+        if self._failure is None:
+            try:
+                write()
+                return
+            except OSError as error:
+                self._failure = error
+                self._discard()
+        self._output.fail(self._failure)  # at each write: someone else's code may have caught the error before
+
+    def _discard(self) -> None:
+        """Lead what is still buffered nowhere: the interpreter writes it at its exit, and would end with 120."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.behind.fileno())
+            os.close(nowhere)
+
+
+class _ConcealingStream(_Stream):
+    """Conceals what it is given."""
+
+    def __init__(self, behind: _Stream, known: Concealment) -> None:
+        super().__init__(behind)
+        self._known = known
+
+    def write(self, text: str) -> int:
+        return self.behind.write(self._known.conceal(text))
+
+
+@contextmanager
+def open_output() -> Iterator[Output]:
+    """For the block, stdout and stderr are the command's: nothing that is written to them shows a known token."""
+    output = Output()
+    with redirect_stdout(_concealing(sys.stdout, output)), redirect_stderr(_concealing(sys.stderr, output)):
+        yield output
+
+
+def current() -> Output:
+    """Return what the running command writes to."""
+    context = click.get_current_context(silent=True)
+    return (context.find_object(Output) if context else None) or Output()
+
+
+def flush() -> None:
+    """Write what is buffered. Raises OutputError."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def as_it_is(stream: TextIO | None) -> TextIO | None:
+    """The stream without its concealing: a task's own output is shown as it is."""
+    return cast(TextIO, stream.behind) if isinstance(stream, _ConcealingStream) else stream
+
+
+def _concealing(stream: TextIO | None, output: Output) -> TextIO:
+    """A stream that was closed before we were started is None, and stays so."""
+    if stream is None:
+        return cast(TextIO, None)
+    return cast(TextIO, _ConcealingStream(_FailingStream(stream, output), output.known))
+
+
+def _raise() -> None:
+    raise OutputError
