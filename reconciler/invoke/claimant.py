@@ -40,6 +40,10 @@ class Claim:
     start: Event
     declared: MachineConfig | None = None
 
+    @property
+    def run_id(self) -> str:
+        return f"{self.machine.name}/{self.run_ulid}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unconfirmed:

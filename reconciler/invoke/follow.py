@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.invoke.absence import LOST_AFTER_S, Absence
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.logs import LogReader
-from reconciler.invoke.outcome import lost, newer_than, outcome_of, replaced
+from reconciler.invoke.outcome import lost, lost_from_sight, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, HostStatus, Machine, MachineState
 from reconciler.model.run import Outcome
@@ -21,28 +22,41 @@ from reconciler.slots.run_starts import final_exit
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
 _POLL_S: Final = 0.2
-_UNREACHABLE_POLL_S: Final = 2.0
+_STOP_PATIENCE_S: Final = 60.0  # past its timeout; a target that is away longer is not waited for
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the run ended, and its last event, if there is one."""
+    """How the run ended, and its last event, if there is one. Where it is not over, it was lost from sight."""
 
     outcome: Outcome
     exit_event: Event | None = None
+    is_over: bool = True
 
 
-async def follow(actor: Actor, claim: Claim, *, timeout_s: float | None, logs: LogReader | None) -> Ending:
-    """The run's end. Errors of the platform while it goes on are waited out; the run goes on without us."""
+async def follow(
+    actor: Actor,
+    claim: Claim,
+    *,
+    timeout_s: float | None,
+    logs: LogReader | None,
+    lost_after_s: float = LOST_AFTER_S,
+) -> Ending:
+    """The run's end. Errors of the platform while it goes on are waited out; the run goes on without us.
+
+    Without a usable answer it is lost from sight after `lost_after_s`, or at its timeout if that comes first.
+    """
     streaming = asyncio.create_task(logs.stream()) if logs else None
     try:
-        ending = await _end_of(actor, claim, timeout_s=timeout_s)
+        ending = await _end_of(actor, claim, timeout_s=timeout_s, lost_after_s=lost_after_s)
     finally:
         if streaming:
             streaming.cancel()
             with suppress(asyncio.CancelledError):
                 await streaming
+    if not ending.is_over:
+        return ending
     if logs:
         await logs.drain()
     if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
@@ -52,8 +66,9 @@ async def follow(actor: Actor, claim: Claim, *, timeout_s: float | None, logs: L
     return ending
 
 
-async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None) -> Ending:
-    waiting = asyncio.create_task(_wait_for_exit(actor, claim))
+async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None, lost_after_s: float) -> Ending:
+    absence = Absence(actor, f"{claim.machine.name}: cannot look at the run", lost_after_s=lost_after_s)
+    waiting = asyncio.create_task(_wait_for_exit(actor, claim, absence))
     timer = asyncio.create_task(actor.clock.sleep(timeout_s)) if timeout_s else None
     try:
         pending = {waiting, timer} if timer else {waiting}
@@ -61,15 +76,50 @@ async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None) -> End
         if waiting.done():
             return waiting.result()
         actor.emit(f"{claim.machine.name}: {timeout_s:g} s are over; stopping the run")
-        was_running = await stop_run(actor, claim)
-        ending = await waiting
-        if not was_running or ending.exit_event is None or ending.exit_event.exit is None:
-            return ending
-        return Ending(outcome=outcome_of(ending.exit_event.exit, timed_out=True), exit_event=ending.exit_event)
+        return await _end_by_timeout(actor, claim, waiting, lost_after_s=lost_after_s)
+    except ApiError as error:
+        return _lost_from_sight(actor, claim, f"{absence.lasted}: {error.message}")
     finally:
         for task in (waiting, timer):
             if task:
                 task.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], *, lost_after_s: float) -> Ending:
+    """Stops the run. One that cannot be stopped goes on, until a later `wait` stops it."""
+    stopping = asyncio.create_task(_stop_patiently(actor, claim, lost_after_s=lost_after_s))
+    was_running: bool | None = None  # not known while the stop is under way
+    try:
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            try:
+                was_running = stopping.result()
+            except (ApiError, LeaseLostError) as error:
+                return _lost_from_sight(actor, claim, f"its time is over, and it was not stopped: {error.message}")
+        ending = await waiting
+    finally:
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+    exited = ending.exit_event.exit if ending.exit_event else None
+    if exited is None or not (exited.requested_stop if was_running is None else was_running):
+        return ending
+    return Ending(outcome=outcome_of(exited, timed_out=True), exit_event=ending.exit_event)
+
+
+async def _stop_patiently(actor: Actor, claim: Claim, *, lost_after_s: float) -> bool:
+    """As stop_run; where that fails, again for a moment. Raises ApiError and LeaseLostError after that."""
+    what = f"{claim.machine.name}: cannot stop the run"
+    absence = Absence(actor, what, lost_after_s=min(lost_after_s, _STOP_PATIENCE_S))
+    while True:
+        try:
+            return await stop_run(actor, claim)
+        except (ApiError, LeaseLostError) as error:
+            await absence.endure(error)
+
+
+def _lost_from_sight(actor: Actor, claim: Claim, why: str) -> Ending:
+    return Ending(outcome=lost_from_sight(claim.run_id, why, actor.local), is_over=False)
 
 
 async def stop_run(actor: Actor, claim: Claim) -> bool:
@@ -85,17 +135,26 @@ async def stop_run(actor: Actor, claim: Claim) -> bool:
         newest = next((event for event in live.events if event.type == "start"), None)
         if live.state.is_resting or live.state.is_gone or newest is None or newest.id != claim.start.id:
             return False
-        await actor.client.stop_machine(machine.app, machine.id, nonce=lease.guard())
+        nonce = lease.guard()
+        lease.doubt()  # a stop without an answer may come late: until the lease expires nobody starts another run
+        try:
+            await actor.client.stop_machine(machine.app, machine.id, nonce=nonce)
+        except ApiError as error:
+            if not error.is_unclear:
+                lease.settle()
+            raise
+        lease.settle()
         return True
 
 
-async def _wait_for_exit(actor: Actor, claim: Claim) -> Ending:
-    seen = claim.machine
+async def _wait_for_exit(actor: Actor, claim: Claim, absence: Absence) -> Ending:
+    """Raises ApiError where the target gives no usable answer for too long."""
     missing_since: float | None = None
     is_hinted = False
+    looked = await absence.ask(lambda: _judged(actor, claim, claim.machine))
     while True:
-        try:
-            ending = await _ending(actor, claim, seen)
+        if looked is not None:
+            seen, ending = looked
             if ending is not None:
                 return ending
             if seen.state in _END_STATES:
@@ -107,12 +166,19 @@ async def _wait_for_exit(actor: Actor, claim: Claim) -> Ending:
             else:
                 missing_since = None
                 is_hinted = await _park(actor, claim, seen, may_return_at_once=not is_hinted)
-            seen = await read_machine(actor, claim.machine)
-        except ApiError as error:
-            if not error.is_passing:
-                raise
-            actor.emit(f"{claim.machine.name}: cannot look at the run: {error.message}")
-            await actor.clock.sleep(_UNREACHABLE_POLL_S)
+        looked = await absence.ask(lambda: _look(actor, claim))
+
+
+async def _look(actor: Actor, claim: Claim) -> tuple[Machine, Ending | None]:
+    return await _judged(actor, claim, await read_machine(actor, claim.machine))
+
+
+async def _judged(actor: Actor, claim: Claim, seen: Machine) -> tuple[Machine, Ending | None]:
+    """The machine as seen, with the run's end if it tells of one. Raises ApiError where its host tells nothing."""
+    ending = await _ending(actor, claim, seen)
+    if ending is None and seen.host_status is not HostStatus.OK:
+        raise ApiError("the machine's host cannot be reached", kind=ApiErrorKind.UNCLEAR)
+    return seen, ending
 
 
 async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
@@ -130,8 +196,6 @@ async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
         return Ending(outcome=outcome_of(exited.exit), exit_event=exited)
     if seen.state is MachineState.DESTROYED:
         return Ending(outcome=replaced("the machine was destroyed while the task ran"))
-    if seen.host_status is not HostStatus.OK and seen.state in _END_STATES:
-        return Ending(outcome=lost("the machine's host cannot be reached"))
     return None
 
 
@@ -141,14 +205,16 @@ async def _park(actor: Actor, claim: Claim, seen: Machine, *, may_return_at_once
     A WAIT that is over at once without being of use must not become a hot loop.
     """
     began = actor.clock.monotonic()
-    reached = await actor.client.wait_machine(
-        seen.app,
-        seen.id,
-        states=_END_STATES,
-        version=seen.instance_id,
-        from_event_id=claim.start.id,
-        timeout_s=_SLICE_S,
-    )
+    reached = False
+    with suppress(ApiError):  # whatever it is, the look that follows tells
+        reached = await actor.client.wait_machine(
+            seen.app,
+            seen.id,
+            states=_END_STATES,
+            version=seen.instance_id,
+            from_event_id=claim.start.id,
+            timeout_s=_SLICE_S,
+        )
     if actor.clock.monotonic() - began < _POLL_S and not (reached and may_return_at_once):
         await actor.clock.sleep(_POLL_S)
     return reached

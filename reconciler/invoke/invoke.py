@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.invoke import outcome as outcomes
+from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.claimant import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.key_marks import hash_of
@@ -29,7 +30,8 @@ class InvokeOptions:
 
     `take_line` gets each line of the task's output, or None for no logs; `log_delay_s` is how late lines may come after
     the exit. `is_waiting` False returns as soon as the run has started. Of all invokes with one `key` the first one
-    starts the run, and the others attach to it. `override` is what this run has of its own.
+    starts the run, and the others attach to it. `override` is what this run has of its own. A target that gives no
+    usable answer for `lost_after_s` is given up.
     """
 
     on_busy: OnBusy = OnBusy.WAIT
@@ -41,6 +43,7 @@ class InvokeOptions:
     override: Override = field(default_factory=Override)
     take_line: TakeLine | None = None
     log_delay_s: float = _LOG_DELAY_S
+    lost_after_s: float = LOST_AFTER_S
 
 
 async def invoke(
@@ -56,7 +59,7 @@ async def invoke(
     if isinstance(claimed, Outcome):
         return _run(pool, claimed)
     if isinstance(claimed, Unconfirmed):
-        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why), claimed)
+        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why, actor.local), claimed)
     if isinstance(claimed, FoundRun):
         return await _attach(actor, pool, claimed, options, stop)
     actor.emit(f"{claimed.machine.name}: started")
@@ -64,7 +67,8 @@ async def invoke(
         return _run(pool, outcomes.detached("started; not waited for"), claimed)
     logs = LogReader(actor, claimed, options.take_line, drain_s=options.log_delay_s) if options.take_line else None
     timeout_s = options.timeout_s or pool.terms.timeout_s
-    ending = await until_stopped(follow(actor, claimed, timeout_s=timeout_s, logs=logs), stop)
+    following = follow(actor, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
+    ending = await until_stopped(following, stop)
     if ending is None:
         return _run(pool, outcomes.detached("detached; the run goes on"), claimed)
     return _run(pool, ending.outcome, claimed, ending)
@@ -104,7 +108,13 @@ async def _attach(actor: Actor, pool: Pool, found: FoundRun, options: InvokeOpti
     actor.emit(f"{found.info.id}: started before with this key; attaching")
     info = found.info
     if options.is_waiting:
-        waiting = wait_run(actor, found, take_line=options.take_line, log_delay_s=options.log_delay_s)
+        waiting = wait_run(
+            actor,
+            found,
+            take_line=options.take_line,
+            log_delay_s=options.log_delay_s,
+            lost_after_s=options.lost_after_s,
+        )
         info = await until_stopped(waiting, stop) or info
     outcome = info.outcome or outcomes.detached("the run goes on")
     number = info.slot.rpartition("-")[2]
@@ -136,7 +146,7 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | Unconfirmed | None = Non
         task=pool.name,
         app=pool.app,
         outcome=outcome,
-        id=f"{machine.name}/{claimed.run_ulid}",
+        id=claimed.run_id,
         slot=slot,
         machine_id=machine.id,
         started_at=claimed.start.at if isinstance(claimed, Claim) else None,

@@ -7,6 +7,7 @@ compare.
 from collections.abc import Sequence
 from typing import Final
 
+from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import Event, Exit
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName
 
@@ -104,9 +105,10 @@ def lost(why: str, *, remedy: str | None = None) -> Outcome:
     )
 
 
-def lost_from_sight(run_id: str, why: str) -> Outcome:
-    """The run may go on, and can be found again by its id."""
-    return lost(why, remedy=f"`reconciler wait {run_id}` tells how it ends")
+def lost_from_sight(run_id: str, why: str, local: LocalEngine | None = None) -> Outcome:
+    """The run may go on, and can be found again by its id. `local` is the engine that it is on, if a local one."""
+    wait = f"`reconciler wait {run_id}` tells how it ends"
+    return lost(why, remedy=f"`{local.start}` starts the engine again; then {wait}" if local else wait)
 
 
 def replaced(why: str) -> Outcome:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from reconciler.errors import UnobservedError, UsageError
+from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
@@ -88,9 +89,17 @@ def _kept(machines: Sequence[Machine]) -> list[FoundRun]:
 
 
 async def wait_run(
-    actor: Actor, run: FoundRun, *, take_line: TakeLine | None = None, log_delay_s: float = 0.0
+    actor: Actor,
+    run: FoundRun,
+    *,
+    take_line: TakeLine | None = None,
+    log_delay_s: float = 0.0,
+    lost_after_s: float = LOST_AFTER_S,
 ) -> RunInfo:
-    """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher."""
+    """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher.
+
+    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`.
+    """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line:
             await read_run_logs(actor, run, take_line, log_delay_s=log_delay_s)
@@ -99,7 +108,9 @@ async def wait_run(
     deadline = run.info.deadline
     left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
     logs = LogReader(actor, claim, take_line, drain_s=log_delay_s) if take_line else None
-    ending = await follow(actor, claim, timeout_s=left_s, logs=logs)
+    ending = await follow(actor, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s)
+    if not ending.is_over:
+        return replace(run.info, outcome=ending.outcome)
     ended_at = ending.exit_event.at if ending.exit_event else None
     outcome = ending.outcome
     if ended_at and ending.exit_event and ending.exit_event.exit and outcome.name is OutcomeName.CANCELLED:

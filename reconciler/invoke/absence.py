@@ -1,0 +1,127 @@
+"""A target that gives no usable answer: asked again and again, told every minute, given up in the end.
+
+Decides how long it is asked. What that means for a run, which may go on meanwhile, is the caller's to say.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError
+from reconciler.slots.actor import Actor
+
+T = TypeVar("T")
+
+LOST_AFTER_S: Final = 1800.0  # the platform's API is away for some minutes now and then, and its machines run on
+_LOCAL_ENGINE_S: Final = 10.0  # one that is started again serves by then
+_REFUSED_S: Final = 60.0  # a 401, or a lease that someone holds, may pass too, and seldom does
+_TOLD_EACH_S: Final = 60.0
+_SHORTEST_PAUSE_S: Final = 2.0
+_LONGEST_PAUSE_S: Final = 10.0
+_LOCAL_PAUSE_S: Final = 0.5
+_NO_TIME_S: Final = 0.001  # what floats leave of a limit
+
+
+class Absence:
+    """How long the target has given no usable answer to one who waits. `what` says in words what is not known then.
+
+    Given up after `lost_after_s`; sooner where the target is the local engine, or answers and refuses.
+    """
+
+    def __init__(self, actor: Actor, what: str, *, lost_after_s: float) -> None:
+        self._actor = actor
+        self._what = what
+        self._lost_after_s = lost_after_s
+        self._since: float | None = None
+        self._refused_since: float | None = None
+        self._told_at: float | None = None
+        self._last: ReconcilerError | None = None
+
+    @property
+    def lasted(self) -> str:
+        """Since when there has been no usable answer, in words."""
+        return f"no usable answer for {spelled(self._lasted_s)}"
+
+    async def ask(self, look: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """Return what the look returns; None, after a pause, where it failed. Raises its error once it is given up."""
+        began = self._now
+        looking = asyncio.create_task(look())
+        try:
+            while True:
+                await asyncio.wait({looking}, timeout=self._until_told_s(began))
+                if looking.done():
+                    break
+                self._note(self._last or ApiError("no answer yet", kind=ApiErrorKind.UNCLEAR), began)
+            try:
+                answer = looking.result()
+            except ApiError as error:
+                await self.endure(error, began=began)
+                return None
+            self.end()
+            return answer
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def endure(self, error: ReconcilerError, *, began: float | None = None) -> None:
+        """Pause after a failed look, and tell of it now and then. Raises the error once it is given up.
+
+        `began` is when the look began, on the monotonic clock; now where it is not given.
+        """
+        began = self._now if began is None else began
+        self._note(error, began)
+        await self._actor.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began)))
+
+    def end(self) -> None:
+        """There was an answer."""
+        if self._since is not None:
+            self._actor.emit(f"{self._what}: answered again after {spelled(self._lasted_s)}")
+        self._since = self._refused_since = self._told_at = self._last = None
+
+    def _note(self, error: ReconcilerError, began: float) -> None:
+        self._last = error
+        self._since = began if self._since is None else self._since
+        is_passing = isinstance(error, ApiError) and error.is_passing
+        self._refused_since = None if is_passing else began if self._refused_since is None else self._refused_since
+        if self._left_s <= 0:
+            if self._actor.local:
+                error.hint = f"`{self._actor.local.start}` starts the engine again"
+            raise error
+        if self._told_at is None or self._now - self._told_at >= _TOLD_EACH_S:
+            self._told_at = self._now
+            lasted = f" for {spelled(self._lasted_s)}" if self._lasted_s >= _TOLD_EACH_S else ""
+            self._actor.emit(f"{self._what}{lasted}: {error.message}; asking for another {spelled(self._left_s)}")
+
+    @property
+    def _now(self) -> float:
+        return self._actor.clock.monotonic()
+
+    @property
+    def _lasted_s(self) -> float:
+        return 0.0 if self._since is None else self._now - self._since
+
+    @property
+    def _left_s(self) -> float:
+        most_s = min(self._lost_after_s, _LOCAL_ENGINE_S) if self._actor.local else self._lost_after_s
+        left_s = most_s - self._lasted_s
+        if self._refused_since is not None:
+            left_s = min(left_s, _REFUSED_S - (self._now - self._refused_since))
+        return left_s if left_s >= _NO_TIME_S else 0.0
+
+    def _until_told_s(self, began: float) -> float:
+        """Seconds until silence is to be told of, or given up."""
+        told_at = began if self._told_at is None else self._told_at
+        until_s = max(_NO_TIME_S, told_at + _TOLD_EACH_S - self._now)
+        return until_s if self._since is None else min(until_s, self._left_s)
+
+    @property
+    def _pause_s(self) -> float:
+        """Short at first, so that a short absence costs little; longer after a while."""
+        if self._actor.local:
+            return _LOCAL_PAUSE_S
+        return min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, self._lasted_s / 10))
+
+
+def spelled(seconds: float) -> str:
+    """Return the time in words, as in `45 s` and `30 min`."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

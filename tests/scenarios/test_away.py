@@ -1,0 +1,271 @@
+"""A target that is away while a run goes on: it is asked again until the run may be over, given up, and told of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from reconciler.invoke.invoke import InvokeOptions, invoke
+from reconciler.invoke.runs import find_run, wait_run
+from reconciler.model.local_engine import LocalEngine
+from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
+from reconciler.model.spec import Spec
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import World, open_world, task_spec
+
+T = TypeVar("T")
+
+TEN_MINUTES = task_spec("[run, '600', exit, '3']", count="1")
+ENDLESS = task_spec("[run, '1000000']", count="1")
+ONE_MINUTE = task_spec("[run, '1000000']", extra="        timeout: 60s\n", count="1")
+NOTICED_S = 120.0  # a parked wait of 65 s, and a look
+LOCAL = LocalEngine(find_url=lambda: None, start="reconciler engine start --runtime process")
+AWAY: dict[str, dict[str, Any]] = {
+    "no connection": {"fault": "refuse_connection"},
+    "connection reset": {"fault": "lose_request"},
+    "silence": {"fault": "late_reply", "seconds": 100_000.0},
+    "503": {"fault": "unavailable"},
+    "HTML": {"fault": "html"},
+    "429": {"fault": "rate_limited"},
+}
+
+
+def go_away(world: World, how: str = "no connection") -> None:
+    world.engine.adversity.add(**AWAY[how], times=-1)
+
+
+async def applied(world: World, spec: Spec) -> None:
+    await world.apply(spec)
+    await world.actor.clock.sleep(60)
+
+
+@asynccontextmanager
+async def invoked(world: World, spec: Spec, **options: Any) -> AsyncIterator["asyncio.Task[Run]"]:
+    """An invoke whose run has just begun."""
+    await applied(world, spec)
+    began = world.actor.clock.monotonic()
+    invoking = asyncio.ensure_future(world.invoke(spec, **options))
+    while not any(line.endswith(": started") for line in world.said):
+        await world.actor.clock.sleep(0.1)
+        assert world.actor.clock.monotonic() - began < 60
+    yield invoking
+    assert invoking.done()
+
+
+async def within(world: World, seconds: float, work: Awaitable[T]) -> tuple[T, float]:
+    """What it returns, and how long it took; one that hangs fails the test."""
+    began = world.actor.clock.monotonic()
+    async with asyncio.timeout(seconds):
+        value = await work
+    return value, world.actor.clock.monotonic() - began
+
+
+def assert_lost_from_sight(run: Run | RunInfo) -> None:
+    outcome = run.outcome
+    assert outcome
+    assert (outcome.name, outcome.exit_code) == (OutcomeName.LOST, 122), run
+    assert run.id
+    assert f"`reconciler wait {run.id}`" in (outcome.remedy or "")
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_a_target_that_stays_away_is_given_up_and_told_each_minute(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ENDLESS) as invoking:
+            await world.actor.clock.sleep(5)
+            go_away(world, how)
+            world.said.clear()
+            run, took_s = await within(world, 1800 + NOTICED_S, invoking)
+            assert_lost_from_sight(run)
+            assert "30 min" in run.outcome.message
+            assert took_s >= 1800
+            assert 28 <= len([line for line in world.said if "cannot look at the run" in line]) <= 31, world.said
+            assert world.machines()[0].state == "started"
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_a_target_that_comes_back_tells_the_tasks_own_code(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, TEN_MINUTES) as invoking:
+            await world.actor.clock.sleep(5)
+            go_away(world, how)
+            await world.actor.clock.sleep(1200)
+            world.transport.relent()
+            run, _took_s = await within(world, NOTICED_S, invoking)
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.FAILED, 3)
+            assert any("answered again after" in line for line in world.said)
+
+    run_virtually(scenario())
+
+
+def test_how_long_it_is_asked_is_the_users_to_say() -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ENDLESS, lost_after_s=90.0) as invoking:
+            await world.actor.clock.sleep(5)
+            go_away(world, "silence")
+            run, took_s = await within(world, 90 + NOTICED_S, invoking)
+            assert_lost_from_sight(run)
+            assert took_s >= 90
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_it_is_asked_no_longer_than_the_run_may_last_and_a_later_wait_ends_it(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
+            await world.actor.clock.sleep(5)
+            go_away(world, how)
+            run, _took_s = await within(world, 60 + 180, invoking)
+            assert_lost_from_sight(run)
+            assert "was not stopped" in run.outcome.message
+            world.transport.relent()
+            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            assert found
+            ended = await wait_run(world.actor, found)
+            assert ended.outcome
+            assert ended.outcome.exit_code == 124
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_a_run_is_stopped_at_its_timeout_by_a_target_that_is_back_in_time(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
+            await world.actor.clock.sleep(50)
+            go_away(world, how)
+            await world.actor.clock.sleep(30)
+            world.transport.relent()
+            run, _took_s = await within(world, NOTICED_S, invoking)
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124)
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("fault", ["lose_reply", "gateway_timeout", "half_reply", "late_reply", "late_request"])
+@pytest.mark.parametrize("call", ["lease", "get", "stop"])
+def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
+            await world.actor.clock.sleep(58)
+            is_committed = {"is_committed": True} if fault == "gateway_timeout" else {}
+            world.engine.adversity.add(fault, calls=(call,), times=4, seconds=20.0, **is_committed)
+            run, _took_s = await within(world, 240, invoking)
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124), run
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("held_s", "code"), [(50, 124), (600, 122)])
+def test_a_lease_of_someone_else_at_the_timeout_is_waited_for_a_moment(held_s: int, code: int) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
+            await world.actor.client.acquire_lease(
+                "app", world.machines()[0].id, ttl_s=60 + held_s, description="someone else's"
+            )
+            run, _took_s = await within(world, 300, invoking)
+            assert run.outcome.exit_code == code
+            if code == 122:
+                assert_lost_from_sight(run)
+                assert "leased" in run.outcome.message
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(30, 3), (10_000, 122)])
+def test_a_refusal_is_asked_again_for_a_minute(seconds: int, code: int) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, invoked(world, TEN_MINUTES) as invoking:
+            world.engine.adversity.add("unauthenticated", times=-1)
+            await world.actor.clock.sleep(seconds if code == 3 else 0)
+            if code == 3:
+                world.transport.relent()
+            run, took_s = await within(world, 700, invoking)
+            assert run.outcome.exit_code == code
+            if code == 122:
+                assert_lost_from_sight(run)
+                assert took_s <= 60 + NOTICED_S
+
+    run_virtually(scenario())
+
+
+def test_a_machine_whose_host_is_down_may_come_back() -> None:
+    async def scenario(spec: Spec, code: int) -> None:
+        async with open_world() as world, invoked(world, spec) as invoking:
+            await world.actor.clock.sleep(5)
+            world.engine.adversity.add("host_unreachable", machine="work-iad-0")
+            await world.actor.clock.sleep(100)
+            if code == 3:
+                world.transport.relent()
+            run, _took_s = await within(world, 1800 + NOTICED_S, invoking)
+            assert run.outcome.exit_code == code
+            if code == 122:
+                assert_lost_from_sight(run)
+
+    run_virtually(scenario(TEN_MINUTES, 3))
+    run_virtually(scenario(ENDLESS, 122))
+
+
+@pytest.mark.parametrize("how", ["no connection", "silence"])
+def test_the_local_engine_is_given_ten_seconds(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            world.actor = replace(world.actor, local=LOCAL)
+            async with invoked(world, ENDLESS) as invoking:
+                await world.actor.clock.sleep(5)
+                go_away(world, how)
+                run, took_s = await within(world, NOTICED_S + 12, invoking)
+                assert_lost_from_sight(run)
+                assert took_s >= 10
+                assert "`reconciler engine start --runtime process`" in (run.outcome.remedy or "")
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", AWAY)
+@pytest.mark.parametrize("after_s", [20.0, 65.0])
+def test_an_interrupt_ends_it_promptly(how: str, after_s: float) -> None:
+    """While it looks, and while it stops the run at its timeout."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, ONE_MINUTE)
+            stop = asyncio.Event()
+            [pool] = ONE_MINUTE.tasks
+            invoking = asyncio.ensure_future(
+                invoke(world.actor, pool, stack="stack", options=InvokeOptions(), stop=stop)
+            )
+            await world.actor.clock.sleep(10)
+            go_away(world, how)
+            await world.actor.clock.sleep(after_s - 10)
+            stop.set()
+            run, _took_s = await within(world, 6, invoking)
+            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.DETACHED, 0)
+            assert run.id
+
+    run_virtually(scenario())
+
+
+def test_a_wait_that_lost_sight_of_the_run_can_be_repeated() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, TEN_MINUTES)
+            run = await world.invoke(TEN_MINUTES, is_waiting=False)
+            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            assert found
+            go_away(world)
+            info, _took_s = await within(world, 90, wait_run(world.actor, found, lost_after_s=60.0))
+            assert info.state is RunState.RUNNING
+            assert_lost_from_sight(info)
+            world.transport.relent()
+            info = await wait_run(world.actor, found)
+            assert info.outcome
+            assert (info.state, info.outcome.exit_code) == (RunState.ENDED, 3)
+
+    run_virtually(scenario())
