@@ -33,6 +33,11 @@ class ReconcilerError(Exception):
         self.hint = hint
 
 
+def unexpected_words(error: BaseException) -> str:
+    """Return what to say of an error that this package does not raise on purpose."""
+    return f"unexpected {type(error).__name__}: {error}"
+
+
 class SpecError(ReconcilerError):
     """The spec is not valid. `diagnostics` lists the file's errors, in the file's order; `more` that are left out."""
 

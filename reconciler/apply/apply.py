@@ -40,19 +40,14 @@ async def apply(
     """Makes the plan true and reports what is. `spec` is what the plan was made from, needed to read back.
 
     `observed` is the snapshot that it was made of: an app that nothing was done to is then not listed a second time.
-    Raises BlockedError before the first write. Everything later is in the report.
+    Raises BlockedError before the first write, and OSError where progress can no longer be written. Everything else
+    that goes wrong later is in the report, unexpected errors too.
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
     options, stop = options or Options(), stop or Stop()
     began = actor.clock.monotonic()
-
-    def tell(ended: Entry) -> None:
-        if options.is_failing_fast and ended.status in {Status.FAILED, Status.UNKNOWN}:
-            stop.request("an earlier change failed, and --fail-fast was given")
-        on_end(ended)
-        actor.emit(_progress(ended))
-
+    failures: list[str] = []
     locks = Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
     async with creating_apps(actor, plan.apps, stop) as creations, announcing(actor, plan, options, locks) as wants:
         entries = await execute(
@@ -60,29 +55,56 @@ async def apply(
             lambda change, course: perform(actor, change, plan.stack, options, locks, course=course),
             admit=partial(_admit, actor, creations, wants, stop),
             defer=partial(_defer, wants),
+            explain=actor.explain,
             parallelism=options.parallelism,
             stop=stop,
-            on_end=tell,
+            on_end=partial(_tell, actor, options, stop, on_end, failures),
         )
+    failures[:0] = creations.failures.values()
     mismatches: tuple[str, ...] = ()
     found: Observed | None = None
-    unwritten: list[str] = []
-    if not stop.is_interrupt:
-        mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
+    try:
+        if not stop.is_interrupt:
+            mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
         if found:
-            unwritten += await restore_idle(actor, spec, found, options, locks)
-        if found and not options.only_drift:
-            unwritten += await leave_marks(actor, spec, found, options, plan, locks)
+            failures += await _leave_in_order(actor, spec, plan, found, options, locks)
+    except Exception as error:
+        failures.append(f"what was applied could not be checked to its end: {actor.explain(error)}")
     return Report(
         plan=plan,
         entries=entries,
         apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
         mismatches=mismatches,
         unreachable=_unreachable(spec, plan, found, options),
-        failures=(*creations.failures.values(), *unwritten),
+        failures=tuple(failures),
         interrupted=stop.is_interrupt,
         duration_s=actor.clock.monotonic() - began,
     )
+
+
+def _tell(
+    actor: Actor, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
+) -> None:
+    """Tells how a change has ended. Raises OSError where nobody can be told of anything any more."""
+    if options.is_failing_fast and ended.status in {Status.FAILED, Status.UNKNOWN}:
+        stop.request("an earlier change failed, and --fail-fast was given")
+    try:
+        on_end(ended)
+        actor.emit(_progress(ended))
+    except OSError:
+        raise
+    except Exception as error:
+        failures.append(f"{ended.address}: its progress could not be shown: {actor.explain(error)}")
+
+
+async def _leave_in_order(
+    actor: Actor, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
+) -> list[str]:
+    """Leaves the machines that were read back as the next apply and invoke need them; what could not be, in words."""
+    failures = await restore_idle(actor, spec, found, options, locks)
+    if not options.only_drift:
+        failures += await leave_marks(actor, spec, found, options, plan, locks)
+    return failures
 
 
 async def _admit(

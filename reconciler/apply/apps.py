@@ -41,6 +41,11 @@ class AppCreations:
                 if not (error.kind in _MAY_BE_THERE and await self._is_there_after_all(app.name)):
                     self.failures[app.name] = f"app {app.name} could not be created: {error.message}"
                     return
+            except Exception as error:
+                self.failures[app.name] = (
+                    f"app {app.name}: whether it was created is unknown: {self._actor.explain(error)}"
+                )
+                return
             self._actor.emit(f"{app.name}: app created")
 
     async def _is_there_after_all(self, app: str) -> bool:

@@ -22,6 +22,8 @@ Defer: TypeAlias = Callable[[Change], Awaitable[Entry]]
 
 Perform: TypeAlias = Callable[[Change, Course], Awaitable[Entry]]
 """Makes the change, and tells on its course that it is written."""
+Explain: TypeAlias = Callable[[Exception], str]
+"""What went wrong, in words, where an unexpected error ended a change."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +53,7 @@ async def execute(
     *,
     admit: Admit,
     defer: Defer,
+    explain: Explain,
     parallelism: int,
     stop: Stop,
     on_end: Callable[[Entry], None],
@@ -58,27 +61,32 @@ async def execute(
     """One entry for each change, in their order. A change begins once all that it depends on is done.
 
     A dependency that failed, was skipped or is unknown skips the change; a deferred one does not. A creation waits for
-    another one only until that is written, so that new machines are watched side by side.
+    another one only until that is written, so that new machines are watched side by side. An unexpected error makes
+    its own change unknown. Raises what `on_end` raises; the changes under way are cancelled then.
     """
     execution = _Execution(perform=perform, admit=admit, defer=defer, limit=Places(parallelism), stop=stop)
     progress = {change.address: _Progress(change) for change in changes}
-    may_begin = asyncio.Event()
 
     async def run(one: _Progress) -> None:
-        await may_begin.wait()
         needed = [progress[address] for address in one.change.depends_on if address in progress]
         for other in needed:
             both_create = one.change.action is other.change.action is Action.CREATE
             await (other.written if both_create else other.ended).wait()
-        one.entry = await execution.run(one, [other.entry for other in needed if other.entry])
+        try:
+            one.entry = await execution.run(one, [other.entry for other in needed if other.entry])
+        except Exception as error:
+            one.entry = entry(one.change, Status.UNKNOWN, explain(error))
         on_end(one.entry)
         one.written.set()
         one.ended.set()
 
-    async with asyncio.TaskGroup() as group:
-        for one in progress.values():
-            group.create_task(run(one))
-        may_begin.set()
+    running = [asyncio.create_task(run(one)) for one in progress.values()]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     return tuple(one.entry for one in progress.values() if one.entry)
 
 

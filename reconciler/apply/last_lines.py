@@ -9,7 +9,6 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
-from reconciler.errors import ApiError
 from reconciler.model.machine import Machine
 from reconciler.slots.actor import Actor
 
@@ -26,8 +25,8 @@ async def last_lines(actor: Actor, machine: Machine, *, since_ms: int) -> tuple[
         with suppress(TimeoutError):
             async with asyncio.timeout(_TIMEOUT_S):
                 await _read(actor, machine, since_ms, lines)
-    except ApiError as error:
-        actor.emit(f"{machine.app}/{machine.name}: its log cannot be read: {error.message}")
+    except Exception as error:
+        actor.emit(f"{machine.app}/{machine.name}: its log cannot be read: {actor.explain(error)}")
     return tuple(lines)
 
 

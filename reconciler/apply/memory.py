@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
-from reconciler.errors import ApiError, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed
@@ -218,6 +217,6 @@ async def _write(actor: Actor, place: _Place, values: dict[str, str], options: O
                     await actor.client.set_metadata(app, machine_id, key, value)
                 else:
                     await actor.client.delete_metadata(app, machine_id, key)
-    except (ApiError, LeaseLostError) as error:
-        return f"{app}/{name}: could not write {', '.join(values)}: {error.message}"
+    except Exception as error:
+        return f"{app}/{name}: could not write {', '.join(values)}: {actor.explain(error)}"
     return None

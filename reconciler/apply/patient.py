@@ -45,8 +45,12 @@ async def apply_patiently(
         await wait_for_busy(actor, busy, timeout_s=remaining_s, stop=stop)
         if stop.why:
             return replace(report, interrupted=stop.is_interrupt)
-        seen = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
-        again = plan_again(seen)
+        try:
+            seen = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+            again = plan_again(seen)
+        except Exception as error:
+            why = f"the deferred slots could not be planned again: {actor.explain(error)}"
+            return replace(report, failures=(*report.failures, why))
         if again.blocked:
             return replace(report, failures=(*report.failures, *again.blocked))
         report = _joined(report, await apply(actor, spec, again, options, observed=seen, stop=stop, on_end=on_end))

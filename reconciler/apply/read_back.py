@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.apply.options import Options
-from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
 from reconciler.model.machine import MachineState, Observed
 from reconciler.model.plan import Action, Plan
@@ -47,8 +46,8 @@ async def read_back(
         if doubtful:
             observed = await _looked_at(actor, observed, doubtful)
             again = replan(observed)
-    except ApiError as error:
-        return (f"could not be read back: {error.message}",), None
+    except Exception as error:
+        return (f"could not be read back: {actor.explain(error)}",), None
     done = {address for address, ended in touched.items() if ended.status is Status.DONE}
     left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
     unasked = [

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from reconciler.apply.judge import objection_of_fence
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Announcement, Change, Plan
@@ -62,9 +62,9 @@ class Wants:
                 if objection or live is None:
                     return Obstacle(f"{what}: {objection}")
                 await write_want(self._actor, lease, live, needed.desired_digest, needed.image_digest, self._options)
-        except (ApiError, LeaseLostError) as error:
+        except Exception as error:
             is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
-            return Obstacle(f"{what}: {error.message}", Reason.LOCK if is_held else None)
+            return Obstacle(f"{what}: {self._actor.explain(error)}", Reason.LOCK if is_held else None)
         return None
 
     def _objection(self, live: Machine | None) -> str | None:

@@ -1,10 +1,12 @@
 """What went wrong, as one message on stderr: ours with what to do next, anything else with how to find out more."""
 
+from collections.abc import Iterable
+
 import click
 
 from reconciler.cli.annotate import annotate, annotate_spec
 from reconciler.cli.console import say
-from reconciler.errors import BuildError, ReconcilerError, SpecError
+from reconciler.errors import BuildError, ReconcilerError, SpecError, unexpected_words
 from reconciler.render.diagnostics import diagnostics_text, error_text
 
 
@@ -21,7 +23,16 @@ def show_failure(error: Exception) -> None:
         case OSError():
             _show(str(error), None)
         case _:
-            say(f"error: unexpected {type(error).__name__}: {error}\n  run it again with --debug to see where")
+            say(f"error: {unexpected_words(error)}\n  run it again with --debug to see where")
+
+
+def tell_failures(failures: Iterable[str]) -> int:
+    """Tell what could not be read beside what a verb has shown. Return the exit code that this means."""
+    code = 0
+    for failure in failures:
+        _show(failure, None)
+        code = 1
+    return code
 
 
 def _show(message: str, hint: str | None) -> None:

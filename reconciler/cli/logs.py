@@ -23,11 +23,12 @@ def command(run: str, follow: bool, timestamps: bool, **_values: object) -> int:
     """
     options = shared()
     spec = spec_file.load(options)
-    run_async(_logs(options, spec, run, follows=follow, with_times=timestamps))
-    return 0
+    is_whole = run_async(_logs(options, spec, run, follows=follow, with_times=timestamps))
+    return 0 if is_whole else 1
 
 
-async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool) -> None:
+async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool) -> bool:
+    """Whether all of it could be read."""
     from reconciler.cli.find_run import find_run_or_newest
     from reconciler.cli.service_logs import find_service, show_service_logs
     from reconciler.invoke.runs import read_run_logs, wait_run
@@ -37,10 +38,10 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
     take = beats.heard(printer(options, with_times=with_times))
     async with beats, open_actor(options, target, console.say) as actor:
         if service := find_service(spec, name):
-            await show_service_logs(actor, options, spec, service, name, follows=follows, with_times=with_times)
-            return
+            return await show_service_logs(actor, options, spec, service, name, follows=follows, with_times=with_times)
         run = await find_run_or_newest(actor, spec, name)
         if follows:
             await wait_run(actor, run, take_line=take, log_delay_s=target.log_delay_s)
         else:
             await read_run_logs(actor, run, take, log_delay_s=0.0)
+        return True

@@ -30,6 +30,7 @@ class Shared:
     is_plain: bool
     verbosity: int
     is_tracing: bool
+    is_debugging: bool = False
 
     @property
     def is_json(self) -> bool:
@@ -83,6 +84,7 @@ def shared() -> Shared:
         is_plain=_value("is_plain"),
         verbosity=_value("verbosity"),
         is_tracing=_value("is_tracing"),
+        is_debugging=DEBUG in context.meta,
     )
 
 

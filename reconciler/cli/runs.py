@@ -18,27 +18,36 @@ from reconciler.model.spec import Spec
 def command(task: str | None, **_values: object) -> int:
     """List the runs of TASK, or of all tasks, newest first.
 
-    They are read from the machines' own events and metadata, which keep some twenty for each machine.
+    They are read from the machines' own events and metadata, which keep some twenty for each machine. Ends 0 where all
+    could be read.
     """
+    from reconciler.cli.failures import tell_failures
     from reconciler.render.runs import runs_json, runs_text
 
     options = shared()
     spec = spec_file.load(options)
     if task:
         spec_file.find_task(spec, task)
-    found = run_async(_runs(options, spec, task))
+    found, failures = run_async(_runs(options, spec, task))
     if options.is_json:
-        console.print_json(runs_json(found))
+        console.print_json(runs_json(found, failures))
     else:
         console.print_text(runs_text(found, now=datetime.now(UTC), width=console.width()))
-    return 0
+    return tell_failures(failures)
 
 
-async def _runs(options: Shared, spec: Spec, task: str | None) -> list[RunInfo]:
-    from reconciler.invoke.runs import list_runs
+async def _runs(options: Shared, spec: Spec, task: str | None) -> tuple[list[RunInfo], list[str]]:
+    """The runs, and in words what could not be read. Raises where no app can be."""
+    from reconciler.invoke.runs import FoundRun, list_runs
 
+    found, failures, errors = list[FoundRun](), list[str](), dict[str, Exception]()
     async with open_actor(options, resolve(options), console.say) as actor:
-        found = []
         for app in spec.apps:
-            found += await list_runs(actor, app.name, stack=spec.stack, task=task)
-    return [run.info for run in found]
+            try:
+                found += await list_runs(actor, app.name, stack=spec.stack, task=task, failures=failures)
+            except Exception as error:
+                errors[app.name] = error
+        if errors and len(errors) == len(spec.apps):
+            raise next(iter(errors.values()))
+        failures += [f"app {name} cannot be read: {actor.explain(error)}" for name, error in errors.items()]
+    return [run.info for run in found], failures

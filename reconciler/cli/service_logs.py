@@ -35,19 +35,23 @@ def find_service(spec: Spec, name: str) -> Pool | None:
 
 async def show_service_logs(
     actor: Actor, options: Shared, spec: Spec, service: Pool, name: str, *, follows: bool, with_times: bool
-) -> None:
-    """Show the newest lines of each machine (about 100), and with `follows` whatever comes, until interrupted."""
+) -> bool:
+    """Show the newest lines of each machine (about 100), and with `follows` whatever comes, until interrupted.
+
+    Return whether all of them could be read.
+    """
     machines = await _machines(actor, spec, service, name)
     readers = [_Reader(actor, machine) for machine in machines]
     pause_s = _FIRST_PAUSE_S
-    while True:
+    while any(not reader.is_over for reader in readers):
         pages = await asyncio.gather(*(reader.read() for reader in readers))
         lines = [(line, reader.machine) for reader, page in zip(readers, pages, strict=True) for line in page]
         _write(sorted(lines, key=lambda pair: pair[0].timestamp), options, with_times=with_times)
         if not follows:
-            return
+            break
         pause_s = _FIRST_PAUSE_S if lines else min(pause_s * 2, _LONGEST_PAUSE_S)
         await actor.clock.sleep(pause_s)
+    return not any(reader.is_failing for reader in readers)
 
 
 async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[Machine]:
@@ -64,28 +68,34 @@ async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[
 
 
 class _Reader:
-    """Reads one machine's log and gives each line once. What fails for a while is said once, and asked again."""
+    """Reads one machine's log and gives each line once. What fails for a while is said once, and asked again.
+
+    After any other error it `is_over`: the others go on.
+    """
 
     def __init__(self, actor: Actor, machine: Machine) -> None:
         self.machine = machine
         self._actor = actor
         self._token: str | None = None
         self._seen: dict[str, None] = {}
-        self._is_failing = False
+        self.is_failing = False
+        self.is_over = False
 
     async def read(self) -> "list[LogLine]":
+        if self.is_over:
+            return []
         try:
             page = await self._actor.client.read_logs(
                 self.machine.app, machine_id=self.machine.id, next_token=self._token
             )
-        except ApiError as error:
-            if not error.is_passing:
-                raise
-            if not self._is_failing:
-                self._actor.emit(f"{self.machine.name}: its log cannot be read for now: {error.message}")
-            self._is_failing = True
+        except Exception as error:
+            self.is_over = not (isinstance(error, ApiError) and error.is_passing)
+            if self.is_over or not self.is_failing:
+                how_long = "" if self.is_over else " for now"
+                self._actor.emit(f"{self.machine.name}: its log cannot be read{how_long}: {self._actor.explain(error)}")
+            self.is_failing = True
             return []
-        self._is_failing = False
+        self.is_failing = False
         self._token = page.next_token or self._token
         fresh = [line for line in page.lines if line.id not in self._seen]
         self._seen |= dict.fromkeys(line.id for line in fresh)

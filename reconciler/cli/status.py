@@ -22,33 +22,39 @@ _HOST_DOWN = "its host is down"
 @shared_options
 def command(**_values: object) -> int:
     """Show pools, slots, states, last runs, restarts and failing checks. Ends 0 where everything could be seen."""
+    from reconciler.cli.failures import tell_failures
     from reconciler.render.status import status_json, status_text
 
     options = shared()
     spec = spec_file.load(options)
-    observed = run_async(_observe(options, spec))
+    observed, failures = run_async(_observe(options, spec))
     rows = [row for row in _rows(spec, observed) if not options.only or row.pool in options.only]
     if options.is_json:
-        console.print_json(status_json(rows))
+        console.print_json(status_json(rows, failures))
     else:
         text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
         console.print_text(text, is_safe=True)
-    return 0
+    return tell_failures(failures)
 
 
-async def _observe(options: Shared, spec: Spec) -> Observed:
-    from reconciler.machines_api.observe import observe
+async def _observe(options: Shared, spec: Spec) -> tuple[Observed, list[str]]:
+    """What could be seen, and in words what could not."""
+    from reconciler.machines_api.observe import observe_readable
 
     async with open_actor(options, resolve(options), console.say) as actor:
-        return await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        names = [app.name for app in spec.apps]
+        observed, failures = await observe_readable(actor.client, names, clock=actor.clock)
+        return observed, [f"app {name} cannot be read: {actor.explain(error)}" for name, error in failures.items()]
 
 
 def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
-    """One row for each slot of the spec, there or not, then for whatever else is in the apps."""
+    """One row for each slot of the spec, there or not, then for whatever else is in the apps that could be read."""
     from reconciler.planner.pair import pair
 
     for app in spec.apps:
-        seen = observed.apps[app.name]
+        seen = observed.apps.get(app.name)
+        if seen is None:
+            continue
         dark = pair(app, seen, stack=spec.stack).unreachable
         unreachable = {slot.name: machine for slot, machine in dark.items()}
         pools = {machine.id: slot.pool for slot, machine in dark.items()}

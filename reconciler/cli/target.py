@@ -32,6 +32,12 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
         took_ms = entry.duration_s * 1000
         console.say(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}".rstrip())
 
+    def debug(error: Exception) -> None:
+        if shared.is_debugging:
+            import traceback
+
+            console.say("".join(traceback.format_exception(error)).rstrip())
+
     clock = SystemClock()
     async with MachinesClient(
         base_url=target.base_url,
@@ -41,4 +47,4 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
         paced=target.is_paced,
         trace=trace if shared.is_tracing else None,
     ) as client:
-        yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit)
+        yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit, debug=debug)

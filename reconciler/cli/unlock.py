@@ -39,16 +39,22 @@ def command(**_values: object) -> int:
     """
     options = shared()
     spec = spec_file.load(options)
-    found = run_async(_unlock(options, spec))
+    from reconciler.cli.failures import tell_failures
+    from reconciler.render.redact import clean
+
+    looked = run_async(_unlock(options, spec))
+    found = [one for one in looked if isinstance(one, _Found)]
+    failures = [one for one in looked if isinstance(one, str)]
     if options.is_json:
-        console.print_json({"leases": [_as_json(one) for one in found]})
+        console.print_json({"leases": [_as_json(one) for one in found], "failures": [clean(why) for why in failures]})
     else:
         lines = [_line(one) for one in found]
         console.print_text("\n".join(lines) if lines else "No leases on this stack's machines.")
-    return 0 if all(one.is_released for one in found) else 1
+    return tell_failures(failures) or (0 if all(one.is_released for one in found) else 1)
 
 
-async def _unlock(options: Shared, spec: Spec) -> list[_Found]:
+async def _unlock(options: Shared, spec: Spec) -> list[_Found | str]:
+    """The leases that were found, and in words what could not be looked at."""
     import asyncio
 
     from reconciler.machines_api.observe import observe
@@ -62,9 +68,12 @@ async def _unlock(options: Shared, spec: Spec) -> list[_Found]:
         ]
         limit = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(machine: Machine) -> _Found | None:
+        async def one(machine: Machine) -> _Found | str | None:
             async with limit:
-                return await _look(actor, machine)
+                try:
+                    return await _look(actor, machine)
+                except Exception as error:
+                    return f"{machine.app}/{machine.name}: its lease cannot be looked at: {actor.explain(error)}"
 
         looked = await asyncio.gather(*(one(machine) for machine in owned))
     return [found for found in looked if found]

@@ -31,10 +31,13 @@ class FoundRun:
     next_start: Event | None = None
 
 
-async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | None = None) -> list[FoundRun]:
+async def list_runs(
+    actor: Actor, app: str, *, stack: str | None, task: str | None = None, failures: list[str] | None = None
+) -> list[FoundRun]:
     """Return the retained runs of the app's tasks, newest first: one call, and one more for each machine.
 
-    Those of machines that are gone too, as far as a pool's anchor keeps them, or the platform tells of the machine.
+    Those of machines that are gone too, as far as a pool's anchor keeps them, or the platform tells of the machine. A
+    machine that cannot be read is added to `failures` in words; where None are kept, its error is raised.
     """
     listed = await actor.client.list_machines(app, with_destroyed=True) or ()
     machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
@@ -46,7 +49,14 @@ async def list_runs(actor: Actor, app: str, *, stack: str | None, task: str | No
 
     async def one(machine: Machine) -> list[FoundRun]:
         async with limit:
-            return await runs_on(actor, machine)
+            try:
+                return await runs_on(actor, machine)
+            except Exception as error:
+                if failures is None:
+                    raise
+                why = f"the runs of {machine.app}/{machine.name} cannot be read: {actor.explain(error)}"
+                failures.append(why)
+                return []
 
     found = [run for runs in await asyncio.gather(*(one(machine) for machine in (*machines, *gone))) for run in runs]
     told = {run.info.id for run in found}

@@ -23,6 +23,27 @@ async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Cl
     return Observed(apps=apps, at=at)
 
 
+async def observe_readable(
+    client: MachinesClient, app_names: Iterable[str], *, clock: Clock
+) -> tuple[Observed, dict[str, Exception]]:
+    """One snapshot of the apps that can be read, and by app why the others cannot. Raises where none can."""
+    at, names = clock.now(), [*dict.fromkeys(app_names)]
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str) -> ObservedApp | Exception:
+        async with limit:
+            try:
+                return await _observe_app(client, name)
+            except Exception as error:
+                return error
+
+    looked = dict(zip(names, await asyncio.gather(*(one(name) for name in names)), strict=True))
+    failures = {name: found for name, found in looked.items() if isinstance(found, Exception)}
+    if failures and len(failures) == len(names):
+        raise next(iter(failures.values()))
+    return Observed(apps={name: app for name, app in looked.items() if isinstance(app, ObservedApp)}, at=at), failures
+
+
 async def observe_each(
     client: MachinesClient, app_names: Iterable[str], take: Callable[[ObservedApp], Awaitable[None]]
 ) -> None:

@@ -46,9 +46,13 @@ def run_info_json(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def runs_json(runs: Iterable[RunInfo]) -> dict[str, Any]:
-    """All of them."""
-    return {"format_version": FORMAT_VERSION, "runs": [run_info_json(run) for run in runs]}
+def runs_json(runs: Iterable[RunInfo], failures: Iterable[str] = ()) -> dict[str, Any]:
+    """All of them, and in `failures` what could not be read."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "runs": [run_info_json(run) for run in runs],
+        "failures": [clean(failure) for failure in failures],
+    }
 
 
 def _cells(run: RunInfo, now: datetime) -> tuple[str, ...]:

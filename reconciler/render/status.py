@@ -54,8 +54,8 @@ def status_text(rows: Iterable[StatusRow], *, now: datetime, color: bool = False
     return "\n".join(lines)
 
 
-def status_json(rows: Iterable[StatusRow]) -> dict[str, Any]:
-    """Every row, times in ISO 8601."""
+def status_json(rows: Iterable[StatusRow], failures: Iterable[str] = ()) -> dict[str, Any]:
+    """Every row, times in ISO 8601, and in `failures` what could not be read."""
 
     def spelled(row: StatusRow) -> dict[str, Any]:
         values = asdict(row)
@@ -66,7 +66,11 @@ def status_json(rows: Iterable[StatusRow]) -> dict[str, Any]:
         ]
         return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
 
-    return {"format_version": FORMAT_VERSION, "slots": [spelled(row) for row in rows]}
+    return {
+        "format_version": FORMAT_VERSION,
+        "slots": [spelled(row) for row in rows],
+        "failures": [clean(failure) for failure in failures],
+    }
 
 
 def _cells(row: StatusRow, now: datetime) -> Sequence[str]:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, unexpected_words
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 from reconciler.slots.actor import Actor
@@ -136,7 +136,7 @@ async def _end(actor: Actor, renewal: asyncio.Task[None], lease: HeldLease) -> N
     await asyncio.wait({renewal})
     await lease.release()
     if not renewal.cancelled() and (bug := renewal.exception()):
-        actor.emit(f"a lease could not be renewed: unexpected {type(bug).__name__}: {bug}")
+        actor.emit(f"a lease could not be renewed: {unexpected_words(bug)}")
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:

@@ -6,7 +6,7 @@ Whoever is killed in between leaves the mark: the next claimer, or an apply that
 
 from typing import Any
 
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
@@ -74,10 +74,10 @@ async def restore_if_idle(
             found = live.metadata.get(marks.OVERRIDE)
             if found and live.state.is_resting and live.is_observable and ulid in {None, owner_of(found)}:
                 await restore(actor, lease, live, declared=declared)
-    except (ApiError, LeaseLostError, UpdateFailedError) as error:
+    except Exception as error:
         if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:
             return None  # someone else came first, and restores
-        return f"{machine.app}/{machine.name}: one run's own config is still on it: {error.message}"
+        return f"{machine.app}/{machine.name}: one run's own config is still on it: {actor.explain(error)}"
     return None
 
 

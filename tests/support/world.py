@@ -59,6 +59,7 @@ class World:
     transport: InProcess
     actor: Actor
     said: list[str] = field(default_factory=list)
+    bugs: list[Exception] = field(default_factory=list)
     trace: list[TraceEntry] = field(default_factory=list)
 
     async def plan(self, spec: Spec, **options: Any) -> Plan:
@@ -115,6 +116,7 @@ async def open_world(settings: Settings | None = None, *, paced: bool = False) -
     await engine.start()
     transport = InProcess(engine, TOKEN)
     said: list[str] = []
+    bugs: list[Exception] = []
     trace: list[TraceEntry] = []
     client = MachinesClient(
         base_url="http://127.0.0.1",
@@ -125,9 +127,9 @@ async def open_world(settings: Settings | None = None, *, paced: bool = False) -
         trace=trace.append,
         rate_patience_s=60,
     )
-    actor = Actor(client=client, clock=clock, who="tester", emit=said.append)
+    actor = Actor(client=client, clock=clock, who="tester", emit=said.append, debug=bugs.append)
     try:
-        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said, trace=trace)
+        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said, bugs=bugs, trace=trace)
     finally:
         await client.aclose()
         await engine.close()

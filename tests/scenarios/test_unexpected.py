@@ -1,0 +1,125 @@
+"""An error that nobody expected, at any request of an apply: its change is unknown, and the others are told."""
+
+from collections.abc import Callable
+from functools import partial
+
+from reconciler.apply.options import Options
+from reconciler.apply.patient import apply_patiently
+from reconciler.http import httpx
+from reconciler.machines_api.observe import observe
+from reconciler.model.report import Report, Status
+from reconciler.model.spec import Spec
+from reconciler.planner import plan as make_plan
+from reconciler.render.report import report_text
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import World, open_world, spec_of, task_spec
+
+BEFORE = spec_of("""
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      changed: {command: [exit, '1'], count: 2}
+      gone: {command: [exit, '3'], count: 2}
+      busy: {command: [run, '100000'], count: 2}
+    services:
+      web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
+""")
+AFTER = spec_of("""
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    tasks:
+      changed: {command: [exit, '4'], count: 3}
+      gone: {command: [exit, '3'], count: 1}
+      busy: {command: [run, '100001'], count: 2}
+    services:
+      web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}, rollout: {min_healthy: 1s}}
+  other:
+    image: registry.example/app:1
+    tasks:
+      added: {command: [exit, '5']}
+""")
+
+
+class BugError(Exception):
+    """An error that nobody expected."""
+
+
+def break_requests(world: World, is_hit: Callable[[str], bool], *, times: int = 1) -> None:
+    """Lets the next requests of which `is_hit` is true fail as no request should."""
+    left = times
+
+    def before(request: httpx.Request) -> None:
+        nonlocal left
+        if left and is_hit(f"{request.method} {request.url.path}"):
+            left -= 1
+            raise BugError(f"at {request.method}")
+
+    world.transport.before = before
+
+
+async def set_up(world: World) -> None:
+    assert (await world.apply(BEFORE)).is_success
+    await world.actor.clock.sleep(1)
+    busy = next(machine for machine in world.machines() if machine.name == "busy-iad-0")
+    await world.engine.start_machine("app", busy.id, None)
+    await world.actor.clock.sleep(1)
+
+
+async def applied(world: World, spec: Spec, *, at: int, count: list[int]) -> Report:
+    """The report of an apply whose request `at` fails; `count` gets the number of its requests."""
+    plan_again = partial(make_plan, spec, allow_destroy=1000)
+    seen = await observe(world.actor.client, [app.name for app in spec.apps], clock=world.actor.clock)
+    began = len(world.transport.requests)
+    break_requests(world, lambda _line: len(world.transport.requests) - began == at + 1)
+    report = await apply_patiently(
+        world.actor, spec, plan_again(seen), plan_again, Options(), wait_busy_s=0.0, observed=seen
+    )
+    count.append(len(world.transport.requests) - began)
+    world.transport.before = lambda _request: None
+    return report
+
+
+def test_at_any_request_the_others_are_told() -> None:
+    async def scenario(at: int) -> int:
+        count: list[int] = []
+        async with open_world() as world:
+            await set_up(world)
+            report = await applied(world, AFTER, at=at, count=count)
+            assert len(report.entries) == len(report.plan.effective)
+            if at < count[0]:
+                assert not report.is_success
+                assert [type(bug) for bug in world.bugs] == [BugError]
+                assert "unexpected BugError: at " in report_text(report) + "".join(world.said)
+            await world.actor.clock.sleep(400)
+            assert (await world.apply(AFTER)).is_success
+            world.assert_unique_names()
+        return count[0]
+
+    total, at = 1, 0
+    while at <= total:
+        total = max(total, run_virtually(scenario(at)))
+        at += 1
+    assert total > 60
+
+
+def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> None:
+    async def scenario() -> Report:
+        async with open_world() as world:
+            spec = task_spec("[run, '100']", count="2")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            busy = world.machines()[0]
+            await world.engine.start_machine("app", busy.id, None)
+            await world.actor.clock.sleep(1)
+            world.engine.adversity.add("unauthorized", calls=("list",), after=2, times=9)
+            return await world.apply(task_spec("[run, '101']", count="2"), wait_busy_s=600.0)
+
+    report = run_virtually(scenario())
+    assert [ended.status for ended in report.entries] == [Status.DEFERRED, Status.DONE]
+    assert any("could not be planned again" in failure for failure in report.failures)
