@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from reconciler.errors import ReconcilerError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.claimant import Claim, Claimant, Unconfirmed
@@ -51,6 +52,8 @@ async def invoke(
 ) -> Run:
     """The run, ended (or only started, with `is_waiting` False). Raises ApiError where the API itself fails.
 
+    After an unexpected error a run that may have started is LOST.
+
     Once `stop` is set: before the start nothing runs and the outcome is INTERRUPTED; after it the run goes on without
     us and the outcome is DETACHED.
     """
@@ -68,7 +71,12 @@ async def invoke(
     logs = LogReader(actor, claimed, options.take_line, drain_s=options.log_delay_s) if options.take_line else None
     timeout_s = options.timeout_s or pool.terms.timeout_s
     following = follow(actor, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
-    ending = await until_stopped(following, stop)
+    try:
+        ending = await until_stopped(following, stop)
+    except ReconcilerError:
+        raise
+    except Exception as error:
+        return _run(pool, outcomes.lost_from_sight(claimed.run_id, actor.explain(error), actor.local), claimed)
     if ending is None:
         return _run(pool, outcomes.detached("detached; the run goes on"), claimed)
     return _run(pool, ending.outcome, claimed, ending)

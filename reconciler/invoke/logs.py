@@ -7,7 +7,6 @@ else meanwhile, until its exit. Unreadable logs are said once and never change a
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from reconciler.errors import ApiError
 from reconciler.invoke.claimant import Claim
 from reconciler.machines_api.client import LogLine
 from reconciler.slots.actor import Actor
@@ -61,9 +60,9 @@ class LogReader:
             page = await self._actor.client.read_logs(
                 self._app, machine_id=self._machine_id, next_token=self._next_token
             )
-        except ApiError as error:
+        except Exception as error:
             self._is_unreadable = True
-            self._actor.emit(f"the run's logs cannot be read: {error.message}")
+            self._actor.emit(f"the run's logs cannot be read: {self._actor.explain(error)}")
             return 0
         self._next_token = page.next_token or self._next_token
         fresh = [line for line in page.lines if line.id not in self._seen]

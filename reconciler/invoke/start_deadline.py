@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from reconciler.errors import StartUnclearError
+from reconciler.errors import ReconcilerError, StartUnclearError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claimant import Claimant, Progress, Refusal, Unconfirmed
 from reconciler.model.run import Outcome
@@ -72,6 +72,10 @@ class StartDeadline:
         except StartUnclearError as error:
             assert progress.sent is not None, "only a start that was sent is unclear"
             return _lost(progress.sent, error.message)
+        except Exception as error:
+            if progress.sent is None or isinstance(error, ReconcilerError):
+                raise
+            return _lost(progress.sent, claimant.actor.explain(error))
 
     async def _wait(self, claiming: "asyncio.Task[Any]", progress: Progress) -> None:
         """Returns when the claim has ended, or has to."""

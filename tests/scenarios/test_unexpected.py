@@ -8,6 +8,7 @@ from reconciler.apply.patient import apply_patiently
 from reconciler.http import httpx
 from reconciler.machines_api.observe import observe
 from reconciler.model.report import Report, Status
+from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.planner import plan as make_plan
 from reconciler.render.report import report_text
@@ -123,3 +124,34 @@ def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> 
     report = run_virtually(scenario())
     assert [ended.status for ended in report.entries] == [Status.DEFERRED, Status.DONE]
     assert any("could not be planned again" in failure for failure in report.failures)
+
+
+def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started() -> None:
+    async def scenario(at: int) -> tuple[int, str]:
+        async with open_world() as world:
+            spec = task_spec("[say, hello, run, '3', exit, '7']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            began = len(world.transport.requests)
+            break_requests(world, lambda _line: len(world.transport.requests) - began == at + 1)
+            try:
+                run = await world.invoke(spec, take_line=lambda _line: None)
+            except BugError:
+                assert world.runtime.starts == []
+                return len(world.transport.requests) - began, "raised"
+            if run.outcome.exit_code != 7:
+                assert run.outcome.name is OutcomeName.LOST
+                assert run.id
+                assert f"reconciler wait {run.id}" in (run.outcome.remedy or "")
+                assert "unexpected BugError" in run.outcome.message
+            return len(world.transport.requests) - began, run.outcome.name.value
+
+    ends, at, total = [], 0, 1
+    while at <= total:
+        count, end = run_virtually(scenario(at))
+        total = max(total, count)
+        ends.append(end)
+        at += 1
+    before = ends.index("lost")
+    assert set(ends[:before]) == {"raised"}
+    assert set(ends[before:]) == {"lost", "failed"}
