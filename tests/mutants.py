@@ -39,6 +39,7 @@ MORE = (
     "tests/slots",
     "tests/scenarios/test_locks.py",
     "tests/scenarios/test_overtaken.py",
+    "tests/scenarios/test_unexpected.py",
     "tests/apply",
     "tests/scenarios/test_staying_up.py",
     "tests/planner",
@@ -65,6 +66,18 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
+    Mutant(
+        "an unexpected error in one change loses no other change's end",
+        "apply/executor.py",
+        "        except Exception as error:\n            one.entry =",
+        "        except KeyError as error:\n            one.entry =",
+    ),
+    Mutant(
+        "a run that may have started is named after an unexpected error",
+        "invoke/start_deadline.py",
+        "if progress.sent is None or isinstance(error, ReconcilerError):",
+        "if True:",
+    ),
     Mutant(
         "the engine's files are its owner's alone",
         "engine/serve.py",
