@@ -40,8 +40,7 @@ async def apply(
     """Makes the plan true and reports what is. `spec` is what the plan was made from, needed to read back.
 
     `observed` is the snapshot that it was made of: an app that nothing was done to is then not listed a second time.
-    Raises BlockedError before the first write, and OSError where progress can no longer be written. Everything else
-    that goes wrong later is in the report, unexpected errors too.
+    Raises BlockedError before the first write. Everything later is in the report, unexpected errors too.
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
@@ -85,14 +84,12 @@ async def apply(
 def _tell(
     actor: Actor, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
 ) -> None:
-    """Tells how a change has ended. Raises OSError where nobody can be told of anything any more."""
+    """Tells how a change has ended."""
     if options.is_failing_fast and ended.status in {Status.FAILED, Status.UNKNOWN}:
         stop.request("an earlier change failed, and --fail-fast was given")
     try:
         on_end(ended)
         actor.emit(_progress(ended))
-    except OSError:
-        raise
     except Exception as error:
         failures.append(f"{ended.address}: its progress could not be shown: {actor.explain(error)}")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import console
 from reconciler.cli.main import run
 from reconciler.engine.home import stop_engine
 from reconciler.machines_api.client import MachinesClient
@@ -159,17 +158,3 @@ def test_destroy_goes_on_with_the_others(broken: Break, capsys: pytest.CaptureFi
     assert ends.pop("web-iad-0") == "unknown"
     assert set(ends.values()) == {"done"}
     assert len(ends) == 4
-
-
-def test_an_output_that_is_gone_is_one_plain_error(
-    broken: Break, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (home / "machines.yaml").write_text(SPEC.replace("echo up", "echo gone"))
-    capsys.readouterr()
-
-    def say(_line: str) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(console, "say", say)
-    assert run(["apply", "--yes", "-o", "json"]) == 1
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"

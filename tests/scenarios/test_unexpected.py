@@ -7,7 +7,7 @@ from reconciler.apply.options import Options
 from reconciler.apply.patient import apply_patiently
 from reconciler.http import httpx
 from reconciler.machines_api.observe import observe
-from reconciler.model.report import Report, Status
+from reconciler.model.report import Entry, Report, Status
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.planner import plan as make_plan
@@ -107,6 +107,20 @@ def test_at_any_request_the_others_are_told() -> None:
         total = max(total, run_virtually(scenario(at)))
         at += 1
     assert total > 60
+
+
+def test_progress_that_cannot_be_shown_loses_no_end() -> None:
+    async def scenario() -> Report:
+        def fail(ended: Entry) -> None:
+            raise BugError(ended.slot.name)
+
+        async with open_world() as world:
+            return await world.apply(BEFORE, on_end=fail)
+
+    report = run_virtually(scenario())
+    assert {ended.status for ended in report.entries} == {Status.DONE}
+    assert len(report.failures) == len(report.entries) == 8
+    assert "app/web-iad-1: its progress could not be shown: unexpected BugError: web-iad-1" in report_text(report)
 
 
 def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> None:
