@@ -4,7 +4,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── SpecError                  the spec is not valid; carries every diagnostic
 ├── UsageError                 the call itself is wrong (unknown task, missing file)
 ├── TargetError                no token, an unusable URL, an engine that does not start
-├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app)
+├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app), or does not come
 ├── NotStartedError            a run did not start; `outcome` says why
 ├── StartUnclearError          whether a run started cannot be learnt
 ├── RegistryError              an image cannot be resolved, or the platform could not run it; `kind` says how
@@ -57,7 +57,7 @@ class TargetError(ReconcilerError):
 
 
 class UnobservedError(ReconcilerError):
-    """What the platform answered cannot be believed, so nothing may be concluded or written."""
+    """What the platform answered cannot be believed, or it was away too long: nothing may be concluded or written."""
 
 
 class NotStartedError(ReconcilerError):

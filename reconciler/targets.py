@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import TargetError
+from reconciler.model.local_engine import LocalEngine
 from reconciler.model.secret import Secret
 
 
@@ -20,7 +21,7 @@ class Target:
     """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit.
 
     `runs_on_host` where commands run without their images; `container_host` is where the container engine listens that
-    the local engine runs them in.
+    the local engine runs them in. `local` is how the local engine is found again.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     log_delay_s: float
     runs_on_host: bool = False
     container_host: str | None = None
+    local: LocalEngine | None = None
 
 
 def engine_home(environment: Mapping[str, str]) -> Path:
@@ -72,7 +74,7 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
 
 def _local(environment: Mapping[str, str]) -> Target:
-    from reconciler.engine.home import read_token, start_engine
+    from reconciler.engine.home import engine_status, read_token, start_engine
     from reconciler.engine.start_errors import EngineStartError
 
     home = engine_home(environment)
@@ -98,6 +100,9 @@ def _local(environment: Mapping[str, str]) -> Target:
         log_delay_s=0.0,
         runs_on_host=status.runtime == "process",
         container_host=status.container_host,
+        local=LocalEngine(
+            find_url=lambda: engine_status(home).url, start=f"reconciler engine start --runtime {status.runtime}"
+        ),
     )
 
 

@@ -46,5 +46,6 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
         logs_url=target.logs_url,
         paced=target.is_paced,
         trace=trace if shared.is_tracing else None,
+        relocate=target.local.find_url if target.local else None,
     ) as client:
-        yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit, debug=debug)
+        yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit, debug=debug, local=target.local)

@@ -39,7 +39,10 @@ _WAIT_IS_OVER: Final = {
 
 
 class MachinesClient(AppCalls):
-    """A client of one Machines API. An async context manager; `base_url` is without `/v1`."""
+    """A client of one Machines API. An async context manager; `base_url` is without `/v1`.
+
+    `relocate` returns the base URL at which a server that cannot be reached serves now, None where it is not known.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class MachinesClient(AppCalls):
         trace: Callable[[TraceEntry], None] | None = None,
         user_agent: str = USER_AGENT,
         rate_patience_s: float = _RATE_PATIENCE_S,
+        relocate: Callable[[], str | None] | None = None,
     ) -> None:
         self._throttle = Throttle(clock, is_paced=paced)
 
@@ -66,6 +70,7 @@ class MachinesClient(AppCalls):
                 rate_patience_s=rate_patience_s,
                 transport=transport,
                 trace=trace,
+                relocate=relocate if url == base_url else None,
             )
 
         super().__init__(open_transport(base_url))

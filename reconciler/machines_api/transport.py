@@ -69,7 +69,10 @@ class Call:
 
 
 class Transport:
-    """Sends calls to one base URL. One cookie jar: the platform's affinity cookie gives read-your-writes."""
+    """Sends calls to one base URL. One cookie jar: the platform's affinity cookie gives read-your-writes.
+
+    `relocate` returns where a server that cannot be reached serves now, None where that is not known.
+    """
 
     def __init__(
         self,
@@ -82,8 +85,10 @@ class Transport:
         rate_patience_s: float,
         transport: httpx.AsyncBaseTransport | None,
         trace: Callable[[TraceEntry], None] | None,
+        relocate: Callable[[], str | None] | None = None,
     ) -> None:
         self._clock = clock
+        self._relocate = relocate
         self._throttle = throttle
         self._rate_patience_s = rate_patience_s
         self._trace = trace
@@ -117,6 +122,8 @@ class Transport:
                 return await self._send_once(call, read)
             except ApiError as error:
                 _tell_flight(call, is_under_way=error.is_unclear)
+                if error.kind is ApiErrorKind.UNREACHABLE and self._relocate and (url := self._relocate()):
+                    self._http.base_url = url
                 delay_s = delay_before_retry(
                     error.kind,
                     is_repeatable=call.is_repeatable,

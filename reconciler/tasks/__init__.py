@@ -2,7 +2,8 @@
 
 from reconciler.errors import NotStartedError, ReconcilerError
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
-from reconciler.tasks.asynchronous import AsyncRun, AsyncTasks
+from reconciler.tasks.async_run import AsyncRun
+from reconciler.tasks.asynchronous import AsyncTasks
 from reconciler.tasks.synchronous import Run, Tasks
 
 __all__ = [

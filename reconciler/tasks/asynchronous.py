@@ -1,41 +1,38 @@
 """Invoking tasks from asyncio code, by app and task name: what the YAML said is read from the machines' marks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
 from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
 from reconciler.http import httpx
+from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.claimant import Claim, Unconfirmed
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.known import KnownPool
-from reconciler.invoke.logs import LogReader
 from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import (
     FoundRun,
-    cancel_run,
-    claim_of,
     find_run,
     list_runs,
-    read_run_logs,
     run_of_claim,
     tasks_of,
-    wait_run,
 )
-from reconciler.machines_api.client import LogLine, MachinesClient
+from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.endpoints import FLY_API_URL
 from reconciler.model.config import MachineConfig
+from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState
-from reconciler.model.run import Outcome, RunInfo, RunState
+from reconciler.model.run import Outcome, RunInfo
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.model.terms import Terms
 from reconciler.slots.actor import Actor, Emit, emit_nothing
 from reconciler.targets import resolve_target, who_asks
 from reconciler.tasks.arguments import options_of
+from reconciler.tasks.async_run import AsyncRun
 
 
 class AsyncTasks:
@@ -43,7 +40,8 @@ class AsyncTasks:
 
     `token` is a Machines API token, `url` that of the API, `logs_url` that of its logs where it is another. `stack` is
     needed only where several stacks have a task of one name in the app. Every method raises ApiError where the API
-    fails. The spec is not read: what a task is, was applied to its machines.
+    fails. The spec is not read: what a task is, was applied to its machines. `local` is given where the API is the
+    local engine's. An API that gives no usable answer for `lost_after_s` while a run goes on is given up.
     """
 
     def __init__(
@@ -57,9 +55,11 @@ class AsyncTasks:
         who: str = "a program",
         paced: bool = False,
         log_delay_s: float = 3.0,
+        lost_after_s: float = LOST_AFTER_S,
         emit: Emit = emit_nothing,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        local: LocalEngine | None = None,
     ) -> None:
         clock = clock or SystemClock()
         client = MachinesClient(
@@ -69,18 +69,26 @@ class AsyncTasks:
             logs_url=logs_url,
             paced=paced,
             transport=transport,
+            relocate=local.find_url if local else None,
         )
-        self._actor = Actor(client=client, clock=clock, who=who, emit=emit)
+        self._actor = Actor(client=client, clock=clock, who=who, emit=emit, local=local)
         self._app = app
         self._stack = stack
         self._log_delay_s = log_delay_s
+        self._lost_after_s = lost_after_s
         self._known: dict[str, KnownPool] = {}
         self._finding = asyncio.Lock()
         self._turns: dict[str, asyncio.Semaphore] = {}
 
     @classmethod
     def from_environment(
-        cls, app: str, environment: Mapping[str, str], *, target: str | None = None, stack: str | None = None
+        cls,
+        app: str,
+        environment: Mapping[str, str],
+        *,
+        target: str | None = None,
+        stack: str | None = None,
+        lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """As the command line finds its target, in `os.environ` for example. Raises TargetError."""
         found = resolve_target(environment, target)
@@ -93,6 +101,8 @@ class AsyncTasks:
             who=who_asks(environment),
             paced=found.is_paced,
             log_delay_s=found.log_delay_s,
+            lost_after_s=lost_after_s,
+            local=found.local,
         )
 
     async def __aenter__(self) -> Self:
@@ -116,7 +126,7 @@ class AsyncTasks:
         queue_timeout_s: float = 600.0,
         start_timeout_s: float = 60.0,
         timeout_s: float | None = None,
-    ) -> "AsyncRun":
+    ) -> AsyncRun:
         """Starts one run, and returns once it has started; durations in seconds.
 
         `args` replace the task's own and `env` sets variables, where the spec's `overrides` allow it. Of all calls with
@@ -147,24 +157,30 @@ class AsyncTasks:
         if isinstance(begun, Outcome):
             raise NotStartedError(begun)
         if isinstance(begun, Unconfirmed):
-            raise NotStartedError(lost_from_sight(begun.run_id, begun.why), run_id=begun.run_id)
+            outcome = lost_from_sight(begun.run_id, begun.why, self._actor.local)
+            raise NotStartedError(outcome, run_id=begun.run_id)
         found = begun
         if isinstance(begun, Claim):
             found = run_of_claim(begun, self._actor, timeout_s=timeout_s or terms.timeout_s)
         assert isinstance(found, FoundRun)
-        return AsyncRun(self._actor, found, log_delay_s=self._log_delay_s, on_end=_freed(known, found))
+        return self._run(found, on_end=_freed(known, found))
 
-    async def find(self, run_id: str) -> "AsyncRun":
+    async def find(self, run_id: str) -> AsyncRun:
         """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
         found = await find_run(self._actor, self._app, run_id, stack=self._stack)
         if found is None:
             raise UsageError(f"there is no run {run_id}, or it is no longer told of")
-        return AsyncRun(self._actor, found, log_delay_s=self._log_delay_s)
+        return self._run(found)
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:
         """The runs of the task, or of all, that are still told of, newest first."""
         found = await list_runs(self._actor, self._app, stack=self._stack, task=task)
         return [run.info for run in found]
+
+    def _run(self, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
+        return AsyncRun(
+            self._actor, found, log_delay_s=self._log_delay_s, lost_after_s=self._lost_after_s, on_end=on_end
+        )
 
     async def _pool(self, task: str) -> KnownPool:
         """What is known of the task's machines; asked for once. A task that was not there may be by now."""
@@ -187,84 +203,6 @@ class AsyncTasks:
         known.take(listed, began=began, now=self._actor.clock.monotonic())
         self._turns[task] = asyncio.Semaphore(max(1, len(known.machines)))
         return known
-
-
-class AsyncRun:
-    """One run. It goes on whether or not anyone waits for it; its `timeout` is kept by whoever does."""
-
-    def __init__(
-        self,
-        actor: Actor,
-        found: FoundRun,
-        *,
-        log_delay_s: float,
-        on_end: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._actor = actor
-        self._found = found
-        self._log_delay_s = log_delay_s
-        self._on_end = on_end
-        self._ending: asyncio.Task[RunInfo] | None = None
-
-    @property
-    def id(self) -> str:
-        """`<slot>/<ULID>`: what `find`, and the commands `wait`, `logs` and `cancel` take."""
-        return self._found.info.id
-
-    @property
-    def info(self) -> RunInfo:
-        """The run as it was last seen."""
-        return self._found.info
-
-    async def wait(self, timeout_s: float | None = None) -> Outcome:
-        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; the run goes on then."""
-        async with asyncio.timeout(timeout_s):
-            info = await self._ended()
-        assert info.outcome is not None, "a run that has ended has an outcome"
-        return info.outcome
-
-    async def logs(self) -> AsyncIterator[LogLine]:
-        """Each line of its output, from its start to its end, as it comes; of a run that has ended, all of them."""
-        lines: asyncio.Queue[LogLine | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read(lines.put_nowait))
-        reading.add_done_callback(lambda _: lines.put_nowait(None))
-        try:
-            while (line := await lines.get()) is not None:
-                yield line
-            await reading
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(reading, return_exceptions=True)
-
-    async def cancel(self) -> bool:
-        """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already."""
-        was_running = await cancel_run(self._actor, self._found)
-        await self._ended()
-        return was_running
-
-    async def _ended(self) -> RunInfo:
-        """Its end, waited for once however many wait, and not given up where one of them does."""
-        if self._ending is None or (self._ending.done() and (self._ending.cancelled() or self._ending.exception())):
-            self._ending = asyncio.create_task(wait_run(self._actor, self._found))
-        info = await asyncio.shield(self._ending)
-        if self._found.info.state is RunState.RUNNING:
-            self._found = replace(self._found, info=info)
-            self._on_end()
-        return info
-
-    async def _read(self, take: Callable[[LogLine], None]) -> None:
-        if self._found.info.state is not RunState.RUNNING:
-            await read_run_logs(self._actor, self._found, take, log_delay_s=self._log_delay_s)
-            return
-        reader = LogReader(self._actor, claim_of(self._found), take, drain_s=self._log_delay_s)
-        streaming = asyncio.create_task(reader.stream())
-        try:
-            await self._ended()
-        finally:
-            streaming.cancel()
-            await asyncio.gather(streaming, return_exceptions=True)
-        await reader.drain()
 
 
 def _pool_of_marks(app: str, task: str, terms: Terms) -> Pool:

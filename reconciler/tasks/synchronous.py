@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy
 from reconciler.machines_api.client import LogLine
 from reconciler.machines_api.endpoints import FLY_API_URL
 from reconciler.model.run import Outcome, RunInfo
-from reconciler.tasks.asynchronous import AsyncRun, AsyncTasks
+from reconciler.tasks.async_run import AsyncRun
+from reconciler.tasks.asynchronous import AsyncTasks
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ class Tasks:
         who: str = "a program",
         paced: bool = False,
         log_delay_s: float = 3.0,
+        lost_after_s: float = LOST_AFTER_S,
     ) -> None:
         self._open(
             lambda: AsyncTasks(
@@ -72,16 +75,25 @@ class Tasks:
                 who=who,
                 paced=paced,
                 log_delay_s=log_delay_s,
+                lost_after_s=lost_after_s,
             )
         )
 
     @classmethod
     def from_environment(
-        cls, app: str, environment: Mapping[str, str], *, target: str | None = None, stack: str | None = None
+        cls,
+        app: str,
+        environment: Mapping[str, str],
+        *,
+        target: str | None = None,
+        stack: str | None = None,
+        lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """As the command line finds its target, in `os.environ` for example. Raises TargetError on first use."""
         tasks = cls.__new__(cls)
-        tasks._open(lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack))
+        tasks._open(
+            lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack, lost_after_s=lost_after_s)
+        )
         return tasks
 
     def _open(self, make: Callable[[], AsyncTasks]) -> None:
@@ -163,7 +175,7 @@ class Run:
         return self._run.info
 
     def wait(self, timeout_s: float | None = None) -> Outcome:
-        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; the run goes on then."""
+        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; see AsyncRun.wait."""
         return self._portal.call(self._run.wait(timeout_s))
 
     def logs(self) -> Iterator[LogLine]:

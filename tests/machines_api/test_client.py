@@ -189,3 +189,37 @@ def test_a_trace_tells_neither_tokens_nor_bodies() -> None:
     entries: list[TraceEntry] = []
     with_client(answering(200, []), lambda client: client.list_machines("app"), trace=entries.append)
     assert [(entry.method, entry.path, entry.status) for entry in entries] == [("GET", "/v1/apps/app/machines", 200)]
+
+
+def test_a_server_that_moved_is_asked_where_it_serves_now() -> None:
+    asked: list[str] = []
+    places = iter([None, "http://127.0.0.1:2"])
+
+    def moved(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.host}:{request.url.port} {request.headers['authorization']}")
+        if request.url.host == "api.example":
+            raise httpx.ConnectError("connection refused", request=request)
+        return httpx.Response(200, json={"id": "m"})
+
+    async def write_and_look(client: MachinesClient) -> None:
+        await client.create_app("app", org="personal")
+        await client.read_logs("app", machine_id="m", next_token=None)
+
+    with_client(moved, write_and_look, relocate=lambda: next(places))
+    gone, there = "api.example:None Bearer hush", "127.0.0.1:2 Bearer hush"
+    assert asked == [f"POST {gone}", f"POST {gone}", f"POST {there}", f"GET {there}"]
+
+
+@pytest.mark.parametrize("fault", [httpx.ReadError, httpx.ReadTimeout])
+def test_a_write_that_may_have_arrived_is_sent_to_no_other_place(fault: type[httpx.TransportError]) -> None:
+    asked: list[str] = []
+
+    def lost(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        raise fault("gone", request=request)
+
+    with pytest.raises(ApiError):
+        with_client(
+            lost, lambda client: client.create_app("app", org="personal"), relocate=lambda: "http://127.0.0.1:2"
+        )
+    assert asked == ["api.example"]

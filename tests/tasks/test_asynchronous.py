@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from reconciler.errors import UnobservedError
 from reconciler.model.run import NeverStarted, OutcomeName, RunState
-from reconciler.tasks import AsyncTasks, NotStartedError, ReconcilerError
+from reconciler.tasks import AsyncRun, AsyncTasks, NotStartedError, ReconcilerError
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
@@ -203,3 +204,49 @@ def test_machines_that_an_apply_replaced_are_found_anew() -> None:
             assert (await (await tasks.invoke("work")).wait()).exit_code == 4
 
     run_virtually(scenario())
+
+
+def test_a_run_that_was_lost_from_sight_is_not_taken_for_ended() -> None:
+    async def scenario() -> None:
+        async with open_world() as world, opened(world, lost_after_s=60.0) as tasks:
+            await world.apply(task_spec("[say, one, run, '600', say, two, exit, '3']", count="1"))
+            run = await tasks.invoke("work")
+            await world.actor.clock.sleep(5)
+            world.engine.adversity.add("refuse_connection", times=-1)
+            reading = asyncio.ensure_future(_lines_of(run))
+            lost = await run.wait()
+            assert (lost.name, lost.exit_code, run.info.state) == (OutcomeName.LOST, 122, RunState.RUNNING)
+            assert run.id in (lost.remedy or "")
+            with pytest.raises(UnobservedError):
+                await reading
+            world.transport.relent()
+            assert (await run.wait()).exit_code == 3
+            assert run.info.state is RunState.ENDED
+            assert await _lines_of(run) == ["one", "two"]
+
+    run_virtually(scenario())
+
+
+def test_a_cancel_whose_end_is_not_seen_is_no_success() -> None:
+    async def scenario() -> None:
+        async with open_world() as world, opened(world, lost_after_s=60.0) as tasks:
+            await world.apply(task_spec("[run, '600']", count="1"))
+            run = await tasks.invoke("work")
+            world.transport.before = lambda request: _go_away_after(world, request.url.path, "/stop")
+            with pytest.raises(UnobservedError):
+                await run.cancel()
+            world.transport.before = lambda _request: None
+            world.transport.relent()
+            assert (await run.wait()).name is OutcomeName.CANCELLED
+
+    run_virtually(scenario())
+
+
+def _go_away_after(world: World, path: str, last: str) -> None:
+    """From the request after the one whose path ends so, the API is away."""
+    if path.endswith(last):
+        world.engine.adversity.add("refuse_connection", after=1, times=-1)
+
+
+async def _lines_of(run: AsyncRun) -> list[str]:
+    return [line.message async for line in run.logs()]

@@ -1,0 +1,113 @@
+"""One run, for asyncio code: its end, its output and its stop, however many ask for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from reconciler.errors import UnobservedError
+from reconciler.invoke.logs import LogReader
+from reconciler.invoke.runs import FoundRun, cancel_run, claim_of, read_run_logs, wait_run
+from reconciler.machines_api.client import LogLine
+from reconciler.model.run import Outcome, RunInfo, RunState
+from reconciler.slots.actor import Actor
+
+
+class AsyncRun:
+    """One run. It goes on whether or not anyone waits for it; its `timeout` is kept by whoever does."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        found: FoundRun,
+        *,
+        log_delay_s: float,
+        lost_after_s: float,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._actor = actor
+        self._found = found
+        self._log_delay_s = log_delay_s
+        self._lost_after_s = lost_after_s
+        self._on_end = on_end
+        self._ending: asyncio.Task[RunInfo] | None = None
+
+    @property
+    def id(self) -> str:
+        """`<slot>/<ULID>`: what `find`, and the commands `wait`, `logs` and `cancel` take."""
+        return self._found.info.id
+
+    @property
+    def info(self) -> RunInfo:
+        """The run as it was last seen."""
+        return self._found.info
+
+    async def wait(self, timeout_s: float | None = None) -> Outcome:
+        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; the run goes on then.
+
+        LOST, with `info` still RUNNING, where the API was away too long: it may be waited for again.
+        """
+        async with asyncio.timeout(timeout_s):
+            info = await self._ended()
+        assert info.outcome is not None, "a run that has ended has an outcome"
+        return info.outcome
+
+    async def logs(self) -> AsyncIterator[LogLine]:
+        """Each line of its output, from its start to its end, as it comes; of a run that has ended, all of them.
+
+        Raises UnobservedError where the API was away too long: there may be more.
+        """
+        lines: asyncio.Queue[LogLine | None] = asyncio.Queue()
+        reading = asyncio.create_task(self._read(lines.put_nowait))
+        reading.add_done_callback(lambda _: lines.put_nowait(None))
+        try:
+            while (line := await lines.get()) is not None:
+                yield line
+            await reading
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(reading, return_exceptions=True)
+
+    async def cancel(self) -> bool:
+        """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already.
+
+        Raises UnobservedError where the API was away too long to see that.
+        """
+        was_running = await cancel_run(self._actor, self._found)
+        _require_end(await self._ended())
+        return was_running
+
+    async def _ended(self) -> RunInfo:
+        """Its end, waited for once however many wait, and not given up where one of them does."""
+        if self._ending is None or _is_to_be_asked_again(self._ending):
+            self._ending = asyncio.create_task(wait_run(self._actor, self._found, lost_after_s=self._lost_after_s))
+        info = await asyncio.shield(self._ending)
+        if self._found.info.state is RunState.RUNNING and info.state is not RunState.RUNNING:
+            self._found = replace(self._found, info=info)
+            self._on_end()
+        return info
+
+    async def _read(self, take: Callable[[LogLine], None]) -> None:
+        if self._found.info.state is not RunState.RUNNING:
+            await read_run_logs(self._actor, self._found, take, log_delay_s=self._log_delay_s)
+            return
+        reader = LogReader(self._actor, claim_of(self._found), take, drain_s=self._log_delay_s)
+        streaming = asyncio.create_task(reader.stream())
+        try:
+            info = await self._ended()
+        finally:
+            streaming.cancel()
+            await asyncio.gather(streaming, return_exceptions=True)
+        _require_end(info)
+        await reader.drain()
+
+
+def _is_to_be_asked_again(ending: asyncio.Task[RunInfo]) -> bool:
+    """Whether the end that was waited for did not come: the wait was given up, or the API was away."""
+    return ending.done() and bool(ending.cancelled() or ending.exception() or ending.result().state is RunState.RUNNING)
+
+
+def _require_end(info: RunInfo) -> None:
+    if info.state is RunState.RUNNING and info.outcome:
+        raise UnobservedError(info.outcome.message, hint=info.outcome.remedy)
