@@ -94,6 +94,7 @@ class ApiErrorKind(enum.Enum):
     STALE_VERSION = "stale version"
     SETTLING = "settling"
     STILL_RUNNING = "still running"
+    VOLUME_BUSY = "volume busy"  # a machine has the volume
     CAPACITY = "capacity"
     HOST_MAINTENANCE = "host maintenance"
     QUOTA = "quota"  # a limit of the organisation
@@ -113,7 +114,7 @@ _PASSING = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LI
 class ApiError(ReconcilerError):
     """The Machines API refused or could not be understood. `status` is the HTTP status, None without an answer.
 
-    `machine_id` is the holder of a taken name; `held_until` a lease's printed expiry, `held_by` its owner;
+    `machine_id` is the holder of a taken name or volume; `held_until` a lease's printed expiry, `held_by` its owner;
     `retry_after_s` what a 429 asked for.
     """
 

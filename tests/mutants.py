@@ -52,6 +52,7 @@ MORE = (
     "tests/scenarios/test_drift.py",
     "tests/scenarios/test_fault_matrix.py",
     "tests/engine/test_leftovers.py",
+    "tests/scenarios/test_volumes.py",
 )
 WORKERS = 2
 
@@ -809,6 +810,36 @@ MUTANTS = (
         "who is watched takes no place of those who write",
         "apply/executor.py",
         "            is_held = False\n            self.limit.release()\n",
+        "",
+    ),
+    Mutant(
+        "a volume is mounted only after it was freed",
+        "planner/order.py",
+        "return with_volume_edges(ordered)",
+        "return tuple(ordered)",
+    ),
+    Mutant(
+        "no machine goes for a volume that a run still has",
+        "apply/executor.py",
+        "        if kept := _kept_volume(change, needed):\n",
+        "        if kept := None:\n",
+    ),
+    Mutant(
+        "a volume that is not free yet is waited for",
+        "apply/create.py",
+        "if holder is None or not has_run(holder, stack=stack):",
+        "if False:",
+    ),
+    Mutant(
+        "a foreign machine's volume is no run's of ours",
+        "apply/volumes.py",
+        "return is_ours and kind_of(holder)",
+        "return kind_of(holder)",
+    ),
+    Mutant(
+        "one volume for two machines is refused",
+        "spec/parse.py",
+        "        check_volumes(apps, findings)\n",
         "",
     ),
 )

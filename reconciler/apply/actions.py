@@ -15,6 +15,7 @@ from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachabl
 from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
+from reconciler.apply.volumes import without_volume
 from reconciler.apply.wants import write_want
 from reconciler.apply.watching import Course, must_run, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
@@ -85,6 +86,8 @@ def _is_worth_another_look(job: _Job, change: Change, error: ApiError) -> bool:
 async def _failed(job: _Job, change: Change, error: ApiError) -> Entry:
     if error.kind is ApiErrorKind.LEASE_HELD:
         return await _locked(job, change, error)
+    if error.kind is ApiErrorKind.VOLUME_BUSY and change.mounted:
+        return await without_volume(job.actor, change, error, stack=job.stack)
     return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
 

@@ -2,11 +2,12 @@
 
 The machine's name is fixed and the server refuses a second one, so the name is what a lost reply is settled by: look
 for it, and only when it is not there create again under the same name. The attempt's ULID tells a machine of ours
-whose reply was lost from one that someone else made.
+whose reply was lost from one that someone else made. A name or a volume that another machine still has is waited for.
 """
 
 from typing import Final
 
+from reconciler.apply.volumes import has_run, holder_of_volume
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.machine import Machine
@@ -20,7 +21,7 @@ from reconciler.slots.ulid import new_ulid
 
 _LOOKS_S: Final = (0.5, 1.0, 1.5)  # waits before each look after an unclear reply
 _ATTEMPTS: Final = 2
-_NAME_FREE_TIMEOUT_S: Final = 60.0
+_FREE_TIMEOUT_S: Final = 60.0  # a destroyed machine's name and volumes are free after some seconds
 _POLL_S: Final = 1.0
 
 
@@ -30,13 +31,14 @@ async def create(
     """The machine made for the slot, or why there is none, in words.
 
     `carried` is the machine that this one replaces; its metadata goes over, and its name may take a while to be free.
-    Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts.
+    Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts, VOLUME_BUSY where one of
+    its volumes was not free in time, or will not be while a run has it.
     """
     attempt = new_ulid(actor.clock.now())
     metadata = metadata_for_create(
         change, stack=stack, revision=revision, attempt=attempt, carried=carried.metadata if carried else None
     )
-    deadline = actor.clock.monotonic() + _NAME_FREE_TIMEOUT_S
+    deadline = actor.clock.monotonic() + _FREE_TIMEOUT_S
     for left in reversed(range(_ATTEMPTS)):
         while True:
             try:
@@ -48,6 +50,13 @@ async def create(
                         await actor.clock.sleep(_POLL_S)  # its name is free in a moment
                         continue
                     return _verdict(holder, attempt=attempt, stack=stack) if holder else error.message
+                if error.kind is ApiErrorKind.VOLUME_BUSY and actor.clock.monotonic() < deadline:
+                    holder = await holder_of_volume(actor, change, error)
+                    if holder and holder.name == change.slot.name and not holder.state.is_gone:
+                        return _verdict(holder, attempt=attempt, stack=stack)  # made by a create whose reply was lost
+                    if holder is None or not has_run(holder, stack=stack):
+                        await actor.clock.sleep(_POLL_S)
+                        continue
                 if not error.is_unclear:
                     raise
                 found = await _look_for(actor, change)

@@ -13,7 +13,7 @@ from reconciler.apply.wants import Obstacle
 from reconciler.apply.watching import Course
 from reconciler.machines_api.places import Places
 from reconciler.model.plan import Action, Change
-from reconciler.model.report import Entry, Status
+from reconciler.model.report import Entry, Reason, Status
 
 Admit: TypeAlias = Callable[[Change, Places], Awaitable[Obstacle | None]]
 """Takes one of the limit's places as soon as the change may begin; else why it may not, and no place."""
@@ -60,9 +60,10 @@ async def execute(
 ) -> tuple[Entry, ...]:
     """One entry for each change, in their order. A change begins once all that it depends on is done.
 
-    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not. A creation waits for
-    another one only until that is written, so that new machines are watched side by side. An unexpected error makes
-    its own change unknown. Raises what `on_end` raises; the changes under way are cancelled then.
+    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not, unless it keeps a
+    volume that the change needs: that defers the change too. A creation waits for another one only until that is
+    written, so that new machines are watched side by side. An unexpected error makes its own change unknown. Raises
+    what `on_end` raises; the changes under way are cancelled then.
     """
     execution = _Execution(perform=perform, admit=admit, defer=defer, limit=Places(parallelism), stop=stop)
     progress = {change.address: _Progress(change) for change in changes}
@@ -73,7 +74,7 @@ async def execute(
             both_create = one.change.action is other.change.action is Action.CREATE
             await (other.written if both_create else other.ended).wait()
         try:
-            one.entry = await execution.run(one, [other.entry for other in needed if other.entry])
+            one.entry = await execution.run(one, needed)
         except Exception as error:
             one.entry = entry(one.change, Status.UNKNOWN, explain(error))
         on_end(one.entry)
@@ -109,15 +110,18 @@ class _Execution:
     stop: Stop
     down: dict[tuple[str, str], Entry] = field(default_factory=dict)  # by app and pool: who did not stay up
 
-    async def run(self, one: _Progress, needed: list[Entry]) -> Entry:
+    async def run(self, one: _Progress, needed: list[_Progress]) -> Entry:
         change = one.change
-        blocking = next((other for other in needed if other.status not in {Status.DONE, Status.DEFERRED}), None)
+        ends = [other.entry for other in needed if other.entry]
+        blocking = next((end for end in ends if end.status not in {Status.DONE, Status.DEFERRED}), None)
         if blocking:
             why = f": {blocking.detail}" if blocking.detail else ""
             first = f"{blocking.slot.name} comes first and was not done{why}"
             return entry(change, Status.SKIPPED, first, reason=blocking.reason)
         if change.deferred:
             return await self.defer(change)
+        if kept := _kept_volume(change, needed):
+            return entry(change, Status.DEFERRED, kept, reason=Reason.RUN)
         if obstacle := await self.admit(change, self.limit):
             return entry(change, Status.SKIPPED, obstacle.detail, reason=obstacle.reason)
         is_held = True
@@ -142,3 +146,12 @@ class _Execution:
     def _why_down(self, change: Change) -> str | None:
         down = self.down.get((change.slot.app, change.slot.pool))
         return f"{down.slot.name} did not stay up, so nothing more of its service is changed" if down else None
+
+
+def _kept_volume(change: Change, needed: list[_Progress]) -> str | None:
+    """Which volume of the change is kept by a machine whose own change was deferred, in words; None where none is."""
+    for other in needed:
+        shared = sorted(change.mounted & other.change.freed)
+        if shared and other.entry and other.entry.status is Status.DEFERRED:
+            return f"volume {', '.join(shared)} is still mounted by {other.entry.slot.name}: {other.entry.detail}"
+    return None

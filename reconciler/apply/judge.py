@@ -58,7 +58,7 @@ def was_overtaken(change: Change, error: ApiError) -> bool:
 
     What a stale version is refused with is not documented but for its status, 409.
     """
-    is_unexplained = error.kind is ApiErrorKind.REFUSED and error.status in {409, 412}
+    is_unexplained = error.kind in {ApiErrorKind.REFUSED, ApiErrorKind.VOLUME_BUSY} and error.status in {409, 412}
     return error.kind in _OVERTAKEN or (is_unexplained and change.action in _ON_ONE_MACHINE)
 
 

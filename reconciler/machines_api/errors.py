@@ -45,6 +45,8 @@ _TABLE: Final = (
     _row("", "unable to start machine from current state", K.SETTLING),
     _row("", "getting replaced", K.SETTLING),
     _row("", "machine still active", K.SETTLING),
+    _row("409 412", "already claimed", K.VOLUME_BUSY),
+    _row("409 412", "currently bound to machine", K.VOLUME_BUSY),
     _row("", "could not reserve resource", K.CAPACITY),
     _row("409 412", "insufficient ", K.CAPACITY),
     _row("", "insufficient_capacity", K.CAPACITY),
@@ -77,6 +79,7 @@ _HINTS: Final = {
     K.FORBIDDEN: "the token does not reach this app: use one of the app's organisation (names are global on Fly)",
     K.NOT_AN_API: "is this the URL of a Machines API?",
     K.RATE_LIMITED: "the platform allows one call a second for each action; try again, or lower --parallelism",
+    K.VOLUME_BUSY: "a volume has one machine at a time: take it off the other one, or wait until that is destroyed",
     K.CAPACITY: "the platform has no room there now: try again later, or another region",
     K.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
     K.HOST_MAINTENANCE: "the machine's host is in maintenance: try again later",
@@ -90,7 +93,7 @@ _SHOWN: Final = 300
 _READ: Final = 4096  # of a text, before anything is looked for in it
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
-_MACHINE_ID: Final = re.compile(r"machine ID (\w+)")
+_MACHINE_ID: Final = re.compile(r"machine ID (\w+)|(?:claimed by|bound to) machine:? (\w+)")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
 _EXPIRY: Final = re.compile(r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
@@ -128,7 +131,7 @@ def error_from_reply(
         status=status,
         request_id=request_id or None,
         hint=_HINTS.get(kind),
-        machine_id=machine.group(1) if machine else None,
+        machine_id=machine[1] or machine[2] if machine else None,
         held_by=held.group(1).rstrip(",") if held else None,
         held_until=_expiry(text),
         retry_after_s=retry_after(headers.get("retry-after"), now=now),

@@ -59,6 +59,13 @@ class MachineConfig:
         return any(service.get("autostop") not in (None, False, "off") for service in self.services)
 
     @property
+    def volumes(self) -> frozenset[str]:
+        """The ids of the volumes that it mounts."""
+        mounts = self.document.get("mounts")
+        ids = (one.get("volume") for one in mounts if isinstance(one, Mapping)) if isinstance(mounts, list) else ()
+        return frozenset(one for one in ids if one and isinstance(one, str))
+
+    @property
     def stop_config(self) -> JsonObject:
         return self.document.get("stop_config") or {}
 

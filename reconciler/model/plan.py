@@ -24,6 +24,7 @@ class Action(enum.Enum):
 
 
 _CREATING = {Action.CREATE, Action.REPLACE}
+_DESTROYING = {Action.DESTROY, Action.REPLACE}
 _SENDING = {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
 
 
@@ -108,6 +109,16 @@ class Change:
         An update leaves a machine at rest stopped, also where it may launch.
         """
         return self.may_launch and self.action in _CREATING
+
+    @property
+    def mounted(self) -> frozenset[str]:
+        """The volumes of the machine that this makes."""
+        return self.desired.volumes if self.desired and self.action in _CREATING else frozenset()
+
+    @property
+    def freed(self) -> frozenset[str]:
+        """The volumes of the machine that this destroys; those that its successor mounts again are not free."""
+        return self.observed.volumes - self.mounted if self.observed and self.action in _DESTROYING else frozenset()
 
     @property
     def is_effective(self) -> bool:

@@ -3,7 +3,7 @@
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
 pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
 that goes comes after its heir, and any machine that goes after the one that is made to keep how its runs ended.
-Services change one at a time, and the first of each is known as such.
+Services change one at a time, and the first of each is known as such. What mounts a volume comes after what frees it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
+from reconciler.planner.volumes import with_volume_edges
 
 _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 _AFTER_ANCHOR = _WRITES_CONFIG | {Action.DESTROY}
@@ -50,7 +51,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
         depends_on = _others(needs, change, anchor, first) if needs else ()
         is_placed = depends_on or is_first
         ordered.append(replace(change, depends_on=depends_on, is_first=is_first) if is_placed else change)
-    return tuple(ordered)
+    return with_volume_edges(ordered)
 
 
 def _others(needs: list[str], change: Change, anchor: str | None, first: str | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from reconciler.planner.changes import adoption, slot_changes, surplus_changes, 
 from reconciler.planner.diff import Differ
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
+from reconciler.planner.volumes import held_back
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ class Planner:
             *twin_changes(app, paired),
             *adopted,
         )
-        changes = [change for change in found if not self._only or change.slot.pool in self._only]
+        changes = held_back([change for change in found if not self._only or change.slot.pool in self._only])
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         draft.changes = with_edges(changes, is_empty=not observed.machines)

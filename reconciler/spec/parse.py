@@ -13,6 +13,7 @@ from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
 from reconciler.spec.rollout import build_rollout
 from reconciler.spec.terms import build_terms
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
+from reconciler.spec.volumes import check_volumes
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
@@ -46,6 +47,7 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     else:  # so many names are not looked at one by one
         for app in apps:
             _check_machine_names(app, findings)
+        check_volumes(apps, findings)
     return Spec(
         stack=_text(root.get("name")),
         apps=tuple(apps),

@@ -31,6 +31,9 @@ SEEN = [
     (422, "insufficient_capacity", K.CAPACITY),
     (503, "insufficient_capacity", K.CAPACITY),
     (409, "region fra has no capacity", K.CAPACITY),
+    (412, "failed_precondition: volume already claimed by machine: 90801", K.VOLUME_BUSY),
+    (412, "volume already claimed by machine \x00\x00", K.VOLUME_BUSY),
+    (409, "volume is currently bound to machine: 90801", K.VOLUME_BUSY),
     (412, "volume_placement_capacity", K.CAPACITY),
     (412, "insufficient resources to create new machine with existing volume", K.CAPACITY),
     (412, "failed_precondition: unable to start machine from current state: 'created'", K.SETTLING),
@@ -73,6 +76,20 @@ def test_an_error_names_the_call_the_request_the_holder_and_the_expiry() -> None
     assert error.held_until == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert "start machine 4d89 of app" in error.message
     assert "01ABC-fra" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "holder"),
+    [
+        ("volume already claimed by machine: 90801", "90801"),
+        ("volume is currently bound to machine: 90801", "90801"),
+        ("volume already claimed by machine \\u0000\\u0000", None),
+    ],
+)
+def test_the_machine_that_has_a_volume_is_read_where_it_is_told(text: str, holder: str | None) -> None:
+    error = error_from_reply("create", 412, f'{{"error": "failed_precondition: {text}"}}'.encode(), {}, now=NOW)
+    assert error.kind is K.VOLUME_BUSY
+    assert error.machine_id == holder
 
 
 def test_the_status_word_outranks_the_text() -> None:

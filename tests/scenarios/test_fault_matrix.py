@@ -32,6 +32,7 @@ apps:
       changed: {command: [exit, '1'], count: 3}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
       gone: {command: [exit, '3'], count: 2}
+      old: {command: [exit, '6'], config: {mounts: [{volume: vol_3, path: /data}]}}
       busy: {command: [run, '100000'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
@@ -47,6 +48,7 @@ apps:
       changed: {command: [exit, '4'], count: 3, metadata: {team: web}}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
       added: {command: [exit, '5'], count: {iad: 2, ams: 1}}
+      new: {command: [exit, '6'], config: {mounts: [{volume: vol_3, path: /data}]}}
       busy: {command: [run, '100001'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}, rollout: {min_healthy: 1s}}
@@ -60,7 +62,7 @@ MEDDLING: dict[str, dict[str, Any]] = {
     "update reverted": {"fault": "revert_update"},
 }
 KILL = "killed"
-SLOTS = 13
+SLOTS = 14
 
 
 class Matrix:
@@ -74,7 +76,7 @@ class Matrix:
 
     async def set_up(self) -> None:
         world = self.world
-        world.add_volumes("vol_1", "vol_2")
+        world.add_volumes("vol_1", "vol_2", "vol_3")
         assert (await world.apply(spec_of(BEFORE))).is_success
         await world.actor.clock.sleep(1)
         theirs = {"name": "theirs", "config": {"image": "x", "metadata": {"k": "v"}}, "skip_launch": True}

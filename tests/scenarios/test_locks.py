@@ -302,8 +302,8 @@ def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
             await failed(world, spec(2, "2"), "work-iad-2")
         async with open_world() as world:
             world.add_volumes("vol_1")
-            await world.apply(spec(1))
-            mounted = spec(1, extra="        config: {mounts: [{volume: vol_1, path: /data}]}")
+            await world.apply(spec(1, "1"))
+            mounted = spec(1, "1", extra="        config: {mounts: [{volume: vol_1, path: /data}]}")
             await failed(world, mounted, "work-iad-0")
         async with open_world() as world:
             world.engine.create_app("app", "personal")
