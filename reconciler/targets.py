@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler.errors import TargetError
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.secret import Secret
+from reconciler.model.unicode import replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,14 @@ def _is_paced(environment: Mapping[str, str], *, is_fly: bool) -> bool:
 
 
 def who_asks(environment: Mapping[str, str]) -> str:
-    """Who holds a lease, so that its holder can be found: a pipeline's run, else user and host."""
+    """Who holds a lease, so that its holder can be found: a pipeline's run, else user and host.
+
+    Nobody typed it, so what is not UTF-8 of it is replaced.
+    """
+    return replaced(_who_asks(environment))
+
+
+def _who_asks(environment: Mapping[str, str]) -> str:
     if environment.get("GITHUB_RUN_ID"):
         server = environment.get("GITHUB_SERVER_URL", "https://github.com")
         return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{environment['GITHUB_RUN_ID']}"
@@ -171,4 +179,4 @@ def this_user() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return replaced(f"{user}@{socket.gethostname()}")

@@ -20,7 +20,7 @@ from reconciler.cli.images import (
     resolve_option,
 )
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Duration, Shared, shared, shared_options, show_values_option
+from reconciler.cli.options import Duration, Shared, Text, shared, shared_options, show_values_option
 from reconciler.cli.present import show
 from reconciler.cli.review import Review, objections_to, read_review
 from reconciler.cli.revision import revision_of
@@ -40,7 +40,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
 @click.command("apply")
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--expect-plan", metavar="sha256:…", help="Apply only the plan that has this hash.")
+@click.option("--expect-plan", type=Text(), metavar="sha256:…", help="Apply only the plan that has this hash.")
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")

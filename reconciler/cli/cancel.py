@@ -4,14 +4,14 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.run import RunInfo
 from reconciler.model.spec import Spec
 
 
 @click.command("cancel")
-@click.argument("run")
+@click.argument("run", type=Text())
 @shared_options
 def command(run: str, **_values: object) -> int:
     """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already."""

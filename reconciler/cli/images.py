@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli import concealing, console, spec_file
-from reconciler.cli.options import Shared
+from reconciler.cli.options import Shared, Text
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
 
@@ -55,7 +55,9 @@ def resolve_option(function: F) -> F:
 def push_to_option(function: F) -> F:
     """Adds --push-to to a command."""
     text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
-    return click.option("--push-to", "push_to", envvar=spec_file.PUSH_TO, metavar="REGISTRY", help=text)(function)
+    return click.option("--push-to", "push_to", type=Text(), envvar=spec_file.PUSH_TO, metavar="REGISTRY", help=text)(
+        function
+    )
 
 
 def builder_option(function: F) -> F:

@@ -9,7 +9,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Duration, Shared, shared, shared_options
+from reconciler.cli.options import Duration, Shared, Text, shared, shared_options
 from reconciler.cli.output import keep_outcome, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import ReconcilerError, UsageError
@@ -25,8 +25,8 @@ _ERROR_CODE = 125
 
 
 @click.command("invoke")
-@click.argument("task")
-@click.argument("args", nargs=-1)
+@click.argument("task", type=Text())
+@click.argument("args", type=Text(), nargs=-1)
 @click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Set a variable; K alone takes its value here.")
 @click.option("--no-wait", is_flag=True, help="End once the run has started.")
 @click.option("--on-busy", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True)
@@ -35,7 +35,7 @@ _ERROR_CODE = 125
     "--start-timeout", type=Duration(), default="60s", metavar="60s", help="From claim to seen start, at most."
 )
 @click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
-@click.option("--idempotency-key", metavar="K", help="Attach to the run that this key has, if it has one.")
+@click.option("--idempotency-key", type=Text(), metavar="K", help="Attach to the run that this key has, if it has one.")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
 @click.option(
@@ -149,12 +149,18 @@ async def _invoke(
 
 def _variable(text: str) -> tuple[str, str]:
     """`K=V`, or `K` for the value that it has here."""
+    from reconciler.model.unicode import escaped, is_utf8
+
     name, equals, value = text.partition("=")
-    if equals and name:
-        return name, value
-    if name and name in os.environ:
-        return name, os.environ[name]
-    raise click.BadParameter(f"{text!r} is neither K=V nor the name of a variable that is set here", param_hint="-e")
+    if not is_utf8(name):
+        raise click.BadParameter(f"'{escaped(name)}' is not UTF-8 text", param_hint="-e")
+    if not name or not (equals or name in os.environ):
+        why = f"{text!r} is neither K=V nor the name of a variable that is set here"
+        raise click.BadParameter(why, param_hint="-e")
+    value = value if equals else os.environ[name]
+    if not is_utf8(value):
+        raise click.BadParameter(f"the value of {name} is not UTF-8 text", param_hint="-e")
+    return name, value
 
 
 def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:

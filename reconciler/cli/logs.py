@@ -5,14 +5,14 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.output import printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.spec import Spec
 
 
 @click.command("logs")
-@click.argument("run", metavar="RUN|TASK|SERVICE")
+@click.argument("run", type=Text(), metavar="RUN|TASK|SERVICE")
 @click.option("--follow", is_flag=True, help="Go on until the run has ended; for a service until it is interrupted.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line.")
 @shared_options

@@ -42,12 +42,16 @@ def shared_options(function: F) -> F:
     options = [
         click.option("-f", "--file", "file", metavar="FILE", help="The spec; - is stdin. [default: machines.yaml]"),
         click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
-        click.option("-a", "--app", "app", metavar="APP", help="Only this app of the spec."),
-        click.option("--only", "only", metavar="POOL", multiple=True, help="Only this pool; may be repeated."),
+        click.option("-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
+        click.option(
+            "--only", "only", type=Text(), metavar="POOL", multiple=True, help="Only this pool; may be repeated."
+        ),
         click.option(
             "-o", "--output", "output", type=click.Choice(["text", "json", "markdown", "html"]), default="text"
         ),
-        click.option("--target", "target", metavar="fly|local|URL", help="Where the API is. [default: fly]"),
+        click.option(
+            "--target", "target", type=Text(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
+        ),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
         click.option("-v", "verbosity", count=True, help="Say more."),
         click.option(
@@ -104,6 +108,20 @@ def show_values_option(function: F) -> F:
     """Adds --show-values to a command that shows a plan."""
     text = "Do not mask values of variables and files; on a terminal only."
     return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
+
+
+class Text(click.ParamType[str]):
+    """A word that is sent, or sought. A file's name is none: it may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from reconciler.model.unicode import escaped, is_utf8
+
+        text = str(value)
+        if not is_utf8(text):
+            self.fail(f"'{escaped(text)}' is not UTF-8 text", param, ctx)
+        return text
 
 
 class Duration(click.ParamType[float]):

@@ -6,14 +6,14 @@ import click
 
 from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.run import RunInfo
 from reconciler.model.spec import Spec
 
 
 @click.command("runs")
-@click.argument("task", required=False)
+@click.argument("task", type=Text(), required=False)
 @shared_options
 def command(task: str | None, **_values: object) -> int:
     """List the runs of TASK, or of all tasks, newest first.

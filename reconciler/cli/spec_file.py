@@ -10,6 +10,7 @@ from typing import Final
 from reconciler.cli.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
+from reconciler.model.unicode import is_utf8
 
 _NAMES: Final = ("machines.yaml", "machines.yml")
 _LOCAL_CONTEXT: Final = "local_context"  # metadata that the local engine reads
@@ -54,7 +55,10 @@ def _with_local_contexts(spec: Spec) -> Spec:
     def named(pool: Pool) -> Pool:
         if pool.build is None:
             return pool
-        metadata = {**pool.config.metadata, _LOCAL_CONTEXT: str((base / pool.build.context).resolve())}
+        context = str((base / pool.build.context).resolve())
+        if not is_utf8(context):
+            raise UsageError(f"the local engine cannot be given {context}: its name is not UTF-8", hint="rename it")
+        metadata = {**pool.config.metadata, _LOCAL_CONTEXT: context}
         return replace(pool, config=pool.config.with_metadata(metadata))
 
     return replace(spec, apps=tuple(replace(app, pools=tuple(named(pool) for pool in app.pools)) for app in spec.apps))

@@ -84,7 +84,7 @@ class _FailingStream(_Stream):
         self._failure: OSError | None = None
 
     def write(self, text: str) -> int:
-        self._try(lambda: self.behind.write(text))
+        self._try(lambda: self._write(text))
         return len(text)
 
     def flush(self) -> None:
@@ -99,6 +99,14 @@ class _FailingStream(_Stream):
                 self._failure = error
                 self._discard()
         self._output.fail(self._failure)  # at each write: someone else's code may have caught the error before
+
+    def _write(self, text: str) -> None:
+        """Write the text, with escapes for what the stream's encoding has not."""
+        try:
+            self.behind.write(text)
+        except UnicodeEncodeError:
+            encoding = self.behind.encoding
+            self.behind.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def _discard(self) -> None:
         """Lead what is still buffered nowhere: the interpreter writes it at its exit, and would end with 120."""

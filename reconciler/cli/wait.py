@@ -5,7 +5,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, shared, shared_options
+from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.output import keep_outcome
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.run import RunInfo, RunState
@@ -15,7 +15,7 @@ _NEVER_STARTED = 121
 
 
 @click.command("wait")
-@click.argument("run")
+@click.argument("run", type=Text())
 @shared_options
 def command(run: str, **_values: object) -> int:
     """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""

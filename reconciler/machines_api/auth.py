@@ -43,8 +43,13 @@ def find_token(
     return (_checked(stored, "flyctl's config.yml"), "flyctl's config.yml") if stored else None
 
 
+def is_sendable(token: str) -> bool:
+    """Whether a header may hold it."""
+    return token.isascii() and token.isprintable()
+
+
 def _checked(value: str, source: str) -> Secret:
-    if not value.isascii() or not value.isprintable():
+    if not is_sendable(value):
         raise TargetError(f"the token of {source} holds characters that no token has", hint="set it again")
     return Secret(value)
 

@@ -23,10 +23,13 @@ def parse_target_url(text: str, *, source: str = "--target") -> str:
     """The base URL without `/v1`, query and trailing slash. Raises TargetError where it is no http(s) URL."""
     if "@" in text:
         raise TargetError(f"{source}: no user or password in the URL", hint="set FLY_API_TOKEN instead")
+    from reconciler.http import httpx
+
     try:
         parts = urlsplit(text.strip())
         port = parts.port
-    except ValueError as error:
+        _ = httpx.URL(text.strip()).host  # which looks at international names too
+    except (ValueError, httpx.InvalidURL) as error:
         raise TargetError(f"{source}: {text!r} is not a URL", hint="write it like https://api.machines.dev") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise TargetError(f"{source}: {text!r} is not an http(s) URL", hint="write it like https://api.machines.dev")

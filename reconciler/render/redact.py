@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from reconciler.model.config import SECRET_MEMBERS
 from reconciler.model.secret import Masked
+from reconciler.model.unicode import escaped
 
 _VALUE_LIMIT: Final = 120
 _READ: Final = 4  # so many times as much is read as is shown: what is cut is cut before it is cleaned
@@ -29,8 +30,11 @@ def clean(text: str, limit: int = 500) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a space for each character that a terminal would act upon, or that hides or turns others."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+    """The text with a space for each character that a terminal would act upon, or that hides or turns others.
+
+    Bytes that are not UTF-8 are escaped.
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in escaped(text))
 
 
 def defused(text: str) -> str:

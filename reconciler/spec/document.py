@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from reconciler.model.unicode import is_utf8
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar
 
@@ -78,6 +79,8 @@ class _Builder:
     def _untagged(self, event: Any, depth: int) -> Node:
         line, column = _place(event)
         if isinstance(event, yaml.ScalarEvent):
+            if not is_utf8(event.value):  # libyaml says so by itself
+                self._fail(event, "not YAML: found invalid Unicode character escape code")
             is_plain = event.style in {None, ""} and event.tag is None
             size = 1 + len(event.value) // _CHARACTERS_A_NODE
             return Scalar(line=line, column=column, text=event.value, is_plain=is_plain, size=size)

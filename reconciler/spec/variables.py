@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from reconciler.model.tokens import is_token_variable
+from reconciler.model.unicode import is_utf8
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import Entry, List, Map, Node, Scalar
 
@@ -88,6 +89,9 @@ class _Interpolation:
         if self._length > _MOST_CHARACTERS:
             hint = "use a large variable less often"
             self._findings.add(node, f"variables make the spec larger than {_MOST_CHARACTERS // 2**20} MiB", hint=hint)
+            return ""
+        if value is not None and not is_utf8(value):
+            self._findings.add(node, f"the value of ${{{name}}} is not UTF-8 text")
             return ""
         if value is not None and (value or operator is None):
             return value

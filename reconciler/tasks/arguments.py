@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.invoke.invoke import InvokeOptions, OnBusy
+from reconciler.machines_api.auth import is_sendable
 from reconciler.model.terms import Override
+from reconciler.model.unicode import is_utf8
 
 
 def options_of(
@@ -20,9 +22,9 @@ def options_of(
     timeout_s: Any,
 ) -> InvokeOptions:
     """Return the options of an invoke. Raises TypeError and ValueError that name the argument."""
-    _check_text("task", task)
+    check_text("task", task)
     if key is not None:
-        _check_text("key", key)
+        check_text("key", key)
     if timeout_s is not None:
         _check_seconds("timeout_s", timeout_s)
     _check_seconds("queue_timeout_s", queue_timeout_s)
@@ -37,13 +39,21 @@ def options_of(
     )
 
 
+def check_tasks(app: Any, *, token: Any, stack: Any, who: Any) -> None:
+    """Raise TypeError or ValueError where the tasks of an app are asked for by what no call can hold."""
+    for what, value in (("app", app), ("who", who), ("token", token or ""), ("stack", stack or "")):
+        check_text(what, value)
+    if token and not is_sendable(token):
+        raise ValueError("token holds characters that no token has")
+
+
 def _words(args: Any) -> tuple[str, ...] | None:
     if args is None:
         return None
     if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
         raise TypeError(f"args must be a list of strings, one for each word, not {_named(args)}")
     for position, word in enumerate(args):
-        _check_text(f"args[{position}]", word)
+        check_text(f"args[{position}]", word)
     return tuple(args)
 
 
@@ -53,14 +63,17 @@ def _variables(env: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(env, Mapping):
         raise TypeError(f"env must be a map of names to strings, not {_named(env)}")
     for name, value in env.items():
-        _check_text("a name in env", name)
-        _check_text(f"env[{name!r}]", value)
+        check_text("a name in env", name)
+        check_text(f"env[{name!r}]", value)
     return tuple(env.items())
 
 
-def _check_text(what: str, value: Any) -> None:
+def check_text(what: str, value: Any) -> None:
+    """Raise TypeError or ValueError where it is no string that a call can hold."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {_named(value)}")
+    if not is_utf8(value):
+        raise ValueError(f"{what} must be text that UTF-8 can hold, without lone surrogates")
 
 
 def _check_seconds(what: str, value: Any) -> None:

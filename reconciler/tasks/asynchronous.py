@@ -31,7 +31,7 @@ from reconciler.model.spec import Pool, PoolKind
 from reconciler.model.terms import Terms
 from reconciler.slots.actor import Actor, Emit, emit_nothing
 from reconciler.targets import resolve_target, who_asks
-from reconciler.tasks.arguments import options_of
+from reconciler.tasks.arguments import check_tasks, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun
 
 
@@ -61,6 +61,7 @@ class AsyncTasks:
         transport: httpx.AsyncBaseTransport | None = None,
         local: LocalEngine | None = None,
     ) -> None:
+        check_tasks(app, token=token, stack=stack, who=who)
         clock = clock or SystemClock()
         client = MachinesClient(
             base_url=url.removesuffix("/").removesuffix("/v1"),
@@ -167,6 +168,7 @@ class AsyncTasks:
 
     async def find(self, run_id: str) -> AsyncRun:
         """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
+        check_text("run_id", run_id)
         found = await find_run(self._actor, self._app, run_id, stack=self._stack)
         if found is None:
             raise UsageError(f"there is no run {run_id}, or it is no longer told of")
@@ -174,6 +176,7 @@ class AsyncTasks:
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:
         """The runs of the task, or of all, that are still told of, newest first."""
+        check_text("task", task or "")
         found = await list_runs(self._actor, self._app, stack=self._stack, task=task)
         return [run.info for run in found]
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reconciler.errors import SpecError
 from reconciler.render.diagnostics import diagnostics_text
-from reconciler.spec import load_spec
+from reconciler.spec import document, load_spec
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "spec" / "malformed").iterdir())
 
@@ -30,3 +31,10 @@ def test_refused_with_its_place(case: Path) -> None:
         expected.write_text(shown)
     assert shown == expected.read_text()
     assert all(diagnostic.place.line >= 1 for diagnostic in caught.value.diagnostics)
+
+
+def test_a_lone_surrogate_is_refused_without_libyaml_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "_Loader", yaml.SafeLoader)
+    with pytest.raises(SpecError) as caught:
+        load_spec('version: 1\nname: "a\\ud800"\n', file="spec.yaml", environment={})
+    assert "invalid Unicode character" in caught.value.diagnostics[0].message

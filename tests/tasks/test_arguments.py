@@ -28,6 +28,11 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"timeout_s": -1}, "timeout_s"),
     ({"queue_timeout_s": float("nan")}, "queue_timeout_s"),
     ({"on_busy": "sometimes"}, "sometimes"),
+    ({"args": ["a", "\ud800"]}, r"args\[1\] must be text that UTF-8 can hold"),
+    ({"args": ["a\udcff"]}, r"args\[0\] must be text"),
+    ({"env": {"A": "\udcff"}}, r"env\['A'\] must be text"),
+    ({"env": {"\udcff": "A"}}, "a name in env must be text"),
+    ({"key": "\udcff"}, "key must be text"),
 ]
 
 
@@ -64,6 +69,34 @@ def test_a_value_out_of_range_is_refused_before_any_call(arguments: dict[str, An
 def test_the_task_is_a_name() -> None:
     with pytest.raises(TypeError, match="task must be a string, not NoneType"):
         invoke(None, {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"app": "a\udcff"}, "app must be text"),
+        ({"stack": "a\udcff"}, "stack must be text"),
+        ({"who": "a\udcff"}, "who must be text"),
+        ({"token": "a\udcff"}, "token must be text"),
+        ({"token": "clé"}, "^token holds characters that no token has$"),
+    ],
+)
+def test_what_no_call_can_hold_makes_no_tasks(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        AsyncTasks(**{"app": "app", "token": "t", **arguments})
+
+
+def test_a_run_is_found_by_text_alone() -> None:
+    async def scenario() -> None:
+        async with AsyncTasks("app", token="t", url="http://127.0.0.1:1", transport=NoCalls()) as tasks:
+            with pytest.raises(ValueError, match="run_id must be text"):
+                await tasks.find("work-iad-0/\udcff")
+            with pytest.raises(ValueError, match="task must be text"):
+                await tasks.runs("\udcff")
+            with pytest.raises(TypeError, match="run_id must be a string"):
+                await tasks.find(7)  # type: ignore[arg-type]
+
+    run_virtually(scenario())
 
 
 def test_the_synchronous_face_refuses_the_same() -> None:
