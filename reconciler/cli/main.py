@@ -131,7 +131,7 @@ def _run(arguments: list[str], output: Output) -> int:
 
 def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, output: Output) -> int:
     """Tells of what ended a verb before its end; the exit code that it means."""
-    if output.failure and isinstance(error, (OutputError, KeyboardInterrupt)):
+    if output.failure and isinstance(error, KeyboardInterrupt):
         return ERROR_EXIT_CODE
     match error:
         case click.exceptions.Exit():

@@ -18,8 +18,11 @@ from reconciler.model.tokens import known_tokens
 _NOBODY_READS: Final = (BrokenPipeError, ConnectionResetError)
 
 
-class OutputError(Exception):
-    """The output could not be written. What there is to tell of it is told by whoever ends the command."""
+class OutputError(BaseException):
+    """The output could not be written. What there is to tell of it is told by whoever ends the command.
+
+    No `Exception`: what waits errors of the platform out must not go on after this one.
+    """
 
 
 class Output:
