@@ -82,4 +82,8 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
     info = await client.get_app(name)
     if info is None:
         return ObservedApp(name=name, exists=False)
+    if info.machine_count:  # another apply may have made them after the list
+        machines = await client.list_machines(name)
+    if machines:
+        return ObservedApp(name=name, exists=True, machines=machines)
     return ObservedApp(name=name, exists=True, reported_count=info.machine_count)

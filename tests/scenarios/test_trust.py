@@ -492,7 +492,7 @@ def test_an_empty_list_is_believed_only_where_the_app_has_no_machines(is_empty: 
             if is_empty:
                 await world.apply(spec_of(EMPTY))
                 await world.actor.clock.sleep(1)
-            world.engine.adversity.add("empty_list", calls=("list",))
+            world.engine.adversity.add("empty_list", calls=("list",), times=2)
             before = len(world.transport.requests)
             if is_empty:
                 assert (await world.apply(task_spec(count="2"))).is_success
@@ -500,5 +500,18 @@ def test_an_empty_list_is_believed_only_where_the_app_has_no_machines(is_empty: 
             with pytest.raises(BlockedError, match="cannot be believed"):
                 await world.apply(task_spec(count="3"))
             assert {line.split()[0] for line in world.transport.requests[before:]} == {"GET"}
+
+    run_virtually(scenario())
+
+
+def test_a_list_that_was_empty_once_is_asked_for_again() -> None:
+    """Another apply may have made the machines between the list and the look at the app."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(task_spec(count="2"))
+            world.engine.adversity.add("empty_list", calls=("list",))
+            report = await world.apply(task_spec(count="3"))
+            assert [entry.slot.number for entry in report.entries] == [2]
 
     run_virtually(scenario())
