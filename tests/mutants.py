@@ -24,6 +24,7 @@ RUNS = (
     "kinds",
     "runs",
     "past_runs",
+    "overtaken_plans",
 )
 REVIEW = (
     "tests/cli/test_saved_plan.py",
@@ -141,9 +142,9 @@ MUTANTS = (
     ),
     Mutant(
         "a name held by someone else is not ours",
-        "apply/create.py",
-        "    if holder.metadata.get(marks.ATTEMPT) == attempt:\n",
-        "    if True:\n",
+        "apply/judge.py",
+        "    if not marks.is_owned(holder.metadata, stack=stack, name=holder.name):\n",
+        "    if False:\n",
     ),
     Mutant(
         "a machine that was destroyed is drift",
@@ -280,8 +281,44 @@ MUTANTS = (
     Mutant(
         "look under the lease whether it is what was planned for",
         "apply/actions.py",
-        "        if live.metadata.get(marks.APPLIED) != change.expected_applied or has_moved(live, change):\n",
-        "        if False:\n",
+        "        elif has_moved(live, change):\n",
+        "        elif False:\n",
+    ),
+    Mutant(
+        "what a hand made of another apply's work is not done",
+        "apply/judge.py",
+        "    return not Differ().differences(canonical(change.desired), live.config or MachineConfig(document={}))\n",
+        "    return True\n",
+    ),
+    Mutant(
+        "a plan made again undoes nothing that a hand did",
+        "apply/follow_up.py",
+        "change.action in _HARMLESS and not is_by_hand and not is_more",
+        "change.action in _HARMLESS and not is_more",
+    ),
+    Mutant(
+        "a plan made again runs nothing that was not announced",
+        "apply/follow_up.py",
+        "change.action in _HARMLESS and not is_by_hand and not is_more",
+        "change.action in _HARMLESS and not is_by_hand",
+    ),
+    Mutant(
+        "of a plan made again only what was reviewed is done",
+        "apply/follow_up.py",
+        "not change.is_effective or change.binding in known",
+        "True",
+    ),
+    Mutant(
+        "plans are made again a bounded number of times",
+        "apply/patient.py",
+        "            overtaken_left -= 1\n",
+        "",
+    ),
+    Mutant(
+        "what replaces a machine that went remembers what it knew",
+        "apply/actions.py",
+        "before.config or change.observed",
+        "before.config",
     ),
     Mutant(
         "only what carries our marks is destroyed",

@@ -4,6 +4,7 @@ Nothing is decided here but whether what was planned still holds under the lease
 one that was planned for.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -11,10 +12,23 @@ from typing import Final
 from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
-from reconciler.apply.judge import fenced, has_moved, is_busy, unfit, unreachable, was_overtaken
+from reconciler.apply.judge import (
+    ON_ONE_MACHINE,
+    fenced,
+    has_moved,
+    is_as_desired,
+    is_busy,
+    moved,
+    must_be_told,
+    taken_name,
+    unfit,
+    unreachable,
+    was_overtaken,
+)
 from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
+from reconciler.apply.sending import send_destroy, send_start
 from reconciler.apply.volumes import without_volume
 from reconciler.apply.wants import write_want
 from reconciler.apply.watching import Course, must_run, see_up
@@ -27,7 +41,7 @@ from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine, wait_settled, wait_until
-from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
+from reconciler.slots.lease import HeldLease
 from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
 
@@ -88,6 +102,10 @@ async def _failed(job: _Job, change: Change, error: ApiError) -> Entry:
         return await _locked(job, change, error)
     if error.kind is ApiErrorKind.VOLUME_BUSY and change.mounted:
         return await without_volume(job.actor, change, error, stack=job.stack)
+    if error.kind is ApiErrorKind.NOT_FOUND and change.action in ON_ONE_MACHINE:
+        with suppress(ApiError):
+            if found := unfit(await read_machine(job.actor, _target(change)), change):
+                return found
     return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
 
@@ -96,7 +114,7 @@ async def _locked(job: _Job, change: Change, error: ApiError) -> Entry:
 
     An anchor that runs is no less locked: what its pool should be can be told under its lease only.
     """
-    if change.kind is PoolKind.TASK and not _must_be_told(change):
+    if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):
             live = await read_machine(job.actor, _target(change))
             if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
@@ -120,11 +138,12 @@ async def _perform(job: _Job, change: Change) -> Entry:
             return entry(change, Status.DONE)
 
 
-async def _create(job: _Job, change: Change, carried: Machine | None = None) -> Entry:
-    machine = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
-    if isinstance(machine, str):
-        return entry(change, Status.FAILED, machine)
-    return await _seen_up(job, change, machine, fence=None, is_starting=True)
+async def _create(job: _Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
+    made = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
+    done = None if made.is_ours else taken_name(made.machine, change, job.stack, job.options)
+    if done and done.status is not Status.DONE:
+        return done
+    return await _seen_up(job, change, made.machine, fence=None, is_starting=True, done=done)
 
 
 async def _update(job: _Job, change: Change) -> Entry:
@@ -133,20 +152,24 @@ async def _update(job: _Job, change: Change) -> Entry:
         live = await _settled_under_lease(job.actor, target)
         if found := unfit(live, change) or fenced(live, change, job.options):
             return found
-        if is_busy(live, change):
+        if was_done := has_moved(live, change) and is_as_desired(live, change):
+            machine = live
+        elif is_busy(live, change):
             return await _defer(job, lease, live, change)
-        if live.metadata.get(marks.APPLIED) != change.expected_applied or has_moved(live, change):
-            if live.metadata.get(marks.APPLIED) == change.desired_digest:
-                done = entry(change, Status.DONE, "another apply had done it", machine=live)
-                return await _seen_up(job, change, live, fence=None, is_starting=False, done=done)
-            return entry(change, Status.FAILED, "changed since it was planned; plan again")
-        if not await _is_ready_for_update(job, lease, live, change):
+        elif has_moved(live, change):
+            return moved(live, change)
+        elif not await _is_ready_for_update(job, lease, live, change):
             return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
-        machine = await update_machine(job.actor, lease, live, change, stack=job.stack, revision=job.options.revision)
+        else:
+            machine = await update_machine(
+                job.actor, lease, live, change, stack=job.stack, revision=job.options.revision
+            )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
-            await _send_start(job.actor, lease, machine)
-    return await _seen_up(job, change, machine, fence=_newest_event(live), is_starting=is_starting)
+            await send_start(job.actor, lease, machine)
+    done = entry(change, Status.DONE, "another apply had done it", machine=live) if was_done else None
+    fence = None if was_done else live.newest_event
+    return await _seen_up(job, change, machine, fence=fence, is_starting=is_starting, done=done)
 
 
 async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, change: Change) -> bool:
@@ -159,24 +182,12 @@ async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, chang
 async def _start(job: _Job, change: Change) -> Entry:
     async with _lease(job, change) as lease:
         live = await _settled_under_lease(job.actor, _target(change))
-        if found := unreachable(live, change) or fenced(live, change, job.options):
+        if found := unfit(live, change) or fenced(live, change, job.options):
             return found
         is_starting = live.state.is_resting
         if is_starting:
-            await _send_start(job.actor, lease, live)
-    return await _seen_up(job, change, live, fence=_newest_event(live), is_starting=is_starting)
-
-
-async def _send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
-    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours."""
-    while True:
-        try:
-            await actor.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
-            return
-        except ApiError as error:
-            if error.kind is not ApiErrorKind.SETTLING:
-                raise
-            await actor.clock.sleep(1.0)
+            await send_start(job.actor, lease, live)
+    return await _seen_up(job, change, live, fence=live.newest_event, is_starting=is_starting)
 
 
 async def _destroy(job: _Job, change: Change) -> Entry:
@@ -189,11 +200,25 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
 
     One that is on its way out is gone; its name is free only once it is destroyed, and `frees_name` waits for that.
     """
-    target = _target(change)
+    try:
+        return await _take_away_leased(job, change, frees_name=frees_name)
+    except ApiError as error:
+        live = await read_machine(job.actor, _target(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
+        if live is None or not live.state.is_gone:
+            raise
+    return await _was_gone(job, change, live)
+
+
+async def _was_gone(job: _Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
+    """Someone else destroyed it; how its runs ended can be told for a while still."""
+    return entry(change, Status.DONE, "was gone already"), await keep_ends(job.actor, live, change, job.locks)
+
+
+async def _take_away_leased(job: _Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
     async with _lease(job, change) as lease:
-        live = await _settled_under_lease(job.actor, target)
+        live = await _settled_under_lease(job.actor, _target(change))
         if live.state.is_gone:
-            return entry(change, Status.DONE, "was gone already"), live
+            return await _was_gone(job, change, live)
         if found := unreachable(live, change):
             return found, live
         is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
@@ -206,7 +231,7 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
         await hand_over(job.actor, lease, live, change, job.options, job.locks)
         live = await keep_ends(job.actor, live, change, job.locks)
         try:
-            await _send_destroy(job.actor, lease, live, force=is_forced)
+            await send_destroy(job.actor, lease, live, force=is_forced)
         except ApiError as error:
             if error.kind is ApiErrorKind.STILL_RUNNING:
                 return await _defer(job, lease, live, change), live
@@ -225,26 +250,12 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
     return entry(change, Status.DONE), live
 
 
-async def _send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force: bool) -> None:
-    """Sends the destroy; after a lost reply it is sent again only if the machine is seen to live on."""
-    for is_last in (False, True):
-        try:
-            await actor.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)
-            return
-        except ApiError as error:
-            if error.kind is ApiErrorKind.NOT_FOUND:
-                return
-            if not error.is_unclear or is_last:
-                raise
-        if (await read_machine(actor, live)).state.is_gone:
-            return
-
-
 async def _replace(job: _Job, change: Change) -> Entry:
     destroyed, before = await _take_away(job, change, frees_name=True)
     if destroyed.status is not Status.DONE:
         return destroyed
-    return await _create(job, change, carried=before)
+    seen = before.config or change.observed  # what no longer is known was seen when it was planned
+    return await _create(job, change, carried=seen.metadata if seen else None)
 
 
 def _lease(job: _Job, change: Change):  # type: ignore[no-untyped-def]
@@ -261,16 +272,10 @@ async def _settled_under_lease(actor: Actor, target: Machine) -> Machine:
 
 async def _defer(job: _Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
     """The change waits for the run; an anchor is told what its pool should be before others of the pool are changed."""
-    if _must_be_told(change):
+    if must_be_told(change):
         assert change.desired_digest is not None
         await write_want(job.actor, lease, live, change.desired_digest, change.image_digest, job.options)
     return busy(change, live)
-
-
-def _must_be_told(change: Change) -> bool:
-    """Whether the change was to bring the pool's anchor what the pool should be."""
-    is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
-    return is_anchor and change.action in {Action.UPDATE, Action.REPLACE}
 
 
 async def _seen_up(
@@ -279,10 +284,6 @@ async def _seen_up(
     """Done, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
     return await see_up(job.actor, change, done, machine, job.course, fence=fence, is_starting=is_starting)
-
-
-def _newest_event(machine: Machine) -> str | None:
-    return machine.events[0].id if machine.events else None
 
 
 def _target(change: Change) -> Machine:

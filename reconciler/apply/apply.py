@@ -85,7 +85,8 @@ def _tell(
     actor: Actor, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
 ) -> None:
     """Tells how a change has ended."""
-    if options.is_failing_fast and ended.status in {Status.FAILED, Status.UNKNOWN}:
+    has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
+    if options.is_failing_fast and has_failed:
         stop.request("an earlier change failed, and --fail-fast was given")
     try:
         on_end(ended)
@@ -151,4 +152,6 @@ def _progress(ended: Entry) -> str:
         Status.DEFERRED: f"{ended.action.value} deferred",
         Status.UNKNOWN: f"{ended.action.value}: outcome unknown",
     }
+    if ended.reason is Reason.OVERTAKEN:
+        words |= {Status.FAILED: f"{ended.action.value} put off", Status.SKIPPED: f"{ended.action.value} put off"}
     return f"{ended.address}: {words[ended.status]}" + (f": {ended.detail}" if ended.detail else "")

@@ -5,7 +5,8 @@ for it, and only when it is not there create again under the same name. The atte
 whose reply was lost from one that someone else made. A name or a volume that another machine still has is waited for.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from reconciler.apply.volumes import has_run, holder_of_volume
 from reconciler.errors import ApiError, ApiErrorKind
@@ -25,35 +26,47 @@ _FREE_TIMEOUT_S: Final = 60.0  # a destroyed machine's name and volumes are free
 _POLL_S: Final = 1.0
 
 
-async def create(
-    actor: Actor, change: Change, *, stack: str, revision: Revision | None = None, carried: Machine | None = None
-) -> Machine | str:
-    """The machine made for the slot, or why there is none, in words.
+class Created(NamedTuple):
+    """The machine that has the slot's name. `is_ours`: this create made it, and nobody else."""
 
-    `carried` is the machine that this one replaces; its metadata goes over, and its name may take a while to be free.
+    machine: Machine
+    is_ours: bool
+
+
+async def create(
+    actor: Actor,
+    change: Change,
+    *,
+    stack: str,
+    revision: Revision | None = None,
+    carried: Mapping[str, str] | None = None,
+) -> Created:
+    """The machine made for the slot, or the one that had its name first.
+
+    `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free.
     Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts, VOLUME_BUSY where one of
     its volumes was not free in time, or will not be while a run has it.
     """
     attempt = new_ulid(actor.clock.now())
-    metadata = metadata_for_create(
-        change, stack=stack, revision=revision, attempt=attempt, carried=carried.metadata if carried else None
-    )
+    metadata = metadata_for_create(change, stack=stack, revision=revision, attempt=attempt, carried=carried)
     deadline = actor.clock.monotonic() + _FREE_TIMEOUT_S
     for left in reversed(range(_ATTEMPTS)):
         while True:
             try:
-                return await _send(actor, change, metadata)
+                return Created(await _send(actor, change, metadata), is_ours=True)
             except ApiError as error:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
                     holder = await _holder(actor, change, error)
-                    if (holder is None or holder.state.is_gone) and actor.clock.monotonic() < deadline:
-                        await actor.clock.sleep(_POLL_S)  # its name is free in a moment
-                        continue
-                    return _verdict(holder, attempt=attempt, stack=stack) if holder else error.message
+                    if holder and not holder.state.is_gone:
+                        return _created(holder, attempt)
+                    if actor.clock.monotonic() >= deadline:
+                        raise
+                    await actor.clock.sleep(_POLL_S)  # its name is free in a moment
+                    continue
                 if error.kind is ApiErrorKind.VOLUME_BUSY and actor.clock.monotonic() < deadline:
                     holder = await holder_of_volume(actor, change, error)
                     if holder and holder.name == change.slot.name and not holder.state.is_gone:
-                        return _verdict(holder, attempt=attempt, stack=stack)  # made by a create whose reply was lost
+                        return _created(holder, attempt)  # made by a create whose reply was lost
                     if holder is None or not has_run(holder, stack=stack):
                         await actor.clock.sleep(_POLL_S)
                         continue
@@ -61,7 +74,7 @@ async def create(
                     raise
                 found = await _look_for(actor, change)
                 if found:
-                    return _verdict(found, attempt=attempt, stack=stack)
+                    return _created(found, attempt)
                 if not left:
                     raise
                 break
@@ -96,11 +109,5 @@ async def _holder(actor: Actor, change: Change, error: ApiError) -> Machine | No
     return await read_by_id(actor, change.slot.app, error.machine_id)
 
 
-def _verdict(holder: Machine, *, attempt: str, stack: str) -> Machine | str:
-    if holder.metadata.get(marks.ATTEMPT) == attempt:
-        return holder
-    if marks.is_owned(holder.metadata, stack=stack, name=holder.name):
-        return f"machine {holder.id} of this stack appeared there meanwhile; plan again"
-    if not holder.is_observable and marks.STACK not in holder.metadata:
-        return f"unreachable: machine {holder.id} has the name, and its host is down"
-    return f"the name is taken by machine {holder.id}, which this stack does not own"
+def _created(holder: Machine, attempt: str) -> Created:
+    return Created(holder, is_ours=holder.metadata.get(marks.ATTEMPT) == attempt)

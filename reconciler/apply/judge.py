@@ -4,28 +4,63 @@ from typing import Final
 
 from reconciler.apply.entries import entry
 from reconciler.apply.options import Options
+from reconciler.apply.watching import may_rest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
-from reconciler.model.machine import Machine
+from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
-from reconciler.model.report import Entry, Status
+from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind
-from reconciler.planner import live_digest
+from reconciler.planner import Differ, canonical, live_digest
 
 _OVERTAKEN: Final = frozenset(
     {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
 )
-_ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
+ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
+
+
+def overtaken(change: Change, why: str) -> Entry:
+    """The end of a change whose slot someone else has changed: it is to be planned again."""
+    return entry(change, Status.FAILED, why, reason=Reason.OVERTAKEN)
 
 
 def unfit(live: Machine, change: Change) -> Entry | None:
-    """Why the planned update must not be sent to the machine as it is now."""
+    """Why what was planned for the machine must not be sent to it as it is now."""
     if live.state.is_gone:
-        return entry(change, Status.FAILED, "destroyed by someone else since it was planned; plan again")
+        return overtaken(change, "destroyed by someone else since it was planned")
     return unreachable(live, change)
+
+
+def taken_name(holder: Machine, change: Change, stack: str, options: Options) -> Entry:
+    """How a creation ends whose name another machine had first: well, where that is all that it was to make."""
+    if not marks.is_owned(holder.metadata, stack=stack, name=holder.name):
+        if not holder.is_observable and marks.STACK not in holder.metadata:
+            return entry(change, Status.FAILED, f"unreachable: machine {holder.id} has the name, and its host is down")
+        return entry(change, Status.FAILED, f"the name is taken by machine {holder.id}, which this stack does not own")
+    if found := unreachable(holder, change) or fenced(holder, change, options):
+        return found
+    if not is_as_desired(holder, change) or _was_ended(holder, change):
+        return overtaken(change, f"another apply had made machine {holder.id} there, and not as it should be")
+    return entry(change, Status.DONE, "another apply had made it", machine=holder)
+
+
+def _was_ended(machine: Machine, change: Change) -> bool:
+    """Whether a service that should be running was stopped; one that was just made is yet to start."""
+    is_stopped = machine.state in {MachineState.STOPPED, MachineState.SUSPENDED}
+    return is_stopped and change.kind is PoolKind.SERVICE and not may_rest(change)
+
+
+def is_as_desired(live: Machine, change: Change) -> bool:
+    """Whether another apply has made of the machine what this change is for, and nobody has changed it since."""
+    is_applied = live.metadata.get(marks.APPLIED) == change.desired_digest
+    if change.desired is None or not is_applied or live.region != change.slot.region:
+        return False
+    if marks.OVERRIDE in live.metadata:
+        return True  # what one run has of its own goes back by itself
+    return not Differ().differences(canonical(change.desired), live.config or MachineConfig(document={}))
 
 
 def unreachable(live: Machine, change: Change) -> Entry | None:
@@ -40,6 +75,12 @@ def is_busy(live: Machine, change: Change) -> bool:
     return kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting
 
 
+def must_be_told(change: Change) -> bool:
+    """Whether the change was to bring the pool's anchor what the pool should be."""
+    is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
+    return is_anchor and change.action in {Action.UPDATE, Action.REPLACE}
+
+
 def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
     """Why an apply of an older revision must not touch the machine."""
     objection = objection_of_fence(live, options)
@@ -47,7 +88,19 @@ def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
 
 
 def has_moved(live: Machine, change: Change) -> bool:
-    """Whether the config is another than the one that was planned for; one run's own passes, and is no such change."""
+    """Whether the machine is another than the one that was planned for."""
+    return live.metadata.get(marks.APPLIED) != change.expected_applied or _was_meddled_with(live, change)
+
+
+def moved(live: Machine, change: Change) -> Entry:
+    """The end of an update whose machine has moved. What a hand has made of it is not for this apply to undo."""
+    if live.metadata.get(marks.APPLIED) != change.expected_applied:
+        return overtaken(change, "another apply has changed it since it was planned")
+    return entry(change, Status.FAILED, "changed since it was planned; plan again")
+
+
+def _was_meddled_with(live: Machine, change: Change) -> bool:
+    """Whether the config is another than it was planned for; one run's own passes, and is no such change."""
     if marks.OVERRIDE in live.metadata or change.expected_digest is None:
         return False
     return _digest(live) != change.expected_digest
@@ -59,7 +112,7 @@ def was_overtaken(change: Change, error: ApiError) -> bool:
     What a stale version is refused with is not documented but for its status, 409.
     """
     is_unexplained = error.kind in {ApiErrorKind.REFUSED, ApiErrorKind.VOLUME_BUSY} and error.status in {409, 412}
-    return error.kind in _OVERTAKEN or (is_unexplained and change.action in _ON_ONE_MACHINE)
+    return error.kind in _OVERTAKEN or (is_unexplained and change.action in ON_ONE_MACHINE)
 
 
 def _digest(machine: Machine) -> str:

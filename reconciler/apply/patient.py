@@ -1,11 +1,15 @@
-"""An apply that waits for runs in progress, and then changes the slots that it had to defer."""
+"""An apply in rounds: after a run in progress has ended, and after another apply was there first, what is left is
+planned and applied again.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from reconciler.apply.apply import apply
 from reconciler.apply.busy import wait_for_busy
 from reconciler.apply.executor import Stop
+from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options
 from reconciler.machines_api.observe import observe
 from reconciler.model.machine import Observed
@@ -13,6 +17,9 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.slots.actor import Actor
+
+_MOST_OVERTAKEN: Final = 4  # rounds
+_PAUSE_S: Final = 1.0
 
 
 async def apply_patiently(
@@ -23,38 +30,59 @@ async def apply_patiently(
     options: Options,
     *,
     wait_busy_s: float,
+    may_do: Callable[[Plan], Plan] = lambda plan: plan,
     observed: Observed | None = None,
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
-    """The report of all rounds as one: plans and applies again each time that a run has ended, while there is time.
+    """The report of all rounds as one. `may_do` leaves of a plan that was made again what was approved.
 
     `observed` is the snapshot that the plan was made of, where it is at hand.
     Raises BlockedError before the first write of the first round; a later round that is blocked ends it.
     """
     stop = stop or Stop()
     began = actor.clock.monotonic()
-    deadline = began + wait_busy_s
     report = await apply(actor, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
-    while report.is_on_course and not stop.why:
-        busy = deferred_machines(report)
-        remaining_s = deadline - actor.clock.monotonic()
-        if not busy or remaining_s <= 0:
+    overtaken_left = _MOST_OVERTAKEN
+    while True:
+        undone = overtaken(report) if overtaken_left else ()
+        if undone:
+            overtaken_left -= 1
+            actor.emit("planning again: another apply was there first")
+            await actor.clock.sleep(_PAUSE_S)
+        elif not await _has_waited(actor, report, began + wait_busy_s, stop):
             break
-        actor.emit(f"waiting for {len(busy)} run{'' if len(busy) == 1 else 's'} in progress")
-        await wait_for_busy(actor, busy, timeout_s=remaining_s, stop=stop)
         if stop.why:
-            return replace(report, interrupted=stop.is_interrupt)
+            report = replace(report, interrupted=stop.is_interrupt)
+            break
         try:
             seen = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
             again = plan_again(seen)
         except Exception as error:
-            why = f"the deferred slots could not be planned again: {actor.explain(error)}"
-            return replace(report, failures=(*report.failures, why))
+            why = f"what is left could not be planned again: {actor.explain(error)}"
+            report = replace(report, failures=(*report.failures, why))
+            break
         if again.blocked:
-            return replace(report, failures=(*report.failures, *again.blocked))
-        report = _joined(report, await apply(actor, spec, again, options, observed=seen, stop=stop, on_end=on_end))
+            report = replace(report, failures=(*report.failures, *again.blocked))
+            break
+        if undone:
+            left, ended = follow_up(again, report, undone, may_do)
+        else:
+            left, ended = may_do(again), done_by_others(again, report)
+        after = await apply(actor, spec, left, options, observed=seen, stop=stop, on_end=on_end)
+        report = _joined(report, ended, after)
     return replace(report, duration_s=actor.clock.monotonic() - began)
+
+
+async def _has_waited(actor: Actor, report: Report, deadline: float, stop: Stop) -> bool:
+    """Waits for one of the runs that slots were deferred for; False at once where nothing is to be waited for."""
+    busy = deferred_machines(report)
+    remaining_s = deadline - actor.clock.monotonic()
+    if not report.is_on_course or not busy or remaining_s <= 0 or stop.why:
+        return False
+    actor.emit(f"waiting for {len(busy)} run{'' if len(busy) == 1 else 's'} in progress")
+    await wait_for_busy(actor, busy, timeout_s=remaining_s, stop=stop)
+    return True
 
 
 def deferred_machines(report: Report) -> list[tuple[str, str, str]]:
@@ -66,11 +94,12 @@ def deferred_machines(report: Report) -> list[tuple[str, str, str]]:
     ]
 
 
-def _joined(before: Report, after: Report) -> Report:
-    entries = {ended.address: ended for ended in (*before.entries, *after.entries)}
+def _joined(before: Report, ended: Iterable[Entry], after: Report) -> Report:
+    entries = {one.address: one for one in (*before.entries, *ended, *after.entries)}
     return replace(
         after,
         plan=before.plan,
         entries=tuple(entries.values()),
-        apps_created=(*before.apps_created, *after.apps_created),
+        failures=tuple(dict.fromkeys((*before.failures, *after.failures))),
+        apps_created=tuple(dict.fromkeys((*before.apps_created, *after.apps_created))),
     )

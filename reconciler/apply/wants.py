@@ -58,23 +58,28 @@ class Wants:
         try:
             async with self._limit, self._locks.hold(needed.app, needed.machine_id) as lease:
                 live = await read_by_id(self._actor, needed.app, needed.machine_id)
-                objection = self._objection(live)
-                if objection or live is None:
+                if live is None or live.state.is_gone:
+                    return _gone(what)
+                if objection := self._objection(live):
                     return Obstacle(f"{what}: {objection}")
                 await write_want(self._actor, lease, live, needed.desired_digest, needed.image_digest, self._options)
         except Exception as error:
+            if isinstance(error, ApiError) and error.kind is ApiErrorKind.NOT_FOUND:
+                return _gone(what)
             is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
             return Obstacle(f"{what}: {self._actor.explain(error)}", Reason.LOCK if is_held else None)
         return None
 
-    def _objection(self, live: Machine | None) -> str | None:
-        if live is None or live.state.is_gone:
-            return "it is gone; plan again"
+    def _objection(self, live: Machine) -> str | None:
         if not live.is_observable:
             return "its host is down"
         if not marks.is_owned(live.metadata, stack=self._stack, name=live.name):
             return "it no longer carries this stack's marks; plan again"
         return objection_of_fence(live, self._options)
+
+
+def _gone(what: str) -> Obstacle:
+    return Obstacle(f"{what}: it is gone", Reason.OVERTAKEN)
 
 
 @asynccontextmanager

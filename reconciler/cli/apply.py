@@ -153,6 +153,7 @@ async def _apply(
     """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from functools import partial
 
+    from reconciler.apply.follow_up import within
     from reconciler.apply.memory import last_plan
     from reconciler.planner import plan as make_plan
 
@@ -186,9 +187,16 @@ async def _apply(
         if plan.has_changes and not is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), shared_values)
-        again = (lambda seen: saved_plan.within(plan_again(seen), plan)) if review.is_consent else plan_again
         return await carry_out(
-            actor, pinned.spec, plan, again, options, stop, observed=pinned.observed, wait_busy_s=wait_busy_s
+            actor,
+            pinned.spec,
+            plan,
+            plan_again,
+            options,
+            stop,
+            observed=pinned.observed,
+            wait_busy_s=wait_busy_s,
+            may_do=partial(within, reviewed=plan) if review.is_consent else lambda later: later,
         )
 
 

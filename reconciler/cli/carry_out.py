@@ -30,11 +30,13 @@ async def carry_out(
     *,
     observed: Observed,
     wait_busy_s: float,
+    may_do: Callable[[Plan], Plan] = lambda plan: plan,
     doing: str = "applying",
 ) -> Report:
     """Applies the plan of this snapshot, and shows how far it is; `doing` is the word for it.
 
-    Where that cannot be shown, nothing new begins and what is under way is finished.
+    `may_do` leaves of a later plan what was approved. Where progress cannot be shown, nothing new begins and what is
+    under way is finished.
     """
     import asyncio
 
@@ -61,6 +63,7 @@ async def carry_out(
                 options,
                 observed=observed,
                 wait_busy_s=wait_busy_s,
+                may_do=may_do,
                 stop=stop,
                 on_end=beats.heard(count),
             )

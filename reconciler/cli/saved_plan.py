@@ -1,7 +1,6 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,17 +113,6 @@ def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str,
     if applied == saved.plan_sha256:
         return ("it was applied already; a plan is applied once",)
     return moved(saved, now)
-
-
-def within(plan: Plan, reviewed: Plan) -> Plan:
-    """What of the plan was reviewed: a later round, after a run has ended, does nothing else."""
-    known = {(change.address, change.action, change.desired_digest) for change in reviewed.effective}
-    kept = tuple(
-        change
-        for change in plan.changes
-        if not change.is_effective or (change.address, change.action, change.desired_digest) in known
-    )
-    return replace(plan, changes=kept)
 
 
 def target_of(target: "Target") -> str:

@@ -93,7 +93,7 @@ async def claim_under(
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):
             return ready
-        fence = ready.events[0].id if ready.events else None
+        fence = ready.newest_event
         starting = _Starting(
             claimant=claimant, lease=lease, live=ready, run_ulid=run_ulid, fence=fence, may_settle=may_settle
         )

@@ -132,6 +132,11 @@ class Machine:
         return self.config.metadata if self.config else {}
 
     @property
+    def newest_event(self) -> str | None:
+        """The id of the newest event that is told with the machine."""
+        return self.events[0].id if self.events else None
+
+    @property
     def is_observable(self) -> bool:
         """Whether its config and state can be relied on."""
         return self.host_status is HostStatus.OK and self.config is not None and self.is_understood

@@ -97,6 +97,18 @@ class Change:
         return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
 
     @property
+    def binding(self) -> tuple[str | None, ...]:
+        """What is done to which machine, as it was observed: equal for two changes where one stands for the other."""
+        return (
+            self.address,
+            self.action.value,
+            self.machine_id,
+            self.expected_digest,
+            self.expected_applied,
+            self.desired_digest,
+        )
+
+    @property
     def may_launch(self) -> bool:
         """Whether the config is sent without `skip_launch`: for `launch`, or because a schedule is armed by that."""
         is_scheduled = self.desired is not None and self.desired.schedule is not None

@@ -23,6 +23,7 @@ class Reason(enum.Enum):
 
     RUN = "run"  # a run is in progress on the machine
     LOCK = "lock"  # someone else held a machine's lease for longer than the apply waits
+    OVERTAKEN = "overtaken"  # another apply was there first: the slot is to be planned again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ What this package offers is imported when it is first asked for: a run needs dig
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from reconciler.planner.diff import Differ
     from reconciler.planner.digest import digest_of, live_digest, section_digests
     from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
     from reconciler.planner.hashes import plan_sha256, spec_sha256
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.planner.planner import Planner, plan
 
 __all__ = [
+    "Differ",
     "Planner",
     "apps_to_look_at",
     "canonical",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Differ": "diff",
     "Planner": "planner",
     "apps_to_look_at": "drift",
     "canonical": "normalize",

@@ -1,0 +1,77 @@
+"""What is left to do of a plan that another apply came before: only what was planned for the same slots. Pure.
+
+The slots that others have brought to what is declared are done. One that someone's hand has changed since it was
+planned is not followed up, and nothing is destroyed, replaced or run that was not planned so.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from reconciler.model.plan import Action, Cause, Change, Plan
+from reconciler.model.report import Entry, Reason, Report, Status
+
+_FINE: Final = frozenset({Status.DONE, Status.DEFERRED})
+_BY_HAND: Final = frozenset({Cause.DRIFT, Cause.BOTH})
+_HARMLESS: Final = frozenset({Action.CREATE, Action.UPDATE, Action.START})
+
+
+def overtaken(report: Report) -> tuple[Entry, ...]:
+    """The changes that are to be planned again; none where anything else has failed."""
+    undone = tuple(ended for ended in report.entries if ended.status not in _FINE)
+    is_all = all(ended.reason is Reason.OVERTAKEN for ended in undone) and not report.interrupted
+    return undone if is_all else ()
+
+
+def done_by_others(again: Plan, report: Report) -> tuple[Entry, ...]:
+    """How those changes ended that were not made and, by the plan made again, are no longer needed."""
+    planned = {change.address: change for change in report.plan.changes}
+    now = {change.address: change for change in again.changes}
+    return tuple(
+        replace(one, status=Status.DONE, detail="another apply had done it", reason=None)
+        for one in report.entries
+        if one.status is not Status.DONE and _is_as_declared(planned.get(one.address), now.get(one.address))
+    )
+
+
+def follow_up(
+    again: Plan, report: Report, undone: Iterable[Entry], may_do: Callable[[Plan], Plan]
+) -> tuple[Plan, tuple[Entry, ...]]:
+    """What is to be done about the undone slots, and how those ended about which nothing is.
+
+    `may_do` leaves of a plan what was approved.
+    """
+    planned = {change.address: change for change in report.plan.changes}
+    approved = {change.address: change for change in may_do(again).effective}
+    done = done_by_others(again, report)
+    left, refused = [], []
+    for one in undone:
+        change = approved.get(one.address)
+        if change and _is_what_was_planned(change, planned[one.address]):
+            left.append(change)
+        elif one.address not in {ended.address for ended in done}:
+            refused.append(replace(one, detail=f"{one.detail}; plan again", reason=None))
+    apps = tuple(app for app in again.apps if app in report.plan.apps)
+    return replace(again, apps=apps, changes=tuple(left)), (*done, *refused)
+
+
+def within(plan: Plan, reviewed: Plan) -> Plan:
+    """What of the plan was reviewed, for the same machines as they were then: a later round does nothing else."""
+    known = {change.binding for change in reviewed.effective}
+    kept = tuple(change for change in plan.changes if not change.is_effective or change.binding in known)
+    return replace(plan, changes=kept)
+
+
+def _is_as_declared(before: Change | None, now: Change | None) -> bool:
+    if now is None:
+        return before is not None and before.action is Action.DESTROY
+    return not now.is_effective
+
+
+def _is_what_was_planned(change: Change, before: Change) -> bool:
+    if change.binding == before.binding:
+        return True
+    is_no_apply = change.machine_id == before.machine_id and change.expected_applied == before.expected_applied
+    is_by_hand = is_no_apply or any(field.cause in _BY_HAND for field in change.fields)
+    is_more = change.runs_at_once and not before.runs_at_once
+    return change.action in _HARMLESS and not is_by_hand and not is_more

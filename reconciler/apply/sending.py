@@ -1,0 +1,34 @@
+"""A start and a destroy, sent under a lease that is held until it is clear that they have had their effect."""
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.machine import Machine
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine
+from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
+
+
+async def send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
+    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours."""
+    while True:
+        try:
+            await actor.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
+            return
+        except ApiError as error:
+            if error.kind is not ApiErrorKind.SETTLING:
+                raise
+            await actor.clock.sleep(1.0)
+
+
+async def send_destroy(actor: Actor, lease: HeldLease, live: Machine, *, force: bool) -> None:
+    """Sends the destroy; after a lost reply it is sent again only if the machine is seen to live on."""
+    for is_last in (False, True):
+        try:
+            await actor.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)
+            return
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return
+            if not error.is_unclear or is_last:
+                raise
+        if (await read_machine(actor, live)).state.is_gone:
+            return
