@@ -10,6 +10,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── RegistryError              an image cannot be resolved, or the platform could not run it; `kind` says how
 ├── BuildError                 an image could not be built or pushed; `lines` are the builder's last
 ├── LeaseLostError             a lease ended before the work that it guarded
+├── LogsIncompleteError        lines of a run's output, or a service's, are missing
 └── ApiError                   the Machines API refused, or could not be understood; `kind` says how
 """
 
@@ -74,6 +75,10 @@ class NotStartedError(ReconcilerError):
 
 class LeaseLostError(ReconcilerError):
     """Our lease on a machine ended before the work that it guarded; nothing more is written to that machine."""
+
+
+class LogsIncompleteError(ReconcilerError):
+    """A log could not be read to its end: lines that were written are missing from what was shown."""
 
 
 class StartUnclearError(ReconcilerError):

@@ -25,6 +25,7 @@ RUNS = (
     "runs",
     "past_runs",
     "overtaken_plans",
+    "run_logs",
 )
 REVIEW = (
     "tests/cli/test_saved_plan.py",
@@ -85,6 +86,18 @@ MUTANTS = (
         "engine/serve.py",
         "umask = os.umask(0o077)",
         "umask = os.umask(0o022)",
+    ),
+    Mutant(
+        "lines of the next run are not told as this one's",
+        "invoke/logs.py",
+        "        if self._until_ms is None and any(map(self._may_be_of_next_run, self._unplaced)):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "output that could not be read is said to be incomplete",
+        "invoke/logs.py",
+        "        if not is_whole:\n",
+        "        if False:\n",
     ),
     Mutant(
         "a database of a newer version is left alone",

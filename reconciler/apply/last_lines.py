@@ -11,11 +11,14 @@ from typing import Final
 
 from reconciler.model.machine import Machine
 from reconciler.slots.actor import Actor
+from reconciler.slots.log_reader import LogReader
 
 _COUNT: Final = 10
 _TIMEOUT_S: Final = 5.0
 _QUIET_S: Final = 1.0  # without a new line, once there is one
 _POLL_S: Final = 0.5
+_PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
+_PATIENCE_S: Final = 3.0  # with a log that cannot be read
 
 
 async def last_lines(actor: Actor, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
@@ -24,26 +27,20 @@ async def last_lines(actor: Actor, machine: Machine, *, since_ms: int) -> tuple[
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(_TIMEOUT_S):
-                await _read(actor, machine, since_ms, lines)
+                await _read(actor, LogReader(actor, machine, since_ms=since_ms), since_ms, lines)
     except Exception as error:
         actor.emit(f"{machine.app}/{machine.name}: its log cannot be read: {actor.explain(error)}")
     return tuple(lines)
 
 
-async def _read(actor: Actor, machine: Machine, since_ms: int, lines: deque[str]) -> None:
+async def _read(actor: Actor, reader: LogReader, since_ms: int, lines: deque[str]) -> None:
     """Read until nothing new has come for a moment."""
-    token, seen = str(since_ms * 1_000_000), set[str]()
     quiet_since = actor.clock.monotonic()
     while not lines or actor.clock.monotonic() - quiet_since < _QUIET_S:
-        page = await actor.client.read_logs(machine.app, machine_id=machine.id, next_token=token)
-        token = page.next_token or token
-        fresh = [line for line in page.lines if line.id not in seen]
+        fresh = await reader.read_within(_PATIENCE_S)
         for line in fresh:
-            seen.add(line.id)
-            is_own = line.provider in {"app", None} or line.level == "error"
-            if is_own and line.timestamp.timestamp() * 1000 >= since_ms:
+            if (line.is_output or line.is_platform_error) and line.timestamp.timestamp() * 1000 >= since_ms:
                 lines.append(line.message)
         if fresh:
             quiet_since = actor.clock.monotonic()
-        else:
-            await actor.clock.sleep(_POLL_S)
+        await actor.clock.sleep(_PAGE_PAUSE_S if fresh else _POLL_S)

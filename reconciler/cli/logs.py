@@ -8,6 +8,8 @@ from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.output import printer
 from reconciler.cli.target import open_actor, resolve
+from reconciler.errors import LogsIncompleteError
+from reconciler.model.run import RunState
 from reconciler.model.spec import Spec
 
 
@@ -17,7 +19,7 @@ from reconciler.model.spec import Spec
 @click.option("--timestamps", is_flag=True, help="Put its time before each line.")
 @shared_options
 def command(run: str, follow: bool, timestamps: bool, **_values: object) -> int:
-    """Show the output of RUN, or of the newest run of TASK. Ends 0, whatever the run's code.
+    """Show the output of RUN, or of the newest run of TASK. Ends 0, whatever the run's code; 1 where lines are missing.
 
     Of a SERVICE (or one of its machines, by name) the newest lines of each machine, behind its name.
     """
@@ -40,8 +42,15 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
         if service := find_service(spec, name):
             return await show_service_logs(actor, options, spec, service, name, follows=follows, with_times=with_times)
         run = await find_run_or_newest(actor, spec, name)
-        if follows:
-            await wait_run(actor, run, take_line=take, log_delay_s=target.log_delay_s)
+        if follows and run.info.state is RunState.RUNNING:
+            problems: list[LogsIncompleteError] = []
+            info = await wait_run(
+                actor, run, take_line=take, log_delay_s=target.log_delay_s, on_incomplete=problems.append
+            )
+            if info.state is RunState.RUNNING and info.outcome:
+                raise LogsIncompleteError(info.outcome.message, hint=info.outcome.remedy)
+            if problems:
+                raise problems[0]
         else:
             await read_run_logs(actor, run, take, log_delay_s=0.0)
         return True

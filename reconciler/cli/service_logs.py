@@ -13,13 +13,14 @@ from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.spec import Pool, PoolKind, Spec
 from reconciler.slots.actor import Actor
+from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
 
 if TYPE_CHECKING:
     from reconciler.machines_api.client import LogLine
 
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
-_SEEN_KEPT: Final = 1000
+_PATIENCE_S: Final = 5.0  # with a log that cannot be read
 
 
 def find_service(spec: Spec, name: str) -> Pool | None:
@@ -40,16 +41,16 @@ async def show_service_logs(
 
     Return whether all of them could be read.
     """
-    machines = await _machines(actor, spec, service, name)
-    readers = [_Reader(actor, machine) for machine in machines]
+    readers = [_Reader(actor, machine) for machine in await _machines(actor, spec, service, name)]
     pause_s = _FIRST_PAUSE_S
     while any(not reader.is_over for reader in readers):
-        pages = await asyncio.gather(*(reader.read() for reader in readers))
+        pages = await asyncio.gather(*(reader.read(follows=follows) for reader in readers))
         lines = [(line, reader.machine) for reader, page in zip(readers, pages, strict=True) for line in page]
         _write(sorted(lines, key=lambda pair: pair[0].timestamp), options, with_times=with_times)
         if not follows:
             break
-        pause_s = _FIRST_PAUSE_S if lines else min(pause_s * 2, _LONGEST_PAUSE_S)
+        longest_s = ASK_AGAIN_S if any(reader.is_failing for reader in readers) else _LONGEST_PAUSE_S
+        pause_s = _FIRST_PAUSE_S if lines else min(pause_s * 2, longest_s)
         await actor.clock.sleep(pause_s)
     return not any(reader.is_failing for reader in readers)
 
@@ -68,40 +69,42 @@ async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[
 
 
 class _Reader:
-    """Reads one machine's log and gives each line once. What fails for a while is said once, and asked again.
-
-    After any other error it `is_over`: the others go on.
+    """Reads one machine's log. Followed, one that cannot be read is asked again, for ever where that may pass; else it
+    `is_over` after some seconds, and the others go on.
     """
 
     def __init__(self, actor: Actor, machine: Machine) -> None:
         self.machine = machine
-        self._actor = actor
-        self._token: str | None = None
-        self._seen: dict[str, None] = {}
         self.is_failing = False
         self.is_over = False
+        self._actor = actor
+        self._reader = LogReader(actor, machine)
+        self._failing_since = 0.0
+        self._is_told = False
 
-    async def read(self) -> "list[LogLine]":
+    async def read(self, *, follows: bool) -> "list[LogLine]":
+        """The lines that are new; none where they cannot be read."""
         if self.is_over:
             return []
+        began = self._actor.clock.monotonic()
         try:
-            page = await self._actor.client.read_logs(
-                self.machine.app, machine_id=self.machine.id, next_token=self._token
-            )
+            lines = await (self._reader.read() if follows else self._reader.read_within(_PATIENCE_S))
         except Exception as error:
-            self.is_over = not (isinstance(error, ApiError) and error.is_passing)
-            if self.is_over or not self.is_failing:
-                how_long = "" if self.is_over else " for now"
-                self._actor.emit(f"{self.machine.name}: its log cannot be read{how_long}: {self._actor.explain(error)}")
+            self._failing_since = self._failing_since if self.is_failing else began
             self.is_failing = True
+            self._note(error, follows=follows)
             return []
-        self.is_failing = False
-        self._token = page.next_token or self._token
-        fresh = [line for line in page.lines if line.id not in self._seen]
-        self._seen |= dict.fromkeys(line.id for line in fresh)
-        for old in list(self._seen)[: max(0, len(self._seen) - _SEEN_KEPT)]:
-            del self._seen[old]
-        return [line for line in fresh if line.provider in {"app", None} or line.level == "error"]
+        self.is_failing = self._is_told = False
+        return [line for line in lines if line.is_output or line.is_platform_error]
+
+    def _note(self, error: Exception, *, follows: bool) -> None:
+        is_lasting = self._actor.clock.monotonic() - self._failing_since >= _PATIENCE_S
+        is_asked_again = follows and isinstance(error, ApiError) and (error.is_passing or not is_lasting)
+        self.is_over = not is_asked_again
+        if self.is_over or (is_lasting and not self._is_told):
+            self._is_told = True
+            how_long = "" if self.is_over else " for now"
+            self._actor.emit(f"{self.machine.name}: its log cannot be read{how_long}: {self._actor.explain(error)}")
 
 
 def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_times: bool) -> None:

@@ -47,5 +47,6 @@ async def open_actor(shared: Shared, target: Target, emit: "Emit") -> "AsyncIter
         paced=target.is_paced,
         trace=trace if shared.is_tracing else None,
         relocate=target.local.find_url if target.local else None,
+        notice=emit,
     ) as client:
         yield Actor(client=client, clock=clock, who=who_asks(os.environ), emit=emit, debug=debug, local=target.local)

@@ -7,7 +7,9 @@ from reconciler.machines_api.errors import classify_log, shorten
 from reconciler.model.machine import Machine
 from reconciler.model.run import NeverStarted
 from reconciler.slots.actor import Actor
+from reconciler.slots.log_reader import LogReader
 
+_PATIENCE_S: Final = 3.0
 _CAUSES: Final = {
     ApiErrorKind.CAPACITY: NeverStarted.CAPACITY,
     ApiErrorKind.HOST_MAINTENANCE: NeverStarted.HOST,
@@ -25,10 +27,10 @@ async def read_cause(actor: Actor, machine: Machine) -> tuple[str, NeverStarted]
     """The platform's own words in the log since the machine's newest event, and what they mean; None without any."""
     since_ms = machine.events[0].timestamp_ms if machine.events else 0
     try:
-        page = await actor.client.read_logs(machine.app, machine_id=machine.id, next_token=str(since_ms * 1_000_000))
+        lines = await LogReader(actor, machine, since_ms=since_ms).read_within(_PATIENCE_S)
     except ApiError:
         return None
-    for line in reversed(page.lines):
+    for line in reversed(lines):
         kind = classify_log(line.message) if line.provider != "app" else None
         if kind in _CAUSES:
             return shorten(line.message), _CAUSES[kind]

@@ -8,7 +8,7 @@ from typing import Final
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence
 from reconciler.invoke.claimant import Claim
-from reconciler.invoke.logs import LogReader
+from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs
 from reconciler.invoke.outcome import lost, lost_from_sight, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, HostStatus, Machine, MachineState
@@ -40,7 +40,7 @@ async def follow(
     claim: Claim,
     *,
     timeout_s: float | None,
-    logs: LogReader | None,
+    logs: RunLogs | None,
     lost_after_s: float = LOST_AFTER_S,
 ) -> Ending:
     """The run's end. Errors of the platform while it goes on are waited out; the run goes on without us.
@@ -58,7 +58,7 @@ async def follow(
     if not ending.is_over:
         return ending
     if logs:
-        await logs.drain()
+        await logs.drain(ended_at=ending.exit_event.at if ending.exit_event else None, limit_s=DRAIN_LIMIT_S)
     if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
         why = await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
         if why:

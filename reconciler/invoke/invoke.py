@@ -11,7 +11,7 @@ from reconciler.invoke.claimant import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.key_marks import hash_of
 from reconciler.invoke.known import KnownPool
-from reconciler.invoke.logs import LogReader, TakeLine
+from reconciler.invoke.logs import RunLogs, TakeLine
 from reconciler.invoke.queue import OnBusy, queue
 from reconciler.invoke.runs import FoundRun, wait_run
 from reconciler.invoke.stopping import until_stopped
@@ -68,7 +68,7 @@ async def invoke(
     actor.emit(f"{claimed.machine.name}: started")
     if not options.is_waiting:
         return _run(pool, outcomes.detached("started; not waited for"), claimed)
-    logs = LogReader(actor, claimed, options.take_line, drain_s=options.log_delay_s) if options.take_line else None
+    logs = RunLogs(actor, claimed, options.take_line, delay_s=options.log_delay_s) if options.take_line else None
     timeout_s = options.timeout_s or pool.terms.timeout_s
     following = follow(actor, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
     try:

@@ -1,79 +1,182 @@
-"""The logs of one run: backfilled from its start, streamed while it goes on, drained after its exit, in order.
+"""The output of one run: streamed from its start on while it goes on, drained after its end, in order.
 
 Log lines carry no run id, so a run's lines are told by time: from its start on, and, since its machine runs nothing
-else meanwhile, until its exit. Unreadable logs are said once and never change a run's outcome.
+else meanwhile, until the next run's start. After a bad answer the same is asked again; once the run has ended that
+takes seconds. Lines that are missing are told, and never change a run's outcome.
 """
 
+import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, TypeAlias
 
+from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.claimant import Claim
 from reconciler.machines_api.client import LogLine
 from reconciler.slots.actor import Actor
+from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
+from reconciler.slots.run_starts import next_run_after
 
 TakeLine: TypeAlias = Callable[[LogLine], None]
+TakeProblem: TypeAlias = Callable[[LogsIncompleteError], None]
 
+DRAIN_LIMIT_S: Final = 10.0  # for whoever waits for more than the log
+_PATIENCE_S: Final = 6.0  # with a log that cannot be read, after the run's end
+_WORTH_TELLING_S: Final = 5.0  # of a log that cannot be read, while the run goes on
 _FIRST_PAUSE_S: Final = 0.064
 _LONGEST_PAUSE_S: Final = 2.0
+_PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
 _DRAIN_POLL_S: Final = 0.1
-_APP_PROVIDERS: Final = {"app", None}
+_CAUGHT_UP_S: Final = 10.0  # a reader has caught up by then, should our clock be wrong
+_EVENTS: Final = 50
 
 
-class LogReader:
-    """Reads the log of one machine from a run's start on, and gives each of the task's own lines once."""
+class RunLogs:
+    """Reads the log of a run's machine from the run's start on, and gives each of the task's own lines once.
+
+    `delay_s` is how late lines may come, `until_ms` the next run's start where that is known. `on_incomplete` is told
+    where lines are missing in the end; without it, it is progress.
+    """
 
     def __init__(
-        self, actor: Actor, claim: Claim, take: TakeLine, *, drain_s: float, until_ms: int | None = None
+        self,
+        actor: Actor,
+        claim: Claim,
+        take: TakeLine,
+        *,
+        delay_s: float,
+        until_ms: int | None = None,
+        on_incomplete: TakeProblem | None = None,
     ) -> None:
         self._actor = actor
-        self._app = claim.machine.app
-        self._machine_id = claim.machine.id
-        self._start_ms = claim.start.timestamp_ms
-        self._next_token: str | None = str(claim.start.timestamp_ms * 1_000_000)
+        self._claim = claim
         self._take = take
-        self._drain_s = drain_s
+        self._delay_s = delay_s
         self._until_ms = until_ms
-        self._seen: set[str] = set()
-        self._is_unreadable = False
+        self._on_incomplete = on_incomplete or self._emit
+        self._reader = LogReader(actor, claim.machine, since_ms=claim.start.timestamp_ms)
+        self._ended_ms: float | None = None
+        self._newest_ms = 0.0
+        self._is_past_end = False  # a line of the next run was seen
+        self._unplaced: list[LogLine] = []  # read, and not known yet whose they are
+        self._failure: Exception | None = None  # of the last read
+        self._failing_since = 0.0
 
     async def stream(self) -> None:
-        """Reads until cancelled, seldom while nothing comes."""
+        """Read until cancelled, seldom while nothing comes."""
         pause_s = _FIRST_PAUSE_S
-        while not self._is_unreadable:
-            count = await self._read_page()
-            pause_s = _FIRST_PAUSE_S if count else min(pause_s * 2, _LONGEST_PAUSE_S)
+        is_told = False
+        while True:
+            has_news = await self._has_news()
+            if self._failure is None:
+                is_told = False
+                pause_s = _FIRST_PAUSE_S if has_news else min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s = ASK_AGAIN_S
+                if self._failing_s > _WORTH_TELLING_S and not is_told:
+                    is_told = True
+                    why = self._actor.explain(self._failure)
+                    self._actor.emit(f"the run's log cannot be read for now: {why}")
             await self._actor.clock.sleep(pause_s)
 
-    async def drain(self) -> None:
-        """Reads what is there after the exit: until nothing new comes for the target's log delay."""
-        quiet_since = self._actor.clock.monotonic()
-        while not self._is_unreadable:
-            if await self._read_page():
-                quiet_since = self._actor.clock.monotonic()
-                continue
-            if self._actor.clock.monotonic() - quiet_since >= self._drain_s:
-                return
-            await self._actor.clock.sleep(_DRAIN_POLL_S)
+    async def drain(
+        self, *, ended_at: datetime | None = None, up_to: datetime | None = None, limit_s: float | None = None
+    ) -> None:
+        """Read what is there, until nothing new comes for the target's log delay; within `limit_s`.
 
-    async def _read_page(self) -> int:
+        `ended_at` is the time of the run's exit. Of a run that goes on, what came after `up_to` need not be read.
+        """
+        self._ended_ms = ended_at.timestamp() * 1000 if ended_at else None
+        self._failing_since = self._actor.clock.monotonic()
+        is_whole = False
         try:
-            page = await self._actor.client.read_logs(
-                self._app, machine_id=self._machine_id, next_token=self._next_token
-            )
-        except Exception as error:
-            self._is_unreadable = True
-            self._actor.emit(f"the run's logs cannot be read: {self._actor.explain(error)}")
-            return 0
-        self._next_token = page.next_token or self._next_token
-        fresh = [line for line in page.lines if line.id not in self._seen]
-        for line in fresh:
-            self._seen.add(line.id)
-            if line.provider in _APP_PROVIDERS and self._is_of_run(line):
-                self._take(line)
-            elif line.level == "error" and self._is_of_run(line):
-                self._actor.emit(line.message)
-        return len(fresh)
+            async with asyncio.timeout(limit_s):
+                is_whole = await self._read_to_end(up_to.timestamp() * 1000 if up_to else None)
+        except TimeoutError:
+            pass
+        if not is_whole:
+            self._on_incomplete(self._problem())
 
-    def _is_of_run(self, line: LogLine) -> bool:
-        at_ms = line.timestamp.timestamp() * 1000
-        return self._start_ms <= at_ms and (self._until_ms is None or at_ms < self._until_ms)
+    def _problem(self) -> LogsIncompleteError:
+        run_id = self._claim.run_id
+        why = "its log is too long for now"
+        if self._failure:
+            why = f"its log cannot be read: {self._actor.explain(self._failure)}"
+        hint = f"`reconciler logs {run_id}` shows it, once its log can be read"
+        return LogsIncompleteError(f"the output of {run_id} is incomplete: {why}", hint=hint)
+
+    async def _read_to_end(self, up_to_ms: float | None) -> bool:
+        """Whether all was read."""
+        clock = self._actor.clock
+        began = quiet_since = clock.monotonic()
+        while not self._is_past_end:
+            has_news = await self._has_news()
+            now = clock.monotonic()
+            if self._failure is not None:
+                if self._failing_s >= _PATIENCE_S:
+                    return False
+                await clock.sleep(ASK_AGAIN_S)
+            elif has_news:
+                quiet_since = now
+                if up_to_ms is not None and self._newest_ms >= up_to_ms and now - began >= _CAUGHT_UP_S:
+                    return True
+                await clock.sleep(_PAGE_PAUSE_S)
+            elif now - quiet_since >= self._delay_s:
+                return True
+            else:
+                await clock.sleep(_DRAIN_POLL_S)
+        return True
+
+    async def _has_news(self) -> bool:
+        """Read a page; whether a line in it is newer than all before. A failure is noted."""
+        began = self._actor.clock.monotonic()
+        try:
+            lines = await self._read()
+        except Exception as error:
+            if self._failure is None:
+                self._failing_since = began
+            self._failure = error
+            return False
+        self._failure = None
+        newest_ms = max(map(_time_ms, lines), default=0.0)
+        has_news = newest_ms > self._newest_ms
+        self._newest_ms = max(newest_ms, self._newest_ms)
+        for line in lines:
+            self._place(line)
+        return has_news
+
+    @property
+    def _failing_s(self) -> float:
+        return self._actor.clock.monotonic() - self._failing_since
+
+    async def _read(self) -> list[LogLine]:
+        """The lines of a page. Those of after the run's exit may be of the next run: its start is looked for first."""
+        self._unplaced += await self._reader.read()
+        if self._until_ms is None and any(map(self._may_be_of_next_run, self._unplaced)):
+            machine = self._claim.machine
+            events = await self._actor.client.list_events(machine.app, machine.id, limit=_EVENTS)
+            following = next_run_after(events, self._claim.start.id)
+            self._until_ms = following.timestamp_ms if following else None
+        lines, self._unplaced = self._unplaced, []
+        return lines
+
+    def _may_be_of_next_run(self, line: LogLine) -> bool:
+        return self._ended_ms is not None and _time_ms(line) >= self._ended_ms + 1  # an exit's time is in whole ms
+
+    def _place(self, line: LogLine) -> None:
+        at_ms = _time_ms(line)
+        if self._until_ms is not None and at_ms >= self._until_ms:
+            self._is_past_end = True
+        elif at_ms < self._claim.start.timestamp_ms:
+            return
+        elif line.is_output:
+            self._take(line)
+        elif line.is_platform_error:
+            self._actor.emit(line.message)
+
+    def _emit(self, problem: LogsIncompleteError) -> None:
+        self._actor.emit(f"{problem.message}; {problem.hint}")
+
+
+def _time_ms(line: LogLine) -> float:
+    return line.timestamp.timestamp() * 1000

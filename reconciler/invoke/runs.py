@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from reconciler.errors import UnobservedError, UsageError
+from reconciler.errors import LogsIncompleteError, UnobservedError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
-from reconciler.invoke.logs import LogReader, TakeLine
+from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs, TakeLine, TakeProblem
 from reconciler.invoke.past_runs import kept_runs, read_events, task_machines
 from reconciler.model import marks
 from reconciler.model.machine import Event, Machine
@@ -105,19 +105,23 @@ async def wait_run(
     take_line: TakeLine | None = None,
     log_delay_s: float = 0.0,
     lost_after_s: float = LOST_AFTER_S,
+    on_incomplete: TakeProblem | None = None,
 ) -> RunInfo:
     """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher.
 
-    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`.
+    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`. `take_line` gets
+    its output; `on_incomplete` is told where lines of that are missing.
     """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line:
-            await read_run_logs(actor, run, take_line, log_delay_s=log_delay_s)
+            await _logs_of(actor, run, take_line, log_delay_s, on_incomplete).drain(
+                ended_at=run.info.ended_at, limit_s=DRAIN_LIMIT_S
+            )
         return run.info
     claim = claim_of(run)
     deadline = run.info.deadline
     left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
-    logs = LogReader(actor, claim, take_line, drain_s=log_delay_s) if take_line else None
+    logs = _logs_of(actor, run, take_line, log_delay_s, on_incomplete) if take_line else None
     ending = await follow(actor, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s)
     if not ending.is_over:
         return replace(run.info, outcome=ending.outcome)
@@ -143,12 +147,33 @@ async def cancel_run(actor: Actor, run: FoundRun) -> bool:
 
 
 async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
-    """Every line of the run that is kept, up to now. Raises UsageError where the run has none."""
+    """Every line of the run that is kept, up to now.
+
+    Raises UsageError where the run has none, LogsIncompleteError where they cannot all be read.
+    """
+    logs = _logs_of(actor, run, take_line, log_delay_s, fail)
+    up_to = actor.clock.now() if run.info.state is RunState.RUNNING else None
+    await logs.drain(ended_at=run.info.ended_at, up_to=up_to)
+
+
+def fail(problem: LogsIncompleteError) -> None:
+    """Raise it: for whoever wants the output and nothing else."""
+    raise problem
+
+
+def _logs_of(
+    actor: Actor, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
+) -> RunLogs:
     if run.start is None:
         raise UsageError(f"the logs of run {run.info.id} are no longer told from others", hint="see `reconciler runs`")
-    until_ms = run.next_start.timestamp_ms if run.next_start else None
-    reader = LogReader(actor, claim_of(run), take_line, drain_s=log_delay_s, until_ms=until_ms)
-    await reader.drain()
+    return RunLogs(
+        actor,
+        claim_of(run),
+        take_line,
+        delay_s=log_delay_s,
+        until_ms=run.next_start.timestamp_ms if run.next_start else None,
+        on_incomplete=on_incomplete,
+    )
 
 
 async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:

@@ -13,7 +13,7 @@ from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.apps import AppCalls
 from reconciler.machines_api.calls import app_path, nothing, on_machine
-from reconciler.machines_api.throttle import Bucket, Throttle
+from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
 from reconciler.model.config import MachineConfig
@@ -25,6 +25,7 @@ __all__ = ["AppInfo", "LogLine", "LogPage", "MachinesClient", "TraceEntry"]
 USER_AGENT: Final = "machines-reconciler"
 _CREATE: Final = "create_machine"
 _START_TIMEOUT_S: Final = 15.0
+_LOGS_TIMEOUT_S: Final = 4.0  # short: a log is asked again soon
 _WAIT_SLICE_S: Final = 55
 _WAIT_SLACK_S: Final = 10.0
 _RATE_PATIENCE_S: Final = 300.0
@@ -42,6 +43,7 @@ class MachinesClient(AppCalls):
     """A client of one Machines API. An async context manager; `base_url` is without `/v1`.
 
     `relocate` returns the base URL at which a server that cannot be reached serves now, None where it is not known.
+    `notice` is told of each wait for a rate limit that takes more than five seconds.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class MachinesClient(AppCalls):
         user_agent: str = USER_AGENT,
         rate_patience_s: float = _RATE_PATIENCE_S,
         relocate: Callable[[], str | None] | None = None,
+        notice: Notice = notice_nothing,
     ) -> None:
-        self._throttle = Throttle(clock, is_paced=paced)
+        self._throttle = Throttle(clock, is_paced=paced, notice=notice)
 
         def open_transport(url: str) -> Transport:
             return Transport(
@@ -253,7 +256,10 @@ class MachinesClient(AppCalls):
         return configs.get(version)
 
     async def read_logs(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
-        """One page of the machine's log, from `next_token` (nanoseconds since 1970) on."""
+        """Return one page of the machine's log, from `next_token` (nanoseconds since 1970) on.
+
+        Sent once: whoever reads a log asks again by itself, from the same place.
+        """
         query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})
         call = Call(
             method="GET",
@@ -262,7 +268,9 @@ class MachinesClient(AppCalls):
             action="read_logs",
             identifier=app,
             query=query,
+            timeout_s=_LOGS_TIMEOUT_S,
             is_repeatable=True,
+            is_sent_once=True,
         )
         return await self._logs.send(call, wire.logs_from_json)
 

@@ -64,6 +64,7 @@ class Call:
     nonce: Secret | None = None
     timeout_s: float = CALL_TIMEOUT_S
     is_repeatable: bool = False  # sending it twice is as good as once
+    is_sent_once: bool = False  # the caller asks again by itself
     has_reply: bool = True  # False: a 2xx of any body will do
     on_flight: Callable[[bool], None] | None = None  # told True before each sending, False once it had no effect
 
@@ -114,6 +115,7 @@ class Transport:
         bucket = self._throttle.bucket(call.action, call.identifier)
         ticket = await bucket.pass_through()
         began = self._clock.monotonic()
+        refused_at: float | None = None  # for its rate, the first time
         attempt = 0
         while True:
             attempt += 1
@@ -133,16 +135,20 @@ class Transport:
                     retry_after_s=error.retry_after_s,
                     jitter=random.random(),
                 )
-                if delay_s is None:
+                is_limited = error.kind is ApiErrorKind.RATE_LIMITED
+                if is_limited and delay_s is not None:
+                    bucket.hold(delay_s)
+                if delay_s is None or call.is_sent_once:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
                         error.hint = LOOK_HINT
                     raise
-                if error.kind is ApiErrorKind.RATE_LIMITED:
-                    bucket.hold(delay_s)
             finally:
                 ticket.answered()
-            await self._clock.sleep(delay_s)
-            ticket = await bucket.pass_through()
+            if not is_limited:
+                await self._clock.sleep(delay_s)
+            elif refused_at is None:
+                refused_at = self._clock.monotonic()
+            ticket = await bucket.pass_through(since=refused_at)
 
     async def _send_once(self, call: Call, read: Callable[[Any], T]) -> T:
         began = self._clock.monotonic()

@@ -43,6 +43,16 @@ class LogLine:
     provider: str | None
     level: str
 
+    @property
+    def is_output(self) -> bool:
+        """Whether the machine's own command wrote it."""
+        return self.provider in {"app", None}
+
+    @property
+    def is_platform_error(self) -> bool:
+        """Whether the platform says what went wrong with the machine."""
+        return not self.is_output and self.level == "error"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:

@@ -42,6 +42,13 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
     return found[::-1]
 
 
+def next_run_after(events: Sequence[Event], start_id: str) -> Event | None:
+    """The first start after that one which was not the platform's own restart: the next run of the machine."""
+    at = next((index for index, event in enumerate(events) if event.id == start_id), len(events))
+    later = (index for index in reversed(range(at)) if events[index].type == "start")
+    return next((events[index] for index in later if not _is_restart(events, index)), None)
+
+
 def _is_restart(events: Sequence[Event], index: int) -> bool:
     """Whether the start was the platform's own, after an exit that its restart policy answered."""
     for event in events[index + 1 :]:

@@ -1,6 +1,6 @@
 """Tasks from your own code: `Tasks` for threads, `AsyncTasks` for asyncio. One implementation, no YAML needed."""
 
-from reconciler.errors import NotStartedError, ReconcilerError
+from reconciler.errors import LogsIncompleteError, NotStartedError, ReconcilerError
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
 from reconciler.tasks.async_run import AsyncRun
 from reconciler.tasks.asynchronous import AsyncTasks
@@ -9,6 +9,7 @@ from reconciler.tasks.synchronous import Run, Tasks
 __all__ = [
     "AsyncRun",
     "AsyncTasks",
+    "LogsIncompleteError",
     "NeverStarted",
     "NotStartedError",
     "Outcome",

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.errors import UnobservedError
-from reconciler.invoke.logs import LogReader
-from reconciler.invoke.runs import FoundRun, cancel_run, claim_of, read_run_logs, wait_run
+from reconciler.invoke.logs import RunLogs
+from reconciler.invoke.runs import FoundRun, cancel_run, claim_of, fail, read_run_logs, wait_run
 from reconciler.machines_api.client import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.actor import Actor
@@ -55,7 +55,8 @@ class AsyncRun:
     async def logs(self) -> AsyncIterator[LogLine]:
         """Each line of its output, from its start to its end, as it comes; of a run that has ended, all of them.
 
-        Raises UnobservedError where the API was away too long: there may be more.
+        Raises UnobservedError where the API was away too long: there may be more; LogsIncompleteError, after all that
+        could be read, where lines are missing.
         """
         lines: asyncio.Queue[LogLine | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(lines.put_nowait))
@@ -92,15 +93,15 @@ class AsyncRun:
         if self._found.info.state is not RunState.RUNNING:
             await read_run_logs(self._actor, self._found, take, log_delay_s=self._log_delay_s)
             return
-        reader = LogReader(self._actor, claim_of(self._found), take, drain_s=self._log_delay_s)
-        streaming = asyncio.create_task(reader.stream())
+        logs = RunLogs(self._actor, claim_of(self._found), take, delay_s=self._log_delay_s, on_incomplete=fail)
+        streaming = asyncio.create_task(logs.stream())
         try:
             info = await self._ended()
         finally:
             streaming.cancel()
             await asyncio.gather(streaming, return_exceptions=True)
         _require_end(info)
-        await reader.drain()
+        await logs.drain(ended_at=info.ended_at)
 
 
 def _is_to_be_asked_again(ending: asyncio.Task[RunInfo]) -> bool:

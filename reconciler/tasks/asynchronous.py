@@ -39,9 +39,10 @@ class AsyncTasks:
     """The tasks of one app. An async context manager, for one event loop; any number of invokes at once.
 
     `token` is a Machines API token, `url` that of the API, `logs_url` that of its logs where it is another. `stack` is
-    needed only where several stacks have a task of one name in the app. Every method raises ApiError where the API
-    fails. The spec is not read: what a task is, was applied to its machines. `local` is given where the API is the
-    local engine's. An API that gives no usable answer for `lost_after_s` while a run goes on is given up.
+    needed only where several stacks have a task of one name in the app. `emit` gets progress, waits for a rate limit
+    among it. Every method raises ApiError where the API fails. The spec is not read: what a task is, was applied to its
+    machines. `local` is given where the API is the local engine's. An API that gives no usable answer for
+    `lost_after_s` while a run goes on is given up.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class AsyncTasks:
             paced=paced,
             transport=transport,
             relocate=local.find_url if local else None,
+            notice=emit,
         )
         self._actor = Actor(client=client, clock=clock, who=who, emit=emit, local=local)
         self._app = app

@@ -223,3 +223,13 @@ def test_a_write_that_may_have_arrived_is_sent_to_no_other_place(fault: type[htt
             lost, lambda client: client.create_app("app", org="personal"), relocate=lambda: "http://127.0.0.1:2"
         )
     assert asked == ["api.example"]
+
+
+def test_a_call_that_is_refused_for_its_rate_again_and_again_is_announced() -> None:
+    said: list[str] = []
+    answers = iter([answering(429, {}, **{"retry-after": "1"})] * 8)
+    fine = answering(200, [])
+    with_client(
+        lambda request: next(answers, fine)(request), lambda client: client.list_machines("app"), notice=said.append
+    )
+    assert said == ["rate limited by the platform: 'list machines' waits longer than 5 s"]

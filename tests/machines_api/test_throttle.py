@@ -1,7 +1,7 @@
 """Pacing, on virtual time: never too fast for a server that counts calls when they arrive, and hardly ever slower."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -139,3 +139,50 @@ def test_a_stop_sends_away_all_who_wait() -> None:
     entered, at = run_virtually(scenario())
     assert entered == [True] * 4 + [False] * 4
     assert at == 1.5
+
+
+def notices(wait: Callable[[Throttle], Awaitable[None]]) -> list[tuple[float, str]]:
+    """What is announced while so is waited, each with its moment."""
+    said: list[tuple[float, str]] = []
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        throttle = Throttle(clock, is_paced=True, notice=lambda line: said.append((clock.monotonic(), line)))
+        await wait(throttle)
+
+    run_virtually(scenario())
+    return said
+
+
+@pytest.mark.parametrize("way", ["pass_through", "enter"])
+def test_many_calls_that_wait_for_their_turn_are_announced_once_a_minute(way: str) -> None:
+    async def wait(throttle: Throttle) -> None:
+        async def one() -> None:
+            bucket, limit = throttle.bucket("create_machine", "a"), Places(1)
+            if way == "enter":
+                await bucket.enter(limit, asyncio.Event())
+            (await bucket.pass_through()).answered()
+
+        await asyncio.gather(*(one() for _ in range(100)))
+
+    first, second = notices(wait)
+    assert first[0] == pytest.approx(5.0, abs=1.0)
+    assert second[0] == pytest.approx(first[0] + 60, abs=1.0)
+    assert first[1] == "rate limited by the platform: 'create machine' waits longer than 5 s"
+
+
+def test_a_refusal_of_each_of_many_machines_is_announced_once() -> None:
+    async def wait(throttle: Throttle) -> None:
+        for number in range(20):
+            throttle.bucket("start_machine", str(number)).hold(30.0)
+        await asyncio.gather(*(throttle.bucket("start_machine", str(number)).pass_through() for number in range(20)))
+
+    assert notices(wait) == [(0.0, "rate limited by the platform: 'start machine' waits 30 s")]
+
+
+def test_what_takes_five_seconds_or_less_is_not_announced() -> None:
+    async def wait(throttle: Throttle) -> None:
+        throttle.bucket("start_machine", "a").hold(4.9)
+        await throttle.bucket("start_machine", "a").pass_through()
+
+    assert notices(wait) == []

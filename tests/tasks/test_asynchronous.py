@@ -1,17 +1,19 @@
 """Tasks from asyncio code, without the YAML: on a whole engine in process, on virtual time."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from reconciler.errors import UnobservedError
+from reconciler.errors import LogsIncompleteError, UnobservedError
 from reconciler.model.run import NeverStarted, OutcomeName, RunState
 from reconciler.tasks import AsyncRun, AsyncTasks, NotStartedError, ReconcilerError
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
+from tests.support.log_endpoint import LogEndpoint, refused
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
 
 SPEC = task_spec("[say, hello, run, '5', exit, '3']", count="2")
@@ -202,6 +204,41 @@ def test_machines_that_an_apply_replaced_are_found_anew() -> None:
             await world.actor.clock.sleep(60)
             await world.apply(task_spec("[exit, '4']", count="1"))
             assert (await (await tasks.invoke("work")).wait()).exit_code == 4
+
+    run_virtually(scenario())
+
+
+def test_a_wait_for_a_rate_limit_is_progress() -> None:
+    async def scenario() -> None:
+        said: list[str] = []
+        async with open_world() as world, opened(world, emit=said.append) as tasks:
+            await world.apply(SPEC)
+            endpoint = LogEndpoint(world)
+            run = await tasks.invoke("work")
+            said.clear()
+            endpoint.strike(refused(429, **{"retry-after": "20"}), times=1)
+            assert [line.message async for line in run.logs()] == ["hello"]
+            [announced] = said
+            assert re.fullmatch(r"rate limited by the platform: 'read logs' waits (19|20) s", announced)
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_output_that_cannot_be_read_to_its_end_is_an_error_after_its_lines(has_ended: bool) -> None:
+    async def scenario() -> None:
+        async with open_world() as world, opened(world) as tasks:
+            await world.apply(SPEC)
+            run = await tasks.invoke("work")
+            if has_ended:
+                await run.wait()
+            endpoint = LogEndpoint(world)
+            endpoint.strike(refused(401), ahead=1 if has_ended else 3)
+            lines = run.logs()
+            assert (await anext(lines)).message == "hello"
+            with pytest.raises(LogsIncompleteError, match="401"):
+                await anext(lines)
+            assert (await run.wait()).exit_code == 3
 
     run_virtually(scenario())
 

@@ -1,0 +1,54 @@
+"""One machine's log, page by page: each line once, in the order of the answers, whatever goes wrong in between.
+
+A read that fails leaves the place in the log as it was: the next one asks for the same lines. How long to ask is the
+caller's to decide.
+"""
+
+from typing import Final
+
+from reconciler.errors import ApiError
+from reconciler.machines_api.client import LogLine
+from reconciler.model.machine import Machine
+from reconciler.slots.actor import Actor
+
+ASK_AGAIN_S: Final = 1.0  # after a bad answer
+_IDS_KEPT: Final = 10_000  # of the newest lines: a page may begin with lines of the one before
+
+
+class LogReader:
+    """Reads a machine's log from `since_ms` on; without it, from its newest lines (about a hundred) on."""
+
+    def __init__(self, actor: Actor, machine: Machine, *, since_ms: int | None = None) -> None:
+        self.machine = machine
+        self._actor = actor
+        self._next_token = None if since_ms is None else str(since_ms * 1_000_000)
+        self._seen: dict[str, None] = {}
+
+    async def read(self) -> list[LogLine]:
+        """Return the lines of one page that are new. Raises ApiError: then none is passed over."""
+        page = await self._actor.client.read_logs(
+            self.machine.app, machine_id=self.machine.id, next_token=self._next_token
+        )
+        self._next_token = page.next_token or self._next_token
+        fresh = {_key(line): line for line in page.lines if _key(line) not in self._seen}
+        self._seen |= dict.fromkeys(fresh)
+        while len(self._seen) > _IDS_KEPT:
+            del self._seen[next(iter(self._seen))]
+        return list(fresh.values())
+
+    async def read_within(self, patience_s: float) -> list[LogLine]:
+        """The same, asked again after a bad answer for so many seconds. Raises the last ApiError."""
+        clock = self._actor.clock
+        deadline = clock.monotonic() + patience_s
+        while True:
+            try:
+                return await self.read()
+            except ApiError:
+                if clock.monotonic() + ASK_AGAIN_S > deadline:
+                    raise
+                await clock.sleep(ASK_AGAIN_S)
+
+
+def _key(line: LogLine) -> str:
+    """What tells a line from others; a server need not give ids."""
+    return line.id or f"{line.timestamp.timestamp()} {line.message}"

@@ -1,0 +1,69 @@
+"""Each verb that talks says that it waits for the platform's rate limit, once that takes more than five seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import VERBS, run
+from reconciler.http import httpx
+from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from tests.support.environment import clear_environment
+
+SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [x]}}, services: {web: {command: [x]}}}}\n"
+TALKING = {
+    "plan": (),
+    "apply": ("--yes",),
+    "drift": (),
+    "status": (),
+    "invoke": ("t",),
+    "runs": (),
+    "wait": ("t-iad-0/01ABC",),
+    "logs": ("web",),
+    "cancel": ("t-iad-0/01ABC",),
+    "destroy": ("--yes",),
+    "unlock": (),
+}
+OFFLINE = {"validate", "show", "diff", "build", "engine"}
+
+
+@pytest.fixture(autouse=True)
+def virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clear_environment(monkeypatch)
+    monkeypatch.setenv("RECONCILER_TARGET", "http://api.example")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "machines.yaml").write_text(SPEC)
+    for verb in TALKING:
+        monkeypatch.setattr(f"reconciler.cli.{verb}.run_async", lambda work, **_options: run_virtually(work))
+    monkeypatch.setattr("reconciler.clock.SystemClock", VirtualClock)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *, wait_s: int, times: int) -> None:
+    """Lets the API refuse so many calls for their rate, and all later ones for good."""
+    answers = [httpx.Response(429, json={}, headers={"retry-after": str(wait_s)}) for _ in range(times)]
+
+    async def answer(_transport: object, _request: httpx.Request) -> httpx.Response:
+        return answers.pop() if answers else httpx.Response(403, json={"error": "no"})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+
+
+@pytest.mark.parametrize("verb", TALKING)
+def test_a_long_wait_is_announced(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse(monkeypatch, wait_s=30, times=1)
+    run([verb, *TALKING[verb]])
+    shown = capsys.readouterr()
+    assert "rate limited by the platform: 'list machines' waits 30 s" in shown.err
+    assert "rate limited" not in shown.out
+
+
+@pytest.mark.parametrize("verb", TALKING)
+def test_a_short_wait_is_not(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    refuse(monkeypatch, wait_s=2, times=2)
+    run([verb, *TALKING[verb]])
+    assert "rate limited" not in capsys.readouterr().err
+
+
+def test_every_verb_that_talks_is_tried() -> None:
+    assert VERBS.keys() - OFFLINE == TALKING.keys()
