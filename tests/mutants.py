@@ -14,6 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
 RUNS = (
+    "away",
     "start_deadline",
     "taken_back",
     "keys",
@@ -521,6 +522,30 @@ MUTANTS = (
         ":\n",
     ),
     Mutant(
+        "nobody starts a run while a stop without an answer may come",
+        "invoke/follow.py",
+        "        lease.doubt()",
+        "        lease.settle()",
+    ),
+    Mutant(
+        "a target that stays away is given up",
+        "invoke/absence.py",
+        "        if self._left_s <= 0:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a run that was lost from sight has not ended",
+        "invoke/runs.py",
+        "    if not ending.is_over:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a run that is cut off at its timeout is stopped, or said to go on",
+        "invoke/absence.py",
+        "        except (ApiError, LeaseLostError) as error:\n            await absence.endure(error)\n",
+        "        except (ApiError, LeaseLostError) as error:\n            return False\n",
+    ),
+    Mutant(
         "what an earlier run had of its own is taken off before the next",
         "invoke/prepare.py",
         "    if marks.OVERRIDE in live.metadata:\n        return await restore",
@@ -552,7 +577,7 @@ MUTANTS = (
     ),
     Mutant(
         "only what was allowed may be changed by a run",
-        "invoke/queue.py",
+        "invoke/claimant.py",
         "    why = objection_to(claimant.override, terms)\n",
         "    why = None\n",
     ),

@@ -6,7 +6,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, Text, shared, shared_options
 from reconciler.cli.target import open_actor, resolve
-from reconciler.model.run import RunInfo
+from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
 
 
@@ -14,18 +14,22 @@ from reconciler.model.spec import Spec
 @click.argument("run", type=Text())
 @shared_options
 def command(run: str, **_values: object) -> int:
-    """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already."""
+    """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already or is not seen."""
+    from reconciler.render.run import outcome_text
     from reconciler.render.runs import run_info_json
 
     options = shared()
     spec = spec_file.load(options)
     info, was_running = run_async(_cancel(options, spec, run))
+    is_seen = info.state is not RunState.RUNNING
     if options.is_json:
-        console.print_json(run_info_json(info) | {"cancelled": was_running})
+        console.print_json(run_info_json(info) | {"cancelled": was_running and is_seen})
+    elif was_running and not is_seen and info.outcome:
+        console.say(outcome_text(info.id, info.outcome))
     else:
         how = info.outcome.message if info.outcome else info.state.value
         console.say(f"{info.id}: {how}" if was_running else f"{info.id} was over already: {how}")
-    return 0 if was_running else 1
+    return 0 if was_running and is_seen else 1
 
 
 async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:

@@ -9,7 +9,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Duration, Shared, Text, shared, shared_options
+from reconciler.cli.options import Duration, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.output import keep_outcome, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import ReconcilerError, UsageError
@@ -35,6 +35,7 @@ _ERROR_CODE = 125
     "--start-timeout", type=Duration(), default="60s", metavar="60s", help="From claim to seen start, at most."
 )
 @click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
+@lost_after_option
 @click.option("--idempotency-key", type=Text(), metavar="K", help="Attach to the run that this key has, if it has one.")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
@@ -55,6 +56,7 @@ def command(
     queue_timeout: float,
     start_timeout: float,
     timeout: float | None,
+    lost_after: float,
     idempotency_key: str | None,
     no_logs: bool,
     timestamps: bool,
@@ -79,6 +81,7 @@ def command(
         queue_timeout_s=queue_timeout,
         start_timeout_s=start_timeout,
         timeout_s=timeout,
+        lost_after_s=lost_after,
         is_waiting=not no_wait,
         key=idempotency_key,
         override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
@@ -143,7 +146,7 @@ async def _invoke(
         )
         is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
         if is_let_go and _is_to_be_cancelled(run, on_interrupt):
-            return await _cancel(actor, run, spec.stack)
+            return await cancel_let_go(actor, run, spec.stack, lost_after_s=invoke_options.lost_after_s)
         return run
 
 
@@ -170,16 +173,21 @@ def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
     return on_interrupt == "cancel"
 
 
-async def _cancel(actor: "Actor", run: Run, stack: str) -> Run:
+async def cancel_let_go(actor: "Actor", run: Run, stack: str, *, lost_after_s: float) -> Run:
+    """Ends the run that was let go by an interrupt, and returns how it ended."""
     from dataclasses import replace
 
-    from reconciler.invoke.runs import cancel_run, find_run, wait_run
+    from reconciler.invoke.outcome import lost_from_sight
+    from reconciler.invoke.runs import cancel_by_id
 
-    found = await find_run(actor, run.app, run.id or "", stack=stack)
-    if found is None:
+    run_id = run.id or ""
+    try:
+        info = await cancel_by_id(actor, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
+    except ReconcilerError as error:
+        why = f"whether it was cancelled is not known: {error.message}"
+        return replace(run, outcome=lost_from_sight(run_id, why, actor.local, verb="cancel"))
+    if info is None:
         return run
-    await cancel_run(actor, found)
-    info = await wait_run(actor, found)
     return replace(run, outcome=info.outcome or run.outcome, ended_at=info.ended_at)
 
 

@@ -5,7 +5,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, Text, shared, shared_options
+from reconciler.cli.options import Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.output import printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import LogsIncompleteError
@@ -17,20 +17,21 @@ from reconciler.model.spec import Spec
 @click.argument("run", type=Text(), metavar="RUN|TASK|SERVICE")
 @click.option("--follow", is_flag=True, help="Go on until the run has ended; for a service until it is interrupted.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line.")
+@lost_after_option
 @shared_options
-def command(run: str, follow: bool, timestamps: bool, **_values: object) -> int:
-    """Show the output of RUN, or of the newest run of TASK. Ends 0, whatever the run's code; 1 where lines are missing.
+def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_values: object) -> int:
+    """Show the output of RUN, or of the newest run of TASK.
+
+    Ends 0, whatever the run's code; 1 where lines are missing, 122 where a run that is followed was lost from sight.
 
     Of a SERVICE (or one of its machines, by name) the newest lines of each machine, behind its name.
     """
     options = shared()
     spec = spec_file.load(options)
-    is_whole = run_async(_logs(options, spec, run, follows=follow, with_times=timestamps))
-    return 0 if is_whole else 1
+    return run_async(_logs(options, spec, run, follows=follow, with_times=timestamps, lost_after_s=lost_after))
 
 
-async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool) -> bool:
-    """Whether all of it could be read."""
+async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
     from reconciler.cli.find_run import find_run_or_newest
     from reconciler.cli.service_logs import find_service, show_service_logs
     from reconciler.invoke.runs import read_run_logs, wait_run
@@ -40,17 +41,35 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
     take = beats.heard(printer(options, with_times=with_times))
     async with beats, open_actor(options, target, console.say) as actor:
         if service := find_service(spec, name):
-            return await show_service_logs(actor, options, spec, service, name, follows=follows, with_times=with_times)
+            is_whole = await show_service_logs(
+                actor,
+                options,
+                spec,
+                service,
+                name,
+                follows=follows,
+                with_times=with_times,
+                lost_after_s=lost_after_s,
+            )
+            return 0 if is_whole else 1
         run = await find_run_or_newest(actor, spec, name)
         if follows and run.info.state is RunState.RUNNING:
             problems: list[LogsIncompleteError] = []
             info = await wait_run(
-                actor, run, take_line=take, log_delay_s=target.log_delay_s, on_incomplete=problems.append
+                actor,
+                run,
+                take_line=take,
+                log_delay_s=target.log_delay_s,
+                lost_after_s=lost_after_s,
+                on_incomplete=problems.append,
             )
             if info.state is RunState.RUNNING and info.outcome:
-                raise LogsIncompleteError(info.outcome.message, hint=info.outcome.remedy)
+                from reconciler.render.run import outcome_text
+
+                console.say(outcome_text(info.id, info.outcome))
+                return info.outcome.exit_code
             if problems:
                 raise problems[0]
         else:
             await read_run_logs(actor, run, take, log_delay_s=0.0)
-        return True
+        return 0

@@ -124,6 +124,14 @@ class Text(click.ParamType[str]):
         return text
 
 
+def lost_after_option(function: F) -> F:
+    """Adds --lost-after to a command that waits for a run."""
+    text = "Give the run up after so long without a usable answer; it may go on."
+    return click.option("--lost-after", type=Duration(), default="30m", show_default=True, metavar="30m", help=text)(
+        function
+    )
+
+
 class Duration(click.ParamType[float]):
     """A duration such as 30s, 10m or 1h30m; its value is in seconds."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.cli.options import Shared
 from reconciler.cli.streams import as_it_is
 from reconciler.errors import ApiError, UsageError
+from reconciler.invoke.absence import LOST_AFTER_S, Absence
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.spec import Pool, PoolKind, Spec
@@ -35,13 +36,22 @@ def find_service(spec: Spec, name: str) -> Pool | None:
 
 
 async def show_service_logs(
-    actor: Actor, options: Shared, spec: Spec, service: Pool, name: str, *, follows: bool, with_times: bool
+    actor: Actor,
+    options: Shared,
+    spec: Spec,
+    service: Pool,
+    name: str,
+    *,
+    follows: bool,
+    with_times: bool,
+    lost_after_s: float = LOST_AFTER_S,
 ) -> bool:
     """Show the newest lines of each machine (about 100), and with `follows` whatever comes, until interrupted.
 
-    Return whether all of them could be read.
+    Return whether all of them could be read. Raises ApiError where that failed for `lost_after_s`.
     """
     readers = [_Reader(actor, machine) for machine in await _machines(actor, spec, service, name)]
+    absence = Absence(actor, f"{name}: the logs cannot be read", lost_after_s=lost_after_s)
     pause_s = _FIRST_PAUSE_S
     while any(not reader.is_over for reader in readers):
         pages = await asyncio.gather(*(reader.read(follows=follows) for reader in readers))
@@ -51,7 +61,11 @@ async def show_service_logs(
             break
         longest_s = ASK_AGAIN_S if any(reader.is_failing for reader in readers) else _LONGEST_PAUSE_S
         pause_s = _FIRST_PAUSE_S if lines else min(pause_s * 2, longest_s)
-        await actor.clock.sleep(pause_s)
+        if error := next((reader.error for reader in readers if reader.error), None):
+            await absence.endure(error, at_most_s=pause_s)
+        else:
+            absence.end()
+            await actor.clock.sleep(pause_s)
     return not any(reader.is_failing for reader in readers)
 
 
@@ -69,8 +83,8 @@ async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[
 
 
 class _Reader:
-    """Reads one machine's log. Followed, one that cannot be read is asked again, for ever where that may pass; else it
-    `is_over` after some seconds, and the others go on.
+    """Reads one machine's log. Followed, one that cannot be read is asked again where that may pass; else it `is_over`
+    after some seconds, and the others go on.
     """
 
     def __init__(self, actor: Actor, machine: Machine) -> None:
@@ -80,7 +94,7 @@ class _Reader:
         self._actor = actor
         self._reader = LogReader(actor, machine)
         self._failing_since = 0.0
-        self._is_told = False
+        self.error: ApiError | None = None  # of the newest look, where it has lasted and may pass
 
     async def read(self, *, follows: bool) -> "list[LogLine]":
         """The lines that are new; none where they cannot be read."""
@@ -94,17 +108,16 @@ class _Reader:
             self.is_failing = True
             self._note(error, follows=follows)
             return []
-        self.is_failing = self._is_told = False
+        self.is_failing, self.error = False, None
         return [line for line in lines if line.is_output or line.is_platform_error]
 
     def _note(self, error: Exception, *, follows: bool) -> None:
         is_lasting = self._actor.clock.monotonic() - self._failing_since >= _PATIENCE_S
         is_asked_again = follows and isinstance(error, ApiError) and (error.is_passing or not is_lasting)
         self.is_over = not is_asked_again
-        if self.is_over or (is_lasting and not self._is_told):
-            self._is_told = True
-            how_long = "" if self.is_over else " for now"
-            self._actor.emit(f"{self.machine.name}: its log cannot be read{how_long}: {self._actor.explain(error)}")
+        self.error = error if isinstance(error, ApiError) and is_asked_again and is_lasting else None
+        if self.is_over:
+            self._actor.emit(f"{self.machine.name}: its log cannot be read: {self._actor.explain(error)}")
 
 
 def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_times: bool) -> None:

@@ -5,7 +5,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Shared, Text, shared, shared_options
+from reconciler.cli.options import Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.output import keep_outcome
 from reconciler.cli.target import open_actor, resolve
 from reconciler.model.run import RunInfo, RunState
@@ -16,12 +16,13 @@ _NEVER_STARTED = 121
 
 @click.command("wait")
 @click.argument("run", type=Text())
+@lost_after_option
 @shared_options
-def command(run: str, **_values: object) -> int:
+def command(run: str, lost_after: float, **_values: object) -> int:
     """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
     options = shared()
     spec = spec_file.load(options)
-    return finish(run_async(_wait(options, spec, run), outlasts_output=True), options)
+    return finish(run_async(_wait(options, spec, run, lost_after_s=lost_after), outlasts_output=True), options)
 
 
 def finish(info: RunInfo, options: Shared) -> int:
@@ -43,7 +44,7 @@ def finish(info: RunInfo, options: Shared) -> int:
     return info.outcome.exit_code
 
 
-async def _wait(options: Shared, spec: Spec, run_id: str) -> RunInfo:
+async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
     from reconciler.cli.find_run import find_named_run
     from reconciler.invoke.runs import wait_run
 
@@ -51,4 +52,4 @@ async def _wait(options: Shared, spec: Spec, run_id: str) -> RunInfo:
         Heartbeat(lambda: run_id) as beats,
         open_actor(options, resolve(options), beats.heard(console.say)) as actor,
     ):
-        return await wait_run(actor, await find_named_run(actor, spec, run_id))
+        return await wait_run(actor, await find_named_run(actor, spec, run_id), lost_after_s=lost_after_s)

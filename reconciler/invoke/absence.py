@@ -4,10 +4,11 @@ Decides how long it is asked. What that means for a run, which may go on meanwhi
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError
 from reconciler.slots.actor import Actor
 
 T = TypeVar("T")
@@ -15,6 +16,7 @@ T = TypeVar("T")
 LOST_AFTER_S: Final = 1800.0  # the platform's API is away for some minutes now and then, and its machines run on
 _LOCAL_ENGINE_S: Final = 10.0  # one that is started again serves by then
 _REFUSED_S: Final = 60.0  # a 401, or a lease that someone holds, may pass too, and seldom does
+_WRITE_S: Final = 60.0  # what ends a run is not waited for longer: a later command can do it
 _TOLD_EACH_S: Final = 60.0
 _SHORTEST_PAUSE_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 10.0
@@ -63,14 +65,14 @@ class Absence:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
 
-    async def endure(self, error: ReconcilerError, *, began: float | None = None) -> None:
+    async def endure(self, error: ReconcilerError, *, began: float | None = None, at_most_s: float = math.inf) -> None:
         """Pause after a failed look, and tell of it now and then. Raises the error once it is given up.
 
         `began` is when the look began, on the monotonic clock; now where it is not given.
         """
         began = self._now if began is None else began
         self._note(error, began)
-        await self._actor.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began)))
+        await self._actor.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began), at_most_s))
 
     def end(self) -> None:
         """There was an answer."""
@@ -120,6 +122,18 @@ class Absence:
         if self._actor.local:
             return _LOCAL_PAUSE_S
         return min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, self._lasted_s / 10))
+
+
+async def do_patiently(
+    actor: Actor, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, lost_after_s: float
+) -> T:
+    """Return what the work returns, which is done again for a minute where it fails. Raises its error after that."""
+    absence = Absence(actor, what, lost_after_s=min(lost_after_s, _WRITE_S))
+    while True:
+        try:
+            return await work()
+        except (ApiError, LeaseLostError) as error:
+            await absence.endure(error)
 
 
 def spelled(seconds: float) -> str:

@@ -2,17 +2,20 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke import outcome as outcomes
+from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.causes import cause_of
 from reconciler.invoke.known import KnownPool
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Machine, MachineState
-from reconciler.model.run import NeverStarted
+from reconciler.model.run import NeverStarted, Outcome
 from reconciler.model.spec import Pool
-from reconciler.model.terms import Override
+from reconciler.model.terms import Override, objection_to
 from reconciler.slots.actor import Actor
 
 
@@ -99,6 +102,7 @@ class Claimant:
     known: KnownPool
     start_timeout_s: float
     timeout_s: float | None = None
+    lost_after_s: float = LOST_AFTER_S
     key: str = ""  # the hash of an idempotency key
     override: Override = field(default_factory=Override)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,3 +134,23 @@ def refusal_of(error: ApiError) -> Refusal:
     if cause or error.kind is ApiErrorKind.BAD_INPUT:
         return Refusal(why=error.message, is_final=True, cause=cause)
     raise error
+
+
+def turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
+    """One of the machines: waiters begin at different ones, and go round."""
+    ordered = sorted(machines, key=lambda machine: machine.id)
+    return ordered[(claimant.number + rounds) % len(ordered)] if ordered else None
+
+
+def objection(claimant: Claimant) -> Outcome | None:
+    """Why a run with args or variables of its own is refused: what was applied decides, not the spec at hand."""
+    if not claimant.override.is_any:
+        return None
+    terms = claimant.known.terms
+    if terms is None:
+        return outcomes.refused(
+            f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
+        )
+    why = objection_to(claimant.override, terms)
+    remedy = "allow it with `overrides` in the spec, and apply"
+    return outcomes.refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
-from reconciler.invoke.absence import LOST_AFTER_S, Absence
+from reconciler.invoke.absence import LOST_AFTER_S, Absence, do_patiently
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs
 from reconciler.invoke.outcome import lost, lost_from_sight, newer_than, outcome_of, replaced
@@ -22,7 +22,6 @@ from reconciler.slots.run_starts import final_exit
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
 _POLL_S: Final = 0.2
-_STOP_PATIENCE_S: Final = 60.0  # past its timeout; a target that is away longer is not waited for
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
@@ -88,7 +87,8 @@ async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None, lost_a
 
 async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], *, lost_after_s: float) -> Ending:
     """Stops the run. One that cannot be stopped goes on, until a later `wait` stops it."""
-    stopping = asyncio.create_task(_stop_patiently(actor, claim, lost_after_s=lost_after_s))
+    what = f"{claim.machine.name}: cannot stop the run"
+    stopping = asyncio.create_task(do_patiently(actor, what, lambda: stop_run(actor, claim), lost_after_s=lost_after_s))
     was_running: bool | None = None  # not known while the stop is under way
     try:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,17 +105,6 @@ async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Endi
     if exited is None or not (exited.requested_stop if was_running is None else was_running):
         return ending
     return Ending(outcome=outcome_of(exited, timed_out=True), exit_event=ending.exit_event)
-
-
-async def _stop_patiently(actor: Actor, claim: Claim, *, lost_after_s: float) -> bool:
-    """As stop_run; where that fails, again for a moment. Raises ApiError and LeaseLostError after that."""
-    what = f"{claim.machine.name}: cannot stop the run"
-    absence = Absence(actor, what, lost_after_s=min(lost_after_s, _STOP_PATIENCE_S))
-    while True:
-        try:
-            return await stop_run(actor, claim)
-        except (ApiError, LeaseLostError) as error:
-            await absence.endure(error)
 
 
 def _lost_from_sight(actor: Actor, claim: Claim, why: str) -> Ending:

@@ -104,6 +104,7 @@ async def begin(
         known=known or KnownPool(app=pool.app, pool=pool.name, stack=stack),
         start_timeout_s=options.start_timeout_s,
         timeout_s=options.timeout_s or pool.terms.timeout_s,
+        lost_after_s=options.lost_after_s,
         key=hash_of(stack, pool.app, pool.name, options.key) if options.key else "",
         override=options.override,
         stop=stop or asyncio.Event(),

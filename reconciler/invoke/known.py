@@ -48,6 +48,15 @@ class KnownPool:
         return list(self._machines.values())
 
     @property
+    def busy_words(self) -> str:
+        """Which machines are busy, in words; empty where none is."""
+        if not self.busy:
+            return ""
+        names = ", ".join(f"{machine.name} ({machine.state.value})" for machine in self.busy[:5])
+        more = f" and {len(self.busy) - 5} more" if len(self.busy) > 5 else ""
+        return f"{len(self.busy)} of {len(self.machines)} are busy: {names}{more}"
+
+    @property
     def busy(self) -> list[Machine]:
         return [machine for machine in self.machines if not machine.state.is_resting]
 

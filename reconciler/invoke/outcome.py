@@ -105,10 +105,13 @@ def lost(why: str, *, remedy: str | None = None) -> Outcome:
     )
 
 
-def lost_from_sight(run_id: str, why: str, local: LocalEngine | None = None) -> Outcome:
-    """The run may go on, and can be found again by its id. `local` is the engine that it is on, if a local one."""
-    wait = f"`reconciler wait {run_id}` tells how it ends"
-    return lost(why, remedy=f"`{local.start}` starts the engine again; then {wait}" if local else wait)
+def lost_from_sight(run_id: str, why: str, local: LocalEngine | None = None, *, verb: str = "wait") -> Outcome:
+    """The run may go on, and can be found again by its id. `local` is the engine that it is on, if a local one.
+
+    `verb` is the command to find it with, `wait` or `cancel`.
+    """
+    then = f"`reconciler {verb} {run_id}` {'tells how it ends' if verb == 'wait' else 'ends it'}"
+    return lost(why, remedy=f"`{local.start}` starts the engine again; then {then}" if local else then)
 
 
 def replaced(why: str) -> Outcome:

@@ -7,22 +7,31 @@ processes roughly by age, since the pause before a try is shorter the longer one
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke import outcome as outcomes
+from reconciler.invoke.absence import Absence
 from reconciler.invoke.claim import claim
-from reconciler.invoke.claimant import Claim, Claimant, Refusal, Unconfirmed, candidates, refusal_of
+from reconciler.invoke.claimant import (
+    Claim,
+    Claimant,
+    Refusal,
+    Unconfirmed,
+    candidates,
+    objection,
+    refusal_of,
+    turned_to,
+)
 from reconciler.invoke.keyed import claim_keyed
 from reconciler.invoke.runs import FoundRun, end_overdue
 from reconciler.invoke.start_deadline import StartDeadline
 from reconciler.invoke.stopping import until_stopped
-from reconciler.model.machine import Machine, MachineState
+from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome
-from reconciler.model.terms import objection_to
 from reconciler.slots.confirm import read_machine
 
 _CANDIDATES_PER_ROUND: Final = 2
@@ -60,6 +69,7 @@ class _Queue:
     refused: dict[str, Refusal] = field(default_factory=dict)
     broken: int = 0
     rounds: int = 0
+    is_told: bool = False
 
     @property
     def age_s(self) -> float:
@@ -129,27 +139,18 @@ async def _in_turn(turn: asyncio.Semaphore | None, waiting: _Queue) -> AsyncIter
 
 
 async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
-    claimant, known = waiting.claimant, waiting.claimant.known
-    told = False
+    claimant = waiting.claimant
+    what = f"cannot look at the machines of {claimant.pool.name}"
+    absence = Absence(claimant.actor, what, lost_after_s=claimant.lost_after_s)
     while not claimant.stop.is_set():
-        if await until_stopped(end_overdue(claimant.actor, known.machines), claimant.stop):
-            await until_stopped(known.refresh(claimant.actor), claimant.stop)
-        elif waiting.remaining_s <= 0:
-            why = _why_busy(waiting)
-            if not known.busy and (error := next((one.error for one in waiting.refused.values() if one.error), None)):
-                raise error
-            return outcomes.skipped(why) if waiting.on_busy is OnBusy.SKIP else outcomes.busy(why)
-        else:
-            if not told:
-                claimant.actor.emit(f"waiting for a free machine of {claimant.pool.name}: {_why_busy(waiting)}")
-                told = True
-            try:
-                await until_stopped(_wait_for_one(waiting), claimant.stop)
-            except ApiError as error:
-                if not error.is_passing:
-                    raise
-                claimant.actor.emit(f"cannot look at the machines of {claimant.pool.name}: {error.message}")
-                await until_stopped(claimant.actor.clock.sleep(_LONGEST_PAUSE_S), claimant.stop)
+        try:
+            if await until_stopped(_wait_for_next(waiting), claimant.stop) is False:
+                return _ended_busy(waiting)
+            absence.end()
+        except ApiError as error:
+            if not error.is_passing or waiting.remaining_s <= 0:
+                raise
+            await until_stopped(absence.endure(error, at_most_s=waiting.remaining_s), claimant.stop)
         if claimant.stop.is_set():
             break
         ended = await _try(waiting)
@@ -158,13 +159,37 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
     return outcomes.interrupted()
 
 
+def _ended_busy(waiting: _Queue) -> Outcome:
+    """How it ends once its time in the queue is over. Raises ApiError where nothing but that kept it from a machine."""
+    why = _why_busy(waiting)
+    error = next((one.error for one in waiting.refused.values() if one.error), None)
+    if error and not waiting.claimant.known.busy:
+        raise error
+    return outcomes.skipped(why) if waiting.on_busy is OnBusy.SKIP else outcomes.busy(why)
+
+
+async def _wait_for_next(waiting: _Queue) -> bool:
+    """Waits until another try is worth it; False where the time is over."""
+    claimant, known = waiting.claimant, waiting.claimant.known
+    if await end_overdue(claimant.actor, known.machines):
+        await known.refresh(claimant.actor)
+    elif waiting.remaining_s <= 0:
+        return False
+    else:
+        if not waiting.is_told:
+            claimant.actor.emit(f"waiting for a free machine of {claimant.pool.name}: {_why_busy(waiting)}")
+            waiting.is_told = True
+        await _wait_for_one(waiting)
+    return True
+
+
 async def _wait_for_one(waiting: _Queue) -> None:
     """Waits for one machine that is busy, another one each time, or a moment where none is; then looks at it."""
     claimant, known = waiting.claimant, waiting.claimant.known
     actor = claimant.actor
     waiting.rounds += 1
     is_contended = bool(claimant.key) and any(refusal.is_held for refusal in waiting.refused.values())
-    machine = _turned_to(known.busy or known.machines, claimant, waiting.rounds)
+    machine = turned_to(known.busy or known.machines, claimant, waiting.rounds)
     if machine and not machine.state.is_resting and not is_contended:
         began = actor.clock.monotonic()
         reached = await actor.client.wait_machine(
@@ -188,12 +213,6 @@ async def _wait_for_one(waiting: _Queue) -> None:
     waiting.refused = kept
 
 
-def _turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
-    """One of the machines: waiters begin at different ones, and go round."""
-    ordered = sorted(machines, key=lambda machine: machine.id)
-    return ordered[(claimant.number + rounds) % len(ordered)] if ordered else None
-
-
 def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
     """Spreads those who see a machine come free: over the time that a few calls take, and less for who waited long."""
     rng = waiting.claimant.rng
@@ -211,8 +230,8 @@ async def _try(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome | No
         return outcomes.refused(
             f"task {claimant.pool.name} has no machines in app {claimant.pool.app}", remedy="run `reconciler apply`"
         )
-    if objection := _objection(claimant):
-        return objection
+    if refused := objection(claimant):
+        return refused
     if ended := waiting.start.ended:
         return ended
     tried = await waiting.start.bound(_try_keyed(waiting) if claimant.key else _try_round(waiting))
@@ -238,20 +257,6 @@ async def _try(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome | No
         if waiting.broken >= _BROKEN_TRIES:
             return outcomes.never_started(refusals[-1].why, cause=refusals[-1].cause)
     return None
-
-
-def _objection(claimant: Claimant) -> Outcome | None:
-    """Why a run with args or variables of its own is refused: what was applied decides, not the spec at hand."""
-    if not claimant.override.is_any:
-        return None
-    terms = claimant.known.terms
-    if terms is None:
-        return outcomes.refused(
-            f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
-        )
-    why = objection_to(claimant.override, terms)
-    remedy = "allow it with `overrides` in the spec, and apply"
-    return outcomes.refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None
 
 
 async def _try_round(waiting: _Queue) -> Claim | None:
@@ -290,9 +295,5 @@ async def _try_keyed(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
 
 
 def _why_busy(waiting: _Queue) -> str:
-    known = waiting.claimant.known
-    if known.busy:
-        names = ", ".join(f"{machine.name} ({machine.state.value})" for machine in known.busy[:5])
-        more = f" and {len(known.busy) - 5} more" if len(known.busy) > 5 else ""
-        return f"{len(known.busy)} of {len(known.machines)} are busy: {names}{more}"
-    return next((refusal.why for refusal in waiting.refused.values()), "none is at rest")
+    refusals = (refusal.why for refusal in waiting.refused.values())
+    return waiting.claimant.known.busy_words or next(refusals, "none is at rest")

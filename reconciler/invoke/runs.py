@@ -6,8 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from reconciler.errors import LogsIncompleteError, UnobservedError, UsageError
-from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.errors import (
+    ApiError,
+    ApiErrorKind,
+    LeaseLostError,
+    LogsIncompleteError,
+    UnobservedError,
+    UsageError,
+)
+from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_of
@@ -146,6 +153,22 @@ async def cancel_run(actor: Actor, run: FoundRun) -> bool:
     return await stop_run(actor, claim_of(run))
 
 
+async def cancel_by_id(actor: Actor, app: str, run_id: str, *, stack: str, lost_after_s: float) -> RunInfo | None:
+    """End the run that its watcher let go, and return how it ended; None where it is no longer told of.
+
+    Raises ReconcilerError where the target did not let us for a minute.
+    """
+
+    async def cancel() -> FoundRun | None:
+        found = await find_run(actor, app, run_id, stack=stack)
+        if found:
+            await cancel_run(actor, found)
+        return found
+
+    found = await do_patiently(actor, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
+    return await wait_run(actor, found, lost_after_s=lost_after_s) if found else None
+
+
 async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
     """Every line of the run that is kept, up to now.
 
@@ -187,10 +210,22 @@ async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
         run = next(iter(_found(machine, machine.events)), None)
         if run is None or run.info.state is not RunState.RUNNING or run.info.deadline is None:
             continue
-        if now >= run.info.deadline and await stop_run(actor, claim_of(run)):
+        if now >= run.info.deadline and await _stop_overdue(actor, claim_of(run)):
             actor.emit(f"{run.info.id} was past its deadline, and nobody watched it: stopped")
             ended = True
     return ended
+
+
+async def _stop_overdue(actor: Actor, claim: Claim) -> bool:
+    """As stop_run; False too where someone else has its lease, who may be stopping it."""
+    try:
+        return await stop_run(actor, claim)
+    except LeaseLostError:
+        return False
+    except ApiError as error:
+        if error.kind is not ApiErrorKind.LEASE_HELD:
+            raise
+        return False
 
 
 async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:

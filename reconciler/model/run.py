@@ -77,7 +77,8 @@ class RunState(enum.Enum):
 class RunInfo:
     """A run as its machine's events and records tell of it. `who` is `unknown` where it was started without a record.
 
-    `outcome` is None while it runs; `started_at` and `ended_at` are None where they are no longer kept.
+    `outcome` is None while it runs, and LOST where it was lost from sight while it ran; `started_at` and `ended_at` are
+    None where they are no longer kept.
     """
 
     id: str

@@ -20,6 +20,7 @@ def options_of(
     queue_timeout_s: Any,
     start_timeout_s: Any,
     timeout_s: Any,
+    lost_after_s: Any,
 ) -> InvokeOptions:
     """Return the options of an invoke. Raises TypeError and ValueError that name the argument."""
     check_text("task", task)
@@ -29,11 +30,13 @@ def options_of(
         _check_seconds("timeout_s", timeout_s)
     _check_seconds("queue_timeout_s", queue_timeout_s)
     _check_seconds("start_timeout_s", start_timeout_s)
+    _check_seconds("lost_after_s", lost_after_s)
     return InvokeOptions(
         on_busy=OnBusy(on_busy),
         queue_timeout_s=queue_timeout_s,
         start_timeout_s=start_timeout_s,
         timeout_s=timeout_s,
+        lost_after_s=lost_after_s,
         key=key,
         override=Override(args=_words(args), env=_variables(env)),
     )

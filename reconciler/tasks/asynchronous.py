@@ -146,6 +146,7 @@ class AsyncTasks:
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
             timeout_s=timeout_s,
+            lost_after_s=self._lost_after_s,
         )
         known = await self._pool(task)
         terms = known.terms or Terms()

@@ -31,7 +31,7 @@ class EngineTransport(httpx.AsyncBaseTransport):
         # A server goes on with a request whose client has given up.
         answering = asyncio.create_task(self._inner.handle_async_request(request))
         self._under_way.add(answering)
-        answering.add_done_callback(self._under_way.discard)
+        answering.add_done_callback(self._answered)
         timeout_s = request.extensions.get("timeout", {}).get("read")
         await asyncio.wait({answering}, timeout=timeout_s)
         if not answering.done():
@@ -42,6 +42,11 @@ class EngineTransport(httpx.AsyncBaseTransport):
             if lost.is_refused:
                 raise httpx.ConnectError("connection refused", request=request) from lost
             raise httpx.ReadError("connection reset", request=request) from lost
+
+    def _answered(self, answering: asyncio.Task[httpx.Response]) -> None:
+        self._under_way.discard(answering)
+        if not answering.cancelled():
+            answering.exception()  # of a client that has given up, nobody asks for it
 
     async def aclose(self) -> None:
         """Ends what is under way."""

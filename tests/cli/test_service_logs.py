@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.service_logs import find_service, show_service_logs
+from reconciler.errors import ApiError
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
 from tests.support.world import open_world, spec_of
@@ -109,12 +110,34 @@ def test_an_outage_is_waited_out_by_whoever_follows(capsys: pytest.CaptureFixtur
     def for_some_minutes(endpoint: LogEndpoint) -> None:
         endpoint.strike(BAD_ANSWERS["500"], ahead=1, times=200)
 
-    assert shown(capsys, "web-iad-0", follow_s=400, spoil=for_some_minutes) == [
-        "web-iad-0 | up",
-        "web-iad-0 | later",
-        "web-iad-0: its log cannot be read for now: read logs of app: 500 not today",
-    ]
+    told = shown(capsys, "web-iad-0", follow_s=400, spoil=for_some_minutes)
+    assert told[:2] == ["web-iad-0 | up", "web-iad-0 | later"]
+    cannot = "web-iad-0: the logs cannot be read"
+    assert told[2] == f"{cannot}: read logs of app: 500 not today; asking for another 30 min"
+    assert told[-1].startswith(f"{cannot}: answered again after")
+    assert len(told) <= 9  # once a minute
 
 
 def test_a_task_is_no_service() -> None:
     assert find_service(spec_of(SPEC), "work") is None
+
+
+def test_a_target_that_stays_away_is_given_up() -> None:
+    spec = spec_of(SPEC)
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            assert (await world.apply(spec)).is_success
+            service = find_service(spec, "web")
+            assert service
+            options: Any = SimpleNamespace(is_json=False)
+            world.engine.adversity.add("refuse_connection", calls=("logs",), times=-1)
+            following = show_service_logs(
+                world.actor, options, spec, service, "web", follows=True, with_times=False, lost_after_s=600.0
+            )
+            async with asyncio.timeout(700):
+                with pytest.raises(ApiError):
+                    await following
+            assert world.actor.clock.monotonic() >= 600
+
+    run_virtually(scenario())

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from reconciler.cli.invoke import cancel_let_go
+from reconciler.errors import ApiError
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.invoke.runs import find_run, wait_run
 from reconciler.model.local_engine import LocalEngine
@@ -158,6 +160,12 @@ def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
             world.engine.adversity.add(fault, calls=(call,), times=4, seconds=20.0, **is_committed)
             run, _took_s = await within(world, 240, invoking)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124), run
+            if (
+                call == "stop" and fault != "half_reply"
+            ):  # it may come late: until its lease has expired nobody starts another run
+                lease = world.machines()[0].lease
+                assert lease
+                assert lease.expires_at > world.actor.clock.now().timestamp()
 
     run_virtually(scenario())
 
@@ -267,5 +275,114 @@ def test_a_wait_that_lost_sight_of_the_run_can_be_repeated() -> None:
             info = await wait_run(world.actor, found)
             assert info.outcome
             assert (info.state, info.outcome.exit_code) == (RunState.ENDED, 3)
+
+    run_virtually(scenario())
+
+
+async def waiting_for_a_machine(world: World, **options: Any) -> "asyncio.Task[Run]":
+    """An invoke that queues: the only machine runs for ten minutes."""
+    await applied(world, TEN_MINUTES)
+    await world.invoke(TEN_MINUTES, is_waiting=False)
+    invoking = asyncio.ensure_future(world.invoke(TEN_MINUTES, queue_timeout_s=86_400.0, **options))
+    while not any("waiting for a free machine" in line for line in world.said):
+        await world.actor.clock.sleep(0.1)
+    return invoking
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_a_queue_ends_when_the_target_stays_away_and_nothing_was_started(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            invoking = await waiting_for_a_machine(world, lost_after_s=900.0)
+            go_away(world, how)
+            with pytest.raises(ApiError):
+                await within(world, 900 + NOTICED_S + 60, invoking)
+            assert len(world.runtime.starts) == 1
+            told = [line for line in world.said if "cannot look at the machines" in line]
+            assert 2 <= len(told) <= 17, told
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_a_queue_goes_on_when_the_target_is_back(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            invoking = await waiting_for_a_machine(world)
+            go_away(world, how)
+            await world.actor.clock.sleep(700)
+            world.transport.relent()
+            run, _took_s = await within(world, 900, invoking)
+            assert run.outcome.exit_code == 3
+
+    run_virtually(scenario())
+
+
+def test_a_queue_for_the_local_engine_ends_soon_and_says_what_to_type() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            world.actor = replace(world.actor, local=LOCAL)
+            invoking = await waiting_for_a_machine(world)
+            go_away(world)
+            with pytest.raises(ApiError) as caught:
+                await within(world, 45, invoking)
+            assert LOCAL.start in (caught.value.hint or "")
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", ["leased", "429"])
+def test_a_run_past_its_deadline_that_cannot_be_stopped_is_no_error_of_the_queue(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, ONE_MINUTE)
+            await world.invoke(ONE_MINUTE, is_waiting=False)
+            await world.actor.clock.sleep(50)
+            if how == "leased":
+                held = world.machines()[0].id
+                await world.actor.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+            else:
+                world.engine.adversity.add("rate_limited", calls=("stop",), times=20)
+            run, _took_s = await within(world, 400, world.invoke(ONE_MINUTE, queue_timeout_s=300.0, timeout_s=5.0))
+            assert run.outcome.name is OutcomeName.TIMED_OUT
+            assert len(world.runtime.starts) == 2
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("back_after_s", "code"), [(30.0, 130), (None, 122)])
+def test_a_cancel_by_interrupt_is_tried_for_a_minute(back_after_s: float | None, code: int) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, ENDLESS)
+            run = await world.invoke(ENDLESS, is_waiting=False)
+            go_away(world)
+            cancelling = asyncio.ensure_future(cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0))
+            if back_after_s:
+                await world.actor.clock.sleep(back_after_s)
+                world.transport.relent()
+            ended, _took_s = await within(world, 90, cancelling)
+            assert ended.outcome.exit_code == code
+            if code == 122:
+                assert f"`reconciler cancel {run.id}`" in (ended.outcome.remedy or "")
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_start_that_is_not_confirmed_is_told_with_what_to_type(is_local: bool) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            if is_local:
+                world.actor = replace(world.actor, local=LOCAL)
+            await applied(world, ENDLESS)
+            world.transport.before = lambda request: (
+                world.engine.adversity.add("refuse_connection", after=1, times=-1) and None
+                if request.url.path.endswith("/start")
+                else None
+            )
+            run, _took_s = await within(world, 75, world.invoke(ENDLESS, start_timeout_s=60.0))
+            assert_lost_from_sight(run)
+            assert (LOCAL.start in (run.outcome.remedy or "")) == is_local
 
     run_virtually(scenario())
