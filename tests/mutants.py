@@ -27,6 +27,7 @@ RUNS = (
     "past_runs",
     "overtaken_plans",
     "run_logs",
+    "restarts",
 )
 REVIEW = (
     "tests/cli/test_saved_plan.py",
@@ -89,10 +90,16 @@ MUTANTS = (
         "umask = os.umask(0o022)",
     ),
     Mutant(
+        "a start after a stop is no restart of the platform's own",
+        "slots/run_starts.py",
+        '        if event.type in {"start", "stop"}:\n',
+        '        if event.type == "start":\n',
+    ),
+    Mutant(
         "lines of the next run are not told as this one's",
         "invoke/logs.py",
-        "        if self._until_ms is None and any(map(self._may_be_of_next_run, self._unplaced)):\n",
-        "        if False:\n",
+        "            return self._span.following is None\n",
+        "            return False\n",
     ),
     Mutant(
         "output that could not be read is said to be incomplete",
@@ -464,8 +471,8 @@ MUTANTS = (
     Mutant(
         "an exit before a restart is no end",
         "slots/run_starts.py",
-        "if event.exit and not event.exit.restarting), None)\n",
-        "if event.exit), None)\n",
+        "        if not ended.restarting:\n",
+        "        if True:\n",
     ),
     Mutant(
         "a failure's code stays a failure's as the code of a process",
@@ -518,8 +525,8 @@ MUTANTS = (
     Mutant(
         "a timeout ends this run and not the next",
         "invoke/follow.py",
-        " or newest is None or newest.id != claim.start.id:\n",
-        ":\n",
+        "live.state.is_gone or not is_ours:\n",
+        "live.state.is_gone:\n",
     ),
     Mutant(
         "nobody starts a run while a stop without an answer may come",

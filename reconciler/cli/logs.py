@@ -6,7 +6,7 @@ from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Shared, Text, lost_after_option, shared, shared_options
-from reconciler.cli.output import printer
+from reconciler.cli.output import object_printer, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import LogsIncompleteError
 from reconciler.model.run import RunState
@@ -24,7 +24,8 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
 
     Ends 0, whatever the run's code; 1 where lines are missing, 122 where a run that is followed was lost from sight.
 
-    Of a SERVICE (or one of its machines, by name) the newest lines of each machine, behind its name.
+    Of a run that the platform started again all its attempts, told apart. Of a SERVICE (or one of its machines, by
+    name) the newest lines of each machine, behind its name. With -o json one object a line.
     """
     options = shared()
     spec = spec_file.load(options)
@@ -38,7 +39,6 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
 
     target = resolve(options)
     beats = Heartbeat(lambda: name)
-    take = beats.heard(printer(options, with_times=with_times))
     async with beats, open_actor(options, target, console.say) as actor:
         if service := find_service(spec, name):
             is_whole = await show_service_logs(
@@ -53,6 +53,8 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
             )
             return 0 if is_whole else 1
         run = await find_run_or_newest(actor, spec, name)
+        in_text = printer(options, with_times=with_times)
+        take = beats.heard(object_printer(run.info.id, run.machine) if options.is_json else in_text)
         if follows and run.info.state is RunState.RUNNING:
             problems: list[LogsIncompleteError] = []
             info = await wait_run(

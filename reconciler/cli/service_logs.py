@@ -1,12 +1,12 @@
 """The output of a service: all its machines' lines, each behind its machine's name, in the order of their times."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.options import Shared
+from reconciler.cli.output import line_json, spelled_time
 from reconciler.cli.streams import as_it_is
 from reconciler.errors import ApiError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence
@@ -126,17 +126,9 @@ def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_
     if stream is None:  # closed before we were started
         return
     for line, machine in lines:
-        at = f"{line.timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
         if options.is_json:
-            told = {
-                "timestamp": at,
-                "app": machine.app,
-                "slot": machine.name,
-                "machine": machine.id,
-                "stream": line.stream,
-                "message": line.message,
-            }
-            stream.write(json.dumps(told) + "\n")
+            stream.write(f"{line_json(line, machine)}\n")
         else:
-            stream.write(f"{at + ' ' if with_times else ''}{machine.name} | {line.message}\n")
+            time = f"{spelled_time(line)} " if with_times else ""
+            stream.write(f"{time}{machine.name} | {line.message}\n")
     stream.flush()

@@ -38,7 +38,7 @@ def finish(info: RunInfo, options: Shared) -> int:
     elif not is_whole:
         pass  # it is told with what is missing
     elif info.outcome.exit_code or options.verbosity:
-        console.say(outcome_text(info.id, info.outcome))
+        console.say(outcome_text(info.id, info.outcome, attempts=info.attempts))
     if info.outcome is None:
         return _NEVER_STARTED if info.state is RunState.NOT_STARTED else 0
     return info.outcome.exit_code

@@ -1,8 +1,9 @@
 """From a claimed machine to the end of its run: waits, streams the run's logs, ends it at its timeout."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
@@ -17,21 +18,27 @@ from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
 from reconciler.slots.override import owner_of, restore_if_idle
-from reconciler.slots.run_starts import final_exit
+from reconciler.slots.run_records import newest_record
+from reconciler.slots.run_starts import RunSpan, final_exit, is_newer
 
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
 _POLL_S: Final = 0.2
+_EVENTS: Final = 50  # as far as a list of them reaches back
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the run ended, and its last event, if there is one. Where it is not over, it was lost from sight."""
+    """How the run ended, and its last event, if there is one. Where it is not over, it was lost from sight.
+
+    `attempts` counts its starts, the platform's restarts among them; None where that is not known.
+    """
 
     outcome: Outcome
     exit_event: Event | None = None
     is_over: bool = True
+    attempts: int | None = None
 
 
 async def follow(
@@ -104,7 +111,7 @@ async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Endi
     exited = ending.exit_event.exit if ending.exit_event else None
     if exited is None or not (exited.requested_stop if was_running is None else was_running):
         return ending
-    return Ending(outcome=outcome_of(exited, timed_out=True), exit_event=ending.exit_event)
+    return replace(ending, outcome=outcome_of(exited, timed_out=True))
 
 
 def _lost_from_sight(actor: Actor, claim: Claim, why: str) -> Ending:
@@ -121,8 +128,9 @@ async def stop_run(actor: Actor, claim: Claim) -> bool:
         actor, machine.app, machine.id, verb="stop", ttl_s=CLAIM_TTL_S, patience_s=CLAIM_TTL_S
     ) as lease:
         live = await read_machine(actor, machine)
-        newest = next((event for event in live.events if event.type == "start"), None)
-        if live.state.is_resting or live.state.is_gone or newest is None or newest.id != claim.start.id:
+        newer = await _newer_events(actor, claim, live)
+        is_ours = newer is not None and _span(claim, newer).following is None
+        if live.state.is_resting or live.state.is_gone or not is_ours:
             return False
         nonce = lease.guard()
         lease.doubt()  # a stop without an answer may come late: until the lease expires nobody starts another run
@@ -172,20 +180,42 @@ async def _judged(actor: Actor, claim: Claim, seen: Machine) -> tuple[Machine, E
 
 async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
     """The run's end as far as this GET shows it; None while it goes on."""
-    newer = newer_than(seen.events, claim.start.id)
-    if newer is None:
-        newer = newer_than(await actor.client.list_events(seen.app, seen.id, limit=50), claim.start.id)
+    newer = await _newer_events(actor, claim, seen)
     if newer is None:
         return Ending(outcome=lost("the machine's history no longer reaches back to its start"))
     update = next((event for event in reversed(newer) if event.type == "update"), None)
     exited = final_exit(newer)
-    if update and (exited is None or newer.index(exited) < newer.index(update)):
+    if update and (exited is None or is_newer(exited, update, newer)):
         return Ending(outcome=replaced("the machine was updated while the task ran"))
     if exited is not None and exited.exit is not None:
-        return Ending(outcome=outcome_of(exited.exit), exit_event=exited)
+        is_whole = len(newer) < _EVENTS - 1  # else the oldest of them may have left the list
+        attempts = len(_span(claim, newer).starts) if is_whole else None
+        return Ending(outcome=outcome_of(exited.exit), exit_event=exited, attempts=attempts)
     if seen.state is MachineState.DESTROYED:
         return Ending(outcome=replaced("the machine was destroyed while the task ran"))
     return None
+
+
+async def _newer_events(actor: Actor, claim: Claim, seen: Machine) -> tuple[Event, ...] | None:
+    """The events since the run's start, newest first; None where they no longer reach back to it.
+
+    The own start of a run that the platform restarts again and again leaves the list: then all of them are newer, while
+    no later claim is on record and no other start is among them.
+    """
+    newer = newer_than(seen.events, claim.start.id)
+    if newer is not None:
+        return newer
+    events = await actor.client.list_events(seen.app, seen.id, limit=_EVENTS)
+    newer = newer_than(events, claim.start.id)
+    newest = newest_record(seen.metadata)
+    is_ours = newest is not None and newest.ulid == claim.run_ulid
+    if newer is None and events and is_ours and RunSpan(starts=(claim.start,)).extended(events).following is None:
+        return events[:-1] if events[-1].type == "start" else events
+    return newer
+
+
+def _span(claim: Claim, newer: Sequence[Event]) -> RunSpan:
+    return RunSpan(starts=(claim.start,)).extended((*newer, claim.start))
 
 
 async def _park(actor: Actor, claim: Claim, seen: Machine, *, may_return_at_once: bool) -> bool:

@@ -15,21 +15,28 @@ from reconciler.model.machine import Event, Exit, Machine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.run_ends import is_past_deadline
 from reconciler.slots.run_records import RunRecord, records_of
-from reconciler.slots.run_starts import OwnedStart, final_exit, owned_starts
+from reconciler.slots.run_starts import OwnedStart, RunSpan, final_exit, is_newer, owned_starts
 
 _UNKNOWN_STARTER: Final = "unknown"
 
 
 def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
     """The machine's runs, newest first: those of its events, then those of which only a later record tells the end."""
+    return [info for info, _span in runs_with_spans(machine, events)]
+
+
+def runs_with_spans(machine: Machine, events: Sequence[Event]) -> list[tuple[RunInfo, RunSpan | None]]:
+    """The same, each with its starts as far as the events tell them."""
     records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
     found = owned_starts(events, records)
-    infos = [_info(machine, one, is_ahead=_is_ahead(one.start, machine, events)) for one in found]
+    runs: list[tuple[RunInfo, RunSpan | None]] = [
+        (_info(machine, one, is_ahead=_is_ahead(one.start, machine, events)), one.span) for one in found
+    ]
     owned = {one.record.ulid for one in found if one.record}
     for record, following in zip_longest(records, records[1:]):
         if record.ulid not in owned:
-            infos.append(_from_record(machine, record, following, events))
-    return sorted(infos, key=lambda info: (info.started_at is not None, info.started_at, info.id), reverse=True)
+            runs.append((_from_record(machine, record, following, events), None))
+    return sorted(runs, key=lambda run: (run[1] is not None, run[0].started_at, run[0].id), reverse=True)
 
 
 def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Event | None:
@@ -67,17 +74,17 @@ def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
         started_at=run.start.at,
         who=record.who if record else _UNKNOWN_STARTER,
         deadline=record.deadline if record else None,
+        attempts=len(run.span.starts),
     )
     update = next((event for event in reversed(run.newer) if event.type in {"update", "destroy"}), None)
-    if update and (exited is None or run.newer.index(exited) < run.newer.index(update)):
+    if update and (exited is None or is_newer(exited, update, run.newer)):
         word = "updated" if update.type == "update" else "destroyed"
         outcome = replaced(f"the machine was {word} while the task ran")
         return replace(info, state=RunState.ENDED, ended_at=update.at, outcome=outcome)
     if exited is not None and exited.exit is not None:
-        ended_at = exited.at
-        outcome = ending_of(exited.exit, ended_at=ended_at, deadline=info.deadline)
-        return replace(info, state=RunState.ENDED, ended_at=ended_at, outcome=outcome)
-    if (machine.state.is_resting or machine.state.is_gone) and not is_ahead:
+        outcome = ending_of(exited.exit, ended_at=exited.at, deadline=info.deadline)
+        return replace(info, state=RunState.ENDED, ended_at=exited.at, outcome=outcome)
+    if run.following or ((machine.state.is_resting or machine.state.is_gone) and not is_ahead):
         return replace(info, state=RunState.ENDED, outcome=lost("the machine rests, and no exit was reported"))
     return info
 

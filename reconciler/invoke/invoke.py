@@ -136,6 +136,7 @@ async def _attach(actor: Actor, pool: Pool, found: FoundRun, options: InvokeOpti
         machine_id=info.machine_id,
         started_at=info.started_at,
         ended_at=info.ended_at,
+        attempts=info.attempts,
     )
 
 
@@ -160,4 +161,5 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | Unconfirmed | None = Non
         machine_id=machine.id,
         started_at=claimed.start.at if isinstance(claimed, Claim) else None,
         ended_at=ended.at if ended else None,
+        attempts=ending.attempts if ending else None,
     )

@@ -1,12 +1,14 @@
 """The output of one run: streamed from its start on while it goes on, drained after its end, in order.
 
 Log lines carry no run id, so a run's lines are told by time: from its start on, and, since its machine runs nothing
-else meanwhile, until the next run's start. After a bad answer the same is asked again; once the run has ended that
-takes seconds. Lines that are missing are told, and never change a run's outcome.
+else meanwhile, until the next run's start; those of its attempts by the platform's restarts in between. After a bad
+answer the same is asked again; once the run has ended that takes seconds. Lines that are missing are told, and never
+change a run's outcome.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -15,7 +17,7 @@ from reconciler.invoke.claimant import Claim
 from reconciler.machines_api.client import LogLine
 from reconciler.slots.actor import Actor
 from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
-from reconciler.slots.run_starts import next_run_after
+from reconciler.slots.run_starts import RunSpan
 
 TakeLine: TypeAlias = Callable[[LogLine], None]
 TakeProblem: TypeAlias = Callable[[LogsIncompleteError], None]
@@ -29,13 +31,14 @@ _PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
 _DRAIN_POLL_S: Final = 0.1
 _CAUGHT_UP_S: Final = 10.0  # a reader has caught up by then, should our clock be wrong
 _EVENTS: Final = 50
+_EVENT_TIME_MS: Final = 1  # an event's time is in whole milliseconds
 
 
 class RunLogs:
     """Reads the log of a run's machine from the run's start on, and gives each of the task's own lines once.
 
-    `delay_s` is how late lines may come, `until_ms` the next run's start where that is known. `on_incomplete` is told
-    where lines are missing in the end; without it, it is progress.
+    `delay_s` is how late lines may come. `span` are the run's starts as far as they are known, all of them up to
+    `known_until`. `on_incomplete` is told where lines are missing in the end; without it, it is progress.
     """
 
     def __init__(
@@ -45,14 +48,18 @@ class RunLogs:
         take: TakeLine,
         *,
         delay_s: float,
-        until_ms: int | None = None,
+        span: RunSpan | None = None,
+        known_until: datetime | None = None,
         on_incomplete: TakeProblem | None = None,
     ) -> None:
         self._actor = actor
         self._claim = claim
         self._take = take
         self._delay_s = delay_s
-        self._until_ms = until_ms
+        self._span = span or RunSpan(starts=(claim.start,))
+        config = claim.machine.config
+        self._may_restart = config is None or config.restart_policy != "no"
+        self._known_until_ms = _milliseconds(known_until) + _EVENT_TIME_MS if known_until else 0.0
         self._on_incomplete = on_incomplete or self._emit
         self._reader = LogReader(actor, claim.machine, since_ms=claim.start.timestamp_ms)
         self._ended_ms: float | None = None
@@ -86,12 +93,12 @@ class RunLogs:
 
         `ended_at` is the time of the run's exit. Of a run that goes on, what came after `up_to` need not be read.
         """
-        self._ended_ms = ended_at.timestamp() * 1000 if ended_at else None
+        self._ended_ms = _milliseconds(ended_at) if ended_at else None
         self._failing_since = self._actor.clock.monotonic()
         is_whole = False
         try:
             async with asyncio.timeout(limit_s):
-                is_whole = await self._read_to_end(up_to.timestamp() * 1000 if up_to else None)
+                is_whole = await self._read_to_end(_milliseconds(up_to) if up_to else None)
         except TimeoutError:
             pass
         if not is_whole:
@@ -150,27 +157,31 @@ class RunLogs:
         return self._actor.clock.monotonic() - self._failing_since
 
     async def _read(self) -> list[LogLine]:
-        """The lines of a page. Those of after the run's exit may be of the next run: its start is looked for first."""
+        """The lines of a page, once it is known whose they are: which of the machine's starts came before them."""
         self._unplaced += await self._reader.read()
-        if self._until_ms is None and any(map(self._may_be_of_next_run, self._unplaced)):
+        if any(map(self._is_to_be_told_apart, self._unplaced)):
             machine = self._claim.machine
             events = await self._actor.client.list_events(machine.app, machine.id, limit=_EVENTS)
-            following = next_run_after(events, self._claim.start.id)
-            self._until_ms = following.timestamp_ms if following else None
+            self._span = self._span.extended(events)
+            self._known_until_ms = max(self._known_until_ms, *map(_time_ms, self._unplaced))
         lines, self._unplaced = self._unplaced, []
         return lines
 
-    def _may_be_of_next_run(self, line: LogLine) -> bool:
-        return self._ended_ms is not None and _time_ms(line) >= self._ended_ms + 1  # an exit's time is in whole ms
+    def _is_to_be_told_apart(self, line: LogLine) -> bool:
+        at_ms = _time_ms(line)
+        if self._ended_ms is not None and at_ms >= self._ended_ms + _EVENT_TIME_MS:
+            return self._span.following is None
+        return self._may_restart and at_ms > self._known_until_ms
 
     def _place(self, line: LogLine) -> None:
         at_ms = _time_ms(line)
-        if self._until_ms is not None and at_ms >= self._until_ms:
+        attempt = self._span.attempt_at(at_ms)
+        if self._span.following and at_ms >= self._span.following.timestamp_ms:
             self._is_past_end = True
-        elif at_ms < self._claim.start.timestamp_ms:
+        elif attempt == 0:
             return
         elif line.is_output:
-            self._take(line)
+            self._take(line if attempt == line.attempt else replace(line, attempt=attempt))
         elif line.is_platform_error:
             self._actor.emit(line.message)
 
@@ -179,4 +190,8 @@ class RunLogs:
 
 
 def _time_ms(line: LogLine) -> float:
-    return line.timestamp.timestamp() * 1000
+    return _milliseconds(line.timestamp)
+
+
+def _milliseconds(at: datetime) -> float:
+    return at.timestamp() * 1000

@@ -17,25 +17,25 @@ from reconciler.errors import (
 from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
-from reconciler.invoke.history import ending_of, runs_of
+from reconciler.invoke.history import ending_of, runs_with_spans
 from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs, TakeLine, TakeProblem
 from reconciler.invoke.past_runs import kept_runs, read_events, task_machines
 from reconciler.model import marks
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import OutcomeName, RunInfo, RunState
 from reconciler.slots.actor import Actor
+from reconciler.slots.run_starts import RunSpan
 
 _AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRun:
-    """A run with what is needed to follow it: its machine, its start, and the start after it, if there was one."""
+    """A run with what is needed to follow it: its machine, and its starts, if they are still told."""
 
     info: RunInfo
     machine: Machine
-    start: Event | None = None
-    next_start: Event | None = None
+    span: RunSpan | None = None
 
 
 async def list_runs(
@@ -136,14 +136,15 @@ async def wait_run(
     outcome = ending.outcome
     if ended_at and ending.exit_event and ending.exit_event.exit and outcome.name is OutcomeName.CANCELLED:
         outcome = ending_of(ending.exit_event.exit, ended_at=ended_at, deadline=deadline)
-    return replace(run.info, state=RunState.ENDED, outcome=outcome, ended_at=ended_at)
+    attempts = ending.attempts or run.info.attempts
+    return replace(run.info, state=RunState.ENDED, outcome=outcome, ended_at=ended_at, attempts=attempts)
 
 
 def _may_be_told_yet(run: FoundRun) -> bool:
     """Whether its machine rests and its exit is not reported: that may come a moment after the state."""
     outcome = run.info.outcome
     is_lost = outcome is not None and outcome.name is OutcomeName.LOST and run.info.ended_at is None
-    return is_lost and run.start is not None and run.next_start is None
+    return is_lost and run.span is not None and run.span.following is None
 
 
 async def cancel_run(actor: Actor, run: FoundRun) -> bool:
@@ -187,14 +188,15 @@ def fail(problem: LogsIncompleteError) -> None:
 def _logs_of(
     actor: Actor, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
 ) -> RunLogs:
-    if run.start is None:
+    if run.span is None:
         raise UsageError(f"the logs of run {run.info.id} are no longer told from others", hint="see `reconciler runs`")
     return RunLogs(
         actor,
         claim_of(run),
         take_line,
         delay_s=log_delay_s,
-        until_ms=run.next_start.timestamp_ms if run.next_start else None,
+        span=run.span,
+        known_until=run.info.ended_at,
         on_incomplete=on_incomplete,
     )
 
@@ -235,8 +237,8 @@ async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
 
 def claim_of(run: FoundRun) -> Claim:
     """The run as its claimer saw it, for whoever follows it later."""
-    assert run.start is not None, "a run in progress has its start among the events"
-    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.start)
+    assert run.span is not None, "a run in progress has its start among the events"
+    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.span.starts[0])
 
 
 def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> FoundRun:
@@ -252,8 +254,9 @@ def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> Foun
         who=actor.who,
         started_at=claim.start.at,
         deadline=actor.clock.now() + timedelta(seconds=timeout_s) if timeout_s else None,
+        attempts=1,
     )
-    return FoundRun(info=info, machine=machine, start=claim.start)
+    return FoundRun(info=info, machine=machine, span=RunSpan(starts=(claim.start,)))
 
 
 def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
@@ -265,14 +268,7 @@ def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[st
 
 
 def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
-    starts = [event for event in events if event.type == "start"]
-    found = []
-    for info in runs_of(machine, events):
-        at = next((index for index, event in enumerate(starts) if event.at == info.started_at), None)
-        start = starts[at] if at is not None else None
-        next_start = starts[at - 1] if at else None
-        found.append(FoundRun(info=info, machine=machine, start=start, next_start=next_start))
-    return found
+    return [FoundRun(info=info, machine=machine, span=span) for info, span in runs_with_spans(machine, events)]
 
 
 def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine]:

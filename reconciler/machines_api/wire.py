@@ -34,7 +34,10 @@ class AppInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """One line of a machine's log. `stream` is stdout or stderr where the target tells; `provider` who wrote it."""
+    """One line of a machine's log. `stream` is stdout or stderr where the target tells; `provider` who wrote it.
+
+    `attempt` counts the starts of the line's run, from 1: above that the platform had started it again.
+    """
 
     id: str
     timestamp: datetime
@@ -42,6 +45,7 @@ class LogLine:
     stream: str | None
     provider: str | None
     level: str
+    attempt: int = 1
 
     @property
     def is_output(self) -> bool:

@@ -41,6 +41,13 @@ class MachineConfig:
         return self.document.get("schedule") or None
 
     @property
+    def restart_policy(self) -> str | None:
+        """When the platform starts the command again by itself; None is its default, after each failure."""
+        restart = self.document.get("restart")
+        policy = restart.get("policy") if isinstance(restart, dict) else None
+        return policy if isinstance(policy, str) else None
+
+    @property
     def services(self) -> Sequence[JsonObject]:
         return self.document.get("services") or ()
 

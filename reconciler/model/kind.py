@@ -32,7 +32,5 @@ def _guessed(machine: Machine) -> PoolKind:
     config = machine.config
     if config is None:
         return PoolKind.TASK
-    restart = config.document.get("restart")
-    policy = restart.get("policy") if isinstance(restart, dict) else None
-    is_service = bool(config.services or config.checks) or policy == "always"
+    is_service = bool(config.services or config.checks) or config.restart_policy == "always"
     return PoolKind.SERVICE if is_service else PoolKind.TASK

@@ -53,7 +53,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One invocation. `id` is `<slot>/<ULID>`, None where no machine was claimed. Times are the server's, UTC."""
+    """One invocation. `id` is `<slot>/<ULID>`, None where no machine was claimed. Times are the server's, UTC.
+
+    `attempts` counts its starts, the platform's restarts among them; None where that is not known.
+    """
 
     task: str
     app: str
@@ -63,6 +66,7 @@ class Run:
     machine_id: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    attempts: int | None = None
 
 
 class RunState(enum.Enum):
@@ -77,8 +81,8 @@ class RunState(enum.Enum):
 class RunInfo:
     """A run as its machine's events and records tell of it. `who` is `unknown` where it was started without a record.
 
-    `outcome` is None while it runs, and LOST where it was lost from sight while it ran; `started_at` and `ended_at` are
-    None where they are no longer kept.
+    `outcome` is None while it runs, and LOST where it was lost from sight while it ran; `started_at`, `ended_at` and
+    `attempts` are None where they are no longer kept. `attempts` counts its starts, the platform's restarts among them.
     """
 
     id: str
@@ -92,3 +96,4 @@ class RunInfo:
     ended_at: datetime | None = None
     deadline: datetime | None = None
     outcome: Outcome | None = None
+    attempts: int | None = None

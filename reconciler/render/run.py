@@ -10,13 +10,15 @@ from reconciler.render.style import FORMAT_VERSION
 
 def run_text(run: Run) -> str:
     """One line: the run, its outcome, and what to do where it did not succeed."""
-    return outcome_text(run.id or run.task, run.outcome)
+    return outcome_text(run.id or run.task, run.outcome, attempts=run.attempts)
 
 
-def outcome_text(name: str, outcome: Outcome) -> str:
+def outcome_text(name: str, outcome: Outcome, *, attempts: int | None = None) -> str:
     """How a run ended, and what to do about it; a task that failed, or that was cancelled, has said so itself."""
     is_told = outcome.remedy and outcome.name not in {OutcomeName.FAILED, OutcomeName.CANCELLED}
-    return f"{name}: {clean(outcome.message)}" + (f"\n  {clean(outcome.remedy)}" if outcome.remedy and is_told else "")
+    tried = f" (attempt {attempts})" if attempts and attempts > 1 else ""
+    told = f"{name}: {clean(outcome.message)}{tried}"
+    return told + (f"\n  {clean(outcome.remedy)}" if outcome.remedy and is_told else "")
 
 
 def run_json(run: Run) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "remedy": clean(outcome.remedy) if outcome.remedy else None,
         "started_at": _time(run.started_at),
         "ended_at": _time(run.ended_at),
+        "attempts": run.attempts,
     }
 
 

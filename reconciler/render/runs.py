@@ -42,6 +42,7 @@ def run_info_json(run: RunInfo) -> dict[str, Any]:
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "ended_at": run.ended_at.isoformat() if run.ended_at else None,
         "deadline": run.deadline.isoformat() if run.deadline else None,
+        "attempts": run.attempts,
         "who": clean(run.who),
     }
 

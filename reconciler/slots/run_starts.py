@@ -5,19 +5,52 @@ the machine again without a record was not its claimer. Events are newest first 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.model.machine import Event
 from reconciler.slots.run_records import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpan:
+    """The starts of one run, oldest first: its own, then the platform's restarts. `following` is the next run's."""
+
+    starts: tuple[Event, ...]
+    following: Event | None = None
+
+    def extended(self, events: Sequence[Event]) -> "RunSpan":
+        """The span with what these events tell, which may no longer reach back to the run's start."""
+        position = {event.id: index for index, event in enumerate(events)}
+        at = min((position[start.id] for start in self.starts if start.id in position), default=len(events))
+        starts = list(self.starts)
+        for index in reversed(range(at)):
+            if events[index].type != "start":
+                continue
+            # The oldest event of a list that begins within the run: what came before it is not told.
+            is_edge = index + 1 == len(events)
+            if not (is_edge or _is_restart(events, index)):
+                return RunSpan(starts=tuple(starts), following=events[index])
+            starts.append(events[index])
+        return RunSpan(starts=tuple(starts), following=self.following)
+
+    def attempt_at(self, timestamp_ms: float) -> int:
+        """Which of the starts was the last before that moment: 1 for the run's own, 0 before that."""
+        return sum(start.timestamp_ms <= timestamp_ms for start in self.starts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedStart:
-    """A start with its record, and the events from it to the next start, newest first."""
+    """A start with its record, and the events from it to the next run's start, newest first."""
 
     start: Event
     newer: tuple[Event, ...]
     record: RunRecord | None
+    following: Event | None
+
+    @property
+    def span(self) -> RunSpan:
+        restarts = (event for event in reversed(self.newer) if event.type == "start")
+        return RunSpan(starts=(self.start, *restarts), following=self.following)
 
 
 def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[OwnedStart]:
@@ -38,15 +71,9 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
             taken.add(record.ulid)
         later = [other for other in starts if other < index]
         newer = tuple(events[(max(later) + 1 if later else 0) : index])
-        found.append(OwnedStart(start=events[index], newer=newer, record=record))
+        following = events[max(later)] if later else None
+        found.append(OwnedStart(start=events[index], newer=newer, record=record, following=following))
     return found[::-1]
-
-
-def next_run_after(events: Sequence[Event], start_id: str) -> Event | None:
-    """The first start after that one which was not the platform's own restart: the next run of the machine."""
-    at = next((index for index, event in enumerate(events) if event.id == start_id), len(events))
-    later = (index for index in reversed(range(at)) if events[index].type == "start")
-    return next((events[index] for index in later if not _is_restart(events, index)), None)
 
 
 def _is_restart(events: Sequence[Event], index: int) -> bool:
@@ -54,7 +81,7 @@ def _is_restart(events: Sequence[Event], index: int) -> bool:
     for event in events[index + 1 :]:
         if event.exit is not None:
             return event.exit.restarting
-        if event.type == "start":
+        if event.type in {"start", "stop"}:
             return False
     return False
 
@@ -64,6 +91,23 @@ def _descending(ulid: str) -> tuple[int, ...]:
 
 
 def final_exit(events: Sequence[Event]) -> Event | None:
-    """The exit that ended the run: the oldest one after which the machine did not restart by itself."""
-    exits = (event for event in reversed(events) if event.exit is not None)
-    return next((event for event in exits if event.exit and not event.exit.restarting), None)
+    """The exit that ended the run: the oldest one after which the machine did not restart by itself.
+
+    A stop that came before the restart ended the run: then it is the stop's event, with that exit, as asked for.
+    """
+    for index in reversed(range(len(events))):
+        ended = events[index].exit
+        if ended is None:
+            continue
+        if not ended.restarting:
+            return events[index]
+        after = next((event for event in reversed(events[:index]) if event.type in {"start", "stop"}), None)
+        if after and after.type == "stop":
+            return replace(after, exit=replace(ended, restarting=False, requested_stop=True))
+    return None
+
+
+def is_newer(event: Event, other: Event, events: Sequence[Event]) -> bool:
+    """Whether the event is above the other in the list."""
+    ids = [one.id for one in events]
+    return ids.index(event.id) < ids.index(other.id)

@@ -3,17 +3,21 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from reconciler.cli.service_logs import find_service, show_service_logs
 from reconciler.errors import ApiError
 from reconciler.testing.virtual_time import run_virtually
+from tests.cli.test_json import strict
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
 from tests.support.world import open_world, spec_of
 
+SCHEMA = Path(__file__).parents[2] / "schemas" / "log-line.schema.json"
 SPEC = """
 version: 1
 name: stack
@@ -73,6 +77,8 @@ def test_what_comes_is_followed_and_told_once(capsys: pytest.CaptureFixture[str]
 
 def test_programs_get_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in shown(capsys, "web", is_json=True)]
+    for line in lines:
+        Draft202012Validator(strict(json.loads(SCHEMA.read_text()))).validate(line)
     assert {(line["slot"], line["message"]) for line in lines} == {("web-iad-0", "up"), ("web-iad-1", "up")}
 
 

@@ -82,6 +82,21 @@ CASES = {
         ),
         [(A, "me", "failed")],
     ),
+    "stopped before its restart": (
+        machine(record(A, 1)),
+        story(LAUNCH, event(2, "start"), ended(3, code=1, restarting=True), event(4, "stop")),
+        [(A, "me", "cancelled")],
+    ),
+    "stopped before its restart, and the next run": (
+        machine(record(A, 1), record(B, 4), state=RUNNING),
+        story(LAUNCH, event(2, "start"), ended(3, code=1, restarting=True), event(4, "stop"), event(5, "start")),
+        [(B, "me", "running"), (A, "me", "cancelled")],
+    ),
+    "without an exit, and the next run goes on": (
+        machine(record(A, 1), record(B, 2), state=RUNNING),
+        story(LAUNCH, event(2, "start"), event(4, "start")),
+        [(B, "me", "running"), (A, "me", "lost")],
+    ),
     "a bare start by someone else after ours": (
         machine(record(A, 1)),
         story(LAUNCH, event(2, "start"), ended(3, code=0), event(4, "start"), ended(5, code=9)),
