@@ -6,12 +6,12 @@ one that was planned for.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
+from reconciler.apply.job import Job, target_of
 from reconciler.apply.judge import (
     ON_ONE_MACHINE,
     fenced,
@@ -23,6 +23,7 @@ from reconciler.apply.judge import (
     taken_name,
     unfit,
     unreachable,
+    unsettled,
     was_overtaken,
 )
 from reconciler.apply.keep_ends import keep_ends
@@ -40,7 +41,7 @@ from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine, wait_settled, wait_until
+from reconciler.slots.confirm import read_machine, wait_until
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
@@ -49,17 +50,6 @@ _GONE_TIMEOUT_S: Final = 60.0
 _ROUNDS: Final = 4
 _ROUND_S: Final = 1.0
 _STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """What every action needs to know."""
-
-    actor: Actor
-    stack: str
-    options: Options
-    locks: Locks
-    course: Course
 
 
 async def perform(
@@ -76,7 +66,14 @@ async def perform(
     Where someone else's change came between, or took the lease away, the machine is looked at and judged again.
     """
     locks = locks or Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
-    job = _Job(actor=actor, stack=stack, options=options, locks=locks, course=course or Course())
+    job = Job(
+        actor=actor,
+        stack=stack,
+        options=options,
+        locks=locks,
+        course=course or Course(),
+        patience=options.patience_from(actor.clock.monotonic()),
+    )
     for left in reversed(range(_ROUNDS)):
         try:
             return await _perform(job, change)
@@ -91,38 +88,38 @@ async def perform(
     raise AssertionError("unreachable: the last round returns")
 
 
-def _is_worth_another_look(job: _Job, change: Change, error: ApiError) -> bool:
+def _is_worth_another_look(job: Job, change: Change, error: ApiError) -> bool:
     if error.kind is ApiErrorKind.LEASE_HELD:
         return bool(change.machine_id and job.locks.patience_s(change.machine_id))
     return was_overtaken(change, error)
 
 
-async def _failed(job: _Job, change: Change, error: ApiError) -> Entry:
+async def _failed(job: Job, change: Change, error: ApiError) -> Entry:
     if error.kind is ApiErrorKind.LEASE_HELD:
         return await _locked(job, change, error)
     if error.kind is ApiErrorKind.VOLUME_BUSY and change.mounted:
         return await without_volume(job.actor, change, error, stack=job.stack)
     if error.kind is ApiErrorKind.NOT_FOUND and change.action in ON_ONE_MACHINE:
         with suppress(ApiError):
-            if found := unfit(await read_machine(job.actor, _target(change)), change):
+            if found := unfit(await read_machine(job.actor, target_of(change)), change):
                 return found
     return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
 
-async def _locked(job: _Job, change: Change, error: ApiError) -> Entry:
+async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
     """The end of a change whose machine someone else held for too long: a claim may have become a run meanwhile.
 
     An anchor that runs is no less locked: what its pool should be can be told under its lease only.
     """
     if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):
-            live = await read_machine(job.actor, _target(change))
+            live = await read_machine(job.actor, target_of(change))
             if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
                 return busy(change, live)
     return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)
 
 
-async def _perform(job: _Job, change: Change) -> Entry:
+async def _perform(job: Job, change: Change) -> Entry:
     match change.action:
         case Action.CREATE:
             return await _create(job, change)
@@ -138,7 +135,7 @@ async def _perform(job: _Job, change: Change) -> Entry:
             return entry(change, Status.DONE)
 
 
-async def _create(job: _Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
+async def _create(job: Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
     made = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
     done = None if made.is_ours else taken_name(made.machine, change, job.stack, job.options)
     if done and done.status is not Status.DONE:
@@ -146,11 +143,10 @@ async def _create(job: _Job, change: Change, carried: Mapping[str, str] | None =
     return await _seen_up(job, change, made.machine, fence=None, is_starting=True, done=done)
 
 
-async def _update(job: _Job, change: Change) -> Entry:
-    target = _target(change)
-    async with _lease(job, change) as lease:
-        live = await _settled_under_lease(job.actor, target)
-        if found := unfit(live, change) or fenced(live, change, job.options):
+async def _update(job: Job, change: Change) -> Entry:
+    async with job.lease(change) as lease:
+        live = await job.settled(change)
+        if found := job.objection(live, change):
             return found
         if was_done := has_moved(live, change) and is_as_desired(live, change):
             machine = live
@@ -172,17 +168,17 @@ async def _update(job: _Job, change: Change) -> Entry:
     return await _seen_up(job, change, machine, fence=fence, is_starting=is_starting, done=done)
 
 
-async def _is_ready_for_update(job: _Job, lease: HeldLease, live: Machine, change: Change) -> bool:
+async def _is_ready_for_update(job: Job, lease: HeldLease, live: Machine, change: Change) -> bool:
     """Stop a service that becomes a task: an update of a machine that runs would start the task."""
     if change.kind is PoolKind.SERVICE or live.state.is_resting:
         return True
     return await stop_and_wait(job.actor, lease, live, timeout_s=_STOP_TIMEOUT_S) is not None
 
 
-async def _start(job: _Job, change: Change) -> Entry:
-    async with _lease(job, change) as lease:
-        live = await _settled_under_lease(job.actor, _target(change))
-        if found := unfit(live, change) or fenced(live, change, job.options):
+async def _start(job: Job, change: Change) -> Entry:
+    async with job.lease(change) as lease:
+        live = await job.settled(change)
+        if found := job.objection(live, change):
             return found
         is_starting = live.state.is_resting
         if is_starting:
@@ -190,12 +186,12 @@ async def _start(job: _Job, change: Change) -> Entry:
     return await _seen_up(job, change, live, fence=live.newest_event, is_starting=is_starting)
 
 
-async def _destroy(job: _Job, change: Change) -> Entry:
+async def _destroy(job: Job, change: Change) -> Entry:
     ended, _machine = await _take_away(job, change)
     return ended
 
 
-async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
+async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
     """Destroys the machine; how that ended, and the machine as it was under the lease.
 
     One that is on its way out is gone; its name is free only once it is destroyed, and `frees_name` waits for that.
@@ -203,25 +199,27 @@ async def _take_away(job: _Job, change: Change, *, frees_name: bool = False) -> 
     try:
         return await _take_away_leased(job, change, frees_name=frees_name)
     except ApiError as error:
-        live = await read_machine(job.actor, _target(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
+        live = await read_machine(job.actor, target_of(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
         if live is None or not live.state.is_gone:
             raise
     return await _was_gone(job, change, live)
 
 
-async def _was_gone(job: _Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
+async def _was_gone(job: Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
     """Someone else destroyed it; how its runs ended can be told for a while still."""
     return entry(change, Status.DONE, "was gone already"), await keep_ends(job.actor, live, change, job.locks)
 
 
-async def _take_away_leased(job: _Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
-    async with _lease(job, change) as lease:
-        live = await _settled_under_lease(job.actor, _target(change))
+async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
+    async with job.lease(change) as lease:
+        live = await job.settled(change)
         if live.state.is_gone:
             return await _was_gone(job, change, live)
         if found := unreachable(live, change):
             return found, live
         is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
+        if not is_forced and (found := unsettled(live, change, job.patience)):
+            return found, live
         if not is_forced and not live.state.is_resting:
             return await _defer(job, lease, live, change), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
@@ -250,7 +248,7 @@ async def _take_away_leased(job: _Job, change: Change, *, frees_name: bool) -> t
     return entry(change, Status.DONE), live
 
 
-async def _replace(job: _Job, change: Change) -> Entry:
+async def _replace(job: Job, change: Change) -> Entry:
     destroyed, before = await _take_away(job, change, frees_name=True)
     if destroyed.status is not Status.DONE:
         return destroyed
@@ -258,19 +256,7 @@ async def _replace(job: _Job, change: Change) -> Entry:
     return await _create(job, change, carried=seen.metadata if seen else None)
 
 
-def _lease(job: _Job, change: Change):  # type: ignore[no-untyped-def]
-    assert change.machine_id is not None
-    return job.locks.hold(change.slot.app, change.machine_id)
-
-
-async def _settled_under_lease(actor: Actor, target: Machine) -> Machine:
-    live = await read_machine(actor, target)
-    if live.state.is_settling:
-        live = await wait_settled(actor, live) or live
-    return live
-
-
-async def _defer(job: _Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
+async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
     """The change waits for the run; an anchor is told what its pool should be before others of the pool are changed."""
     if must_be_told(change):
         assert change.desired_digest is not None
@@ -279,21 +265,8 @@ async def _defer(job: _Job, lease: HeldLease, live: Machine, change: Change) -> 
 
 
 async def _seen_up(
-    job: _Job, change: Change, machine: Machine, *, fence: str | None, is_starting: bool, done: Entry | None = None
+    job: Job, change: Change, machine: Machine, *, fence: str | None, is_starting: bool, done: Entry | None = None
 ) -> Entry:
     """Done, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
     return await see_up(job.actor, change, done, machine, job.course, fence=fence, is_starting=is_starting)
-
-
-def _target(change: Change) -> Machine:
-    assert change.machine_id is not None
-    return Machine(
-        app=change.slot.app,
-        id=change.machine_id,
-        name=change.slot.name,
-        state=change.machine_state or MachineState.UNKNOWN,
-        region=change.slot.region,
-        instance_id="",
-        config=None,
-    )

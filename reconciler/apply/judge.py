@@ -3,7 +3,7 @@
 from typing import Final
 
 from reconciler.apply.entries import entry
-from reconciler.apply.options import Options
+from reconciler.apply.options import Options, Patience
 from reconciler.apply.watching import may_rest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
@@ -68,6 +68,14 @@ def unreachable(live: Machine, change: Change) -> Entry | None:
     if live.is_observable:
         return None
     return entry(change, Status.FAILED, f"unreachable: it cannot be observed (host {live.host_status.value})")
+
+
+def unsettled(live: Machine, change: Change, patience: Patience) -> Entry | None:
+    """Why a machine is left as it is that was waited for, and is on its way to a state still."""
+    if not live.state.is_settling:
+        return None
+    detail = f"still {live.state.value} after {patience.limit_s:g} s; run it again once the machine has settled"
+    return entry(change, Status.FAILED, detail)
 
 
 def is_busy(live: Machine, change: Change) -> bool:

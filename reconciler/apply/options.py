@@ -2,12 +2,20 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.model.revision import Revision
+from reconciler.slots.confirm import SETTLE_TIMEOUT_S
 
 DEFAULT_PARALLELISM: Final = 10
 DEFAULT_LOCK_TIMEOUT_S: Final = 60.0
+
+
+class Patience(NamedTuple):
+    """How long machines that are not at rest are waited for, and until when on the monotonic clock."""
+
+    limit_s: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +26,8 @@ class Options:
     `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
     alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered.
     With `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true. The
-    leases that are taken name `verb` as their holder's command.
+    leases that are taken name `verb` as their holder's command. `patience` is the user's own limit, for all machines
+    that settle: without it each has the time that the platform may need.
     """
 
     only: Collection[str] = ()
@@ -31,3 +40,9 @@ class Options:
     plan_sha256: str | None = None
     only_drift: bool = False
     verb: str = "apply"
+    patience: Patience | None = None
+
+    def patience_from(self, now: float) -> Patience:
+        """Return the patience with a machine that is waited for from `now` on, on the monotonic clock."""
+        own = Patience(SETTLE_TIMEOUT_S, until=now + SETTLE_TIMEOUT_S)
+        return self.patience if self.patience and self.patience.until < own.until else own

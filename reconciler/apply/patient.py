@@ -10,7 +10,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.busy import wait_for_busy
 from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
-from reconciler.apply.options import Options
+from reconciler.apply.options import Options, Patience
 from reconciler.machines_api.observe import observe
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
@@ -29,7 +29,7 @@ async def apply_patiently(
     plan_again: Callable[[Observed], Plan],
     options: Options,
     *,
-    wait_busy_s: float,
+    wait_busy_s: float | None = None,
     may_do: Callable[[Plan], Plan] = lambda plan: plan,
     observed: Observed | None = None,
     stop: Stop | None = None,
@@ -37,11 +37,15 @@ async def apply_patiently(
 ) -> Report:
     """The report of all rounds as one. `may_do` leaves of a plan that was made again what was approved.
 
-    `observed` is the snapshot that the plan was made of, where it is at hand.
+    `wait_busy_s` bounds the wait for machines that settle too; None bounds it by what the platform may need, and waits
+    for no run. `observed` is the snapshot that the plan was made of, where it is at hand.
     Raises BlockedError before the first write of the first round; a later round that is blocked ends it.
     """
     stop = stop or Stop()
     began = actor.clock.monotonic()
+    deadline = began + (wait_busy_s or 0.0)
+    if wait_busy_s is not None:
+        options = replace(options, patience=Patience(wait_busy_s, until=deadline))
     report = await apply(actor, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
     overtaken_left = _MOST_OVERTAKEN
     while True:
@@ -50,7 +54,7 @@ async def apply_patiently(
             overtaken_left -= 1
             actor.emit("planning again: another apply was there first")
             await actor.clock.sleep(_PAUSE_S)
-        elif not await _has_waited(actor, report, began + wait_busy_s, stop):
+        elif not await _has_waited(actor, report, deadline, stop):
             break
         if stop.why:
             report = replace(report, interrupted=stop.is_interrupt)

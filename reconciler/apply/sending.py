@@ -3,12 +3,17 @@
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.machine import Machine
 from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.confirm import SETTLE_TIMEOUT_S, read_machine
 from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
+from reconciler.slots.update import UpdateFailedError
 
 
 async def send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
-    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours."""
+    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours.
+
+    Raises ApiError, LeaseLostError, and UpdateFailedError where it settles for too long.
+    """
+    deadline = actor.clock.monotonic() + SETTLE_TIMEOUT_S
     while True:
         try:
             await actor.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
@@ -16,6 +21,9 @@ async def send_start(actor: Actor, lease: HeldLease, machine: Machine) -> None:
         except ApiError as error:
             if error.kind is not ApiErrorKind.SETTLING:
                 raise
+            if actor.clock.monotonic() >= deadline:
+                why = f"could not be started within {SETTLE_TIMEOUT_S:.0f} s: {error.message}"
+                raise UpdateFailedError(why) from error
             await actor.clock.sleep(1.0)
 
 

@@ -47,7 +47,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--only-drift", is_flag=True, help="Only put back what someone else changed.")
-@click.option("--wait-busy", type=Duration(), default="0s", metavar="10m", help="Wait so long for runs in progress.")
+@click.option("--wait-busy", type=Duration(), metavar="10m", help="Wait so long for runs in progress. [default: 0s]")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
@@ -66,7 +66,7 @@ def command(
     revision: int | None,
     adopt: bool,
     only_drift: bool,
-    wait_busy: float,
+    wait_busy: float | None,
     lock_timeout: float,
     parallelism: int,
     fail_fast: bool,
@@ -145,7 +145,7 @@ async def _apply(
     is_agreed: bool,
     allow_destroy: int | None,
     adopt: bool,
-    wait_busy_s: float,
+    wait_busy_s: float | None,
     review: Review,
     shows_values: bool,
     imaging: Imaging,

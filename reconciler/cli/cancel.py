@@ -39,4 +39,4 @@ async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bo
     async with open_actor(options, resolve(options), console.say) as actor:
         run = await find_named_run(actor, spec, run_id)
         was_running = await cancel_run(actor, run)
-        return await wait_run(actor, run), was_running
+        return await wait_run(actor, run, was_stopped=was_running), was_running

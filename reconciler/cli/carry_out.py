@@ -29,7 +29,7 @@ async def carry_out(
     stop: "Stop",
     *,
     observed: Observed,
-    wait_busy_s: float,
+    wait_busy_s: float | None,
     may_do: Callable[[Plan], Plan] = lambda plan: plan,
     doing: str = "applying",
 ) -> Report:

@@ -40,6 +40,11 @@ class Absence:
         self._last: ReconcilerError | None = None
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether the target gives no usable answer."""
+        return self._since is not None
+
+    @property
     def lasted(self) -> str:
         """Since when there has been no usable answer, in words."""
         return f"no usable answer for {spelled(self._lasted_s)}"

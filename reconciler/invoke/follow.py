@@ -18,6 +18,7 @@ from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
 from reconciler.slots.override import owner_of, restore_if_idle
+from reconciler.slots.rest import stop_limit_s
 from reconciler.slots.run_records import newest_record
 from reconciler.slots.run_starts import RunSpan, final_exit, is_newer
 
@@ -48,14 +49,16 @@ async def follow(
     timeout_s: float | None,
     logs: RunLogs | None,
     lost_after_s: float = LOST_AFTER_S,
+    was_stopped: bool = False,
 ) -> Ending:
     """The run's end. Errors of the platform while it goes on are waited out; the run goes on without us.
 
-    Without a usable answer it is lost from sight after `lost_after_s`, or at its timeout if that comes first.
+    Without a usable answer it is lost from sight after `lost_after_s`, or at its timeout if that comes first. One that
+    was told to stop, and is seen not to, is given up a minute after its kill was due.
     """
     streaming = asyncio.create_task(logs.stream()) if logs else None
     try:
-        ending = await _end_of(actor, claim, timeout_s=timeout_s, lost_after_s=lost_after_s)
+        ending = await _end_of(actor, claim, timeout_s=timeout_s, lost_after_s=lost_after_s, was_stopped=was_stopped)
     finally:
         if streaming:
             streaming.cancel()
@@ -72,17 +75,21 @@ async def follow(
     return ending
 
 
-async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None, lost_after_s: float) -> Ending:
+async def _end_of(
+    actor: Actor, claim: Claim, *, timeout_s: float | None, lost_after_s: float, was_stopped: bool
+) -> Ending:
     absence = Absence(actor, f"{claim.machine.name}: cannot look at the run", lost_after_s=lost_after_s)
     waiting = asyncio.create_task(_wait_for_exit(actor, claim, absence))
     timer = asyncio.create_task(actor.clock.sleep(timeout_s)) if timeout_s else None
     try:
+        if was_stopped:
+            return await _end_after_stop(actor, claim, waiting, absence)
         pending = {waiting, timer} if timer else {waiting}
         await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
         actor.emit(f"{claim.machine.name}: {timeout_s:g} s are over; stopping the run")
-        return await _end_by_timeout(actor, claim, waiting, lost_after_s=lost_after_s)
+        return await _end_by_timeout(actor, claim, waiting, absence, lost_after_s=lost_after_s)
     except ApiError as error:
         return _lost_from_sight(actor, claim, f"{absence.lasted}: {error.message}")
     finally:
@@ -92,7 +99,9 @@ async def _end_of(actor: Actor, claim: Claim, *, timeout_s: float | None, lost_a
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], *, lost_after_s: float) -> Ending:
+async def _end_by_timeout(
+    actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence, *, lost_after_s: float
+) -> Ending:
     """Stops the run. One that cannot be stopped goes on, until a later `wait` stops it."""
     what = f"{claim.machine.name}: cannot stop the run"
     stopping = asyncio.create_task(do_patiently(actor, what, lambda: stop_run(actor, claim), lost_after_s=lost_after_s))
@@ -104,7 +113,7 @@ async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Endi
                 was_running = stopping.result()
             except (ApiError, LeaseLostError) as error:
                 return _lost_from_sight(actor, claim, f"its time is over, and it was not stopped: {error.message}")
-        ending = await waiting
+        ending = await _end_after_stop(actor, claim, waiting, absence)
     finally:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
@@ -112,6 +121,16 @@ async def _end_by_timeout(actor: Actor, claim: Claim, waiting: asyncio.Task[Endi
     if exited is None or not (exited.requested_stop if was_running is None else was_running):
         return ending
     return replace(ending, outcome=outcome_of(exited, timed_out=True))
+
+
+async def _end_after_stop(actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence) -> Ending:
+    """The end of a run that was told to stop. While the target is away, nothing says that it has not ended."""
+    limit_s = stop_limit_s(claim.machine)
+    while not waiting.done():
+        await asyncio.wait({waiting}, timeout=limit_s)
+        if not waiting.done() and not absence.is_under_way:
+            return _lost_from_sight(actor, claim, f"it was stopped, and has not ended within {limit_s:g} s")
+    return waiting.result()
 
 
 def _lost_from_sight(actor: Actor, claim: Claim, why: str) -> Ending:

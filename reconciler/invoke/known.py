@@ -57,6 +57,11 @@ class KnownPool:
         return f"{len(self.busy)} of {len(self.machines)} are busy: {names}{more}"
 
     @property
+    def is_listed(self) -> bool:
+        """Whether a list of the machines has come."""
+        return self._listed_at > float("-inf")
+
+    @property
     def busy(self) -> list[Machine]:
         return [machine for machine in self.machines if not machine.state.is_resting]
 

@@ -7,8 +7,6 @@ processes roughly by age, since the pause before a try is shorter the longer one
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,10 +27,11 @@ from reconciler.invoke.claimant import (
 from reconciler.invoke.keyed import claim_keyed
 from reconciler.invoke.runs import FoundRun, end_overdue
 from reconciler.invoke.start_deadline import StartDeadline
-from reconciler.invoke.stopping import until_stopped
+from reconciler.invoke.stopping import in_turn, until_stopped
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome
 from reconciler.slots.confirm import read_machine
+from reconciler.slots.lease import CALL_TIMEOUT_S
 
 _CANDIDATES_PER_ROUND: Final = 2
 _SLICE_S: Final = 15.0
@@ -70,6 +69,7 @@ class _Queue:
     broken: int = 0
     rounds: int = 0
     is_told: bool = False
+    has_looked: bool = False
 
     @property
     def age_s(self) -> float:
@@ -79,6 +79,11 @@ class _Queue:
     def remaining_s(self) -> float:
         left_s = (self.queue_timeout_s if self.on_busy is OnBusy.WAIT else 0.0) - self.age_s
         return left_s if left_s >= _NO_TIME_S else 0.0
+
+    @property
+    def round_s(self) -> float:
+        """How long a round may take; the first has a call's time also where there is no queue."""
+        return self.remaining_s or (0.0 if self.has_looked else CALL_TIMEOUT_S)
 
 
 async def queue(
@@ -90,11 +95,14 @@ async def queue(
     many of them as it lets through ask for machines.
     """
     known, now = claimant.known, claimant.actor.clock.monotonic()
+    list_s = max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
     is_new = not known.machines
     if is_new:
-        await until_stopped(known.list_first(claimant.actor), claimant.stop)
+        await until_stopped(known.list_first(claimant.actor), claimant.stop, timeout_s=list_s)
     if claimant.stop.is_set():
         return outcomes.interrupted()
+    if not known.is_listed:
+        return outcomes.busy(f"the machines of {claimant.pool.name} could not be listed within {list_s:g} s")
     waiting = _Queue(
         claimant=claimant,
         on_busy=on_busy,
@@ -106,36 +114,14 @@ async def queue(
     has_others = turn is not None and turn.locked() and on_busy is OnBusy.WAIT
     ended = None if has_others else await _try(waiting)
     if ended is None and not is_new and not has_others:
-        await until_stopped(known.refresh(claimant.actor, older_than_s=_FRESH_S), claimant.stop)
+        await until_stopped(known.refresh(claimant.actor, older_than_s=_FRESH_S), claimant.stop, timeout_s=list_s)
         waiting.refused.clear()
         ended = await _try(waiting)
     if ended is not None:
         return ended
     waiting.listed_at = claimant.actor.clock.monotonic()
-    async with _in_turn(turn, waiting):
+    async with in_turn(turn, claimant.stop, timeout_s=waiting.remaining_s):
         return await _wait(waiting)
-
-
-@asynccontextmanager
-async def _in_turn(turn: asyncio.Semaphore | None, waiting: _Queue) -> AsyncIterator[None]:
-    """Waits for the turn, no longer than the queue's time; past it the claimant has its last try all the same."""
-    if turn is None or waiting.remaining_s <= 0:
-        yield
-        return
-
-    async def take() -> bool:
-        try:
-            async with asyncio.timeout(waiting.remaining_s):
-                return await turn.acquire()
-        except TimeoutError:
-            return False
-
-    has_turn = await until_stopped(take(), waiting.claimant.stop)
-    try:
-        yield
-    finally:
-        if has_turn:
-            turn.release()
 
 
 async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
@@ -144,9 +130,14 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
     absence = Absence(claimant.actor, what, lost_after_s=claimant.lost_after_s)
     while not claimant.stop.is_set():
         try:
-            if await until_stopped(_wait_for_next(waiting), claimant.stop) is False:
+            round_s, waiting.has_looked = waiting.round_s, True
+            if not round_s:
                 return _ended_busy(waiting)
-            absence.end()
+            looked = await until_stopped(_wait_for_next(waiting), claimant.stop, timeout_s=round_s)
+            if looked is False:
+                return _ended_busy(waiting)
+            if looked:
+                absence.end()
         except ApiError as error:
             if not error.is_passing or waiting.remaining_s <= 0:
                 raise

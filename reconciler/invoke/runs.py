@@ -113,11 +113,13 @@ async def wait_run(
     log_delay_s: float = 0.0,
     lost_after_s: float = LOST_AFTER_S,
     on_incomplete: TakeProblem | None = None,
+    was_stopped: bool = False,
 ) -> RunInfo:
     """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher.
 
-    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`. `take_line` gets
-    its output; `on_incomplete` is told where lines of that are missing.
+    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`, and for one that
+    `was_stopped` where it is seen to go on a minute after its kill was due. `take_line` gets its output;
+    `on_incomplete` is told where lines of that are missing.
     """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line:
@@ -129,7 +131,7 @@ async def wait_run(
     deadline = run.info.deadline
     left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
     logs = _logs_of(actor, run, take_line, log_delay_s, on_incomplete) if take_line else None
-    ending = await follow(actor, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s)
+    ending = await follow(actor, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s, was_stopped=was_stopped)
     if not ending.is_over:
         return replace(run.info, outcome=ending.outcome)
     ended_at = ending.exit_event.at if ending.exit_event else None
@@ -160,14 +162,15 @@ async def cancel_by_id(actor: Actor, app: str, run_id: str, *, stack: str, lost_
     Raises ReconcilerError where the target did not let us for a minute.
     """
 
-    async def cancel() -> FoundRun | None:
+    async def cancel() -> tuple[FoundRun, bool] | None:
         found = await find_run(actor, app, run_id, stack=stack)
         if found:
-            await cancel_run(actor, found)
-        return found
+            was_running = await cancel_run(actor, found)
+            return found, was_running
+        return None
 
-    found = await do_patiently(actor, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
-    return await wait_run(actor, found, lost_after_s=lost_after_s) if found else None
+    done = await do_patiently(actor, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
+    return await wait_run(actor, done[0], lost_after_s=lost_after_s, was_stopped=done[1]) if done else None
 
 
 async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:

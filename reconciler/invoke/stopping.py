@@ -1,18 +1,24 @@
-"""Work that a stop cuts short."""
+"""Work that a stop or a limit cuts short."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """What the work returns; None where `stop` was set first, with the work cancelled and its leases released."""
+async def until_stopped(
+    work: Coroutine[Any, Any, T], stop: asyncio.Event, *, timeout_s: float | None = None
+) -> T | None:
+    """What the work returns; None where `stop` was set first, or `timeout_s` has passed.
+
+    The work is cancelled then, and its leases are released.
+    """
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, stopping}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
         return None
@@ -20,3 +26,16 @@ async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T 
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+@asynccontextmanager
+async def in_turn(turn: asyncio.Semaphore | None, stop: asyncio.Event, *, timeout_s: float) -> AsyncIterator[None]:
+    """Waits for the turn, no longer than the queue's time; past it the claimant has its last try all the same."""
+    has_turn = False
+    if turn is not None and timeout_s > 0:
+        has_turn = bool(await until_stopped(turn.acquire(), stop, timeout_s=timeout_s))
+    try:
+        yield
+    finally:
+        if has_turn and turn is not None:
+            turn.release()

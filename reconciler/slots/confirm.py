@@ -1,5 +1,6 @@
 """Waiting for what a write was to bring about, and reading it back: the reply to a write is never proof."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -11,6 +12,7 @@ from reconciler.slots.actor import Actor
 SETTLE_TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 55.0
 _POLL_S: Final = 0.25
+_LAST_LOOK_S: Final = 5.0
 
 SETTLED = (MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED, MachineState.SUSPENDED)
 
@@ -28,8 +30,23 @@ async def wait_until(
 
     Parks in WAIT for `states`; its reply is only a hint to look again. A machine that is gone satisfies nothing more
     and is returned as it is, in state DESTROYED. The `version` that a write has just made is waited for before the
-    first look, which would only find the machine on its way.
+    first look, which would only find the machine on its way. A last look that takes long is given up.
     """
+    try:
+        async with asyncio.timeout(timeout_s + _LAST_LOOK_S):
+            return await _wait_until(actor, machine, is_reached, states, timeout_s, version)
+    except TimeoutError:
+        return None
+
+
+async def _wait_until(
+    actor: Actor,
+    machine: Machine,
+    is_reached: Callable[[Machine], bool],
+    states: tuple[MachineState, ...],
+    timeout_s: float,
+    version: str | None,
+) -> Machine | None:
     deadline = actor.clock.monotonic() + timeout_s
 
     async def park(version: str) -> bool:

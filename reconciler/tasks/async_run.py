@@ -73,21 +73,27 @@ class AsyncRun:
     async def cancel(self) -> bool:
         """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already.
 
-        Raises UnobservedError where the API was away too long to see that.
+        Raises UnobservedError where that was not seen: it hangs, or the API was away too long.
         """
         was_running = await cancel_run(self._actor, self._found)
+        if was_running:
+            self._ending = self._wait(was_stopped=True)
         _require_end(await self._ended())
         return was_running
 
     async def _ended(self) -> RunInfo:
         """Its end, waited for once however many wait, and not given up where one of them does."""
         if self._ending is None or _is_to_be_asked_again(self._ending):
-            self._ending = asyncio.create_task(wait_run(self._actor, self._found, lost_after_s=self._lost_after_s))
+            self._ending = self._wait()
         info = await asyncio.shield(self._ending)
         if self._found.info.state is RunState.RUNNING and info.state is not RunState.RUNNING:
             self._found = replace(self._found, info=info)
             self._on_end()
         return info
+
+    def _wait(self, *, was_stopped: bool = False) -> asyncio.Task[RunInfo]:
+        waiting = wait_run(self._actor, self._found, lost_after_s=self._lost_after_s, was_stopped=was_stopped)
+        return asyncio.create_task(waiting)
 
     async def _read(self, take: Callable[[LogLine], None]) -> None:
         if self._found.info.state is not RunState.RUNNING:

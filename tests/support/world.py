@@ -67,7 +67,13 @@ class World:
         return make_plan(spec, observed, **options)
 
     async def apply(
-        self, spec: Spec, *, allow_destroy: int = 1000, adopt: bool = False, wait_busy_s: float = 0.0, **options: Any
+        self,
+        spec: Spec,
+        *,
+        allow_destroy: int = 1000,
+        adopt: bool = False,
+        wait_busy_s: float | None = None,
+        **options: Any,
     ) -> Report:
         """Plans and applies; `options` are those of apply.Options, and `stop` and `on_end`."""
         around = {key: options.pop(key) for key in ("stop", "on_end") if key in options}

@@ -1,0 +1,58 @@
+"""What every change of one apply needs to know, and the machine of a change as it is under its lease."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from reconciler.apply.judge import fenced, unfit, unsettled
+from reconciler.apply.locks import Locks
+from reconciler.apply.options import Options, Patience
+from reconciler.apply.watching import Course
+from reconciler.model.machine import Machine, MachineState
+from reconciler.model.plan import Change
+from reconciler.model.report import Entry
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine, wait_settled
+from reconciler.slots.lease import HeldLease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One change's surroundings. `patience` is that with a machine that settles, for all looks at it together."""
+
+    actor: Actor
+    stack: str
+    options: Options
+    locks: Locks
+    course: Course
+    patience: Patience
+
+    def lease(self, change: Change) -> AbstractAsyncContextManager[HeldLease]:
+        """Hold the lease on the change's machine for a block. Raises ApiError."""
+        assert change.machine_id is not None
+        return self.locks.hold(change.slot.app, change.machine_id)
+
+    async def settled(self, change: Change) -> Machine:
+        """Return the change's machine under its lease, once it has settled; as it is where that takes too long."""
+        live = await read_machine(self.actor, target_of(change))
+        left_s = self.patience.until - self.actor.clock.monotonic()
+        if live.state.is_settling and left_s > 0:
+            live = await wait_settled(self.actor, live, timeout_s=left_s) or live
+        return live
+
+    def objection(self, live: Machine, change: Change) -> Entry | None:
+        """Return why the machine, seen under its lease, must not be changed now."""
+        return unfit(live, change) or unsettled(live, change, self.patience) or fenced(live, change, self.options)
+
+
+def target_of(change: Change) -> Machine:
+    """The change's machine, as far as the plan tells: by its id."""
+    assert change.machine_id is not None
+    return Machine(
+        app=change.slot.app,
+        id=change.machine_id,
+        name=change.slot.name,
+        state=change.machine_state or MachineState.UNKNOWN,
+        region=change.slot.region,
+        instance_id="",
+        config=None,
+    )

@@ -1,0 +1,196 @@
+"""The limit that the user gave holds, whatever is waited for: a machine that never settles, a platform that refuses."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.engine.adversity import ALWAYS
+from reconciler.invoke.queue import OnBusy
+from reconciler.invoke.runs import cancel_run, list_runs, wait_run
+from reconciler.model.report import Report, Status
+from reconciler.model.run import OutcomeName, RunState
+from reconciler.model.spec import Spec
+from reconciler.testing import scripted
+from reconciler.testing.virtual_time import run_virtually
+from tests.support.world import World, open_world, spec_of, task_spec
+
+WEB = """
+version: 1
+name: stack
+apps:
+  app:
+    image: registry.example/app:1
+    services:
+      web: {{command: [run, '100000'], count: 1, env: {{V: '{}'}}, rollout: {{min_healthy: 0s}}}}
+"""
+
+
+def freeze(world: World, name: str, state: str) -> None:
+    """Leaves the machine in this state for good."""
+    machine = next(one for one in world.machines() if one.name == name)
+    world.engine.store.save(replace(machine, state=state))
+
+
+def emptied(spec: Spec) -> Spec:
+    """The same stack, wanting no machine, as `destroy` plans it."""
+    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
+    return replace(spec, apps=apps)
+
+
+@pytest.mark.parametrize("state", ["replacing", "updating", "creating"])
+@pytest.mark.parametrize(("limit_s", "at_most_s"), [(5.0, 7.0), (0.0, 2.0), (None, 302.0)])
+def test_a_machine_that_never_settles_is_waited_for_no_longer_than_given(
+    state: str, limit_s: float | None, at_most_s: float
+) -> None:
+    async def scenario() -> tuple[Report, float]:
+        async with open_world() as world:
+            spec = task_spec(count="3")
+            await world.apply(spec)
+            freeze(world, "work-iad-1", state)
+            began = world.actor.clock.monotonic()
+            report = await world.apply(emptied(spec), wait_busy_s=limit_s, verb="destroy")
+            assert [machine.name for machine in world.machines()] == ["work-iad-1"]
+            return report, world.actor.clock.monotonic() - began
+
+    report, took_s = run_virtually(scenario())
+    assert took_s <= at_most_s
+    ends = {ended.slot.name: ended for ended in report.entries}
+    assert ends["work-iad-1"].status is Status.FAILED
+    assert ends["work-iad-1"].detail.startswith(f"still {state} after {limit_s if limit_s is not None else 300:g} s")
+    assert ends["work-iad-0"].status is ends["work-iad-2"].status is Status.DONE
+
+
+def test_several_that_never_settle_share_the_limit() -> None:
+    async def scenario() -> float:
+        async with open_world() as world:
+            spec = task_spec(count="6")
+            await world.apply(spec)
+            for machine in world.machines():
+                freeze(world, machine.name, "replacing")
+            began = world.actor.clock.monotonic()
+            report = await world.apply(emptied(spec), wait_busy_s=5.0, parallelism=1)
+            assert {ended.status for ended in report.entries} == {Status.FAILED}
+            return world.actor.clock.monotonic() - began
+
+    assert run_virtually(scenario()) <= 7
+
+
+def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs() -> None:
+    async def scenario() -> float:
+        async with open_world() as world:
+            spec = task_spec("[run, '100000']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            await world.engine.start_machine("app", world.machines()[0].id, None)
+            await world.actor.clock.sleep(1)
+            world.engine.adversity.add("rate_limited", calls=("wait",), times=ALWAYS)
+            began = world.actor.clock.monotonic()
+            report = await world.apply(emptied(spec), wait_busy_s=5.0)
+            assert [ended.status for ended in report.entries] == [Status.DEFERRED]
+            return world.actor.clock.monotonic() - began
+
+    assert run_virtually(scenario()) <= 12
+
+
+def test_a_service_that_never_can_be_started_is_given_up() -> None:
+    async def scenario() -> tuple[Report, float]:
+        async with open_world() as world:
+            await world.apply(spec_of(WEB.format(1)))
+            await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
+            await world.actor.clock.sleep(30)
+            world.engine.adversity.add("not_startable", calls=("start",), times=ALWAYS)
+            began = world.actor.clock.monotonic()
+            report = await world.apply(spec_of(WEB.format(1)))
+            return report, world.actor.clock.monotonic() - began
+
+    report, took_s = run_virtually(scenario())
+    [ended] = report.entries
+    assert ended.status is Status.FAILED
+    assert "could not be started within 300 s" in ended.detail
+    assert took_s < 310
+
+
+@pytest.mark.parametrize(("call", "at_most_s"), [("list", 10.5), ("wait", 5.5), ("get", 5.5)])
+def test_a_rate_limit_does_not_outlast_the_queue(call: str, at_most_s: float) -> None:
+    async def scenario() -> float:
+        async with open_world() as world:
+            spec = task_spec("[run, '100000']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            await world.invoke(spec, is_waiting=False)
+            world.engine.adversity.add("rate_limited", calls=(call,), times=ALWAYS)
+            began = world.actor.clock.monotonic()
+            run = await world.invoke(spec, queue_timeout_s=5.0)
+            assert run.outcome.name is OutcomeName.BUSY
+            return world.actor.clock.monotonic() - began
+
+    assert 5 <= run_virtually(scenario()) < at_most_s
+
+
+def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue() -> None:
+    async def scenario() -> float:
+        async with open_world() as world:
+            spec = task_spec("[run, '100000']", count="1", extra="        timeout: 10s\n")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            await world.invoke(spec, is_waiting=False)
+            await world.actor.clock.sleep(60)
+            [machine] = world.machines()
+            world.engine.adversity.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
+            began = world.actor.clock.monotonic()
+            assert (await world.invoke(spec, queue_timeout_s=5.0)).outcome.name is OutcomeName.BUSY
+            return world.actor.clock.monotonic() - began
+
+    assert run_virtually(scenario()) < 7
+
+
+def test_without_a_queue_a_busy_task_is_told_as_ever() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '100000']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            await world.invoke(spec, is_waiting=False)
+            assert (await world.invoke(spec, on_busy=OnBusy.FAIL)).outcome.name is OutcomeName.BUSY
+
+    run_virtually(scenario())
+
+
+async def _ignore(_self: Any, _number: int) -> None:
+    """What a machine does that hangs: not even the kill ends it."""
+
+
+def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripted._ScriptedRun, "signal", _ignore)
+
+    async def timed_out(world: World, spec: Spec) -> None:
+        began = world.actor.clock.monotonic()
+        run = await world.invoke(spec, timeout_s=10.0)
+        assert run.outcome.name is OutcomeName.LOST
+        assert run.outcome.exit_code == 122
+        assert "it was stopped, and has not ended within 80 s" in run.outcome.message
+        assert run.id in (run.outcome.remedy or "")
+        assert world.actor.clock.monotonic() - began < 100
+
+    async def cancelled(world: World, spec: Spec) -> None:
+        await world.invoke(spec, is_waiting=False)
+        [run] = await list_runs(world.actor, "app", stack="stack")
+        began = world.actor.clock.monotonic()
+        assert await cancel_run(world.actor, run)
+        info = await wait_run(world.actor, run, was_stopped=True)
+        assert info.state is RunState.RUNNING
+        assert info.outcome
+        assert info.outcome.name is OutcomeName.LOST
+        assert f"reconciler wait {run.info.id}" in (info.outcome.remedy or "")
+        assert world.actor.clock.monotonic() - began < 90
+
+    async def scenario(do: Any) -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '100000']", count="1", extra="        stop: {timeout: 20s}\n")
+            await world.apply(spec)
+            await world.actor.clock.sleep(1)
+            await do(world, spec)
+
+    run_virtually(scenario(timed_out))
+    run_virtually(scenario(cancelled))
