@@ -76,7 +76,28 @@ def test_several_that_never_settle_share_the_limit() -> None:
     assert run_virtually(scenario()) <= 7
 
 
-def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs() -> None:
+@pytest.mark.parametrize("kind", ["task", "service"])
+def test_an_update_waits_no_longer_either(kind: str) -> None:
+    async def scenario() -> tuple[Report, float]:
+        async with open_world() as world:
+            specs = [task_spec(count="1"), task_spec("[exit, '1']", count="1")]
+            if kind == "service":
+                specs = [spec_of(WEB.format(1)), spec_of(WEB.format(2))]
+            await world.apply(specs[0])
+            [machine] = world.machines()
+            freeze(world, machine.name, "replacing")
+            began = world.actor.clock.monotonic()
+            report = await world.apply(specs[1], wait_busy_s=5.0)
+            return report, world.actor.clock.monotonic() - began
+
+    report, took_s = run_virtually(scenario())
+    assert [ended.status for ended in report.entries] == [Status.FAILED]
+    assert report.entries[0].detail.startswith("still replacing after 5 s")
+    assert took_s <= 7
+
+
+@pytest.mark.parametrize(("call", "fault"), [("wait", "rate_limited"), ("get", "unauthorized")])
+def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs(call: str, fault: str) -> None:
     async def scenario() -> float:
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1")
@@ -84,13 +105,14 @@ def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs() -> 
             await world.actor.clock.sleep(1)
             await world.engine.start_machine("app", world.machines()[0].id, None)
             await world.actor.clock.sleep(1)
-            world.engine.adversity.add("rate_limited", calls=("wait",), times=ALWAYS)
-            began = world.actor.clock.monotonic()
+            world.engine.adversity.add(fault, calls=(call,), times=ALWAYS)
+            began, asked = world.actor.clock.monotonic(), len(world.transport.requests)
             report = await world.apply(emptied(spec), wait_busy_s=5.0)
             assert [ended.status for ended in report.entries] == [Status.DEFERRED]
+            assert len(world.transport.requests) - asked < 40
             return world.actor.clock.monotonic() - began
 
-    assert run_virtually(scenario()) <= 12
+    assert run_virtually(scenario()) < 6
 
 
 def test_a_service_that_never_can_be_started_is_given_up() -> None:
