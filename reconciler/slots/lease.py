@@ -158,7 +158,11 @@ async def _acquire_patiently(
     told = False
     while True:
         try:
-            return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
+            async with asyncio.timeout(max(deadline - actor.clock.monotonic(), CALL_TIMEOUT_S)):
+                return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
+        except TimeoutError as error:
+            why = f"the lease on machine {machine_id} of {app} could not be asked for: no usable answer in time"
+            raise ApiError(why, kind=ApiErrorKind.UNREACHABLE) from error
         except ApiError as error:
             remaining_s = deadline - actor.clock.monotonic()
             if error.kind is not ApiErrorKind.LEASE_HELD:

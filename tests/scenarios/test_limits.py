@@ -133,6 +133,21 @@ def test_a_service_that_never_can_be_started_is_given_up() -> None:
     assert took_s < 310
 
 
+def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease() -> None:
+    async def scenario() -> tuple[Report, float]:
+        async with open_world() as world:
+            await world.apply(task_spec(count="1"))
+            world.engine.adversity.add("rate_limited", calls=("lease",), times=ALWAYS)
+            began = world.actor.clock.monotonic()
+            report = await world.apply(task_spec("[exit, '1']", count="1"), lock_timeout_s=1.0)
+            return report, world.actor.clock.monotonic() - began
+
+    report, took_s = run_virtually(scenario())
+    assert [ended.status for ended in report.entries] == [Status.FAILED]
+    assert "no usable answer in time" in report.entries[0].detail
+    assert took_s < 40
+
+
 @pytest.mark.parametrize(("call", "at_most_s"), [("list", 10.5), ("wait", 5.5), ("get", 5.5)])
 def test_a_rate_limit_does_not_outlast_the_queue(call: str, at_most_s: float) -> None:
     async def scenario() -> float:
