@@ -44,6 +44,7 @@ MORE = (
     "tests/scenarios/test_locks.py",
     "tests/scenarios/test_overtaken.py",
     "tests/scenarios/test_unexpected.py",
+    "tests/scenarios/test_limits.py",
     "tests/apply",
     "tests/scenarios/test_staying_up.py",
     "tests/planner",
@@ -71,6 +72,24 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
+    Mutant(
+        "a machine that never settles is waited for no longer than the user gave",
+        "apply/options.py",
+        "return self.patience if self.patience and self.patience.until < own.until else own",
+        "return own",
+    ),
+    Mutant(
+        "a platform that limits the rate does not lengthen the queue",
+        "invoke/stopping.py",
+        "timeout=timeout_s, return_when",
+        "timeout=None, return_when",
+    ),
+    Mutant(
+        "a run that does not end after its stop is given up",
+        "invoke/follow.py",
+        "await asyncio.wait({waiting}, timeout=limit_s)",
+        "await asyncio.wait({waiting})",
+    ),
     Mutant(
         "an unexpected error in one change loses no other change's end",
         "apply/executor.py",
@@ -392,8 +411,8 @@ MUTANTS = (
     Mutant(
         "a mark that could not be written is told",
         "apply/apply.py",
-        "        failures=(*creations.failures.values(), *unwritten),\n",
-        "        failures=tuple(creations.failures.values()),\n",
+        "            failures += await _leave_in_order(",
+        "            await _leave_in_order(",
     ),
     Mutant(
         "an anchor does not go on wanting what was taken back",
