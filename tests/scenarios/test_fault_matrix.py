@@ -1,11 +1,14 @@
 """The fault matrix: an apply of all kinds of changes, and at every request of it every fault, and a kill.
 
+The same for an invoke whose start is never seen, or refused until its time is over.
+
 After each fault the same apply is run again without any. At no moment are there two live machines of a name; at the end
 the plan is empty, foreign machines are as they were, and no run in progress was touched or begun. No other slot of a
 pool is changed before its anchor, on which a run is in progress, tells what the pool should be.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,11 +18,14 @@ import pytest
 from reconciler.engine.behaviour import Latency, Settings
 from reconciler.engine.records import Machine
 from reconciler.errors import ReconcilerError
+from reconciler.invoke.invoke import OnBusy
+from reconciler.invoke.runs import list_runs
 from reconciler.model import marks
+from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
-from tests.support.world import World, open_world, spec_of
+from tests.support.world import World, open_world, spec_of, task_spec
 
 BEFORE = """
 version: 1
@@ -159,7 +165,7 @@ async def strike(world: World, fault: str, position: int) -> None:
         await world.apply(spec_of(AFTER))
 
 
-async def kill_at(world: World, position: int) -> None:
+async def kill_at(world: World, position: int, work: Awaitable[Any] | None = None) -> None:
     """The process dies after it sent this request: nothing is awaited, released or cleaned up any more."""
     reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     at = len(world.transport.requests) + position
@@ -174,11 +180,11 @@ async def kill_at(world: World, position: int) -> None:
             reached.set_result(None)
 
     world.transport.before = before
-    applying = asyncio.ensure_future(world.apply(spec_of(AFTER)))
-    await asyncio.wait({applying, reached}, return_when=asyncio.FIRST_COMPLETED)
+    working = asyncio.ensure_future(work or world.apply(spec_of(AFTER)))
+    await asyncio.wait({working, reached}, return_when=asyncio.FIRST_COMPLETED)
     is_dead = True
-    applying.cancel()
-    await asyncio.gather(applying, return_exceptions=True)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
     world.transport.before = check
 
 
@@ -220,3 +226,70 @@ def test_with_a_list_that_lags_the_same_holds() -> None:
 
     for lag_s in (0.1, 0.5, 2.0, 10.0, 60.0):
         run_virtually(scenario(lag_s))
+
+
+INVOKED = task_spec("[run, '5', exit, '3']", count="1")
+START_TIMEOUT_S = 5.0
+LETTING_GO_S = 10.0  # what the way out takes at most: the record and the lease
+CLAIM_REQUESTS = 9  # then it only looks again, or tries again
+SILENT = ("two minutes of silence", "done two minutes later")  # what is taken back then may come to stay
+CLAIM_FAULTS = [*FAULTS, "lease stolen", "lease lost", KILL]
+
+
+async def invoke_struck(world: World, *, is_refused: bool, fault: str, position: int) -> Run | None:
+    """The invoke whose start is refused, or never seen; None where the fault was its end."""
+    if fault in FAULTS:
+        world.transport.strike(fault, ahead=position)
+    elif fault != KILL:
+        world.engine.adversity.add(**MEDDLING[fault], request=world.engine.adversity.requests + position)
+    if is_refused:
+        world.engine.adversity.add("not_startable", calls=("start",), times=-1)
+    else:
+        world.transport.hidden = {"start"}
+    invoking = world.invoke(INVOKED, start_timeout_s=START_TIMEOUT_S, on_busy=OnBusy.FAIL, key="K")
+    if fault == KILL:
+        await kill_at(world, position, invoking)
+        return None
+    with suppress(ReconcilerError):
+        return await invoking
+    return None
+
+
+@pytest.mark.parametrize("is_refused", [True, False], ids=["start refused", "start never seen"])
+@pytest.mark.parametrize("fault", CLAIM_FAULTS)
+def test_an_invoke_that_gets_no_start_ends_in_time_and_its_key_runs_once(fault: str, is_refused: bool) -> None:
+    """A3 and C5: the lease is free, what never began is no run, and what may have begun is found again."""
+
+    async def scenario(position: int) -> None:
+        async with open_world() as world:
+            await world.apply(INVOKED)
+            await world.actor.clock.sleep(60)
+            began = world.actor.clock.monotonic()
+            run = await invoke_struck(world, is_refused=is_refused, fault=fault, position=position)
+            assert world.actor.clock.monotonic() - began <= START_TIMEOUT_S + LETTING_GO_S + 60  # a list takes its time
+            if run and run.outcome.name in {OutcomeName.BUSY, OutcomeName.NEVER_STARTED}:
+                assert not world.runtime.starts, "what ran is never called not started"
+                begun = await list_runs(world.actor, "app", stack="stack")
+                assert fault in SILENT or not begun, "what never began is no run"
+            elif run:
+                assert run.outcome.exit_code in {3, 122}, run
+            world.transport.relent()
+            world.transport.hidden = set()
+            await world.actor.clock.sleep(160)  # a request two minutes late, and the lease that it takes
+            now = world.actor.clock.now().timestamp()
+            assert not [one.name for one in world.machines() if one.lease and one.lease.expires_at > now]
+            told = [one.info for one in await list_runs(world.actor, "app", stack="stack")]
+            assert sum(info.state is RunState.ENDED for info in told) == len(world.runtime.starts)
+            if run and run.id:
+                assert run.id in {info.id for info in told}
+            again = await world.invoke(INVOKED, key="K")
+            # A key that is written two minutes late has no record any more: then nothing runs, rather than twice.
+            assert again.outcome.exit_code == 3 or (fault in SILENT and again.outcome.exit_code == 122), again
+            assert len(world.runtime.starts) == (again.outcome.exit_code == 3)
+
+    for position in range(CLAIM_REQUESTS):
+        try:
+            run_virtually(scenario(position))
+        except BaseException as error:
+            error.add_note(f"{fault} at request {position} of {CLAIM_REQUESTS}")
+            raise

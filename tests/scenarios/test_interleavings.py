@@ -15,14 +15,16 @@ from reconciler.errors import ReconcilerError
 from reconciler.http import httpx
 from reconciler.invoke import key_room
 from reconciler.invoke.invoke import InvokeOptions, invoke
+from reconciler.invoke.runs import list_runs
 from reconciler.machines_api.client import MachinesClient
-from reconciler.model.run import Run
+from reconciler.model.run import Run, RunState
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.model.terms import Override
 from reconciler.slots.actor import Actor
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
+from tests.support.faults import without_events
 from tests.support.world import TOKEN, World, open_world, task_spec
 
 SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4)
@@ -30,7 +32,10 @@ SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4
 
 @dataclass(frozen=True)
 class Deed:
-    """Someone does something `at` a time; a crash comes at so many requests, a jump of the clock at so many seconds."""
+    """Someone does something `at` a time; a crash comes at so many requests, a jump of the clock at so many seconds.
+
+    One that `is_blind` is told of no start, and one that is hasty waits for its own for five seconds only.
+    """
 
     at: float
     who: int
@@ -39,6 +44,13 @@ class Deed:
     crash_at: int | None
     jump_at: float
     jump_s: float
+    is_hasty: bool
+    is_blind: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it neither dies nor loses its lease by the clock: then it leaves nothing half done."""
+        return self.crash_at is None and self.jump_s == 0
 
 
 DEEDS = st.lists(
@@ -51,6 +63,8 @@ DEEDS = st.lists(
         crash_at=st.one_of(st.none(), st.integers(0, 25)),
         jump_at=st.floats(0, 90),
         jump_s=st.sampled_from([0.0, 0.0, 40.0, -40.0, 7200.0, -7200.0]),
+        is_hasty=st.sampled_from([False, False, True]),
+        is_blind=st.sampled_from([False, False, False, True]),
     ),
     min_size=2,
     max_size=9,
@@ -70,18 +84,19 @@ class JumpingClock(VirtualClock):
 
 
 class Mortal(httpx.AsyncBaseTransport):
-    """A transport whose process dies instead of sending its last request, or right after."""
+    """A transport whose process dies instead of sending its last request. One that `is_blind` sees no start event."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, left: int | None) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, left: int | None, *, is_blind: bool) -> None:
         self._inner = inner
         self._left = left
+        self._hidden = {"start"} if is_blind else set[str]()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._left is not None:
             self._left -= 1
             if self._left < 0:
                 raise DeadError
-        return await self._inner.handle_async_request(request)
+        return await without_events(await self._inner.handle_async_request(request), self._hidden)
 
 
 def spec(revision: int) -> Spec:
@@ -101,7 +116,7 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
         base_url="http://127.0.0.1",
         token=Secret(TOKEN),
         clock=clock,
-        transport=Mortal(world.transport, deed.crash_at),
+        transport=Mortal(world.transport, deed.crash_at, is_blind=deed.is_blind and not deed.is_apply),
         rate_patience_s=60,
     )
     actor = Actor(client=client, clock=clock, who=f"process {number}")
@@ -113,6 +128,7 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
             return None
         options = InvokeOptions(
             queue_timeout_s=900.0,
+            start_timeout_s=5.0 if deed.is_hasty or deed.is_blind else 60.0,
             key=f"key {deed.who}" if deed.has_key else None,
             override=Override(args=("exit", marker(deed, number))),
         )
@@ -121,22 +137,34 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
     return None
 
 
-@given(deeds=DEEDS, seed=st.integers(0, 2**16), is_slow=st.booleans(), keys=st.sampled_from([40, 1, 2]))
+@given(
+    deeds=DEEDS,
+    seed=st.integers(0, 2**16),
+    is_slow=st.booleans(),
+    keys=st.sampled_from([40, 1, 2]),
+    settling=st.sampled_from([0.0, 0.5]),
+)
 @settings(max_examples=100)
-def test_each_claim_is_one_run_and_each_run_its_own(deeds: list[Deed], seed: int, is_slow: bool, keys: int) -> None:
-    """With room for a key or two, most of them are remembered by their fingerprints alone."""
+def test_each_claim_is_one_run_and_each_run_its_own(
+    deeds: list[Deed], seed: int, is_slow: bool, keys: int, settling: float
+) -> None:
+    """With room for a key or two, most of them are remembered by their fingerprints alone. That `settling` share of the
+    starts is refused, as if the machines were still being prepared.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(key_room, "MAX_KEYS", keys)
         patch.setattr(key_room, "_LEAST_KEYS", 0)
-        play(deeds, seed, is_slow=is_slow)
+        play(deeds, seed, is_slow=is_slow, settling=settling)
 
 
-def play(deeds: list[Deed], seed: int, *, is_slow: bool) -> None:
+def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float) -> None:
     async def scenario() -> None:
         async with open_world(Settings(latency=SLOW if is_slow else Latency())) as world:
             random.seed(seed)
             await world.apply(spec(0))
             await world.actor.clock.sleep(10)
+            if settling:
+                world.engine.adversity.add("not_startable", calls=("start",), share=settling, times=-1)
             runs = await asyncio.gather(*(act(world, deed, number) for number, deed in enumerate(deeds)))
             await world.actor.clock.sleep(200)
             assert world.runtime.most_at_once_on_a_machine <= 1
@@ -148,6 +176,12 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool) -> None:
                 if run is not None and run.outcome.task_code is not None:
                     assert str(run.outcome.task_code) == marker(deed, number)
                     assert began.count(marker(deed, number)) == 1
+                if run is not None and run.outcome.exit_code in {120, 121} and not deed.has_key:
+                    assert began.count(marker(deed, number)) == 0, run
+            if all(deed.is_plain for deed in deeds):
+                told = await list_runs(world.actor, "app", stack="stack")
+                assert not [run.info for run in told if run.info.state is RunState.NOT_STARTED]
+            world.transport.relent()
             # Whatever was left half done: the next run is the task's own, and the next apply leaves nothing to do.
             assert (await world.invoke(spec(0), queue_timeout_s=900.0)).outcome.exit_code in {0, 125}
             assert (await world.apply(spec(1))).is_success

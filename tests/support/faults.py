@@ -36,15 +36,7 @@ class InProcess(EngineTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The engine's response, without what is hidden."""
-        response = await super().handle_async_request(request)
-        if not self.hidden:
-            return response
-        content = await response.aread()
-        try:
-            value = json.loads(content)
-        except ValueError:
-            return httpx.Response(response.status_code, headers=response.headers, content=content)
-        return httpx.Response(response.status_code, json=_without_events(value, self.hidden))
+        return await without_events(await super().handle_async_request(request), self.hidden)
 
     def strike(self, name: str, *, ahead: int) -> None:
         """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
@@ -59,6 +51,18 @@ class InProcess(EngineTransport):
 def shape(request: str) -> str:
     """The request without the ids in it: `POST /apps/*/machines/*/lease`."""
     return re.sub(r"(apps|machines)/[^/]+", r"\1/*", request)
+
+
+async def without_events(response: httpx.Response, hidden: set[str]) -> httpx.Response:
+    """The response without the events of these types."""
+    if not hidden:
+        return response
+    content = await response.aread()
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
+    return httpx.Response(response.status_code, json=_without_events(value, hidden))
 
 
 def _without_events(value: Any, hidden: set[str]) -> Any:
