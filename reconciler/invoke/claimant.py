@@ -84,6 +84,7 @@ class Refusal:
     is_settling: bool = False
     is_held: bool = False  # someone else has its lease
     is_broken: bool = False  # it does not start here now, and another try may
+    is_in_doubt: bool = False  # the run that is asked for may go on there: it must not begin elsewhere
     is_final: bool = False  # no machine of the pool would start
     cause: NeverStarted | None = None  # what kept it from starting
     error: ApiError | None = None  # the API failed before anything was started, and may not at the next try

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Final
 
-from reconciler.invoke.outcome import lost, outcome_of, replaced
+from reconciler.invoke.outcome import lost, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
 from reconciler.model.run import Outcome, RunInfo, RunState
@@ -97,6 +97,7 @@ def ending_of(ended: Exit, *, ended_at: datetime, deadline: datetime | None) -> 
 def _from_record(machine: Machine, record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> RunInfo:
     """A run of which the events tell nothing any more, or a claim that never started."""
     is_in_reach = any(event.id == record.fence for event in events)
+    exited = _exit_without_start(record, following, events)
     info = RunInfo(
         id=f"{machine.name}/{record.ulid}",
         task=machine.metadata.get(marks.POOL, ""),
@@ -107,8 +108,27 @@ def _from_record(machine: Machine, record: RunRecord, following: RunRecord | Non
         who=record.who,
         deadline=record.deadline,
     )
+    if exited and exited.exit:
+        outcome = ending_of(exited.exit, ended_at=exited.at, deadline=record.deadline)
+        return replace(info, state=RunState.ENDED, ended_at=exited.at, outcome=outcome)
     if is_in_reach:
         return info
     if following and following.previous:
         return replace(info, outcome=outcome_of(following.previous))
     return replace(info, outcome=lost("how it ended is no longer kept"))
+
+
+def _exit_without_start(record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> Event | None:
+    """The exit of a run whose start is not told: between the record's fence and that of the next one.
+
+    Not that of the run before: its exit may come late, after the machine was seen at rest.
+    """
+    newer = newer_than(events, record.fence)
+    if newer is None:
+        return None
+    after = newer_than(newer, following.fence) if following else ()
+    if after is None:
+        return None  # the next claim has the same fence: it voids this one
+    older = events[len(newer) :]
+    before = next((event for event in older if event.type == "start" or event.exit is not None), None)
+    return final_exit(newer[len(after) :]) if before is None or before.exit is not None else None

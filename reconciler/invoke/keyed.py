@@ -21,7 +21,7 @@ from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, RunState
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease, hold_lease
-from reconciler.slots.run_records import records_of
+from reconciler.slots.run_records import newest_record, records_of
 
 _CANDIDATES: Final = 3
 
@@ -90,8 +90,11 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
         return refusal_of(error)
 
 
-async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | None:
-    """The run that the key has; None where it has none, or one that never started."""
+async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | Refusal | None:
+    """The run that the key has; None where it has none, or one that never started.
+
+    A Refusal where its machine runs and no start tells whose run that is: its exit will.
+    """
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
     if known is None and has_fingerprint(anchor.metadata, claimant.key, claimant.actor.clock.now()):
         return lost("the key's run ran already, its end is no longer retained")
@@ -103,11 +106,17 @@ async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome |
     if machine is None:
         return lost(f"the key's run was on {known.slot}, which is gone")
     live = await read_machine(claimant.actor, machine)
+    claimant.known.see(live)
     if known.ulid not in {record.ulid for record in records_of(live.metadata).values()}:
         return lost("the key's run is no longer told of; it is not run a second time")
     found = await runs_on(claimant.actor, live)
     run = next((one for one in found if one.info.id == f"{known.slot}/{known.ulid}"), None)
-    return None if run is None or run.info.state is RunState.NOT_STARTED else run
+    if run is not None and run.info.state is not RunState.NOT_STARTED:
+        return run
+    newest = newest_record(live.metadata)
+    if newest and newest.ulid == known.ulid and not live.state.is_resting:
+        return Refusal(why=f"{live.name} is {live.state.value}, and may run for this key", is_in_doubt=True)
+    return None
 
 
 async def _start_new(
@@ -144,6 +153,6 @@ async def _start_new(
             ended = refusal_of(error)
             if dead and machine.id == first.id:
                 return ended
-        if not isinstance(ended, Refusal) or ended.is_final:
+        if not isinstance(ended, Refusal) or ended.is_final or ended.is_in_doubt:
             return ended
     return ended

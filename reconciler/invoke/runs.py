@@ -122,7 +122,9 @@ async def wait_run(
     `on_incomplete` is told where lines of that are missing.
     """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
-        if take_line:
+        if take_line and run.span is None:
+            actor.emit(_no_logs(run))
+        elif take_line:
             await _logs_of(actor, run, take_line, log_delay_s, on_incomplete).drain(
                 ended_at=run.info.ended_at, limit_s=DRAIN_LIMIT_S
             )
@@ -192,7 +194,7 @@ def _logs_of(
     actor: Actor, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
 ) -> RunLogs:
     if run.span is None:
-        raise UsageError(f"the logs of run {run.info.id} are no longer told from others", hint="see `reconciler runs`")
+        raise UsageError(_no_logs(run), hint="see `reconciler runs`")
     return RunLogs(
         actor,
         claim_of(run),
@@ -202,6 +204,10 @@ def _logs_of(
         known_until=run.info.ended_at,
         on_incomplete=on_incomplete,
     )
+
+
+def _no_logs(run: FoundRun) -> str:
+    return f"the logs of run {run.info.id} are no longer told from others"
 
 
 async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:

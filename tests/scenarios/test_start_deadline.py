@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 
 from reconciler.engine.behaviour import LATENCIES, Latency, Settings
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
+from reconciler.invoke.runs import list_runs
 from reconciler.model.run import OutcomeName, Run
 from reconciler.model.spec import Spec
 from reconciler.model.terms import Override
 from reconciler.testing.virtual_time import run_virtually
+from tests.scenarios.test_fault_matrix import DeadError
 from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, task_spec
 
@@ -250,3 +253,57 @@ def test_a_write_under_way_when_the_time_is_over_keeps_its_lease_until_that_expi
             assert_free(world)
 
     run_virtually(scenario())
+
+
+def test_a_key_whose_start_is_never_seen_is_run_once_and_attached_to_at_its_end() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '100', exit, '3']", count="2")
+            await applied(world, spec)
+            world.transport.hidden = {"start"}
+            run, _took_s = await timed(world, spec, start_timeout_s=5.0, key="K")
+            assert run.outcome.exit_code == 122
+            run, _took_s = await timed(world, spec, key="K", on_busy=OnBusy.FAIL)
+            assert run.outcome.exit_code == 120
+            said: list[str] = []
+            run, _took_s = await timed(world, spec, key="K", take_line=lambda line: said.append(line.message))
+            assert run.outcome.exit_code == 3
+            assert len(world.runtime.starts) == 1
+
+    run_virtually(scenario())
+
+
+def test_the_exit_of_an_earlier_run_that_comes_late_is_no_end_of_a_claim_that_died() -> None:
+    """The exit event comes after the state: a claim that died in between has not run."""
+    settings = Settings(behaviour=replace(Settings().behaviour, exit_event_lag_s=4.0))
+
+    async def scenario() -> None:
+        async with open_world(settings) as world:
+            spec = task_spec("[run, '5', exit, '3']", count="1")
+            await applied(world, spec)
+            await world.invoke(spec, is_waiting=False)
+            await world.actor.clock.sleep(6.0)  # at rest, and its exit is not told yet
+            with suppress(DeadError):
+                await kill_at_start(world, spec)
+            await world.actor.clock.sleep(60)
+            states = [run.info.state for run in await list_runs(world.actor, "app", stack="stack")]
+            assert sorted(state.value for state in states) == ["ended", "not started"]
+
+    run_virtually(scenario())
+
+
+async def kill_at_start(world: World, spec: Spec) -> None:
+    """An invoke with a key that dies instead of sending its start."""
+    is_dead = False
+
+    def die(request: Any) -> None:
+        nonlocal is_dead
+        is_dead = is_dead or request.url.path.endswith("/start")
+        if is_dead:
+            raise DeadError
+
+    world.transport.before = die
+    try:
+        await world.invoke(spec, key="K")
+    finally:
+        world.transport.before = lambda _request: None
