@@ -115,6 +115,12 @@ MUTANTS = (
         '        if event.type == "start":\n',
     ),
     Mutant(
+        "a start whose fence has left the events is nobody's, unless the platform restarts that run",
+        "slots/run_starts.py",
+        "(is_told or is_cut or len(records) == 1)",
+        "True",
+    ),
+    Mutant(
         "lines of the next run are not told as this one's",
         "invoke/logs.py",
         "            return self._span.following is None\n",

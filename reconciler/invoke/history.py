@@ -36,7 +36,7 @@ def runs_with_spans(machine: Machine, events: Sequence[Event]) -> list[tuple[Run
     for record, following in zip_longest(records, records[1:]):
         if record.ulid not in owned:
             runs.append((_from_record(machine, record, following, events), None))
-    return sorted(runs, key=lambda run: (run[1] is not None, run[0].started_at, run[0].id), reverse=True)
+    return sorted(runs, key=lambda run: (run[0].started_at is not None, run[0].started_at, run[0].id), reverse=True)
 
 
 def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Event | None:
@@ -71,10 +71,10 @@ def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
         slot=machine.name,
         machine_id=machine.id,
         state=RunState.RUNNING,
-        started_at=run.start.at,
+        started_at=None if run.is_cut else run.start.at,
         who=record.who if record else _UNKNOWN_STARTER,
         deadline=record.deadline if record else None,
-        attempts=len(run.span.starts),
+        attempts=None if run.is_cut else len(run.span.starts),
     )
     update = next((event for event in reversed(run.newer) if event.type in {"update", "destroy"}), None)
     if update and (exited is None or is_newer(exited, update, run.newer)):

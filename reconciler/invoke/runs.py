@@ -70,7 +70,9 @@ async def list_runs(
     found += [run for run in _kept(machines) if run.info.id not in told]
     known = [run for run in found if run.info.started_at]
     known.sort(key=lambda run: (run.info.started_at, run.info.id), reverse=True)
-    return known + [run for run in found if not run.info.started_at]
+    others = [run for run in found if not run.info.started_at]
+    going_on = [run for run in others if run.info.state is RunState.RUNNING]
+    return going_on + known + [run for run in others if run.info.state is not RunState.RUNNING]
 
 
 async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
@@ -183,6 +185,10 @@ async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log
     logs = _logs_of(actor, run, take_line, log_delay_s, fail)
     up_to = actor.clock.now() if run.info.state is RunState.RUNNING else None
     await logs.drain(ended_at=run.info.ended_at, up_to=up_to)
+    if run.info.started_at is None:
+        raise LogsIncompleteError(
+            f"the output of {run.info.id} is incomplete: its first attempts are no longer told from other runs"
+        )
 
 
 def fail(problem: LogsIncompleteError) -> None:

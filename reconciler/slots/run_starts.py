@@ -40,12 +40,16 @@ class RunSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedStart:
-    """A start with its record, and the events from it to the next run's start, newest first."""
+    """A start with its record, and the events from it to the next run's start, newest first.
+
+    Where `is_cut`, the run's own start has left the list: `start` is the oldest restart that is told.
+    """
 
     start: Event
     newer: tuple[Event, ...]
     record: RunRecord | None
     following: Event | None
+    is_cut: bool = False
 
     @property
     def span(self) -> RunSpan:
@@ -57,23 +61,38 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
     """A run for each start of the events, newest first."""
     position = {event.id: index for index, event in enumerate(events)}
     fences = [(position.get(record.fence, len(events)), record) for record in records]
-    starts = [index for index, event in enumerate(events) if event.type == "start" and not _is_restart(events, index)]
+    every = [index for index, event in enumerate(events) if event.type == "start"]
+    starts = [index for index in every if index == every[-1] or not _is_restart(events, index)]
     found: list[OwnedStart] = []
     taken: set[str] = set()
     for index in reversed(starts):
         before = [(at, record) for at, record in fences if at > index]
         # The newest fence before the start; of two records with one fence the later claim voids the earlier.
         owner = min(before, key=lambda pair: (pair[0], _descending(pair[1].ulid)), default=None)
-        record = owner[1] if owner and owner[1].ulid not in taken and owner[0] < len(events) else None
-        if owner and record is None and owner[0] == len(events) and len(records) == 1 and owner[1].ulid not in taken:
-            record = owner[1]  # the only claim there ever was; its fence has left the list
-        if record:
+        is_told = owner is not None and owner[0] < len(events)
+        # The list begins within a run that the platform starts again and again.
+        is_cut = index == every[-1] and not is_told and _is_one_of_several(events, index)
+        record = None
+        if owner and owner[1].ulid not in taken and (is_told or is_cut or len(records) == 1):
+            record = owner[1]  # or, where its fence has left the list, the only claim there ever was
             taken.add(record.ulid)
         later = [other for other in starts if other < index]
-        newer = tuple(events[(max(later) + 1 if later else 0) : index])
-        following = events[max(later)] if later else None
-        found.append(OwnedStart(start=events[index], newer=newer, record=record, following=following))
+        found.append(
+            OwnedStart(
+                start=events[index],
+                newer=tuple(events[(max(later) + 1 if later else 0) : index]),
+                record=record,
+                following=events[max(later)] if later else None,
+                is_cut=is_cut,
+            )
+        )
     return found[::-1]
+
+
+def _is_one_of_several(events: Sequence[Event], index: int) -> bool:
+    """Whether the start was the platform's own, or the platform answered the exit after it with another one."""
+    ended = next((event.exit for event in reversed(events[:index]) if event.exit is not None), None)
+    return _is_restart(events, index) or (ended is not None and ended.restarting)
 
 
 def _is_restart(events: Sequence[Event], index: int) -> bool:

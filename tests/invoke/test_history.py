@@ -82,6 +82,26 @@ CASES = {
         ),
         [(A, "me", "failed")],
     ),
+    "restarted so often that its start has left the events": (
+        machine(record(A, 1), record(B, 9), state=RUNNING),
+        story(ended(30, code=1, restarting=True), event(31, "start"), ended(32, code=1, restarting=True)),
+        [(B, "me", "running"), (A, "me", "lost")],
+    ),
+    "the same, and its end": (
+        machine(record(A, 1), record(B, 9)),
+        story(event(30, "start"), ended(31, code=1, restarting=True), event(32, "start"), ended(33, code=4)),
+        [(B, "me", "failed"), (A, "me", "lost")],
+    ),
+    "restarted often, and the next run": (
+        machine(record(A, 1), record(B, 32)),
+        story(ended(30, code=1, restarting=True), event(31, "start"), ended(32, code=7), event(33, "start")),
+        [(B, "me", "lost"), (A, "me", "failed")],
+    ),
+    "a start whose fence has left the events may be anyone's": (
+        machine(record(A, 1), record(B, 9)),
+        story(event(30, "start"), ended(31, code=4)),
+        [("e30", "unknown", "failed"), (B, "me", "lost"), (A, "me", "lost")],
+    ),
     "stopped before its restart": (
         machine(record(A, 1)),
         story(LAUNCH, event(2, "start"), ended(3, code=1, restarting=True), event(4, "stop")),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
 from reconciler.machines_api.wire import LogLine
 from reconciler.model.run import OutcomeName, RunState
@@ -146,5 +147,52 @@ def test_a_restarted_run_is_ended_by_its_timeout() -> None:
             run = await world.invoke(spec)
             assert run.outcome.name is OutcomeName.TIMED_OUT
             assert world.actor.clock.monotonic() - began < 75
+
+    run_virtually(scenario())
+
+
+async def restarted_often(world: World, extra: str = ALWAYS) -> str:
+    """A run on a machine that had another one before, restarted until its own start has left the events."""
+    spec = failing(extra)
+    await ready(world, spec)
+    first = await world.invoke(spec, is_waiting=False)
+    await cancel_run(world.actor, await found(world, first.id))
+    await world.actor.clock.sleep(10)
+    run = await world.invoke(spec, is_waiting=False)
+    await world.actor.clock.sleep(1000)
+    return str(run.id)
+
+
+def test_a_run_whose_start_has_left_the_events_is_found_waited_for_and_cancelled() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            run_id = await restarted_often(world)
+            one = await found(world, run_id)
+            assert (one.info.state, one.info.attempts, one.info.started_at) == (RunState.RUNNING, None, None)
+            listed = await list_runs(world.actor, "app", stack="stack")
+            assert listed[0].info.id == run_id
+            lines: Lines = []
+            with pytest.raises(LogsIncompleteError, match="first attempts"):
+                await read_run_logs(world.actor, one, into(lines), log_delay_s=0.0)
+            assert len(lines) > 20
+            waiting = asyncio.create_task(wait_run(world.actor, one))
+            await world.actor.clock.sleep(100)
+            assert not waiting.done()
+            assert await cancel_run(world.actor, one)
+            ended = await waiting
+            assert ended.outcome
+            assert (ended.outcome.name, ended.attempts) == (OutcomeName.CANCELLED, None)
+
+    run_virtually(scenario())
+
+
+def test_an_overdue_run_that_was_restarted_is_ended_by_whoever_queues() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            extra = f"{ALWAYS}        timeout: 60s\n"
+            run_id = await restarted_often(world, extra)
+            late = await world.invoke(failing(extra), queue_timeout_s=200.0)
+            assert late.outcome.name is OutcomeName.TIMED_OUT  # it had its turn
+            assert f"{run_id} was past its deadline, and nobody watched it: stopped" in world.said
 
     run_virtually(scenario())
