@@ -58,6 +58,7 @@ MORE = (
     "tests/scenarios/test_fault_matrix.py",
     "tests/engine/test_leftovers.py",
     "tests/scenarios/test_volumes.py",
+    "tests/scenarios/test_crash_loops.py",
 )
 WORKERS = 2
 
@@ -802,8 +803,8 @@ MUTANTS = (
     Mutant(
         "an app that does not seem to be as declared is listed",
         "cli/planning.py",
-        "if whole is not None and self._planner.add(app, whole):",
-        "if whole is not None and (self._planner.add(app, whole) or True):",
+        "if whole is not None and self._planner.add(app, whole, self._at):",
+        "if whole is not None and (self._planner.add(app, whole, self._at) or True):",
     ),
     Mutant(
         "how runs ended is kept before their machine goes",
@@ -879,7 +880,7 @@ MUTANTS = (
     ),
     Mutant(
         "the exit of the version before is not taken for one of the new version",
-        "slots/crashes.py",
+        "model/crashes.py",
         "return tuple(events[: starts[-1] + 1]) if starts else ()",
         "return tuple(events)",
     ),
@@ -942,6 +943,42 @@ MUTANTS = (
         "apply/volumes.py",
         "return is_ours and kind_of(holder)",
         "return kind_of(holder)",
+    ),
+    Mutant(
+        "a service that crashes is no success though it is as declared",
+        "apply/apply.py",
+        "in (*plan.effective, *plan.watched)",
+        "in plan.effective",
+    ),
+    Mutant(
+        "a rollout goes no further than the machine that crashes",
+        "planner/order.py",
+        "                needs += crashed.get(pool, ())\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "a machine that gave up is not one that rests",
+        "planner/rules.py",
+        "not situation.pool.config.may_rest or _gave_up(situation)",
+        "not situation.pool.config.may_rest",
+    ),
+    Mutant(
+        "a service that was stopped on purpose has not crashed",
+        "model/crashes.py",
+        "if index is None or _was_asked_for(run, index):",
+        "if index is None:",
+    ),
+    Mutant(
+        "a crash of the run that someone else has started is seen",
+        "apply/actions.py",
+        "else await before_its_run(job.actor, live)",
+        "else live.newest_event",
+    ),
+    Mutant(
+        "what an overview shows of a service does not prove that it stays up",
+        "planner/known.py",
+        "pool.kind is PoolKind.SERVICE and _may_be_crashing(machine, pool, at)",
+        "False",
     ),
     Mutant(
         "one volume for two machines is refused",

@@ -30,6 +30,7 @@ from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.apply.sending import send_destroy, send_start
+from reconciler.apply.still_up import before_its_run, see_still_up
 from reconciler.apply.volumes import without_volume
 from reconciler.apply.wants import write_want
 from reconciler.apply.watching import Course, must_run, see_up
@@ -131,6 +132,8 @@ async def _perform(job: Job, change: Change) -> Entry:
             return await _replace(job, change)
         case Action.START:
             return await _start(job, change)
+        case Action.WATCH:
+            return await see_still_up(job.actor, change, target_of(change), job.course)
         case Action.NONE:
             return entry(change, Status.DONE)
 
@@ -183,7 +186,8 @@ async def _start(job: Job, change: Change) -> Entry:
         is_starting = live.state.is_resting
         if is_starting:
             await send_start(job.actor, lease, live)
-    return await _seen_up(job, change, live, fence=live.newest_event, is_starting=is_starting)
+    fence = live.newest_event if is_starting else await before_its_run(job.actor, live)
+    return await _seen_up(job, change, live, fence=fence, is_starting=is_starting)
 
 
 async def _destroy(job: Job, change: Change) -> Entry:

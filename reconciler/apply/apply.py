@@ -50,7 +50,7 @@ async def apply(
     locks = Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
     async with creating_apps(actor, plan.apps, stop) as creations, announcing(actor, plan, options, locks) as wants:
         entries = await execute(
-            tuple(_undeferred(change) if options.force else change for change in plan.effective),
+            tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched)),
             lambda change, course: perform(actor, change, plan.stack, options, locks, course=course),
             admit=partial(_admit, actor, creations, wants, stop),
             defer=partial(_defer, wants),

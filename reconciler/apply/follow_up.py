@@ -42,7 +42,8 @@ def follow_up(
     `may_do` leaves of a plan what was approved.
     """
     planned = {change.address: change for change in report.plan.changes}
-    approved = {change.address: change for change in may_do(again).effective}
+    allowed = may_do(again)
+    approved = {change.address: change for change in (*allowed.effective, *allowed.watched)}
     done = done_by_others(again, report)
     left, refused = [], []
     for one in undone:
@@ -65,11 +66,11 @@ def within(plan: Plan, reviewed: Plan) -> Plan:
 def _is_as_declared(before: Change | None, now: Change | None) -> bool:
     if now is None:
         return before is not None and before.action is Action.DESTROY
-    return not now.is_effective
+    return now.action is Action.NONE
 
 
 def _is_what_was_planned(change: Change, before: Change) -> bool:
-    if change.binding == before.binding:
+    if change.action is Action.WATCH or change.binding == before.binding:
         return True
     is_no_apply = change.machine_id == before.machine_id and change.expected_applied == before.expected_applied
     is_by_hand = is_no_apply or any(field.cause in _BY_HAND for field in change.fields)

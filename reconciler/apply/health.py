@@ -11,11 +11,11 @@ from typing import Final
 from reconciler.apply.health_words import crash_words, failing_words
 from reconciler.apply.last_lines import last_lines
 from reconciler.errors import ApiError
+from reconciler.model.crashes import crash_in, newest_run
 from reconciler.model.machine import Check, Event, Machine, MachineState
 from reconciler.model.report import Unhealthy
 from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
-from reconciler.slots.crashes import crash_in, newest_run
 
 TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 10.0

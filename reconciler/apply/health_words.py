@@ -1,11 +1,10 @@
 """What is wrong with a service, in words."""
 
 from collections.abc import Sequence
-from signal import Signals
 from typing import Final
 
-from reconciler.model.machine import Check, Event, Exit
-from reconciler.slots.crashes import Crash
+from reconciler.model.crashes import Crash, exit_words
+from reconciler.model.machine import Check, Event
 
 _CHECKS_SHOWN: Final = 4
 
@@ -21,17 +20,6 @@ def crash_words(crash: Crash, run: Sequence[Event]) -> str:
     return f"{words}, and is being restarted" if crash.ended.restarting else words
 
 
-def exit_words(ended: Exit) -> str:
-    """How a run ended, in a few words."""
-    if not ended.is_known:
-        return "ended, its exit code is not known"
-    if ended.oom_killed:
-        return "killed for lack of memory"
-    if ended.signal:
-        return f"ended by signal {ended.signal}{_signal_name(ended.signal)}"
-    return f"exited with code {ended.code}"
-
-
 def failing_words(failing: Sequence[Check]) -> str:
     """The checks that do not pass, and what they said; `no report` where there is none."""
     if not failing:
@@ -39,10 +27,3 @@ def failing_words(failing: Sequence[Check]) -> str:
     shown = [f"{check.name} {check.status}" + (f" ({check.output})" if check.output else "") for check in failing]
     more = f" and {len(failing) - _CHECKS_SHOWN} more" if len(failing) > _CHECKS_SHOWN else ""
     return ", ".join(shown[:_CHECKS_SHOWN]) + more
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f" ({Signals(number).name})"
-    except ValueError:
-        return ""

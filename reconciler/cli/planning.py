@@ -7,6 +7,7 @@ it rests on that.
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +54,7 @@ async def plan_pinned(
     """
     at = actor.clock.now()
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
-    apps = _Apps(spec, planner, looking, is_learning=memory_file is not None)
+    apps = _Apps(spec, planner, looking, at, is_learning=memory_file is not None)
     try:
         if memory_file is None:
             await observe_each(actor.client, apps.names, apps.take)
@@ -70,8 +71,11 @@ async def plan_pinned(
 class _Apps:
     """The spec's apps, planned as they are seen. Where it is learning, `known` is what was as declared, by app."""
 
-    def __init__(self, spec: Spec, planner: Planner, looking: "asyncio.Task[_Looked]", *, is_learning: bool) -> None:
+    def __init__(
+        self, spec: Spec, planner: Planner, looking: "asyncio.Task[_Looked]", at: datetime, *, is_learning: bool
+    ) -> None:
         self.spec = spec
+        self._at = at
         self.names = [app.name for app in spec.apps]
         self.known: dict[str, KnownMachines] = {}
         self.regions: set[str] = set()  # of all machines that were seen
@@ -83,15 +87,15 @@ class _Apps:
     async def take(self, observed: ObservedApp) -> None:
         """Plans an app that was listed."""
         app = await self._app(observed)
-        is_as_declared = self._planner.add(app, observed)
+        is_as_declared = self._planner.add(app, observed, self._at)
         if self._is_learning and is_as_declared:
             self.known[app.name] = known_of(app, observed)
 
     async def recognize(self, name: str, machines: tuple[Machine, ...], known: KnownMachines) -> None:
         """Plans an app of which an overview was seen, if it still proves to be as declared; else it is not `known`."""
         app = await self._app(ObservedApp(name=name, exists=True, machines=machines))
-        whole = recognized(app, machines, known)
-        if whole is not None and self._planner.add(app, whole):
+        whole = recognized(app, machines, known, self._at)
+        if whole is not None and self._planner.add(app, whole, self._at):
             self.known[name] = known
 
     async def _app(self, observed: ObservedApp) -> App:

@@ -100,7 +100,7 @@ def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> StatusRow:
 
 
 def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
-    from reconciler.slots.crashes import restarts_in
+    from reconciler.model.crashes import restarts_in
 
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)

@@ -20,6 +20,7 @@ class Action(enum.Enum):
     DESTROY = "destroy"
     ADOPT = "adopt"  # an update of a machine that nobody has marked
     START = "start"  # a service's machine that should be running
+    WATCH = "watch"  # a service's machine that is as declared and does not stay up: nothing is sent
     NONE = "none"
 
 
@@ -88,6 +89,7 @@ class Change:
     rollout: Rollout = field(default_factory=Rollout)  # how a service is watched once this is done
     is_first: bool = False  # the first of its service's machines to be changed
     is_protected: bool = False
+    has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_twin: bool = False  # a second machine of the slot's name, to be removed
     depends_on: tuple[str, ...] = ()
 
@@ -135,7 +137,7 @@ class Change:
     @property
     def is_effective(self) -> bool:
         """Whether this changes anything, now or once its run has ended."""
-        return self.action is not Action.NONE
+        return self.action not in {Action.NONE, Action.WATCH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ class UnreachableMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All changes in a stable order (unchanged slots included, as NONE), with what was seen beside them.
+    """All changes in a stable order (unchanged slots included, as NONE or WATCH), with what was seen beside them.
 
     `blocked` says why nothing may be applied: an unobserved app, the brake on mass deletion.
     """
@@ -209,13 +211,18 @@ class Plan:
         return tuple(change for change in self.changes if change.is_effective)
 
     @property
+    def watched(self) -> tuple[Change, ...]:
+        """The slots that are as declared, and whose machines do not stay up."""
+        return tuple(change for change in self.changes if change.action is Action.WATCH)
+
+    @property
     def has_changes(self) -> bool:
         return bool(self.apps or self.effective)
 
     @property
     def is_settled(self) -> bool:
-        """Whether all is known to be as declared: nothing to change, and nothing that could not be seen."""
-        return not self.has_changes and not self.unreachable
+        """Whether all is known to be as declared and up: nothing to change, and nothing that could not be seen."""
+        return not self.has_changes and not self.unreachable and not self.watched
 
     def counts(self) -> Mapping[str, int]:
         """How many changes of each action there are to do now, and under `deferred` how many wait."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
@@ -14,10 +15,12 @@ from reconciler.planner.digest import digest_of, live_digest
 from reconciler.planner.images import has_moved
 from reconciler.planner.normalize import Canonical, canonical
 from reconciler.planner.pair import Paired
-from reconciler.planner.rules import Situation, decide, deferral
+from reconciler.planner.rules import Situation, crash_of, decide, deferral
 
 
-def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, differ: Differ) -> Change | None:
+def adoption(
+    slot: Slot, machine: Machine, pool: Pool, anchor: str | None, differ: Differ, at: datetime
+) -> Change | None:
     """The take-over of a machine that holds the slot's name; None where it cannot be made what the slot needs."""
     assert machine.config is not None
     situation = Situation(
@@ -25,6 +28,7 @@ def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, diffe
         region=slot.region,
         desired_digest=digest_of(pool.config),
         machine=machine,
+        at=at,
         fields=differ.differences(canonical(pool.config), machine.config),
     )
     if decide(situation)[0] is not Action.UPDATE:
@@ -35,8 +39,8 @@ def adoption(slot: Slot, machine: Machine, pool: Pool, anchor: str | None, diffe
     return _change(slot, situation, anchor, (Action.ADOPT, reason))
 
 
-def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
-    """What happens to each slot of the spec, unless its machine is not ours, or its host is down."""
+def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iterator[Change]:
+    """What happens to each slot of the spec, unless its machine is not ours, or its host is down; as seen `at`."""
     anchors = anchors_of(paired, app.pools)
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
@@ -55,6 +59,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ) -> Iterator[Change]:
                 region=slot.region,
                 desired_digest=digest,
                 machine=machine,
+                at=at,
                 fields=_fields(differ, desired, digest, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
@@ -124,7 +129,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         machine_state=machine.state if machine else None,
         expected_digest=_expected_digest(machine) if is_written else None,
         expected_applied=situation.applied,
-        observed=machine.config if machine and action is not Action.NONE else None,
+        observed=machine.config if machine and action not in {Action.NONE, Action.WATCH} else None,
         desired=pool.config if is_written else None,
         desired_digest=situation.desired_digest if is_written else None,
         anchor=anchor,
@@ -135,6 +140,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         launch=pool.launch,
         rollout=pool.rollout,
         is_protected=pool.is_protected,
+        has_crashed=action in {Action.START, Action.WATCH} and crash_of(situation) is not None,
     )
 
 

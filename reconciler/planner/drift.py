@@ -22,7 +22,7 @@ def only_drift(plan: Plan) -> Plan:
     Apps that are not there are no drift.
     """
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
-    changes = tuple(one for one in plan.changes if not one.is_effective or is_drift(one))
+    changes = tuple(_unwatched(one) for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
     return replace(plan, apps=(), changes=changes, announcements=(), warnings=warnings)
 
@@ -71,11 +71,16 @@ def is_drift(change: Change) -> bool:
 def _with_drift(change: Change) -> Change | None:
     """The change as far as it is drift; None where the spec alone made it."""
     if not change.is_effective:
-        return change
+        return _unwatched(change)
     if change.action is Action.CREATE and change.lost is not None:
         return replace(change, depends_on=())
     fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
     return replace(change, fields=fields, depends_on=()) if fields and change.expected_applied else None
+
+
+def _unwatched(change: Change) -> Change:
+    """The change of a slot that is as declared; whether its machine stays up is no question of drift."""
+    return replace(change, action=Action.NONE) if change.action is Action.WATCH else change
 
 
 def _leaves(addresses: list[str]) -> str:

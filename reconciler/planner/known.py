@@ -2,17 +2,21 @@
 
 A version of a machine (its instance id) is made with each new config and never changes; metadata is no part of it. So
 a machine that still has the version that was found to be as declared is as declared, whatever it was that is told of
-its config, as long as the same is declared.
+its config, as long as the same is declared. Whether a service's machine stays up is told by its events alone, so that
+one that was updated lately, or has stopped, is looked at.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from datetime import datetime
+from typing import Final, NamedTuple, TypeAlias
 
 from reconciler.model import marks
-from reconciler.model.machine import Machine, ObservedApp
-from reconciler.model.spec import App, Pool
+from reconciler.model.machine import Machine, MachineState, ObservedApp
+from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.digest import digest_of
+
+_RESTART_PAUSE_S: Final = 60.0  # longer than a crashed machine waits until it is started again
 
 
 class Known(NamedTuple):
@@ -39,8 +43,8 @@ def known_of(app: App, observed: ObservedApp) -> dict[str, Known]:
     return found
 
 
-def recognized(app: App, machines: tuple[Machine, ...], known: KnownMachines) -> ObservedApp | None:
-    """The app with whole configs for machines of which only an overview was seen; None unless each is known, once.
+def recognized(app: App, machines: tuple[Machine, ...], known: KnownMachines, at: datetime) -> ObservedApp | None:
+    """The app with whole configs for machines of which an overview was seen `at`; None unless each is known, once.
 
     An app without machines is not recognised either: that something was not listed proves nothing.
     """
@@ -52,8 +56,20 @@ def recognized(app: App, machines: tuple[Machine, ...], known: KnownMachines) ->
         pool = digests.pool_of(machine)
         if pool is None or not machine.is_observable or known[machine.id] != (machine.instance_id, digests.of(machine)):
             return None
+        if pool.kind is PoolKind.SERVICE and _may_be_crashing(machine, pool, at):
+            return None
         whole.append(replace(machine, config=pool.config.with_metadata(machine.metadata)))
     return ObservedApp(name=app.name, exists=True, machines=tuple(whole))
+
+
+def _may_be_crashing(machine: Machine, pool: Pool, at: datetime) -> bool:
+    """Whether something has happened to the machine since it could be known to stay up, or it may have given up."""
+    min_healthy_s = pool.rollout.min_healthy_s
+    if min_healthy_s <= 0:
+        return False
+    if machine.state is MachineState.STOPPED:
+        return True
+    return machine.updated_at is None or (at - machine.updated_at).total_seconds() < min_healthy_s + _RESTART_PAUSE_S
 
 
 class _Digests:

@@ -3,7 +3,8 @@
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
 pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
 that goes comes after its heir, and any machine that goes after the one that is made to keep how its runs ended.
-Services change one at a time, and the first of each is known as such. What mounts a volume comes after what frees it.
+Services change one at a time, and the first of each is known as such; none does before those of its machines that have
+crashed, and are as declared, are seen to stay up. What mounts a volume comes after what frees it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
     addresses = {change.slot.name: change.address for change in written}
     made = {change.slot.name: change.address for change in written if change.action in _MAKES}
     previous: dict[str, str] = {}
+    crashed = _crashed(changes)
     ordered = []
     for change in changes:
         pool, anchor = change.slot.pool, anchors.get(change.slot.pool)
@@ -44,6 +46,8 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
                 needs.append(addresses[change.heir])
             if change.keeper in made:
                 needs.append(made[change.keeper])
+            if change.kind is PoolKind.SERVICE and change.action in _WRITES_CONFIG:
+                needs += crashed.get(pool, ())
             if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
                 is_first = pool not in previous
                 needs += [] if is_first else [previous[pool]]
@@ -62,6 +66,15 @@ def _others(needs: list[str], change: Change, anchor: str | None, first: str | N
     if address == anchor:
         needs = [need for need in needs if need == first]
     return tuple(dict.fromkeys(need for need in needs if need != address))
+
+
+def _crashed(changes: Iterable[Change]) -> dict[str, list[str]]:
+    """By pool, what is as declared and has crashed: were its config sent to others, they would crash as well."""
+    found: dict[str, list[str]] = {}
+    for change in changes:
+        if change.has_crashed:
+            found.setdefault(change.slot.pool, []).append(change.address)
+    return found
 
 
 def _first_of(doable: Iterable[Change]) -> str | None:

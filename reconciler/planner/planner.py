@@ -17,6 +17,7 @@ from reconciler.planner.anchors import anchors_of
 from reconciler.planner.announce import announcements_of
 from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
+from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
@@ -71,12 +72,12 @@ class Planner:
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
 
-    def add(self, app: App, observed: ObservedApp) -> bool:
-        """Plans one app of the spec; nothing of the snapshot is kept but what the changes are about.
+    def add(self, app: App, observed: ObservedApp, at: datetime) -> bool:
+        """Plans one app of the spec as it was seen `at`; of the snapshot only what the changes are about is kept.
 
         Whether all is as declared: nothing is to be done about the app, and nothing to be said.
         """
-        draft = self._drafts[app.name] = self._draft(app, observed)
+        draft = self._drafts[app.name] = self._draft(app, observed, at)
         return draft.is_quiet
 
     def plan(self, app_names: Iterable[str], *, observed_at: datetime | None, warnings: Iterable[str] = ()) -> Plan:
@@ -106,7 +107,7 @@ class Planner:
             unreachable=tuple(one for draft in drafts for one in draft.unreachable),
         )
 
-    def _draft(self, app: App, observed: ObservedApp) -> _Draft:
+    def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:
         draft = _Draft()
         if observed.is_unobserved:
             draft.blocked.append(
@@ -115,7 +116,7 @@ class Planner:
             )
             return draft
         paired = pair(app, observed, stack=self._stack)
-        adopted = self._adopted(draft, app, paired)
+        adopted = self._adopted(draft, app, paired, at)
         taken_over = {one.machine_id for one in adopted}
         draft.foreign = [machine for machine in paired.foreign if machine.id not in taken_over]
         draft.warnings += paired.warnings
@@ -124,7 +125,7 @@ class Planner:
         draft.owned_count = len(paired.owned)
         draft.newer = newer_revision(paired.owned, self._revision)
         found = (
-            *slot_changes(app, paired, self._differ),
+            *slot_changes(app, paired, self._differ, at),
             *surplus_changes(app, paired),
             *twin_changes(app, paired),
             *adopted,
@@ -133,10 +134,11 @@ class Planner:
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
+        draft.warnings += crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
         return draft
 
-    def _adopted(self, draft: _Draft, app: App, paired: Paired) -> list[Change]:
+    def _adopted(self, draft: _Draft, app: App, paired: Paired, at: datetime) -> list[Change]:
         """The take-overs of machines that hold a slot's name; where that is not to be, why this or nothing is done."""
         pools = {pool.name: pool for pool in app.pools}
         anchors = anchors_of(paired, app.pools) if paired.blocked else {}
@@ -149,7 +151,7 @@ class Planner:
                 draft.blocked.append(f"{held}; destroy or rename it, or rename the pool")
             elif not self._adopt:
                 draft.blocked.append(f"{held}; take it over with --adopt, or rename it or the pool")
-            elif change := adoption(slot, machine, pools[slot.pool], anchors[slot.pool], self._differ):
+            elif change := adoption(slot, machine, pools[slot.pool], anchors[slot.pool], self._differ, at):
                 adopted.append(change)
             else:
                 draft.blocked.append(f"{held}; it cannot be taken over: its region or volume is another")
@@ -180,6 +182,6 @@ def plan(
         adopt=adopt,
     )
     for app in spec.apps:
-        planner.add(app, observed.apps[app.name])
+        planner.add(app, observed.apps[app.name], observed.at)
     names = [app.name for app in spec.apps]
     return planner.plan(names, observed_at=observed.at, warnings=(*spec.warnings, *observed.warnings))

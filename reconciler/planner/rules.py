@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.model import marks
+from reconciler.model.crashes import exit_words, recent_crash, restarts_in
 from reconciler.model.kind import is_of_other_kind, kind_of
-from reconciler.model.machine import Machine
+from reconciler.model.machine import Exit, Machine, MachineState
 from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.planner.digest import has_scheme
@@ -18,7 +19,7 @@ _SHOWN_FIELDS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """One slot of the spec, the machine that holds it, and how their configs differ.
+    """One slot of the spec, the machine that holds it as it was seen `at`, and how their configs differ.
 
     `lost` is the digest that was applied to a machine that is no longer there.
     """
@@ -27,6 +28,7 @@ class Situation:
     region: str
     desired_digest: str
     machine: Machine | None
+    at: datetime
     fields: tuple[FieldChange, ...] = ()
     lost: str | None = None
 
@@ -88,8 +90,39 @@ def _is_other_kind(situation: Situation) -> bool:
 
 def _should_run(situation: Situation) -> bool:
     assert situation.machine is not None
-    is_service = situation.pool.kind is PoolKind.SERVICE
-    return is_service and situation.machine.state.is_resting and not situation.pool.config.may_rest
+    if situation.pool.kind is not PoolKind.SERVICE or not situation.machine.state.is_resting:
+        return False
+    return not situation.pool.config.may_rest or _gave_up(situation)
+
+
+def _gave_up(situation: Situation) -> bool:
+    """Whether a machine that may rest was not let rest: it ended with an error, or could not be started."""
+    assert situation.machine is not None
+    ended, state = crash_of(situation), situation.machine.state
+    is_error = ended is not None and ended.is_known and bool(ended.code or ended.signal or ended.oom_killed)
+    return state is MachineState.FAILED or (state is MachineState.STOPPED and is_error)
+
+
+def crash_of(situation: Situation) -> Exit | None:
+    """How a service's machine ended that does not stay up; None where it does, or where that is not watched."""
+    machine, min_healthy_s = situation.machine, situation.pool.rollout.min_healthy_s
+    if machine is None or situation.pool.kind is not PoolKind.SERVICE or min_healthy_s <= 0:
+        return None
+    return recent_crash(machine.events, at=situation.at, min_healthy_s=min_healthy_s)
+
+
+def _keeps_crashing(situation: Situation) -> bool:
+    assert situation.machine is not None
+    return not situation.machine.state.is_resting and crash_of(situation) is not None
+
+
+def _why_it_is_watched(situation: Situation) -> str:
+    ended = crash_of(situation)
+    assert ended is not None
+    assert situation.machine is not None
+    restarts = restarts_in(situation.machine.events)
+    again = f"restarted {'once' if restarts == 1 else f'{restarts} times'}" if restarts else "and was started again"
+    return f"does not stay up: {exit_words(ended)}, {again}"
 
 
 def _why_it_differs(situation: Situation) -> str:
@@ -133,7 +166,9 @@ def _names(fields: tuple[FieldChange, ...], cause: Cause) -> str:
 
 def _why_it_should_run(situation: Situation) -> str:
     assert situation.machine is not None
-    return f"{situation.machine.state.value}, should be running"
+    ended = crash_of(situation)
+    why = f": {exit_words(ended)}" if ended else ""
+    return f"{situation.machine.state.value}, should be running{why}"
 
 
 RULES: Final = (
@@ -143,6 +178,7 @@ RULES: Final = (
     Rule(applies=_differs, action=Action.UPDATE, reason=_why_it_differs),
     Rule(applies=_is_other_kind, action=Action.UPDATE, reason=lambda one: f"declared as a {one.pool.kind.value} now"),
     Rule(applies=_should_run, action=Action.START, reason=_why_it_should_run),
+    Rule(applies=_keeps_crashing, action=Action.WATCH, reason=_why_it_is_watched),
     Rule(applies=lambda _: True, action=Action.NONE, reason=lambda _: "as declared"),
 )
 

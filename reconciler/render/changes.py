@@ -14,6 +14,7 @@ _SYMBOLS: Final = {
     Action.DESTROY: "-",
     Action.ADOPT: "+~",
     Action.START: ">",
+    Action.WATCH: " ",
     Action.NONE: " ",
 }
 _SYMBOL_OF_DEFERRED: Final = "="
@@ -115,12 +116,14 @@ def grouped(plan: Plan) -> list[Group]:
 def closing_line(plan: Plan) -> str:
     """The plan in one line."""
     counts = plan.counts()
+    watched = counts[Action.WATCH.value]
+    down = f", {watched} of them {'does' if watched == 1 else 'do'} not stay up" if watched else ""
+    unchanged = counts[Action.NONE.value] + watched
     dark = f"{counts['unreachable']} unreachable" if counts["unreachable"] else ""
     if plan.blocked and not plan.has_changes:
         return "Nothing is applied while that stands."
     if not plan.has_changes:
-        count = counts[Action.NONE.value]
-        declared = f"{count} machine{' is' if count == 1 else 's are'} as declared"
+        declared = f"{unchanged} machine{' is' if unchanged == 1 else 's are'} as declared{down}"
         return f"No changes. {declared}{f', {dark}' if dark else ''}."
     parts = [
         f"{counts[action.value]} to {word}"
@@ -130,8 +133,7 @@ def closing_line(plan: Plan) -> str:
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     parts += [dark] if dark else []
-    unchanged = counts[Action.NONE.value]
-    line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged." if unchanged else "")
+    line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged{down}." if unchanged else "")
     return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,8 +10,9 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.machine import HostStatus, Machine, MachineState, ObservedApp
 from reconciler.model.spec import App
 from reconciler.planner.known import Known, known_of, recognized
-from tests.support.world import task_spec
+from tests.support.world import spec_of, task_spec
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 [APP] = task_spec(count="2", extra="        env: {A: '1'}\n").apps
 [OTHER] = task_spec(count="2", extra="        env: {A: '2'}\n").apps
 OVERRIDE = "reconciler_override"
@@ -50,13 +52,13 @@ FIRST, SECOND = SEEN
 
 
 def test_machines_of_the_same_versions_get_the_config_that_is_declared() -> None:
-    assert recognized(APP, SEEN, KNOWN) == observed()
-    assert recognized(APP, (SECOND, FIRST), KNOWN) is not None
+    assert recognized(APP, SEEN, KNOWN, AT) == observed()
+    assert recognized(APP, (SECOND, FIRST), KNOWN, AT) is not None
 
 
 def test_what_is_told_now_counts_not_what_was_told() -> None:
     moved = replace(marked(FIRST, "mine"), state=MachineState.STARTED, region="fra")
-    app = recognized(APP, (moved, SECOND), KNOWN)
+    app = recognized(APP, (moved, SECOND), KNOWN, AT)
     assert app is not None
     [machine, _second] = app.machines
     assert (machine.state, machine.region, machine.metadata["mine"]) == (MachineState.STARTED, "fra", "1")
@@ -78,16 +80,38 @@ def test_what_is_told_now_counts_not_what_was_told() -> None:
     ],
 )
 def test_anything_else_is_not_recognised(seen: tuple[Machine, ...]) -> None:
-    assert recognized(APP, seen, KNOWN) is None
+    assert recognized(APP, seen, KNOWN, AT) is None
 
 
 def test_what_is_declared_otherwise_now_is_not_recognised() -> None:
-    assert recognized(OTHER, SEEN, KNOWN) is None
-    assert recognized(replace(APP, pools=()), SEEN, KNOWN) is None
+    assert recognized(OTHER, SEEN, KNOWN, AT) is None
+    assert recognized(replace(APP, pools=()), SEEN, KNOWN, AT) is None
 
 
 def test_no_machines_are_never_recognised() -> None:
-    assert recognized(APP, (), {}) is None
+    assert recognized(APP, (), {}, AT) is None
+
+
+@pytest.mark.parametrize(
+    ("min_healthy", "updated_s", "state", "is_recognised"),
+    [
+        ("10s", 3600, MachineState.STARTED, True),
+        ("10s", 3600, MachineState.SUSPENDED, True),
+        ("10s", 60, MachineState.STARTED, False),
+        ("10s", None, MachineState.STARTED, False),
+        ("10s", 3600, MachineState.STOPPED, False),
+        ("5m", 300, MachineState.STARTED, False),
+        ("0s", None, MachineState.STOPPED, True),
+    ],
+)
+def test_a_service_that_may_have_crashed_is_not_recognised(
+    min_healthy: str, updated_s: int | None, state: MachineState, is_recognised: bool
+) -> None:
+    web = f"web: {{command: [serve], rollout: {{min_healthy: {min_healthy}}}}}"
+    [app] = spec_of(f"version: 1\nname: stack\napps: {{app: {{image: i, services: {{{web}}}}}}}\n").apps
+    updated_at = None if updated_s is None else AT - timedelta(seconds=updated_s)
+    seen = tuple(replace(overview(one), updated_at=updated_at, state=state) for one in observed(app).machines)
+    assert (recognized(app, seen, known_of(app, observed(app)), AT) is not None) is is_recognised
 
 
 def test_versions_and_digests_are_remembered() -> None:

@@ -6,6 +6,8 @@ update and not as one that was asked for: only what is newer than the new versio
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from signal import Signals
 from typing import Final
 
 from reconciler.model.machine import Event, Exit
@@ -35,6 +37,47 @@ def crash_in(run: Sequence[Event]) -> Crash | None:
         if ended is not None and not ended.requested_stop:
             return Crash(ended=ended, restarts=sum(event.type == "start" for event in run[:index]))
     return None
+
+
+def recent_crash(events: Sequence[Event], *, at: datetime, min_healthy_s: float) -> Exit | None:
+    """Return the last exit that nobody asked for, unless the machine has run for `min_healthy_s` since, seen `at`.
+
+    `at` is our clock and the events' times are the server's. Where ours is ahead by more than `min_healthy_s` a crash
+    is found only while the machine waits to be started again.
+    """
+    run = newest_run(events)
+    index = next((index for index, event in enumerate(run) if event.exit), None)
+    if index is None or _was_asked_for(run, index):
+        return None
+    start = next((event for event in run[:index] if event.type == "start"), None)
+    is_up = start is not None and (at - start.at).total_seconds() >= min_healthy_s
+    return None if is_up else run[index].exit
+
+
+def _was_asked_for(run: Sequence[Event], index: int) -> bool:
+    """Whether the exit was: it says so, or a stop came between it and the start before it."""
+    ended = run[index].exit
+    older = run[index + 1 :]
+    start = next((position for position, event in enumerate(older) if event.type == "start"), len(older))
+    return ended is None or ended.requested_stop or any(event.type == "stop" for event in older[:start])
+
+
+def exit_words(ended: Exit) -> str:
+    """How a run ended, in a few words."""
+    if not ended.is_known:
+        return "ended, its exit code is not known"
+    if ended.oom_killed:
+        return "killed for lack of memory"
+    if ended.signal:
+        return f"ended by signal {ended.signal}{_signal_name(ended.signal)}"
+    return f"exited with code {ended.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f" ({Signals(number).name})"
+    except ValueError:
+        return ""
 
 
 def restarts_in(events: Sequence[Event]) -> int:

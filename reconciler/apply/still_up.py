@@ -1,0 +1,35 @@
+"""Services whose machines were not changed: whether the run that goes on stays up. Nothing is written."""
+
+from collections.abc import Sequence
+
+from reconciler.apply.entries import entry
+from reconciler.apply.judge import unfit
+from reconciler.apply.watching import Course, see_up
+from reconciler.model.machine import Event, Machine
+from reconciler.model.plan import Change
+from reconciler.model.report import Entry, Status
+from reconciler.slots.actor import Actor
+from reconciler.slots.confirm import read_machine
+
+
+async def see_still_up(actor: Actor, change: Change, target: Machine, course: Course) -> Entry:
+    """See whether a machine stays up that is as declared and has crashed lately. Raises ApiError."""
+    live = await read_machine(actor, target)
+    if found := unfit(live, change):
+        return found
+    done, fence = entry(change, Status.DONE, machine=live), await before_its_run(actor, live)
+    return await see_up(actor, change, done, live, course, fence=fence, is_starting=False)
+
+
+async def before_its_run(actor: Actor, machine: Machine) -> str | None:
+    """Return the event before the machine's newest start, so that a crash of that run is newer. Raises ApiError.
+
+    None where none is retained.
+    """
+    before = _before_newest_start(machine.events)
+    return before or _before_newest_start(await actor.client.list_events(machine.app, machine.id))
+
+
+def _before_newest_start(events: Sequence[Event]) -> str | None:
+    start = next((index for index, event in enumerate(events) if event.type == "start"), len(events))
+    return next((event.id for event in events[start + 1 :]), None)
