@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.invoke import outcome as outcomes
@@ -17,6 +17,13 @@ from reconciler.model.run import NeverStarted, Outcome
 from reconciler.model.spec import Pool
 from reconciler.model.terms import Override, objection_to
 from reconciler.slots.actor import Actor
+
+_HELD: Final = {
+    ApiErrorKind.LEASE_HELD,
+    ApiErrorKind.CONCURRENT_UPDATE,
+    ApiErrorKind.STALE_VERSION,
+    ApiErrorKind.REPLACED,
+}
 
 
 class Announcement(Protocol):
@@ -82,7 +89,7 @@ class Refusal:
     why: str
     needs_apply: bool = False
     is_settling: bool = False
-    is_held: bool = False  # someone else has its lease
+    is_held: bool = False  # someone else has its lease, or is changing it
     is_broken: bool = False  # it does not start here now, and another try may
     is_in_doubt: bool = False  # the run that is asked for may go on there: it must not begin elsewhere
     is_final: bool = False  # no machine of the pool would start
@@ -125,8 +132,12 @@ def _unlikeliness(state: MachineState) -> int:
 
 def refusal_of(error: ApiError) -> Refusal:
     """What an error says of this one machine. Raises the error where it says more."""
-    if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.NOT_FOUND}:
-        return Refusal(why=error.message, is_held=error.kind is ApiErrorKind.LEASE_HELD)
+    if error.kind is ApiErrorKind.NOT_FOUND:
+        return Refusal(why=error.message)
+    if error.kind in _HELD:
+        return Refusal(why=error.message, is_held=True)
+    if error.kind is ApiErrorKind.SETTLING:
+        return Refusal(why=error.message, is_settling=True)
     if error.is_passing:
         return Refusal(why=error.message, error=error)
     cause = cause_of(error)

@@ -305,3 +305,23 @@ def test_no_override_is_always_allowed_and_the_repr_hides_values() -> None:
     assert objection_to(Override(), Terms()) is None
     assert "high" not in repr(OTHER)
     assert "exit" not in repr(OTHER)
+
+
+@pytest.mark.parametrize("fault", ["concurrent_replace", "concurrent_update", "getting_replaced", "not_startable"])
+@pytest.mark.parametrize("key", [None, "K"])
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_an_update_that_someone_else_came_before_is_no_end_another_slot_or_another_try_is(
+    fault: str, key: str | None, count: str
+) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            extra = "        args: [exit, '1']\n        overrides: {args: true}\n"
+            spec = task_spec("[run, '5']", count=count, extra=extra)
+            await world.apply(spec)
+            await world.actor.clock.sleep(60)
+            world.engine.adversity.add(fault, calls=("update",), times=1)
+            run = await world.invoke(spec, override=Override(args=("exit", "4")), key=key)
+            assert run.outcome.exit_code == 4, run
+            assert len(world.runtime.starts) == 1
+
+    run_virtually(scenario())
