@@ -13,8 +13,9 @@ from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke.claimant import Announcement, Claimant
 from reconciler.invoke.history import start_of
 from reconciler.invoke.outcome import newer_than
-from reconciler.model.machine import Exit, Machine
+from reconciler.model.machine import Event, Machine
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.run_ends import is_past_deadline
 from reconciler.slots.run_records import RunRecord, newest_record, next_key
 from reconciler.slots.run_starts import final_exit
 
@@ -66,19 +67,20 @@ class ClaimRecord:
 
     def _record(self, previous: RunRecord | None) -> RunRecord:
         actor, bound_s = self.claimant.actor, self.claimant.timeout_s
+        ended = _end_of(previous, self.live) if previous else None
         return RunRecord(
             ulid=self.run_ulid,
             fence=self.fence or "",
             who=actor.who,
             deadline=actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None,
             key=self.claimant.key,
-            previous=_end_of(previous, self.live) if previous else None,
+            previous=ended.exit if ended else None,
+            previous_was_late=bool(ended and previous and is_past_deadline(ended.at, previous.deadline)),
         )
 
 
-def _end_of(previous: RunRecord, live: Machine) -> Exit | None:
-    """How the run of the record before ours ended, as far as the machine's events reach."""
+def _end_of(previous: RunRecord, live: Machine) -> Event | None:
+    """The exit of the run of the record before ours, as far as the machine's events reach."""
     start = start_of(previous, live.events, live)
     newer = newer_than(live.events, start.id) if start else None
-    exited = final_exit(newer) if newer else None
-    return exited.exit if exited else None
+    return final_exit(newer) if newer else None

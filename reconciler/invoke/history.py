@@ -114,7 +114,7 @@ def _from_record(machine: Machine, record: RunRecord, following: RunRecord | Non
     if is_in_reach:
         return info
     if following and following.previous:
-        return replace(info, outcome=outcome_of(following.previous))
+        return replace(info, outcome=outcome_of(following.previous, timed_out=following.previous_was_late))
     return replace(info, outcome=lost("how it ended is no longer kept"))
 
 

@@ -20,6 +20,7 @@ _MAX_LENGTH: Final = 200
 _FIELDS: Final = 6
 _ULID_LENGTH: Final = 26
 _NOT_KNOWN: Final = -1
+_LATE: Final = "r"  # behind the `r` of a stop that was asked for: earlier versions read both as that one
 _WHOLE: Final = re.compile(r"[0-9]{1,11}")  # no more than a time or a code has, and no digit that int() refuses
 
 
@@ -27,7 +28,8 @@ _WHOLE: Final = re.compile(r"[0-9]{1,11}")  # no more than a time or a code has,
 class RunRecord:
     """One claim. `fence` is the newest event's id before it; past `deadline` anyone may end the run.
 
-    `key` is the hash of an idempotency key; `previous` how the run of the record before this one ended, where known.
+    `key` is the hash of an idempotency key; `previous` how the run of the record before this one ended, where known,
+    and `previous_was_late` whether that was at or past its deadline.
     """
 
     ulid: str
@@ -36,13 +38,17 @@ class RunRecord:
     deadline: datetime | None = None
     key: str = ""
     previous: Exit | None = None
+    previous_was_late: bool = False
 
     def to_text(self) -> str:
         """One line of ASCII, at most 200 bytes; the fields in a fixed order, `who` cut last."""
         deadline = str(int(self.deadline.timestamp())) if self.deadline else ""
         who = "".join(character if character.isascii() and character.isprintable() else "?" for character in self.who)
         who = who.replace(_SEPARATOR, ",")
-        fields = (self.ulid, self.fence, self.key, deadline, exit_to_text(self.previous), who)
+        previous = exit_to_text(self.previous)
+        if previous.endswith(_LATE) and self.previous_was_late:
+            previous += _LATE
+        fields = (self.ulid, self.fence, self.key, deadline, previous, who)
         return _SEPARATOR.join(fields)[:_MAX_LENGTH]
 
 
@@ -58,6 +64,7 @@ def parse_record(text: str) -> RunRecord | None:
         key=key,
         deadline=datetime.fromtimestamp(int(deadline), UTC) if _WHOLE.fullmatch(deadline) else None,
         previous=exit_from_text(previous),
+        previous_was_late=previous.endswith(2 * _LATE),
         who=who,
     )
 

@@ -152,3 +152,24 @@ def test_an_invoke_that_queues_ends_a_run_past_its_deadline_and_no_other() -> No
             assert any("past its deadline" in line for line in world.said)
 
     run_virtually(scenario())
+
+
+def test_a_run_ended_by_its_timeout_is_told_so_where_only_a_later_record_keeps_its_end() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[run, '1000']", count="1")
+            await world.apply(spec)
+            await world.actor.clock.sleep(10)
+            first = await world.invoke(spec, timeout_s=20.0)
+            cancelled = await world.invoke(spec, is_waiting=False)
+            [found] = [run for run in await list_runs(world.actor, "app", stack="stack") if run.info.id == cancelled.id]
+            await world.actor.clock.sleep(10)
+            assert await cancel_run(world.actor, found)
+            await world.invoke(spec, timeout_s=20.0)
+            [machine] = world.machines()
+            world.engine.store.save(replace(machine, events=machine.events[:2]))  # only the newest run's are left
+            found_runs = await list_runs(world.actor, "app", stack="stack")
+            told = {run.info.id: run.info.outcome.name for run in found_runs if run.info.outcome}
+            assert (told[str(first.id)], told[str(cancelled.id)]) == (OutcomeName.TIMED_OUT, OutcomeName.CANCELLED)
+
+    run_virtually(scenario())
