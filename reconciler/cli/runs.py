@@ -28,23 +28,31 @@ def command(task: str | None, **_values: object) -> int:
     spec = spec_file.load(options)
     if task:
         spec_file.find_task(spec, task)
-    found, failures = run_async(_runs(options, spec, task))
+    unreachable: list[str] = []
+    found, failures = run_async(_runs(options, spec, task, unreachable))
     if options.is_json:
-        console.print_json(runs_json(found, failures))
+        console.print_json(runs_json(found, failures, unreachable=unreachable))
     else:
         console.print_text(runs_text(found, now=datetime.now(UTC), width=console.width()))
     return tell_failures(failures)
 
 
-async def _runs(options: Shared, spec: Spec, task: str | None) -> tuple[list[RunInfo], list[str]]:
-    """The runs, and in words what could not be read. Raises where no app can be."""
+async def _runs(
+    options: Shared, spec: Spec, task: str | None, unreachable: list[str]
+) -> tuple[list[RunInfo], list[str]]:
+    """The runs, and in words what could not be read. Machines whose hosts are down are added to `unreachable`.
+
+    Raises where no app can be read.
+    """
     from reconciler.invoke.runs import FoundRun, list_runs
 
     found, failures, errors = list[FoundRun](), list[str](), dict[str, Exception]()
     async with open_actor(options, resolve(options), console.say) as actor:
         for app in spec.apps:
             try:
-                found += await list_runs(actor, app.name, stack=spec.stack, task=task, failures=failures)
+                found += await list_runs(
+                    actor, app.name, stack=spec.stack, task=task, failures=failures, unreachable=unreachable
+                )
             except Exception as error:
                 errors[app.name] = error
         if errors and len(errors) == len(spec.apps):

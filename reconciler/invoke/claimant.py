@@ -11,6 +11,7 @@ from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.causes import cause_of
 from reconciler.invoke.known import KnownPool
+from reconciler.invoke.outcome import never_started, refused
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted, Outcome
@@ -117,6 +118,18 @@ class Claimant:
     rng: random.Random = field(default_factory=random.SystemRandom)
     progress: Progress = field(default_factory=Progress)
     number: int = field(default_factory=lambda: random.SystemRandom().randrange(1 << 16))
+
+
+def out_of_reach(claimant: Claimant) -> Outcome | None:
+    """How an invoke of a pool ends of which no machine is there, or none can be reached; None where one can."""
+    known, pool = claimant.known, claimant.pool
+    if any(machine.is_observable for machine in known.machines):
+        return None
+    if dark := known.unreachable([slot.name for slot in pool.slots]):
+        names = ", ".join(sorted(machine.name for machine in dark))
+        why = f"all machines of task {pool.name} are unreachable, their hosts are down: {names}"
+        return never_started(why, cause=NeverStarted.HOST)
+    return refused(f"task {pool.name} has no machines in app {pool.app}", remedy="run `reconciler apply`")
 
 
 def candidates(claimant: Claimant) -> list[Machine]:

@@ -5,7 +5,7 @@ decided is decided by a look under the lease.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -37,6 +37,7 @@ class KnownPool:
         self.pool = pool
         self.stack = stack
         self._machines: dict[str, Machine] = {}
+        self._dark: list[Machine] = []
         self.round_trip_s = 0.0  # what a call took when the machines were listed last
         self._listed_at = float("-inf")
         self._listing = asyncio.Lock()
@@ -65,6 +66,11 @@ class KnownPool:
     def busy(self) -> list[Machine]:
         return [machine for machine in self.machines if not machine.state.is_resting]
 
+    def unreachable(self, slots: Collection[str]) -> list[Machine]:
+        """The pool's machines whose hosts are down, by their marks, or by the names of `slots` where none are told."""
+        ours = {machine.id for machine in self.machines}
+        return [one for one in self._dark if one.id in ours or (marks.STACK not in one.metadata and one.name in slots)]
+
     @property
     def anchor(self) -> Machine | None:
         """The machine of the pool that names itself the anchor."""
@@ -85,7 +91,7 @@ class KnownPool:
         """List them. A list may lag behind an apply that has just ended, so an empty one is asked for again."""
         await self.refresh(actor)
         for pause_s in _EMPTY_LIST_PAUSES_S:
-            if self.machines:
+            if self.machines or self._dark:
                 return
             await actor.clock.sleep(pause_s)
             await self.refresh(actor)
@@ -103,6 +109,7 @@ class KnownPool:
         self.round_trip_s = now - began
         self._listed_at = now
         self._held.clear()
+        self._dark = [machine for machine in listed if not machine.is_observable and not machine.state.is_gone]
         self._machines = {machine.id: machine for machine in pool_machines(listed, self.stack, self.pool)}
 
     def see(self, machine: Machine) -> None:

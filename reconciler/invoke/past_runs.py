@@ -57,6 +57,14 @@ def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: b
     return found
 
 
+def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
+    """The tasks that the machines are of, each with the stacks that have it."""
+    found: dict[str, set[str]] = {}
+    for machine in task_machines(machines, stack):
+        found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
+    return found
+
+
 async def read_events(actor: Actor, machine: Machine) -> Sequence[Event]:
     """The machine's newest events; of one that is pruned already, those that it was listed with."""
     try:

@@ -21,6 +21,7 @@ from reconciler.invoke.claimant import (
     Unconfirmed,
     candidates,
     objection,
+    out_of_reach,
     refusal_of,
     turned_to,
 )
@@ -96,7 +97,7 @@ async def queue(
     """
     known, now = claimant.known, claimant.actor.clock.monotonic()
     list_s = max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
-    is_new = not known.machines
+    is_new = not any(machine.is_observable for machine in known.machines)
     if is_new:
         await until_stopped(known.list_first(claimant.actor), claimant.stop, timeout_s=list_s)
     if claimant.stop.is_set():
@@ -217,10 +218,8 @@ def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
 async def _try(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome | None:
     """Tries the machines that seem free; None where waiting is what is left."""
     claimant, known = waiting.claimant, waiting.claimant.known
-    if not known.machines:
-        return outcomes.refused(
-            f"task {claimant.pool.name} has no machines in app {claimant.pool.app}", remedy="run `reconciler apply`"
-        )
+    if ended := out_of_reach(claimant):
+        return ended
     if refused := objection(claimant):
         return refused
     if ended := waiting.start.ended:

@@ -39,12 +39,19 @@ class FoundRun:
 
 
 async def list_runs(
-    actor: Actor, app: str, *, stack: str | None, task: str | None = None, failures: list[str] | None = None
+    actor: Actor,
+    app: str,
+    *,
+    stack: str | None,
+    task: str | None = None,
+    failures: list[str] | None = None,
+    unreachable: list[str] | None = None,
 ) -> list[FoundRun]:
     """Return the retained runs of the app's tasks, newest first: one call, and one more for each machine.
 
     Those of machines that are gone too, as far as a pool's anchor keeps them, or the platform tells of the machine. A
-    machine that cannot be read is added to `failures` in words; where None are kept, its error is raised.
+    machine that cannot be read is added to `failures` in words; where None are kept, its error is raised. The addresses
+    of machines whose hosts are down are added to `unreachable`.
     """
     listed = await actor.client.list_machines(app, with_destroyed=True) or ()
     machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
@@ -52,6 +59,8 @@ async def list_runs(
     for machine in _unreachable(listed, stack):
         if task is None or machine.metadata.get(marks.POOL, task) == task:
             actor.emit(_words(machine))
+            if unreachable is not None:
+                unreachable.append(f"{machine.app}/{machine.name}")
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(machine: Machine) -> list[FoundRun]:
@@ -272,14 +281,6 @@ def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> Foun
         attempts=1,
     )
     return FoundRun(info=info, machine=machine, span=RunSpan(starts=(claim.start,)))
-
-
-def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
-    """The tasks that the machines are of, each with the stacks that have it."""
-    found: dict[str, set[str]] = {}
-    for machine in task_machines(machines, stack):
-        found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
-    return found
 
 
 def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:

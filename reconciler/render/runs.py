@@ -47,11 +47,14 @@ def run_info_json(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def runs_json(runs: Iterable[RunInfo], failures: Iterable[str] = ()) -> dict[str, Any]:
-    """All of them, and in `failures` what could not be read."""
+def runs_json(
+    runs: Iterable[RunInfo], failures: Iterable[str] = (), *, unreachable: Iterable[str] = ()
+) -> dict[str, Any]:
+    """All of them, in `failures` what could not be read, and in `unreachable` the machines whose hosts are down."""
     return {
         "format_version": FORMAT_VERSION,
         "runs": [run_info_json(run) for run in runs],
+        "unreachable": [clean(address) for address in unreachable],
         "failures": [clean(failure) for failure in failures],
     }
 

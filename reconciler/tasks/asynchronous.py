@@ -13,12 +13,12 @@ from reconciler.invoke.claimant import Claim, Unconfirmed
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.known import KnownPool
 from reconciler.invoke.outcome import lost_from_sight
+from reconciler.invoke.past_runs import tasks_of
 from reconciler.invoke.runs import (
     FoundRun,
     find_run,
     list_runs,
     run_of_claim,
-    tasks_of,
 )
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.endpoints import FLY_API_URL

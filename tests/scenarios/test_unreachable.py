@@ -11,6 +11,9 @@ from reconciler.apply.apply import apply
 from reconciler.cli.status import _rows
 from reconciler.errors import UnobservedError
 from reconciler.http import httpx
+from reconciler.invoke.claimant import Claim
+from reconciler.invoke.invoke import InvokeOptions, begin
+from reconciler.invoke.known import KnownPool
 from reconciler.invoke.runs import find_run, list_runs
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
@@ -18,11 +21,13 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.machine import HostStatus, Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.report import Status
+from reconciler.model.run import NeverStarted, Outcome, OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.planner import only_drift, plan, plan_sha256, with_drift
 from reconciler.render.changes import closing_line
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.report import problems, report_json, report_text
+from reconciler.render.runs import runs_json
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -233,5 +238,39 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
             [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
             assert ended.status is Status.FAILED
             assert ended.detail == "unreachable: it cannot be observed (host unreachable)"
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("key", [None, "K"])
+def test_an_invoke_of_a_pool_that_is_all_unreachable_says_so_and_a_later_one_runs(key: str | None) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await darkened(world, name="work-iad-*")
+            began = world.actor.clock.monotonic()
+            known = KnownPool(app="app", pool="work", stack="stack")
+            [pool] = APPLIED.tasks
+            options = InvokeOptions(key=key)
+            ended = await begin(world.actor, pool, stack="stack", options=options, known=known)
+            assert isinstance(ended, Outcome)
+            assert (ended.name, ended.exit_code) == (OutcomeName.NEVER_STARTED, 121)
+            assert "unreachable" in ended.message
+            assert "work-iad-0, work-iad-1, work-iad-2" in ended.message
+            assert ended.cause is NeverStarted.HOST
+            assert world.actor.clock.monotonic() - began < 5
+            world.transport.relent()
+            assert isinstance(await begin(world.actor, pool, stack="stack", options=options, known=known), Claim)
+
+    run_virtually(scenario())
+
+
+def test_runs_as_json_name_the_unreachable_machines() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await darkened(world)
+            unreachable: list[str] = []
+            runs = await list_runs(world.actor, "app", stack="stack", unreachable=unreachable)
+            document = runs_json([run.info for run in runs], unreachable=unreachable)
+            assert document["unreachable"] == ["app/work-iad-1"]
 
     run_virtually(scenario())
