@@ -93,12 +93,12 @@ def alone(count: int) -> float:
 def stream(count: int) -> float:
     """The seconds from the platform's answers, app by app, to the text; of each app one machine has changed."""
     spec = spec_of(count)
-    planner, taken_s = Planner(spec.stack), 0.0
+    planner, at, taken_s = Planner(spec.stack), datetime.now(UTC), 0.0
     for app in spec.apps:
         answer = _answer(spec, app)
         began = time.perf_counter()
         machines = machines_from_json(app.name, json.loads(answer))
-        planner.add(app, ObservedApp(name=app.name, exists=True, machines=machines))
+        planner.add(app, ObservedApp(name=app.name, exists=True, machines=machines), at)
         taken_s += time.perf_counter() - began
     began = time.perf_counter()
     text = plan_text(planner.plan([app.name for app in spec.apps], observed_at=None), salt="s")
