@@ -210,6 +210,37 @@ def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(f
             raise
 
 
+@pytest.mark.parametrize(
+    ("call", "fault", "times", "calls"),
+    [
+        ("update", "concurrent_replace", 1, 6),
+        ("update", "concurrent_replace", 3, 6),
+        ("update", "stale_metadata", 1, 6),
+        ("delete", "concurrent_replace", 1, 3),
+        ("lease", "steal_lease", 1, 10),
+    ],
+)
+def test_whichever_change_is_overtaken_the_same_apply_makes_it(call: str, fault: str, times: int, calls: int) -> None:
+    """D4: the machine settles, is looked at under a new lease, and the change is judged again."""
+
+    async def scenario(after: int) -> bool:
+        async with open_world() as world:
+            matrix = Matrix(world)
+            await matrix.set_up()
+            seconds = {"seconds": 20.0} if fault == "steal_lease" else {}
+            rule = world.engine.adversity.add(fault, calls=(call,), after=after, times=times, **seconds)
+            report = await world.apply(spec_of(AFTER))
+            assert report.is_success, (report.entries, report.mismatches, report.failures)
+            matrix.check_safety()
+            await matrix.finish(spec_of(AFTER))
+            return rule.struck > 0
+
+    after = 0
+    while run_virtually(scenario(after)):
+        after += 1
+    assert after >= calls
+
+
 def test_the_matrix_is_large_enough() -> None:
     assert (len(FAULTS) + len(MEDDLING) + 1) * REQUESTS >= 1000
 

@@ -143,21 +143,23 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
     is_slow=st.booleans(),
     keys=st.sampled_from([40, 1, 2]),
     settling=st.sampled_from([0.0, 0.5]),
+    overtaken=st.sampled_from([0.0, 0.3]),
 )
 @settings(max_examples=100)
 def test_each_claim_is_one_run_and_each_run_its_own(
-    deeds: list[Deed], seed: int, is_slow: bool, keys: int, settling: float
+    deeds: list[Deed], seed: int, is_slow: bool, keys: int, settling: float, overtaken: float
 ) -> None:
     """With room for a key or two, most of them are remembered by their fingerprints alone. That `settling` share of the
-    starts is refused, as if the machines were still being prepared.
+    starts is refused, as if the machines were still being prepared, and that `overtaken` share of the updates, as if
+    someone else's had come before.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(key_room, "MAX_KEYS", keys)
         patch.setattr(key_room, "_LEAST_KEYS", 0)
-        play(deeds, seed, is_slow=is_slow, settling=settling)
+        play(deeds, seed, is_slow=is_slow, settling=settling, overtaken=overtaken)
 
 
-def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float) -> None:
+def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float, overtaken: float) -> None:
     async def scenario() -> None:
         async with open_world(Settings(latency=SLOW if is_slow else Latency())) as world:
             random.seed(seed)
@@ -165,6 +167,8 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float) -> Non
             await world.actor.clock.sleep(10)
             if settling:
                 world.engine.adversity.add("not_startable", calls=("start",), share=settling, times=-1)
+            if overtaken:
+                world.engine.adversity.add("concurrent_replace", calls=("update",), share=overtaken, times=-1)
             runs = await asyncio.gather(*(act(world, deed, number) for number, deed in enumerate(deeds)))
             await world.actor.clock.sleep(200)
             assert world.runtime.most_at_once_on_a_machine <= 1
