@@ -356,6 +356,24 @@ MUTANTS = (
         "True",
     ),
     Mutant(
+        "only a new app's refusals are asked again",
+        "machines_api/propagation.py",
+        "if may_repeat and self.is_new(app) else None",
+        "if may_repeat else None",
+    ),
+    Mutant(
+        "nothing is sent again under a lease because its app is new",
+        "machines_api/transport.py",
+        "        if call.app is None or call.nonce:\n",
+        "        if call.app is None:\n",
+    ),
+    Mutant(
+        "a create that may have had its effect is looked for first, in a new app too",
+        "machines_api/propagation.py",
+        "(error.is_unclear and is_repeatable)",
+        "error.is_unclear",
+    ),
+    Mutant(
         "plans are made again a bounded number of times",
         "apply/patient.py",
         "            overtaken_left -= 1\n",

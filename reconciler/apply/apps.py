@@ -11,7 +11,8 @@ from reconciler.model.plan import AppCreation
 from reconciler.slots.actor import Actor
 
 _AT_ONCE: Final = 10
-_MAY_BE_THERE: Final = frozenset({ApiErrorKind.UNCLEAR, ApiErrorKind.NAME_TAKEN})
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 1.0
 
 
 class AppCreations:
@@ -36,11 +37,10 @@ class AppCreations:
                 self.failures[app.name] = f"app {app.name} was not created: {self._stop.why}"
                 return
             try:
-                await self._actor.client.create_app(app.name, org=app.org)
+                await self._send(app)
             except ApiError as error:
-                if not (error.kind in _MAY_BE_THERE and await self._is_there_after_all(app.name)):
-                    self.failures[app.name] = f"app {app.name} could not be created: {error.message}"
-                    return
+                self.failures[app.name] = f"app {app.name} could not be created: {error.message}"
+                return
             except Exception as error:
                 self.failures[app.name] = (
                     f"app {app.name}: whether it was created is unknown: {self._actor.explain(error)}"
@@ -48,8 +48,29 @@ class AppCreations:
                 return
             self._actor.emit(f"{app.name}: app created")
 
-    async def _is_there_after_all(self, app: str) -> bool:
-        """A lost reply leaves open whether the app was made; a name that is taken may be so by another apply."""
+    async def _send(self, app: AppCreation) -> None:
+        """Creates the app, by this call or one whose reply was lost: its name is unique, so that is safe to repeat.
+
+        It was not there when it was planned, so where its name is taken now another apply may have created it. Either
+        way it may take a while until it is known everywhere. Raises ApiError.
+        """
+        client = self._actor.client
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                await client.create_app(app.name, org=app.org)
+                client.new_apps.add(app.name)
+                return
+            except ApiError as error:
+                if error.kind is ApiErrorKind.NAME_TAKEN:
+                    client.new_apps.add(app.name)
+                    if await self._is_there(app.name):
+                        return
+                if not error.is_unclear or not left:
+                    raise
+            await self._actor.clock.sleep(_PAUSE_S)
+
+    async def _is_there(self, app: str) -> bool:
+        """Whether we may use the app; that of another organisation is refused."""
         try:
             return await self._actor.client.get_app(app) is not None
         except ApiError:

@@ -6,6 +6,7 @@ whose reply was lost from one that someone else made. A name or a volume that an
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Final, NamedTuple
 
 from reconciler.apply.volumes import has_run, holder_of_volume
@@ -50,7 +51,7 @@ async def create(
     attempt = new_ulid(actor.clock.now())
     metadata = metadata_for_create(change, stack=stack, revision=revision, attempt=attempt, carried=carried)
     deadline = actor.clock.monotonic() + _FREE_TIMEOUT_S
-    for left in reversed(range(_ATTEMPTS)):
+    for attempts in count(1):
         while True:
             try:
                 return Created(await _send(actor, change, metadata), is_ours=True)
@@ -75,10 +76,10 @@ async def create(
                 found = await _look_for(actor, change)
                 if found:
                     return _created(found, attempt)
-                if not left:
+                if attempts >= _ATTEMPTS and not actor.client.new_apps.is_new(change.slot.app):
                     raise
                 break
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    raise AssertionError("unreachable: the count has no end")
 
 
 async def _send(actor: Actor, change: Change, metadata: dict[str, str]) -> Machine:

@@ -43,6 +43,8 @@ REFUSALS: Final[dict[str, tuple[int, str, str | None]]] = {
     "upstream_timeout": (408, "deadline_exceeded: upstream request timeout", None),
     "rate_limited": (429, "resource_exhausted: rate limit exceeded", None),
     "exec_under_lease": (409, "aborted: machine has an active lease", None),
+    "app_unknown": (404, "app not found", None),
+    "app_without_rows": (500, "sql: no rows in result set", None),
     "unauthenticated": (401, "unauthenticated", None),
     "unauthorized": (403, "unauthorized", None),
     "trial": (422, "To create more than 1 machine per app please add a payment method.", None),

@@ -6,6 +6,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import cycle
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BEFORE_THE_CALL: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
+UNKNOWN_APP: Final = ("app_unknown", "unauthenticated", "app_without_rows")
 _THIEF: Final = "someone else"
 _CUT: Final = "reconciler.cut"
 _DAMAGED: Final = "the engine's database is damaged"
@@ -59,6 +61,7 @@ class _Service:
         self._engine = engine
         self._token = token
         self._rates = Rates(engine.clock) if engine.settings.limits_rates else None
+        self._unknown = cycle(UNKNOWN_APP)
 
     def endpoint(self, endpoint: Endpoint, *, is_open: bool = False) -> Callable[[Request], Awaitable[Response]]:
         """What serves it; an open one without a token, which holds nothing that one would protect."""
@@ -102,6 +105,7 @@ class _Service:
             self._admit(request)
             if self._rates and not self._rates.admits(endpoint.call, _identifier(request)):
                 raise refusal("rate_limited")
+            self._check_known(request)
             return await endpoint.handler(self._engine, request)
         except Refused as refused:
             return _refused(refused)
@@ -122,6 +126,11 @@ class _Service:
         given = _SCHEME.sub("", request.headers.get("authorization", "")).strip()
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise Refused(401, "unauthorized: missing or wrong token")
+
+    def _check_known(self, request: Request) -> None:
+        """Refuses a call on an app that was created a moment ago, in one of the ways that have been seen."""
+        if self._engine.is_propagating(request.path_params.get("app", "")):
+            raise refusal(next(self._unknown))
 
     def _place(self, endpoint: Endpoint, request: Request) -> dict[str, Any]:
         """What a rule may ask of a request."""

@@ -147,6 +147,11 @@ class Engine:
             raise not_found("app")
         return self.store.apps[name]
 
+    def is_propagating(self, name: str) -> bool:
+        """Whether the app was created so lately that calls on it are refused."""
+        app = self.store.apps.get(name)
+        return app is not None and self._runs.now_ms() < app.created_ms + self.settings.latency.propagate_s * 1000
+
     async def delete_app(self, name: str) -> None:
         self.app(name)
         for machine in self.machines(name):

@@ -21,6 +21,7 @@ class AppCalls(LeaseCalls):
             what=f"get app {app}",
             action="get_app",
             identifier=app,
+            app=app,
             is_repeatable=True,
         )
         return await self._find(call, lambda value: wire.app_from_json(value, app))
@@ -47,6 +48,7 @@ class AppCalls(LeaseCalls):
             what=f"list machines of {app}",
             action="list_machines",
             identifier=app,
+            app=app,
             query={"include_deleted": "true"} if with_destroyed else None,
             is_repeatable=True,
             timeout_s=30.0,

@@ -19,6 +19,7 @@ def on_machine(method: str, app: str, machine_id: str, action: str, path: str = 
         what=f"{action.replace('_', ' ')} {machine_id} of {app}",
         action=action,
         identifier=machine_id,
+        app=app,
         **details,
     )
 

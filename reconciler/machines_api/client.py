@@ -13,6 +13,7 @@ from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.apps import AppCalls
 from reconciler.machines_api.calls import app_path, nothing, on_machine
+from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
@@ -61,6 +62,7 @@ class MachinesClient(AppCalls):
         relocate: Callable[[], str | None] | None = None,
         notice: Notice = notice_nothing,
     ) -> None:
+        self.new_apps = NewApps(clock)
         self._throttle = Throttle(clock, is_paced=paced, notice=notice)
 
         def open_transport(url: str) -> Transport:
@@ -70,6 +72,7 @@ class MachinesClient(AppCalls):
                 clock=clock,
                 user_agent=user_agent,
                 throttle=self._throttle,
+                new_apps=self.new_apps,
                 rate_patience_s=rate_patience_s,
                 transport=transport,
                 trace=trace,
@@ -112,6 +115,7 @@ class MachinesClient(AppCalls):
             what=f"create machine {name} in {app}",
             action=_CREATE,
             identifier=app,
+            app=app,
             body=wire.machine_body(name=name, region=region, config=config, skip_launch=skip_launch),
         )
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value))

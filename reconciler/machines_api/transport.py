@@ -22,6 +22,7 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
+from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.wire import MalformedError
@@ -62,6 +63,7 @@ class Call:
     query: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
     nonce: Secret | None = None
+    app: str | None = None  # the app that it is about
     timeout_s: float = CALL_TIMEOUT_S
     is_repeatable: bool = False  # sending it twice is as good as once
     is_sent_once: bool = False  # the caller asks again by itself
@@ -83,6 +85,7 @@ class Transport:
         clock: Clock,
         user_agent: str,
         throttle: Throttle,
+        new_apps: NewApps,
         rate_patience_s: float,
         transport: httpx.AsyncBaseTransport | None,
         trace: Callable[[TraceEntry], None] | None,
@@ -91,6 +94,7 @@ class Transport:
         self._clock = clock
         self._relocate = relocate
         self._throttle = throttle
+        self._new_apps = new_apps
         self._rate_patience_s = rate_patience_s
         self._trace = trace
         self._token = token
@@ -138,6 +142,8 @@ class Transport:
                 is_limited = error.kind is ApiErrorKind.RATE_LIMITED
                 if is_limited and delay_s is not None:
                     bucket.hold(delay_s)
+                if delay_s is None:
+                    delay_s = self._until_known(call, error)
                 if delay_s is None or call.is_sent_once:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
                         error.hint = LOOK_HINT
@@ -149,6 +155,12 @@ class Transport:
             elif refused_at is None:
                 refused_at = self._clock.monotonic()
             ticket = await bucket.pass_through(since=refused_at)
+
+    def _until_known(self, call: Call, error: ApiError) -> float | None:
+        """Seconds until the call is sent again because its app is new; None for any other, and under a lease."""
+        if call.app is None or call.nonce:
+            return None
+        return self._new_apps.delay_s(call.app, error, is_repeatable=call.is_repeatable)
 
     async def _send_once(self, call: Call, read: Callable[[Any], T]) -> T:
         began = self._clock.monotonic()

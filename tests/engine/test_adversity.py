@@ -40,6 +40,8 @@ MEANS = {
     "upstream_timeout": K.UNCLEAR,
     "rate_limited": K.RATE_LIMITED,
     "exec_under_lease": K.REFUSED,
+    "app_unknown": K.NOT_FOUND,
+    "app_without_rows": K.UNCLEAR,
     "unauthenticated": K.UNAUTHORIZED,
     "unauthorized": K.FORBIDDEN,
     "trial": K.QUOTA,
