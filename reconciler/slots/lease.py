@@ -43,6 +43,7 @@ class HeldLease:
         self._is_lost = False
         self._is_released = False
         self._is_write_unclear = False
+        self._renewing: asyncio.Task[None] | None = None
 
     def guard(self, call_timeout_s: float = CALL_TIMEOUT_S) -> Secret:
         """The nonce, for one write that takes at most `call_timeout_s`.
@@ -63,7 +64,14 @@ class HeldLease:
         self._is_write_unclear = False
 
     async def release(self) -> None:
-        """Gives the machine free; errors are of no consequence, since the lease expires by itself."""
+        """Gives the machine free; errors are of no consequence, since the lease expires by itself.
+
+        A renewal that is on its way would revive a lease that is released before: it is waited for.
+        """
+        if self._renewing and not self._renewing.done():
+            await asyncio.wait({self._renewing}, timeout=0 if self._is_write_unclear else _RELEASE_TIMEOUT_S)
+            if self._renewing.cancel():
+                return
         if self._is_released or self._is_write_unclear:
             return
         self._is_released = True
@@ -75,7 +83,8 @@ class HeldLease:
         """Renews at a third of the TTL until cancelled, released or lost."""
         while not (self._is_released or self._is_lost):
             await self._actor.clock.sleep(self._ttl_s / 3)
-            await self._renew()
+            self._renewing = asyncio.ensure_future(self._renew())
+            await asyncio.shield(self._renewing)  # once it is sent, no cancellation takes it back
 
     async def _renew(self) -> None:
         if self._is_released or self._is_lost:

@@ -141,3 +141,45 @@ def test_where_the_system_does_not_tell_that_nothing_is_said_of_it(monkeypatch: 
     holder = parse_holder(f"reconciler apply {'0' * 26} {who_asks({})}")
     assert holder
     assert (holder.pid, holder.space) == (os.getpid(), None)
+
+
+@pytest.mark.parametrize(("late_s", "is_left"), [(3.0, False), (120.0, True)])
+def test_a_renewal_that_is_on_its_way_at_the_end_revives_no_lease(late_s: float, is_left: bool) -> None:
+    """It is waited for before the release; where that takes too long the lease is left to expire."""
+
+    async def scenario() -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+            clock = world.actor.clock
+            async with hold_lease(world.actor, "app", machine.id, verb="invoke", ttl_s=30):
+                await clock.sleep(9.5)
+                world.engine.adversity.add("late_request", seconds=late_s)
+                await clock.sleep(1.5)
+                ended = clock.monotonic()
+            assert clock.monotonic() - ended < 6
+            assert is_leased(world) is is_left
+            await clock.sleep(25)
+            assert not is_leased(world)
+
+    run_virtually(scenario())
+
+
+def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            machine = await one_machine(world)
+
+            async def work() -> None:
+                async with hold_lease(world.actor, "app", machine.id, verb="invoke", ttl_s=30):
+                    await asyncio.Event().wait()
+
+            working = asyncio.create_task(work())
+            await world.actor.clock.sleep(9.5)
+            world.engine.adversity.add("late_request", seconds=3.0)
+            await world.actor.clock.sleep(1.5)
+            working.cancel()
+            await asyncio.wait({working})
+            await world.actor.clock.sleep(5)
+            assert not is_leased(world)
+
+    run_virtually(scenario())
