@@ -161,8 +161,12 @@ def _ended_busy(waiting: _Queue) -> Outcome:
 
 
 async def _wait_for_next(waiting: _Queue) -> bool:
-    """Waits until another try is worth it; False where the time is over."""
+    """Waits until another try is worth it; False where the time is over. Raises ApiError where nothing is answered."""
     claimant, known = waiting.claimant, waiting.claimant.known
+    errors = [refusal.error for refusal in waiting.refused.values() if refusal.error]
+    if errors and len(errors) == len(waiting.refused) and not known.busy:
+        waiting.refused.clear()  # no machine was refused: the target is away
+        raise errors[-1]
     if await end_overdue(claimant.actor, known.machines):
         await known.refresh(claimant.actor)
     elif waiting.remaining_s <= 0:

@@ -386,3 +386,72 @@ def test_a_start_that_is_not_confirmed_is_told_with_what_to_type(is_local: bool)
             assert (LOCAL.start in (run.outcome.remedy or "")) == is_local
 
     run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("how", "key"), [*((how, None) for how in AWAY), ("no connection", "K")])
+@pytest.mark.parametrize("outage_s", [20.0, 100_000.0])
+def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_it_lie(
+    how: str, key: str | None, outage_s: float
+) -> None:
+    """The run takes 90 s and ends 4, before its timeout, or never ends."""
+
+    async def scenario(spec: Spec, code: int, position: int) -> bool:
+        """Whether there was such a request."""
+        async with open_world() as world:
+            await applied(world, spec)
+            at = len(world.transport.requests) + position
+            back: list[asyncio.Task[None]] = []
+
+            async def come_back() -> None:
+                await world.actor.clock.sleep(outage_s)
+                world.transport.relent()
+
+            def before(_request: object) -> None:
+                if len(world.transport.requests) > at and not back:
+                    go_away(world, how)
+                    back.append(asyncio.create_task(come_back()))
+
+            world.transport.before = before
+            began = world.actor.clock.monotonic()
+            async with asyncio.timeout(120 + 300 + 600):
+                try:
+                    run = await world.invoke(spec, queue_timeout_s=120.0, lost_after_s=300.0, key=key)
+                except ApiError:
+                    assert not world.runtime.starts
+                    return bool(back)
+            is_out = world.actor.clock.monotonic() - began < outage_s
+            if run.outcome.exit_code != code:
+                assert run.outcome.exit_code in ({122} if world.runtime.starts else {120, 121, 122}), run
+            if run.outcome.exit_code == 122:
+                assert_lost_from_sight(run)
+                assert back
+                assert is_out or outage_s >= 60
+            assert len(world.runtime.starts) <= 1
+            for task in back:
+                task.cancel()
+            return bool(back)
+
+    for spec, code in (
+        (task_spec("[run, '90', exit, '4']", extra="        timeout: 300s\n", count="1"), 4),
+        (ONE_MINUTE, 124),
+    ):
+        position = 0
+        while run_virtually(scenario(spec, code, position)):
+            position += 1
+        assert position >= 8
+
+
+def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() -> None:
+    async def scenario(is_local: bool, seconds: float, calls: int) -> None:
+        async with open_world() as world:
+            if is_local:
+                world.actor = replace(world.actor, local=LOCAL)
+            await applied(world, TEN_MINUTES)
+            asked = len(world.transport.requests)
+            world.engine.adversity.add("html", times=-1, after=1)  # but for the list
+            with pytest.raises(ApiError):
+                await within(world, seconds, world.invoke(TEN_MINUTES, queue_timeout_s=600.0))
+            assert len(world.transport.requests) - asked <= calls
+
+    run_virtually(scenario(is_local=False, seconds=620, calls=1500))
+    run_virtually(scenario(is_local=True, seconds=20, calls=200))
