@@ -43,7 +43,7 @@ class ProcessRuntime:
         except (OSError, ValueError) as error:
             where = f": {error.filename}" if isinstance(error, OSError) else ""
             take("", f"cannot make its directory: {reason(error)}{where}")
-            return RunningProcesses([], self._owned(launch), failed=Ended(code=NOT_EXECUTABLE))
+            return RunningProcesses([], self._directory(launch), failed=Ended(code=NOT_EXECUTABLE))
         if not any(command.words for command in launch.commands):
             take("", _NO_COMMAND)
         children: list[tuple[Child, StreamLines]] = []
@@ -53,11 +53,13 @@ class ProcessRuntime:
                 children.append((await self._spawn(directory, command, lines.take), lines))
             except (OSError, ValueError) as error:
                 take("", f"cannot run {_shown(command.words[0])}: {reason(error)}")
-                return RunningProcesses(children, self._owned(launch), failed=Ended(code=failure_code(error)))
-        return RunningProcesses(children, self._owned(launch), spawn=partial(self._spawn_besides, directory, launch))
+                return RunningProcesses(children, self._directory(launch), failed=Ended(code=failure_code(error)))
+        return RunningProcesses(
+            children, self._directory(launch), spawn=partial(self._spawn_besides, directory, launch)
+        )
 
-    def _owned(self, launch: Launch) -> Path:
-        return self.root / launch.machine_id
+    def _directory(self, launch: Launch) -> Path:
+        return self.root / launch.machine_id / str(launch.number)
 
     def forget(self, machine_id: str) -> None:
         shutil.rmtree(self.root / machine_id, ignore_errors=True)
@@ -79,7 +81,7 @@ class ProcessRuntime:
 
     def _fresh_directory(self, launch: Launch) -> Path:
         self.forget(launch.machine_id)
-        directory = self.root / launch.machine_id / str(launch.number)
+        directory = self._directory(launch)
         directory.mkdir(parents=True)
         if launch.context:
             _copy_context(launch.context, directory)
@@ -101,7 +103,7 @@ class ProcessRuntime:
         found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
         if found is None:
             raise FileNotFoundError(2, "no such command on the PATH")
-        own = {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), MARK: str(directory.parent)}
+        own = {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), MARK: str(directory)}
         environment = {"PATH": path, **command.env, **own}
         return await start_child((found, *command.words[1:]), take, directory=directory, env=environment, stdin=stdin)
 

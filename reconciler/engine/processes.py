@@ -17,7 +17,7 @@ from typing import Final
 from reconciler.engine.runtime import ProcessStat
 
 MARK: Final = "RECONCILER_MACHINE_DIRECTORY"
-"""The variable that each command of a machine gets: the machine's directory, or one below it."""
+"""The variable that each command of a machine gets: the directory of its start, in earlier versions of the machine."""
 
 _PROC = Path("/proc")
 _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")

@@ -14,7 +14,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.process import ProcessRuntime
 from reconciler.engine.process_runs import RunningProcesses
 from reconciler.engine.records import Machine
-from reconciler.engine.runtime import Launch, TakeOutput
+from reconciler.engine.runtime import Command, Launch, Limits, TakeOutput
 from tests.engine.test_process import exists, exit_of, is_alive, output_of, run_once, started, wait_for, with_engine
 
 PROMPT_S = 15.0  # what is left behind sleeps for an hour: on a busy machine this is still "at once"
@@ -202,5 +202,26 @@ def test_what_an_engine_started_as_it_was_killed_is_ended_by_the_next_one(tmp_pa
             await following.close()
             await dying.lost.wait()
             killed.store.close()
+
+    asyncio.run(run())
+
+
+def test_the_end_of_one_start_does_not_reach_the_next_one_of_the_same_machine(tmp_path: Path) -> None:
+    runtime = ProcessRuntime(tmp_path)
+
+    def launch(number: int) -> Launch:
+        sleeping = Command(cmd=("sleep", "3600"), env={})
+        limits = Limits(memory_mb=256, cpus=1)
+        return Launch(machine_id="m", name="m", number=number, image="i", commands=(sleeping,), files=(), limits=limits)
+
+    async def run() -> None:
+        first = await runtime.start(launch(1), lambda _stream, _line: None)
+        second = await runtime.start(launch(12), lambda _stream, _line: None)
+        await first.kill()
+        assert [is_alive(one.pids[0][0]) for one in (first, second)] == [False, True]
+        await first.wait()
+        assert is_alive(second.pids[0][0])
+        await second.kill()
+        await second.wait()
 
     asyncio.run(run())
