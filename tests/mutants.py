@@ -543,9 +543,21 @@ MUTANTS = (
         're.compile(r".+")',
     ),
     Mutant(
+        "a machine that is listed twice is one",
+        "machines_api/wire.py",
+        "or first[machine.id] is machine)",
+        "or True)",
+    ),
+    Mutant(
+        "an answer about another machine is none",
+        "machines_api/wire.py",
+        " or machine_id not in {None, found}:",
+        ":",
+    ),
+    Mutant(
         "a machine whose config is not understood is not observed",
         "model/machine.py",
-        " and self.is_understood\n",
+        " and not self.not_understood\n",
         "\n",
     ),
     Mutant(

@@ -38,7 +38,7 @@ def taken_name(holder: Machine, change: Change, stack: str, options: Options) ->
     """How a creation ends whose name another machine had first: well, where that is all that it was to make."""
     if not marks.is_owned(holder.metadata, stack=stack, name=holder.name):
         if not holder.is_observable and marks.STACK not in holder.metadata:
-            return entry(change, Status.FAILED, f"unreachable: machine {holder.id} has the name, and its host is down")
+            return entry(change, Status.FAILED, f"machine {holder.id} has the name, and is {holder.doubt}")
         return entry(change, Status.FAILED, f"the name is taken by machine {holder.id}, which this stack does not own")
     if found := unreachable(holder, change) or fenced(holder, change, options):
         return found
@@ -67,7 +67,7 @@ def unreachable(live: Machine, change: Change) -> Entry | None:
     """Why nothing may be concluded of the machine, and so nothing be written to it."""
     if live.is_observable:
         return None
-    return entry(change, Status.FAILED, f"unreachable: it cannot be observed (host {live.host_status.value})")
+    return entry(change, Status.FAILED, live.doubt)
 
 
 def unsettled(live: Machine, change: Change, patience: Patience) -> Entry | None:

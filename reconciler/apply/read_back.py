@@ -82,7 +82,7 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
     found |= {
         (ended.slot.app, ended.machine_id)
         for ended in entries
-        if ended.address in suspects or observed.apps[ended.slot.app].is_unobserved
+        if ended.address in suspects or observed.apps[ended.slot.app].unobserved
     }
     return {(app, machine_id) for app, machine_id in found if machine_id}
 

@@ -54,7 +54,7 @@ class Wants:
     async def _announce(self, needed: Announcement) -> Obstacle | None:
         what = f"{needed.anchor}, the anchor of its pool, could not be told what the pool should be"
         if needed.machine_id is None:
-            return Obstacle(f"{what}: its host is down")
+            return Obstacle(f"{what}: it cannot be observed")
         try:
             async with self._limit, self._locks.hold(needed.app, needed.machine_id) as lease:
                 live = await read_by_id(self._actor, needed.app, needed.machine_id)
@@ -72,7 +72,7 @@ class Wants:
 
     def _objection(self, live: Machine) -> str | None:
         if not live.is_observable:
-            return "its host is down"
+            return live.doubt
         if not marks.is_owned(live.metadata, stack=self._stack, name=live.name):
             return "it no longer carries this stack's marks; plan again"
         return objection_of_fence(live, self._options)

@@ -47,5 +47,5 @@ async def _drift(options: Shared, spec: Spec) -> Plan:
         found = plan(pinned.spec, observed, only=options.only, allow_destroy=_NO_BRAKE)
         found = with_drift(with_lost(found, await observe_destroyed(actor.client, apps_to_look_at(found))))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
-    unobserved = tuple(app for app in observed.apps.values() if app.is_unobserved)
+    unobserved = tuple(app for app in observed.apps.values() if app.unobserved)
     return found if unobserved else replace(found, blocked=(), warnings=(*found.warnings, *found.blocked))

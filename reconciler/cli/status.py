@@ -15,8 +15,6 @@ from reconciler.model.machine import Event, Machine, MachineState, Observed
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.render.status import StatusRow
 
-_HOST_DOWN = "its host is down"
-
 
 @click.command("status")
 @shared_options
@@ -79,7 +77,7 @@ def _rows(spec: Spec, observed: Observed) -> Iterator[StatusRow]:
                 kind = kind_of(machine).value
                 yield _row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
             elif not machine.is_observable:
-                yield _row(machine, pools.get(machine.id, ""), "", note=f"{_HOST_DOWN}; not a slot of the spec")
+                yield _row(machine, pools.get(machine.id, ""), "", note="not a slot of the spec")
             else:
                 yield _row(machine, "", "", note="foreign: not of this stack")
 
@@ -104,19 +102,19 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> StatusRow:
 
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
-    is_dark = not machine.is_observable
-    is_started = machine.state is MachineState.STARTED and not is_dark
+    state, _, why = ("", "", "") if machine.is_observable else machine.doubt.partition(": ")
+    is_started = machine.state is MachineState.STARTED and machine.is_observable
     return StatusRow(
         app=machine.app,
         pool=pool,
         kind=kind,
         slot=machine.name,
-        machine_id=machine.id,
-        state="unreachable" if is_dark else machine.state.value,
+        machine_id=machine.id or None,
+        state=state or machine.state.value,
         since=since,
         last_outcome=_outcome(exited),
         last_ended=exited.at if exited else None,
-        note=note or (_HOST_DOWN if is_dark else ""),
+        note="; ".join(part for part in (why, note) if part),
         restarts=restarts_in(machine.events),
         failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),
     )

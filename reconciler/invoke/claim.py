@@ -17,6 +17,7 @@ from reconciler.invoke.outcome import first_start, newer_than
 from reconciler.invoke.prepare import declared_config, prepare
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
+from reconciler.slots.actor import Actor
 from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
 from reconciler.slots.ulid import new_ulid
@@ -93,7 +94,9 @@ async def claim_under(
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):
             return ready
-        fence = ready.newest_event
+        fence = await _fence(actor, ready)
+        if isinstance(fence, Refusal):
+            return fence
         starting = _Starting(
             claimant=claimant, lease=lease, live=ready, run_ulid=run_ulid, fence=fence, may_settle=may_settle
         )
@@ -102,9 +105,21 @@ async def claim_under(
         return Refusal(why=error.message, is_broken=True)
 
 
+async def _fence(actor: Actor, live: Machine) -> str | Refusal | None:
+    """The id of the newest event; None where there is none at all.
+
+    One that is not understood is no fence: an older start would pass for ours.
+    """
+    events = live.events or await actor.client.list_events(live.app, live.id, limit=1)
+    if live.not_understood or (events and not events[0].id):
+        return Refusal(why=f"the events of {live.name} are not understood", is_broken=True)
+    return events[0].id if events else None
+
+
 def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
     if not live.is_observable:
-        return Refusal(why=f"{live.name} is unreachable: its host is down", is_broken=True, cause=NeverStarted.HOST)
+        cause = NeverStarted.HOST if live.is_dark else None
+        return Refusal(why=f"{live.name} is {live.doubt}", is_broken=True, cause=cause)
     if not pool_machines([live], claimant.stack, claimant.pool.name):
         return Refusal(why=f"{live.name} is no longer of this pool")
     if not live.state.is_resting:
@@ -209,7 +224,7 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
         try:
             seen = await read_machine(actor, live)
             newer = newer_than(seen.events, starting.fence)
-            if newer is None:
+            if newer is None or "events" in seen.not_understood:
                 newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), starting.fence)
         except ApiError as error:
             if not error.is_passing:
@@ -228,5 +243,8 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
 
 
 def _never_began(seen: Machine, newer: tuple[Event, ...] | None) -> bool:
-    """Whether the machine rests, and nothing says that it ran since the fence: an exit would."""
-    return newer is not None and seen.state.is_resting and not any(event.exit is not None for event in newer)
+    """Whether the machine rests, and nothing says that it ran since the fence: an exit would, and an event that is not
+    understood may.
+    """
+    may_tell = newer is None or any(event.exit is not None or not event.type for event in newer)
+    return seen.state.is_resting and not may_tell

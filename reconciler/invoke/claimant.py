@@ -126,7 +126,11 @@ def out_of_reach(claimant: Claimant) -> Outcome | None:
     if any(machine.is_observable for machine in known.machines):
         return None
     if dark := known.unreachable([slot.name for slot in pool.slots]):
-        names = ", ".join(sorted(machine.name for machine in dark))
+        names = ", ".join(sorted(machine.name or "one without a name" for machine in dark))
+        if not all(machine.is_dark for machine in dark):
+            return never_started(
+                f"the platform's answer about the machines of task {pool.name} is not understood: {names}"
+            )
         why = f"all machines of task {pool.name} are unreachable, their hosts are down: {names}"
         return never_started(why, cause=NeverStarted.HOST)
     return refused(f"task {pool.name} has no machines in app {pool.app}", remedy="run `reconciler apply`")

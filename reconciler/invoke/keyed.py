@@ -69,9 +69,10 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
     """
     anchor = claimant.known.anchor
     if anchor is None or not anchor.is_observable:
+        why = anchor.doubt if anchor else "not there"
         return refused(
-            f"the anchor of pool {claimant.pool.name} is unreachable, and keys are kept there",
-            remedy="run `reconciler apply`, or try again once its host is back",
+            f"the anchor of pool {claimant.pool.name}, where keys are kept, is {why}",
+            remedy="run `reconciler apply`, or try again once it can be observed",
         )
     seen = await _attached(claimant, anchor)
     if seen is not None:

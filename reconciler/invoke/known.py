@@ -67,9 +67,14 @@ class KnownPool:
         return [machine for machine in self.machines if not machine.state.is_resting]
 
     def unreachable(self, slots: Collection[str]) -> list[Machine]:
-        """The pool's machines whose hosts are down, by their marks, or by the names of `slots` where none are told."""
+        """The pool's machines that cannot be observed, by their marks, or by the names of `slots` without any."""
         ours = {machine.id for machine in self.machines}
-        return [one for one in self._dark if one.id in ours or (marks.STACK not in one.metadata and one.name in slots)]
+        names = {*slots, ""}  # the name of one that nothing identifies
+        return [
+            one
+            for one in self._dark
+            if one.id in ours or (marks.STACK not in one.metadata and not one.shows_marks and one.name in names)
+        ]
 
     @property
     def anchor(self) -> Machine | None:

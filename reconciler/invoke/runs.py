@@ -87,7 +87,7 @@ async def list_runs(
 async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
     """Return the run of this id, also where its machine is gone; None where the app has none such.
 
-    Raises UnobservedError where its machine's host is down.
+    Raises UnobservedError where its machine cannot be observed.
     """
     seen = await actor.client.list_machines(app) or ()
     machines = task_machines(seen, stack)
@@ -96,8 +96,8 @@ async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) ->
     if kept := next((run for run in _kept(machines) if run.info.id == run_id), None):
         return kept
     for machine in _unreachable(seen, stack):
-        if machine.name == run_id.partition("/")[0]:
-            raise UnobservedError(_words(machine), hint="try again once its host is back")
+        if machine.name in {"", run_id.partition("/")[0]}:
+            raise UnobservedError(_words(machine), hint="try again once it can be observed")
     listed = await actor.client.list_machines(app, with_destroyed=True) or ()
     return await _find_on(actor, task_machines(listed, stack, are_gone=True), run_id)
 
@@ -288,13 +288,14 @@ def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
 
 
 def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
-    """The machines whose hosts are down, and whose marks, if there are any to read, do not name another stack."""
+    """The machines that cannot be observed, and whose marks, if there are any to read, do not name another stack."""
     return [
         machine
         for machine in machines
-        if not machine.is_observable and stack in {None, machine.metadata.get(marks.STACK, stack)}
+        if not machine.is_observable
+        and marks.may_be_owned(machine.metadata, stack=stack, name=machine.name, are_whole=machine.shows_marks)
     ]
 
 
 def _words(machine: Machine) -> str:
-    return f"{machine.app}/{machine.name} is unreachable: its host is down, so its runs cannot be told"
+    return f"{machine.app}/{machine.name or 'a machine'} is {machine.doubt}, so its runs cannot be told"

@@ -13,10 +13,11 @@ from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.apps import AppCalls
 from reconciler.machines_api.calls import app_path, nothing, on_machine
+from reconciler.machines_api.log_pages import LogLine, LogPage, logs_from_json
 from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
-from reconciler.machines_api.wire import AppInfo, LogLine, LogPage
+from reconciler.machines_api.wire import AppInfo
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.secret import Secret
@@ -95,7 +96,7 @@ class MachinesClient(AppCalls):
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
         call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
-        return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
+        return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
 
     def creations_in(self, app: str) -> Bucket:
         """The pace at which machines can be created in the app."""
@@ -118,7 +119,7 @@ class MachinesClient(AppCalls):
             app=app,
             body=wire.machine_body(name=name, region=region, config=config, skip_launch=skip_launch),
         )
-        return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
+        return await self._api.send(call, lambda value: wire.machine_from_json(app, value, name=name))
 
     async def update_machine(
         self,
@@ -137,7 +138,7 @@ class MachinesClient(AppCalls):
             name=name, region=region, config=config, skip_launch=skip_launch, current_version=current_version
         )
         call = on_machine("POST", app, machine_id, "update_machine", body=body, nonce=nonce)
-        return await self._api.send(call, lambda value: wire.machine_from_json(app, value))
+        return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
 
     async def start_machine(
         self,
@@ -251,7 +252,7 @@ class MachinesClient(AppCalls):
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
         """The machine's newest events, newest first; the server keeps at most 50 in reach."""
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
-        return await self._api.send(call, wire.events_from_json)
+        return await self._api.send(call, wire.list_of_events_from_json)
 
     async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
         """The config that was sent for this version (an instance id); None where the server no longer tells."""
@@ -276,9 +277,10 @@ class MachinesClient(AppCalls):
             is_repeatable=True,
             is_sent_once=True,
         )
-        return await self._logs.send(call, wire.logs_from_json)
+        return await self._logs.send(call, logs_from_json)
 
 
 def _previous_state(value: Any) -> str | None:
-    state = value.get("previous_state") if isinstance(value, dict) else None
-    return state if isinstance(state, str) and state else None
+    """The state before the start; None for a word that the platform does not have."""
+    state = wire.state_from_json(value.get("previous_state") if isinstance(value, dict) else None)
+    return None if state is MachineState.UNKNOWN else state.value

@@ -3,14 +3,14 @@
 The platform lists almost no error replies, and one status means many things, so the text decides where it is known.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.values import MalformedError, json_of, text_of
 from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of, without_beginning
 
 K = ApiErrorKind
@@ -89,6 +89,7 @@ _HINTS: Final = {
 
 LOOK_HINT: Final = "that was a look, and changed nothing: try again in a moment"  # UNCLEAR, of a read
 
+_MESSAGES: Final = ("message", "error", "details")
 _SHOWN: Final = 300
 _READ: Final = 4096  # of a text, before anything is looked for in it
 _MARKUP: Final = re.compile(r"<[^<>]*>")
@@ -208,14 +209,14 @@ def _texts(body: bytes) -> tuple[str, str]:
     """The message and the status word of an error body, JSON or not."""
     plain = body[:_READ].decode("utf-8", "replace")
     try:
-        parsed: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        parsed = json_of(body)
+    except ValueError:
         return plain, ""
     if not isinstance(parsed, dict):
         return plain, ""
-    message = parsed.get("message") or parsed.get("error") or parsed.get("details") or ""
-    word = parsed.get("status")
-    return str(message)[:_READ], word[:_READ] if isinstance(word, str) else ""
+    message = next((value for name in _MESSAGES if (value := parsed.get(name))), "")
+    text = message if isinstance(message, str) else plain
+    return text[:_READ], text_of(parsed.get("status"))[:_READ]
 
 
 def _is_cut_off(body: bytes) -> bool:
@@ -223,9 +224,9 @@ def _is_cut_off(body: bytes) -> bool:
     if not body.lstrip().startswith(b"{"):
         return False
     try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return True
+        json_of(body)
+    except ValueError as error:
+        return not isinstance(error, MalformedError)
     return False
 
 

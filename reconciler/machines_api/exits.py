@@ -28,10 +28,9 @@ def exit_from_json(request: Any) -> Exit | None:
     found = found if isinstance(found, dict) else request.get("exit_event")
     if not isinstance(found, dict):
         return None
-    error = str(found["error"]) if found.get("error") else None
     try:
         flags = {name: _flag(found, name) for name in _FLAGS}
-        return Exit(code=_code(found), signal=_signal(found), error=error, **flags)
+        return Exit(code=_code(found), signal=_signal(found), error=_error(found), **flags)
     except _NotUnderstoodError as not_understood:
         # Without a clear "restarting", the run is over as far as anyone can tell.
         return Exit(
@@ -56,6 +55,13 @@ def _signal(found: Mapping[str, Any]) -> int | None:
     """Return the guest's signal, else the machine's; 0, -1 and null are none."""
     signals = [_integer(found, name) for name in ("guest_signal", "signal") if found.get(name) is not None]
     return next((signal for signal in signals if signal > 0), None)
+
+
+def _error(found: Mapping[str, Any]) -> str | None:
+    value = found.get("error")
+    if value is None or isinstance(value, str):
+        return value or None
+    raise _NotUnderstoodError("the platform's `error` is not understood")
 
 
 def _integer(found: Mapping[str, Any], name: str) -> int:

@@ -25,7 +25,7 @@ from reconciler.machines_api.errors import (
 from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
-from reconciler.machines_api.wire import MalformedError
+from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.config import secret_values
 from reconciler.model.secret import Secret
 from reconciler.model.tokens import token_parts
@@ -208,10 +208,10 @@ class Transport:
         # Half an answer to a write leaves open what was done; to a read it only says that this is no API of ours.
         kind = ApiErrorKind.NOT_AN_API if call.method == "GET" else ApiErrorKind.UNCLEAR
         try:
-            return read(json.loads(reply.content))
+            return read(json_of(reply.content))
         except MalformedError as error:
-            why = f"{error}, got something else"
-        except (ValueError, RecursionError):
+            why = f"the answer is not understood: expected {error}"
+        except ValueError:
             if reply.content.lstrip()[:1] in {b"{", b"["}:
                 kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
             why = f"the answer is not JSON ({self._header(call, reply, 'content-type') or 'no content type'})"

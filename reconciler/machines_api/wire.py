@@ -1,26 +1,30 @@
-"""JSON to nouns and back: the only place that knows how the API spells machines, events, leases and logs.
+"""JSON to nouns and back: the only place that knows how the API spells machines, events and leases.
 
 Tolerant where the platform is: an unknown state is UNKNOWN, a missing list is empty, a config that is null stays
-missing. What cannot be a machine at all raises MalformedError.
+missing. Each member is read once, into a value or into "not understood": of a machine the members are named and nothing
+else of it is relied on, so that one bad machine hides no other. What cannot be an answer at all raises MalformedError.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.machines_api.exits import exit_from_json
+from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
 
-_TEXTS: Final = ("image", "schedule")
-_MAPS: Final = ("env", "metadata", "checks", "guest", "init", "restart", "stop_config")
-_LISTS: Final = ("services", "files", "mounts", "processes")
+# The sections of a config that our logic reads, and what they are; any may be null.
+_SECTIONS: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("image", "schedule"), str),
+    **dict.fromkeys(("env", "metadata", "checks", "guest", "init", "restart", "stop_config"), dict),
+    **dict.fromkeys(("services", "files", "mounts", "processes"), list),
+}
+_MAPS_OF_TEXTS: Final = ("env", "metadata")
 _END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which no time here can tell
-
-
-class MalformedError(ValueError):
-    """An answer that is JSON, but not what the API gives."""
+_NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,40 +34,6 @@ class AppInfo:
     name: str
     status: str
     machine_count: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """One line of a machine's log. `stream` is stdout or stderr where the target tells; `provider` who wrote it.
-
-    `attempt` counts the starts of the line's run, from 1: above that the platform had started it again.
-    """
-
-    id: str
-    timestamp: datetime
-    message: str
-    stream: str | None
-    provider: str | None
-    level: str
-    attempt: int = 1
-
-    @property
-    def is_output(self) -> bool:
-        """Whether the machine's own command wrote it."""
-        return self.provider in {"app", None}
-
-    @property
-    def is_platform_error(self) -> bool:
-        """Whether the platform says what went wrong with the machine."""
-        return not self.is_output and self.level == "error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPage:
-    """Lines, oldest first, and where to go on."""
-
-    lines: tuple[LogLine, ...]
-    next_token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,53 +48,78 @@ class OrganizationPage:
 
 
 def app_from_json(value: Any, name: str) -> AppInfo:
-    app = _object(value, "an app")
+    app = object_of(value, "an app")
     count = app.get("machine_count")
-    return AppInfo(
-        name=str(app.get("name") or name),
-        status=str(app.get("status") or ""),
-        machine_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
-    )
+    if not isinstance(count, int | None) or isinstance(count, bool):
+        raise MalformedError("a number as the app's `machine_count`")
+    return AppInfo(name=text_of(app.get("name")) or name, status=text_of(app.get("status")), machine_count=count)
 
 
 def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
+    """The machines of a list, each once; one that cannot be identified is there all the same, without an id."""
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise MalformedError("expected a list of machines")
-    return tuple(machine_from_json(app, one) for one in value)
+        raise MalformedError("a list of machines")
+    machines = [_listed_machine(app, one) for one in value]
+    first = {machine.id: machine for machine in reversed(machines)}
+    return tuple(machine for machine in machines if not machine.id or first[machine.id] is machine)
 
 
-def machine_from_json(app: str, value: Any) -> Machine:
-    machine = _object(value, "a machine")
-    machine_id = machine.get("id")
-    if not isinstance(machine_id, str) or not machine_id:
-        raise MalformedError("expected a machine with an id")
+def machine_from_json(app: str, value: Any, *, machine_id: str | None = None, name: str | None = None) -> Machine:
+    """One machine, of this id or name where it was asked for. Raises MalformedError for any other."""
+    machine = object_of(value, "a machine")
+    found = machine.get("id")
+    if not is_id(found) or machine_id not in {None, found}:
+        raise MalformedError(f"machine {machine_id}" if machine_id else "a machine with an id")
+    if name not in {None, text_of(machine.get("name"))}:
+        raise MalformedError(f"a machine of the name {name}")
+    return _machine(app, machine)
+
+
+def _listed_machine(app: str, value: Any) -> Machine:
+    """One member of a list. Without an id nothing of it counts but its name: nobody could look at it, or change it."""
+    if isinstance(value, dict) and is_id(value.get("id")):
+        return _machine(app, value)
+    machine = value if isinstance(value, dict) else {}
+    return Machine(
+        app=app,
+        id="",
+        name=_name(machine),
+        state=state_from_json(machine.get("state")),
+        region="",
+        instance_id="",
+        config=None,
+        not_understood=("id",),
+    )
+
+
+def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
     config = machine.get("config")
     image = machine.get("image_ref")
     return Machine(
         app=app,
-        id=machine_id,
-        name=str(machine.get("name") or ""),
-        state=_state(machine.get("state")),
-        region=str(machine.get("region") or ""),
-        instance_id=str(machine.get("instance_id") or ""),
+        id=machine["id"],
+        name=_name(machine),
+        state=state_from_json(machine.get("state")),
+        region=_name(machine, "region"),
+        instance_id=text_of(machine.get("instance_id")),
         config=MachineConfig(document=_clean(config)) if isinstance(config, dict) else None,
-        created_at=time_from_json(machine.get("created_at")),
-        updated_at=time_from_json(machine.get("updated_at")),
+        created_at=time_of(machine.get("created_at")),
+        updated_at=time_of(machine.get("updated_at")),
         host_status=_host_status(machine.get("host_status")),
-        image_digest=image.get("digest") or None if isinstance(image, dict) else None,
+        image_digest=(text_of(image.get("digest")) or None) if isinstance(image, dict) else None,
         events=events_from_json(machine.get("events")),
-        checks=tuple(_check(one) for one in _list(machine.get("checks")) if isinstance(one, dict)),
-        is_understood=not isinstance(config, dict) or _is_understood(config),
+        checks=tuple(_check(one) for one in list_of(machine.get("checks")) if isinstance(one, dict)),
+        not_understood=tuple(_not_understood(machine, config)),
     )
 
 
 def organization_page_from_json(value: Any) -> OrganizationPage:
-    page = _object(value, "a page of machines")
+    page = object_of(value, "a page of machines")
     machines, cursor = page.get("machines"), page.get("next_cursor")
     if not isinstance(machines, list) or not isinstance(cursor, str | None):
-        raise MalformedError("expected a page of machines")
+        raise MalformedError("a page of machines")
     return OrganizationPage(
         machines=tuple(_organization_machine(one) for one in machines),
         next_cursor=cursor or None,
@@ -134,21 +129,28 @@ def organization_page_from_json(value: Any) -> OrganizationPage:
 
 def _organization_machine(value: Any) -> Machine:
     """What an app's own list calls `instance_id` may be called `version` here."""
-    machine = _object(value, "a machine")
+    machine = object_of(value, "a machine")
     app = machine.get("app_name")
     if not isinstance(app, str) or not app:
-        raise MalformedError("expected a machine of an app")
-    return machine_from_json(app, {**machine, "instance_id": machine.get("instance_id") or machine.get("version")})
+        raise MalformedError("a machine of an app")
+    return _listed_machine(app, {**machine, "instance_id": machine.get("instance_id") or machine.get("version")})
 
 
 def events_from_json(value: Any) -> tuple[Event, ...]:
-    """Events newest first, as the server gives them."""
-    return tuple(_event(one) for one in _list(value) if isinstance(one, dict))
+    """Events newest first, as the server gives them; one that is not understood keeps its place, without id or type."""
+    return tuple(_event(one if isinstance(one, dict) else {}) for one in list_of(value))
+
+
+def list_of_events_from_json(value: Any) -> tuple[Event, ...]:
+    """The same of an answer that is nothing else."""
+    if not isinstance(value, list | None):
+        raise MalformedError("a list of events")
+    return events_from_json(value)
 
 
 def regions_from_json(value: Any) -> frozenset[str]:
     """The codes of the platform's regions. The live API capitalises the key, its document does not."""
-    answer = _object(value, "a list of regions")
+    answer = object_of(value, "a list of regions")
     rows = answer.get("Regions", answer.get("regions"))
     codes = (row.get("code") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
     return frozenset(code for code in codes if isinstance(code, str) and code)
@@ -156,48 +158,25 @@ def regions_from_json(value: Any) -> frozenset[str]:
 
 def versions_from_json(value: Any) -> dict[str, MachineConfig]:
     """The configs that were sent, by the instance id that each got; those that are no longer kept are left out."""
-    found = [one for one in _list(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
-    return {str(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
+    found = [one for one in list_of(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
+    return {text_of(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
 
 
 def lease_from_json(value: Any) -> Lease:
     """A lease; real replies wrap it in `data`, the specification does not."""
-    lease = _object(value, "a lease")
+    lease = object_of(value, "a lease")
     data = lease.get("data")
     lease = data if isinstance(data, dict) else lease
     nonce = lease.get("nonce")
-    if not isinstance(nonce, str) or not nonce:
-        raise MalformedError("expected a lease with a nonce")
+    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+        raise MalformedError("a lease with a nonce")
     return Lease(
         nonce=nonce,
-        expires_at=time_from_json(lease.get("expires_at")) or datetime.fromtimestamp(0, UTC),
-        owner=str(lease.get("owner") or "someone"),
-        description=str(lease.get("description") or ""),
-        version=str(lease["version"]) if lease.get("version") else None,
+        expires_at=time_of(lease.get("expires_at")) or datetime.fromtimestamp(0, UTC),
+        owner=text_of(lease.get("owner")) or "someone",
+        description=text_of(lease.get("description")),
+        version=text_of(lease.get("version")) or None,
     )
-
-
-def logs_from_json(value: Any) -> LogPage:
-    page = _object(value, "a page of logs")
-    meta = page.get("meta")
-    token = meta.get("next_token") if isinstance(meta, dict) else None
-    lines = tuple(_log_line(one) for one in _list(page.get("data")) if isinstance(one, dict))
-    return LogPage(lines=lines, next_token=str(token) if token else None)
-
-
-def time_from_json(value: Any) -> datetime | None:
-    """A time given as RFC 3339, seconds or milliseconds; None where it is none of them."""
-    if isinstance(value, bool):
-        return None
-    try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
-        if isinstance(value, str) and value:
-            at = datetime.fromisoformat(value.replace(" UTC", ""))
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
 
 
 def machine_body(
@@ -214,59 +193,77 @@ def machine_body(
 
 def _event(event: Mapping[str, Any]) -> Event:
     timestamp = event.get("timestamp")
+    kind = event.get("type")
+    is_understood = isinstance(kind, str) and _has_id(event)
     return Event(
-        id=str(event.get("id") or ""),
-        type=str(event.get("type") or ""),
-        status=str(event.get("status") or ""),
-        source=str(event.get("source") or ""),
+        id=text_of(event.get("id")) if is_understood else "",
+        type=text_of(kind) if is_understood else "",
+        status=text_of(event.get("status")),
+        source=text_of(event.get("source")),
         timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _END_OF_TIME_MS else 0,
-        exit=exit_from_json(event.get("request")) if event.get("type") == "exit" else None,
-    )
-
-
-def _log_line(entry: Mapping[str, Any]) -> LogLine:
-    attributes = entry.get("attributes")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    meta = attributes.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
-    event = meta.get("event")
-    provider = event.get("provider") if isinstance(event, dict) else None
-    stream = meta.get("stream")
-    return LogLine(
-        id=str(entry.get("id") or ""),
-        timestamp=time_from_json(attributes.get("timestamp")) or datetime.fromtimestamp(0, UTC),
-        message=str(attributes.get("message") or ""),
-        stream=stream if stream in {"stdout", "stderr"} else None,
-        provider=str(provider) if provider else None,
-        level=str(attributes.get("level") or ""),
+        exit=exit_from_json(event.get("request")) if kind == "exit" else None,
     )
 
 
 def _check(check: Mapping[str, Any]) -> Check:
     return Check(
-        name=str(check.get("name") or ""), status=str(check.get("status") or ""), output=str(check.get("output") or "")
+        name=text_of(check.get("name")), status=text_of(check.get("status")), output=text_of(check.get("output"))
     )
 
 
 def _clean(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with env and metadata as maps of strings, whatever nulls came."""
-    cleaned = dict(config)
+    """The config with env and metadata as maps of strings, whatever nulls came; of one that is too deep to be walked
+    through the metadata alone.
+    """
+    cleaned = {key: config[key] for key in ("metadata",) if key in config} if is_deep(config) else dict(config)
     for key in ("env", "metadata"):
         value = cleaned.get(key)
         if key in cleaned:
             mapping = value if isinstance(value, dict) else {}
-            cleaned[key] = {str(name): str(text) for name, text in mapping.items() if text is not None}
+            cleaned[key] = {name: str(text) for name, text in mapping.items() if _is_plain(text)}
     return cleaned
 
 
-def _is_understood(config: Mapping[str, Any]) -> bool:
-    """Whether the sections that our logic reads are of the API's types, or null."""
-    kinds = [(_TEXTS, str), (_MAPS, dict), (_LISTS, list)]
-    right = all(isinstance(config.get(name), kind | None) for names, kind in kinds for name in names)
-    return right and all(isinstance(one, dict) for name in _LISTS for one in config.get(name) or ())
+def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
+    """The members that our logic relies on and that are not of the API's types."""
+    for name in ("name", "region"):
+        if not _name(machine, name):
+            yield name
+    if not _is_a(machine.get("events"), list):
+        yield "events"
+    if not _is_a(machine.get("host_status"), str):
+        yield "host_status"
+    if not isinstance(config, dict):
+        if config is not None:
+            yield "config"
+        return
+    if is_deep(config):
+        yield "config"
+    for name, kind in _SECTIONS.items():
+        value = config.get(name)
+        if not _is_a(value, kind) or not _holds_its_kind(name, value):
+            yield f"config.{name}"
 
 
-def _state(value: Any) -> MachineState:
+def _is_a(value: Any, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
+
+
+def _holds_its_kind(section: str, value: Any) -> bool:
+    """Whether a list is of maps, and a map of texts of nothing else."""
+    if isinstance(value, list):
+        return all(isinstance(member, dict) for member in value)
+    if not isinstance(value, dict) or section not in _MAPS_OF_TEXTS:
+        return True
+    return all(member is None or _is_plain(member) for member in value.values())
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def state_from_json(value: Any) -> MachineState:
+    """The state; UNKNOWN for a word that the platform does not have."""
     try:
         return MachineState(value)
     except ValueError:
@@ -274,7 +271,7 @@ def _state(value: Any) -> MachineState:
 
 
 def _host_status(value: Any) -> HostStatus:
-    if not value:
+    if not value or not isinstance(value, str):
         return HostStatus.OK
     try:
         return HostStatus(value)
@@ -282,11 +279,10 @@ def _host_status(value: Any) -> HostStatus:
         return HostStatus.UNKNOWN
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise MalformedError(f"expected {what}")
-    return value
+def _name(machine: Mapping[str, Any], member: str = "name") -> str:
+    value = machine.get(member)
+    return value if isinstance(value, str) else ""
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _has_id(event: Mapping[str, Any]) -> bool:
+    return bool(text_of(event.get("id")))

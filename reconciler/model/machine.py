@@ -109,7 +109,8 @@ class Check:
 class Machine:
     """One machine as reported. `config` is None while its host is unreachable; `events` are newest first.
 
-    Not `is_understood`: sections of its config are of a type that the API never gives.
+    `not_understood` names the members of the answer that are of a type that the API never gives. Of a machine in a list
+    whose id is one of them the id is "", and so is a name that is not told.
     """
 
     app: str
@@ -125,7 +126,7 @@ class Machine:
     image_digest: str | None = None
     events: tuple[Event, ...] = ()
     checks: tuple[Check, ...] = ()
-    is_understood: bool = True
+    not_understood: tuple[str, ...] = ()
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -139,7 +140,30 @@ class Machine:
     @property
     def is_observable(self) -> bool:
         """Whether its config and state can be relied on."""
-        return self.host_status is HostStatus.OK and self.config is not None and self.is_understood
+        return self.host_status is HostStatus.OK and self.config is not None and not self.not_understood
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether it is not observable because its host is down."""
+        return not self.is_observable and (self.host_status is not HostStatus.OK or not self.not_understood)
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not observable, in words that follow "is"."""
+        if self.is_dark:
+            return "unreachable: its host is down"
+        return f"not understood: invalid {', '.join(self.not_understood)}"
+
+    @property
+    def shows_marks(self) -> bool:
+        """Whether its metadata is shown as a whole: what is not there is not on the machine."""
+        is_shown = self.host_status is HostStatus.OK and self.config is not None
+        return is_shown and not {"config", "config.metadata"}.intersection(self.not_understood)
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nothing tells which machine it is: neither its name nor its marks."""
+        return not self.name and not self.shows_marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -166,9 +190,14 @@ class ObservedApp:
     reported_count: int | None = None
 
     @property
-    def is_unobserved(self) -> bool:
-        """The list was empty, yet the app itself reports machines: nothing may be concluded from it."""
-        return not self.machines and bool(self.reported_count)
+    def unobserved(self) -> str | None:
+        """Why nothing may be concluded from the list, in words; None where it can be believed."""
+        if not self.machines and self.reported_count:
+            return f"app {self.name} reports {self.reported_count} machines, but the list of them is empty"
+        if count := sum(machine.is_anonymous for machine in self.machines):
+            listed = f"app {self.name} lists {count} machine{'' if count == 1 else 's'}"
+            return f"{listed} of which neither id, name nor marks are understood"
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,17 @@ def parse_counts(value: str) -> dict[str, int]:
     return {region: int(count) for region, _, count in pairs if count.isascii() and count.isdigit()}
 
 
+def may_be_owned(metadata: Mapping[str, str], *, stack: str | None, name: str, are_whole: bool) -> bool:
+    """Whether a machine that cannot be observed may belong to the stack (None: any), by what is shown of it.
+
+    `are_whole` where all its marks are shown: then one without an owner is not ours. `name` is "" where it is not told.
+    """
+    owner = metadata.get(STACK)
+    if owner is None:
+        return not are_whole
+    return stack in {None, owner} and (not name or is_owned(metadata, stack=owner, name=name))
+
+
 def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:
     """Whether a machine of this name and metadata belongs to the stack; a clone's slot mark names another machine."""
     return metadata.get(STACK) == stack and metadata.get(SLOT) == name and POOL in metadata

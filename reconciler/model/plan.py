@@ -1,13 +1,14 @@
 """A plan: every change between a spec and the observed world, as values. Nothing is decided after this."""
 
 import enum
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import MachineState
+from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
@@ -177,15 +178,35 @@ class ForeignMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreachableMachine:
-    """A machine of the stack, by its marks or by its name, whose host is down: neither changed nor made again."""
+    """A machine of the stack, by its marks or by its name, that cannot be observed: neither changed nor made again.
+
+    Its host is down, or the platform's answer is not understood: then `not_understood` names the members.
+    """
 
     slot: Slot
-    id: str
+    id: str  # "" where it is not understood
     host: str  # what the platform calls its state
+    not_understood: tuple[str, ...] = ()
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether its host is down."""
+        return self.host != HostStatus.OK.value or not self.not_understood
 
     @property
     def words(self) -> str:
-        return f"{self.slot.address}: unreachable: machine {self.id} cannot be observed (host {self.host}); left alone"
+        if self.is_dark:
+            why = f"unreachable: machine {self.id} cannot be observed (host {self.host})"
+        else:
+            which = f"machine {self.id}" if self.id else "a machine"
+            why = f"not understood: invalid {', '.join(self.not_understood)} of {which} in the platform's list"
+        return f"{self.slot.address}: {why}; left alone"
+
+
+def unreachable_counts(machines: Iterable[UnreachableMachine]) -> list[str]:
+    """How many there are, in words: those whose host is down, then those that are not understood."""
+    counts = Counter("unreachable" if machine.is_dark else "not understood" for machine in machines)
+    return [f"{counts[word]} {word}" for word in ("unreachable", "not understood") if counts[word]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

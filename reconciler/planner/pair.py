@@ -1,6 +1,6 @@
 """Slots and machines, paired by name and marks. What is not ours is set apart, with the reason."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.model import marks
@@ -19,7 +19,7 @@ class Paired:
     blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
     twins: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
     owned: list[Machine] = field(default_factory=list)
-    unreachable: dict[Slot, Machine] = field(default_factory=dict)  # its host is down: neither changed nor made again
+    unreachable: dict[Slot, Machine] = field(default_factory=dict)  # not observable: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -35,7 +35,7 @@ def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
     for machine in _in_order(observed.machines):
         slot = slots.get(machine.name)
         if not machine.is_observable and _may_be_ours(machine, stack=stack):
-            _set_unreachable(paired, machine, slot or _slot_of_name(machine, pools))
+            _set_unreachable(paired, machine, slot or _slot_of_name(machine, slots, pools))
             continue
         if not marks.is_owned(machine.metadata, stack=stack, name=machine.name):
             _set_apart(paired, machine, slot, stack=stack)
@@ -64,7 +64,7 @@ def _in_order(machines: Iterable[Machine]) -> list[Machine]:
 
 
 def unreachable_machines(spec: Spec, observed: Observed) -> tuple[UnreachableMachine, ...]:
-    """The machines of the stack whose hosts are down, as far as one snapshot shows."""
+    """The machines of the stack that cannot be observed, as far as one snapshot shows."""
     found: list[UnreachableMachine] = []
     for app in spec.apps:
         seen = observed.apps.get(app.name)
@@ -77,7 +77,9 @@ def unreachable_machines(spec: Spec, observed: Observed) -> tuple[UnreachableMac
 def unreachable_of(paired: Paired) -> list[UnreachableMachine]:
     """The same of one app that was paired, in the order of the slots."""
     return [
-        UnreachableMachine(slot=slot, id=machine.id, host=machine.host_status.value)
+        UnreachableMachine(
+            slot=slot, id=machine.id, host=machine.host_status.value, not_understood=machine.not_understood
+        )
         for slot, machine in sorted(paired.unreachable.items())
     ]
 
@@ -86,13 +88,12 @@ def _may_be_ours(machine: Machine, *, stack: str) -> bool:
     """Whether the marks, if there are any to read, do not say otherwise. Of a host that is down the list may give no
     config, or one without its metadata.
     """
-    owner = machine.metadata.get(marks.STACK)
-    return owner is None or marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+    return marks.may_be_owned(machine.metadata, stack=stack, name=machine.name, are_whole=machine.shows_marks)
 
 
 def _set_unreachable(paired: Paired, machine: Machine, slot: Slot | None) -> None:
     if slot is None:
-        paired.foreign.append(_foreign(machine, "unreachable: its host is down, so its owner is not known"))
+        paired.foreign.append(_foreign(machine, f"{machine.doubt}, so its owner is not known"))
     else:
         paired.unreachable.setdefault(slot, machine)
 
@@ -116,20 +117,25 @@ def _foreign(machine: Machine, reason: str) -> ForeignMachine:
     return ForeignMachine(app=machine.app, id=machine.id, name=machine.name, state=machine.state, reason=reason)
 
 
-def _slot_of_name(machine: Machine, pools: Collection[str]) -> Slot | None:
-    """The slot of a pool of the spec, or of the pool that its marks name, that the machine's name is the name of."""
-    pool = machine.metadata.get(marks.POOL) or machine.name.rpartition("-")[0].rpartition("-")[0]
-    return _slot_in(machine, pool) if marks.POOL in machine.metadata or pool in pools else None
+def _slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection[str]) -> Slot | None:
+    """The slot of a pool of the spec, or of the pool that its marks name, that the machine's name is the name of; its
+    mark is, where the name is not told.
+    """
+    name = machine.name or machine.metadata.get(marks.SLOT, "")
+    if name in slots:
+        return slots[name]
+    pool = machine.metadata.get(marks.POOL) or name.rpartition("-")[0].rpartition("-")[0]
+    return _slot_in(machine.app, name, pool) if marks.POOL in machine.metadata or pool in pools else None
 
 
 def _slot_of(machine: Machine) -> Slot | None:
     """The slot that a machine's own marks name; None where its name is not `POOL-REGION-N`."""
-    return _slot_in(machine, machine.metadata[marks.POOL])
+    return _slot_in(machine.app, machine.name, machine.metadata[marks.POOL])
 
 
-def _slot_in(machine: Machine, pool: str) -> Slot | None:
-    rest = machine.name.removeprefix(f"{pool}-")
+def _slot_in(app: str, name: str, pool: str) -> Slot | None:
+    rest = name.removeprefix(f"{pool}-")
     region, _, number = rest.rpartition("-")
-    if rest == machine.name or not region or not number.isdecimal() or len(number) > 9:
+    if rest == name or not region or not number.isdecimal() or len(number) > 9:
         return None
-    return Slot(app=machine.app, pool=pool, region=region, number=int(number))
+    return Slot(app=app, pool=pool, region=region, number=int(number))

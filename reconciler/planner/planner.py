@@ -109,10 +109,9 @@ class Planner:
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:
         draft = _Draft()
-        if observed.is_unobserved:
+        if observed.unobserved:
             draft.blocked.append(
-                f"app {app.name} reports {observed.reported_count} machines, but the list of them is empty:"
-                " the answer cannot be believed, so nothing may be changed; try again"
+                f"{observed.unobserved}: the answer cannot be believed, so nothing may be changed; try again"
             )
             return draft
         paired = pair(app, observed, stack=self._stack)
@@ -149,6 +148,8 @@ class Planner:
             held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
             if machine.metadata.get(marks.STACK):
                 draft.blocked.append(f"{held}; destroy or rename it, or rename the pool")
+            elif not machine.is_observable:
+                draft.blocked.append(f"{held}; it is {machine.doubt}")
             elif not self._adopt:
                 draft.blocked.append(f"{held}; take it over with --adopt, or rename it or the pool")
             elif change := adoption(slot, machine, pools[slot.pool], anchors[slot.pool], self._differ, at):

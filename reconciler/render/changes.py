@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
+from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan, unreachable_counts
 from reconciler.render.redact import clean, hidden, shown
 
 _SYMBOLS: Final = {
@@ -119,12 +119,12 @@ def closing_line(plan: Plan) -> str:
     watched = counts[Action.WATCH.value]
     down = f", {watched} of them {'does' if watched == 1 else 'do'} not stay up" if watched else ""
     unchanged = counts[Action.NONE.value] + watched
-    dark = f"{counts['unreachable']} unreachable" if counts["unreachable"] else ""
+    dark = unreachable_counts(plan.unreachable)
     if plan.blocked and not plan.has_changes:
         return "Nothing is applied while that stands."
     if not plan.has_changes:
         declared = f"{unchanged} machine{' is' if unchanged == 1 else 's are'} as declared{down}"
-        return f"No changes. {declared}{f', {dark}' if dark else ''}."
+        return f"No changes. {', '.join([declared, *dark])}."
     parts = [
         f"{counts[action.value]} to {word}"
         for action, word in _WORDS.items()
@@ -132,7 +132,7 @@ def closing_line(plan: Plan) -> str:
     ]
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
-    parts += [dark] if dark else []
+    parts += dark
     line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged{down}." if unchanged else "")
     return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
 

@@ -107,7 +107,7 @@ def _foreign(plan: Plan) -> list[str]:
     if not plan.foreign:
         return []
     rows = "".join(
-        f"<li><code>{escape(clean(f'{one.app}: {one.name}'))}</code> [<code>{escape(clean(one.id))}</code>]"
+        f"<li><code>{escape(clean(f'{one.app}: {one.name}'))}</code> [<code>{escape(clean(one.id) or 'no id')}</code>]"
         f" {escape(one.state.value)}: {escape(clean(one.reason))}</li>"
         for one in plan.foreign
     )

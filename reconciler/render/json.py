@@ -88,6 +88,7 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
                 "region": machine.slot.region,
                 "machine": clean(machine.id),
                 "host": machine.host,
+                "not_understood": ", ".join(machine.not_understood),
             }
             for machine in plan.unreachable
         ],

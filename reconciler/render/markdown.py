@@ -86,8 +86,8 @@ def _row(row: Row) -> str:
 
 def _foreign(plan: Plan) -> list[str]:
     return [
-        f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.name}')} [{_code(one.id)}] {one.state.value}:"
-        " left alone\n"
+        f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.name}')} [{_code(one.id or 'no id')}]"
+        f" {one.state.value}: left alone\n"
         for one in plan.foreign
     ]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
+from reconciler.model.plan import unreachable_counts
 from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
@@ -93,7 +94,7 @@ def _closing_line(report: Report) -> str:
     word = "Interrupted" if report.interrupted else "Applied" if report.is_success else "Not all was applied"
     counts = Counter(entry.status for entry in report.entries)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
-    parts += [f"{len(report.unreachable)} unreachable"] if report.unreachable else []
+    parts += unreachable_counts(report.unreachable)
     if report.apps_created:
         parts.insert(0, f"{_apps(report.apps_created)} created")
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
@@ -105,7 +106,9 @@ def _apps(names: tuple[str, ...]) -> str:
 
 def _next_step(report: Report) -> str | None:
     if report.is_on_course and report.unreachable:
-        return "Next: apply again once the hosts of the unreachable machines are back."
+        are_dark = all(machine.is_dark for machine in report.unreachable)
+        when = "the hosts of the unreachable machines are back" if are_dark else "all machines can be observed"
+        return f"Next: apply again once {when}."
     if any(entry.reason is Reason.LOCK for entry in report.entries):
         return "Next: run `reconciler apply` again once the leases are free; `reconciler unlock` shows who holds them."
     if not report.is_success:

@@ -163,7 +163,8 @@ def _hash(value: Any) -> str:
 def _unreachable(value: Mapping[str, Any]) -> UnreachableMachine:
     number = int(value["slot"].rpartition("-")[2])
     slot = Slot(app=_name(value["app"]), pool=_name(value["pool"]), region=_name(value["region"]), number=number)
-    return UnreachableMachine(slot=slot, id=value["machine"], host=value["host"])
+    members = tuple(member for member in value.get("not_understood", "").split(", ") if member)
+    return UnreachableMachine(slot=slot, id=value["machine"], host=value["host"], not_understood=members)
 
 
 def _foreign(value: Mapping[str, Any]) -> ForeignMachine:

@@ -55,7 +55,7 @@ def _row(row: Row) -> str:
 def _foreign(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
     for machine in plan.foreign[:_FOREIGN_SHOWN]:
         head = f"{SYMBOL_OF_FOREIGN} foreign {clean(machine.app)}:"
-        what = f"{clean(machine.name)} [{clean(machine.id)}] {machine.state.value}"
+        what = f"{clean(machine.name)} [{clean(machine.id) or 'no id'}] {machine.state.value}"
         first, *more = wrapped(f"{head} {what}  ({clean(machine.reason)}; left alone)", width)
         yield paint(head, SYMBOL_OF_FOREIGN, color=color) + first.removeprefix(head)
         yield from more

@@ -60,7 +60,7 @@ def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
         (answering(200, b"<html>login</html>", **{"content-type": "text/html"}), ApiErrorKind.NOT_AN_API, "not JSON"),
         (answering(200, b'[{"id": "1", "na'), ApiErrorKind.UNCLEAR, "not JSON"),
         (answering(200, {"machines": []}), ApiErrorKind.NOT_AN_API, "list of machines"),
-        (answering(200, [{"name": "no id"}]), ApiErrorKind.NOT_AN_API, "machine with an id"),
+        (answering(200, b"[" * 5000 + b"]" * 5000), ApiErrorKind.NOT_AN_API, "not understood: expected less nesting"),
         (answering(302, b"", location="https://elsewhere"), ApiErrorKind.NOT_AN_API, "302"),
         (answering(401, {"error": "unauthenticated"}), ApiErrorKind.UNAUTHORIZED, "401"),
         (answering(403, {"error": "unauthorized"}), ApiErrorKind.FORBIDDEN, "403"),

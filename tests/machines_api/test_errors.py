@@ -178,3 +178,11 @@ def test_a_word_is_left_alone_unless_a_config_is_quoted() -> None:
     assert "region info" in error_from_reply("x", 400, body, {}, now=NOW, secrets=("info",)).message
     body = b'{"error": "bad config: {env: {PIN: 1234}}"}'
     assert "1234" not in error_from_reply("x", 400, body, {}, now=NOW, secrets=("1234",)).message
+
+
+@pytest.mark.parametrize("member", [b"[" * 900 + b"]" * 900, b"[" * 9000 + b"]" * 9000, b"7" * 5000, b"{}", b"3"])
+def test_any_json_in_a_refusal_is_shown_as_it_came(member: bytes) -> None:
+    body = b'{"error": ' + member + b', "status": ' + member + b"}"
+    error = error_from_reply("do it", 422, body, {}, now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert error.kind is ApiErrorKind.BAD_INPUT
+    assert "do it: 422" in error.message

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api import wire
-from reconciler.machines_api.wire import MalformedError
+from reconciler.machines_api.log_pages import logs_from_json
+from reconciler.machines_api.values import MalformedError, time_of
 from reconciler.model.machine import Exit, HostStatus, MachineState
 
+NAMED = {"id": "1", "name": "work-iad-0", "region": "iad"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -62,7 +64,7 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
         lambda: wire.machine_from_json("app", {"id": "1", "config": value, "events": value, "checks": value}),
         lambda: wire.events_from_json([{"type": "exit", "request": value, "timestamp": value}]),
         lambda: wire.lease_from_json(value),
-        lambda: wire.logs_from_json(value),
+        lambda: logs_from_json(value),
         lambda: wire.app_from_json(value, "app"),
         lambda: wire.organization_page_from_json(value),
     ):
@@ -144,7 +146,7 @@ def test_unknown_words_are_unknown_and_never_running() -> None:
     ],
 )
 def test_times_come_in_several_spellings(value: object, seconds: float | None) -> None:
-    at = wire.time_from_json(value)
+    at = time_of(value)
     assert (at and at.timestamp()) == seconds
 
 
@@ -157,7 +159,7 @@ def test_the_time_of_any_event_can_be_told(timestamp: object) -> None:
 @pytest.mark.parametrize("section", ["image", "env", "checks", "guest", "restart", "services", "files", "processes"])
 def test_a_config_of_wrong_types_is_not_observed_and_null_is_absent(section: str) -> None:
     for junk, is_observable in ((3, False), ([1], False), (True, False), (None, True)):
-        machine = wire.machine_from_json("app", {"id": "1", "config": {"image": "i", section: junk}})
+        machine = wire.machine_from_json("app", NAMED | {"config": {"image": "i", section: junk}})
         assert machine.is_observable == is_observable
 
 
@@ -166,3 +168,42 @@ def test_config_that_we_do_not_know_rides_along() -> None:
     machine = wire.machine_from_json("app", {"id": "1", "config": document})
     assert machine.config
     assert dict(machine.config.document) == document
+
+
+def test_a_member_of_a_list_hides_no_other() -> None:
+    listed = [NAMED, None, {"id": 3, "name": "other"}, NAMED | {"id": "../2"}, NAMED, {"id": "2"}]
+    found = wire.machines_from_json("app", listed)
+    assert [(one.id, one.name, one.not_understood) for one in found] == [
+        ("1", "work-iad-0", ()),
+        ("", "", ("id",)),
+        ("", "other", ("id",)),
+        ("", "work-iad-0", ("id",)),
+        ("2", "", ("name", "region")),
+    ]
+    assert [one.is_anonymous for one in found] == [False, True, False, False, True]
+
+
+def test_one_machine_is_the_one_that_was_asked_for() -> None:
+    for asked in ({"machine_id": "2"}, {"name": "other"}):
+        with pytest.raises(MalformedError):
+            wire.machine_from_json("app", NAMED, **asked)
+    assert wire.machine_from_json("app", NAMED, machine_id="1", name="work-iad-0").id == "1"
+
+
+@pytest.mark.parametrize("nonce", [None, "", 3, "a\r\nb", "é", "a b", "x" * 1001])
+def test_a_nonce_that_cannot_be_sent_is_none(nonce: object) -> None:
+    with pytest.raises(MalformedError):
+        wire.lease_from_json({"nonce": nonce})
+
+
+def test_lines_without_an_id_are_told_apart() -> None:
+    lines = [{"attributes": {"timestamp": 1, "message": text, "meta": {"stream": {}}}} for text in ("a", "b")]
+    page = logs_from_json({"data": lines, "meta": {"next_token": {}}})
+    assert len({line.id for line in page.lines}) == 2
+    assert page.next_token is None
+
+
+def test_a_count_of_machines_that_is_no_number_is_no_reason_to_believe_an_empty_list() -> None:
+    for count in ("3", True, 1.5, []):
+        with pytest.raises(MalformedError):
+            wire.app_from_json({"machine_count": count}, "app")

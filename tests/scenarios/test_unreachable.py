@@ -237,7 +237,7 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
             report = await apply(world.actor, wanted[kind], made)
             [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
             assert ended.status is Status.FAILED
-            assert ended.detail == "unreachable: it cannot be observed (host unreachable)"
+            assert ended.detail == "unreachable: its host is down"
 
     run_virtually(scenario())
 

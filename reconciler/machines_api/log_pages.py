@@ -1,0 +1,70 @@
+"""Pages of a machine's log, from the JSON that the API gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.machines_api.values import list_of, object_of, text_of, time_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a machine's log. `stream` is stdout or stderr where the target tells; `provider` who wrote it.
+
+    `attempt` counts the starts of the line's run, from 1: above that the platform had started it again.
+    """
+
+    id: str
+    timestamp: datetime
+    message: str
+    stream: str | None
+    provider: str | None
+    level: str
+    attempt: int = 1
+
+    @property
+    def is_output(self) -> bool:
+        """Whether the machine's own command wrote it."""
+        return self.provider in {"app", None}
+
+    @property
+    def is_platform_error(self) -> bool:
+        """Whether the platform says what went wrong with the machine."""
+        return not self.is_output and self.level == "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """Lines, oldest first, and where to go on."""
+
+    lines: tuple[LogLine, ...]
+    next_token: str | None
+
+
+def logs_from_json(value: Any) -> LogPage:
+    page = object_of(value, "a page of logs")
+    meta = page.get("meta")
+    token = meta.get("next_token") if isinstance(meta, dict) else None
+    lines = tuple(_log_line(one) for one in list_of(page.get("data")) if isinstance(one, dict))
+    return LogPage(lines=lines, next_token=text_of(token) or None)
+
+
+def _log_line(entry: Mapping[str, Any]) -> LogLine:
+    attributes = entry.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    meta = attributes.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    event = meta.get("event")
+    provider = text_of(event.get("provider")) if isinstance(event, dict) else ""
+    stream = text_of(meta.get("stream"))
+    message = text_of(attributes.get("message"))
+    at = time_of(attributes.get("timestamp")) or datetime.fromtimestamp(0, UTC)
+    return LogLine(
+        id=text_of(entry.get("id")) or f"{at} {message}",
+        timestamp=at,
+        message=message,
+        stream=stream if stream in {"stdout", "stderr"} else None,
+        provider=provider or None,
+        level=text_of(attributes.get("level")),
+    )

@@ -1,0 +1,53 @@
+"""The JSON of an answer becomes values that no later code fails at."""
+
+import json
+import sys
+
+import pytest
+
+from reconciler.machines_api.values import MalformedError, is_deep, is_id, json_of, text_of
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a": [1, 1.5, null, true, "\\u00e9"]}', {"a": [1, 1.5, None, True, "é"]}),
+        (b"[" + b"7" * 5000 + b"]", ["7" * 5000]),
+        (b"[NaN, -Infinity, 1e999, 1e3]", ["NaN", "-Infinity", "1e999", 1000.0]),
+        (b'["\\ud800", "\\ud83d\\ude00"]', ["?", "😀"]),
+        (b'{"code": 1, "code": 2}', {"code": 2}),
+        (b'["\xff"]', ["\ufffd"]),
+        (b"\xef\xbb\xbf[]", []),
+    ],
+)
+def test_what_a_reader_may_choke_on_is_read_as_something_harmless(text: bytes, value: object) -> None:
+    found = json_of(text)
+    assert found == value
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+
+
+def test_what_is_nested_too_deeply_is_not_understood_and_what_is_cut_off_is_no_json() -> None:
+    with pytest.raises(MalformedError, match="less nesting"):
+        json_of(b"[" * sys.getrecursionlimit() * 100 + b"]" * sys.getrecursionlimit() * 100)
+    with pytest.raises(json.JSONDecodeError):
+        json_of(b'[{"id": "1"')
+
+
+def test_depth_is_counted_in_maps_and_lists() -> None:
+    for nested in ([], {}):
+        for _ in range(39):
+            nested = [nested] if isinstance(nested, list) else {"a": nested}
+        assert not is_deep(nested)
+        assert is_deep([nested])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("x", "x"), (3, "3"), (True, ""), (None, ""), ([1], ""), ({"a": 1}, ""), (1.5, "1.5")]
+)
+def test_a_text_is_a_text_or_a_number(value: object, text: str) -> None:
+    assert text_of(value) == text
+
+
+def test_an_id_can_stand_in_a_path() -> None:
+    assert all(is_id(one) for one in ("148ed193b01189", "m-1", "A.b_c"))
+    assert not any(is_id(one) for one in ("", "..", ".", "a/b", "a?b", "é", "a b", "x" * 101, None, 3, "a\n"))

@@ -1,0 +1,79 @@
+"""The command line in process, against an engine on virtual time."""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from reconciler.cli.main import run
+from reconciler.http import httpx
+from reconciler.machines_api.client import MachinesClient
+from reconciler.testing.virtual import VirtualEngine
+from tests.support.environment import clear_environment
+
+LONGEST_S: Final = 6 * 3600.0  # of virtual time; a verb that takes longer hangs
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class CommandLine:
+    """Runs commands in the directory, on the engine's loop and through the transport."""
+
+    def __init__(self, engine: VirtualEngine, transport: httpx.AsyncBaseTransport, directory: Path) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._directory = directory
+
+    def run(self, *words: str) -> Ended:
+        """The exit code and what was shown. Raises HangsError where it takes too long."""
+        out, err = io.StringIO(), io.StringIO()
+        with self._patched(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([*words, "--target", self._engine.url])
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    @contextmanager
+    def _patched(self) -> Iterator[None]:
+        client = partial(MachinesClient, transport=_Unclosed(self._transport))
+        with pytest.MonkeyPatch.context() as patch:
+            clear_environment(patch)
+            patch.chdir(self._directory)
+            patch.setenv("FLY_API_TOKEN", self._engine.token)
+            patch.setattr("reconciler.machines_api.client.MachinesClient", client)
+            patch.setattr("reconciler.clock.SystemClock", lambda: self._engine.clock)
+            patch.setattr(asyncio, "run", lambda work: self._engine.run(_bounded(work)))
+            yield
+
+
+async def _bounded(work: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=LONGEST_S)
+    if not done:
+        task.cancel()
+        raise HangsError
+    return task.result()
+
+
+class HangsError(BaseException):
+    """A command took longer than anything may; no error that a command could catch."""
+
+
+class _Unclosed(httpx.AsyncBaseTransport):
+    """A transport that outlives its client."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._inner.handle_async_request(request)
