@@ -21,6 +21,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.invoke.invoke import OnBusy
 from reconciler.invoke.runs import list_runs
 from reconciler.model import marks
+from reconciler.model.report import Report
 from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
@@ -61,6 +62,7 @@ apps:
 """
 MEDDLING: dict[str, dict[str, Any]] = {
     "lease stolen": {"fault": "steal_lease", "seconds": 25.0},
+    "lease held for long": {"fault": "steal_lease", "seconds": 300.0},
     "lease lost": {"fault": "lose_lease"},
     "update overtaken": {"fault": "concurrent_replace", "calls": ("update",)},
     "list empty once": {"fault": "empty_list"},
@@ -68,6 +70,7 @@ MEDDLING: dict[str, dict[str, Any]] = {
     "update reverted": {"fault": "revert_update"},
 }
 KILL = "killed"
+BESIDE = "another apply begins"
 SLOTS = 14
 
 
@@ -146,6 +149,9 @@ REQUESTS = run_virtually(request_count())
 
 async def strike(world: World, fault: str, position: int) -> None:
     """The apply, with the fault at this request of it."""
+    if fault == BESIDE:
+        await apply_beside(world, position)
+        return
     if fault == KILL:
         await kill_at(world, position)
         return
@@ -188,11 +194,29 @@ async def kill_at(world: World, position: int, work: Awaitable[Any] | None = Non
     world.transport.before = check
 
 
+async def apply_beside(world: World, position: int) -> None:
+    """Another apply of the same begins at this request. Both end well, whichever was first at a machine."""
+    check, at = world.transport.before, len(world.transport.requests) + position
+    others: list[asyncio.Task[Report]] = []
+
+    def before(request: Any) -> None:
+        check(request)
+        if len(world.transport.requests) > at and not others:
+            others.append(asyncio.create_task(world.apply(spec_of(AFTER))))
+
+    world.transport.before = before
+    reports = [await world.apply(spec_of(AFTER)), *await asyncio.gather(*others)]
+    world.transport.before = check
+    assert len(reports) == 2
+    for report in reports:
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+
+
 class DeadError(BaseException):
     """What a dead process would send is never sent."""
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *MEDDLING, KILL])
+@pytest.mark.parametrize("fault", [*FAULTS, *MEDDLING, BESIDE, KILL])
 def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(fault: str) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
@@ -257,6 +281,40 @@ def test_with_a_list_that_lags_the_same_holds() -> None:
 
     for lag_s in (0.1, 0.5, 2.0, 10.0, 60.0):
         run_virtually(scenario(lag_s))
+
+
+FIRST = task_spec(count="2")
+PROPAGATING_S = 3.0
+FIRST_REQUESTS = 16  # with a few that come after the end where the app is known sooner
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, KILL])
+def test_whatever_happens_at_any_request_of_a_first_apply_nothing_is_doubled(fault: str) -> None:
+    """The app that it creates is not known everywhere for some seconds."""
+
+    async def scenario(position: int) -> None:
+        async with open_world(Settings(latency=replace(Latency(), propagate_s=PROPAGATING_S))) as world:
+            world.transport.before = lambda _request: world.assert_unique_names()
+            if fault == KILL:
+                await kill_at(world, position, world.apply(FIRST))
+            else:
+                world.transport.strike(fault, ahead=position)
+                with suppress(ReconcilerError):
+                    await world.apply(FIRST)
+            world.transport.relent()
+            await world.actor.clock.sleep(400)
+            report = await world.apply(FIRST)
+            assert report.is_success, (report.entries, report.mismatches, report.failures)
+            assert not (await world.plan(FIRST)).has_changes
+            assert [machine.name for machine in world.machines()] == ["work-iad-0", "work-iad-1"]
+            assert world.runtime.starts == []
+
+    for position in range(FIRST_REQUESTS):
+        try:
+            run_virtually(scenario(position))
+        except BaseException as error:
+            error.add_note(f"{fault} at request {position} of a first apply")
+            raise
 
 
 INVOKED = task_spec("[run, '5', exit, '3']", count="1")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,6 +17,7 @@ from reconciler.invoke import key_room
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.invoke.runs import list_runs
 from reconciler.machines_api.client import MachinesClient
+from reconciler.model.report import Report
 from reconciler.model.run import Run, RunState
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
@@ -24,6 +25,7 @@ from reconciler.model.terms import Override
 from reconciler.slots.actor import Actor
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
+from tests.scenarios.test_side_by_side import applying, destroying, person
 from tests.support.faults import without_events
 from tests.support.world import TOKEN, World, open_world, task_spec
 
@@ -191,5 +193,62 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float, overta
             assert (await world.apply(spec(1))).is_success
             assert not (await world.plan(spec(1))).has_changes
             assert all("reconciler_override" not in machine.config["metadata"] for machine in world.machines())
+
+    run_virtually(scenario())
+
+
+@dataclass(frozen=True)
+class Work:
+    """Someone applies, or destroys, and may die at so many requests."""
+
+    at: float
+    revision: int
+    is_destroy: bool
+    crash_at: int | None
+
+
+WORKS = st.lists(
+    st.builds(
+        Work,
+        at=st.floats(0, 8),
+        revision=st.integers(0, 2),
+        is_destroy=st.sampled_from([False, False, False, True]),
+        crash_at=st.one_of(st.none(), st.none(), st.integers(0, 25)),
+    ),
+    min_size=2,
+    max_size=5,
+)
+
+
+async def carry_out(world: World, work: Work, number: int) -> Report | None:
+    """The report; None where it was refused, or its process died."""
+    await world.actor.clock.sleep(work.at)
+    mortal = person(world, f"process {number}", Mortal(world.transport, work.crash_at, is_blind=False))
+    deed = destroying(spec(0)) if work.is_destroy else applying(spec(work.revision))
+    with suppress(ReconcilerError, DeadError, BaseExceptionGroup):
+        return await deed(mortal)
+    return None
+
+
+@given(works=WORKS, seed=st.integers(0, 2**16), is_slow=st.booleans(), propagate_s=st.sampled_from([0.0, 3.0]))
+@settings(max_examples=50)
+def test_applies_and_destroys_at_once_double_nothing_and_say_what_is_true(
+    works: list[Work], seed: int, is_slow: bool, propagate_s: float
+) -> None:
+    """On a new app. Where all want the same, and nobody dies, all end well."""
+
+    async def scenario() -> None:
+        latency = replace(SLOW if is_slow else Latency(), propagate_s=propagate_s)
+        async with open_world(Settings(latency=latency)) as world:
+            random.seed(seed)
+            world.transport.before = lambda _request: world.assert_unique_names()
+            reports = await asyncio.gather(*(carry_out(world, work, number) for number, work in enumerate(works)))
+            if len({(work.revision, work.is_destroy, work.crash_at) for work in works}) == 1 and not works[0].crash_at:
+                assert all(report and report.is_success for report in reports), reports
+            await world.actor.clock.sleep(200)
+            assert (await world.apply(spec(1))).is_success
+            assert not (await world.plan(spec(1))).has_changes
+            assert len(world.machines()) == 2
+            assert world.runtime.starts == []
 
     run_virtually(scenario())

@@ -182,7 +182,7 @@ def test_two_applies_of_one_changed_spec_both_end_well() -> None:
         assert not (await world.plan(spec)).has_changes
         return count
 
-    everywhere(scenario)
+    everywhere(scenario, step=3)  # each request: test_fault_matrix.py
 
 
 def test_two_destroys_both_end_well() -> None:
