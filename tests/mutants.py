@@ -304,8 +304,32 @@ MUTANTS = (
     Mutant(
         "leases are renewed",
         "slots/lease.py",
-        "            await self._renew()\n",
-        "            pass\n",
+        "            self._renewing = asyncio.ensure_future(self._renew())\n",
+        "            self._renewing = asyncio.ensure_future(asyncio.sleep(0))\n",
+    ),
+    Mutant(
+        "a renewal that is on its way is waited for before the release",
+        "slots/lease.py",
+        "        if self._renewing and not self._renewing.done():\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "what may run for a key is not begun elsewhere",
+        "invoke/keyed.py",
+        "ended.is_final or ended.is_in_doubt:",
+        "ended.is_final:",
+    ),
+    Mutant(
+        "a machine that runs without a start that is told may run for the key",
+        "invoke/keyed.py",
+        "    if newest and newest.ulid == known.ulid and not live.state.is_resting:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "an exit without a start that is told is the run's end",
+        "invoke/history.py",
+        "    if exited and exited.exit:\n",
+        "    if False:\n",
     ),
     Mutant(
         "leases are released",
