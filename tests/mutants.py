@@ -496,8 +496,8 @@ MUTANTS = (
     Mutant(
         "an empty list of a full app is not believed",
         "model/machine.py",
-        "        return not self.machines and bool(self.reported_count)\n",
-        "        return False\n",
+        "        if not self.machines and self.reported_count:\n",
+        "        if False:\n",
     ),
     Mutant(
         "foreign machines are set apart",
