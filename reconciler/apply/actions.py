@@ -29,6 +29,7 @@ from reconciler.apply.judge import (
 from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
+from reconciler.apply.remembered import read_memory
 from reconciler.apply.sending import send_destroy, send_start
 from reconciler.apply.still_up import before_its_run, see_still_up
 from reconciler.apply.volumes import without_volume
@@ -139,6 +140,7 @@ async def _perform(job: Job, change: Change) -> Entry:
 
 
 async def _create(job: Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
+    carried = carried or await read_memory(job.actor, change, job.stack)
     made = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
     done = None if made.is_ours else taken_name(made.machine, change, job.stack, job.options)
     if done and done.status is not Status.DONE:

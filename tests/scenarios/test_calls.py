@@ -128,6 +128,7 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
         apply(task(count=5), revision=numbered(2)),
     ),
     "create, in a new app": (nothing, apply(task())),
+    "create, the first of its pool": (with_an_empty_app, apply(task())),
     "create": (applied(task()), apply(task(count=2))),
     "create a service": (with_an_empty_app, apply(service())),
     "update": (applied(task()), apply(task("[exit, '1']"))),

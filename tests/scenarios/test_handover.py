@@ -169,3 +169,24 @@ def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_ma
 
     for position in range(run_virtually(request_count())):
         run_virtually(scenario(position))
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_an_anchor_whose_replace_was_cut_off_or_that_a_hand_destroyed_leaves_its_keys_to_the_next(count: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await world.apply(spec(count))
+            await world.actor.clock.sleep(10)
+            first = await world.invoke(spec(count), key="k")
+            assert first.outcome.exit_code == 3
+            await world.actor.clock.sleep(60)
+            anchor = world.machines()[0]
+            await world.engine.destroy("app", anchor.id, None, force=True)
+            await world.actor.clock.sleep(60)
+            assert (await world.apply(spec(count, seconds=20))).is_success
+            assert len(anchors(world)) == 1
+            again = await world.invoke(spec(count, seconds=20), key="k")
+            assert again.outcome.exit_code in {3, 122}
+            assert len(world.runtime.starts) == 1
+
+    run_virtually(scenario())

@@ -1,0 +1,29 @@
+"""What a pool's anchor remembered, where it was destroyed and none came after it: by a replace that was cut off, or by
+hand. Its keys are read off the destroyed machine, of which the platform tells for about two days.
+"""
+
+from typing import Final
+
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Change
+from reconciler.model.spec import PoolKind
+from reconciler.slots.actor import Actor
+
+_MEMORY: Final = (marks.KEY, marks.FINGERPRINTS, marks.ENDS)
+
+
+async def read_memory(actor: Actor, change: Change, stack: str) -> dict[str, str] | None:
+    """Return the marks that the slot's new machine takes over; None for a slot that is no anchor. Raises ApiError."""
+    is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
+    if not is_anchor or actor.client.new_apps.is_new(change.slot.app):
+        return None
+    listed = await actor.client.list_machines(change.slot.app, with_destroyed=True) or ()
+    before = [machine for machine in listed if _was_anchor(machine, change, stack)]
+    newest = max(before, key=lambda one: one.events[0].timestamp_ms if one.events else 0, default=None)
+    return {key: value for key, value in newest.metadata.items() if key.startswith(_MEMORY)} if newest else None
+
+
+def _was_anchor(machine: Machine, change: Change, stack: str) -> bool:
+    owner = {marks.STACK: stack, marks.POOL: change.slot.pool, marks.ANCHOR: change.slot.name}
+    return machine.state.is_gone and machine.name == change.slot.name and owner.items() <= machine.metadata.items()
