@@ -36,13 +36,14 @@ def bind(
 ) -> "SavedPlan":
     """The plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
     from reconciler.model.saved import SavedPlan
-    from reconciler.planner import plan_sha256, spec_sha256
+    from reconciler.planner import SCHEME, plan_sha256, spec_sha256
 
     return SavedPlan(
         plan=plan,
         plan_sha256=plan_sha256(plan),
         spec_sha256=spec_sha256(spec),
         tool_version=tool_version(),
+        scheme=SCHEME,
         target=target_of(target),
         only=options.only,
         app=options.app,
@@ -93,12 +94,16 @@ def read(file: Path) -> "SavedPlan":
 
 
 def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
-    """Raises UsageError where the plan was made by another version, for another target, or from another spec."""
-    from reconciler.planner import spec_sha256
+    """Raises UsageError where the plan has other digests than ours, or is for another target, or from another spec.
+
+    Another version of this tool is fine: what it planned is planned again, and must be the same.
+    """
+    from reconciler.planner import SCHEME, spec_sha256
 
     hint = "plan again, and review that"
-    if saved.tool_version != tool_version():
-        raise UsageError(f"the plan was made by version {saved.tool_version}, and this is {tool_version()}", hint=hint)
+    if saved.scheme != SCHEME:
+        made = f"the plan was made by version {saved.tool_version} with digests of scheme {saved.scheme}"
+        raise UsageError(f"{made}, and this version makes scheme {SCHEME}", hint=hint)
     if saved.target != target_of(target):
         raise UsageError(f"the plan was made for {saved.target}, and this is {target_of(target)}", hint=hint)
     if saved.spec_sha256 != spec_sha256(spec):

@@ -10,15 +10,17 @@ from reconciler.model.plan import Plan
 class SavedPlan:
     """A plan that was written to a file and read again.
 
-    `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target,
-    the spec and the tool's version must be those of the apply; `only`, `app`, `adopt` and `allow_destroy` are how it
-    was asked for; `images` are the digests that the images' tags had, by their references as written.
+    `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target
+    and the spec must be those of the apply, and `scheme` must be that of its digests; `only`, `app`, `adopt` and
+    `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by their references as
+    written.
     """
 
     plan: Plan
     plan_sha256: str
     spec_sha256: str
     tool_version: str
+    scheme: str
     target: str
     only: tuple[str, ...] = ()
     app: str | None = None

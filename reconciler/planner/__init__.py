@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reconciler.planner.diff import Differ
-    from reconciler.planner.digest import digest_of, live_digest, section_digests
+    from reconciler.planner.digest import SCHEME, digest_of, live_digest, section_digests
     from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
     from reconciler.planner.hashes import plan_sha256, spec_sha256
     from reconciler.planner.images import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.planner.planner import Planner, plan
 
 __all__ = [
+    "SCHEME",
     "Differ",
     "Planner",
     "apps_to_look_at",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "SCHEME": "digest",
     "Differ": "diff",
     "Planner": "planner",
     "apps_to_look_at": "drift",

@@ -26,6 +26,7 @@ from reconciler.render.redact import as_masked
 from reconciler.render.style import FORMAT_VERSION
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FIRST_SCHEME: Final = "1"  # of digests: that of plans that name none
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -41,6 +42,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
         shown["is_twin"] = change.is_twin
     document["saved"] = {
         "tool_version": saved.tool_version,
+        "scheme": saved.scheme,
         "target": saved.target,
         "spec_sha256": saved.spec_sha256,
         "only": list(saved.only),
@@ -86,6 +88,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         plan_sha256=_hash(document["plan_sha256"]),
         spec_sha256=saved["spec_sha256"],
         tool_version=saved["tool_version"],
+        scheme=saved.get("scheme", _FIRST_SCHEME),
         target=saved["target"],
         only=tuple(saved["only"]),
         app=saved["app"],

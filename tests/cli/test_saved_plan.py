@@ -139,6 +139,18 @@ def test_another_spec_or_another_environment_is_refused(stack: Stack, monkeypatc
     stack("apply", str(stack.file))
 
 
+def test_a_plan_of_another_version_is_applied_and_one_with_other_digests_is_refused(stack: Stack) -> None:
+    stack.plan()
+    document = json.loads(stack.file.read_text())
+    document["saved"] |= {"tool_version": "9.9.9", "scheme": "2"}
+    stack.file.write_text(json.dumps(document))
+    said = stack.refused(str(stack.file))
+    assert "version 9.9.9 with digests of scheme 2, and this version makes scheme 1" in said
+    document["saved"]["scheme"] = "1"
+    stack.file.write_text(json.dumps(document))
+    assert "2 done" in stack("apply", str(stack.file))
+
+
 def test_runs_in_progress_and_runs_of_their_own_are_no_reason_to_refuse(stack: Stack) -> None:
     stack("apply", "--yes")
     text = (SPEC % 2).replace("i:1", "i:2")

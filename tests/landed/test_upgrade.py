@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import saved_plan
 from reconciler.cli.main import run
 from reconciler.engine.home import read_token, start_engine, stop_engine
 from reconciler.errors import SpecError
@@ -166,17 +165,13 @@ def test_the_plan_of_the_homes_spec_is_empty_and_its_tasks_run(home: Home) -> No
     assert "No changes" in home("plan", "applied", "--detailed-exitcode")
 
 
-def test_a_saved_plan_is_shown_and_applied(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saved_plan_is_shown_and_applied(home: Home) -> None:
     recorded = json.loads(home.file.read_text())
     shown = json.loads(home("show", "planned", str(home.file), "-o", "json"))
     assert shown["plan_sha256"] == recorded["plan_sha256"]
     assert [one["address"] for one in shown["changes"]] == [one["address"] for one in recorded["changes"]]
     planned = json.loads(home("plan", "planned", "-o", "json"))
     assert planned["plan_sha256"] == recorded["plan_sha256"]
-    version = recorded["saved"]["tool_version"]
-    if saved_plan.tool_version() != version:
-        assert f"the plan was made by version {version}" in home("apply", "planned", str(home.file), code=1)
-        monkeypatch.setattr(saved_plan, "tool_version", lambda: version)
     assert "is not the spec that the plan was made from" in home("apply", "applied", str(home.file), code=1)
     home("apply", "planned", str(home.file))
     assert "report-iad-2" in home.machines()

@@ -63,7 +63,9 @@ def plan_of(count: int, text: str = "") -> Plan:
 
 def in_every_format(plan: Plan) -> dict[str, str]:
     found = plan_sha256(plan)
-    saved = SavedPlan(plan=plan, plan_sha256=found, spec_sha256="sha256:0", tool_version="1", target="local")
+    saved = SavedPlan(
+        plan=plan, plan_sha256=found, spec_sha256="sha256:0", tool_version="1", scheme="1", target="local"
+    )
     return {
         "text": plan_text(plan, salt="s"),
         "json": json.dumps(plan_json(plan, plan_sha256=found, salt="s"), ensure_ascii=False),
