@@ -176,13 +176,6 @@ def refusal(fault: str) -> Refused:
     return Refused(status, text, word)
 
 
-def parse_rules(document: Any) -> list[Rule]:
-    """The rules of an adversity file's `rules`. Raises AdversityError."""
-    if not isinstance(document, list):
-        raise AdversityError("rules: expected a list")
-    return [parse_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
-
-
 _KEYS: Final = {
     "fault": str,
     "call": (str, list),
@@ -199,7 +192,10 @@ _KEYS: Final = {
 
 
 def parse_rule(value: Any, place: str) -> Rule:
-    """The rule of one member of `rules`, which stands at `place`. Raises AdversityError."""
+    """The rule of one member of `rules`, which stands at `place`; `rule_checks` tells whether it can strike.
+
+    Raises AdversityError.
+    """
     if not isinstance(value, dict):
         raise AdversityError(f"{place}: expected a map with `fault`")
     for key, given in value.items():
@@ -213,6 +209,9 @@ def parse_rule(value: Any, place: str) -> Rule:
     times = value.get("times")
     if isinstance(times, str) and times != "always":
         raise AdversityError(f"{place}.times: expected a number or `always`")
+    for key, least in (("times", 1), ("after", 0), ("request", 0)):
+        if isinstance(value.get(key), int) and value[key] < least:
+            raise AdversityError(f"{place}.{key}: {value[key]} would never strike: expected {least} or more")
     call = value.get("call", ())
     share = float(value.get("share", 1.0))
     if not 0 < share <= 1:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.engine.adversity import Adversity, AdversityError, parse_rules
+from reconciler.engine.adversity import Adversity, AdversityError, Rule
 from reconciler.engine.behaviour import LATENCIES, Behaviour, Latency, Settings
 
 _KEYS: Final = ("latency", "behaviour", "limits_rates", "rules")
@@ -14,7 +14,7 @@ _DEFAULT_LATENCY: Final = "small"
 def load_rehearsal(file: Path | None, *, latency: str | None = None) -> tuple[Settings, Adversity]:
     """The settings and rules of the file; a `latency` given beside it wins. Raises AdversityError."""
     document = _document(file) if file else {}
-    return parse_settings(document, latency=latency), Adversity(parse_rules(document.get("rules") or []))
+    return parse_settings(document, latency=latency), Adversity(_rules(document.get("rules") or []))
 
 
 def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> Settings:
@@ -25,6 +25,15 @@ def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> S
         behaviour=replace(Behaviour(), **_values(Behaviour, document.get("behaviour") or {}, "behaviour")),
         limits_rates=_boolean(document.get("limits_rates", False), "limits_rates"),
     )
+
+
+def _rules(document: Any) -> list[Rule]:
+    """The rules; what checks them knows all calls, and is imported where there are any."""
+    if not document:
+        return []
+    from reconciler.engine.rule_checks import checked_rules
+
+    return checked_rules(document)
 
 
 def _document(file: Path) -> dict[str, Any]:

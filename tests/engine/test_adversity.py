@@ -1,5 +1,7 @@
 """What goes wrong on purpose goes wrong as it does on the platform; and the file that asks for it."""
 
+import ast
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from reconciler.engine.rehearsal import load_rehearsal
 from reconciler.errors import ApiErrorKind as K
 from reconciler.http import httpx
 from reconciler.machines_api.errors import classify
+from reconciler.testing.faults import rule_of
 from tests.engine.test_api import Ask, make, refusal, with_api
 from tests.support.world import World
 
@@ -305,6 +308,50 @@ rules:
 def test_a_file_that_makes_no_sense_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(AdversityError, match=words):
         rehearsal(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (
+            "fault: lose_reply, call: create, machine: work-*",
+            r"rules\[0\]: it can never strike: create names no machine",
+        ),
+        ("fault: lose_reply, call: [create, list], image: i", "create, list names no machine"),
+        ("fault: lose_reply, call: logs, machine: m", "logs names no machine"),
+        ("fault: vanish, call: create", "needs a call on a machine"),
+        ("fault: lose_reply, call: create_app, app: a", "create_app names no app"),
+        ("fault: drop_start, call: start", "strikes at no call"),
+        ("fault: host_unreachable, request: 3", "strikes at no call"),
+        ("fault: empty_list, call: get", "not answered by a list"),
+        ("fault: html, request: 3, after: 1", "is met once"),
+        ("fault: html, times: 0", "expected 1 or more"),
+        ("fault: html, times: -1", "expected 1 or more"),
+        ("fault: html, after: -1", "expected 0 or more"),
+        ("fault: html, request: -1", "expected 0 or more"),
+        ("fault: html, call: creat", "unknown call 'creat'; known: .*create"),
+        ("fault: lose_request, committed: true", "cannot come after the effect"),
+        ("fault: html, committed: true", "cannot come after the effect"),
+    ],
+)
+def test_a_rule_that_can_never_strike_is_refused_with_the_reason(rule: str, words: str) -> None:
+    with pytest.raises(AdversityError, match=words):
+        rehearsal(f"rules: [{{{rule}}}]")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/testing.md", "docs/engine-fidelity.md"])
+def test_every_rule_of_the_docs_can_be_read(name: str) -> None:
+    text = (Path(__file__).parents[2] / name).read_text()
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "fault:" in block]
+    for block in blocks:
+        assert rehearsal(block)[1].rules
+    calls = re.findall(r"\.fault\((\"[^)]*)\)", text)
+    for call in calls:
+        parsed = ast.parse(f"fault({call})", mode="eval").body
+        assert isinstance(parsed, ast.Call)
+        details = {str(one.arg): ast.literal_eval(one.value) for one in parsed.keywords}
+        rule_of(ast.literal_eval(parsed.args[0]), details)
+    assert blocks or calls or name == "README.md"
 
 
 def test_every_fault_has_a_test_here() -> None:
