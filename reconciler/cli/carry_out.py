@@ -69,7 +69,7 @@ async def carry_out(
             )
 
 
-def finish(report: Report, options: Shared) -> int:
+def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
     """Shows the report; the exit code that it means."""
     from reconciler.render.report import problems, report_json, report_text
 
@@ -78,7 +78,7 @@ def finish(report: Report, options: Shared) -> int:
     if options.is_json:
         console.print_json(report_json(report))
     else:
-        console.print_text(report_text(report, color=console.is_coloured(options)), is_safe=True)
+        console.print_text(report_text(report, color=console.is_coloured(options), verb=verb), is_safe=True)
     annotate(problems(report))
     if report.interrupted:
         return 130

@@ -47,7 +47,7 @@ def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -
     report = run_async(work, on_first=on_first)
     if report is None:
         return 1
-    code = finish(report, options)
+    code = finish(report, options, verb="destroy")
     return 1 if code == 0 and deferred_machines(report) else code
 
 

@@ -12,14 +12,14 @@ _APPS_NAMED: Final = 5
 _LOG_LINE: Final = 300  # characters of one line
 
 
-def report_text(report: Report, *, color: bool = False) -> str:
-    """Only what needs attention in lines of its own, then one closing line."""
+def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> str:
+    """Only what needs attention in lines of its own, then one closing line. `verb` is the command that was run."""
     lines = [line for entry in report.entries if entry.status is not Status.DONE for line in _entry_lines(entry)]
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
-    lines.append(_closing_line(report))
-    if hint := _next_step(report):
+    lines.append(_closing_line(report, verb))
+    if hint := _next_step(report, verb):
         lines.append(hint)
     return "\n".join(lines)
 
@@ -90,8 +90,9 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _closing_line(report: Report) -> str:
-    word = "Interrupted" if report.interrupted else "Applied" if report.is_success else "Not all was applied"
+def _closing_line(report: Report, verb: str) -> str:
+    done = "destroyed" if verb == "destroy" else "applied"
+    word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
     counts = Counter(entry.status for entry in report.entries)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     parts += unreachable_counts(report.unreachable)
@@ -104,15 +105,18 @@ def _apps(names: tuple[str, ...]) -> str:
     return f"app {', '.join(names)}" if len(names) <= _APPS_NAMED else f"{len(names)} apps"
 
 
-def _next_step(report: Report) -> str | None:
+def _next_step(report: Report, verb: str) -> str | None:
+    again = f"`reconciler {verb}` again"
     if report.is_on_course and report.unreachable:
         are_dark = all(machine.is_dark for machine in report.unreachable)
         when = "the hosts of the unreachable machines are back" if are_dark else "all machines can be observed"
-        return f"Next: apply again once {when}."
+        return f"Next: run {again} once {when}."
     if any(entry.reason is Reason.LOCK for entry in report.entries):
-        return "Next: run `reconciler apply` again once the leases are free; `reconciler unlock` shows who holds them."
+        return f"Next: run {again} once the leases are free; `reconciler unlock` shows who holds them."
+    if not report.is_success and verb == "destroy":
+        return f"Next: run {again}; `reconciler status` shows what is left."
     if not report.is_success:
         return "Next: run `reconciler plan` to see what is left; apply picks up from there."
     if any(entry.status is Status.DEFERRED for entry in report.entries):
-        return "Next: run `reconciler apply` again once the deferred slots' runs have ended."
+        return f"Next: run {again} once the deferred slots' runs have ended."
     return None

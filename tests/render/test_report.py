@@ -1,0 +1,31 @@
+"""What a report says to type next: the command that was run, never one that would undo it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.model.plan import Action, Plan
+from reconciler.model.report import Entry, Reason, Report, Status
+from reconciler.model.spec import Slot
+from reconciler.render.report import report_text
+
+DEFERRED = Entry(
+    slot=Slot(app="app", pool="work", region="iad", number=0),
+    action=Action.DESTROY,
+    status=Status.DEFERRED,
+    detail="busy: a run is in progress",
+)
+FAILED = replace(DEFERRED, status=Status.FAILED, detail="409")
+LOCKED = replace(FAILED, reason=Reason.LOCK)
+
+
+@pytest.mark.parametrize("entry", [DEFERRED, FAILED, LOCKED], ids=lambda entry: f"{entry.status.value}-{entry.reason}")
+def test_what_a_destroy_left_is_never_to_be_applied(entry: Entry) -> None:
+    report = Report(
+        plan=Plan(stack="s", apps=(), changes=(), observed_at=datetime(2026, 1, 1, tzinfo=UTC)), entries=(entry,)
+    )
+    told = report_text(report, verb="destroy")
+    assert "`reconciler destroy`" in told
+    assert "apply" not in told.casefold() and "applied" not in told.casefold()
+    assert "`reconciler destroy`" not in report_text(report)
