@@ -1,4 +1,4 @@
-"""Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the second cancels it."""
+"""Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the last cancels it."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -10,33 +10,38 @@ T = TypeVar("T")
 
 
 def run_async(
-    work: Coroutine[Any, Any, T], *, on_first: Callable[[], None] | None = None, outlasts_output: bool = False
+    work: Coroutine[Any, Any, T],
+    *,
+    on_first: Callable[[], None] | None = None,
+    on_second: Callable[[], None] | None = None,
+    outlasts_output: bool = False,
 ) -> T:
-    """What the coroutine returns. SIGINT and SIGTERM call `on_first` once; without it, or again, they cancel.
+    """What the coroutine returns. SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again, they
+    cancel.
 
     Output that cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt where it was
     cancelled, OutputError; leases are released on the way out.
     """
     import asyncio
 
-    return asyncio.run(_guarded(work, on_first, outlasts_output=outlasts_output))
+    return asyncio.run(
+        _guarded(work, [step for step in (on_first, on_second) if step], outlasts_output=outlasts_output)
+    )
 
 
-async def _guarded(work: Coroutine[Any, Any, T], on_first: Callable[[], None] | None, *, outlasts_output: bool) -> T:
+async def _guarded(work: Coroutine[Any, Any, T], steps: list[Callable[[], None]], *, outlasts_output: bool) -> T:
     import asyncio
     import signal
 
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    pending = [on_first] if on_first else []
+    pending = steps[::-1]
 
     def interrupt() -> None:
         if pending:
-            first = pending.pop()
-            assert first is not None
-            first()
+            pending.pop()()
             return
-        say("interrupted again: giving up" if on_first else "interrupted: letting go of what is under way")
+        say("interrupted again: giving up" if steps else "interrupted: letting go of what is under way")
         task.cancel()
 
     def end() -> None:

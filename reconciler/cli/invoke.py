@@ -75,7 +75,7 @@ def command(
     from reconciler.model.terms import Override
 
     options = shared()
-    stop = asyncio.Event()
+    stop, insisted = asyncio.Event(), asyncio.Event()
     invoke_options = InvokeOptions(
         on_busy=OnBusy(on_busy),
         queue_timeout_s=queue_timeout,
@@ -91,17 +91,22 @@ def command(
         console.say("interrupted: letting go")
         stop.set()
 
+    def on_second() -> None:
+        console.say("interrupted again: telling what is known of the run; Ctrl-C once more ends this at once")
+        insisted.set()
+
     work = _invoke(
         options,
         task,
         invoke_options,
         stop,
+        insisted,
         shows_logs=not no_logs,
         with_times=timestamps,
         on_interrupt=on_interrupt,
     )
     try:
-        run = run_async(work, on_first=on_first, outlasts_output=True)
+        run = run_async(work, on_first=on_first, on_second=on_second, outlasts_output=True)
     except ReconcilerError as error:
         if not options.is_json:
             raise
@@ -114,6 +119,7 @@ async def _invoke(
     task: str,
     invoke_options: "InvokeOptions",
     stop: "asyncio.Event",
+    insisted: "asyncio.Event",
     *,
     shows_logs: bool,
     with_times: bool,
@@ -146,7 +152,9 @@ async def _invoke(
         )
         is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
         if is_let_go and _is_to_be_cancelled(run, on_interrupt):
-            return await cancel_let_go(actor, run, spec.stack, lost_after_s=invoke_options.lost_after_s)
+            return await cancel_let_go(
+                actor, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
+            )
         return run
 
 
@@ -169,22 +177,30 @@ def _variable(text: str) -> tuple[str, str]:
 def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
     if on_interrupt == "ask" and console.is_interactive():
         question = f"{run.id} goes on. Type cancel to end it, anything else to leave it:"
-        return console.ask_typed(question, "cancel", refusal="")
+        try:
+            return console.ask_typed(question, "cancel", refusal="")
+        except KeyboardInterrupt:
+            return False
     return on_interrupt == "cancel"
 
 
-async def cancel_let_go(actor: "Actor", run: Run, stack: str, *, lost_after_s: float) -> Run:
-    """Ends the run that was let go by an interrupt, and returns how it ended."""
+async def cancel_let_go(actor: "Actor", run: Run, stack: str, *, lost_after_s: float, insisted: "asyncio.Event") -> Run:
+    """Ends the run that was let go by an interrupt, and returns how it ended; once `insisted` is set, at once."""
     from dataclasses import replace
 
     from reconciler.invoke.outcome import lost_from_sight
     from reconciler.invoke.runs import cancel_by_id
+    from reconciler.invoke.stopping import until_stopped
 
     run_id = run.id or ""
+    cancelling = cancel_by_id(actor, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
     try:
-        info = await cancel_by_id(actor, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
+        info = await until_stopped(cancelling, insisted)
     except ReconcilerError as error:
         why = f"whether it was cancelled is not known: {error.message}"
+        return replace(run, outcome=lost_from_sight(run_id, why, actor.local, verb="cancel"))
+    if info is None and insisted.is_set():
+        why = "interrupted again before its end was seen; it may go on"
         return replace(run, outcome=lost_from_sight(run_id, why, actor.local, verb="cancel"))
     if info is None:
         return run

@@ -24,6 +24,7 @@ apps:
       nothing: {command: ["true"]}
       missing: {command: [no-such-program]}
       long: {command: [sleep, '1000'], timeout: 500ms}
+      stubborn: {command: [sh, -c, 'trap "" INT TERM; echo deaf; while :; do sleep 1; done']}
 """
 
 
@@ -68,7 +69,7 @@ def applied(shell: Shell) -> Shell:
     shell("plan", "--detailed-exitcode", code=2)
     report = json.loads(shell("apply", "--yes", "-o", "json").stdout)
     assert report["success"]
-    assert len(report["entries"]) == 6
+    assert len(report["entries"]) == 7
     shell("plan", "--detailed-exitcode")
     return shell
 
@@ -125,6 +126,26 @@ def test_ctrl_c_while_a_run_goes_on_leaves_it_and_says_how_to_go_on(applied: She
     assert "deferred" in deferred.stdout
 
 
+def test_ctrl_c_twice_still_names_the_run_that_goes_on(applied: Shell) -> None:
+    process = subprocess.Popen(
+        applied.command("invoke", "stubborn", "--on-interrupt", "cancel"),
+        cwd=applied.directory,
+        env=applied.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stderr
+    assert process.stdout.readline() == "deaf\n"
+    process.send_signal(signal.SIGINT)
+    assert "letting go" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=30)
+    assert process.returncode == 122, shown
+    assert "reconciler cancel stubborn-iad-0/" in shown
+    assert "Traceback" not in shown
+
+
 def test_status_lists_every_slot(applied: Shell) -> None:
     shown = applied("status").stdout
     assert all(name in shown for name in ("say-iad-0", "seven-iad-0", "nothing-iad-0"))
@@ -135,7 +156,7 @@ def test_a_foreign_stack_of_the_same_app_owns_nothing_of_it(applied: Shell) -> N
     other.write_text("version: 1\nname: other\napps: {app: {image: i, tasks: {}}}\n")
     assert "No changes" in applied("plan", "--detailed-exitcode", "-f", "other.yaml").stdout
     applied("destroy", "--yes", "-f", "other.yaml")
-    assert len(json.loads(applied("status", "-o", "json").stdout)["slots"]) == 6
+    assert len(json.loads(applied("status", "-o", "json").stdout)["slots"]) == 7
 
 
 def test_destroy_removes_all_and_a_second_one_finds_nothing(applied: Shell) -> None:

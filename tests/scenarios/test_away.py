@@ -357,7 +357,9 @@ def test_a_cancel_by_interrupt_is_tried_for_a_minute(back_after_s: float | None,
             await applied(world, ENDLESS)
             run = await world.invoke(ENDLESS, is_waiting=False)
             go_away(world)
-            cancelling = asyncio.ensure_future(cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0))
+            insisted = asyncio.Event()
+            work = cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0, insisted=insisted)
+            cancelling = asyncio.ensure_future(work)
             if back_after_s:
                 await world.actor.clock.sleep(back_after_s)
                 world.transport.relent()
@@ -365,6 +367,24 @@ def test_a_cancel_by_interrupt_is_tried_for_a_minute(back_after_s: float | None,
             assert ended.outcome.exit_code == code
             if code == 122:
                 assert f"`reconciler cancel {run.id}`" in (ended.outcome.remedy or "")
+
+    run_virtually(scenario())
+
+
+def test_a_cancel_by_interrupt_that_is_interrupted_names_the_run_at_once() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, ENDLESS)
+            run = await world.invoke(ENDLESS, is_waiting=False)
+            go_away(world)
+            insisted = asyncio.Event()
+            work = cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0, insisted=insisted)
+            cancelling = asyncio.ensure_future(work)
+            await world.actor.clock.sleep(5)
+            insisted.set()
+            ended, _took_s = await within(world, 1, cancelling)
+            assert (ended.outcome.exit_code, ended.id) == (122, run.id)
+            assert f"`reconciler cancel {run.id}`" in (ended.outcome.remedy or "")
 
     run_virtually(scenario())
 
