@@ -1,10 +1,16 @@
 """The run that a user names: its id, or for some verbs a task, whose newest run is meant."""
 
+import asyncio
+
 from reconciler.cli import spec_file
-from reconciler.errors import UsageError
+from reconciler.errors import ApiError, ApiErrorKind, UsageError
+from reconciler.invoke.absence import Absence
+from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import FoundRun, find_run, list_runs
+from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
 from reconciler.slots.actor import Actor
+from reconciler.slots.lease import CALL_TIMEOUT_S
 
 
 async def find_named_run(actor: Actor, spec: Spec, run_id: str) -> FoundRun:
@@ -16,6 +22,49 @@ async def find_named_run(actor: Actor, spec: Spec, run_id: str) -> FoundRun:
         if found:
             return found
     raise UsageError(f"there is no run {run_id}, or it is no longer told of", hint="see `reconciler runs`")
+
+
+async def seek_named_run(actor: Actor, spec: Spec, run_id: str, *, lost_after_s: float) -> FoundRun | RunInfo:
+    """The run of this id, sought anew while the target is away; LOST where it gave no usable answer for so long.
+
+    Raises UsageError, and ApiError where the answer says that asking again is of no use.
+    """
+    absence = Absence(actor, f"{run_id}: cannot look for the run", lost_after_s=lost_after_s)
+
+    async def look() -> FoundRun | ApiError:
+        try:
+            return await find_named_run(actor, spec, run_id)
+        except ApiError as error:
+            is_elsewhere = error.kind is ApiErrorKind.NOT_AN_API and (error.status or 0) < 500
+            if error.is_passing and not is_elsewhere:
+                raise
+            return error
+
+    try:
+        async with asyncio.timeout(max(lost_after_s, CALL_TIMEOUT_S)):
+            while (found := await absence.ask(look)) is None:
+                pass
+    except (ApiError, TimeoutError) as error:
+        why = f"{absence.lasted}: {error.message}" if isinstance(error, ApiError) else "it could not be found in time"
+        return _lost(actor, spec, run_id, why)
+    if isinstance(found, ApiError):
+        raise found
+    return found
+
+
+def _lost(actor: Actor, spec: Spec, run_id: str, why: str) -> RunInfo:
+    """A run of which nothing could be learnt but its id."""
+    slot = run_id.partition("/")[0]
+    return RunInfo(
+        id=run_id,
+        task=slot.rsplit("-", 2)[0],
+        app=spec.apps[0].name if len(spec.apps) == 1 else "",
+        slot=slot,
+        machine_id="",
+        state=RunState.RUNNING,
+        who="unknown",
+        outcome=lost_from_sight(run_id, why, actor.local),
+    )
 
 
 async def find_run_or_newest(actor: Actor, spec: Spec, name: str) -> FoundRun:

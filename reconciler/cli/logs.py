@@ -9,7 +9,7 @@ from reconciler.cli.options import Shared, Text, lost_after_option, shared, shar
 from reconciler.cli.output import object_printer, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import LogsIncompleteError
-from reconciler.model.run import RunState
+from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
 
 
@@ -33,7 +33,7 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
 
 
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
-    from reconciler.cli.find_run import find_run_or_newest
+    from reconciler.cli.find_run import find_run_or_newest, seek_named_run
     from reconciler.cli.service_logs import find_service, show_service_logs
     from reconciler.invoke.runs import read_run_logs, wait_run
 
@@ -52,7 +52,13 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
                 lost_after_s=lost_after_s,
             )
             return 0 if is_whole else 1
-        run = await find_run_or_newest(actor, spec, name)
+        if follows and "/" in name:
+            sought = await seek_named_run(actor, spec, name, lost_after_s=lost_after_s)
+            if isinstance(sought, RunInfo):
+                return _let_go(sought)
+            run = sought
+        else:
+            run = await find_run_or_newest(actor, spec, name)
         in_text = printer(options, with_times=with_times)
         take = beats.heard(object_printer(run.info.id, run.machine) if options.is_json else in_text)
         if follows and run.info.state is RunState.RUNNING:
@@ -66,12 +72,18 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
                 on_incomplete=problems.append,
             )
             if info.state is RunState.RUNNING and info.outcome:
-                from reconciler.render.run import outcome_text
-
-                console.say(outcome_text(info.id, info.outcome))
-                return info.outcome.exit_code
+                return _let_go(info)
             if problems:
                 raise problems[0]
         else:
             await read_run_logs(actor, run, take, log_delay_s=0.0)
         return 0
+
+
+def _let_go(info: RunInfo) -> int:
+    """Tells of a run that was lost from sight; the exit code that it means."""
+    from reconciler.render.run import outcome_text
+
+    assert info.outcome is not None
+    console.say(outcome_text(info.id, info.outcome))
+    return info.outcome.exit_code

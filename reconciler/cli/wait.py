@@ -45,11 +45,14 @@ def finish(info: RunInfo, options: Shared) -> int:
 
 
 async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
-    from reconciler.cli.find_run import find_named_run
+    from reconciler.cli.find_run import seek_named_run
     from reconciler.invoke.runs import wait_run
 
     async with (
         Heartbeat(lambda: run_id) as beats,
         open_actor(options, resolve(options), beats.heard(console.say)) as actor,
     ):
-        return await wait_run(actor, await find_named_run(actor, spec, run_id), lost_after_s=lost_after_s)
+        found = await seek_named_run(actor, spec, run_id, lost_after_s=lost_after_s)
+        if isinstance(found, RunInfo):
+            return found
+        return await wait_run(actor, found, lost_after_s=lost_after_s)

@@ -73,6 +73,16 @@ def test_a_command_that_waits_for_a_run_gives_it_up(started: Started, verb: str)
     assert f"`reconciler wait {run_id}`" in started.capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["wait", "logs --follow"])
+def test_a_run_is_sought_while_the_platform_is_away(started: Started, verb: str) -> None:
+    assert run(["invoke", "work", "--no-wait"]) == 0
+    run_id = next(word for word in started.capsys.readouterr().err.split() if word.startswith("work-iad-0/")).strip(":")
+    started.server.fails = lambda _number, _line: 503
+    assert run([*verb.split(), run_id, "--lost-after", "1s"]) == 122
+    assert f"`reconciler wait {run_id}`" in started.capsys.readouterr().err
+    started.come_back()
+
+
 def test_an_invoke_gives_its_run_up(started: Started) -> None:
     started.go_away(after="DELETE /v1/apps/app/machines/")  # the release of the lease, after the start
     assert run(["invoke", "work", "--lost-after", "1s"]) == 122

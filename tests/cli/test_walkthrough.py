@@ -135,7 +135,8 @@ def test_ctrl_c_twice_still_names_the_run_that_goes_on(applied: Shell) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     assert process.stdout.readline() == "deaf\n"
     process.send_signal(signal.SIGINT)
     assert "letting go" in process.stderr.readline()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from reconciler.cli.find_run import seek_named_run
 from reconciler.cli.invoke import cancel_let_go
 from reconciler.errors import ApiError
 from reconciler.invoke.invoke import InvokeOptions, invoke
@@ -475,3 +476,49 @@ def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() 
 
     run_virtually(scenario(is_local=False, seconds=620, calls=1500))
     run_virtually(scenario(is_local=True, seconds=20, calls=200))
+
+
+@pytest.mark.parametrize("how", [how for how in AWAY if how != "HTML"])
+def test_a_run_is_sought_until_the_target_answers_again(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            await applied(world, ENDLESS)
+            run = await world.invoke(ENDLESS, is_waiting=False)
+            go_away(world, how)
+            work = seek_named_run(world.actor, ENDLESS, run.id or "", lost_after_s=1800.0)
+            seeking = asyncio.ensure_future(work)
+            await world.actor.clock.sleep(300)
+            assert not seeking.done()
+            world.transport.relent()
+            found, _took_s = await within(world, 400, seeking)
+            assert not isinstance(found, RunInfo)
+            assert found.info.id == run.id
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("how", [how for how in AWAY if how != "HTML"])
+def test_a_run_that_is_sought_in_vain_is_lost_within_the_users_limit(how: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            go_away(world, how)
+            work = seek_named_run(world.actor, ENDLESS, "work-iad-0/01ABC", lost_after_s=10.0)
+            found, _took_s = await within(world, 12, asyncio.ensure_future(work))
+            assert isinstance(found, RunInfo)
+            assert found.outcome
+            assert (found.outcome.exit_code, found.task) == (122, "work")
+            assert "`reconciler wait work-iad-0/01ABC`" in (found.outcome.remedy or "")
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("fault", ["html", "unauthorized"])
+def test_what_no_patience_mends_ends_the_search_at_once(fault: str) -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            world.engine.adversity.add(fault, times=-1)
+            work = seek_named_run(world.actor, ENDLESS, "work-iad-0/01ABC", lost_after_s=1800.0)
+            with pytest.raises(ApiError):
+                await within(world, 12, asyncio.ensure_future(work))
+
+    run_virtually(scenario())
