@@ -9,7 +9,7 @@ import click
 from reconciler.cli import console, spec_file
 from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.interrupt import run_async
-from reconciler.cli.options import Duration, Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.options import Duration, Key, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.output import keep_outcome, printer
 from reconciler.cli.target import open_actor, resolve
 from reconciler.errors import ReconcilerError, UsageError
@@ -34,9 +34,11 @@ _ERROR_CODE = 125
 @click.option(
     "--start-timeout", type=Duration(), default="60s", metavar="60s", help="From claim to seen start, at most."
 )
-@click.option("--timeout", type=Duration(), metavar="10m", help="Stop the run after this. [default: the spec's]")
+@click.option(
+    "--timeout", type=Duration(may_be_zero=False), metavar="10m", help="Stop the run after this. [default: the spec's]"
+)
 @lost_after_option
-@click.option("--idempotency-key", type=Text(), metavar="K", help="Attach to the run that this key has, if it has one.")
+@click.option("--idempotency-key", type=Key(), metavar="K", help="Attach to the run that this key has, if it has one.")
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
 @click.option(

@@ -124,6 +124,16 @@ class Text(click.ParamType[str]):
         return text
 
 
+class Key(Text):
+    """An idempotency key. An empty one is a variable that was not set, and would protect nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not text:
+            self.fail("a key must not be empty: is a variable not set?", param, ctx)
+        return text
+
+
 def lost_after_option(function: F) -> F:
     """Adds --lost-after to a command that waits for a run."""
     text = "Give the run up after so long without a usable answer; it may go on."
@@ -137,13 +147,23 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, *, may_be_zero: bool = True) -> None:
+        self.may_be_zero = may_be_zero
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         import re
 
+        from reconciler.model.terms import LONGEST_S
+
         units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
         text = str(value)
         if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
             self.fail(f"{text!r} is not a duration; write it like 30s, 10m or 1h30m", param, ctx)
-        return sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))
+        seconds = sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))
+        if seconds > LONGEST_S:
+            self.fail(f"{text!r} is longer than {LONGEST_S // 3600}h, a hundred years", param, ctx)
+        if seconds == 0 and not self.may_be_zero:
+            self.fail(f"{text!r} is no time at all", param, ctx)
+        return seconds

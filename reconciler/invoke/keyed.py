@@ -98,18 +98,18 @@ async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome |
     """
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
     if known is None and has_fingerprint(anchor.metadata, claimant.key, claimant.actor.clock.now()):
-        return lost("the key's run ran already, its end is no longer retained")
+        return _lost(claimant, "the key's run ran already, its end is no longer retained")
     if known is None:
         return None
     if known.digest != digest_of_run(claimant):
         return refused("this idempotency key was used for another command", remedy="use a key of its own for each")
     machine = next((one for one in claimant.known.machines if one.name == known.slot), None)
     if machine is None:
-        return lost(f"the key's run was on {known.slot}, which is gone")
+        return _lost(claimant, f"the key's run was on {known.slot}, which is gone")
     live = await read_machine(claimant.actor, machine)
     claimant.known.see(live)
     if known.ulid not in {record.ulid for record in records_of(live.metadata).values()}:
-        return lost("the key's run is no longer told of; it is not run a second time")
+        return _lost(claimant, "the key's run is no longer told of; it is not run a second time")
     found = await runs_on(claimant.actor, live)
     run = next((one for one in found if one.info.id == f"{known.slot}/{known.ulid}"), None)
     if run is not None and run.info.state is not RunState.NOT_STARTED:
@@ -118,6 +118,11 @@ async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome |
     if newest and newest.ulid == known.ulid and not live.state.is_resting:
         return Refusal(why=f"{live.name} is {live.state.value}, and may run for this key", is_in_doubt=True)
     return None
+
+
+def _lost(claimant: Claimant, why: str) -> Outcome:
+    known = f"`reconciler runs {claimant.pool.name}` lists the runs that are still known"
+    return lost(why, remedy=f"{known}; another key starts a new run")
 
 
 async def _start_new(

@@ -53,7 +53,10 @@ class KnownPool:
         """Which machines are busy, in words; empty where none is."""
         if not self.busy:
             return ""
-        names = ", ".join(f"{machine.name} ({machine.state.value})" for machine in self.busy[:5])
+        names = ", ".join(
+            f"{machine.name} ({'leased' if self.is_held(machine) else machine.state.value})"
+            for machine in self.busy[:5]
+        )
         more = f" and {len(self.busy) - 5} more" if len(self.busy) > 5 else ""
         return f"{len(self.busy)} of {len(self.machines)} are busy: {names}{more}"
 

@@ -124,12 +124,12 @@ def replaced(why: str) -> Outcome:
     )
 
 
-def busy(why: str) -> Outcome:
+def busy(why: str, *, remedy: str = "raise the task's `count`, or --queue-timeout") -> Outcome:
     return Outcome(
         name=OutcomeName.BUSY,
         exit_code=BUSY_CODE,
         message=f"no free machine in time: {why}",
-        remedy="raise the task's `count`, or --queue-timeout",
+        remedy=remedy,
     )
 
 

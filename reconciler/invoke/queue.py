@@ -103,7 +103,8 @@ async def queue(
     if claimant.stop.is_set():
         return outcomes.interrupted()
     if not known.is_listed:
-        return outcomes.busy(f"the machines of {claimant.pool.name} could not be listed within {list_s:g} s")
+        why = f"the machines of {claimant.pool.name} could not be listed within {list_s:g} s"
+        return outcomes.busy(why, remedy="the platform did not answer in time: try again, or raise --queue-timeout")
     waiting = _Queue(
         claimant=claimant,
         on_busy=on_busy,
@@ -157,7 +158,12 @@ def _ended_busy(waiting: _Queue) -> Outcome:
     error = next((one.error for one in waiting.refused.values() if one.error), None)
     if error and not waiting.claimant.known.busy:
         raise error
-    return outcomes.skipped(why) if waiting.on_busy is OnBusy.SKIP else outcomes.busy(why)
+    if waiting.on_busy is OnBusy.SKIP:
+        return outcomes.skipped(why)
+    known = waiting.claimant.known
+    if all(known.is_held(machine) for machine in known.busy) and any(one.is_held for one in waiting.refused.values()):
+        return outcomes.busy(why, remedy="`reconciler unlock` shows who holds the lease; or raise --queue-timeout")
+    return outcomes.busy(why)
 
 
 async def _wait_for_next(waiting: _Queue) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 
 _SEPARATOR: Final = ";"
 MAX_LENGTH: Final = 200
+LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is beyond a calendar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ def parse_terms(text: str) -> Terms | None:
     try:
         timeout_s = float(fields[0]) if fields[0] else None
     except ValueError:
+        return None
+    if timeout_s is not None and not 0 < timeout_s <= LONGEST_S:
         return None
     return Terms(
         timeout_s=timeout_s,

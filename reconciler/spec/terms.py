@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from reconciler.model.spec import PoolKind
-from reconciler.model.terms import MAX_LENGTH, Terms
+from reconciler.model.terms import LONGEST_S, MAX_LENGTH, Terms
 from reconciler.spec.config import command_words
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import List, Map, Node, Scalar
@@ -54,6 +54,9 @@ def _timeout(node: Map, findings: Findings) -> float | None:
     timeout_s = seconds(timeout.text)
     if timeout_s == 0:
         findings.add(timeout, "`timeout` must be longer than nothing")
+    if timeout_s > LONGEST_S:
+        findings.add(timeout, f"`timeout` can be at most {LONGEST_S // 3600}h, a hundred years")
+        return None
     return timeout_s
 
 

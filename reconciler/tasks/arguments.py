@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.invoke.invoke import InvokeOptions, OnBusy
 from reconciler.machines_api.auth import is_sendable
-from reconciler.model.terms import Override
+from reconciler.model.terms import LONGEST_S, Override
 from reconciler.model.unicode import is_utf8
 
 
@@ -26,8 +26,12 @@ def options_of(
     check_text("task", task)
     if key is not None:
         check_text("key", key)
+        if not key:
+            raise ValueError("key must not be empty: None is no key")
     if timeout_s is not None:
         _check_seconds("timeout_s", timeout_s)
+        if not 0 < timeout_s <= LONGEST_S:
+            raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_S} seconds, not {timeout_s}")
     _check_seconds("queue_timeout_s", queue_timeout_s)
     _check_seconds("start_timeout_s", start_timeout_s)
     _check_seconds("lost_after_s", lost_after_s)

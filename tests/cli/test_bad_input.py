@@ -260,3 +260,25 @@ def test_output_into_a_closed_pipe_is_no_traceback(spec: Path) -> None:
     process.stderr.close()
     assert "Traceback" not in shown
     assert "Exception ignored" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--idempotency-key", ""], "a key must not be empty"),
+        (["--timeout", "0s"], "'0s' is no time at all"),
+        (["--timeout", "99999999999999h"], "'99999999999999h' is longer than 876000h"),
+        (["--queue-timeout", "99999999999999h"], "'99999999999999h' is longer than 876000h"),
+    ],
+)
+def test_an_option_that_would_not_mean_what_it_says_is_refused(
+    spec: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert run(["invoke", "work", *arguments, "--target", "http://127.0.0.1:1"]) == 64
+    assert words in capsys.readouterr().err
+
+
+def test_a_timeout_of_more_than_a_hundred_years_is_refused(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (spec / "machines.yaml").write_text(SPEC.replace("{command:", "{timeout: 99999999999999h, command:"))
+    assert run(["validate"]) == 1
+    assert "can be at most 876000h" in capsys.readouterr().err

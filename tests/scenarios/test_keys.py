@@ -231,6 +231,7 @@ def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_were() 
             first = await world.invoke(spec, key="K0")
             assert (first.outcome.name, first.outcome.exit_code) == (OutcomeName.LOST, 122)
             assert "ran already, its end is no longer retained" in first.outcome.message
+            assert "`reconciler runs work`" in (first.outcome.remedy or "")
             assert len(world.runtime.starts) == 50
             assert not (await world.plan(spec)).has_changes
             await world.actor.clock.sleep(26 * 3600)

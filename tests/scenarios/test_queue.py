@@ -207,3 +207,19 @@ def test_an_image_that_cannot_be_pulled_is_told_from_the_machines_log() -> None:
             assert "unable to pull image" in outcome.message
 
     run_virtually(scenario())
+
+
+def test_a_lease_that_is_in_the_way_is_no_reason_for_more_machines() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            spec = task_spec("[exit, '0']", count="1")
+            await world.apply(spec)
+            held = world.machines()[0].id
+            await world.actor.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+            run = await world.invoke(spec, queue_timeout_s=5.0)
+            assert run.outcome.name is OutcomeName.BUSY
+            assert "work-iad-0 (leased)" in run.outcome.message
+            assert "`reconciler unlock`" in (run.outcome.remedy or "")
+            assert "count" not in (run.outcome.remedy or "")
+
+    run_virtually(scenario())

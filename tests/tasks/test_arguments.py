@@ -33,6 +33,10 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"env": {"A": "\udcff"}}, r"env\['A'\] must be text"),
     ({"env": {"\udcff": "A"}}, "a name in env must be text"),
     ({"key": "\udcff"}, "key must be text"),
+    ({"key": ""}, "key must not be empty"),
+    ({"timeout_s": 0}, "timeout_s must be more than 0"),
+    ({"timeout_s": 1e20}, "timeout_s must be more than 0 and at most"),
+    ({"timeout_s": float("inf")}, "timeout_s must be more than 0 and at most"),
 ]
 
 
