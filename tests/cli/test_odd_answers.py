@@ -228,7 +228,7 @@ def test_the_verbs_say_what_of_ours_is_not_understood_and_leave_it_alone() -> No
         ended = place.run(["apply", "--yes"])
         assert (ended.code, words in ended.out) == (1, True)
         assert "1 not understood" in ended.out
-        assert "Next: apply again once all machines can be observed." in ended.out
+        assert "Next: run `reconciler apply` again once all machines can be observed." in ended.out
         assert "host" not in ended.out
         ended = place.run(["wait", "work-iad-0/01KDVDPHK64BZ1K195V6JKDAFG"])
         assert (ended.code, "app/work-iad-0 is not understood: invalid id" in ended.err) == (125, True)
