@@ -101,11 +101,13 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """While someone is asked, Ctrl-C ends us: an event loop would only hear of it after the answer."""
+    """While someone is asked, Ctrl-C raises Abort: an event loop would only hear of it after the answer, and tells of a
+    KeyboardInterrupt by a traceback.
+    """
     import signal
 
     def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+        raise click.Abort
 
     loops_ear = signal.set_wakeup_fd(-1)
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -181,7 +181,7 @@ def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
         question = f"{run.id} goes on. Type cancel to end it, anything else to leave it:"
         try:
             return console.ask_typed(question, "cancel", refusal="")
-        except KeyboardInterrupt:
+        except click.Abort:
             return False
     return on_interrupt == "cancel"
 

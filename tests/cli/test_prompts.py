@@ -1,0 +1,79 @@
+"""Ctrl-C at a question on a terminal: one line and the right code, never a traceback."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [sleep, '1000']}}}}\n"
+
+
+class Terminal:
+    """Runs a command with a terminal for its stdin and stderr."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        ours, theirs = pty.openpty()
+        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        environment |= {
+            "RECONCILER_HOME": str(directory / "home"),
+            "RECONCILER_TARGET": "local",
+            "HOME": str(directory),
+        }
+        command = [sys.executable, "-m", "reconciler.cli", *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=directory, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        self._fd = ours
+        self.shown = ""
+
+    def read_until(self, words: str) -> None:
+        while words not in self.shown:
+            assert self._read(), self.shown
+
+    def end(self) -> int:
+        """The process's code, once it has shown all."""
+        while self._read():
+            pass
+        os.close(self._fd)
+        return self.process.wait(timeout=30)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # the terminal's other end is closed
+            return False
+        self.shown += data.decode("utf-8", "replace")
+        return bool(data)
+
+
+@pytest.fixture
+def directory(tmp_path: Path):
+    (tmp_path / "machines.yaml").write_text(SPEC)
+    yield tmp_path
+    assert Terminal(tmp_path, "engine", "stop").end() == 0
+
+
+def test_ctrl_c_at_a_question_is_one_line(directory: Path) -> None:
+    asking = Terminal(directory, "apply")
+    asking.read_until("Only yes is accepted")
+    asking.process.send_signal(signal.SIGINT)
+    assert asking.end() == 130
+    assert "interrupted" in asking.shown
+    assert "Traceback" not in asking.shown
+
+
+def test_ctrl_c_at_the_question_what_becomes_of_a_run_leaves_it(directory: Path) -> None:
+    assert Terminal(directory, "apply", "--yes").end() == 0
+    invoking = Terminal(directory, "invoke", "work")
+    invoking.read_until("work-iad-0: started")
+    invoking.process.send_signal(signal.SIGINT)
+    invoking.read_until("Type cancel")
+    invoking.process.send_signal(signal.SIGINT)
+    assert invoking.end() == 0, invoking.shown
+    assert "detached; the run goes on" in invoking.shown
+    assert "Traceback" not in invoking.shown
