@@ -103,7 +103,8 @@ def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
     deadline = time.monotonic() + timeout_s
     while _is_locked(home):
         if time.monotonic() >= deadline:
-            raise EngineStartError(f"the engine (pid {status.pid}) did not end within {timeout_s:g} s")
+            why = f"the engine (pid {status.pid}) did not end within {timeout_s:g} s"
+            raise EngineStartError(why, remedy=f"`kill -9 {status.pid}` ends it; the next start ends what it ran")
         time.sleep(_POLL_S)
     return True
 

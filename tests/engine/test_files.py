@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -231,3 +232,16 @@ def test_a_disk_that_takes_nothing_is_one_error_with_a_remedy(home: Path, tmp_pa
         assert words in ended.stderr
         assert "RECONCILER_HOME" in ended.stderr
         assert len(ended.stderr.splitlines()) == 2, ended.stderr
+
+
+def test_an_engine_that_does_not_end_is_one_error_with_a_remedy_that_works(home: Path) -> None:
+    pid = start_engine(home).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(EngineStartError, match="did not end within") as caught:
+        stop_engine(home, timeout_s=0)
+    assert caught.value.remedy
+    assert f"`kill -9 {pid}`" in caught.value.remedy
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)  # the lock on its home is free by then
+    assert start_engine(home).pid != pid
