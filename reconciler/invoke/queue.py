@@ -26,7 +26,8 @@ from reconciler.invoke.claimant import (
     turned_to,
 )
 from reconciler.invoke.keyed import claim_keyed
-from reconciler.invoke.runs import FoundRun, end_overdue
+from reconciler.invoke.overdue import end_overdue
+from reconciler.invoke.runs import FoundRun
 from reconciler.invoke.start_deadline import StartDeadline
 from reconciler.invoke.stopping import in_turn, until_stopped
 from reconciler.model.machine import MachineState

@@ -6,14 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from reconciler.errors import (
-    ApiError,
-    ApiErrorKind,
-    LeaseLostError,
-    LogsIncompleteError,
-    UnobservedError,
-    UsageError,
-)
+from reconciler.errors import LogsIncompleteError, UnobservedError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
 from reconciler.invoke.claimant import Claim
 from reconciler.invoke.follow import follow, stop_run
@@ -225,38 +218,9 @@ def _no_logs(run: FoundRun) -> str:
     return f"the logs of run {run.info.id} are no longer told from others"
 
 
-async def end_overdue(actor: Actor, machines: Sequence[Machine]) -> bool:
-    """Ends the runs that are past their recorded deadline, as far as a list shows them; whether there were any.
-
-    For whoever queues for these machines: a run whose watcher died would hold its slot for ever.
-    """
-    now = actor.clock.now()
-    ended = False
-    for machine in machines:
-        run = next(iter(_found(machine, machine.events)), None)
-        if run is None or run.info.state is not RunState.RUNNING or run.info.deadline is None:
-            continue
-        if now >= run.info.deadline and await _stop_overdue(actor, claim_of(run)):
-            actor.emit(f"{run.info.id} was past its deadline, and nobody watched it: stopped")
-            ended = True
-    return ended
-
-
-async def _stop_overdue(actor: Actor, claim: Claim) -> bool:
-    """As stop_run; False too where someone else has its lease, who may be stopping it."""
-    try:
-        return await stop_run(actor, claim)
-    except LeaseLostError:
-        return False
-    except ApiError as error:
-        if error.kind is not ApiErrorKind.LEASE_HELD:
-            raise
-        return False
-
-
 async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
     """The runs of one machine that are still told of, newest first."""
-    return _found(machine, await read_events(actor, machine))
+    return runs_in(machine, await read_events(actor, machine))
 
 
 def claim_of(run: FoundRun) -> Claim:
@@ -283,7 +247,8 @@ def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> Foun
     return FoundRun(info=info, machine=machine, span=RunSpan(starts=(claim.start,)))
 
 
-def _found(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
+def runs_in(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
+    """The runs that the machine's records and these events tell of, newest first."""
     return [FoundRun(info=info, machine=machine, span=span) for info, span in runs_with_spans(machine, events)]
 
 
