@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
+from reconciler.spec.durations import check_stop
 from reconciler.spec.findings import Findings
 from reconciler.spec.ports import build_checks, build_services
 from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
@@ -28,7 +29,7 @@ def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dic
     config["guest"] = _guest(node.get("guest"), findings)
     config["restart"] = _restart(node.get("restart"), kind)
     config["files"] = _files(node.get("files"), findings)
-    config["stop_config"] = _stop(node.get("stop"))
+    config["stop_config"] = _stop(node.get("stop"), findings)
     config["metadata"] = _strings(node.get("metadata"))
     if kind is PoolKind.SERVICE:
         services = build_services(node.get("ports"), findings)
@@ -123,8 +124,11 @@ def _restart(node: Node | None, kind: PoolKind) -> dict[str, Any]:
     return {"policy": _text(node) if node else _RESTART[kind]}
 
 
-def _stop(node: Node | None) -> dict[str, Any]:
-    return dict(plain_value(node)) if isinstance(node, Map) else {}
+def _stop(node: Node | None, findings: Findings) -> dict[str, Any]:
+    if not isinstance(node, Map):
+        return {}
+    check_stop(node, findings)
+    return dict(plain_value(node))
 
 
 def _files(node: Node | None, findings: Findings) -> list[dict[str, Any]]:

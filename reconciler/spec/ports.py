@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from reconciler.spec.durations import check_check
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import List, Map, Node, Scalar, plain_value
 
@@ -65,6 +66,8 @@ def build_checks(node: Node | None, services: list[dict[str, Any]], findings: Fi
     checks = {}
     for name, entry in node.items():
         said = dict(plain_value(entry.value)) if isinstance(entry.value, Map) else {}
+        if isinstance(entry.value, Map):
+            check_check(entry.value, findings)
         if "port" not in said:
             if not services:
                 findings.add(entry.key, f"check {name!r} has no `port`, and the service no `ports`")

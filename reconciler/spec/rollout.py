@@ -3,8 +3,8 @@
 from typing import Final
 
 from reconciler.model.spec import PoolKind, Rollout
+from reconciler.spec.durations import seconds
 from reconciler.spec.findings import Findings
-from reconciler.spec.terms import seconds
 from reconciler.spec.tree import Map, Scalar
 
 _LONGEST_S: Final = 300.0  # an apply waits no longer than this for one machine

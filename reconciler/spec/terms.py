@@ -1,15 +1,14 @@
 """What one run of a task may be: `timeout`, `overrides`, and what `schedule` needs beside it."""
 
-import re
 from typing import Final
 
 from reconciler.model.spec import PoolKind
-from reconciler.model.terms import LONGEST_S, MAX_LENGTH, Terms
+from reconciler.model.terms import MAX_LENGTH, Terms
 from reconciler.spec.config import command_words
+from reconciler.spec.durations import is_too_long, seconds
 from reconciler.spec.findings import Findings
 from reconciler.spec.tree import List, Map, Node, Scalar
 
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ONLY_TASKS: Final = {
     "timeout": "a service has no runs, so no `timeout`",
     "overrides": "a service has no runs, so no `overrides`",
@@ -42,11 +41,6 @@ def build_terms(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Term
     return terms
 
 
-def seconds(text: str) -> float:
-    """The seconds of a duration such as `1h30m`."""
-    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
-
-
 def _timeout(node: Map, findings: Findings) -> float | None:
     timeout = node.get("timeout")
     if not isinstance(timeout, Scalar) or not timeout.text:
@@ -54,10 +48,7 @@ def _timeout(node: Map, findings: Findings) -> float | None:
     timeout_s = seconds(timeout.text)
     if timeout_s == 0:
         findings.add(timeout, "`timeout` must be longer than nothing")
-    if timeout_s > LONGEST_S:
-        findings.add(timeout, f"`timeout` can be at most {LONGEST_S // 3600}h, a hundred years")
-        return None
-    return timeout_s
+    return None if is_too_long(timeout, "timeout", findings) else timeout_s
 
 
 def _check_schedule(node: Map, findings: Findings) -> None:
