@@ -28,8 +28,12 @@ Explain: TypeAlias = Callable[[Exception], str]
 
 @dataclass(slots=True, kw_only=True)
 class Stop:
-    """Asks a running apply to begin nothing new; what is under way is finished."""
+    """Asks a running apply to begin nothing new; what is under way is finished.
 
+    `has_begun` is set by the caller once changes may be under way.
+    """
+
+    has_begun: bool = field(default=False)
     why: str | None = field(default=None)
     is_interrupt: bool = field(default=False)
     requested: asyncio.Event = field(default_factory=asyncio.Event)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, saved_plan, spec_file
-from reconciler.cli.carry_out import carry_out, finish, not_begun
+from reconciler.cli.carry_out import carry_out, ending_well, finish, not_begun
 from reconciler.cli.images import (
     Imaging,
     builder_option,
@@ -104,11 +104,6 @@ def command(
         adopt, allow_destroy = review.saved.adopt, review.saved.allow_destroy
         spec = spec_file.reduced(spec, shared_values.app or review.saved.app)
     stop = Stop()
-
-    def on_first() -> None:
-        console.say("interrupted: beginning nothing new, finishing what is under way; Ctrl-C again gives up")
-        stop.interrupt()
-
     options = Options(
         only=review.saved.only if review.saved else shared_values.only,
         parallelism=parallelism,
@@ -132,7 +127,7 @@ def command(
         shows_values=shows_values,
         imaging=Imaging(mode=resolve_mode or "", push_to=push_to, must_be_built=True, builds=builds, builder=builder),
     )
-    report = run_async(work, on_first=on_first)
+    report = run_async(work, on_first=ending_well(stop))
     return 1 if report is None else finish(report, shared_values)
 
 

@@ -46,6 +46,7 @@ async def carry_out(
     clock, pause_s = actor.clock, actor.client.creation_pause_s
     forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
     loop = asyncio.get_running_loop()
+    stop.has_begun = True
 
     def begin_nothing_new() -> None:
         loop.call_soon_threadsafe(stop.interrupt)  # a bar is drawn by a thread
@@ -67,6 +68,19 @@ async def carry_out(
                 stop=stop,
                 on_end=beats.heard(count),
             )
+
+
+def ending_well(stop: "Stop") -> Callable[[], bool]:
+    """What the first Ctrl-C does: it lets the changes under way finish. While nothing has begun it ends the command."""
+
+    def ask() -> bool:
+        if not stop.has_begun:
+            return False
+        console.say("interrupted: beginning nothing new, finishing what is under way; Ctrl-C again gives up")
+        stop.interrupt()
+        return True
+
+    return ask
 
 
 def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:

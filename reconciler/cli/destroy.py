@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import console, spec_file
-from reconciler.cli.carry_out import carry_out, finish, not_begun
+from reconciler.cli.carry_out import carry_out, ending_well, finish, not_begun
 from reconciler.cli.interrupt import run_async
 from reconciler.cli.options import Duration, Shared, shared, shared_options
 from reconciler.cli.present import show
@@ -38,13 +38,8 @@ def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
     stop = Stop()
-
-    def on_first() -> None:
-        console.say("interrupted: beginning nothing new; Ctrl-C again gives up")
-        stop.interrupt()
-
     work = _destroy(options, spec, stop, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force)
-    report = run_async(work, on_first=on_first)
+    report = run_async(work, on_first=ending_well(stop))
     if report is None:
         return 1
     code = finish(report, options, verb="destroy")

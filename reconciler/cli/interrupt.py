@@ -1,23 +1,25 @@
 """Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the last cancels it."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from reconciler.cli import streams
 from reconciler.cli.console import say
 
 T = TypeVar("T")
+Step: TypeAlias = Callable[[], bool]
+"""Asks the work to end well; False where that makes no difference now: then the next step is taken."""
 
 
 def run_async(
     work: Coroutine[Any, Any, T],
     *,
-    on_first: Callable[[], None] | None = None,
-    on_second: Callable[[], None] | None = None,
+    on_first: Step | None = None,
+    on_second: Step | None = None,
     outlasts_output: bool = False,
 ) -> T:
-    """What the coroutine returns. SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again, they
-    cancel.
+    """Return what the coroutine returns. SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again,
+    they cancel.
 
     Output that cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt where it was
     cancelled, OutputError; leases are released on the way out.
@@ -29,19 +31,25 @@ def run_async(
     )
 
 
-async def _guarded(work: Coroutine[Any, Any, T], steps: list[Callable[[], None]], *, outlasts_output: bool) -> T:
+async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_output: bool) -> T:
     import asyncio
     import signal
 
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     pending = steps[::-1]
+    has_asked = False
 
     def interrupt() -> None:
-        if pending:
-            pending.pop()()
-            return
-        say("interrupted again: giving up" if steps else "interrupted: letting go of what is under way")
+        nonlocal has_asked
+        while pending:
+            if pending.pop()():
+                has_asked = True
+                return
+        if has_asked:
+            say("interrupted again: giving up")
+        elif not steps:
+            say("interrupted: letting go of what is under way")
         task.cancel()
 
     def end() -> None:

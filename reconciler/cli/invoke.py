@@ -89,13 +89,15 @@ def command(
         override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
     )
 
-    def on_first() -> None:
+    def on_first() -> bool:
         console.say("interrupted: letting go")
         stop.set()
+        return True
 
-    def on_second() -> None:
+    def on_second() -> bool:
         console.say("interrupted again: telling what is known of the run; Ctrl-C once more ends this at once")
         insisted.set()
+        return True
 
     work = _invoke(
         options,

@@ -1,8 +1,9 @@
-"""Ctrl-C at a question on a terminal: one line and the right code, never a traceback."""
+"""Ctrl-C at a question on a terminal, and before anything has begun: one line and the right code, no traceback."""
 
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,19 @@ def test_ctrl_c_at_the_question_what_becomes_of_a_run_leaves_it(directory: Path)
     assert invoking.end() == 0, invoking.shown
     assert "detached; the run goes on" in invoking.shown
     assert "Traceback" not in invoking.shown
+
+
+@pytest.mark.parametrize("words", [("apply", "--yes"), ("destroy", "--yes"), ("plan",), ("drift",), ("status",)])
+def test_ctrl_c_while_the_target_is_silent_ends_the_command_at_once(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "machines.yaml").write_text(SPEC)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"http://127.0.0.1:{server.getsockname()[1]}"
+        waiting = Terminal(tmp_path, *words, "--target", target)
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(65536)
+            waiting.process.send_signal(signal.SIGINT)
+            assert waiting.end() == 130, waiting.shown
+    assert "interrupted" in waiting.shown
+    assert "under way;" not in waiting.shown
+    assert "Traceback" not in waiting.shown
