@@ -120,6 +120,8 @@ def error_from_reply(
     kind = classify(status, f"{word} {text}")
     if kind in {K.REFUSED, K.BAD_INPUT} and _is_cut_off(body):
         kind = K.UNCLEAR  # the words that tell what it is have not come
+    if kind is K.NOT_FOUND and _is_foreign(body):
+        kind = K.NOT_AN_API  # nothing may be concluded from it: neither that an app is not there, nor a machine
     if kind is K.UNCLEAR and status == 501:
         kind = K.REFUSED
     shown = shorten(text) or f"HTTP {status} without a message"
@@ -221,13 +223,21 @@ def _texts(body: bytes) -> tuple[str, str]:
 
 def _is_cut_off(body: bytes) -> bool:
     """Whether the body begins as JSON and does not end as such."""
-    if not body.lstrip().startswith(b"{"):
-        return False
+    return body.lstrip().startswith(b"{") and not _is_json(body)
+
+
+def _is_foreign(body: bytes) -> bool:
+    """Whether the body is text of another kind than JSON, as a web server answers for a path that it does not know."""
+    return bool(body.strip()) and not body.lstrip().startswith(b"{") and not _is_json(body)
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether the body is JSON, however deeply nested."""
     try:
         json_of(body)
     except ValueError as error:
-        return not isinstance(error, MalformedError)
-    return False
+        return isinstance(error, MalformedError)
+    return True
 
 
 def _expiry(text: str) -> datetime | None:

@@ -11,7 +11,9 @@ from reconciler.errors import ApiError, ApiErrorKind
 
 LONGEST_S: Final = 60.0
 _PAUSE_S: Final = 1.0
-_REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})  # and nothing was done
+# Nothing was done.
+_REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})
+_REFUSED_AS: Final = frozenset({(ApiErrorKind.BAD_INPUT, 422), (ApiErrorKind.NOT_AN_API, 404)})
 
 
 class NewApps:
@@ -31,6 +33,6 @@ class NewApps:
 
     def delay_s(self, app: str, error: ApiError, *, is_repeatable: bool) -> float | None:
         """Seconds until a refused call on the app is sent again; None where the refusal is to be believed."""
-        is_refused = error.kind in _REFUSED or (error.kind is ApiErrorKind.BAD_INPUT and error.status == 422)
+        is_refused = error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
         may_repeat = is_refused or (error.is_unclear and is_repeatable)
         return _PAUSE_S if may_repeat and self.is_new(app) else None

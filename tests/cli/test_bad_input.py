@@ -124,15 +124,17 @@ def test_one_message_what_to_do_and_the_right_code(
         (403, '{"error": "unauthorized"}', "application/json", "organisation"),
         (422, '{"error": "no way"}', "application/json", "422 no way"),
         (302, "", "text/html", "is this the URL of a Machines API?"),
+        (404, "404 page not found", "text/plain", "is this the URL of a Machines API?"),
+        (404, "<html>Not Found</html>", "text/html", "is this the URL of a Machines API?"),
     ],
 )
-@pytest.mark.parametrize(("verb", "code"), [("plan", 1), ("apply", 1), ("invoke", 125), ("status", 1)])
+@pytest.mark.parametrize(("verb", "code"), [("plan", 1), ("apply", 1), ("destroy", 1), ("invoke", 125), ("status", 1)])
 def test_a_server_that_answers_otherwise_is_one_message_and_no_write(
     spec: Path, capfd: pytest.CaptureFixture[str], serve, verb: str, code: int, status: int, body: str, kind: str, words
 ) -> None:
     server = serve(status, body, kind)
-    arguments = {"apply": ["apply", "--yes"], "invoke": ["invoke", "work"]}.get(verb, [verb])
-    assert run([*arguments, "--target", server.url]) == code
+    arguments = {"apply": ["--yes"], "destroy": ["--yes"], "invoke": ["work"]}.get(verb, [])
+    assert run([verb, *arguments, "--target", server.url]) == code
     shown = capfd.readouterr().err
     assert words in re.sub(r"\s+", " ", shown)
     assert "01REQUEST" in shown

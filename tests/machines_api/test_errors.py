@@ -98,6 +98,24 @@ def test_the_status_word_outranks_the_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"404 page not found\n", K.NOT_AN_API),
+        (b"<html>Not Found</html>", K.NOT_AN_API),
+        (b"lease not found", K.LEASE_NOT_FOUND),
+        (b'{"error": "app not found"}', K.NOT_FOUND),
+        (b'{"error": "app not fou', K.NOT_FOUND),
+        (b'"app not found"', K.NOT_FOUND),
+        (b"null", K.NOT_FOUND),
+        (b" \n", K.NOT_FOUND),
+        (b"", K.NOT_FOUND),
+    ],
+)
+def test_what_is_not_found_is_told_as_json_or_by_nothing_but_the_status(body: bytes, kind: ApiErrorKind) -> None:
+    assert error_from_reply("list machines of app", 404, body, {}, now=NOW).kind is kind
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"null", b"[1]", b"\xff\xfe", b'{"error": null}', b"<p>\x1b[31mred" + b"x" * 9999]
 )
 def test_any_body_gives_one_short_printable_line(body: bytes) -> None:

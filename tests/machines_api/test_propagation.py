@@ -18,13 +18,14 @@ def create(client: MachinesClient) -> Any:
     return client.create_machine("app", name="work-iad-0", region="iad", config=CONFIG, skip_launch=True)
 
 
-def asked(status: int, work: Any, *, new_app: str | None) -> int:
+def asked(status: int, work: Any, *, new_app: str | None, is_json: bool = True) -> int:
     """How many requests the work sends while the API refuses all calls with this status."""
     requests: list[httpx.Request] = []
 
     def refuse(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        return httpx.Response(status, json={"error": "sql: no rows in result set"})
+        text = "sql: no rows in result set"
+        return httpx.Response(status, json={"error": text}) if is_json else httpx.Response(status, text=text)
 
     async def run(client: MachinesClient) -> None:
         if new_app:
@@ -40,6 +41,11 @@ def asked(status: int, work: Any, *, new_app: str | None) -> int:
 def test_a_create_in_a_new_app_is_sent_again_for_a_minute(status: int) -> None:
     assert 30 <= asked(status, create, new_app="app") <= 62
     assert asked(status, create, new_app="other") == asked(status, create, new_app=None) == 1
+
+
+def test_a_new_app_is_waited_for_where_the_404_is_no_json_either() -> None:
+    assert asked(404, create, new_app="app", is_json=False) >= 30
+    assert asked(404, create, new_app=None, is_json=False) == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 500])
