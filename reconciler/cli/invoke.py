@@ -115,7 +115,7 @@ def command(
         if not options.is_json:
             raise
         run = _refused(task, error)
-    return _finish(run, options)
+    return _finish(run, options, prints_id=no_wait)
 
 
 async def _invoke(
@@ -222,8 +222,11 @@ def _refused(task: str, error: ReconcilerError) -> Run:
     return Run(task=task, app="", outcome=outcome)
 
 
-def _finish(run: Run, options: Shared) -> int:
+def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
+    """Shows how the run ended; the exit code that it means. With `prints_id` the id of a run that goes on is data."""
     is_whole = keep_outcome(run.id or run.task, run.outcome)
+    if prints_id and run.id and not options.is_json and run.outcome.name is OutcomeName.DETACHED:
+        console.print_text(run.id)
     if options.is_json:
         from reconciler.render.run import run_json
 

@@ -93,6 +93,12 @@ def test_with_json_the_result_is_one_object_and_the_output_goes_to_stderr(applie
     assert (failed["outcome"], failed["exit_code"]) == ("refused", 125)
 
 
+def test_without_waiting_the_runs_id_is_data(applied: Shell) -> None:
+    begun = applied("invoke", "seven", "--no-wait")
+    assert begun.stdout.startswith("seven-iad-0/")
+    applied("wait", begun.stdout.strip(), code=7)
+
+
 def test_its_timeout_ends_it(applied: Shell) -> None:
     assert json.loads(applied("invoke", "long", "-o", "json", code=124).stdout)["outcome"] == "timed_out"
 
