@@ -225,6 +225,7 @@ class Plan:
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None
     unreachable: tuple[UnreachableMachine, ...] = ()
+    not_shown: int = 0  # slots that differ from the spec otherwise than this plan shows, which shows drift alone
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
 
     @property

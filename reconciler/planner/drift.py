@@ -28,9 +28,14 @@ def only_drift(plan: Plan) -> Plan:
 
 
 def with_drift(plan: Plan) -> Plan:
-    """The plan with every change in which someone else had a hand, and of its fields those alone."""
-    changes = (_with_drift(change) for change in plan.changes)
-    return replace(plan, apps=(), changes=tuple(change for change in changes if change), announcements=())
+    """The plan with every change in which someone else had a hand, and of its fields those alone.
+
+    It counts the slots of which that does not show everything.
+    """
+    found = [(change, _with_drift(change)) for change in plan.changes]
+    not_shown = sum(shown is None or len(shown.fields) < len(change.fields) for change, shown in found)
+    changes = tuple(shown for _, shown in found if shown)
+    return replace(plan, apps=(), changes=changes, announcements=(), not_shown=not_shown)
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ def closing_line(plan: Plan) -> str:
         return "Nothing is applied while that stands."
     if not plan.has_changes:
         declared = f"{unchanged} machine{' is' if unchanged == 1 else 's are'} as declared{down}"
-        return f"No changes. {', '.join([declared, *dark])}."
+        seen = ", ".join([declared, *dark])
+        return f"No drift. {seen}; {_not_shown(plan.not_shown)}" if plan.not_shown else f"No changes. {seen}."
     parts = [
         f"{counts[action.value]} to {word}"
         for action, word in _WORDS.items()
@@ -134,7 +135,12 @@ def closing_line(plan: Plan) -> str:
         parts.append(f"{counts['deferred']} deferred")
     parts += dark
     line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged{down}." if unchanged else "")
+    line += f" Beside drift, {_not_shown(plan.not_shown)}" if plan.not_shown else ""
     return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
+
+
+def _not_shown(count: int) -> str:
+    return f"{count} slot{' differs' if count == 1 else 's differ'} from the spec: `reconciler plan` shows how."
 
 
 def _row(field: FieldChange, salt: str | None) -> Row:

@@ -11,6 +11,7 @@ from reconciler.model import marks
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
 from reconciler.planner import apps_to_look_at, only_drift, plan_sha256, with_drift, with_lost
+from reconciler.render.changes import closing_line
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -86,6 +87,33 @@ def test_it_names_the_fields_who_and_when(spec: Spec) -> None:
             assert "changed by someone else: env.A, env.C" in change.reason
             if spec is APPLIED:
                 assert "the last update was by user, 2026-01-01 00:01 UTC" in change.reason
+
+    run_virtually(scenario())
+
+
+def test_it_says_how_many_slots_the_spec_changes_beside_what_it_shows() -> None:
+    async def scenario() -> None:
+        async with open_world() as world:
+            assert closing_line(await drift(world, APPLIED)) == (
+                "No drift. 0 machines are as declared; 2 slots differ from the spec: `reconciler plan` shows how."
+            )
+            await world.apply(APPLIED)
+            assert closing_line(await drift(world, APPLIED)) == "No changes. 2 machines are as declared."
+            assert closing_line(await drift(world, WANTED)) == (
+                "No drift. 0 machines are as declared; 3 slots differ from the spec: `reconciler plan` shows how."
+            )
+            assert closing_line(await drift(world, task_spec(count="1", extra=BASE))) == (
+                "No drift. 1 machine is as declared; 1 slot differs from the spec: `reconciler plan` shows how."
+            )
+            await meddle(world, "work-iad-1", A="2")
+            assert closing_line(await drift(world, APPLIED)).endswith(" 1 unchanged.")
+            wider = task_spec(count="3", extra=BASE)
+            assert closing_line(await drift(world, wider)).endswith(
+                " 1 unchanged. Beside drift, 1 slot differs from the spec: `reconciler plan` shows how."
+            )
+            assert closing_line(await drift(world, WANTED)).endswith(
+                " 0 to destroy. Beside drift, 3 slots differ from the spec: `reconciler plan` shows how."
+            )
 
     run_virtually(scenario())
 
