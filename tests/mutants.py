@@ -759,6 +759,12 @@ MUTANTS = (
         "    return value\n",
     ),
     Mutant(
+        "a 404 that no Machines API gives proves no absence",
+        "machines_api/errors.py",
+        "    if kind is K.NOT_FOUND and _is_foreign(body):\n",
+        "    if False:\n",
+    ),
+    Mutant(
         "no error quotes a secret",
         "machines_api/errors.py",
         "    text = conceal(text, secrets)\n",
