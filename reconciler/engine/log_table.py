@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.engine.database import transaction
@@ -21,17 +22,48 @@ class LogTable:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._last_timestamp_ns = 0
+        self._gaps: dict[str, LogEntry] = {}  # by machine: where its lines are missing; to be written
         [(self._lines, self._bytes)] = self._rows(f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM logs")
 
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Appends lines; each gets a timestamp of its own, so that a timestamp is a place in the log. Beyond the bounds
-        the oldest ones go: not all at once where few come, as that would take long.
+        the oldest ones go: not all at once where few come, as that would take long. Lines that the disk does not take
+        are lost: a line of the engine's own tells so in their place, at once, and is written with the next lines.
         """
-        rows, last_ns, size = [], self._last_timestamp_ns, 0
+        try:
+            self._append(entries)
+        except sqlite3.Error as error:
+            self._note_gaps(entries, error)
+            raise
+        self._gaps.clear()
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether lines are missing, and that is not written yet."""
+        return bool(self._gaps)
+
+    def _note_gaps(self, entries: Iterable[LogEntry], error: sqlite3.Error) -> None:
+        for entry in entries:
+            if entry.machine_id not in self._gaps:
+                self._last_timestamp_ns = max(entry.timestamp_ns, self._last_timestamp_ns + 1)
+                self._gaps[entry.machine_id] = replace(
+                    entry,
+                    timestamp_ns=self._last_timestamp_ns,
+                    stream="",
+                    provider="runner",
+                    level="error",
+                    message=f"the output is incomplete: the engine cannot write its log: {error}",
+                    sequence=-self._last_timestamp_ns,
+                )
+
+    def _append(self, entries: Iterable[LogEntry]) -> None:
+        rows = [_row_of(gap, gap.timestamp_ns) for gap in self._gaps.values()]
+        last_ns = self._last_timestamp_ns
+        size = sum(map(_size, self._gaps.values()))
         for entry in entries:
             last_ns = max(entry.timestamp_ns, last_ns + 1)
             rows.append(_row_of(entry, last_ns))
-            size += len(entry.message.encode("utf-8", "replace")) + LOG_LINE_OVERHEAD
+            size += _size(entry)
         with transaction(self._connection):
             self._connection.executemany(f"INSERT INTO logs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             lines, bytes_ = self._forget_oldest(
@@ -57,6 +89,7 @@ class LogTable:
         [(lines, size)] = self._rows(
             f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM logs WHERE {condition}", app, machine_id
         )
+        self._gaps.pop(machine_id, None)
         if lines:
             self._connection.execute(f"DELETE FROM logs WHERE {condition}", (app, machine_id))
             self._lines, self._bytes = self._lines - lines, self._bytes - size
@@ -76,7 +109,19 @@ class LogTable:
             *parameters,
         )
         entries = [_entry_of(row) for row in rows]
-        return entries if after_ns is not None else entries[::-1]
+        if after_ns is None:
+            entries.reverse()
+        elif len(entries) == limit:
+            return entries
+        return entries + self._gaps_of(app, machine_id, after_ns or 0)
+
+    def _gaps_of(self, app: str, machine_id: str | None, after_ns: int) -> list[LogEntry]:
+        """What tells of missing lines and is not written yet: newer than all that is."""
+        return [
+            gap
+            for gap in self._gaps.values()
+            if gap.app == app and machine_id in {None, "", gap.machine_id} and gap.timestamp_ns >= after_ns
+        ]
 
     def newest(self) -> int:
         """The number of the newest line."""
@@ -90,6 +135,10 @@ class LogTable:
 
     def _rows(self, statement: str, *parameters: Any) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
+
+
+def _size(entry: LogEntry) -> int:
+    return len(entry.message.encode("utf-8", "replace")) + LOG_LINE_OVERHEAD
 
 
 def _row_of(entry: LogEntry, timestamp_ns: int) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from reconciler.engine.runtime import TakeOutput
 from reconciler.engine.store import Store
 
 _FLUSH_S: Final = 0.02
+_DISK_RETRY_S: Final = 0.1
 
 
 class Logs:
@@ -41,18 +42,39 @@ class Logs:
             )
             self._pending.append(entry)
             if self._flush is None:
-                self._flush = asyncio.get_running_loop().call_later(_FLUSH_S, self.write)
+                self._write_after(_FLUSH_S)
 
         return take
 
     def write(self) -> None:
-        """Writes what has come since the last time; lines that the disk does not take are lost."""
+        """Writes what has come since the last time. Lines that the disk does not take are lost; the log tells so."""
+        with suppress(sqlite3.Error):
+            self.write_or_raise()
+
+    def write_or_raise(self) -> None:
+        """Writes what has come, and where lines are missing. Raises sqlite3.Error where the disk does not take it."""
+        self._cancel()
+        pending, self._pending = self._pending, []
+        if not pending and not self._store.log_table.has_gaps:
+            return
+        try:
+            self._store.add_logs(pending)
+        except sqlite3.Error:
+            self._write_after(_DISK_RETRY_S)
+            raise
+        finally:
+            for machine_id in dict.fromkeys(entry.machine_id for entry in pending):
+                self._changed(machine_id)
+
+    def close(self) -> None:
+        """Writes what is left, if the disk takes it."""
+        self.write()
+        self._cancel()
+
+    def _write_after(self, delay_s: float) -> None:
+        self._flush = asyncio.get_running_loop().call_later(delay_s, self.write)
+
+    def _cancel(self) -> None:
         if self._flush:
             self._flush.cancel()
             self._flush = None
-        pending, self._pending = self._pending, []
-        if pending:
-            with suppress(sqlite3.Error):
-                self._store.add_logs(pending)
-            for machine_id in dict.fromkeys(entry.machine_id for entry in pending):
-                self._changed(machine_id)

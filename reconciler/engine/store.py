@@ -1,8 +1,10 @@
 """The engine's memory: SQLite, and in front of it the machines as values.
 
 Every change is one transaction, committed before anything sees it; a change that cannot be written did not happen.
+Only what has happened by itself (`record`) is seen before it is written.
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +41,7 @@ class Store:
         self._machines = {
             identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
         }
+        self._unwritten: dict[str, None] = {}  # machines whose record is newer than its row
         self._by_app: dict[str, dict[str, None]] = {}
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
@@ -74,8 +77,7 @@ class Store:
 
     def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
         """Writes the machine, with a new event on top where there is one; the machine as it now is."""
-        if event:
-            machine = replace(machine, events=(event, *machine.events)[:EVENTS_KEPT])
+        machine = _with_event(machine, event)
         with self._transaction():
             self._connection.execute(
                 "INSERT OR REPLACE INTO machines VALUES (?, ?, ?)", (machine.id, machine.app, json_of(machine))
@@ -86,6 +88,29 @@ class Store:
                     (machine.id, machine.instance_id, json_of(machine.config)),
                 )
                 self._connection.execute(_FORGET_VERSIONS, (machine.id, machine.id))
+        self._unwritten.pop(machine.id, None)
+        return self._remember(machine)
+
+    def record(self, machine: Machine, *, event: Event | None = None) -> Machine:
+        """Keeps what has happened to the machine; where the disk does not take it, until `write_unwritten`."""
+        machine = _with_event(machine, event)
+        try:
+            return self.save(machine)
+        except sqlite3.Error:
+            self._unwritten[machine.id] = None
+            return self._remember(machine)
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether something is recorded that is not written."""
+        return bool(self._unwritten)
+
+    def write_unwritten(self) -> None:
+        """Writes what is recorded and not written. Raises sqlite3.Error: then some of it is left."""
+        for machine_id in list(self._unwritten):
+            self.save(self._machines[machine_id])
+
+    def _remember(self, machine: Machine) -> Machine:
         self._machines[machine.id] = machine
         self._by_app.setdefault(machine.app, {})[machine.id] = None
         return machine
@@ -100,6 +125,7 @@ class Store:
         with self._transaction():
             self._connection.execute("DELETE FROM versions WHERE machine = ?", (machine.id,))
             self._connection.execute("DELETE FROM machines WHERE id = ?", (machine.id,))
+        self._unwritten.pop(machine.id, None)
         self._machines.pop(machine.id, None)
         self._by_app.get(machine.app, {}).pop(machine.id, None)
 
@@ -120,6 +146,10 @@ class Store:
 
     def _transaction(self) -> transaction:
         return transaction(self._connection)
+
+
+def _with_event(machine: Machine, event: Event | None) -> Machine:
+    return replace(machine, events=(event, *machine.events)[:EVENTS_KEPT]) if event else machine
 
 
 def _machine_of(text: str) -> Machine:

@@ -6,7 +6,6 @@ Decides restarts and what an end means for the machine; which call is allowed wh
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from secrets import token_hex
 from signal import SIGKILL
@@ -21,6 +20,7 @@ from reconciler.engine.launches import launch_of
 from reconciler.engine.logs import Logs
 from reconciler.engine.port_clashes import tell_clash
 from reconciler.engine.ports import mapped_ports
+from reconciler.engine.recorder import Recorder
 from reconciler.engine.records import Event, Machine, new_ulid
 from reconciler.engine.runtime import Ended, ImageError, Running, Runtime
 from reconciler.engine.secrets import Secrets
@@ -34,7 +34,7 @@ _SHUTDOWN_S: Final = 5.0
 
 
 class Supervisor:
-    """Everything that runs. `changed` is told of each machine whose record changed."""
+    """Everything that runs. `changed` is told of each machine whose record changed; `save`, `record`: see Recorder."""
 
     def __init__(
         self,
@@ -51,7 +51,6 @@ class Supervisor:
         self._store = store
         self._runtime = runtime
         self._clock = clock
-        self._changed = changed
         self._latency = settings.latency
         self._behaviour = settings.behaviour
         self._adversity = adversity
@@ -67,6 +66,8 @@ class Supervisor:
         self._retries: dict[str, int] = {}
         self._ports: dict[str, dict[int, int]] = {}  # by machine: the host's ports by the internal ones
         self._logs = Logs(store, clock, changed)
+        self._recorder = Recorder(store, clock, changed)
+        self.save, self.record = self._recorder.save, self._recorder.record
         self._background: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._clearing: set[asyncio.Task[None]] = set()
@@ -79,16 +80,6 @@ class Supervisor:
         now_ms = self.now_ms()
         identifier = new_ulid(now_ms) if self._behaviour.orders_event_ids else token_hex(10)
         return Event(id=identifier, type=kind, status=status, source=source, timestamp_ms=now_ms, request=request)
-
-    def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
-        """Writes the machine and tells those who wait for it."""
-        machine = replace(machine, updated_ms=self.now_ms())
-        if event and machine.events:
-            # Strictly later than the one before, so that log lines and events of one moment can be told apart.
-            event = replace(event, timestamp_ms=max(event.timestamp_ms, machine.events[0].timestamp_ms + 1))
-        saved = self._store.save(machine, event=event, is_new_version=is_new_version)
-        self._changed(machine.id)
-        return saved
 
     def is_still_active(self, machine_id: str) -> bool:
         """Whether the machine's last run reads as ended and is not reaped yet."""
@@ -112,13 +103,14 @@ class Supervisor:
         await self._begin(machine)
 
     async def _begin(self, machine: Machine) -> None:
-        """The event comes first: whatever runs is on record."""
+        """The event comes first: whatever runs is on record. Raises sqlite3.Error: then nothing was started."""
         if machine.id in self._suspended:
             await self._resume(machine)
             return
         ready = await self._with_image(machine)
         if ready is None or self._is_closing:
             return
+        self._logs.write_or_raise()  # where lines are missing, and that cannot be written, more would be lost
         machine = replace(ready, state="started", runs=ready.runs + 1, should_run=True, pids=())
         machine = self.save(machine, event=self.event("start", "started", "flyd"))
         self._starting[machine.id] = asyncio.Event()
@@ -133,9 +125,7 @@ class Supervisor:
             self._watchers[machine.id] = asyncio.create_task(self._watch(machine.id, running))
         finally:
             self._starting.pop(machine.id).set()
-        current = self._store.machine(machine.id) or machine
-        with suppress(sqlite3.Error):
-            self.save(replace(current, pids=running.pids))
+        self.record(replace(self._store.machine(machine.id) or machine, pids=running.pids))
 
     async def suspend(self, machine: Machine) -> None:
         """Lets the machine's commands stand still where they are."""
@@ -146,7 +136,7 @@ class Supervisor:
         await running.suspend()
         current = self._store.machine(machine.id) or machine
         event = self.event("suspend", "suspended", "flyd")
-        self.save(replace(current, state="suspended", should_run=False), event=event)
+        self.record(replace(current, state="suspended", should_run=False), event=event)
 
     async def _resume(self, machine: Machine) -> None:
         self._suspended.discard(machine.id)
@@ -186,7 +176,7 @@ class Supervisor:
         if why is None:
             return machine
         self._logs.taker(machine)("", why)
-        self.save(replace(machine, state="failed", should_run=False))
+        self.record(replace(machine, state="failed", should_run=False))
         return None
 
     async def stop(self, machine_id: str, number: int, timeout_s: float) -> None:
@@ -222,7 +212,8 @@ class Supervisor:
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(self._end(machine_id) for machine_id in list(self._running)))
         await asyncio.gather(*self._clearing, return_exceptions=True)
-        self._logs.write()
+        self._logs.close()
+        self._recorder.close()
 
     async def _end(self, machine_id: str) -> None:
         machine = self._store.machine(machine_id)
@@ -243,12 +234,7 @@ class Supervisor:
         self._suspended.discard(machine_id)
         was_asked = machine_id in self._stopping
         self._stopping.discard(machine_id)
-        while True:
-            try:
-                await self._settle(machine_id, ended, was_asked=was_asked)
-                break
-            except sqlite3.Error:
-                await self._clock.sleep(_DISK_RETRY_S)  # a full disk: the end is put on record once it can be
+        await self._settle(machine_id, ended, was_asked=was_asked)
         clearing = asyncio.create_task(running.discard())
         self._clearing.add(clearing)
         clearing.add_done_callback(self._clearing.discard)
@@ -259,11 +245,11 @@ class Supervisor:
         if machine is None or machine.is_destroyed:
             return
         if machine.state == "suspended" and was_asked:
-            self.save(replace(machine, pids=()))  # the engine ends: the next start is a cold one
+            self.record(replace(machine, pids=()))  # the engine ends: the next start is a cold one
             return
         if machine.state in {"destroying", "replacing", "restarting"}:
             exited = exit_request(ended, self.now_ms(), was_asked=machine.state == "restarting")
-            self.save(replace(machine, pids=()), event=self.event("exit", "stopped", "flyd", exited))
+            self.record(replace(machine, pids=()), event=self.event("exit", "stopped", "flyd", exited))
             return
         retries = self._retries.get(machine_id, 0)
         is_restarting = not was_asked and restarts(machine.config, ended, retries)
@@ -272,10 +258,10 @@ class Supervisor:
         settled = replace(machine, state=state, pids=(), should_run=is_restarting or (was_asked and machine.should_run))
         self._active_until[machine_id] = self._clock.monotonic() + self._latency.reap_s
         if self._behaviour.exit_event_lag_s:
-            self.save(settled)
+            self.record(settled)
             await self._clock.sleep(self._behaviour.exit_event_lag_s)
             settled = self._store.machine(machine_id) or settled
-        settled = self.save(settled, event=self.event("exit", "stopped", "flyd", exited))
+        settled = self.record(settled, event=self.event("exit", "stopped", "flyd", exited))
         if is_restarting:
             self._retries[machine_id] = retries + 1
             self.in_background(self._restart(settled, retries))
@@ -289,11 +275,26 @@ class Supervisor:
         await self._clock.sleep(min(_LONGEST_DELAY_S, self._latency.restart_delay_s * 2 ** min(retries, _DOUBLINGS)))
         machine = self._store.machine(ended.id)
         if machine and machine.state == "started" and machine.runs == ended.runs:
-            await self._begin(machine)
+            await self._begin_patiently(machine)
+
+    async def start_patiently(self, machine: Machine) -> None:
+        """Starts what nobody waits for: once the disk takes it, unless the machine was changed by then."""
+        self._retries.pop(machine.id, None)
+        await self._begin_patiently(machine)
+
+    async def _begin_patiently(self, machine: Machine) -> None:
+        now: Machine | None = machine
+        while now and now.runs == machine.runs and now.state in {machine.state, "starting"}:
+            try:
+                await self._begin(now)
+                return
+            except sqlite3.Error:
+                await self._clock.sleep(_DISK_RETRY_S)
+            now = self._store.machine(machine.id)
 
     def destroyed(self, machine: Machine) -> None:
         """The machine's last event; its name is free again, its record stays readable."""
         gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
-        self.save(gone, event=self.event("destroy", "destroyed", "flyd"))
+        self.record(gone, event=self.event("destroy", "destroyed", "flyd"))
         self._runtime.forget(machine.id)
         self._ports.pop(machine.id, None)

@@ -4,6 +4,7 @@ Whether a call may do it is the lifecycle's tables' to say; this is the doing, w
 """
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from signal import SIGKILL
 from typing import Any
@@ -57,9 +58,9 @@ class Transitions:
         if machine is None or machine.state != "created":
             return
         state = "stopped" if machine.should_run or self._behaviour.settles_created else "created"
-        machine = self._runs.save(replace(machine, state=state, is_prepared=True))
+        machine = self._runs.record(replace(machine, state=state, is_prepared=True))
         if machine.should_run:
-            await self._runs.start(machine)
+            await self._runs.start_patiently(machine)
 
     async def start(self, machine: Machine, nonce: str | None) -> dict[str, Any]:
         machine = await self._leases.admit("start", machine, nonce)
@@ -75,7 +76,7 @@ class Transitions:
     async def begin(self, machine: Machine) -> None:
         """The start goes on even if its caller does not wait for the reply."""
         if not self._latency.start_s:
-            await self._runs.start(machine)
+            await self._start_or_rest(machine)
             return
         machine = self._runs.save(replace(machine, state="starting", should_run=True))
         done = asyncio.Event()
@@ -87,9 +88,19 @@ class Transitions:
             await self._clock.sleep(self._latency.start_s)
             current = self._store.machine(machine.id)
             if current and current.state == "starting" and current.instance_id == machine.instance_id:
-                await self._runs.start(current)
+                await self._start_or_rest(current)
         finally:
             done.set()
+
+    async def _start_or_rest(self, machine: Machine) -> None:
+        """Raises sqlite3.Error where the disk does not take the start: then the machine rests."""
+        try:
+            await self._runs.start(machine)
+        except sqlite3.Error:
+            current = self._store.machine(machine.id)
+            if current and current.state == "starting":
+                self._runs.record(replace(current, state="stopped", should_run=False))
+            raise
 
     async def stop(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> None:
         rule = configs.stop_rule(machine.config, body, self._latency.kill_timeout_s)
@@ -114,7 +125,7 @@ class Transitions:
         await self._runs.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "stopping":  # it was between two starts: nothing ran
-            self._runs.save(replace(machine, state="stopped"))
+            self._runs.record(replace(machine, state="stopped"))
 
     async def restart(self, machine: Machine, query: dict[str, Any], nonce: str | None) -> None:
         """Ends what runs as a stop does, and starts the machine again; one at rest is started."""
@@ -132,7 +143,7 @@ class Transitions:
         await self._runs.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "restarting":
-            await self._runs.start(machine)
+            await self._runs.start_patiently(machine)
 
     async def suspend(self, machine: Machine, nonce: str | None) -> None:
         machine = await self._leases.admit("suspend", machine, nonce)
@@ -188,14 +199,14 @@ class Transitions:
         if current is None or current.state != "replacing":
             return
         if self._latency.settle_s and not is_running:
-            self._runs.save(replace(current, state="created", is_prepared=False))
+            self._runs.record(replace(current, state="created", is_prepared=False))
             await self._clock.sleep(self._latency.settle_s)
             current = self._store.machine(machine.id)
             if current is None or current.state != "created":
                 return
-        current = self._runs.save(replace(current, state="stopped", is_prepared=True))
+        current = self._runs.record(replace(current, state="stopped", is_prepared=True))
         if is_running:
-            await self._runs.start(current)
+            await self._runs.start_patiently(current)
 
     async def _revert(self, before: Machine, updated: Machine) -> None:
         """The platform takes back an update that it had accepted; the old version is in force again."""
@@ -211,7 +222,7 @@ class Transitions:
             instance_id=before.instance_id,
             should_run=before.should_run,
         )
-        self._runs.save(reverted, event=self._runs.event("revert", reverted.state, "flyd"))
+        self._runs.record(reverted, event=self._runs.event("revert", reverted.state, "flyd"))
 
     async def destroy(self, machine: Machine, nonce: str | None, *, force: bool) -> None:
         machine = await self._leases.admit("kill" if force else "destroy", machine, nonce)

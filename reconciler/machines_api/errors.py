@@ -58,6 +58,7 @@ _TABLE: Final = (
     _row("403 409 412 422", "quota", K.QUOTA),
     _row("", "manifest_unknown", K.IMAGE_NOT_READY),
     _row("", "failed to get manifest", K.IMAGE_NOT_READY),
+    _row("503", "the engine cannot write", K.REFUSED),
     _row("401", "", K.UNAUTHORIZED),
     _row("403", "", K.FORBIDDEN),
     _row("404", "", K.NOT_FOUND),

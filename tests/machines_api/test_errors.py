@@ -42,6 +42,7 @@ SEEN = [
     (412, "unable to destroy machine, not currently stopped, suspended, failed or created", K.STILL_RUNNING),
     (503, "unavailable: deploys to this host are temporarily disabled", K.HOST_MAINTENANCE),
     (409, "governor policy blocked start", K.HOST_MAINTENANCE),
+    (503, "unavailable: the engine cannot write: database or disk is full", K.REFUSED),
     (400, "MANIFEST_UNKNOWN: manifest unknown", K.IMAGE_NOT_READY),
     (500, "failed to get manifest registry.fly.io/x", K.IMAGE_NOT_READY),
     (408, "deadline_exceeded: machine failed to reach desired state, started, currently stopped", K.WAIT_EXPIRED),
