@@ -54,7 +54,7 @@ class Wants:
     async def _announce(self, needed: Announcement) -> Obstacle | None:
         what = f"{needed.anchor}, the anchor of its pool, could not be told what the pool should be"
         if needed.machine_id is None:
-            return Obstacle(f"{what}: it cannot be observed")
+            return Obstacle(f"{what}: it is {needed.doubt}")
         try:
             async with self._limit, self._locks.hold(needed.app, needed.machine_id) as lease:
                 live = await read_by_id(self._actor, needed.app, needed.machine_id)

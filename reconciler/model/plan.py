@@ -154,7 +154,7 @@ class Announcement:
     """What a task's anchor must be told before any other slot of its pool is changed, since no update of it says so.
 
     It is busy, on its way out, or as declared while its mark `want` still names another config. `machine_id` is None
-    where the anchor cannot be observed, so that nobody can tell it.
+    where the anchor cannot be observed, so that nobody can tell it; `doubt` then says why, in words that follow "is".
     """
 
     app: str
@@ -163,6 +163,7 @@ class Announcement:
     machine_id: str | None
     desired_digest: str
     image_digest: str | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Ite
 
 def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change]) -> Announcement | None:
     dark, digest = _dark_anchor(paired, pool), digest_of(pool.config)
-    anchor = dark or anchors_of(paired, (pool,))[pool.name]
+    anchor = dark.name if dark else anchors_of(paired, (pool,))[pool.name]
     machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
     own = [change for change in changes if change.slot.name == anchor and not change.is_twin]
     if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
@@ -45,6 +45,7 @@ def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change
         machine_id=machine.id if machine else None,
         desired_digest=digest,
         image_digest=pool.resolved_digest,
+        doubt=dark.doubt if dark else "",
     )
 
 
@@ -52,8 +53,8 @@ def _wants(anchor: Machine) -> str:
     return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest
 
 
-def _dark_anchor(paired: Paired, pool: Pool) -> str | None:
-    """The machine that the pool's others name as their anchor, where its host is down."""
-    dark = {machine.name for slot, machine in paired.unreachable.items() if slot.pool == pool.name}
+def _dark_anchor(paired: Paired, pool: Pool) -> Machine | None:
+    """The machine that the pool's others name as their anchor, where it cannot be observed."""
+    dark = [machine for slot, machine in paired.unreachable.items() if slot.pool == pool.name]
     named = {one.metadata.get(marks.ANCHOR) for one in paired.owned if one.metadata.get(marks.POOL) == pool.name}
-    return min((name for name in dark if name in named), default=None)
+    return min((machine for machine in dark if machine.name in named), key=lambda one: one.name, default=None)
