@@ -314,12 +314,6 @@ MUTANTS = (
         "        if False:\n",
     ),
     Mutant(
-        "what may run for a key is not begun elsewhere",
-        "invoke/keyed.py",
-        "ended.is_final or ended.is_in_doubt:",
-        "ended.is_final:",
-    ),
-    Mutant(
         "a machine that runs without a start that is told may run for the key",
         "invoke/keyed.py",
         "    if newest and newest.ulid == known.ulid and not live.state.is_resting:\n",
