@@ -256,7 +256,7 @@ MUTANTS = (
     Mutant(
         "no saved plan holds a known token",
         "cli/saved_plan.py",
-        "concealing.current().conceal(json_text(saved_json(saved, salt=salt)))",
+        "streams.current().known.conceal(json_text(saved_json(saved, salt=salt)))",
         "json_text(saved_json(saved, salt=salt))",
     ),
     Mutant(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import concealing, console, spec_file
+from reconciler.cli import console, spec_file, streams
 from reconciler.cli.options import Shared, Text
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
@@ -207,7 +207,7 @@ async def _places(target: "Target", push_to: str | None) -> AsyncIterator[_Place
     from reconciler.machines_api.auth import registry_password
 
     token = registry_password(target.token) if target.name == "fly" and target.token else None
-    known = concealing.current()
+    known = streams.current().known
 
     def credentials(host: str, name: str) -> "Credentials | None":
         found = find_credentials(host, name, os.environ, fly_token=token)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli import concealing
+from reconciler.cli import streams
 from reconciler.cli.files import replace_file
 from reconciler.cli.options import Shared
 from reconciler.errors import UsageError
@@ -68,7 +68,7 @@ def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
     from reconciler.render.json import json_text
     from reconciler.render.saved import saved_json
 
-    text = concealing.current().conceal(json_text(saved_json(saved, salt=salt))) + "\n"
+    text = streams.current().known.conceal(json_text(saved_json(saved, salt=salt))) + "\n"
     try:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")

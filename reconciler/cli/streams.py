@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
 
 from reconciler.model.concealment import Concealment
 from reconciler.model.tokens import known_tokens
+
+if TYPE_CHECKING:
+    from reconciler.model.secret import Secret
 
 _NOBODY_READS: Final = (BrokenPipeError, ConnectionResetError)
 
@@ -142,6 +145,12 @@ def current() -> Output:
     """Return what the running command writes to."""
     context = click.get_current_context(silent=True)
     return (context.find_object(Output) if context else None) or Output()
+
+
+def learn(token: "Secret | None") -> None:
+    """Conceal a token that was found elsewhere than in the environment."""
+    if token:
+        current().known.add(token.reveal())
 
 
 def flush() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.cli import concealing, console
+from reconciler.cli import console, streams
 from reconciler.cli.options import Shared
 from reconciler.targets import Target, resolve_target, who_asks
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def resolve(shared: Shared) -> Target:
     """The target of this call: the flag's, else the environment's. Starts the local engine where it is not running."""
     target = resolve_target(os.environ, shared.target)
-    concealing.learn(target.token)
+    streams.learn(target.token)
     return target
 
 
