@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import COMMAND, Work, process
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 
 ONE_TASK = "version: 1\nname: b\napps: {b: {image: i, tasks: {ok: {command: ['true']}}}}\n"
 

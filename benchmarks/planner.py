@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.measure import Figure
+from reconciler.canonical.digest import digest_of, section_digests
 from reconciler.cli.main import FEW_COLLECTIONS
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.spec import App, Spec
-from reconciler.planner import Planner, digest_of, plan, section_digests
+from reconciler.planner.planner import Planner, plan
 from reconciler.render.text import plan_text
 from reconciler.spec import load_spec
 

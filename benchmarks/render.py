@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from benchmarks.measure import Figure, compare
 from benchmarks.planner import observed_of, spec_of
-from reconciler.planner import plan, plan_sha256
+from reconciler.planner.hashes import plan_sha256
+from reconciler.planner.planner import plan
 from reconciler.render.html import plan_html
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.markdown import plan_markdown

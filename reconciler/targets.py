@@ -49,21 +49,21 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
     Raises TargetError.
     """
-    from reconciler.machines_api import endpoints
+    from reconciler.machines_api import urls
 
     name = name or environment.get("RECONCILER_TARGET") or "fly"
     if name == "local":
         return _local(environment)
     if name == "fly":
-        base_url = endpoints.api_base_url(environment)
+        base_url = urls.api_base_url(environment)
         token: Secret | None = _fly_token(environment)
     elif "://" in name or "@" in name:
-        base_url = endpoints.parse_target_url(name)
+        base_url = urls.parse_target_url(name)
         token = _environment_token(environment)
     else:
         raise TargetError(f"unknown target {name!r}", hint="use fly, local, or the URL of a Machines API")
-    logs_url = endpoints.logs_base_url(base_url, environment)
-    is_fly = logs_url == endpoints.FLY_LOGS_URL or "fly.io" in logs_url
+    logs_url = urls.logs_base_url(base_url, environment)
+    is_fly = logs_url == urls.FLY_LOGS_URL or "fly.io" in logs_url
     return Target(
         name=name,
         base_url=base_url,
@@ -75,8 +75,8 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
 
 def _local(environment: Mapping[str, str]) -> Target:
-    from reconciler.engine.home import engine_status, read_token, start_engine
-    from reconciler.engine.start_errors import EngineStartError
+    from reconciler.engine.server.daemon import engine_status, read_token, start_engine
+    from reconciler.engine.server.start_errors import EngineStartError
 
     home = engine_home(environment)
     runtime = environment.get("RECONCILER_RUNTIME")

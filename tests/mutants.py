@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "a platform that limits the rate does not lengthen the queue",
-        "invoke/stopping.py",
+        "invoke/cancellation.py",
         "timeout=timeout_s, return_when",
         "timeout=None, return_when",
     ),
@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "the engine's files are its owner's alone",
-        "engine/serve.py",
+        "engine/server/serve.py",
         "umask = os.umask(0o077)",
         "umask = os.umask(0o022)",
     ),
@@ -135,56 +135,56 @@ MUTANTS = (
     ),
     Mutant(
         "a database of a newer version is left alone",
-        "engine/database.py",
+        "engine/store/database.py",
         "    if version > VERSION:\n",
         "    if False:\n",
     ),
     Mutant(
         "an empty database is one that was lost, not a new one",
-        "engine/database.py",
+        "engine/store/database.py",
         "        if not file.stat().st_size:\n",
         "        if False:\n",
     ),
     Mutant(
         "what lay beside another database is not read into a new one",
-        "engine/database.py",
+        "engine/store/database.py",
         "        stale.unlink(missing_ok=True)",
         "        pass",
     ),
     Mutant(
         "the log is bounded in bytes too",
-        "engine/log_table.py",
+        "engine/store/log_table.py",
         "        if lines <= LOG_LINES_KEPT and bytes_ <= LOG_BYTES_KEPT:\n            return lines, bytes_\n",
         "        if lines <= LOG_LINES_KEPT:\n            return lines, bytes_\n",
     ),
     Mutant(
         "destroyed machines are forgotten after a while",
-        "engine/cleanup.py",
+        "engine/store/cleanup.py",
         "if due_s <= now_s]",
         "if False]",
     ),
     Mutant(
         "what left a command's session ends with its machine",
-        "engine/processes.py",
+        "engine/runtime/procfs.py",
         "int(session) in owned.sessions or _is_marked(pid, owned.directory)",
         "int(session) in owned.sessions",
     ),
     Mutant(
         "an engine does not end itself",
-        "engine/processes.py",
+        "engine/runtime/procfs.py",
         "state in _GONE or pid == os.getpid()",
         "state in _GONE",
     ),
     Mutant(
         "a run ends though its output is held open",
-        "engine/child.py",
+        "engine/runtime/child.py",
         "_DRAIN_S: Final = 1.0",
         "_DRAIN_S: Final = 60.0",
     ),
     Mutant(
         "look before a create is repeated",
         "apply/create.py",
-        "                found = await _look_for(actor, change)\n",
+        "                found = await _look_for(context, change)\n",
         "                found = None\n",
     ),
     Mutant(
@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "nothing that is written shows a known token",
-        "cli/streams.py",
+        "cli/ui/streams.py",
         "self.behind.write(self._known.conceal(text))",
         "self.behind.write(text)",
     ),
@@ -297,7 +297,7 @@ MUTANTS = (
     ),
     Mutant(
         "the number of a process elsewhere proves nothing",
-        "slots/holders.py",
+        "slots/lease_description.py",
         "    return holder.space is not None and holder.space == space and not is_alive(holder.pid)\n",
         "    return not is_alive(holder.pid)\n",
     ),
@@ -315,7 +315,7 @@ MUTANTS = (
     ),
     Mutant(
         "a machine that runs without a start that is told may run for the key",
-        "invoke/keyed.py",
+        "invoke/idempotency.py",
         "    if newest and newest.ulid == known.ulid and not live.state.is_resting:\n",
         "    if False:\n",
     ),
@@ -393,7 +393,7 @@ MUTANTS = (
     ),
     Mutant(
         "plans are made again a bounded number of times",
-        "apply/patient.py",
+        "apply/retry_deferred.py",
         "            overtaken_left -= 1\n",
         "",
     ),
@@ -430,7 +430,7 @@ MUTANTS = (
     Mutant(
         "an anchor that turns out to be busy is told what its pool should be",
         "apply/actions.py",
-        "        await write_want(job.actor, lease, live, change.desired_digest, change.image_digest, job.options)\n",
+        "        await write_want(job.context, lease, live, change.desired_digest, change.image_digest, job.options)\n",
         "        pass\n",
     ),
     Mutant(
@@ -465,7 +465,7 @@ MUTANTS = (
     ),
     Mutant(
         "an update carries other tools' metadata forward",
-        "slots/stamps.py",
+        "slots/ownership_metadata.py",
         "    kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}\n",
         "    kept = {}\n",
     ),
@@ -477,13 +477,13 @@ MUTANTS = (
     ),
     Mutant(
         "what was applied is read back",
-        "apply/read_back.py",
+        "apply/verify.py",
         "    return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed\n",
         "    return (), observed\n",
     ),
     Mutant(
         "a list that lags is not believed against a machine",
-        "apply/read_back.py",
+        "apply/verify.py",
         "        if doubtful:\n",
         "        if False:\n",
     ),
@@ -507,11 +507,11 @@ MUTANTS = (
     ),
     Mutant(
         "the brake on mass deletion",
-        "planner/brakes.py",
+        "planner/limits.py",
         "    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:\n",
         "    if False:\n",
     ),
-    Mutant("a protected pool is kept", "planner/brakes.py", "        if change.is_protected:\n", "        if False:\n"),
+    Mutant("a protected pool is kept", "planner/limits.py", "        if change.is_protected:\n", "        if False:\n"),
     Mutant(
         "what depends on a failure is skipped",
         "apply/executor.py",
@@ -658,32 +658,32 @@ MUTANTS = (
     ),
     Mutant(
         "only what was allowed may be changed by a run",
-        "invoke/claimant.py",
+        "invoke/claim_request.py",
         "    why = objection_to(claimant.override, terms)\n",
         "    why = None\n",
     ),
     Mutant(
         "a key is of one command",
-        "invoke/keyed.py",
+        "invoke/idempotency.py",
         "    if known.digest != digest_of_run(claimant):\n",
         "    if False:\n",
     ),
     Mutant(
         "a key whose record is gone is lost, not run again",
-        "invoke/keyed.py",
+        "invoke/idempotency.py",
         '        return _lost(claimant, "the key\'s run is no longer told of; it is not run a second time")\n',
         "        return None\n",
     ),
     Mutant(
         "while the machine of a dead caller is held, no other is begun on",
-        "invoke/keyed.py",
+        "invoke/idempotency.py",
         "            if dead and machine.id == first.id:\n",
         "            if False:\n",
     ),
     Mutant(
         "an anchor names its heir before the heir names itself",
         "apply/handover.py",
-        "        await actor.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)\n",
+        "        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)\n",
         "        pass\n",
     ),
     Mutant(
@@ -736,13 +736,13 @@ MUTANTS = (
     ),
     Mutant(
         "a reviewed plan is applied only as it was shown",
-        "planner/moves.py",
+        "planner/staleness.py",
         "    if plan_sha256(now) == saved.plan_sha256:\n",
         "    if True:\n        return ()\n    if plan_sha256(now) == saved.plan_sha256:\n",
     ),
     Mutant(
         "a plan whose hash was not approved is refused",
-        "cli/review.py",
+        "cli/approval.py",
         "    elif review.expected and (found := plan_sha256(plan)) != review.expected:\n",
         "    elif review.expected and (found := plan_sha256(plan)) == '':\n",
     ),
@@ -826,25 +826,25 @@ MUTANTS = (
     ),
     Mutant(
         "another version of a machine is not known",
-        "planner/known.py",
+        "planner/plan_cache.py",
         "known[machine.id] != (machine.instance_id, digests.of(machine))",
         "known[machine.id].digest != digests.of(machine)",
     ),
     Mutant(
         "what was as declared is not so any more where something else is declared",
-        "planner/known.py",
+        "planner/plan_cache.py",
         "known[machine.id] != (machine.instance_id, digests.of(machine))",
         "known[machine.id].version != machine.instance_id",
     ),
     Mutant(
         "a machine that is missing in an overview is looked for",
-        "planner/known.py",
+        "planner/plan_cache.py",
         "sorted(machine.id for machine in machines) != sorted(known)",
         "{machine.id for machine in machines} - known.keys()",
     ),
     Mutant(
         "a run's own config is not remembered as the declared one",
-        "planner/known.py",
+        "planner/plan_cache.py",
         "return None if marks.OVERRIDE in machine.metadata else self._pools.get(machine.name)",
         "return self._pools.get(machine.name)",
     ),
@@ -863,7 +863,7 @@ MUTANTS = (
     Mutant(
         "how runs ended is kept before their machine goes",
         "apply/actions.py",
-        "        live = await keep_ends(job.actor, live, change, job.locks)\n",
+        "        live = await keep_ends(job.context, live, change, job.locks)\n",
         "",
     ),
     Mutant(
@@ -874,7 +874,7 @@ MUTANTS = (
     ),
     Mutant(
         "a key that left a fingerprint ran already",
-        "invoke/keyed.py",
+        "invoke/idempotency.py",
         "    if known is None and has_fingerprint(",
         "    if known is None and False and has_fingerprint(",
     ),
@@ -916,13 +916,13 @@ MUTANTS = (
     ),
     Mutant(
         "what left its session ends with its machine",
-        "engine/processes.py",
+        "engine/runtime/procfs.py",
         "if int(session) in owned.sessions or _is_marked(pid, owned.directory):",
         "if int(session) in owned.sessions:",
     ),
     Mutant(
         "output that a background process holds is not waited for",
-        "engine/child.py",
+        "engine/runtime/child.py",
         "            async with asyncio.timeout(_DRAIN_S):\n",
         "            async with asyncio.timeout(None):\n",
     ),
@@ -941,7 +941,7 @@ MUTANTS = (
     Mutant(
         "what has left the machine's own list of events is asked for",
         "apply/health.py",
-        "    if newer is None:\n        events = await actor.client.list_events(seen.app, seen.id)\n",
+        "    if newer is None:\n        events = await context.client.list_events(seen.app, seen.id)\n",
         "    if newer is None:\n        events = seen.events\n",
     ),
     Mutant(
@@ -1025,12 +1025,12 @@ MUTANTS = (
     Mutant(
         "a crash of the run that someone else has started is seen",
         "apply/actions.py",
-        "else await before_its_run(job.actor, live)",
+        "else await before_its_run(job.context, live)",
         "else live.newest_event",
     ),
     Mutant(
         "what an overview shows of a service does not prove that it stays up",
-        "planner/known.py",
+        "planner/plan_cache.py",
         "pool.kind is PoolKind.SERVICE and _may_be_crashing(machine, pool, at)",
         "False",
     ),

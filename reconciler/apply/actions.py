@@ -42,11 +42,11 @@ from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine, wait_until
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
+from reconciler.slots.wait import read_machine, wait_until
 
 _GONE_TIMEOUT_S: Final = 60.0
 _ROUNDS: Final = 4
@@ -55,7 +55,7 @@ _STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
 
 
 async def perform(
-    actor: Actor,
+    context: Context,
     change: Change,
     stack: str,
     options: Options,
@@ -67,14 +67,14 @@ async def perform(
 
     Where someone else's change came between, or took the lease away, the machine is looked at and judged again.
     """
-    locks = locks or Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
+    locks = locks or Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     job = Job(
-        actor=actor,
+        context=context,
         stack=stack,
         options=options,
         locks=locks,
         course=course or Course(),
-        patience=options.patience_from(actor.clock.monotonic()),
+        patience=options.patience_from(context.clock.monotonic()),
     )
     for left in reversed(range(_ROUNDS)):
         try:
@@ -86,7 +86,7 @@ async def perform(
                 return await _failed(job, change, error)
         except UpdateFailedError as error:
             return entry(change, Status.FAILED, error.message)
-        await actor.clock.sleep(_ROUND_S)
+        await context.clock.sleep(_ROUND_S)
     raise AssertionError("unreachable: the last round returns")
 
 
@@ -100,10 +100,10 @@ async def _failed(job: Job, change: Change, error: ApiError) -> Entry:
     if error.kind is ApiErrorKind.LEASE_HELD:
         return await _locked(job, change, error)
     if error.kind is ApiErrorKind.VOLUME_BUSY and change.mounted:
-        return await without_volume(job.actor, change, error, stack=job.stack)
+        return await without_volume(job.context, change, error, stack=job.stack)
     if error.kind is ApiErrorKind.NOT_FOUND and change.action in ON_ONE_MACHINE:
         with suppress(ApiError):
-            if found := unfit(await read_machine(job.actor, target_of(change)), change):
+            if found := unfit(await read_machine(job.context, target_of(change)), change):
                 return found
     return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
@@ -115,7 +115,7 @@ async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
     """
     if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):
-            live = await read_machine(job.actor, target_of(change))
+            live = await read_machine(job.context, target_of(change))
             if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
                 return busy(change, live)
     return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)
@@ -134,14 +134,14 @@ async def _perform(job: Job, change: Change) -> Entry:
         case Action.START:
             return await _start(job, change)
         case Action.WATCH:
-            return await see_still_up(job.actor, change, target_of(change), job.course)
+            return await see_still_up(job.context, change, target_of(change), job.course)
         case Action.NONE:
             return entry(change, Status.DONE)
 
 
 async def _create(job: Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
-    carried = carried or await read_memory(job.actor, change, job.stack)
-    made = await create(job.actor, change, stack=job.stack, revision=job.options.revision, carried=carried)
+    carried = carried or await read_memory(job.context, change, job.stack)
+    made = await create(job.context, change, stack=job.stack, revision=job.options.revision, carried=carried)
     done = None if made.is_ours else taken_name(made.machine, change, job.stack, job.options)
     if done and done.status is not Status.DONE:
         return done
@@ -163,11 +163,11 @@ async def _update(job: Job, change: Change) -> Entry:
             return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
         else:
             machine = await update_machine(
-                job.actor, lease, live, change, stack=job.stack, revision=job.options.revision
+                job.context, lease, live, change, stack=job.stack, revision=job.options.revision
             )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
-            await send_start(job.actor, lease, machine)
+            await send_start(job.context, lease, machine)
     done = entry(change, Status.DONE, "another apply had done it", machine=live) if was_done else None
     fence = None if was_done else live.newest_event
     return await _seen_up(job, change, machine, fence=fence, is_starting=is_starting, done=done)
@@ -177,7 +177,7 @@ async def _is_ready_for_update(job: Job, lease: HeldLease, live: Machine, change
     """Stop a service that becomes a task: an update of a machine that runs would start the task."""
     if change.kind is PoolKind.SERVICE or live.state.is_resting:
         return True
-    return await stop_and_wait(job.actor, lease, live, timeout_s=_STOP_TIMEOUT_S) is not None
+    return await stop_and_wait(job.context, lease, live, timeout_s=_STOP_TIMEOUT_S) is not None
 
 
 async def _start(job: Job, change: Change) -> Entry:
@@ -187,8 +187,8 @@ async def _start(job: Job, change: Change) -> Entry:
             return found
         is_starting = live.state.is_resting
         if is_starting:
-            await send_start(job.actor, lease, live)
-    fence = live.newest_event if is_starting else await before_its_run(job.actor, live)
+            await send_start(job.context, lease, live)
+    fence = live.newest_event if is_starting else await before_its_run(job.context, live)
     return await _seen_up(job, change, live, fence=fence, is_starting=is_starting)
 
 
@@ -205,7 +205,7 @@ async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> t
     try:
         return await _take_away_leased(job, change, frees_name=frees_name)
     except ApiError as error:
-        live = await read_machine(job.actor, target_of(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
+        live = await read_machine(job.context, target_of(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
         if live is None or not live.state.is_gone:
             raise
     return await _was_gone(job, change, live)
@@ -213,7 +213,7 @@ async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> t
 
 async def _was_gone(job: Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
     """Someone else destroyed it; how its runs ended can be told for a while still."""
-    return entry(change, Status.DONE, "was gone already"), await keep_ends(job.actor, live, change, job.locks)
+    return entry(change, Status.DONE, "was gone already"), await keep_ends(job.context, live, change, job.locks)
 
 
 async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
@@ -232,17 +232,17 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
         if found := fenced(live, change, job.options):
             return found, live
-        await hand_over(job.actor, lease, live, change, job.options, job.locks)
-        live = await keep_ends(job.actor, live, change, job.locks)
+        await hand_over(job.context, lease, live, change, job.options, job.locks)
+        live = await keep_ends(job.context, live, change, job.locks)
         try:
-            await send_destroy(job.actor, lease, live, force=is_forced)
+            await send_destroy(job.context, lease, live, force=is_forced)
         except ApiError as error:
             if error.kind is ApiErrorKind.STILL_RUNNING:
                 return await _defer(job, lease, live, change), live
             raise
         lease.doubt()  # nobody can write to it any more, and a release would find no machine
         gone = await wait_until(
-            job.actor,
+            job.context,
             live,
             lambda seen: seen.state.is_gone,
             states=(MachineState.DESTROYED,),
@@ -266,7 +266,7 @@ async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> E
     """The change waits for the run; an anchor is told what its pool should be before others of the pool are changed."""
     if must_be_told(change):
         assert change.desired_digest is not None
-        await write_want(job.actor, lease, live, change.desired_digest, change.image_digest, job.options)
+        await write_want(job.context, lease, live, change.desired_digest, change.image_digest, job.options)
     return busy(change, live)
 
 
@@ -275,4 +275,4 @@ async def _seen_up(
 ) -> Entry:
     """Done, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
-    return await see_up(job.actor, change, done, machine, job.course, fence=fence, is_starting=is_starting)
+    return await see_up(job.context, change, done, machine, job.course, fence=fence, is_starting=is_starting)

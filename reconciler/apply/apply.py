@@ -5,22 +5,22 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.apply.actions import perform
-from reconciler.apply.apps import AppCreations, creating_apps
+from reconciler.apply.create_apps import AppCreations, creating_apps
 from reconciler.apply.entries import entry
 from reconciler.apply.executor import Stop, execute
 from reconciler.apply.locks import Locks
 from reconciler.apply.memory import leave_marks, restore_idle
 from reconciler.apply.options import Options
-from reconciler.apply.read_back import read_back
+from reconciler.apply.verify import read_back
 from reconciler.apply.wants import Obstacle, Wants, announcing
 from reconciler.errors import ReconcilerError
-from reconciler.machines_api.places import Places
+from reconciler.machines_api.priority_semaphore import Places
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Spec
-from reconciler.planner import unreachable_machines
-from reconciler.slots.actor import Actor
+from reconciler.planner.pair import unreachable_machines
+from reconciler.slots.context import Context
 
 
 class BlockedError(ReconcilerError):
@@ -28,7 +28,7 @@ class BlockedError(ReconcilerError):
 
 
 async def apply(
-    actor: Actor,
+    context: Context,
     spec: Spec,
     plan: Plan,
     options: Options | None = None,
@@ -45,30 +45,30 @@ async def apply(
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
     options, stop = options or Options(), stop or Stop()
-    began = actor.clock.monotonic()
+    began = context.clock.monotonic()
     failures: list[str] = []
-    locks = Locks(actor, timeout_s=options.lock_timeout_s, verb=options.verb)
-    async with creating_apps(actor, plan.apps, stop) as creations, announcing(actor, plan, options, locks) as wants:
+    locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
+    async with creating_apps(context, plan.apps, stop) as creations, announcing(context, plan, options, locks) as wants:
         entries = await execute(
             tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched)),
-            lambda change, course: perform(actor, change, plan.stack, options, locks, course=course),
-            admit=partial(_admit, actor, creations, wants, stop),
+            lambda change, course: perform(context, change, plan.stack, options, locks, course=course),
+            admit=partial(_admit, context, creations, wants, stop),
             defer=partial(_defer, wants),
-            explain=actor.explain,
+            explain=context.explain,
             parallelism=options.parallelism,
             stop=stop,
-            on_end=partial(_tell, actor, options, stop, on_end, failures),
+            on_end=partial(_tell, context, options, stop, on_end, failures),
         )
     failures[:0] = creations.failures.values()
     mismatches: tuple[str, ...] = ()
     found: Observed | None = None
     try:
         if not stop.is_interrupt:
-            mismatches, found = await read_back(actor, spec, plan, entries, options, before=observed)
+            mismatches, found = await read_back(context, spec, plan, entries, options, before=observed)
         if found:
-            failures += await _leave_in_order(actor, spec, plan, found, options, locks)
+            failures += await _leave_in_order(context, spec, plan, found, options, locks)
     except Exception as error:
-        failures.append(f"what was applied could not be checked to its end: {actor.explain(error)}")
+        failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
     return Report(
         plan=plan,
         entries=entries,
@@ -77,12 +77,12 @@ async def apply(
         unreachable=_unreachable(spec, plan, found, options),
         failures=tuple(failures),
         interrupted=stop.is_interrupt,
-        duration_s=actor.clock.monotonic() - began,
+        duration_s=context.clock.monotonic() - began,
     )
 
 
 def _tell(
-    actor: Actor, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
+    context: Context, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
 ) -> None:
     """Tells how a change has ended."""
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
@@ -90,23 +90,23 @@ def _tell(
         stop.request("an earlier change failed, and --fail-fast was given")
     try:
         on_end(ended)
-        actor.emit(_progress(ended))
+        context.emit(_progress(ended))
     except Exception as error:
-        failures.append(f"{ended.address}: its progress could not be shown: {actor.explain(error)}")
+        failures.append(f"{ended.address}: its progress could not be shown: {context.explain(error)}")
 
 
 async def _leave_in_order(
-    actor: Actor, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
+    context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
 ) -> list[str]:
     """Leaves the machines that were read back as the next apply and invoke need them; what could not be, in words."""
-    failures = await restore_idle(actor, spec, found, options, locks)
+    failures = await restore_idle(context, spec, found, options, locks)
     if not options.only_drift:
-        failures += await leave_marks(actor, spec, found, options, plan, locks)
+        failures += await leave_marks(context, spec, found, options, plan, locks)
     return failures
 
 
 async def _admit(
-    actor: Actor, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: Places
+    context: Context, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: Places
 ) -> Obstacle | None:
     """Lets the change begin once its app is there, its pool's anchor tells what the pool should be and, where it makes
     a machine, the platform's pace allows it.
@@ -117,7 +117,7 @@ async def _admit(
         return obstacle
     if change.action is not Action.CREATE:
         await limit.acquire()
-    elif not await actor.client.creations_in(change.slot.app).enter(limit, stop.requested):
+    elif not await context.client.creations_in(change.slot.app).enter(limit, stop.requested):
         return Obstacle(stop.why or "")
     return None
 

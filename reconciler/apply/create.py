@@ -16,10 +16,10 @@ from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
 from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_by_id
-from reconciler.slots.stamps import metadata_for_create
+from reconciler.slots.context import Context
+from reconciler.slots.ownership_metadata import metadata_for_create
 from reconciler.slots.ulid import new_ulid
+from reconciler.slots.wait import read_by_id
 
 _LOOKS_S: Final = (0.5, 1.0, 1.5)  # waits before each look after an unclear reply
 _ATTEMPTS: Final = 2
@@ -35,7 +35,7 @@ class Created(NamedTuple):
 
 
 async def create(
-    actor: Actor,
+    context: Context,
     change: Change,
     *,
     stack: str,
@@ -48,43 +48,43 @@ async def create(
     Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts, VOLUME_BUSY where one of
     its volumes was not free in time, or will not be while a run has it.
     """
-    attempt = new_ulid(actor.clock.now())
+    attempt = new_ulid(context.clock.now())
     metadata = metadata_for_create(change, stack=stack, revision=revision, attempt=attempt, carried=carried)
-    deadline = actor.clock.monotonic() + _FREE_TIMEOUT_S
+    deadline = context.clock.monotonic() + _FREE_TIMEOUT_S
     for attempts in count(1):
         while True:
             try:
-                return Created(await _send(actor, change, metadata), is_ours=True)
+                return Created(await _send(context, change, metadata), is_ours=True)
             except ApiError as error:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
-                    holder = await _holder(actor, change, error)
+                    holder = await _holder(context, change, error)
                     if holder and not holder.state.is_gone:
                         return _created(holder, attempt)
-                    if actor.clock.monotonic() >= deadline:
+                    if context.clock.monotonic() >= deadline:
                         raise
-                    await actor.clock.sleep(_POLL_S)  # its name is free in a moment
+                    await context.clock.sleep(_POLL_S)  # its name is free in a moment
                     continue
-                if error.kind is ApiErrorKind.VOLUME_BUSY and actor.clock.monotonic() < deadline:
-                    holder = await holder_of_volume(actor, change, error)
+                if error.kind is ApiErrorKind.VOLUME_BUSY and context.clock.monotonic() < deadline:
+                    holder = await holder_of_volume(context, change, error)
                     if holder and holder.name == change.slot.name and not holder.state.is_gone:
                         return _created(holder, attempt)  # made by a create whose reply was lost
                     if holder is None or not has_run(holder, stack=stack):
-                        await actor.clock.sleep(_POLL_S)
+                        await context.clock.sleep(_POLL_S)
                         continue
                 if not error.is_unclear:
                     raise
-                found = await _look_for(actor, change)
+                found = await _look_for(context, change)
                 if found:
                     return _created(found, attempt)
-                if attempts >= _ATTEMPTS and not actor.client.new_apps.is_new(change.slot.app):
+                if attempts >= _ATTEMPTS and not context.client.new_apps.is_new(change.slot.app):
                     raise
                 break
     raise AssertionError("unreachable: the count has no end")
 
 
-async def _send(actor: Actor, change: Change, metadata: dict[str, str]) -> Machine:
+async def _send(context: Context, change: Change, metadata: dict[str, str]) -> Machine:
     assert change.desired is not None
-    return await actor.client.create_machine(
+    return await context.client.create_machine(
         change.slot.app,
         name=change.slot.name,
         region=change.slot.region,
@@ -93,21 +93,21 @@ async def _send(actor: Actor, change: Change, metadata: dict[str, str]) -> Machi
     )
 
 
-async def _look_for(actor: Actor, change: Change) -> Machine | None:
+async def _look_for(context: Context, change: Change) -> Machine | None:
     for wait_s in _LOOKS_S:
-        await actor.clock.sleep(wait_s)
-        machines = await actor.client.list_machines(change.slot.app) or ()
+        await context.clock.sleep(wait_s)
+        machines = await context.client.list_machines(change.slot.app) or ()
         for machine in machines:
             if machine.name == change.slot.name and not machine.state.is_gone:
                 return machine
     return None
 
 
-async def _holder(actor: Actor, change: Change, error: ApiError) -> Machine | None:
+async def _holder(context: Context, change: Change, error: ApiError) -> Machine | None:
     """The machine that has the name; None where it is gone."""
     if error.machine_id is None:
         raise error
-    return await read_by_id(actor, change.slot.app, error.machine_id)
+    return await read_by_id(context, change.slot.app, error.machine_id)
 
 
 def _created(holder: Machine, attempt: str) -> Created:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from reconciler.apply.entries import entry
 from reconciler.apply.wants import Obstacle
 from reconciler.apply.watching import Course
-from reconciler.machines_api.places import Places
+from reconciler.machines_api.priority_semaphore import Places
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 

@@ -13,25 +13,25 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.wait import read_machine
 
 _KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 
 
 async def hand_over(
-    actor: Actor, lease: HeldLease, leaving: Machine, change: Change, options: Options, locks: Locks
+    context: Context, lease: HeldLease, leaving: Machine, change: Change, options: Options, locks: Locks
 ) -> None:
     """Makes the change's heir the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
     if change.heir is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
-    heir = await find_by_name(actor, leaving, change.heir)
+    heir = await find_by_name(context, leaving, change.heir)
     if heir is None:
         message = f"{change.heir} is to be the pool's anchor, and is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
     async with locks.hold(heir.app, heir.id) as heirs_lease:
-        live = await read_machine(actor, heir)
+        live = await read_machine(context, heir)
         revision = str(options.revision) if options.revision else None
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}
         passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
@@ -40,12 +40,12 @@ async def hand_over(
         for key in live.metadata.keys() - passed_on.keys():
             if key.startswith(_KEYS):  # from a handing over that was cut off: the anchor has dropped it since
                 heirs_lease.guard()
-                await actor.client.delete_metadata(heir.app, heir.id, key)
+                await context.client.delete_metadata(heir.app, heir.id, key)
         for key, value in passed_on.items():
             if live.metadata.get(key) != value:
                 heirs_lease.guard()
-                await actor.client.set_metadata(heir.app, heir.id, key, value)
+                await context.client.set_metadata(heir.app, heir.id, key, value)
         lease.guard()
-        await actor.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)
+        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)
         heirs_lease.guard()
-        await actor.client.set_metadata(heir.app, heir.id, marks.ANCHOR, heir.name)
+        await context.client.set_metadata(heir.app, heir.id, marks.ANCHOR, heir.name)

@@ -14,8 +14,8 @@ from reconciler.errors import ApiError
 from reconciler.model.crashes import crash_in, newest_run
 from reconciler.model.machine import Check, Event, Machine, MachineState
 from reconciler.model.report import Unhealthy
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.context import Context
+from reconciler.slots.wait import read_machine
 
 TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 10.0
@@ -57,48 +57,48 @@ class _Look:
         return events[-1].timestamp_ms if events else 0
 
 
-async def watch_up(actor: Actor, watch: Watch) -> Unhealthy | None:
+async def watch_up(context: Context, watch: Watch) -> Unhealthy | None:
     """Return None once the machine is up, else why it is not, with the last lines of its log.
 
     A crash ends the wait at once; checks have `timeout_s`. Raises ApiError where the machine cannot be looked at.
     """
     name = f"{watch.machine.app}/{watch.machine.name}"
-    deadline = actor.clock.monotonic() + watch.timeout_s
+    deadline = context.clock.monotonic() + watch.timeout_s
     if watch.is_starting:
-        await _park(actor, watch.machine, deadline)
+        await _park(context, watch.machine, deadline)
     up_since: float | None = None
     pause_s, told = _POLL_S, ""
     while True:
-        look = await _look(actor, watch, deadline, up_since)
-        if (verdict := _verdict(look, watch, is_late=actor.clock.monotonic() >= deadline)) is not None:
-            return await _with_log(actor, look, verdict)
+        look = await _look(context, watch, deadline, up_since)
+        if (verdict := _verdict(look, watch, is_late=context.clock.monotonic() >= deadline)) is not None:
+            return await _with_log(context, look, verdict)
         if _is_up(look, watch):
             return None
         up_since = look.up_since
         if look.up_s is None:
             pause_s = _POLL_S
-            await _park(actor, look.seen, deadline)
+            await _park(context, look.seen, deadline)
             continue
         if (words := _doing(look, watch)) != told:
-            actor.emit(f"{name}: {words}")
+            context.emit(f"{name}: {words}")
             told = words
         left_s = watch.min_healthy_s - look.up_s
-        await actor.clock.sleep(max(_SHORTEST_PAUSE_S, min(pause_s, left_s)) if left_s > 0 else _POLL_S)
+        await context.clock.sleep(max(_SHORTEST_PAUSE_S, min(pause_s, left_s)) if left_s > 0 else _POLL_S)
         pause_s = min(pause_s + 1.0, _LONGEST_PAUSE_S)
 
 
-async def _look(actor: Actor, watch: Watch, deadline: float, up_since: float | None) -> _Look:
+async def _look(context: Context, watch: Watch, deadline: float, up_since: float | None) -> _Look:
     """Look at the machine. What the platform refuses for a while is asked again until the deadline."""
     while True:
         try:
-            seen = await read_machine(actor, watch.machine)
-            newer = await _newer_events(actor, seen, watch.fence)
+            seen = await read_machine(context, watch.machine)
+            newer = await _newer_events(context, seen, watch.fence)
             break
         except ApiError as error:
-            if not error.is_passing or actor.clock.monotonic() >= deadline:
+            if not error.is_passing or context.clock.monotonic() >= deadline:
                 raise
-            await actor.clock.sleep(_POLL_S)
-    now = actor.clock.monotonic()
+            await context.clock.sleep(_POLL_S)
+    now = context.clock.monotonic()
     if seen.state is MachineState.STARTED:
         up_since = now if up_since is None else up_since
     else:
@@ -107,11 +107,11 @@ async def _look(actor: Actor, watch: Watch, deadline: float, up_since: float | N
     return _Look(seen=seen, newer=newer, run=newest_run(newer), up_since=up_since, up_s=up_s)
 
 
-async def _newer_events(actor: Actor, seen: Machine, fence: str | None) -> tuple[Event, ...]:
+async def _newer_events(context: Context, seen: Machine, fence: str | None) -> tuple[Event, ...]:
     """The events newer than the change. A machine tells few of them itself; what has left that list too, nobody."""
     newer = _above(seen.events, fence)
     if newer is None:
-        events = await actor.client.list_events(seen.app, seen.id)
+        events = await context.client.list_events(seen.app, seen.id)
         newer = _above(events, fence)
         newer = events if newer is None else newer
     return newer
@@ -171,22 +171,22 @@ def _doing(look: _Look, watch: Watch) -> str:
     return f"running; waiting for its health checks: {failing_words(_failing(look.seen))}"
 
 
-async def _park(actor: Actor, machine: Machine, deadline: float) -> None:
+async def _park(context: Context, machine: Machine, deadline: float) -> None:
     """Wait for the machine to start, in one slice; that it did is only a hint to look."""
-    began = actor.clock.monotonic()
-    await actor.client.wait_machine(
+    began = context.clock.monotonic()
+    await context.client.wait_machine(
         machine.app,
         machine.id,
         states=(MachineState.STARTED, MachineState.FAILED),
         version=machine.instance_id,
         timeout_s=min(_SLICE_S, max(1.0, deadline - began)),
     )
-    if actor.clock.monotonic() == began:
-        await actor.clock.sleep(_SETTLING_PAUSE_S)  # a server whose WAIT answers at once is not asked in a hot loop
+    if context.clock.monotonic() == began:
+        await context.clock.sleep(_SETTLING_PAUSE_S)  # a server whose WAIT answers at once is not asked in a hot loop
 
 
-async def _with_log(actor: Actor, look: _Look, unhealthy: Unhealthy) -> Unhealthy:
-    return replace(unhealthy, log=await last_lines(actor, look.seen, since_ms=look.since_ms))
+async def _with_log(context: Context, look: _Look, unhealthy: Unhealthy) -> Unhealthy:
+    return replace(unhealthy, log=await last_lines(context, look.seen, since_ms=look.since_ms))
 
 
 def has_gone_to_rest(machine: Machine) -> bool:

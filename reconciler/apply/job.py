@@ -10,16 +10,16 @@ from reconciler.apply.watching import Course
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine, wait_settled
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.wait import read_machine, wait_settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One change's surroundings. `patience` is that with a machine that settles, for all looks at it together."""
 
-    actor: Actor
+    context: Context
     stack: str
     options: Options
     locks: Locks
@@ -33,10 +33,10 @@ class Job:
 
     async def settled(self, change: Change) -> Machine:
         """Return the change's machine under its lease, once it has settled; as it is where that takes too long."""
-        live = await read_machine(self.actor, target_of(change))
-        left_s = self.patience.until - self.actor.clock.monotonic()
+        live = await read_machine(self.context, target_of(change))
+        left_s = self.patience.until - self.context.clock.monotonic()
         if live.state.is_settling and left_s > 0:
-            live = await wait_settled(self.actor, live, timeout_s=left_s) or live
+            live = await wait_settled(self.context, live, timeout_s=left_s) or live
         return live
 
     def objection(self, live: Machine, change: Change) -> Entry | None:

@@ -5,6 +5,8 @@ from typing import Final
 from reconciler.apply.entries import entry
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.watching import may_rest
+from reconciler.canonical.digest import live_digest
+from reconciler.canonical.normalize import canonical
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -14,7 +16,7 @@ from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind
-from reconciler.planner import Differ, canonical, live_digest
+from reconciler.planner.diff import Differ
 
 _OVERTAKEN: Final = frozenset(
     {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}

@@ -14,16 +14,16 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_by_id, read_machine
+from reconciler.slots.context import Context
 from reconciler.slots.run_ends import RunEnd, ends_of, kept_ends, marks_to_keep
 from reconciler.slots.run_records import records_of
+from reconciler.slots.wait import read_by_id, read_machine
 
 _LOOKS_S: Final = (0.0, 1.0, 2.0)
 _EVENTS: Final = 50
 
 
-async def keep_ends(actor: Actor, leaving: Machine, change: Change, locks: Locks) -> Machine:
+async def keep_ends(context: Context, leaving: Machine, change: Change, locks: Locks) -> Machine:
     """Keep the ends of the leaving machine's runs on the slot that the plan says keeps them.
 
     An anchor that is replaced keeps its own: then the machine is returned as if it had them, for the one that comes
@@ -33,36 +33,36 @@ async def keep_ends(actor: Actor, leaving: Machine, change: Change, locks: Locks
     if change.keeper is None and not is_replaced_anchor:
         return leaving
     try:
-        ends = await _read_ends(actor, leaving, change.kind)
+        ends = await _read_ends(context, leaving, change.kind)
         if change.keeper is None:
             return _with_ends(leaving, ends)
         if ends:
-            await _write_ends(actor, leaving, change, locks, ends)
+            await _write_ends(context, leaving, change, locks, ends)
     except (ApiError, LeaseLostError) as error:
-        actor.emit(f"{change.address}: how its runs ended cannot be kept: {error.message}")
+        context.emit(f"{change.address}: how its runs ended cannot be kept: {error.message}")
     return leaving
 
 
-async def _read_ends(actor: Actor, leaving: Machine, kind: PoolKind) -> list[RunEnd]:
+async def _read_ends(context: Context, leaving: Machine, kind: PoolKind) -> list[RunEnd]:
     """How the runs of the machine ended, and those that it keeps for others."""
     if kind_of(leaving, declared=kind) is PoolKind.SERVICE:
         return []
     if not records_of(leaving.metadata) and not any(event.type == "start" for event in leaving.events):
         return kept_ends(leaving.metadata)
-    events = await actor.client.list_events(leaving.app, leaving.id, limit=_EVENTS)
+    events = await context.client.list_events(leaving.app, leaving.id, limit=_EVENTS)
     return [*ends_of(leaving, events), *kept_ends(leaving.metadata)]
 
 
-async def _write_ends(actor: Actor, leaving: Machine, change: Change, locks: Locks, ends: list[RunEnd]) -> None:
-    keeper = await _find_keeper(actor, leaving, change)
+async def _write_ends(context: Context, leaving: Machine, change: Change, locks: Locks, ends: list[RunEnd]) -> None:
+    keeper = await _find_keeper(context, leaving, change)
     if keeper is None:
-        actor.emit(f"{change.address}: how its runs ended cannot be kept: {change.keeper} is not there yet")
+        context.emit(f"{change.address}: how its runs ended cannot be kept: {change.keeper} is not there yet")
         return
     async with locks.hold(keeper.app, keeper.id) as lease:
-        live = await read_machine(actor, keeper)
+        live = await read_machine(context, keeper)
         for key, value in marks_to_keep(live.metadata, ends).items():
             lease.guard()
-            await actor.client.set_metadata(keeper.app, keeper.id, key, value)
+            await context.client.set_metadata(keeper.app, keeper.id, key, value)
 
 
 def _with_ends(machine: Machine, ends: list[RunEnd]) -> Machine:
@@ -72,20 +72,20 @@ def _with_ends(machine: Machine, ends: list[RunEnd]) -> Machine:
     return replace(machine, config=machine.config.with_metadata(metadata))
 
 
-async def _find_keeper(actor: Actor, leaving: Machine, change: Change) -> Machine | None:
+async def _find_keeper(context: Context, leaving: Machine, change: Change) -> Machine | None:
     """The keeper as the plan saw it, else by name: this apply may have made it anew."""
     if change.keeper_id:
-        seen = await read_by_id(actor, leaving.app, change.keeper_id)
+        seen = await read_by_id(context, leaving.app, change.keeper_id)
         if seen and not seen.state.is_gone:
             return seen
-    return await find_by_name(actor, leaving, change.keeper or "")
+    return await find_by_name(context, leaving, change.keeper or "")
 
 
-async def find_by_name(actor: Actor, leaving: Machine, name: str) -> Machine | None:
+async def find_by_name(context: Context, leaving: Machine, name: str) -> Machine | None:
     """The machine of this name, of the same stack; a list may lag behind its creation."""
     for pause_s in _LOOKS_S:
-        await actor.clock.sleep(pause_s)
-        for machine in await actor.client.list_machines(leaving.app) or ():
+        await context.clock.sleep(pause_s)
+        for machine in await context.client.list_machines(leaving.app) or ():
             is_ours = machine.metadata.get(marks.STACK) == leaving.metadata.get(marks.STACK)
             if machine.name == name and is_ours and not machine.state.is_gone:
                 return machine

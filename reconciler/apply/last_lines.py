@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from reconciler.model.machine import Machine
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.log_reader import LogReader
 
 _COUNT: Final = 10
@@ -21,26 +21,26 @@ _PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
 _PATIENCE_S: Final = 3.0  # with a log that cannot be read
 
 
-async def last_lines(actor: Actor, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
+async def last_lines(context: Context, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
     """Return at most ten lines, the oldest first; () where there are none, or they cannot be read in time."""
     lines: deque[str] = deque(maxlen=_COUNT)
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(_TIMEOUT_S):
-                await _read(actor, LogReader(actor, machine, since_ms=since_ms), since_ms, lines)
+                await _read(context, LogReader(context, machine, since_ms=since_ms), since_ms, lines)
     except Exception as error:
-        actor.emit(f"{machine.app}/{machine.name}: its log cannot be read: {actor.explain(error)}")
+        context.emit(f"{machine.app}/{machine.name}: its log cannot be read: {context.explain(error)}")
     return tuple(lines)
 
 
-async def _read(actor: Actor, reader: LogReader, since_ms: int, lines: deque[str]) -> None:
+async def _read(context: Context, reader: LogReader, since_ms: int, lines: deque[str]) -> None:
     """Read until nothing new has come for a moment."""
-    quiet_since = actor.clock.monotonic()
-    while not lines or actor.clock.monotonic() - quiet_since < _QUIET_S:
+    quiet_since = context.clock.monotonic()
+    while not lines or context.clock.monotonic() - quiet_since < _QUIET_S:
         fresh = await reader.read_within(_PATIENCE_S)
         for line in fresh:
             if (line.is_output or line.is_platform_error) and line.timestamp.timestamp() * 1000 >= since_ms:
                 lines.append(line.message)
         if fresh:
-            quiet_since = actor.clock.monotonic()
-        await actor.clock.sleep(_PAGE_PAUSE_S if fresh else _POLL_S)
+            quiet_since = context.clock.monotonic()
+        await context.clock.sleep(_PAGE_PAUSE_S if fresh else _POLL_S)

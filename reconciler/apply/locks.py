@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 
 
 class Locks:
     """Takes leases under the name of `verb`, which others are shown as the holder's."""
 
-    def __init__(self, actor: Actor, *, timeout_s: float, verb: str) -> None:
-        self._actor = actor
+    def __init__(self, context: Context, *, timeout_s: float, verb: str) -> None:
+        self._context = context
         self._timeout_s = timeout_s
         self._verb = verb
         self._waited_in_vain: set[str] = set()
@@ -28,7 +28,7 @@ class Locks:
     async def hold(self, app: str, machine_id: str) -> AsyncIterator[HeldLease]:
         """Holds a lease on the machine for the block. Raises ApiError; LEASE_HELD where it was not free in time."""
         patience_s = self.patience_s(machine_id)
-        holding = hold_lease(self._actor, app, machine_id, verb=self._verb, ttl_s=APPLY_TTL_S, patience_s=patience_s)
+        holding = hold_lease(self._context, app, machine_id, verb=self._verb, ttl_s=APPLY_TTL_S, patience_s=patience_s)
         async with AsyncExitStack() as stack:
             try:
                 lease = await stack.enter_async_context(holding)

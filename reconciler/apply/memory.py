@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
+from reconciler.canonical.digest import digest_of
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import Pool, PoolKind, Spec
-from reconciler.planner import digest_of
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_by_id
+from reconciler.slots.context import Context
 from reconciler.slots.override import restore_if_idle
+from reconciler.slots.wait import read_by_id
 
 
 class _Place(NamedTuple):
@@ -35,7 +35,7 @@ _Wanted = dict[_Place, dict[str, str]]  # the marks to leave, in this order; an 
 
 
 async def leave_marks(
-    actor: Actor, spec: Spec, observed: Observed, options: Options, plan: Plan, locks: Locks
+    context: Context, spec: Spec, observed: Observed, options: Options, plan: Plan, locks: Locks
 ) -> list[str]:
     """Leaves what the spec says of pools and no config shows, and what the next apply must know of this one. What could
     not be written, in words.
@@ -46,10 +46,10 @@ async def leave_marks(
     _mark_pools(wanted, spec, owned, options, observed)
     _remember_plan(wanted, owned, options, plan)
     _raise_high_water(wanted, owned, options)
-    return await _write_all(actor, wanted, options, locks)
+    return await _write_all(context, wanted, options, locks)
 
 
-async def restore_idle(actor: Actor, spec: Spec, observed: Observed, options: Options, locks: Locks) -> list[str]:
+async def restore_idle(context: Context, spec: Spec, observed: Observed, options: Options, locks: Locks) -> list[str]:
     """Takes off again what a run had of its own and nobody took off after it. What could not be, in words."""
     declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
     limit = asyncio.Semaphore(options.parallelism)
@@ -58,7 +58,7 @@ async def restore_idle(actor: Actor, spec: Spec, observed: Observed, options: Op
         async with limit:
             config = declared.get((machine.app, machine.metadata[marks.POOL]))
             patience_s = locks.patience_s(machine.id)
-            return await restore_if_idle(actor, machine, declared=config, patience_s=patience_s)
+            return await restore_if_idle(context, machine, declared=config, patience_s=patience_s)
 
     idle = [one for one in _owned(spec, observed) if marks.OVERRIDE in one.metadata and one.state.is_resting]
     failures = await asyncio.gather(*(one(machine) for machine in idle))
@@ -191,32 +191,32 @@ def _leave(wanted: _Wanted, machine: Machine, key: str, value: str) -> None:
         wanted.setdefault(_Place(machine.app, machine.id, machine.name), {})[key] = value
 
 
-async def _write_all(actor: Actor, wanted: _Wanted, options: Options, locks: Locks) -> list[str]:
+async def _write_all(context: Context, wanted: _Wanted, options: Options, locks: Locks) -> list[str]:
     limit = asyncio.Semaphore(options.parallelism)
 
     async def one(place: _Place, values: dict[str, str]) -> str | None:
         async with limit:
-            return await _write(actor, place, values, options, locks)
+            return await _write(context, place, values, options, locks)
 
     failures = await asyncio.gather(*(one(place, values) for place, values in wanted.items()))
     return [why for why in failures if why]
 
 
-async def _write(actor: Actor, place: _Place, values: dict[str, str], options: Options, locks: Locks) -> str | None:
+async def _write(context: Context, place: _Place, values: dict[str, str], options: Options, locks: Locks) -> str | None:
     """Writes the marks of one machine; why they could not be written, in words."""
     app, machine_id, name = place
     try:
         async with locks.hold(app, machine_id) as lease:
             if marks.HIGHEST in values:
-                live = await read_by_id(actor, app, machine_id)  # two applies may have seen the same list
+                live = await read_by_id(context, app, machine_id)  # two applies may have seen the same list
                 if live is None or _is_passed(live, options):
                     values = {key: value for key, value in values.items() if key != marks.HIGHEST}
             for key, value in values.items():
                 lease.guard()
                 if value:
-                    await actor.client.set_metadata(app, machine_id, key, value)
+                    await context.client.set_metadata(app, machine_id, key, value)
                 else:
-                    await actor.client.delete_metadata(app, machine_id, key)
+                    await context.client.delete_metadata(app, machine_id, key)
     except Exception as error:
-        return f"{app}/{name}: could not write {', '.join(values)}: {actor.explain(error)}"
+        return f"{app}/{name}: could not write {', '.join(values)}: {context.explain(error)}"
     return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from reconciler.model.revision import Revision
-from reconciler.slots.confirm import SETTLE_TIMEOUT_S
+from reconciler.slots.wait import SETTLE_TIMEOUT_S
 
 DEFAULT_PARALLELISM: Final = 10
 DEFAULT_LOCK_TIMEOUT_S: Final = 60.0

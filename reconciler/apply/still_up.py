@@ -8,26 +8,26 @@ from reconciler.apply.watching import Course, see_up
 from reconciler.model.machine import Event, Machine
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.context import Context
+from reconciler.slots.wait import read_machine
 
 
-async def see_still_up(actor: Actor, change: Change, target: Machine, course: Course) -> Entry:
+async def see_still_up(context: Context, change: Change, target: Machine, course: Course) -> Entry:
     """See whether a machine stays up that is as declared and has crashed lately. Raises ApiError."""
-    live = await read_machine(actor, target)
+    live = await read_machine(context, target)
     if found := unfit(live, change):
         return found
-    done, fence = entry(change, Status.DONE, machine=live), await before_its_run(actor, live)
-    return await see_up(actor, change, done, live, course, fence=fence, is_starting=False)
+    done, fence = entry(change, Status.DONE, machine=live), await before_its_run(context, live)
+    return await see_up(context, change, done, live, course, fence=fence, is_starting=False)
 
 
-async def before_its_run(actor: Actor, machine: Machine) -> str | None:
+async def before_its_run(context: Context, machine: Machine) -> str | None:
     """Return the event before the machine's newest start, so that a crash of that run is newer. Raises ApiError.
 
     None where none is retained.
     """
     before = _before_newest_start(machine.events)
-    return before or _before_newest_start(await actor.client.list_events(machine.app, machine.id))
+    return before or _before_newest_start(await context.client.list_events(machine.app, machine.id))
 
 
 def _before_newest_start(events: Sequence[Event]) -> str | None:

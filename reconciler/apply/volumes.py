@@ -10,18 +10,18 @@ from reconciler.model.machine import Machine, MachineState
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_by_id
+from reconciler.slots.context import Context
+from reconciler.slots.wait import read_by_id
 
 
-async def holder_of_volume(actor: Actor, change: Change, error: ApiError) -> Machine | None:
+async def holder_of_volume(context: Context, change: Change, error: ApiError) -> Machine | None:
     """Find the machine that has a volume which the change is to mount. Raises ApiError.
 
     The refusal names it, or not: its id has been seen as zero bytes.
     """
     if error.machine_id:
-        return await read_by_id(actor, change.slot.app, error.machine_id)
-    machines = await actor.client.list_machines(change.slot.app) or ()
+        return await read_by_id(context, change.slot.app, error.machine_id)
+    machines = await context.client.list_machines(change.slot.app) or ()
     holders = (one for one in machines if one.state is not MachineState.DESTROYED and _shared(change, one))
     return next(holders, None)
 
@@ -33,11 +33,11 @@ def has_run(holder: Machine, *, stack: str) -> bool:
     return is_ours and kind_of(holder) is PoolKind.TASK and not is_idle
 
 
-async def without_volume(actor: Actor, change: Change, error: ApiError, *, stack: str) -> Entry:
+async def without_volume(context: Context, change: Change, error: ApiError, *, stack: str) -> Entry:
     """The end of a change whose volume was not freed in time: deferred while a run has it, else failed."""
     holder = None
     with suppress(ApiError):
-        holder = await holder_of_volume(actor, change, error)
+        holder = await holder_of_volume(context, change, error)
     if holder is None:
         return entry(change, Status.FAILED, words_of(error))
     volume = ", ".join(sorted(_shared(change, holder) or change.mounted))

@@ -18,9 +18,9 @@ from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Announcement, Change, Plan
 from reconciler.model.report import Reason
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_by_id
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.wait import read_by_id
 
 
 class Obstacle(NamedTuple):
@@ -33,8 +33,8 @@ class Obstacle(NamedTuple):
 class Wants:
     """The announcements of a plan, under way from the start."""
 
-    def __init__(self, actor: Actor, plan: Plan, options: Options, locks: Locks) -> None:
-        self._actor = actor
+    def __init__(self, context: Context, plan: Plan, options: Options, locks: Locks) -> None:
+        self._context = context
         self._stack = plan.stack
         self._options = options
         self._locks = locks
@@ -57,17 +57,17 @@ class Wants:
             return Obstacle(f"{what}: it is {needed.doubt}")
         try:
             async with self._limit, self._locks.hold(needed.app, needed.machine_id) as lease:
-                live = await read_by_id(self._actor, needed.app, needed.machine_id)
+                live = await read_by_id(self._context, needed.app, needed.machine_id)
                 if live is None or live.state.is_gone:
                     return _gone(what)
                 if objection := self._objection(live):
                     return Obstacle(f"{what}: {objection}")
-                await write_want(self._actor, lease, live, needed.desired_digest, needed.image_digest, self._options)
+                await write_want(self._context, lease, live, needed.desired_digest, needed.image_digest, self._options)
         except Exception as error:
             if isinstance(error, ApiError) and error.kind is ApiErrorKind.NOT_FOUND:
                 return _gone(what)
             is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
-            return Obstacle(f"{what}: {self._actor.explain(error)}", Reason.LOCK if is_held else None)
+            return Obstacle(f"{what}: {self._context.explain(error)}", Reason.LOCK if is_held else None)
         return None
 
     def _objection(self, live: Machine) -> str | None:
@@ -83,9 +83,9 @@ def _gone(what: str) -> Obstacle:
 
 
 @asynccontextmanager
-async def announcing(actor: Actor, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Wants]:
+async def announcing(context: Context, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Wants]:
     """Announces meanwhile; what is still under way at the end of the block is given up."""
-    wants = Wants(actor, plan, options, locks)
+    wants = Wants(context, plan, options, locks)
     try:
         yield wants
     finally:
@@ -95,11 +95,11 @@ async def announcing(actor: Actor, plan: Plan, options: Options, locks: Locks) -
 
 
 async def write_want(
-    actor: Actor, lease: HeldLease, anchor: Machine, digest: str, image_digest: str | None, options: Options
+    context: Context, lease: HeldLease, anchor: Machine, digest: str, image_digest: str | None, options: Options
 ) -> None:
     """Writes the mark `want` on the anchor, under a lease that is held. Raises ApiError, LeaseLostError."""
     revision = str(options.revision) if options.revision else None
     want = marks.Want(digest, revision, image_digest).to_text()
     if anchor.metadata.get(marks.WANT) != want:
         lease.guard()
-        await actor.client.set_metadata(anchor.app, anchor.id, marks.WANT, want)
+        await context.client.set_metadata(anchor.app, anchor.id, marks.WANT, want)

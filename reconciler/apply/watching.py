@@ -12,7 +12,7 @@ from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 
 def _nobody() -> None:
@@ -42,7 +42,14 @@ def may_rest(change: Change) -> bool:
 
 
 async def see_up(
-    actor: Actor, change: Change, done: Entry, machine: Machine, course: Course, *, fence: str | None, is_starting: bool
+    context: Context,
+    change: Change,
+    done: Entry,
+    machine: Machine,
+    course: Course,
+    *,
+    fence: str | None,
+    is_starting: bool,
 ) -> Entry:
     """Return `done`, for a service only once its machine was seen to stay up; else how that failed.
 
@@ -54,7 +61,7 @@ async def see_up(
     course.tell_written()
     min_healthy_s = change.rollout.min_healthy_s
     watch = Watch(machine=machine, fence=fence, is_starting=is_starting, min_healthy_s=min_healthy_s)
-    watching = asyncio.create_task(watch_up(actor, watch))
+    watching = asyncio.create_task(watch_up(context, watch))
     cut = asyncio.create_task(course.cut.wait())
     try:
         await asyncio.wait({watching, cut}, return_when=asyncio.FIRST_COMPLETED)

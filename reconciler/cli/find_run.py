@@ -9,31 +9,31 @@ from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import FoundRun, find_run, list_runs
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.lease import CALL_TIMEOUT_S
 
 
-async def find_named_run(actor: Actor, spec: Spec, run_id: str) -> FoundRun:
+async def find_named_run(context: Context, spec: Spec, run_id: str) -> FoundRun:
     """The run of this id in any app of the spec. Raises UsageError."""
     if "/" not in run_id:
         raise UsageError(f"{run_id!r} is not a run's id", hint="ids are listed by `reconciler runs`")
     for app in spec.apps:
-        found = await find_run(actor, app.name, run_id, stack=spec.stack)
+        found = await find_run(context, app.name, run_id, stack=spec.stack)
         if found:
             return found
     raise UsageError(f"there is no run {run_id}, or it is no longer told of", hint="see `reconciler runs`")
 
 
-async def seek_named_run(actor: Actor, spec: Spec, run_id: str, *, lost_after_s: float) -> FoundRun | RunInfo:
+async def seek_named_run(context: Context, spec: Spec, run_id: str, *, lost_after_s: float) -> FoundRun | RunInfo:
     """The run of this id, sought anew while the target is away; LOST where it gave no usable answer for so long.
 
     Raises UsageError, and ApiError where the answer says that asking again is of no use.
     """
-    absence = Absence(actor, f"{run_id}: cannot look for the run", lost_after_s=lost_after_s)
+    absence = Absence(context, f"{run_id}: cannot look for the run", lost_after_s=lost_after_s)
 
     async def look() -> FoundRun | ApiError:
         try:
-            return await find_named_run(actor, spec, run_id)
+            return await find_named_run(context, spec, run_id)
         except ApiError as error:
             is_elsewhere = error.kind is ApiErrorKind.NOT_AN_API and (error.status or 0) < 500
             if error.is_passing and not is_elsewhere:
@@ -46,13 +46,13 @@ async def seek_named_run(actor: Actor, spec: Spec, run_id: str, *, lost_after_s:
                 pass
     except (ApiError, TimeoutError) as error:
         why = f"{absence.lasted}: {error.message}" if isinstance(error, ApiError) else "it could not be found in time"
-        return _lost(actor, spec, run_id, why)
+        return _lost(context, spec, run_id, why)
     if isinstance(found, ApiError):
         raise found
     return found
 
 
-def _lost(actor: Actor, spec: Spec, run_id: str, why: str) -> RunInfo:
+def _lost(context: Context, spec: Spec, run_id: str, why: str) -> RunInfo:
     """A run of which nothing could be learnt but its id."""
     slot = run_id.partition("/")[0]
     return RunInfo(
@@ -63,16 +63,16 @@ def _lost(actor: Actor, spec: Spec, run_id: str, why: str) -> RunInfo:
         machine_id="",
         state=RunState.RUNNING,
         who="unknown",
-        outcome=lost_from_sight(run_id, why, actor.local),
+        outcome=lost_from_sight(run_id, why, context.local),
     )
 
 
-async def find_run_or_newest(actor: Actor, spec: Spec, name: str) -> FoundRun:
+async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRun:
     """The run of this id, or the newest one of the task of this name. Raises UsageError."""
     if "/" in name:
-        return await find_named_run(actor, spec, name)
+        return await find_named_run(context, spec, name)
     task = spec_file.find_task(spec, name)
-    runs = await list_runs(actor, task.app, stack=spec.stack, task=task.name)
+    runs = await list_runs(context, task.app, stack=spec.stack, task=task.name)
     if not runs:
         raise UsageError(f"task {name} has no runs that are still told of")
     return runs[0]

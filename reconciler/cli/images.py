@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import console, spec_file, streams
-from reconciler.cli.options import Shared, Text
+from reconciler.cli import spec_file
+from reconciler.cli.ui import console, streams
+from reconciler.cli.ui.options import Shared, Text
 from reconciler.model.machine import Observed
 from reconciler.model.spec import Spec
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.images.builder import Builder
     from reconciler.images.builds import Built, Deliver, Images
     from reconciler.images.credentials import Credentials
-    from reconciler.slots.actor import Actor
+    from reconciler.slots.context import Context
     from reconciler.targets import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,7 +84,7 @@ def pushed_to(spec: Spec, prefix: str | None) -> Spec:
     return with_push_to(spec, prefix)
 
 
-async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
+async def observe_pinned(context: "Context", spec: Spec, options: Shared, target: "Target", imaging: Imaging) -> Pinned:
     """The snapshot, taken while the tags are looked up. Raises ApiError, RegistryError, BuildError, SpecError."""
     import asyncio
 
@@ -92,9 +93,9 @@ async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "T
 
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
     try:
-        observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+        observed = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
         seen = {machine.region for machine in observed.machines}
-        unlisted = await check_regions(actor.client, spec, seen, only=options.only)
+        unlisted = await check_regions(context.client, spec, seen, only=options.only)
         digests, warnings = await looking
     finally:
         looking.cancel()
@@ -102,16 +103,16 @@ async def observe_pinned(actor: "Actor", spec: Spec, options: Shared, target: "T
     return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
 
 
-async def observe_as_planned(actor: "Actor", spec: Spec, digests: Mapping[str, str]) -> Pinned:
+async def observe_as_planned(context: "Context", spec: Spec, digests: Mapping[str, str]) -> Pinned:
     """The snapshot, and the spec with the digests of a plan that was made before: those were reviewed."""
     from reconciler.machines_api.observe import observe
 
-    observed = await observe(actor.client, [app.name for app in spec.apps], clock=actor.clock)
+    observed = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
     return _pinned(spec, observed, digests)
 
 
 def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:
-    from reconciler.planner import with_applied_digests, with_digests
+    from reconciler.planner.images import with_applied_digests, with_digests
 
     pinned = with_applied_digests(with_digests(spec, digests), observed)
     return Pinned(spec=pinned, observed=observed, digests=digests)

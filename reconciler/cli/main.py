@@ -10,8 +10,8 @@ from typing import Final
 
 import click
 
-from reconciler.cli.options import DEBUG, shared_options
-from reconciler.cli.streams import Output, OutputError, flush, open_output
+from reconciler.cli.ui.options import DEBUG, shared_options
+from reconciler.cli.ui.streams import Output, OutputError, flush, open_output
 
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
@@ -52,7 +52,7 @@ class _Verbs(click.Group):
             return None
         import importlib
 
-        command = importlib.import_module(f"reconciler.cli.{cmd_name}").command
+        command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -122,7 +122,7 @@ def _run(arguments: list[str], output: Output) -> int:
     if output.failure is None:
         return code
     if why := output.why_incomplete():
-        from reconciler.cli.console import say
+        from reconciler.cli.ui.console import say
 
         with output.outlasted():
             say(why)
@@ -149,7 +149,7 @@ def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, o
 
             traceback.print_exception(error)  # here, and not by the interpreter, which conceals no token
         case _:
-            from reconciler.cli.failures import show_failure
+            from reconciler.cli.ui.errors import show_failure
 
             show_failure(error)
     return _error_code(_verb(context))

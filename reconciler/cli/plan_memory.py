@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.cli.files import replace_file
-from reconciler.planner.known import Known, KnownMachines
+from reconciler.planner.plan_cache import Known, KnownMachines
 
 _OFF: Final = "off"
 _MAX_BYTES: Final = 64 * 1024 * 1024

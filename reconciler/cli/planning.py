@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.cli import saved_plan
 from reconciler.cli.images import Imaging, look_up
-from reconciler.cli.options import Shared
+from reconciler.cli.ui.options import Shared
 from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.regions import check_regions
 from reconciler.model.machine import Machine, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import App, Spec
-from reconciler.planner import Planner, with_applied_digests_of, with_digests
-from reconciler.planner.known import KnownMachines, known_of, recognized
+from reconciler.planner.images import with_applied_digests_of, with_digests
+from reconciler.planner.plan_cache import KnownMachines, known_of, recognized
+from reconciler.planner.planner import Planner
 
 if TYPE_CHECKING:
     from reconciler.cli.plan_memory import PlanMemory
     from reconciler.machines_api.client import MachinesClient
-    from reconciler.slots.actor import Actor
+    from reconciler.slots.context import Context
     from reconciler.targets import Target
 
 MANY: Final = 20  # apps; fewer are listed in two rounds of ten at once, and one list saves nothing that is felt
@@ -38,7 +39,7 @@ _Looked = tuple[Mapping[str, str], tuple[str, ...]]
 
 
 async def plan_pinned(
-    actor: "Actor",
+    context: "Context",
     spec: Spec,
     options: Shared,
     target: "Target",
@@ -52,15 +53,15 @@ async def plan_pinned(
 
     Raises ApiError, RegistryError, BuildError, SpecError.
     """
-    at = actor.clock.now()
+    at = context.clock.now()
     looking = asyncio.create_task(look_up(spec, options, target, imaging))
     apps = _Apps(spec, planner, looking, at, is_learning=memory_file is not None)
     try:
         if memory_file is None:
-            await observe_each(actor.client, apps.names, apps.take)
+            await observe_each(context.client, apps.names, apps.take)
         else:
-            await _plan_remembering(actor.client, apps, memory_file)
-        unlisted = await check_regions(actor.client, spec, apps.regions, only=options.only)
+            await _plan_remembering(context.client, apps, memory_file)
+        unlisted = await check_regions(context.client, spec, apps.regions, only=options.only)
         digests, warnings = await looking
     finally:
         looking.cancel()

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli import streams
 from reconciler.cli.files import replace_file
-from reconciler.cli.options import Shared
+from reconciler.cli.ui import streams
+from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
-    from reconciler.model.saved import SavedPlan
+    from reconciler.model.saved_plan import SavedPlan
     from reconciler.targets import Target
 
 _MAX_BYTES = 256 * 1024 * 1024
@@ -35,8 +35,9 @@ def bind(
     images: Mapping[str, str],
 ) -> "SavedPlan":
     """The plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
-    from reconciler.model.saved import SavedPlan
-    from reconciler.planner import SCHEME, plan_sha256, spec_sha256
+    from reconciler.canonical.digest import SCHEME
+    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.planner.hashes import plan_sha256, spec_sha256
 
     return SavedPlan(
         plan=plan,
@@ -98,7 +99,8 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
 
     Another version of this tool is fine: what it planned is planned again, and must be the same.
     """
-    from reconciler.planner import SCHEME, spec_sha256
+    from reconciler.canonical.digest import SCHEME
+    from reconciler.planner.hashes import spec_sha256
 
     hint = "plan again, and review that"
     if saved.scheme != SCHEME:
@@ -113,7 +115,7 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
 
 def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
     """Why it must not be applied to the world as it is now. `applied` is the hash of the plan that was applied last."""
-    from reconciler.planner import moved
+    from reconciler.planner.staleness import moved
 
     if applied == saved.plan_sha256:
         return ("it was applied already; a plan is applied once",)

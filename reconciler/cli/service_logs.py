@@ -5,15 +5,15 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.options import Shared
-from reconciler.cli.output import line_json, spelled_time
-from reconciler.cli.streams import as_it_is
+from reconciler.cli.ui.options import Shared
+from reconciler.cli.ui.streams import as_it_is
+from reconciler.cli.ui.task_output import line_json, spelled_time
 from reconciler.errors import ApiError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.spec import Pool, PoolKind, Spec
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def find_service(spec: Spec, name: str) -> Pool | None:
 
 
 async def show_service_logs(
-    actor: Actor,
+    context: Context,
     options: Shared,
     spec: Spec,
     service: Pool,
@@ -50,8 +50,8 @@ async def show_service_logs(
 
     Return whether all of them could be read. Raises ApiError where that failed for `lost_after_s`.
     """
-    readers = [_Reader(actor, machine) for machine in await _machines(actor, spec, service, name)]
-    absence = Absence(actor, f"{name}: the logs cannot be read", lost_after_s=lost_after_s)
+    readers = [_Reader(context, machine) for machine in await _machines(context, spec, service, name)]
+    absence = Absence(context, f"{name}: the logs cannot be read", lost_after_s=lost_after_s)
     pause_s = _FIRST_PAUSE_S
     while any(not reader.is_over for reader in readers):
         pages = await asyncio.gather(*(reader.read(follows=follows) for reader in readers))
@@ -65,12 +65,12 @@ async def show_service_logs(
             await absence.endure(error, at_most_s=pause_s)
         else:
             absence.end()
-            await actor.clock.sleep(pause_s)
+            await context.clock.sleep(pause_s)
     return not any(reader.is_failing for reader in readers)
 
 
-async def _machines(actor: Actor, spec: Spec, service: Pool, name: str) -> list[Machine]:
-    listed = await actor.client.list_machines(service.app) or ()
+async def _machines(context: Context, spec: Spec, service: Pool, name: str) -> list[Machine]:
+    listed = await context.client.list_machines(service.app) or ()
     slots = {slot.name for slot in service.slots if name in {service.name, slot.name}}
     owned = [
         machine
@@ -87,12 +87,12 @@ class _Reader:
     after some seconds, and the others go on.
     """
 
-    def __init__(self, actor: Actor, machine: Machine) -> None:
+    def __init__(self, context: Context, machine: Machine) -> None:
         self.machine = machine
         self.is_failing = False
         self.is_over = False
-        self._actor = actor
-        self._reader = LogReader(actor, machine)
+        self._context = context
+        self._reader = LogReader(context, machine)
         self._failing_since = 0.0
         self.error: ApiError | None = None  # of the newest look, where it has lasted and may pass
 
@@ -100,7 +100,7 @@ class _Reader:
         """The lines that are new; none where they cannot be read."""
         if self.is_over:
             return []
-        began = self._actor.clock.monotonic()
+        began = self._context.clock.monotonic()
         try:
             lines = await (self._reader.read() if follows else self._reader.read_within(_PATIENCE_S))
         except Exception as error:
@@ -112,12 +112,12 @@ class _Reader:
         return [line for line in lines if line.is_output or line.is_platform_error]
 
     def _note(self, error: Exception, *, follows: bool) -> None:
-        is_lasting = self._actor.clock.monotonic() - self._failing_since >= _PATIENCE_S
+        is_lasting = self._context.clock.monotonic() - self._failing_since >= _PATIENCE_S
         is_asked_again = follows and isinstance(error, ApiError) and (error.is_passing or not is_lasting)
         self.is_over = not is_asked_again
         self.error = error if isinstance(error, ApiError) and is_asked_again and is_lasting else None
         if self.is_over:
-            self._actor.emit(f"{self.machine.name}: its log cannot be read: {self._actor.explain(error)}")
+            self._context.emit(f"{self.machine.name}: its log cannot be read: {self._context.explain(error)}")
 
 
 def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_times: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.cli.options import Shared
+from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 from reconciler.model.unicode import is_utf8

@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.clock import Clock
-from reconciler.engine import config as configs
-from reconciler.engine import metadata
-from reconciler.engine.adversity import Adversity, refusal
-from reconciler.engine.behaviour import Settings
-from reconciler.engine.changes import Changes
-from reconciler.engine.creates import Creates
+from reconciler.engine.config import read as configs
 from reconciler.engine.errors import Refused, bad_request, not_found
-from reconciler.engine.exits import UNKNOWN_EXIT, exit_request
-from reconciler.engine.inside import Inside
-from reconciler.engine.leases import Leases
-from reconciler.engine.records import RESTING, RUNNING, App, Machine
-from reconciler.engine.reports import Reports
-from reconciler.engine.runtime import Ended, Left, Runtime
+from reconciler.engine.faults.rules import Adversity, refusal
+from reconciler.engine.faults.settings import Settings
+from reconciler.engine.machines import metadata
+from reconciler.engine.machines.create import Creates
+from reconciler.engine.machines.exit_events import UNKNOWN_EXIT, exit_request
+from reconciler.engine.machines.leases import Leases
+from reconciler.engine.machines.runner import Supervisor
+from reconciler.engine.machines.stale_lists import Views
+from reconciler.engine.machines.transitions import Transitions
+from reconciler.engine.machines.wait import Wait
+from reconciler.engine.machines.watch import Changes
+from reconciler.engine.models import RESTING, RUNNING, App, Machine
+from reconciler.engine.runtime.base import Ended, Left, Runtime
+from reconciler.engine.runtime.exec import Inside
 from reconciler.engine.secrets import Secrets
-from reconciler.engine.store import Store
-from reconciler.engine.supervisor import Supervisor
-from reconciler.engine.transitions import Transitions
-from reconciler.engine.views import Views
+from reconciler.engine.services.check_results import Reports
+from reconciler.engine.store.store import Store
 from reconciler.engine.volumes import Volumes
-from reconciler.engine.waits import Wait
 
 _APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.errors import Refused, bad_request, not_found
-from reconciler.engine.records import Machine, Secret, SecretsVersion
-from reconciler.engine.store import Store
+from reconciler.engine.models import Machine, Secret, SecretsVersion
+from reconciler.engine.store.store import Store
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
-from reconciler.engine import config as configs
+from reconciler.engine.config import read as configs
 from reconciler.engine.errors import Refused, bad_request, not_found
-from reconciler.engine.records import Machine, Snapshot, Volume
-from reconciler.engine.store import Store
+from reconciler.engine.models import Machine, Snapshot, Volume
+from reconciler.engine.store.store import Store
 
 _NAME: Final = re.compile(r"[a-z0-9_]{1,30}")
 _DEFAULT_GB: Final = 3

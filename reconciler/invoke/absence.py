@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 T = TypeVar("T")
 
@@ -30,8 +30,8 @@ class Absence:
     Given up after `lost_after_s`; sooner where the target is the local engine, or answers and refuses.
     """
 
-    def __init__(self, actor: Actor, what: str, *, lost_after_s: float) -> None:
-        self._actor = actor
+    def __init__(self, context: Context, what: str, *, lost_after_s: float) -> None:
+        self._context = context
         self._what = what
         self._lost_after_s = lost_after_s
         self._since: float | None = None
@@ -77,12 +77,12 @@ class Absence:
         """
         began = self._now if began is None else began
         self._note(error, began)
-        await self._actor.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began), at_most_s))
+        await self._context.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began), at_most_s))
 
     def end(self) -> None:
         """There was an answer."""
         if self._since is not None:
-            self._actor.emit(f"{self._what}: answered again after {spelled(self._lasted_s)}")
+            self._context.emit(f"{self._what}: answered again after {spelled(self._lasted_s)}")
         self._since = self._refused_since = self._told_at = self._last = None
 
     def _note(self, error: ReconcilerError, began: float) -> None:
@@ -91,17 +91,17 @@ class Absence:
         is_passing = isinstance(error, ApiError) and error.is_passing
         self._refused_since = None if is_passing else began if self._refused_since is None else self._refused_since
         if self._left_s <= 0:
-            if self._actor.local:
-                error.hint = f"`{self._actor.local.start}` starts the engine again"
+            if self._context.local:
+                error.hint = f"`{self._context.local.start}` starts the engine again"
             raise error
         if self._told_at is None or self._now - self._told_at >= _TOLD_EACH_S:
             self._told_at = self._now
             lasted = f" for {spelled(self._lasted_s)}" if self._lasted_s >= _TOLD_EACH_S else ""
-            self._actor.emit(f"{self._what}{lasted}: {error.message}; asking for another {spelled(self._left_s)}")
+            self._context.emit(f"{self._what}{lasted}: {error.message}; asking for another {spelled(self._left_s)}")
 
     @property
     def _now(self) -> float:
-        return self._actor.clock.monotonic()
+        return self._context.clock.monotonic()
 
     @property
     def _lasted_s(self) -> float:
@@ -109,7 +109,7 @@ class Absence:
 
     @property
     def _left_s(self) -> float:
-        most_s = min(self._lost_after_s, _LOCAL_ENGINE_S) if self._actor.local else self._lost_after_s
+        most_s = min(self._lost_after_s, _LOCAL_ENGINE_S) if self._context.local else self._lost_after_s
         left_s = most_s - self._lasted_s
         if self._refused_since is not None:
             left_s = min(left_s, _REFUSED_S - (self._now - self._refused_since))
@@ -124,16 +124,16 @@ class Absence:
     @property
     def _pause_s(self) -> float:
         """Short at first, so that a short absence costs little; longer after a while."""
-        if self._actor.local:
+        if self._context.local:
             return _LOCAL_PAUSE_S
         return min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, self._lasted_s / 10))
 
 
 async def do_patiently(
-    actor: Actor, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, lost_after_s: float
+    context: Context, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, lost_after_s: float
 ) -> T:
     """Return what the work returns, which is done again for a minute where it fails. Raises its error after that."""
-    absence = Absence(actor, what, lost_after_s=min(lost_after_s, _WRITE_S))
+    absence = Absence(context, what, lost_after_s=min(lost_after_s, _WRITE_S))
     while True:
         try:
             return await work()

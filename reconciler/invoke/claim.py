@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
-from reconciler.invoke.causes import read_cause
 from reconciler.invoke.claim_record import ClaimRecord
-from reconciler.invoke.claimant import Announcement, Claim, Claimant, Refusal, Unconfirmed, refusal_of
-from reconciler.invoke.known import pool_machines
+from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, refusal_of
 from reconciler.invoke.outcome import first_start, newer_than
+from reconciler.invoke.pool_cache import pool_machines
 from reconciler.invoke.prepare import declared_config, prepare
+from reconciler.invoke.start_failures import read_cause
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
 from reconciler.slots.ulid import new_ulid
 from reconciler.slots.update import UpdateFailedError
+from reconciler.slots.wait import read_machine
 
 _RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}
 _CONFIRM_S: Final = 3.0
@@ -63,7 +63,7 @@ async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Cl
     """
     claimant.progress.doing = f"leasing {machine.name}"
     try:
-        async with hold_lease(claimant.actor, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
+        async with hold_lease(claimant.context, machine.app, machine.id, verb="invoke", ttl_s=CLAIM_TTL_S) as lease:
             return await claim_under(claimant, lease, machine, may_settle=may_settle)
     except ApiError as error:
         return refusal_of(error)
@@ -81,20 +81,20 @@ async def claim_under(
 
     Raises ApiError, LeaseLostError and StartUnclearError.
     """
-    actor, progress = claimant.actor, claimant.progress
+    context, progress = claimant.context, claimant.progress
     try:
         progress.doing = f"looking at {machine.name}"
-        live = await read_machine(actor, machine)
+        live = await read_machine(context, machine)
         claimant.known.see(live)
         refusal = _refusal(live, claimant)
         if refusal:
             return refusal
-        run_ulid = new_ulid(actor.clock.now())
+        run_ulid = new_ulid(context.clock.now())
         progress.doing = f"bringing {live.name} to the config of this run"
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):
             return ready
-        fence = await _fence(actor, ready)
+        fence = await _fence(context, ready)
         if isinstance(fence, Refusal):
             return fence
         starting = _Starting(
@@ -105,12 +105,12 @@ async def claim_under(
         return Refusal(why=error.message, is_broken=True)
 
 
-async def _fence(actor: Actor, live: Machine) -> str | Refusal | None:
+async def _fence(context: Context, live: Machine) -> str | Refusal | None:
     """The id of the newest event; None where there is none at all.
 
     One that is not understood is no fence: an older start would pass for ours.
     """
-    events = live.events or await actor.client.list_events(live.app, live.id, limit=1)
+    events = live.events or await context.client.list_events(live.app, live.id, limit=1)
     if live.not_understood or (events and not events[0].id):
         return Refusal(why=f"the events of {live.name} are not understood", is_broken=True)
     return events[0].id if events else None
@@ -164,7 +164,7 @@ async def _start_recorded(starting: _Starting) -> Claim | Refusal:
         raise StartUnclearError(f"whether {live.name} was started cannot be learnt: it rests, and no start is told")
     starting.tell(None)
     why = f"{live.name} accepted the start and did not start"
-    found = await read_cause(claimant.actor, live)
+    found = await read_cause(claimant.context, live)
     if found is None:
         return Refusal(why=why, is_broken=True)
     return Refusal(why=f"{why}: {found[0]}", is_broken=True, cause=found[1])
@@ -172,11 +172,13 @@ async def _start_recorded(starting: _Starting) -> Claim | Refusal:
 
 async def _send_start(starting: _Starting) -> Refusal | None:
     """Sends the start until it is answered; None where a start may be ours, to be confirmed by its event."""
-    actor, live = starting.claimant.actor, starting.live
+    context, live = starting.claimant.context, starting.live
     while True:
         try:
             nonce = starting.lease.guard(START_TIMEOUT_S)
-            previous = await actor.client.start_machine(live.app, live.id, nonce=nonce, on_flight=starting.tell_flight)
+            previous = await context.client.start_machine(
+                live.app, live.id, nonce=nonce, on_flight=starting.tell_flight
+            )
         except ApiError as error:
             if error.is_unclear:
                 starting.is_in_doubt = True
@@ -188,7 +190,7 @@ async def _send_start(starting: _Starting) -> Refusal | None:
             if not starting.may_settle:
                 return Refusal(why=error.message, is_settling=True)
             starting.claimant.progress.doing = f"waiting until {live.name} can be started ({error.message})"
-            await actor.clock.sleep(_pause_s(starting))
+            await context.clock.sleep(_pause_s(starting))
             continue
         except LeaseLostError as error:
             if starting.is_in_doubt:
@@ -209,7 +211,7 @@ def _pause_s(starting: _Starting) -> float:
 
 
 def _left_s(starting: _Starting) -> float:
-    return starting.claimant.progress.until - starting.claimant.actor.clock.monotonic()
+    return starting.claimant.progress.until - starting.claimant.context.clock.monotonic()
 
 
 async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
@@ -217,29 +219,29 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
 
     Raises StartUnclearError where that can no longer be learnt.
     """
-    actor, live = starting.claimant.actor, starting.live
+    context, live = starting.claimant.context, starting.live
     starting.claimant.progress.doing = f"looking for the start of {live.name} among its events"
     looked_at: float | None = None
     while True:
         try:
-            seen = await read_machine(actor, live)
+            seen = await read_machine(context, live)
             newer = newer_than(seen.events, starting.fence)
             if newer is None or "events" in seen.not_understood:
-                newer = newer_than(await actor.client.list_events(live.app, live.id, limit=50), starting.fence)
+                newer = newer_than(await context.client.list_events(live.app, live.id, limit=50), starting.fence)
         except ApiError as error:
             if not error.is_passing:
                 raise starting.unclear(error) from error
-            await actor.clock.sleep(_SETTLE_POLL_S)
+            await context.clock.sleep(_SETTLE_POLL_S)
             continue
-        looked_at = looked_at or actor.clock.monotonic()
+        looked_at = looked_at or context.clock.monotonic()
         start = first_start(newer or ())
         if start is not None:
             return seen, start
         if seen.state.is_gone:
             raise StartUnclearError(f"{live.name} was destroyed, and whether it was started is not told any more")
-        if _never_began(seen, newer) and actor.clock.monotonic() - looked_at >= _CONFIRM_S:
+        if _never_began(seen, newer) and context.clock.monotonic() - looked_at >= _CONFIRM_S:
             return seen, None
-        await actor.clock.sleep(_POLL_S)
+        await context.clock.sleep(_POLL_S)
 
 
 def _never_began(seen: Machine, newer: tuple[Event, ...] | None) -> bool:

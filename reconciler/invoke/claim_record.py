@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from reconciler.errors import ApiError, LeaseLostError
-from reconciler.invoke.claimant import Announcement, Claimant
+from reconciler.invoke.claim_request import Announcement, Claimant
 from reconciler.invoke.history import start_of
 from reconciler.invoke.outcome import newer_than
 from reconciler.model.machine import Event, Machine
@@ -40,7 +40,7 @@ class ClaimRecord:
         """
         previous = newest_record(self.live.metadata)
         if previous and previous.fence == (self.fence or ""):
-            self.claimant.actor.emit(f"{self.live.name}: an earlier claim died before its start; taking over")
+            self.claimant.context.emit(f"{self.live.name}: an earlier claim died before its start; taking over")
         await self._set(next_key(self.live.metadata), self._record(previous).to_text())
         if self.announcement:
             await self.announcement.write(self.run_ulid)
@@ -59,20 +59,20 @@ class ClaimRecord:
                     await self._set(key, replaced)
                 else:
                     self.lease.guard()
-                    await self.claimant.actor.client.delete_metadata(self.live.app, self.live.id, key)
+                    await self.claimant.context.client.delete_metadata(self.live.app, self.live.id, key)
 
     async def _set(self, key: str, value: str) -> None:
         self.lease.guard()
-        await self.claimant.actor.client.set_metadata(self.live.app, self.live.id, key, value)
+        await self.claimant.context.client.set_metadata(self.live.app, self.live.id, key, value)
 
     def _record(self, previous: RunRecord | None) -> RunRecord:
-        actor, bound_s = self.claimant.actor, self.claimant.timeout_s
+        context, bound_s = self.claimant.context, self.claimant.timeout_s
         ended = _end_of(previous, self.live) if previous else None
         return RunRecord(
             ulid=self.run_ulid,
             fence=self.fence or "",
-            who=actor.who,
-            deadline=actor.clock.now() + timedelta(seconds=bound_s) if bound_s else None,
+            who=context.who,
+            deadline=context.clock.now() + timedelta(seconds=bound_s) if bound_s else None,
             key=self.claimant.key,
             previous=ended.exit if ended else None,
             previous_was_late=bool(ended and previous and is_past_deadline(ended.at, previous.deadline)),

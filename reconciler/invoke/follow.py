@@ -8,19 +8,19 @@ from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence, do_patiently
-from reconciler.invoke.claimant import Claim
+from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs
 from reconciler.invoke.outcome import lost, lost_from_sight, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, HostStatus, Machine, MachineState
 from reconciler.model.run import Outcome
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
 from reconciler.slots.override import owner_of, restore_if_idle
 from reconciler.slots.rest import stop_limit_s
 from reconciler.slots.run_records import newest_record
 from reconciler.slots.run_starts import RunSpan, final_exit, is_newer
+from reconciler.slots.wait import read_machine
 
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
@@ -43,7 +43,7 @@ class Ending:
 
 
 async def follow(
-    actor: Actor,
+    context: Context,
     claim: Claim,
     *,
     timeout_s: float | None,
@@ -58,7 +58,7 @@ async def follow(
     """
     streaming = asyncio.create_task(logs.stream()) if logs else None
     try:
-        ending = await _end_of(actor, claim, timeout_s=timeout_s, lost_after_s=lost_after_s, was_stopped=was_stopped)
+        ending = await _end_of(context, claim, timeout_s=timeout_s, lost_after_s=lost_after_s, was_stopped=was_stopped)
     finally:
         if streaming:
             streaming.cancel()
@@ -69,29 +69,29 @@ async def follow(
     if logs:
         await logs.drain(ended_at=ending.exit_event.at if ending.exit_event else None, limit_s=DRAIN_LIMIT_S)
     if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
-        why = await restore_if_idle(actor, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
+        why = await restore_if_idle(context, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
         if why:
-            actor.emit(why)
+            context.emit(why)
     return ending
 
 
 async def _end_of(
-    actor: Actor, claim: Claim, *, timeout_s: float | None, lost_after_s: float, was_stopped: bool
+    context: Context, claim: Claim, *, timeout_s: float | None, lost_after_s: float, was_stopped: bool
 ) -> Ending:
-    absence = Absence(actor, f"{claim.machine.name}: cannot look at the run", lost_after_s=lost_after_s)
-    waiting = asyncio.create_task(_wait_for_exit(actor, claim, absence))
-    timer = asyncio.create_task(actor.clock.sleep(timeout_s)) if timeout_s else None
+    absence = Absence(context, f"{claim.machine.name}: cannot look at the run", lost_after_s=lost_after_s)
+    waiting = asyncio.create_task(_wait_for_exit(context, claim, absence))
+    timer = asyncio.create_task(context.clock.sleep(timeout_s)) if timeout_s else None
     try:
         if was_stopped:
-            return await _end_after_stop(actor, claim, waiting, absence)
+            return await _end_after_stop(context, claim, waiting, absence)
         pending = {waiting, timer} if timer else {waiting}
         await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
-        actor.emit(f"{claim.machine.name}: {timeout_s:g} s are over; stopping the run")
-        return await _end_by_timeout(actor, claim, waiting, absence, lost_after_s=lost_after_s)
+        context.emit(f"{claim.machine.name}: {timeout_s:g} s are over; stopping the run")
+        return await _end_by_timeout(context, claim, waiting, absence, lost_after_s=lost_after_s)
     except ApiError as error:
-        return _lost_from_sight(actor, claim, f"{absence.lasted}: {error.message}")
+        return _lost_from_sight(context, claim, f"{absence.lasted}: {error.message}")
     finally:
         for task in (waiting, timer):
             if task:
@@ -100,11 +100,13 @@ async def _end_of(
 
 
 async def _end_by_timeout(
-    actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence, *, lost_after_s: float
+    context: Context, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence, *, lost_after_s: float
 ) -> Ending:
     """Stops the run. One that cannot be stopped goes on, until a later `wait` stops it."""
     what = f"{claim.machine.name}: cannot stop the run"
-    stopping = asyncio.create_task(do_patiently(actor, what, lambda: stop_run(actor, claim), lost_after_s=lost_after_s))
+    stopping = asyncio.create_task(
+        do_patiently(context, what, lambda: stop_run(context, claim), lost_after_s=lost_after_s)
+    )
     was_running: bool | None = None  # not known while the stop is under way
     try:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,8 +114,8 @@ async def _end_by_timeout(
             try:
                 was_running = stopping.result()
             except (ApiError, LeaseLostError) as error:
-                return _lost_from_sight(actor, claim, f"its time is over, and it was not stopped: {error.message}")
-        ending = await _end_after_stop(actor, claim, waiting, absence)
+                return _lost_from_sight(context, claim, f"its time is over, and it was not stopped: {error.message}")
+        ending = await _end_after_stop(context, claim, waiting, absence)
     finally:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
@@ -123,38 +125,38 @@ async def _end_by_timeout(
     return replace(ending, outcome=outcome_of(exited, timed_out=True))
 
 
-async def _end_after_stop(actor: Actor, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence) -> Ending:
+async def _end_after_stop(context: Context, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence) -> Ending:
     """The end of a run that was told to stop. While the target is away, nothing says that it has not ended."""
     limit_s = stop_limit_s(claim.machine)
     while not waiting.done():
         await asyncio.wait({waiting}, timeout=limit_s)
         if not waiting.done() and not absence.is_under_way:
-            return _lost_from_sight(actor, claim, f"it was stopped, and has not ended within {limit_s:g} s")
+            return _lost_from_sight(context, claim, f"it was stopped, and has not ended within {limit_s:g} s")
     return waiting.result()
 
 
-def _lost_from_sight(actor: Actor, claim: Claim, why: str) -> Ending:
-    return Ending(outcome=lost_from_sight(claim.run_id, why, actor.local), is_over=False)
+def _lost_from_sight(context: Context, claim: Claim, why: str) -> Ending:
+    return Ending(outcome=lost_from_sight(claim.run_id, why, context.local), is_over=False)
 
 
-async def stop_run(actor: Actor, claim: Claim) -> bool:
+async def stop_run(context: Context, claim: Claim) -> bool:
     """Stops the run if it still is the machine's newest; False where it had ended.
 
     Without the look under the lease, the stop might end the next run.
     """
     machine = claim.machine
     async with hold_lease(
-        actor, machine.app, machine.id, verb="stop", ttl_s=CLAIM_TTL_S, patience_s=CLAIM_TTL_S
+        context, machine.app, machine.id, verb="stop", ttl_s=CLAIM_TTL_S, patience_s=CLAIM_TTL_S
     ) as lease:
-        live = await read_machine(actor, machine)
-        newer = await _newer_events(actor, claim, live)
+        live = await read_machine(context, machine)
+        newer = await _newer_events(context, claim, live)
         is_ours = newer is not None and _span(claim, newer).following is None
         if live.state.is_resting or live.state.is_gone or not is_ours:
             return False
         nonce = lease.guard()
         lease.doubt()  # a stop without an answer may come late: until the lease expires nobody starts another run
         try:
-            await actor.client.stop_machine(machine.app, machine.id, nonce=nonce)
+            await context.client.stop_machine(machine.app, machine.id, nonce=nonce)
         except ApiError as error:
             if not error.is_unclear:
                 lease.settle()
@@ -163,11 +165,11 @@ async def stop_run(actor: Actor, claim: Claim) -> bool:
         return True
 
 
-async def _wait_for_exit(actor: Actor, claim: Claim, absence: Absence) -> Ending:
+async def _wait_for_exit(context: Context, claim: Claim, absence: Absence) -> Ending:
     """Raises ApiError where the target gives no usable answer for too long."""
     missing_since: float | None = None
     is_hinted = False
-    looked = await absence.ask(lambda: _judged(actor, claim, claim.machine))
+    looked = await absence.ask(lambda: _judged(context, claim, claim.machine))
     while True:
         if looked is not None:
             seen, ending = looked
@@ -175,31 +177,31 @@ async def _wait_for_exit(actor: Actor, claim: Claim, absence: Absence) -> Ending
                 return ending
             if seen.state in _END_STATES:
                 # The state may be visible a moment before its exit event.
-                missing_since = missing_since or actor.clock.monotonic()
-                if actor.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
+                missing_since = missing_since or context.clock.monotonic()
+                if context.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
                     return Ending(outcome=lost("the machine rests, and no exit was reported"))
-                await actor.clock.sleep(_POLL_S)
+                await context.clock.sleep(_POLL_S)
             else:
                 missing_since = None
-                is_hinted = await _park(actor, claim, seen, may_return_at_once=not is_hinted)
-        looked = await absence.ask(lambda: _look(actor, claim))
+                is_hinted = await _park(context, claim, seen, may_return_at_once=not is_hinted)
+        looked = await absence.ask(lambda: _look(context, claim))
 
 
-async def _look(actor: Actor, claim: Claim) -> tuple[Machine, Ending | None]:
-    return await _judged(actor, claim, await read_machine(actor, claim.machine))
+async def _look(context: Context, claim: Claim) -> tuple[Machine, Ending | None]:
+    return await _judged(context, claim, await read_machine(context, claim.machine))
 
 
-async def _judged(actor: Actor, claim: Claim, seen: Machine) -> tuple[Machine, Ending | None]:
+async def _judged(context: Context, claim: Claim, seen: Machine) -> tuple[Machine, Ending | None]:
     """The machine as seen, with the run's end if it tells of one. Raises ApiError where its host tells nothing."""
-    ending = await _ending(actor, claim, seen)
+    ending = await _ending(context, claim, seen)
     if ending is None and seen.host_status is not HostStatus.OK:
         raise ApiError("the machine's host cannot be reached", kind=ApiErrorKind.UNCLEAR)
     return seen, ending
 
 
-async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
+async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | None:
     """The run's end as far as this GET shows it; None while it goes on."""
-    newer = await _newer_events(actor, claim, seen)
+    newer = await _newer_events(context, claim, seen)
     if newer is None:
         return Ending(outcome=lost("the machine's history no longer reaches back to its start"))
     update = next((event for event in reversed(newer) if event.type == "update"), None)
@@ -215,7 +217,7 @@ async def _ending(actor: Actor, claim: Claim, seen: Machine) -> Ending | None:
     return None
 
 
-async def _newer_events(actor: Actor, claim: Claim, seen: Machine) -> tuple[Event, ...] | None:
+async def _newer_events(context: Context, claim: Claim, seen: Machine) -> tuple[Event, ...] | None:
     """The events since the run's start, newest first; None where they no longer reach back to it.
 
     The own start of a run that the platform restarts again and again leaves the list: then all of them are newer, while
@@ -224,7 +226,7 @@ async def _newer_events(actor: Actor, claim: Claim, seen: Machine) -> tuple[Even
     newer = newer_than(seen.events, claim.start.id)
     if newer is not None:
         return newer
-    events = await actor.client.list_events(seen.app, seen.id, limit=_EVENTS)
+    events = await context.client.list_events(seen.app, seen.id, limit=_EVENTS)
     newer = newer_than(events, claim.start.id)
     newest = newest_record(seen.metadata)
     is_ours = newest is not None and newest.ulid == claim.run_ulid
@@ -237,15 +239,15 @@ def _span(claim: Claim, newer: Sequence[Event]) -> RunSpan:
     return RunSpan(starts=(claim.start,)).extended((*newer, claim.start))
 
 
-async def _park(actor: Actor, claim: Claim, seen: Machine, *, may_return_at_once: bool) -> bool:
+async def _park(context: Context, claim: Claim, seen: Machine, *, may_return_at_once: bool) -> bool:
     """Waits for the end in one slice; whether the server says that it came.
 
     A WAIT that is over at once without being of use must not become a hot loop.
     """
-    began = actor.clock.monotonic()
+    began = context.clock.monotonic()
     reached = False
     with suppress(ApiError):  # whatever it is, the look that follows tells
-        reached = await actor.client.wait_machine(
+        reached = await context.client.wait_machine(
             seen.app,
             seen.id,
             states=_END_STATES,
@@ -253,6 +255,6 @@ async def _park(actor: Actor, claim: Claim, seen: Machine, *, may_return_at_once
             from_event_id=claim.start.id,
             timeout_s=_SLICE_S,
         )
-    if actor.clock.monotonic() - began < _POLL_S and not (reached and may_return_at_once):
-        await actor.clock.sleep(_POLL_S)
+    if context.clock.monotonic() - began < _POLL_S and not (reached and may_return_at_once):
+        await context.clock.sleep(_POLL_S)
     return reached

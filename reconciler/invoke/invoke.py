@@ -7,18 +7,18 @@ from typing import Final
 from reconciler.errors import ReconcilerError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import LOST_AFTER_S
-from reconciler.invoke.claimant import Claim, Claimant, Unconfirmed
+from reconciler.invoke.cancellation import until_stopped
+from reconciler.invoke.claim_request import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.key_marks import hash_of
-from reconciler.invoke.known import KnownPool
 from reconciler.invoke.logs import RunLogs, TakeLine
+from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.queue import OnBusy, queue
 from reconciler.invoke.runs import FoundRun, wait_run
-from reconciler.invoke.stopping import until_stopped
 from reconciler.model.run import Outcome, Run
+from reconciler.model.run_policy import Override
 from reconciler.model.spec import Pool, Slot
-from reconciler.model.terms import Override
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 __all__ = ["InvokeOptions", "OnBusy", "begin", "invoke"]
 
@@ -48,7 +48,7 @@ class InvokeOptions:
 
 
 async def invoke(
-    actor: Actor, pool: Pool, *, stack: str, options: InvokeOptions, stop: asyncio.Event | None = None
+    context: Context, pool: Pool, *, stack: str, options: InvokeOptions, stop: asyncio.Event | None = None
 ) -> Run:
     """The run, ended (or only started, with `is_waiting` False). Raises ApiError where the API itself fails.
 
@@ -58,32 +58,32 @@ async def invoke(
     us and the outcome is DETACHED.
     """
     stop = stop or asyncio.Event()
-    claimed = await begin(actor, pool, stack=stack, options=options, stop=stop)
+    claimed = await begin(context, pool, stack=stack, options=options, stop=stop)
     if isinstance(claimed, Outcome):
         return _run(pool, claimed)
     if isinstance(claimed, Unconfirmed):
-        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why, actor.local), claimed)
+        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why, context.local), claimed)
     if isinstance(claimed, FoundRun):
-        return await _attach(actor, pool, claimed, options, stop)
-    actor.emit(f"{claimed.machine.name}: started")
+        return await _attach(context, pool, claimed, options, stop)
+    context.emit(f"{claimed.machine.name}: started")
     if not options.is_waiting:
         return _run(pool, outcomes.detached("started; not waited for"), claimed)
-    logs = RunLogs(actor, claimed, options.take_line, delay_s=options.log_delay_s) if options.take_line else None
+    logs = RunLogs(context, claimed, options.take_line, delay_s=options.log_delay_s) if options.take_line else None
     timeout_s = options.timeout_s or pool.terms.timeout_s
-    following = follow(actor, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
+    following = follow(context, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
     try:
         ending = await until_stopped(following, stop)
     except ReconcilerError:
         raise
     except Exception as error:
-        return _run(pool, outcomes.lost_from_sight(claimed.run_id, actor.explain(error), actor.local), claimed)
+        return _run(pool, outcomes.lost_from_sight(claimed.run_id, context.explain(error), context.local), claimed)
     if ending is None:
         return _run(pool, outcomes.detached("detached; the run goes on"), claimed)
     return _run(pool, ending.outcome, claimed, ending)
 
 
 async def begin(
-    actor: Actor,
+    context: Context,
     pool: Pool,
     *,
     stack: str,
@@ -98,7 +98,7 @@ async def begin(
     Whoever invokes more than once keeps `known`, which spares the list, and `turn`, which keeps the queue in order.
     """
     claimant = Claimant(
-        actor=actor,
+        context=context,
         stack=stack,
         pool=pool,
         known=known or KnownPool(app=pool.app, pool=pool.name, stack=stack),
@@ -112,13 +112,13 @@ async def begin(
     return await queue(claimant, on_busy=options.on_busy, queue_timeout_s=options.queue_timeout_s, turn=turn)
 
 
-async def _attach(actor: Actor, pool: Pool, found: FoundRun, options: InvokeOptions, stop: asyncio.Event) -> Run:
+async def _attach(context: Context, pool: Pool, found: FoundRun, options: InvokeOptions, stop: asyncio.Event) -> Run:
     """The run that someone with the same key started: its output and its end."""
-    actor.emit(f"{found.info.id}: started before with this key; attaching")
+    context.emit(f"{found.info.id}: started before with this key; attaching")
     info = found.info
     if options.is_waiting:
         waiting = wait_run(
-            actor,
+            context,
             found,
             take_line=options.take_line,
             log_delay_s=options.log_delay_s,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from reconciler.invoke.claimant import Claimant, Refusal
+from reconciler.invoke.claim_request import Claimant, Refusal
 from reconciler.invoke.key_marks import (
     MAX_KEYS,
     KeyedRun,
@@ -22,10 +22,10 @@ from reconciler.invoke.runs import runs_on
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import Outcome, RunState
-from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.run_ends import oldest_mark
 from reconciler.slots.run_records import newest_record, room_in
+from reconciler.slots.wait import read_machine
 
 _LEAST_KEYS: Final = 10  # so many stay whole, even where fingerprints need room
 
@@ -43,12 +43,12 @@ class _Memory:
 
     async def write(self, name: str, value: str) -> None:
         self.lease.guard()
-        await self.claimant.actor.client.set_metadata(self.anchor.app, self.anchor.id, name, value)
+        await self.claimant.context.client.set_metadata(self.anchor.app, self.anchor.id, name, value)
         self.metadata[name] = value
 
     async def drop(self, name: str) -> None:
         self.lease.guard()
-        await self.claimant.actor.client.delete_metadata(self.anchor.app, self.anchor.id, name)
+        await self.claimant.context.client.delete_metadata(self.anchor.app, self.anchor.id, name)
         self.metadata.pop(name, None)
 
     def keys(self) -> dict[str, KeyedRun]:
@@ -77,9 +77,9 @@ class _Memory:
         machine = self._machine(slot)
         if machine is None:
             return {}
-        actor = self.claimant.actor
-        live = self.anchor if machine.id == self.anchor.id else await read_machine(actor, machine)
-        return {run.info.id.partition("/")[2]: run.info.state for run in await runs_on(actor, live)}
+        context = self.claimant.context
+        live = self.anchor if machine.id == self.anchor.id else await read_machine(context, machine)
+        return {run.info.id.partition("/")[2]: run.info.state for run in await runs_on(context, live)}
 
     def _machine(self, slot: str) -> Machine | None:
         return next((one for one in self.claimant.known.machines if one.name == slot), None)
@@ -91,7 +91,7 @@ async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Re
     `anchor` is the GET under its lease. Raises ApiError and LeaseLostError.
     """
     memory = _Memory(
-        claimant=claimant, lease=lease, anchor=anchor, metadata=dict(anchor.metadata), now=claimant.actor.clock.now()
+        claimant=claimant, lease=lease, anchor=anchor, metadata=dict(anchor.metadata), now=claimant.context.clock.now()
     )
     await _forget_yesterday(memory)
     while True:

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from reconciler.errors import LogsIncompleteError
-from reconciler.invoke.claimant import Claim
+from reconciler.invoke.claim_request import Claim
 from reconciler.machines_api.client import LogLine
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
 from reconciler.slots.run_starts import RunSpan
 
@@ -43,7 +43,7 @@ class RunLogs:
 
     def __init__(
         self,
-        actor: Actor,
+        context: Context,
         claim: Claim,
         take: TakeLine,
         *,
@@ -52,7 +52,7 @@ class RunLogs:
         known_until: datetime | None = None,
         on_incomplete: TakeProblem | None = None,
     ) -> None:
-        self._actor = actor
+        self._context = context
         self._claim = claim
         self._take = take
         self._delay_s = delay_s
@@ -61,7 +61,7 @@ class RunLogs:
         self._may_restart = config is None or config.restart_policy != "no"
         self._known_until_ms = _milliseconds(known_until) + _EVENT_TIME_MS if known_until else 0.0
         self._on_incomplete = on_incomplete or self._emit
-        self._reader = LogReader(actor, claim.machine, since_ms=claim.start.timestamp_ms)
+        self._reader = LogReader(context, claim.machine, since_ms=claim.start.timestamp_ms)
         self._ended_ms: float | None = None
         self._newest_ms = 0.0
         self._is_past_end = False  # a line of the next run was seen
@@ -82,9 +82,9 @@ class RunLogs:
                 pause_s = ASK_AGAIN_S
                 if self._failing_s > _WORTH_TELLING_S and not is_told:
                     is_told = True
-                    why = self._actor.explain(self._failure)
-                    self._actor.emit(f"the run's log cannot be read for now: {why}")
-            await self._actor.clock.sleep(pause_s)
+                    why = self._context.explain(self._failure)
+                    self._context.emit(f"the run's log cannot be read for now: {why}")
+            await self._context.clock.sleep(pause_s)
 
     async def drain(
         self, *, ended_at: datetime | None = None, up_to: datetime | None = None, limit_s: float | None = None
@@ -94,7 +94,7 @@ class RunLogs:
         `ended_at` is the time of the run's exit. Of a run that goes on, what came after `up_to` need not be read.
         """
         self._ended_ms = _milliseconds(ended_at) if ended_at else None
-        self._failing_since = self._actor.clock.monotonic()
+        self._failing_since = self._context.clock.monotonic()
         is_whole = False
         try:
             async with asyncio.timeout(limit_s):
@@ -108,13 +108,13 @@ class RunLogs:
         run_id = self._claim.run_id
         why = "its log is too long for now"
         if self._failure:
-            why = f"its log cannot be read: {self._actor.explain(self._failure)}"
+            why = f"its log cannot be read: {self._context.explain(self._failure)}"
         hint = f"`reconciler logs {run_id}` shows it, once its log can be read"
         return LogsIncompleteError(f"the output of {run_id} is incomplete: {why}", hint=hint)
 
     async def _read_to_end(self, up_to_ms: float | None) -> bool:
         """Whether all was read."""
-        clock = self._actor.clock
+        clock = self._context.clock
         began = quiet_since = clock.monotonic()
         while not self._is_past_end:
             has_news = await self._has_news()
@@ -136,7 +136,7 @@ class RunLogs:
 
     async def _has_news(self) -> bool:
         """Read a page; whether a line in it is newer than all before. A failure is noted."""
-        began = self._actor.clock.monotonic()
+        began = self._context.clock.monotonic()
         try:
             lines = await self._read()
         except Exception as error:
@@ -154,14 +154,14 @@ class RunLogs:
 
     @property
     def _failing_s(self) -> float:
-        return self._actor.clock.monotonic() - self._failing_since
+        return self._context.clock.monotonic() - self._failing_since
 
     async def _read(self) -> list[LogLine]:
         """The lines of a page, once it is known whose they are: which of the machine's starts came before them."""
         self._unplaced += await self._reader.read()
         if any(map(self._is_to_be_told_apart, self._unplaced)):
             machine = self._claim.machine
-            events = await self._actor.client.list_events(machine.app, machine.id, limit=_EVENTS)
+            events = await self._context.client.list_events(machine.app, machine.id, limit=_EVENTS)
             self._span = self._span.extended(events)
             self._known_until_ms = max(self._known_until_ms, *map(_time_ms, self._unplaced))
         lines, self._unplaced = self._unplaced, []
@@ -183,10 +183,10 @@ class RunLogs:
         elif line.is_output:
             self._take(line if attempt == line.attempt else replace(line, attempt=attempt))
         elif line.is_platform_error:
-            self._actor.emit(line.message)
+            self._context.emit(line.message)
 
     def _emit(self, problem: LogsIncompleteError) -> None:
-        self._actor.emit(f"{problem.message}; {problem.hint}")
+        self._context.emit(f"{problem.message}; {problem.hint}")
 
 
 def _time_ms(line: LogLine) -> float:

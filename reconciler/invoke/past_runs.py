@@ -13,7 +13,7 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.run_ends import kept_ends
 
 _EVENTS: Final = 50
@@ -65,10 +65,10 @@ def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[st
     return found
 
 
-async def read_events(actor: Actor, machine: Machine) -> Sequence[Event]:
+async def read_events(context: Context, machine: Machine) -> Sequence[Event]:
     """The machine's newest events; of one that is pruned already, those that it was listed with."""
     try:
-        return await actor.client.list_events(machine.app, machine.id, limit=_EVENTS)
+        return await context.client.list_events(machine.app, machine.id, limit=_EVENTS)
     except ApiError as error:
         if error.kind is ApiErrorKind.NOT_FOUND and machine.state.is_gone:
             return machine.events

@@ -1,12 +1,13 @@
 """What a machine needs before its start: the applied config, no snapshot, and what this run has of its own."""
 
-from reconciler.invoke.claimant import Claimant, Refusal
+from reconciler.canonical.digest import digest_of, live_digest
+from reconciler.invoke.claim_request import Claimant, Refusal
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.revision import parse_revision
-from reconciler.planner import digest_of, live_digest, with_digest
-from reconciler.slots.actor import Actor
+from reconciler.planner.images import with_digest
+from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
 from reconciler.slots.override import put_override, restore
 from reconciler.slots.rest import stop_and_wait
@@ -19,7 +20,7 @@ async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid:
     if isinstance(updated, Refusal):
         return updated
     if updated.state is MachineState.SUSPENDED:
-        updated = await _discard_snapshot(claimant.actor, lease, updated)
+        updated = await _discard_snapshot(claimant.context, lease, updated)
     return await _made_its_own(claimant, lease, updated, run_ulid)
 
 
@@ -60,7 +61,7 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
         is_protected=claimant.pool.is_protected,
     )
     return await update_machine(
-        claimant.actor, lease, live, change, stack=claimant.stack, revision=parse_revision(want.revision or "")
+        claimant.context, lease, live, change, stack=claimant.stack, revision=parse_revision(want.revision or "")
     )
 
 
@@ -71,13 +72,13 @@ async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run
         terms = claimant.known.terms
         assert terms is not None, "an override is refused where the terms are not known"
         return await put_override(
-            claimant.actor, lease, live, claimant.override, terms, ulid=run_ulid, declared=declared
+            claimant.context, lease, live, claimant.override, terms, ulid=run_ulid, declared=declared
         )
     if marks.OVERRIDE in live.metadata:
-        return await restore(claimant.actor, lease, live, declared=declared)
+        return await restore(claimant.context, lease, live, declared=declared)
     return live
 
 
-async def _discard_snapshot(actor: Actor, lease: HeldLease, live: Machine) -> Machine:
+async def _discard_snapshot(context: Context, lease: HeldLease, live: Machine) -> Machine:
     """A suspended machine would resume where it was, which is no new run; a stop throws that away."""
-    return await stop_and_wait(actor, lease, live, timeout_s=CLAIM_TTL_S) or live
+    return await stop_and_wait(context, lease, live, timeout_s=CLAIM_TTL_S) or live

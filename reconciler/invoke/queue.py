@@ -13,8 +13,9 @@ from typing import Final
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import Absence
+from reconciler.invoke.cancellation import in_turn, until_stopped
 from reconciler.invoke.claim import claim
-from reconciler.invoke.claimant import (
+from reconciler.invoke.claim_request import (
     Claim,
     Claimant,
     Refusal,
@@ -25,15 +26,14 @@ from reconciler.invoke.claimant import (
     refusal_of,
     turned_to,
 )
-from reconciler.invoke.keyed import claim_keyed
+from reconciler.invoke.idempotency import claim_keyed
 from reconciler.invoke.overdue import end_overdue
 from reconciler.invoke.runs import FoundRun
 from reconciler.invoke.start_deadline import StartDeadline
-from reconciler.invoke.stopping import in_turn, until_stopped
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome
-from reconciler.slots.confirm import read_machine
 from reconciler.slots.lease import CALL_TIMEOUT_S
+from reconciler.slots.wait import read_machine
 
 _CANDIDATES_PER_ROUND: Final = 2
 _SLICE_S: Final = 15.0
@@ -75,7 +75,7 @@ class _Queue:
 
     @property
     def age_s(self) -> float:
-        return self.claimant.actor.clock.monotonic() - self.began
+        return self.claimant.context.clock.monotonic() - self.began
 
     @property
     def remaining_s(self) -> float:
@@ -96,11 +96,11 @@ async def queue(
     `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came, and only as
     many of them as it lets through ask for machines.
     """
-    known, now = claimant.known, claimant.actor.clock.monotonic()
+    known, now = claimant.known, claimant.context.clock.monotonic()
     list_s = max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
     is_new = not any(machine.is_observable for machine in known.machines)
     if is_new:
-        await until_stopped(known.list_first(claimant.actor), claimant.stop, timeout_s=list_s)
+        await until_stopped(known.list_first(claimant.context), claimant.stop, timeout_s=list_s)
     if claimant.stop.is_set():
         return outcomes.interrupted()
     if not known.is_listed:
@@ -117,12 +117,12 @@ async def queue(
     has_others = turn is not None and turn.locked() and on_busy is OnBusy.WAIT
     ended = None if has_others else await _try(waiting)
     if ended is None and not is_new and not has_others:
-        await until_stopped(known.refresh(claimant.actor, older_than_s=_FRESH_S), claimant.stop, timeout_s=list_s)
+        await until_stopped(known.refresh(claimant.context, older_than_s=_FRESH_S), claimant.stop, timeout_s=list_s)
         waiting.refused.clear()
         ended = await _try(waiting)
     if ended is not None:
         return ended
-    waiting.listed_at = claimant.actor.clock.monotonic()
+    waiting.listed_at = claimant.context.clock.monotonic()
     async with in_turn(turn, claimant.stop, timeout_s=waiting.remaining_s):
         return await _wait(waiting)
 
@@ -130,7 +130,7 @@ async def queue(
 async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
     claimant = waiting.claimant
     what = f"cannot look at the machines of {claimant.pool.name}"
-    absence = Absence(claimant.actor, what, lost_after_s=claimant.lost_after_s)
+    absence = Absence(claimant.context, what, lost_after_s=claimant.lost_after_s)
     while not claimant.stop.is_set():
         try:
             round_s, waiting.has_looked = waiting.round_s, True
@@ -174,13 +174,13 @@ async def _wait_for_next(waiting: _Queue) -> bool:
     if errors and len(errors) == len(waiting.refused) and not known.busy:
         waiting.refused.clear()  # no machine was refused: the target is away
         raise errors[-1]
-    if await end_overdue(claimant.actor, known.machines):
-        await known.refresh(claimant.actor)
+    if await end_overdue(claimant.context, known.machines):
+        await known.refresh(claimant.context)
     elif waiting.remaining_s <= 0:
         return False
     else:
         if not waiting.is_told:
-            claimant.actor.emit(f"waiting for a free machine of {claimant.pool.name}: {_why_busy(waiting)}")
+            claimant.context.emit(f"waiting for a free machine of {claimant.pool.name}: {_why_busy(waiting)}")
             waiting.is_told = True
         await _wait_for_one(waiting)
     return True
@@ -189,13 +189,13 @@ async def _wait_for_next(waiting: _Queue) -> bool:
 async def _wait_for_one(waiting: _Queue) -> None:
     """Waits for one machine that is busy, another one each time, or a moment where none is; then looks at it."""
     claimant, known = waiting.claimant, waiting.claimant.known
-    actor = claimant.actor
+    context = claimant.context
     waiting.rounds += 1
     is_contended = bool(claimant.key) and any(refusal.is_held for refusal in waiting.refused.values())
     machine = turned_to(known.busy or known.machines, claimant, waiting.rounds)
     if machine and not machine.state.is_resting and not is_contended:
-        began = actor.clock.monotonic()
-        reached = await actor.client.wait_machine(
+        began = context.clock.monotonic()
+        reached = await context.client.wait_machine(
             machine.app,
             machine.id,
             states=_END_STATES,
@@ -203,14 +203,14 @@ async def _wait_for_one(waiting: _Queue) -> None:
             from_event_id=machine.newest_event,
             timeout_s=min(_HELD_SLICE_S if known.is_held(machine) else _SLICE_S, waiting.remaining_s),
         )
-        if not reached and actor.clock.monotonic() - began < 1.0:
-            await actor.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
-    await actor.clock.sleep(_pause_s(waiting, is_contended=is_contended))
+        if not reached and context.clock.monotonic() - began < 1.0:
+            await context.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
+    await context.clock.sleep(_pause_s(waiting, is_contended=is_contended))
     if machine and not machine.state.is_resting:
-        known.see(await read_machine(actor, machine))  # after the pause: by then another one may have taken it
-    if actor.clock.monotonic() - waiting.listed_at >= _RELIST_S:
-        await known.refresh(actor)
-        waiting.listed_at = actor.clock.monotonic()
+        known.see(await read_machine(context, machine))  # after the pause: by then another one may have taken it
+    if context.clock.monotonic() - waiting.listed_at >= _RELIST_S:
+        await known.refresh(context)
+        waiting.listed_at = context.clock.monotonic()
     # Where none is busy nobody is about to change one: what needs an apply is set aside until all have been seen.
     kept = {} if known.busy else {key: refusal for key, refusal in waiting.refused.items() if refusal.needs_apply}
     waiting.refused = kept
@@ -283,7 +283,7 @@ async def _try_keyed(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
     claimant, known = waiting.claimant, waiting.claimant.known
     try:
         if waiting.rounds and known.anchor:
-            known.see(await read_machine(claimant.actor, known.anchor))
+            known.see(await read_machine(claimant.context, known.anchor))
         tried = await claim_keyed(claimant)
     except LeaseLostError as error:
         tried = Refusal(why=error.message)

@@ -8,7 +8,7 @@ from typing import Final
 
 from reconciler.errors import LogsIncompleteError, UnobservedError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
-from reconciler.invoke.claimant import Claim
+from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of, runs_with_spans
 from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs, TakeLine, TakeProblem
@@ -16,7 +16,7 @@ from reconciler.invoke.past_runs import kept_runs, read_events, task_machines
 from reconciler.model import marks
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import OutcomeName, RunInfo, RunState
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.slots.run_starts import RunSpan
 
 _AT_ONCE: Final = 10
@@ -32,7 +32,7 @@ class FoundRun:
 
 
 async def list_runs(
-    actor: Actor,
+    context: Context,
     app: str,
     *,
     stack: str | None,
@@ -46,12 +46,12 @@ async def list_runs(
     machine that cannot be read is added to `failures` in words; where None are kept, its error is raised. The addresses
     of machines whose hosts are down are added to `unreachable`.
     """
-    listed = await actor.client.list_machines(app, with_destroyed=True) or ()
+    listed = await context.client.list_machines(app, with_destroyed=True) or ()
     machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
     gone = [one for one in task_machines(listed, stack, are_gone=True) if task in {None, one.metadata[marks.POOL]}]
     for machine in _unreachable(listed, stack):
         if task is None or machine.metadata.get(marks.POOL, task) == task:
-            actor.emit(_words(machine))
+            context.emit(_words(machine))
             if unreachable is not None:
                 unreachable.append(f"{machine.app}/{machine.name}")
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -59,11 +59,11 @@ async def list_runs(
     async def one(machine: Machine) -> list[FoundRun]:
         async with limit:
             try:
-                return await runs_on(actor, machine)
+                return await runs_on(context, machine)
             except Exception as error:
                 if failures is None:
                     raise
-                why = f"the runs of {machine.app}/{machine.name} cannot be read: {actor.explain(error)}"
+                why = f"the runs of {machine.app}/{machine.name} cannot be read: {context.explain(error)}"
                 failures.append(why)
                 return []
 
@@ -77,29 +77,29 @@ async def list_runs(
     return going_on + known + [run for run in others if run.info.state is not RunState.RUNNING]
 
 
-async def find_run(actor: Actor, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
+async def find_run(context: Context, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
     """Return the run of this id, also where its machine is gone; None where the app has none such.
 
     Raises UnobservedError where its machine cannot be observed.
     """
-    seen = await actor.client.list_machines(app) or ()
+    seen = await context.client.list_machines(app) or ()
     machines = task_machines(seen, stack)
-    if found := await _find_on(actor, machines, run_id):
+    if found := await _find_on(context, machines, run_id):
         return found
     if kept := next((run for run in _kept(machines) if run.info.id == run_id), None):
         return kept
     for machine in _unreachable(seen, stack):
         if machine.name in {"", run_id.partition("/")[0]}:
             raise UnobservedError(_words(machine), hint="try again once it can be observed")
-    listed = await actor.client.list_machines(app, with_destroyed=True) or ()
-    return await _find_on(actor, task_machines(listed, stack, are_gone=True), run_id)
+    listed = await context.client.list_machines(app, with_destroyed=True) or ()
+    return await _find_on(context, task_machines(listed, stack, are_gone=True), run_id)
 
 
-async def _find_on(actor: Actor, machines: Sequence[Machine], run_id: str) -> FoundRun | None:
+async def _find_on(context: Context, machines: Sequence[Machine], run_id: str) -> FoundRun | None:
     """The run of this id on the machines of its slot: a name may have been several machines' one after the other."""
     for machine in machines:
         if machine.name == run_id.partition("/")[0]:
-            found = next((run for run in await runs_on(actor, machine) if run.info.id == run_id), None)
+            found = next((run for run in await runs_on(context, machine) if run.info.id == run_id), None)
             if found:
                 return found
     return None
@@ -110,7 +110,7 @@ def _kept(machines: Sequence[Machine]) -> list[FoundRun]:
 
 
 async def wait_run(
-    actor: Actor,
+    context: Context,
     run: FoundRun,
     *,
     take_line: TakeLine | None = None,
@@ -127,17 +127,19 @@ async def wait_run(
     """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line and run.span is None:
-            actor.emit(_no_logs(run))
+            context.emit(_no_logs(run))
         elif take_line:
-            await _logs_of(actor, run, take_line, log_delay_s, on_incomplete).drain(
+            await _logs_of(context, run, take_line, log_delay_s, on_incomplete).drain(
                 ended_at=run.info.ended_at, limit_s=DRAIN_LIMIT_S
             )
         return run.info
     claim = claim_of(run)
     deadline = run.info.deadline
-    left_s = max(0.01, (deadline - actor.clock.now()).total_seconds()) if deadline else None
-    logs = _logs_of(actor, run, take_line, log_delay_s, on_incomplete) if take_line else None
-    ending = await follow(actor, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s, was_stopped=was_stopped)
+    left_s = max(0.01, (deadline - context.clock.now()).total_seconds()) if deadline else None
+    logs = _logs_of(context, run, take_line, log_delay_s, on_incomplete) if take_line else None
+    ending = await follow(
+        context, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s, was_stopped=was_stopped
+    )
     if not ending.is_over:
         return replace(run.info, outcome=ending.outcome)
     ended_at = ending.exit_event.at if ending.exit_event else None
@@ -155,37 +157,37 @@ def _may_be_told_yet(run: FoundRun) -> bool:
     return is_lost and run.span is not None and run.span.following is None
 
 
-async def cancel_run(actor: Actor, run: FoundRun) -> bool:
+async def cancel_run(context: Context, run: FoundRun) -> bool:
     """Ends the run with its stop signal, then the kill; False where it was over already."""
     if run.info.state is not RunState.RUNNING:
         return False
-    return await stop_run(actor, claim_of(run))
+    return await stop_run(context, claim_of(run))
 
 
-async def cancel_by_id(actor: Actor, app: str, run_id: str, *, stack: str, lost_after_s: float) -> RunInfo | None:
+async def cancel_by_id(context: Context, app: str, run_id: str, *, stack: str, lost_after_s: float) -> RunInfo | None:
     """End the run that its watcher let go, and return how it ended; None where it is no longer told of.
 
     Raises ReconcilerError where the target did not let us for a minute.
     """
 
     async def cancel() -> tuple[FoundRun, bool] | None:
-        found = await find_run(actor, app, run_id, stack=stack)
+        found = await find_run(context, app, run_id, stack=stack)
         if found:
-            was_running = await cancel_run(actor, found)
+            was_running = await cancel_run(context, found)
             return found, was_running
         return None
 
-    done = await do_patiently(actor, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
-    return await wait_run(actor, done[0], lost_after_s=lost_after_s, was_stopped=done[1]) if done else None
+    done = await do_patiently(context, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
+    return await wait_run(context, done[0], lost_after_s=lost_after_s, was_stopped=done[1]) if done else None
 
 
-async def read_run_logs(actor: Actor, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
+async def read_run_logs(context: Context, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
     """Every line of the run that is kept, up to now.
 
     Raises UsageError where the run has none, LogsIncompleteError where they cannot all be read.
     """
-    logs = _logs_of(actor, run, take_line, log_delay_s, fail)
-    up_to = actor.clock.now() if run.info.state is RunState.RUNNING else None
+    logs = _logs_of(context, run, take_line, log_delay_s, fail)
+    up_to = context.clock.now() if run.info.state is RunState.RUNNING else None
     await logs.drain(ended_at=run.info.ended_at, up_to=up_to)
     if run.info.started_at is None:
         raise LogsIncompleteError(
@@ -199,12 +201,12 @@ def fail(problem: LogsIncompleteError) -> None:
 
 
 def _logs_of(
-    actor: Actor, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
+    context: Context, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
 ) -> RunLogs:
     if run.span is None:
         raise UsageError(_no_logs(run), hint="see `reconciler runs`")
     return RunLogs(
-        actor,
+        context,
         claim_of(run),
         take_line,
         delay_s=log_delay_s,
@@ -218,9 +220,9 @@ def _no_logs(run: FoundRun) -> str:
     return f"the logs of run {run.info.id} are no longer told from others"
 
 
-async def runs_on(actor: Actor, machine: Machine) -> list[FoundRun]:
+async def runs_on(context: Context, machine: Machine) -> list[FoundRun]:
     """The runs of one machine that are still told of, newest first."""
-    return runs_in(machine, await read_events(actor, machine))
+    return runs_in(machine, await read_events(context, machine))
 
 
 def claim_of(run: FoundRun) -> Claim:
@@ -229,7 +231,7 @@ def claim_of(run: FoundRun) -> Claim:
     return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.span.starts[0])
 
 
-def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> FoundRun:
+def run_of_claim(claim: Claim, context: Context, *, timeout_s: float | None) -> FoundRun:
     """A run that has just begun, without another look."""
     machine = claim.machine
     info = RunInfo(
@@ -239,9 +241,9 @@ def run_of_claim(claim: Claim, actor: Actor, *, timeout_s: float | None) -> Foun
         slot=machine.name,
         machine_id=machine.id,
         state=RunState.RUNNING,
-        who=actor.who,
+        who=context.who,
         started_at=claim.start.at,
-        deadline=actor.clock.now() + timedelta(seconds=timeout_s) if timeout_s else None,
+        deadline=context.clock.now() + timedelta(seconds=timeout_s) if timeout_s else None,
         attempts=1,
     )
     return FoundRun(info=info, machine=machine, span=RunSpan(starts=(claim.start,)))

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from reconciler.errors import ReconcilerError, StartUnclearError
 from reconciler.invoke import outcome as outcomes
-from reconciler.invoke.claimant import Claimant, Progress, Refusal, Unconfirmed
+from reconciler.invoke.claim_request import Claimant, Progress, Refusal, Unconfirmed
 from reconciler.model.run import Outcome
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class StartDeadline:
     @property
     def left_s(self) -> float:
         """Seconds until it has passed; the whole time where no claim was begun."""
-        now = self.claimant.actor.clock.monotonic()
+        now = self.claimant.context.clock.monotonic()
         return self.claimant.start_timeout_s if self.at is None else max(0.0, self.at - now)
 
     def forget(self) -> None:
@@ -54,7 +54,7 @@ class StartDeadline:
         progress = claimant.progress
         progress.sent, progress.is_confirmed = None, False
         if self.at is None:
-            self.at = claimant.actor.clock.monotonic() + claimant.start_timeout_s
+            self.at = claimant.context.clock.monotonic() + claimant.start_timeout_s
         progress.until = self.at
         claiming = asyncio.create_task(work)
         try:
@@ -75,11 +75,11 @@ class StartDeadline:
         except Exception as error:
             if progress.sent is None or isinstance(error, ReconcilerError):
                 raise
-            return _lost(progress.sent, claimant.actor.explain(error))
+            return _lost(progress.sent, claimant.context.explain(error))
 
     async def _wait(self, claiming: "asyncio.Task[Any]", progress: Progress) -> None:
         """Returns when the claim has ended, or has to."""
-        clock, stop = self.claimant.actor.clock, self.claimant.stop
+        clock, stop = self.claimant.context.clock, self.claimant.stop
         timer = asyncio.create_task(clock.sleep(self.left_s))
         stopping = asyncio.create_task(stop.wait())
         answer_due: asyncio.Task[None] | None = None

@@ -3,8 +3,8 @@
 from urllib.parse import quote
 
 from reconciler.machines_api import wire
-from reconciler.machines_api.calls import app_path, nothing
 from reconciler.machines_api.leases import LeaseCalls
+from reconciler.machines_api.requests import app_path, nothing
 from reconciler.machines_api.transport import Call
 from reconciler.machines_api.wire import AppInfo, OrganizationPage
 from reconciler.model.machine import Machine

@@ -12,9 +12,9 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.apps import AppCalls
-from reconciler.machines_api.calls import app_path, nothing, on_machine
 from reconciler.machines_api.log_pages import LogLine, LogPage, logs_from_json
 from reconciler.machines_api.propagation import NewApps
+from reconciler.machines_api.requests import app_path, nothing, on_machine
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import Call, TraceEntry, Transport
 from reconciler.machines_api.wire import AppInfo

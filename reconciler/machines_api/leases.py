@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
-from reconciler.machines_api.calls import nothing, on_machine
+from reconciler.machines_api.requests import nothing, on_machine
 from reconciler.machines_api.transport import Call, Transport
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret

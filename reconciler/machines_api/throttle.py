@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from reconciler.clock import Clock
-from reconciler.machines_api.places import Places
+from reconciler.machines_api.priority_semaphore import Places
 
 
 class _Rate(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.diagnostic import Diagnostic, Place
-from reconciler.model.terms import Terms
+from reconciler.model.run_policy import Terms
 
 
 class PoolKind(enum.Enum):

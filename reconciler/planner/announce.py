@@ -6,12 +6,12 @@ machines are new while its anchor still names the old config would be taken back
 
 from collections.abc import Iterable, Iterator
 
+from reconciler.canonical.digest import digest_of
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Announcement, Change
 from reconciler.model.spec import App, Pool, PoolKind
-from reconciler.planner.anchors import anchors_of
-from reconciler.planner.digest import digest_of
+from reconciler.planner.leader_slot import anchors_of
 from reconciler.planner.pair import Paired
 
 _CARRIES: frozenset[Action] = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})

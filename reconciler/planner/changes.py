@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.canonical.digest import digest_of, live_digest
+from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
-from reconciler.planner.anchors import anchors_of, heir_of
 from reconciler.planner.diff import Differ
-from reconciler.planner.digest import digest_of, live_digest
 from reconciler.planner.images import has_moved
-from reconciler.planner.normalize import Canonical, canonical
+from reconciler.planner.leader_slot import anchors_of, heir_of
 from reconciler.planner.pair import Paired
 from reconciler.planner.rules import Situation, crash_of, decide, deferral
 

@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from reconciler.canonical.digest import parse_fields, sections_of
+from reconciler.canonical.normalize import Canonical, canonical, users_metadata
 from reconciler.model import marks
 from reconciler.model.config import SECRET_MEMBERS, MachineConfig
 from reconciler.model.plan import Cause, FieldChange
-from reconciler.planner.digest import parse_fields, sections_of
-from reconciler.planner.normalize import Canonical, canonical, users_metadata
 
 # Sections of which the server adds none by itself: one that is there and not declared is someone's change.
 _NEVER_ADDED: Final = frozenset(

@@ -8,9 +8,9 @@ import hashlib
 import json
 from typing import Any, Final
 
+from reconciler.canonical.digest import digest_of
 from reconciler.model.plan import Change, Plan
 from reconciler.model.spec import Spec
-from reconciler.planner.digest import digest_of
 
 _SCHEME: Final = 1
 

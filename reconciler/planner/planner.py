@@ -13,12 +13,12 @@ from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Announcement, AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
-from reconciler.planner.anchors import anchors_of
 from reconciler.planner.announce import announcements_of
-from reconciler.planner.brakes import brakes, newer_revision
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
 from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
+from reconciler.planner.leader_slot import anchors_of
+from reconciler.planner.limits import brakes, newer_revision
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.volumes import held_back

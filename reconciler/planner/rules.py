@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from reconciler.canonical.digest import has_scheme
 from reconciler.model import marks
 from reconciler.model.crashes import exit_words, recent_crash, restarts_in
 from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
 from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.planner.digest import has_scheme
 from reconciler.planner.images import reference
 
 _SHOWN_FIELDS: Final = 4

@@ -19,7 +19,7 @@ from reconciler.model.plan import (
     Plan,
     UnreachableMachine,
 )
-from reconciler.model.saved import SavedPlan
+from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked

@@ -14,8 +14,8 @@ from typing import Any, Final
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, unexpected_words
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
-from reconciler.slots.actor import Actor
-from reconciler.slots.holders import describe, words_of
+from reconciler.slots.context import Context
+from reconciler.slots.lease_description import describe, words_of
 from reconciler.slots.ulid import new_ulid
 
 APPLY_TTL_S: Final = 60
@@ -32,9 +32,11 @@ _GRANT_LOOKS_S: Final = (0.0, 1.0)
 class HeldLease:
     """A lease that we hold. Ends by `release`, or by being lost."""
 
-    def __init__(self, actor: Actor, app: str, machine_id: str, lease: Lease, *, ttl_s: int, sent: "_Instant") -> None:
+    def __init__(
+        self, context: Context, app: str, machine_id: str, lease: Lease, *, ttl_s: int, sent: "_Instant"
+    ) -> None:
         self.version = lease.version
-        self._actor = actor
+        self._context = context
         self._app = app
         self._machine_id = machine_id
         self._nonce = Secret(lease.nonce)
@@ -77,12 +79,12 @@ class HeldLease:
         self._is_released = True
         with suppress(ApiError, TimeoutError):
             async with asyncio.timeout(_RELEASE_TIMEOUT_S):
-                await self._actor.client.release_lease(self._app, self._machine_id, nonce=self._nonce)
+                await self._context.client.release_lease(self._app, self._machine_id, nonce=self._nonce)
 
     async def keep_renewed(self) -> None:
         """Renews at a third of the TTL until cancelled, released or lost."""
         while not (self._is_released or self._is_lost):
-            await self._actor.clock.sleep(self._ttl_s / 3)
+            await self._context.clock.sleep(self._ttl_s / 3)
             self._renewing = asyncio.ensure_future(self._renew())
             await asyncio.shield(self._renewing)  # once it is sent, no cancellation takes it back
 
@@ -92,9 +94,9 @@ class HeldLease:
         if self._remaining_s() <= 0:
             self._is_lost = True
             return
-        sent = _Instant(self._actor)
+        sent = _Instant(self._context)
         try:
-            await self._actor.client.renew_lease(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
+            await self._context.client.renew_lease(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
         except ApiError as error:
             if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.LEASE_NOT_FOUND, ApiErrorKind.NOT_FOUND}:
                 self._is_lost = True
@@ -111,10 +113,10 @@ class HeldLease:
 class _Instant:
     """A point on both clocks: a sleeping laptop stops the monotonic one, a corrected clock moves the other."""
 
-    def __init__(self, actor: Actor) -> None:
-        self._clock = actor.clock
-        self._wall: datetime = actor.clock.now()
-        self._monotonic = actor.clock.monotonic()
+    def __init__(self, context: Context) -> None:
+        self._clock = context.clock
+        self._wall: datetime = context.clock.now()
+        self._monotonic = context.clock.monotonic()
 
     def age_s(self) -> float:
         return max(self._clock.monotonic() - self._monotonic, (self._clock.now() - self._wall).total_seconds())
@@ -122,30 +124,30 @@ class _Instant:
 
 @asynccontextmanager
 async def hold_lease(
-    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None = None
+    context: Context, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None = None
 ) -> AsyncIterator[HeldLease]:
     """Holds a lease for the block, renewed meanwhile and released at its end, on cancellation too.
 
     Held by someone else: tried again for `patience_s` seconds, then ApiError of kind LEASE_HELD, which tells who holds
     it. Without a patience it is tried once, and nobody is asked who that is.
     """
-    lease = await _acquire_patiently(actor, app, machine_id, verb=verb, ttl_s=ttl_s, patience_s=patience_s)
+    lease = await _acquire_patiently(context, app, machine_id, verb=verb, ttl_s=ttl_s, patience_s=patience_s)
     renewal = asyncio.create_task(lease.keep_renewed())
     try:
         yield lease
     finally:
         renewal.cancel()
-        await _finish(_end(actor, renewal, lease))
+        await _finish(_end(context, renewal, lease))
     if not renewal.cancelled() and (bug := renewal.exception()):
         raise bug
 
 
-async def _end(actor: Actor, renewal: asyncio.Task[None], lease: HeldLease) -> None:
+async def _end(context: Context, renewal: asyncio.Task[None], lease: HeldLease) -> None:
     """Gives the lease back whatever became of its renewal; an error of that is told, also beside one of the work."""
     await asyncio.wait({renewal})
     await lease.release()
     if not renewal.cancelled() and (bug := renewal.exception()):
-        actor.emit(f"a lease could not be renewed: {unexpected_words(bug)}")
+        context.emit(f"a lease could not be renewed: {unexpected_words(bug)}")
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:
@@ -159,91 +161,91 @@ async def _finish(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _acquire_patiently(
-    actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None
+    context: Context, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None
 ) -> HeldLease:
     if patience_s is None:
-        return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
-    deadline = actor.clock.monotonic() + patience_s
+        return await acquire_lease(context, app, machine_id, verb=verb, ttl_s=ttl_s)
+    deadline = context.clock.monotonic() + patience_s
     told = False
     while True:
         try:
-            async with asyncio.timeout(max(deadline - actor.clock.monotonic(), CALL_TIMEOUT_S)):
-                return await acquire_lease(actor, app, machine_id, verb=verb, ttl_s=ttl_s)
+            async with asyncio.timeout(max(deadline - context.clock.monotonic(), CALL_TIMEOUT_S)):
+                return await acquire_lease(context, app, machine_id, verb=verb, ttl_s=ttl_s)
         except TimeoutError as error:
             why = f"the lease on machine {machine_id} of {app} could not be asked for: no usable answer in time"
             raise ApiError(why, kind=ApiErrorKind.UNREACHABLE) from error
         except ApiError as error:
-            remaining_s = deadline - actor.clock.monotonic()
+            remaining_s = deadline - context.clock.monotonic()
             if error.kind is not ApiErrorKind.LEASE_HELD:
                 raise
             if remaining_s <= 0:
-                raise await _with_holder(actor, app, machine_id, error) from error
+                raise await _with_holder(context, app, machine_id, error) from error
             if not told:
-                held = await _with_holder(actor, app, machine_id, error)
-                actor.emit(f"{held.message}; waiting up to {patience_s:g} s")
+                held = await _with_holder(context, app, machine_id, error)
+                context.emit(f"{held.message}; waiting up to {patience_s:g} s")
                 told = True
-            await actor.clock.sleep(min(_POLL_S, remaining_s))
+            await context.clock.sleep(min(_POLL_S, remaining_s))
 
 
-async def acquire_lease(actor: Actor, app: str, machine_id: str, *, verb: str, ttl_s: int) -> HeldLease:
+async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: str, ttl_s: int) -> HeldLease:
     """Takes the lease once. A lost reply is settled by looking whose description is on it, so a repeat is safe.
 
     Raises ApiError, of kind LEASE_HELD where someone else holds it.
     """
-    description = describe(verb, new_ulid(actor.clock.now()), actor.who)
+    description = describe(verb, new_ulid(context.clock.now()), context.who)
     last: ApiError | None = None
     for _ in range(_ATTEMPTS):
-        sent = _Instant(actor)
+        sent = _Instant(context)
         try:
-            lease = await actor.client.acquire_lease(app, machine_id, ttl_s=ttl_s, description=description)
+            lease = await context.client.acquire_lease(app, machine_id, ttl_s=ttl_s, description=description)
         except ApiError as error:
             if not error.is_unclear:
                 raise
             last = error
-            found = await _found(actor, app, machine_id, description)
+            found = await _found(context, app, machine_id, description)
             if found is None:
                 continue
             if found.description != description:
                 raise _held_by_other(app, machine_id, found) from error
             lease = found
         except BaseException:
-            await _finish(_give_back(actor, app, machine_id, description))
+            await _finish(_give_back(context, app, machine_id, description))
             raise
-        return HeldLease(actor, app, machine_id, lease, ttl_s=ttl_s, sent=sent)
+        return HeldLease(context, app, machine_id, lease, ttl_s=ttl_s, sent=sent)
     assert last is not None
     raise last
 
 
-async def _found(actor: Actor, app: str, machine_id: str, description: str) -> Lease | None:
+async def _found(context: Context, app: str, machine_id: str, description: str) -> Lease | None:
     """The lease that is on the machine after a reply was lost; where we give up over the look, ours is given back."""
     try:
-        return await actor.client.get_lease(app, machine_id)
+        return await context.client.get_lease(app, machine_id)
     except BaseException:
-        await _finish(_give_back(actor, app, machine_id, description))
+        await _finish(_give_back(context, app, machine_id, description))
         raise
 
 
-async def _give_back(actor: Actor, app: str, machine_id: str, description: str) -> None:
+async def _give_back(context: Context, app: str, machine_id: str, description: str) -> None:
     """Releases a lease that was asked for and may have been granted, though nobody heard of it. Errors are of no
     consequence: it expires by itself.
     """
     with suppress(ApiError, TimeoutError):
         async with asyncio.timeout(_RELEASE_TIMEOUT_S):
             for pause_s in _GRANT_LOOKS_S:  # the request that was given up may be on its way still
-                await actor.clock.sleep(pause_s)
-                found = await actor.client.get_lease(app, machine_id)
+                await context.clock.sleep(pause_s)
+                found = await context.client.get_lease(app, machine_id)
                 if found is None:
                     continue
                 if found.description == description:
-                    await actor.client.release_lease(app, machine_id, nonce=Secret(found.nonce))
+                    await context.client.release_lease(app, machine_id, nonce=Secret(found.nonce))
                 return
 
 
-async def _with_holder(actor: Actor, app: str, machine_id: str, error: ApiError) -> ApiError:
+async def _with_holder(context: Context, app: str, machine_id: str, error: ApiError) -> ApiError:
     """The refusal, with what the lease tells of its holder; the refusal itself names the owner of a token only."""
     lease = None
     with suppress(ApiError):
-        lease = await actor.client.get_lease(app, machine_id)
+        lease = await context.client.get_lease(app, machine_id)
     if lease is None:
         return _held(app, machine_id, owner=error.held_by, until=error.held_until)
     return _held_by_other(app, machine_id, lease)

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.errors import ApiError
 from reconciler.machines_api.client import LogLine
 from reconciler.model.machine import Machine
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 ASK_AGAIN_S: Final = 1.0  # after a bad answer
 _IDS_KEPT: Final = 10_000  # of the newest lines: a page may begin with lines of the one before
@@ -18,15 +18,15 @@ _IDS_KEPT: Final = 10_000  # of the newest lines: a page may begin with lines of
 class LogReader:
     """Reads a machine's log from `since_ms` on; without it, from its newest lines (about a hundred) on."""
 
-    def __init__(self, actor: Actor, machine: Machine, *, since_ms: int | None = None) -> None:
+    def __init__(self, context: Context, machine: Machine, *, since_ms: int | None = None) -> None:
         self.machine = machine
-        self._actor = actor
+        self._context = context
         self._next_token = None if since_ms is None else str(since_ms * 1_000_000)
         self._seen: dict[str, None] = {}
 
     async def read(self) -> list[LogLine]:
         """Return the lines of one page that are new. Raises ApiError: then none is passed over."""
-        page = await self._actor.client.read_logs(
+        page = await self._context.client.read_logs(
             self.machine.app, machine_id=self.machine.id, next_token=self._next_token
         )
         self._next_token = page.next_token or self._next_token
@@ -38,7 +38,7 @@ class LogReader:
 
     async def read_within(self, patience_s: float) -> list[LogLine]:
         """The same, asked again after a bad answer for so many seconds. Raises the last ApiError."""
-        clock = self._actor.clock
+        clock = self._context.clock
         deadline = clock.monotonic() + patience_s
         while True:
             try:

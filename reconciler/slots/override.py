@@ -6,16 +6,16 @@ Whoever is killed in between leaves the mark: the next claimer, or an apply that
 
 from typing import Any
 
+from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
-from reconciler.model.terms import Override, Terms
-from reconciler.planner import digest_of, live_digest
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import read_machine
+from reconciler.model.run_policy import Override, Terms
+from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 from reconciler.slots.update import UpdateFailedError, send_config
+from reconciler.slots.wait import read_machine
 
 
 def owner_of(metadata_value: str) -> str:
@@ -24,7 +24,7 @@ def owner_of(metadata_value: str) -> str:
 
 
 async def put_override(
-    actor: Actor,
+    context: Context,
     lease: HeldLease,
     live: Machine,
     override: Override,
@@ -37,25 +37,27 @@ async def put_override(
 
     Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    version, base, digest = await _base_of(actor, live, declared)
+    version, base, digest = await _base_of(context, live, declared)
     metadata = dict(live.metadata) | {marks.OVERRIDE: marks.override_of(ulid, version, digest)}
     config = MachineConfig(document=_changed(base, override, terms)).with_metadata(metadata)
-    return await send_config(actor, lease, live, config)
+    return await send_config(context, lease, live, config)
 
 
-async def restore(actor: Actor, lease: HeldLease, live: Machine, *, declared: MachineConfig | None = None) -> Machine:
+async def restore(
+    context: Context, lease: HeldLease, live: Machine, *, declared: MachineConfig | None = None
+) -> Machine:
     """The machine as it was before the override that is on it. `live` is the GET under the lease, at rest.
 
     `declared` is the spec's config, for a server that has forgotten the version. Raises ApiError, LeaseLostError,
     UpdateFailedError.
     """
-    _version, base, _digest = await _base_of(actor, live, declared)
+    _version, base, _digest = await _base_of(context, live, declared)
     metadata = {key: value for key, value in live.metadata.items() if key != marks.OVERRIDE}
-    return await send_config(actor, lease, live, base.with_metadata(metadata))
+    return await send_config(context, lease, live, base.with_metadata(metadata))
 
 
 async def restore_if_idle(
-    actor: Actor,
+    context: Context,
     machine: Machine,
     *,
     ulid: str | None = None,
@@ -68,27 +70,27 @@ async def restore_if_idle(
     """
     try:
         async with hold_lease(
-            actor, machine.app, machine.id, verb="restore", ttl_s=APPLY_TTL_S, patience_s=patience_s
+            context, machine.app, machine.id, verb="restore", ttl_s=APPLY_TTL_S, patience_s=patience_s
         ) as lease:
-            live = await read_machine(actor, machine)
+            live = await read_machine(context, machine)
             found = live.metadata.get(marks.OVERRIDE)
             if found and live.state.is_resting and live.is_observable and ulid in {None, owner_of(found)}:
-                await restore(actor, lease, live, declared=declared)
+                await restore(context, lease, live, declared=declared)
     except Exception as error:
         if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:
             return None  # someone else came first, and restores
-        return f"{machine.app}/{machine.name}: one run's own config is still on it: {actor.explain(error)}"
+        return f"{machine.app}/{machine.name}: one run's own config is still on it: {context.explain(error)}"
     return None
 
 
-async def _base_of(actor: Actor, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig, str]:
+async def _base_of(context: Context, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig, str]:
     """The version to go back to, its config, and its live digest: the live one, or what an override on it names."""
     assert live.config is not None
     found = live.metadata.get(marks.OVERRIDE)
     if not found:
         return live.instance_id, live.config, live_digest(live.config)
     _ulid, version, digest = marks.parse_override(found)
-    config = await actor.client.get_version(live.app, live.id, version)  # assumption A6
+    config = await context.client.get_version(live.app, live.id, version)  # assumption A6
     if config is not None:
         return version, config, digest
     if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):

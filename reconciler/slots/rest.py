@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from reconciler.canonical.durations import nanoseconds
 from reconciler.model.machine import Machine, MachineState
-from reconciler.planner.durations import nanoseconds
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import wait_until
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
+from reconciler.slots.wait import wait_until
 
 _KILL_AFTER_S: Final = 5.0  # where the config does not say
 _LONGEST_KILL_AFTER_S: Final = 300.0
@@ -20,11 +20,11 @@ def stop_limit_s(machine: Machine) -> float:
     return min(kill_after_s, _LONGEST_KILL_AFTER_S) + _AFTER_KILL_S
 
 
-async def stop_and_wait(actor: Actor, lease: HeldLease, live: Machine, *, timeout_s: float) -> Machine | None:
+async def stop_and_wait(context: Context, lease: HeldLease, live: Machine, *, timeout_s: float) -> Machine | None:
     """Stop the machine and return it once it is stopped; None where it is not within `timeout_s`."""
-    await actor.client.stop_machine(live.app, live.id, nonce=lease.guard())
+    await context.client.stop_machine(live.app, live.id, nonce=lease.guard())
     return await wait_until(
-        actor,
+        context,
         live,
         lambda seen: seen.state is MachineState.STOPPED,
         states=(MachineState.STOPPED,),

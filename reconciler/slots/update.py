@@ -13,10 +13,10 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
-from reconciler.slots.actor import Actor
-from reconciler.slots.confirm import SETTLE_TIMEOUT_S, read_machine, wait_settled
+from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
-from reconciler.slots.stamps import metadata_for_update
+from reconciler.slots.ownership_metadata import metadata_for_update
+from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, wait_settled
 
 if TYPE_CHECKING:
     from reconciler.model.plan import Change
@@ -27,7 +27,7 @@ class UpdateFailedError(ReconcilerError):
 
 
 async def update_machine(
-    actor: Actor, lease: HeldLease, live: Machine, change: "Change", *, stack: str, revision: Revision | None = None
+    context: Context, lease: HeldLease, live: Machine, change: "Change", *, stack: str, revision: Revision | None = None
 ) -> Machine:
     """The machine after the update, settled, read back with our `applied` on it.
 
@@ -37,11 +37,11 @@ async def update_machine(
     wanted = metadata_for_update(change, live.metadata, stack=stack, revision=revision)
     is_resting = change.kind is PoolKind.TASK and not change.may_launch
     config = change.desired.with_metadata(wanted)
-    return await send_config(actor, lease, live, config, skip_launch=is_resting, kind=change.kind)
+    return await send_config(context, lease, live, config, skip_launch=is_resting, kind=change.kind)
 
 
 async def send_config(
-    actor: Actor,
+    context: Context,
     lease: HeldLease,
     live: Machine,
     config: MachineConfig,
@@ -53,18 +53,18 @@ async def send_config(
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    version = await _send_once(actor, lease, live, config, skip_launch=skip_launch)
-    settled = await wait_settled(actor, live, version=version)
+    version = await _send_once(context, lease, live, config, skip_launch=skip_launch)
+    settled = await wait_settled(context, live, version=version)
     if settled is None:
         raise UpdateFailedError(f"{live.name} did not settle within {SETTLE_TIMEOUT_S:.0f} s of its update")
     if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or _is_reverted(live, settled):
         raise UpdateFailedError(f"{live.name}: the update was {_ending(live, settled)}")
-    await _mend_metadata(actor, lease, live, settled, config.metadata, kind)
+    await _mend_metadata(context, lease, live, settled, config.metadata, kind)
     return settled
 
 
 async def _send_once(
-    actor: Actor, lease: HeldLease, live: Machine, config: MachineConfig, *, skip_launch: bool
+    context: Context, lease: HeldLease, live: Machine, config: MachineConfig, *, skip_launch: bool
 ) -> str | None:
     """Sends the update; a lost reply is explained by looking, and only an update that never arrived is sent again.
 
@@ -73,7 +73,7 @@ async def _send_once(
     for is_last in (False, True):
         nonce = lease.guard()
         try:
-            reply = await actor.client.update_machine(
+            reply = await context.client.update_machine(
                 live.app,
                 live.id,
                 name=live.name,
@@ -91,7 +91,7 @@ async def _send_once(
             if not error.is_unclear:
                 raise
             lease.doubt()
-            seen = await read_machine(actor, live)
+            seen = await read_machine(context, live)
             lease.settle()
             if seen.instance_id != live.instance_id:
                 return seen.instance_id
@@ -101,7 +101,7 @@ async def _send_once(
 
 
 async def _mend_metadata(
-    actor: Actor, lease: HeldLease, before: Machine, seen: Machine, wanted: Mapping[str, str], kind: PoolKind
+    context: Context, lease: HeldLease, before: Machine, seen: Machine, wanted: Mapping[str, str], kind: PoolKind
 ) -> None:
     """Writes what the update dropped of the metadata, and removes what it was to drop and did not.
 
@@ -112,10 +112,10 @@ async def _mend_metadata(
     for key, value in wanted.items():
         if seen.metadata.get(key) != value:
             lease.guard()
-            await actor.client.set_metadata(seen.app, seen.id, key, value)
+            await context.client.set_metadata(seen.app, seen.id, key, value)
     for key in before.metadata.keys() & seen.metadata.keys() - wanted.keys():
         lease.guard()
-        await actor.client.delete_metadata(seen.app, seen.id, key)
+        await context.client.delete_metadata(seen.app, seen.id, key)
 
 
 def _is_reverted(before: Machine, seen: Machine) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 from reconciler.model.image import FLY_REGISTRY
 from reconciler.model.spec import Build
-from reconciler.spec.tree import Map, Node, Scalar, is_null
+from reconciler.spec.yaml_nodes import Map, Node, Scalar, is_null
 
 _TAG_DIGITS: Final = 8
 

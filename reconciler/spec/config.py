@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.durations import check_stop
-from reconciler.spec.findings import Findings
 from reconciler.spec.ports import build_checks, build_services
-from reconciler.spec.tree import List, Map, Node, Scalar, is_null, plain_value
-from reconciler.spec.verbatim import with_verbatim
+from reconciler.spec.raw_config import with_verbatim
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, is_null, plain_value
 
 _MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
 _PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}

@@ -10,8 +10,8 @@ from typing import Any, Final
 import yaml
 
 from reconciler.model.unicode import is_utf8
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import Entry, List, Map, Node, Scalar
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar
 
 _MAX_DEPTH: Final = 64
 _MAX_NODES: Final = 100_000

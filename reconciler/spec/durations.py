@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from reconciler.model.terms import LONGEST_S
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import Map, Scalar
+from reconciler.model.run_policy import LONGEST_S
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.yaml_nodes import Map, Scalar
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_STOP_S: Final = 300.0  # the platform waits no longer before it kills

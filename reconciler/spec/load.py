@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from reconciler.model.spec import Spec
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.document import parse_document
-from reconciler.spec.findings import Findings
 from reconciler.spec.parse import parse_spec
 from reconciler.spec.schema import check_shape
-from reconciler.spec.tree import Map
 from reconciler.spec.unsupported import refuse_unsupported
 from reconciler.spec.variables import interpolate
+from reconciler.spec.yaml_nodes import Map
 
 
 def load_spec(text: str, *, file: str, environment: Mapping[str, str]) -> Spec:

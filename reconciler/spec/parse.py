@@ -8,12 +8,12 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.builds import image_of_build, parse_build
 from reconciler.spec.config import build_config
-from reconciler.spec.findings import Findings
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
 from reconciler.spec.rollout import build_rollout
-from reconciler.spec.terms import build_terms
-from reconciler.spec.tree import Entry, List, Map, Node, Scalar, is_null, make_map
+from reconciler.spec.run_policy import build_terms
 from reconciler.spec.volumes import check_volumes
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each

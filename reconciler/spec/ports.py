@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.durations import check_check
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import List, Map, Node, Scalar, plain_value
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
 # What is served at port 80 and 443 where nothing else is said, as flyctl's own `http_service` does.
 _WEB: Final = ((80, ["http"]), (443, ["tls", "http"]))

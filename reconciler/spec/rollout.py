@@ -3,9 +3,9 @@
 from typing import Final
 
 from reconciler.model.spec import PoolKind, Rollout
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.durations import seconds
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import Map, Scalar
+from reconciler.spec.yaml_nodes import Map, Scalar
 
 _LONGEST_S: Final = 300.0  # an apply waits no longer than this for one machine
 

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.spec.findings import Findings
+from reconciler.spec.diagnostics import Findings
 from reconciler.spec.shape import fits
-from reconciler.spec.tree import List, Map, Node, plain_value
+from reconciler.spec.yaml_nodes import List, Map, Node, plain_value
 
 _WORDS: Final = {
     "object": "a map",

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import Map, Node
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.yaml_nodes import Map, Node
 
 _VERBATIM: Final = "until then put it under `config:`, as the API spells it"
 

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 from reconciler.model.tokens import is_token_variable
 from reconciler.model.unicode import is_utf8
-from reconciler.spec.findings import Findings
-from reconciler.spec.tree import Entry, List, Map, Node, Scalar
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar
 
 _PATTERN: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\})")
 _MOST_CHARACTERS: Final = 64 * 1024 * 1024  # of all values together

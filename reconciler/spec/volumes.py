@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from reconciler.model.spec import App, Pool
-from reconciler.spec.findings import Findings
+from reconciler.spec.diagnostics import Findings
 
 
 def check_volumes(apps: Iterable[App], findings: Findings) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.invoke.invoke import InvokeOptions, OnBusy
 from reconciler.machines_api.auth import is_sendable
-from reconciler.model.terms import LONGEST_S, Override
+from reconciler.model.run_policy import LONGEST_S, Override
 from reconciler.model.unicode import is_utf8
 
 

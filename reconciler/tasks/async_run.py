@@ -10,7 +10,7 @@ from reconciler.invoke.logs import RunLogs
 from reconciler.invoke.runs import FoundRun, cancel_run, claim_of, fail, read_run_logs, wait_run
 from reconciler.machines_api.client import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 
 class AsyncRun:
@@ -18,14 +18,14 @@ class AsyncRun:
 
     def __init__(
         self,
-        actor: Actor,
+        context: Context,
         found: FoundRun,
         *,
         log_delay_s: float,
         lost_after_s: float,
         on_end: Callable[[], None],
     ) -> None:
-        self._actor = actor
+        self._context = context
         self._found = found
         self._log_delay_s = log_delay_s
         self._lost_after_s = lost_after_s
@@ -75,7 +75,7 @@ class AsyncRun:
 
         Raises UnobservedError where that was not seen: it hangs, or the API was away too long.
         """
-        was_running = await cancel_run(self._actor, self._found)
+        was_running = await cancel_run(self._context, self._found)
         if was_running:
             self._ending = self._wait(was_stopped=True)
         _require_end(await self._ended())
@@ -92,14 +92,14 @@ class AsyncRun:
         return info
 
     def _wait(self, *, was_stopped: bool = False) -> asyncio.Task[RunInfo]:
-        waiting = wait_run(self._actor, self._found, lost_after_s=self._lost_after_s, was_stopped=was_stopped)
+        waiting = wait_run(self._context, self._found, lost_after_s=self._lost_after_s, was_stopped=was_stopped)
         return asyncio.create_task(waiting)
 
     async def _read(self, take: Callable[[LogLine], None]) -> None:
         if self._found.info.state is not RunState.RUNNING:
-            await read_run_logs(self._actor, self._found, take, log_delay_s=self._log_delay_s)
+            await read_run_logs(self._context, self._found, take, log_delay_s=self._log_delay_s)
             return
-        logs = RunLogs(self._actor, claim_of(self._found), take, delay_s=self._log_delay_s, on_incomplete=fail)
+        logs = RunLogs(self._context, claim_of(self._found), take, delay_s=self._log_delay_s, on_incomplete=fail)
         streaming = asyncio.create_task(logs.stream())
         try:
             info = await self._ended()

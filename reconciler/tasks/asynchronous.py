@@ -9,11 +9,11 @@ from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
 from reconciler.http import httpx
 from reconciler.invoke.absence import LOST_AFTER_S
-from reconciler.invoke.claimant import Claim, Unconfirmed
+from reconciler.invoke.claim_request import Claim, Unconfirmed
 from reconciler.invoke.invoke import OnBusy, begin
-from reconciler.invoke.known import KnownPool
 from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.past_runs import tasks_of
+from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import (
     FoundRun,
     find_run,
@@ -21,15 +21,15 @@ from reconciler.invoke.runs import (
     run_of_claim,
 )
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.endpoints import FLY_API_URL
+from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome, RunInfo
+from reconciler.model.run_policy import Terms
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.model.terms import Terms
-from reconciler.slots.actor import Actor, Emit, emit_nothing
+from reconciler.slots.context import Context, Emit, emit_nothing
 from reconciler.targets import resolve_target, who_asks
 from reconciler.tasks.arguments import check_tasks, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun
@@ -74,7 +74,7 @@ class AsyncTasks:
             relocate=local.find_url if local else None,
             notice=emit,
         )
-        self._actor = Actor(client=client, clock=clock, who=who, emit=emit, local=local)
+        self._context = Context(client=client, clock=clock, who=who, emit=emit, local=local)
         self._app = app
         self._stack = stack
         self._log_delay_s = log_delay_s
@@ -116,7 +116,7 @@ class AsyncTasks:
 
     async def aclose(self) -> None:
         """Closes the connections; runs go on."""
-        await self._actor.client.aclose()
+        await self._context.client.aclose()
 
     async def invoke(
         self,
@@ -151,7 +151,7 @@ class AsyncTasks:
         known = await self._pool(task)
         terms = known.terms or Terms()
         begun = await begin(
-            self._actor,
+            self._context,
             _pool_of_marks(self._app, task, terms),
             stack=known.stack,
             options=options,
@@ -161,18 +161,18 @@ class AsyncTasks:
         if isinstance(begun, Outcome):
             raise NotStartedError(begun)
         if isinstance(begun, Unconfirmed):
-            outcome = lost_from_sight(begun.run_id, begun.why, self._actor.local)
+            outcome = lost_from_sight(begun.run_id, begun.why, self._context.local)
             raise NotStartedError(outcome, run_id=begun.run_id)
         found = begun
         if isinstance(begun, Claim):
-            found = run_of_claim(begun, self._actor, timeout_s=timeout_s or terms.timeout_s)
+            found = run_of_claim(begun, self._context, timeout_s=timeout_s or terms.timeout_s)
         assert isinstance(found, FoundRun)
         return self._run(found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:
         """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
         check_text("run_id", run_id)
-        found = await find_run(self._actor, self._app, run_id, stack=self._stack)
+        found = await find_run(self._context, self._app, run_id, stack=self._stack)
         if found is None:
             raise UsageError(f"there is no run {run_id}, or it is no longer told of")
         return self._run(found)
@@ -180,12 +180,12 @@ class AsyncTasks:
     async def runs(self, task: str | None = None) -> list[RunInfo]:
         """The runs of the task, or of all, that are still told of, newest first."""
         check_text("task", task or "")
-        found = await list_runs(self._actor, self._app, stack=self._stack, task=task)
+        found = await list_runs(self._context, self._app, stack=self._stack, task=task)
         return [run.info for run in found]
 
     def _run(self, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
         return AsyncRun(
-            self._actor, found, log_delay_s=self._log_delay_s, lost_after_s=self._lost_after_s, on_end=on_end
+            self._context, found, log_delay_s=self._log_delay_s, lost_after_s=self._lost_after_s, on_end=on_end
         )
 
     async def _pool(self, task: str) -> KnownPool:
@@ -196,8 +196,8 @@ class AsyncTasks:
             return self._known[task]
 
     async def _find_pool(self, task: str) -> KnownPool:
-        began = self._actor.clock.monotonic()
-        listed = await self._actor.client.list_machines(self._app) or ()
+        began = self._context.clock.monotonic()
+        listed = await self._context.client.list_machines(self._app) or ()
         owners = tasks_of(listed, self._stack)
         stacks = sorted(owners.get(task, ()))
         if not stacks:
@@ -206,7 +206,7 @@ class AsyncTasks:
         if len(stacks) > 1:
             raise UsageError(f"several stacks have a task {task!r}: {', '.join(stacks)}", hint="say which with `stack`")
         known = KnownPool(app=self._app, pool=task, stack=stacks[0])
-        known.take(listed, began=began, now=self._actor.clock.monotonic())
+        known.take(listed, began=began, now=self._context.clock.monotonic())
         self._turns[task] = asyncio.Semaphore(max(1, len(known.machines)))
         return known
 

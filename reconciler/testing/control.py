@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from reconciler.engine.adversity import Rule
-from reconciler.testing.inside import Inside
+from reconciler.engine.faults.rules import Rule
+from reconciler.testing.controller import Inside
 
 T = TypeVar("T")
 _READ_TIMEOUT_S: Final = 70.0  # the API parks a wait for up to 60

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from reconciler.engine.adversity import AdversityError, Rule
-from reconciler.engine.behaviour import Settings
-from reconciler.engine.rehearsal import parse_settings
-from reconciler.engine.rule_checks import checked_rule
+from reconciler.engine.faults.config import parse_settings
+from reconciler.engine.faults.rule_checks import checked_rule
+from reconciler.engine.faults.rules import AdversityError, Rule
+from reconciler.engine.faults.settings import Settings
 
 _SETTINGS: Final = ("latency", "behaviour", "limits_rates")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reconciler.engine.app import create_engine_app
-from reconciler.engine.serve import listen
+from reconciler.engine.http.app import create_engine_app
+from reconciler.engine.server.serve import listen
 from reconciler.testing.control import EngineControl
-from reconciler.testing.inside import Inside
-from reconciler.testing.serving import LoopInThread, Serving
+from reconciler.testing.controller import Inside
+from reconciler.testing.server_thread import LoopInThread, Serving
 from reconciler.testing.transport import spelled
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from reconciler.engine.runtime import Ended, Executed, Launch, Left, ProcessStat, TakeOutput
+from reconciler.engine.runtime.base import Ended, Executed, Launch, Left, ProcessStat, TakeOutput
 
 _WORDS: Final = {"say": str, "err": str, "run": float, "exit": int, "die": int}
 _USAGE: Final = "say TEXT, err TEXT, run SECONDS, exit CODE, die SIGNAL, stubborn"

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from reconciler.engine.adversity import ConnectionLost
-from reconciler.engine.app import create_engine_app
 from reconciler.engine.engine import Engine
+from reconciler.engine.faults.rules import ConnectionLost
+from reconciler.engine.http.app import create_engine_app
 from reconciler.http import httpx
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
-from reconciler.engine.cleanup import Cleanup
-from reconciler.engine.schedules import Schedules
+from reconciler.engine.services.schedules import Schedules
+from reconciler.engine.store.cleanup import Cleanup
 from reconciler.http import httpx
 from reconciler.testing.control import EngineControl
-from reconciler.testing.inside import Inside
+from reconciler.testing.controller import Inside
 from reconciler.testing.scripted import ScriptedRuntime, parse_script
 from reconciler.testing.transport import EngineTransport
 from reconciler.testing.virtual_time import VirtualClock, VirtualLoop

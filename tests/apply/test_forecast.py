@@ -1,8 +1,8 @@
 """How long an apply is said to take, against how long it takes."""
 
+from reconciler.apply.eta import Forecast
 from reconciler.apply.executor import Stop
-from reconciler.apply.forecast import Forecast
-from reconciler.engine.behaviour import Settings
+from reconciler.engine.faults.settings import Settings
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind, Slot
@@ -63,11 +63,11 @@ def test_what_had_to_be_deferred_after_all_is_counted_again_when_it_is_done() ->
 def test_an_apply_takes_as_long_as_was_said() -> None:
     async def scenario() -> None:
         async with open_world(Settings(limits_rates=True), paced=True) as world:
-            clock = world.actor.clock
+            clock = world.context.clock
             spec = task_spec(count="50")
             plan = await world.plan(spec)
             forecast = Forecast(
-                plan.effective, creation_pause_s=world.actor.client.creation_pause_s, began=clock.monotonic()
+                plan.effective, creation_pause_s=world.context.client.creation_pause_s, began=clock.monotonic()
             )
             said = [forecast.left_s(clock.monotonic())]
             at = [clock.monotonic()]

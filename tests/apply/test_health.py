@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from reconciler.apply.health import has_gone_to_rest
-from reconciler.engine.records import CheckReport, Machine
+from reconciler.engine.models import CheckReport, Machine
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Exit, MachineState
 from reconciler.model.machine import Machine as Seen
@@ -40,7 +40,7 @@ def applied(spec: Spec, rest: Callable[[World, Machine], Awaitable[None]], *, aw
 
     async def scenario() -> tuple[Report, float]:
         async with open_world() as world:
-            clock = world.actor.clock
+            clock = world.context.clock
             began = clock.monotonic()
             applying = asyncio.create_task(world.apply(spec))
             machine = await created(world)
@@ -57,7 +57,7 @@ def applied(spec: Spec, rest: Callable[[World, Machine], Awaitable[None]], *, aw
 
 async def created(world: World) -> Machine:
     while not (world.engine.store.apps and world.machines()):
-        await world.actor.clock.sleep(0.01)
+        await world.context.clock.sleep(0.01)
     return world.machines()[0]
 
 

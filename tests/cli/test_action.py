@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from reconciler.cli.main import run
-from reconciler.engine.home import prepare_home, stop_engine
+from reconciler.engine.server.daemon import prepare_home, stop_engine
 from tests.support.comments_api import Comments, comments_api
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
-from reconciler.engine.home import stop_engine
+from reconciler.engine.server.daemon import stop_engine
 from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
 

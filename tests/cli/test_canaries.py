@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import prepare_home, start_engine, stop_engine
+from reconciler.engine.server.daemon import prepare_home, start_engine, stop_engine
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import engine_status, read_token, stop_engine
+from reconciler.engine.server.daemon import engine_status, read_token, stop_engine
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, busybox_context, podman_service

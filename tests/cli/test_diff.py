@@ -57,7 +57,7 @@ def test_it_is_the_plan_that_an_apply_of_one_after_the_other_has(capsys: pytest.
     async def scenario() -> list[tuple[str, str, list[str]]]:
         async with open_world() as world:
             await world.apply(spec_of(OLD))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             plan = await world.plan(spec_of(NEW))
             return [(one.address, one.action.value, [field.path for field in one.fields]) for one in plan.effective]
 

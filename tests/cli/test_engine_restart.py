@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import start_engine, stop_engine
+from reconciler.engine.server.daemon import start_engine, stop_engine
 from reconciler.targets import resolve_target
 from tests.support.environment import clear_environment
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 

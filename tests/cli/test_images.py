@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import stop_engine
+from reconciler.engine.server.daemon import stop_engine
 from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
 
@@ -135,7 +135,7 @@ def test_a_machine_that_was_busy_gets_the_applied_digest_by_the_next_invoke(stac
 
 
 def test_what_someone_else_put_there_is_drift_and_put_back(stack: Stack) -> None:
-    from reconciler.engine.home import engine_status, read_token
+    from reconciler.engine.server.daemon import engine_status, read_token
     from reconciler.http import httpx
 
     first = stack.push("one")

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 

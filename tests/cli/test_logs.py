@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import run_virtually
 from tests.cli.test_json import strict
 from tests.support.environment import clear_environment
@@ -39,23 +39,23 @@ def world_with_a_run(
     clear_environment(monkeypatch)
     monkeypatch.chdir(directory)
     (directory / "machines.yaml").write_text(text)
-    monkeypatch.setattr("reconciler.cli.logs.run_async", run_virtually)
-    monkeypatch.setattr("reconciler.cli.logs.resolve", lambda _options: SimpleNamespace(log_delay_s=0.0))
+    monkeypatch.setattr("reconciler.cli.commands.logs.run_async", run_virtually)
+    monkeypatch.setattr("reconciler.cli.commands.logs.resolve", lambda _options: SimpleNamespace(log_delay_s=0.0))
     wanted: dict[str, int] = {}
 
     @asynccontextmanager
-    async def open_actor(*_arguments: object) -> AsyncIterator[Actor]:
+    async def open_context(*_arguments: object) -> AsyncIterator[Context]:
         async with open_world() as world:
             spec = spec_of(text)
             await world.apply(spec)
             await world.invoke(spec, is_waiting=False)
-            await world.actor.clock.sleep(age_s)
+            await world.context.clock.sleep(age_s)
             endpoint = LogEndpoint(world)
             for name, times in wanted.items():
                 endpoint.strike(BAD_ANSWERS[name], times=times)
-            yield world.actor
+            yield world.context
 
-    monkeypatch.setattr("reconciler.cli.logs.open_actor", open_actor)
+    monkeypatch.setattr("reconciler.cli.commands.logs.open_context", open_context)
     return wanted
 
 

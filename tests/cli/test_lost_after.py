@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import prepare_home, start_engine, stop_engine
+from reconciler.engine.server.daemon import prepare_home, start_engine, stop_engine
 from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.heartbeat import Heartbeat
 from reconciler.cli.main import run
+from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.support.environment import clear_environment
 

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.cli.plan_memory import PlanMemory, memory_file, recall, remember
-from reconciler.engine.home import stop_engine
-from reconciler.planner.known import Known
+from reconciler.engine.server.daemon import stop_engine
+from reconciler.planner.plan_cache import Known
 from tests.support.environment import clear_environment
 
 APPS = 20

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconciler.apply.forecast import Forecast
-from reconciler.cli.progress import progress, spelled
+from reconciler.apply.eta import Forecast
+from reconciler.cli.ui.progress import progress, spelled
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.apply.test_forecast import change, ended
 

@@ -33,7 +33,7 @@ def virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "machines.yaml").write_text(SPEC)
     for verb in TALKING:
-        monkeypatch.setattr(f"reconciler.cli.{verb}.run_async", lambda work, **_options: run_virtually(work))
+        monkeypatch.setattr(f"reconciler.cli.commands.{verb}.run_async", lambda work, **_options: run_virtually(work))
     monkeypatch.setattr("reconciler.clock.SystemClock", VirtualClock)
 
 

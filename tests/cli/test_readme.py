@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from reconciler.cli.main import VERBS, cli
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.spec import load_spec
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

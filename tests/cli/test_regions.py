@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import stop_engine
+from reconciler.engine.server.daemon import stop_engine
 from tests.support.environment import clear_environment
 
 SPEC = """\

@@ -51,7 +51,7 @@ def shown(
             assert service
             options: Any = SimpleNamespace(is_json=is_json)
             showing = show_service_logs(
-                world.actor, options, spec, service, name, follows=follow_s > 0, with_times=False
+                world.context, options, spec, service, name, follows=follow_s > 0, with_times=False
             )
             following = asyncio.create_task(showing)
             await asyncio.wait({following}, timeout=follow_s or None)
@@ -139,11 +139,11 @@ def test_a_target_that_stays_away_is_given_up() -> None:
             options: Any = SimpleNamespace(is_json=False)
             world.engine.adversity.add("refuse_connection", calls=("logs",), times=-1)
             following = show_service_logs(
-                world.actor, options, spec, service, "web", follows=True, with_times=False, lost_after_s=600.0
+                world.context, options, spec, service, "web", follows=True, with_times=False, lost_after_s=600.0
             )
             async with asyncio.timeout(700):
                 with pytest.raises(ApiError):
                     await following
-            assert world.actor.clock.monotonic() >= 600
+            assert world.context.clock.monotonic() >= 600
 
     run_virtually(scenario())

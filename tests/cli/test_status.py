@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from reconciler.cli.status import _rows
-from reconciler.engine.records import CheckReport
+from reconciler.cli.commands.status import _rows
+from reconciler.engine.models import CheckReport
 from reconciler.machines_api.observe import observe
 from reconciler.render.status import StatusRow, status_json, status_text
 from reconciler.testing.virtual_time import run_virtually
@@ -30,8 +30,8 @@ def test_restarts_and_failing_checks_are_told() -> None:
         async with open_world() as world:
             await world.apply(spec)
             world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
-            await world.actor.clock.sleep(8)
-            observed = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            await world.context.clock.sleep(8)
+            observed = await observe(world.context.client, ["app"], clock=world.context.clock)
             return list(_rows(spec, observed))
 
     [row] = run_virtually(scenario())

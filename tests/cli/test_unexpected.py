@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import stop_engine
+from reconciler.engine.server.daemon import stop_engine
 from reconciler.machines_api.client import MachinesClient
 from tests.support.environment import clear_environment
 

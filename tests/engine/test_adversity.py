@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.adversity import ALWAYS, ENGINE_FAULTS, REFUSALS, REPLY_FAULTS, AdversityError, Rule
-from reconciler.engine.behaviour import LATENCIES, Latency, Settings
-from reconciler.engine.rehearsal import load_rehearsal
+from reconciler.engine.faults.config import load_rehearsal
+from reconciler.engine.faults.rules import ALWAYS, ENGINE_FAULTS, REFUSALS, REPLY_FAULTS, AdversityError, Rule
+from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.http import httpx
 from reconciler.machines_api.errors import classify
@@ -116,11 +116,11 @@ def test_lists_lag_and_one_machine_read_by_its_id_does_not() -> None:
         machine = await make(ask, "run", "1")
         assert (await ask("GET", "/machines")).json() == []
         assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "created"
-        await world.actor.clock.sleep(2.02)
+        await world.context.clock.sleep(2.02)
         assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
         await ask("DELETE", f"/machines/{machine}?force=true")
         assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
-        await world.actor.clock.sleep(2.1)
+        await world.context.clock.sleep(2.1)
         assert (await ask("GET", "/machines")).json() == []
 
     with_api(scenario, Settings(latency=Latency(list_lag_s=2)))
@@ -138,7 +138,7 @@ def test_a_list_can_be_empty_once() -> None:
 def test_a_dropped_start_is_a_success_without_an_event() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "exit", "0")
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         world.engine.adversity.add("drop_start")
         dropped = await ask("POST", f"/machines/{machine}/start")
         assert dropped.json()["previous_state"] == "stopped"
@@ -153,13 +153,13 @@ def test_a_dropped_start_is_a_success_without_an_event() -> None:
 def test_a_reverted_update_is_taken_back_a_moment_later(is_running: bool) -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", skip_launch=not is_running)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         before = (await ask("GET", f"/machines/{machine}")).json()
         world.engine.adversity.add("revert_update")
         body = {"config": {"image": "j", "init": {"cmd": ["run", "1"]}}}
         accepted = await ask("POST", f"/machines/{machine}", json=body)
         assert (accepted.status_code, accepted.json()["config"]["image"]) == (200, "j")
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         after = (await ask("GET", f"/machines/{machine}")).json()
         for key in ("state", "instance_id", "config"):
             assert after[key] == before[key]
@@ -175,7 +175,7 @@ def test_a_reverted_update_is_taken_back_a_moment_later(is_running: bool) -> Non
 def test_a_run_without_memory_exits_137_and_says_so() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", restart={"policy": "no"})
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         world.engine.adversity.add("out_of_memory", image="i")
         await ask("POST", f"/machines/{machine}/start")
         await ask("GET", f"/machines/{machine}/wait?state=stopped")
@@ -189,11 +189,11 @@ def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> N
     async def scenario(world: World, ask: Ask) -> None:
         world.engine.adversity.add("unpullable", image="i")
         machine = await make(ask, "run", "1", skip_launch=False)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         seen = (await ask("GET", f"/machines/{machine}")).json()
         assert seen["state"] == "failed"
         assert [event["type"] for event in seen["events"]] == ["launch"]
-        logs = await world.actor.client.read_logs("app", machine_id=machine, next_token="0")
+        logs = await world.context.client.read_logs("app", machine_id=machine, next_token="0")
         assert "unable to pull image" in logs.lines[0].message
 
     with_api(scenario)
@@ -202,7 +202,7 @@ def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> N
 def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1", metadata={"a": "b"})
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         world.engine.adversity.add("host_unreachable", machine="m")
         for seen in ((await ask("GET", f"/machines/{machine}")).json(), (await ask("GET", "/machines")).json()[0]):
             assert (seen["host_status"], seen["config"]) == ("unreachable", None)
@@ -217,7 +217,7 @@ def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing() -> None:
 def test_leases_can_be_lost_and_stolen_and_machines_vanish() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1")
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         nonce = (await ask("POST", f"/machines/{machine}/lease", json={"ttl": 60})).json()["data"]["nonce"]
         headers = {"fly-machine-lease-nonce": nonce}
         world.engine.adversity.add("lose_lease", calls=("get_lease",))
@@ -240,7 +240,7 @@ def test_rates_are_those_that_are_documented() -> None:
         assert statuses == [404, 404, 404, 429, 429]
         statuses = [(await ask("GET", f"/machines/{machine}")).status_code for _ in range(11)]
         assert statuses == [200] * 10 + [429]
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         limited = [await ask("GET", f"/machines/{machine}/lease") for _ in range(2)]
         assert [reply.status_code for reply in limited] == [404, 429]
         assert refusal(limited[1])[1] == "resource_exhausted: rate limit exceeded"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import Latency, Settings
+from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.http import httpx
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
@@ -51,7 +51,7 @@ def test_a_name_is_taken_by_a_live_machine_and_free_after_its_end() -> None:
             f'already_exists: unique machine name violation, machine ID {machine} already exists with name "m"',
         )
         assert (await ask("DELETE", f"/machines/{machine}")).json() == {"ok": True}
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         gone = await ask("GET", f"/machines/{machine}")
         assert (gone.status_code, gone.json()["state"]) == (200, "destroyed")
         assert (await ask("GET", "/machines")).json() == []
@@ -65,14 +65,14 @@ def test_wrong_states_are_refused_with_flys_texts() -> None:
         machine = await make(ask, "run", "1000", restart={"policy": "no"})
         early = await ask("POST", f"/machines/{machine}/start")
         assert refusal(early) == (412, "failed_precondition: unable to start machine from current state: 'created'")
-        await world.actor.clock.sleep(6)
+        await world.context.clock.sleep(6)
         assert (await ask("POST", f"/machines/{machine}", json={"config": {"image": "j"}})).status_code == 200
         during = await ask("POST", f"/machines/{machine}/start")
         assert refusal(during) == (412, "failed_precondition: machine getting replaced, refusing to start")
         again = await ask("POST", f"/machines/{machine}", json={"config": {"image": "k"}})
         assert again.status_code == 409
         assert "concurrent update" in again.json()["error"]
-        await world.actor.clock.sleep(4)
+        await world.context.clock.sleep(4)
         assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "stopped"
 
     with_api(scenario, SLOW)
@@ -81,7 +81,7 @@ def test_wrong_states_are_refused_with_flys_texts() -> None:
 def test_a_running_machine_is_not_destroyed_without_force() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", skip_launch=False)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         refused = await ask("DELETE", f"/machines/{machine}")
         assert refused.status_code == 412
         assert "not currently stopped, suspended, failed or created" in refused.json()["error"]
@@ -95,7 +95,7 @@ def test_a_running_machine_is_not_destroyed_without_force() -> None:
 def test_someone_elses_lease_refuses_writes_and_delays_stops() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", skip_launch=False)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         taken = await ask("POST", f"/machines/{machine}/lease", json={"ttl": 30, "description": "mine"})
         assert taken.status_code == 201
         lease = taken.json()["data"]
@@ -104,9 +104,9 @@ def test_someone_elses_lease_refuses_writes_and_delays_stops() -> None:
             refused = await ask("POST", f"/machines/{machine}{path}", json=body)
             assert refused.status_code == 409
             assert "lease currently held by" in refused.json()["error"]
-        began = world.actor.clock.monotonic()
+        began = world.context.clock.monotonic()
         assert (await ask("POST", f"/machines/{machine}/stop")).status_code == 200
-        assert 29 <= world.actor.clock.monotonic() - began <= 31
+        assert 29 <= world.context.clock.monotonic() - began <= 31
         nonce = {"fly-machine-lease-nonce": lease["nonce"]}
         assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
         assert (await ask("DELETE", f"/machines/{machine}/lease", headers=nonce)).status_code == 404
@@ -117,7 +117,7 @@ def test_someone_elses_lease_refuses_writes_and_delays_stops() -> None:
 def test_waits() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "0.01", restart={"policy": "no"})
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         path = f"/machines/{machine}/wait"
         assert (await ask("GET", f"{path}?timeout=61&state=stopped")).status_code == 400
         expired = await ask("GET", f"{path}?timeout=2&state=started")
@@ -127,7 +127,7 @@ def test_waits() -> None:
         )
         fence = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["id"]
         await ask("POST", f"/machines/{machine}/start")
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         after = await ask("GET", f"{path}?timeout=2&state=started&state=destroyed&from_event_id={fence}")
         assert after.json()["ok"] is True  # it was started, after the fence, though it rests again
         superseded = await ask("GET", f"{path}?state=stopped&version=01AAAAAAAAAAAAAAAAAAAAAAAA")
@@ -170,14 +170,14 @@ def test_checks_pass_while_the_machine_runs() -> None:
         check = {"type": "tcp", "port": 1}
         services = [{"internal_port": 80, "protocol": "tcp", "checks": [check]}]
         machine = await make(ask, "run", "100", skip_launch=False, checks={"up": check}, services=services)
-        await world.actor.clock.sleep(5)
+        await world.context.clock.sleep(5)
         found = (await ask("GET", f"/machines/{machine}")).json()
         assert found["state"] == "started"
         assert [(one["name"], one["status"]) for one in found["checks"]] == [
             ("up", "passing"),
             ("servicecheck-00-tcp-80", "passing"),
         ]
-        await world.actor.clock.sleep(200)
+        await world.context.clock.sleep(200)
         assert (await ask("GET", f"/machines/{machine}")).json()["checks"] == []
 
     with_api(scenario)

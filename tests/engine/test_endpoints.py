@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from reconciler.clock import SystemClock
-from reconciler.engine.app import create_engine_app
 from reconciler.engine.engine import Engine
-from reconciler.engine.process import ProcessRuntime
+from reconciler.engine.http.app import create_engine_app
+from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.http import httpx
 from tests.support.world import TOKEN
 

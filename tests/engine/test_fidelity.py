@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from reconciler.engine.adversity import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
-from reconciler.engine.behaviour import LATENCIES, NOT_SWITCHED, Latency, documented
-from reconciler.engine.lifecycle import LEASES, ROWS
-from reconciler.engine.routes import ENDPOINTS, LOGS
+from reconciler.engine.faults.rules import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
+from reconciler.engine.faults.settings import LATENCIES, NOT_SWITCHED, Latency, documented
+from reconciler.engine.http.routes import ENDPOINTS, LOGS
+from reconciler.engine.machines.lifecycle import LEASES, ROWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "engine-fidelity.md"
 

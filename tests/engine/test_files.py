@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.database import VERSION, open_database
-from reconciler.engine.home import read_token, start_engine, stop_engine
-from reconciler.engine.start_errors import EngineStartError
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
+from reconciler.engine.server.start_errors import EngineStartError
+from reconciler.engine.store.database import VERSION, open_database
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 

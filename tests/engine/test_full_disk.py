@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from reconciler.engine.engine import Engine
-from reconciler.engine.records import Machine
+from reconciler.engine.models import Machine
 from reconciler.errors import ApiError
 from reconciler.machines_api.client import LogLine
 from reconciler.testing.virtual_time import run_virtually

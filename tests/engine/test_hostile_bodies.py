@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler.engine.engine import Engine
-from reconciler.engine.routes import ENDPOINTS
-from reconciler.engine.routes.base import Endpoint
+from reconciler.engine.http.routes import ENDPOINTS
+from reconciler.engine.http.routes.base import Endpoint
 from reconciler.http import httpx
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
@@ -67,7 +67,7 @@ def poisoned(value: Any, poison: Any) -> Iterator[Any]:
 def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, poison: Any) -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", skip_launch=False)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         store = world.engine.store
         names = {
             "app": "app",
@@ -98,7 +98,7 @@ def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, 
 def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
     async def scenario(world: World, ask: Ask) -> None:
         await make(ask, "run", "1", skip_launch=False, **{member: {"A": None}})
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         assert (await ask("GET", "/machines")).status_code == 200
         assert world.runtime.starts[0].commands[0].env.get("A", "") == ""
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.clock import SystemClock
-from reconciler.engine import processes
 from reconciler.engine.engine import Engine
-from reconciler.engine.process import ProcessRuntime
-from reconciler.engine.process_runs import RunningProcesses
-from reconciler.engine.records import Machine
-from reconciler.engine.runtime import Command, Launch, Limits, TakeOutput
+from reconciler.engine.models import Machine
+from reconciler.engine.runtime import procfs
+from reconciler.engine.runtime.base import Command, Launch, Limits, TakeOutput
+from reconciler.engine.runtime.process import ProcessRuntime
+from reconciler.engine.runtime.process_runs import RunningProcesses
 from tests.engine.test_process import exists, exit_of, is_alive, output_of, run_once, started, wait_for, with_engine
 
 PROMPT_S = 15.0  # what is left behind sleeps for an hour: on a busy machine this is still "at once"
@@ -127,7 +127,7 @@ def test_an_exec_ends_with_its_command_and_what_it_left_ends_with_the_machine(tm
 def test_elsewhere_than_on_linux_groups_end_and_a_stray_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path / "no-proc")
+    monkeypatch.setattr(procfs, "_PROC", tmp_path / "no-proc")
 
     async def scenario(engine: Engine) -> None:
         in_group = "sleep 3600 & echo $! >grouped; "
@@ -144,10 +144,10 @@ def test_elsewhere_than_on_linux_groups_end_and_a_stray_holds_nothing_up(
 
 
 def test_groups_end_where_proc_is_there_and_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    monkeypatch.setattr(procfs, "_PROC", tmp_path)
     with subprocess.Popen(["sleep", "3600"], start_new_session=True) as process:
         try:
-            processes.signal_all(processes.Owned(frozenset({process.pid}), tmp_path), 9)
+            procfs.signal_all(procfs.Owned(frozenset({process.pid}), tmp_path), 9)
             assert process.wait(PROMPT_S) == -9
         finally:
             process.kill()
@@ -156,7 +156,7 @@ def test_groups_end_where_proc_is_there_and_empty(tmp_path: Path, monkeypatch: p
 ITSELF = """
 import subprocess, sys
 from pathlib import Path
-from reconciler.engine.processes import Owned, end_all
+from reconciler.engine.runtime.procfs import Owned, end_all
 other = subprocess.Popen(["sleep", "3600"])
 end_all(Owned(frozenset(), Path(sys.argv[1])))
 print(other.wait())
@@ -164,7 +164,7 @@ print(other.wait())
 
 
 def test_an_engine_that_a_command_started_does_not_end_itself(tmp_path: Path) -> None:
-    env = dict(os.environ) | {processes.MARK: str(tmp_path)}
+    env = dict(os.environ) | {procfs.MARK: str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", ITSELF, str(tmp_path)], env=env, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "-9\n")
 

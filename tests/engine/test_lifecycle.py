@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.engine.behaviour import Latency, Settings
-from reconciler.engine.lifecycle import ANY, LEASES, ROWS, STILL_ACTIVE, Row, lease_rule, row_of
-from reconciler.engine.records import Lease
+from reconciler.engine.faults.settings import Latency, Settings
+from reconciler.engine.machines.lifecycle import ANY, LEASES, ROWS, STILL_ACTIVE, Row, lease_rule, row_of
+from reconciler.engine.models import Lease
 from tests.engine.test_api import Ask, make, refusal, with_api
 from tests.support.world import World
 
@@ -123,7 +123,7 @@ def test_the_tables_know_every_call_in_every_state_and_under_every_lease() -> No
 def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000")
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         if call in {"exec", "suspend", "signal"}:
             await ask("POST", f"/machines/{machine}/start")
         if holder != "free":
@@ -160,13 +160,13 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
 def test_a_start_has_its_whole_budget_of_retries_after_a_stop() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "exit", "1", skip_launch=False, restart={"policy": "on-failure", "max_retries": 3})
-        await world.actor.clock.sleep(0.5)
+        await world.context.clock.sleep(0.5)
         begun = len(world.runtime.starts)
         assert begun == 2  # it waits for its second retry
         await ask("POST", f"/machines/{machine}/stop", json={})
-        await world.actor.clock.sleep(0.01)
+        await world.context.clock.sleep(0.01)
         await ask("POST", f"/machines/{machine}/start")
-        await world.actor.clock.sleep(60)
+        await world.context.clock.sleep(60)
         assert len(world.runtime.starts) == begun + 4
 
     with_api(scenario)

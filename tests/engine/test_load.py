@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
 from reconciler.http import httpx
 
 CLIENTS = 50

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from reconciler.engine.app import create_engine_app
 from reconciler.engine.engine import Engine
+from reconciler.engine.http.app import create_engine_app
 from reconciler.http import httpx
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock, VirtualLoop

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.feed import happenings
-from reconciler.engine.home import EngineStatus, read_token, start_engine, stop_engine, write_door
-from reconciler.engine.page import page
+from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_door
+from reconciler.engine.server.dashboard import page
+from reconciler.engine.server.event_stream import happenings
 from reconciler.http import httpx
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
@@ -87,7 +87,7 @@ def test_who_reads_slowly_is_told_how_things_are_by_then() -> None:
     async def scenario(world: World, lines: AsyncIterator[dict[str, Any]]) -> None:
         first = machine(world, "run", "1")
         await until(lines, lambda one: "ready" in one)
-        await world.actor.clock.sleep(10)
+        await world.context.clock.sleep(10)
         for _ in range(500):
             world.engine.set_metadata("app", first, {"k": "v"})
         changes = [await anext(lines)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import processes
 from reconciler.engine.engine import Engine
-from reconciler.engine.records import Machine
+from reconciler.engine.models import Machine
+from reconciler.engine.runtime import procfs
 from tests.engine.test_process import exists, output_of, run_once, wait_for, with_engine
 from tests.engine.test_proxy import free_port
 
@@ -104,7 +104,7 @@ def test_a_port_of_the_engine_itself(tmp_path: Path) -> None:
 
 
 def test_without_proc_the_holder_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path / "no-proc")
+    monkeypatch.setattr(procfs, "_PROC", tmp_path / "no-proc")
 
     async def scenario(engine: Engine) -> None:
         port = free_port()

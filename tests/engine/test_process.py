@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from reconciler.clock import SystemClock
-from reconciler.engine import process
-from reconciler.engine.child import Child
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
-from reconciler.engine.process import ProcessRuntime
-from reconciler.engine.records import Machine
-from reconciler.engine.waits import Wait
+from reconciler.engine.machines.wait import Wait
+from reconciler.engine.models import Machine
+from reconciler.engine.runtime import process
+from reconciler.engine.runtime.child import Child
+from reconciler.engine.runtime.process import ProcessRuntime
 
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.clock import SystemClock
-from reconciler.engine.balance import Candidate, choose
-from reconciler.engine.behaviour import Latency, Settings
-from reconciler.engine.checks import Checks
 from reconciler.engine.engine import Engine
-from reconciler.engine.process import ProcessRuntime
-from reconciler.engine.proxy import Proxy
-from reconciler.engine.records import Machine
-from reconciler.engine.waits import Wait
+from reconciler.engine.faults.settings import Latency, Settings
+from reconciler.engine.machines.wait import Wait
+from reconciler.engine.models import Machine
+from reconciler.engine.runtime.process import ProcessRuntime
+from reconciler.engine.services.checks import Checks
+from reconciler.engine.services.load_balancer import Candidate, choose
+from reconciler.engine.services.proxy import Proxy
 
 SERVER = """
 import asyncio, os, signal, sys

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine.reported import as_reported, go_duration, nanoseconds
+from reconciler.canonical.normalize import canonical
+from reconciler.engine.config.defaults import as_reported, go_duration, nanoseconds
 from reconciler.model.config import MachineConfig
-from reconciler.planner import canonical
 from reconciler.planner.diff import Differ
 
 

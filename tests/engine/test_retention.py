@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine import database, log_table
-from reconciler.engine.cleanup import Cleanup
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import Refused
-from reconciler.engine.records import LogEntry
-from reconciler.engine.retention import (
+from reconciler.engine.models import LogEntry
+from reconciler.engine.store import database, log_table
+from reconciler.engine.store.cleanup import Cleanup
+from reconciler.engine.store.retention import (
     DESTROYED_KEPT_S,
     EVENTS_KEPT,
     LOG_BYTES_KEPT,
     LOG_LINES_KEPT,
     VERSIONS_KEPT,
 )
-from reconciler.engine.store import Store
+from reconciler.engine.store.store import Store
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.schedules import PERIODS_S, Schedules
+from reconciler.engine.services.schedules import PERIODS_S, Schedules
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
 
@@ -37,11 +37,11 @@ def runs(world: World, machine_id: str) -> int:
 def test_it_starts_once_in_each_period_besides_its_first_run(schedule: str) -> None:
     async def scenario(world: World) -> None:
         machine_id = create(world, schedule=schedule)
-        await world.actor.clock.sleep(PERIODS_S[schedule] - 10)
+        await world.context.clock.sleep(PERIODS_S[schedule] - 10)
         assert runs(world, machine_id) == 1
-        await world.actor.clock.sleep(20)
+        await world.context.clock.sleep(20)
         assert runs(world, machine_id) == 2
-        await world.actor.clock.sleep(3 * PERIODS_S[schedule])
+        await world.context.clock.sleep(3 * PERIODS_S[schedule])
         assert runs(world, machine_id) == 5
 
     scheduled(scenario)
@@ -50,9 +50,9 @@ def test_it_starts_once_in_each_period_besides_its_first_run(schedule: str) -> N
 def test_one_that_still_runs_is_passed_over() -> None:
     async def scenario(world: World) -> None:
         machine_id = create(world, run_s="5000")
-        await world.actor.clock.sleep(4000)
+        await world.context.clock.sleep(4000)
         assert runs(world, machine_id) == 1
-        await world.actor.clock.sleep(3600)
+        await world.context.clock.sleep(3600)
         assert runs(world, machine_id) == 2
 
     scheduled(scenario)
@@ -61,14 +61,14 @@ def test_one_that_still_runs_is_passed_over() -> None:
 def test_skip_launch_disarms_it_and_an_update_without_arms_it_again() -> None:
     async def scenario(world: World) -> None:
         machine_id = create(world, skip_launch=True)
-        await world.actor.clock.sleep(8000)
+        await world.context.clock.sleep(8000)
         assert runs(world, machine_id) == 0
         config = world.engine.machine("app", machine_id).config
         await world.engine.update("app", machine_id, {"config": config}, None)
-        await world.actor.clock.sleep(3700)
+        await world.context.clock.sleep(3700)
         assert runs(world, machine_id) == 1
         await world.engine.update("app", machine_id, {"config": config | {"schedule": "daily"}}, None)
-        await world.actor.clock.sleep(7200)
+        await world.context.clock.sleep(7200)
         assert runs(world, machine_id) == 1, "another period, from its creation on"
 
     scheduled(scenario)
@@ -77,9 +77,9 @@ def test_skip_launch_disarms_it_and_an_update_without_arms_it_again() -> None:
 def test_a_destroyed_machine_starts_no_more() -> None:
     async def scenario(world: World) -> None:
         machine_id = create(world)
-        await world.actor.clock.sleep(100)
+        await world.context.clock.sleep(100)
         await world.engine.destroy("app", machine_id, None, force=True)
-        await world.actor.clock.sleep(10_000)
+        await world.context.clock.sleep(10_000)
         assert runs(world, machine_id) == 1
 
     scheduled(scenario)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine import home as homes
-from reconciler.engine.home import EngineStatus, engine_status, read_token, start_engine, stop_engine
-from reconciler.engine.serve import EngineServer
+from reconciler.engine.server import daemon
+from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
+from reconciler.engine.server.serve import EngineServer
 from reconciler.http import httpx
 
 
@@ -62,7 +62,7 @@ def test_one_that_lost_the_race_to_start_does_not_come_up_after_the_stop(
 
     monkeypatch.setattr(subprocess, "Popen", spawn)
     first_look = iter([EngineStatus(running=False)])
-    monkeypatch.setattr(homes, "engine_status", lambda home: next(first_look, None) or engine_status(home))
+    monkeypatch.setattr(daemon, "engine_status", lambda home: next(first_look, None) or engine_status(home))
     assert start_engine(home) == winner
     assert [loser.returncode for loser in losers] == [-signal.SIGKILL]
 

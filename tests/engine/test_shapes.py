@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.config.schema import CONFIG, check, kind_of
 from reconciler.engine.errors import Refused
-from reconciler.engine.shapes import CONFIG, check, kind_of
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
 

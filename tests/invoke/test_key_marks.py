@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.invoke.claimant import Claimant, Refusal
+from reconciler.invoke.claim_request import Claimant, Refusal
 from reconciler.invoke.key_marks import (
     KeyedRun,
     fingerprint_mark,
@@ -16,13 +16,13 @@ from reconciler.invoke.key_marks import (
     past_fingerprints,
 )
 from reconciler.invoke.key_room import make_room
-from reconciler.invoke.known import KnownPool
+from reconciler.invoke.pool_cache import KnownPool
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.run import Outcome
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -112,12 +112,12 @@ def fits(slot: str, who_length: int, per_day: int) -> bool:
 
     async def two_days() -> bool:
         clock, client = Clock(), Anchor(stamped(slot, who_length))
-        actor = Actor(client=client, clock=clock, who="tester")  # type: ignore[arg-type]
+        context = Context(client=client, clock=clock, who="tester")  # type: ignore[arg-type]
         pool = Pool(app="app", name=slot[:-6], kind=PoolKind.TASK, counts={}, config=MachineConfig(document={}))
         known = KnownPool(app="app", pool=pool.name, stack="stack")
         for number in range(per_day * 2):
             key = hash_of(f"key {number}")
-            claimant = Claimant(actor=actor, stack="stack", pool=pool, known=known, start_timeout_s=1.0, key=key)
+            claimant = Claimant(context=context, stack="stack", pool=pool, known=known, start_timeout_s=1.0, key=key)
             machine = Machine(
                 app="app", id="m", name=slot, state=MachineState.STOPPED, region="iad", instance_id="1",
                 config=MachineConfig(document={"metadata": dict(client.metadata)}),

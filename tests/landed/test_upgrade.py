@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
+from reconciler.canonical.digest import digest_of
 from reconciler.cli.main import run
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.errors import SpecError
 from reconciler.http import httpx
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
-from reconciler.planner import digest_of, plan_sha256, spec_sha256
-from reconciler.planner import plan as make_plan
+from reconciler.planner.hashes import plan_sha256, spec_sha256
+from reconciler.planner.planner import plan as make_plan
 from reconciler.spec import load_spec
 from tests.support.environment import clear_environment
 

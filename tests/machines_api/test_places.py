@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from reconciler.machines_api.places import Places
+from reconciler.machines_api.priority_semaphore import Places
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
 

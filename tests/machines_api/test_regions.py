@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pytest
 
-from reconciler.engine.platform import REGIONS
+from reconciler.engine.config.regions import REGIONS
 from reconciler.errors import SpecError
 from reconciler.machines_api.regions import check_regions
 from reconciler.model.spec import Spec
@@ -31,7 +31,7 @@ def check(
         async with open_world() as world:
             if fault:
                 world.transport.strike(fault, ahead=0)
-            warnings = await check_regions(world.actor.client, spec, seen, only=only)
+            warnings = await check_regions(world.context.client, spec, seen, only=only)
             return warnings, len(calls(world))
 
     return run_virtually(scenario())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine.rates import Rates
-from reconciler.machines_api.places import Places
+from reconciler.engine.http.rates import Rates
+from reconciler.machines_api.priority_semaphore import Places
 from reconciler.machines_api.throttle import Throttle
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 

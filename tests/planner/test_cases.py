@@ -18,18 +18,19 @@ from typing import Any
 
 import pytest
 
+from reconciler.canonical.digest import digest_of
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
-from reconciler.planner import digest_of, plan_sha256
-from reconciler.planner import plan as make_plan
+from reconciler.planner.hashes import plan_sha256
+from reconciler.planner.planner import plan as make_plan
 from reconciler.render.html import plan_html
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.text import plan_text
-from reconciler.slots.stamps import metadata_for_create
+from reconciler.slots.ownership_metadata import metadata_for_create
 from reconciler.spec import load_spec
 
 ROOT = Path(__file__).parent.parent / "cases" / "plan"

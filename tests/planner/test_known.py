@@ -9,7 +9,7 @@ import pytest
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import HostStatus, Machine, MachineState, ObservedApp
 from reconciler.model.spec import App
-from reconciler.planner.known import Known, known_of, recognized
+from reconciler.planner.plan_cache import Known, known_of, recognized
 from tests.support.world import spec_of, task_spec
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.canonical.digest import digest_of
+from reconciler.canonical.durations import nanoseconds
+from reconciler.canonical.normalize import canonical
 from reconciler.model.config import MachineConfig
-from reconciler.planner import canonical, digest_of
 from reconciler.planner.diff import Differ
-from reconciler.planner.durations import nanoseconds
 
 IMAGE = {"image": "i"}
 SAME = {

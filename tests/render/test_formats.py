@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
 from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
-from reconciler.model.saved import SavedPlan
+from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
-from reconciler.planner import plan_sha256
+from reconciler.planner.hashes import plan_sha256
 from reconciler.render.html import plan_html
 from reconciler.render.json import plan_json
 from reconciler.render.markdown import LIMIT, marker, plan_markdown

@@ -112,7 +112,7 @@ def test_a_running_task_is_deferred_and_changed_afterwards() -> None:
             assert set(statuses.values()) == {Status.DONE}
             plan = await world.plan(changed)
             assert [change.deferred is not None for change in plan.effective] == [True]
-            await world.actor.clock.sleep(200)
+            await world.context.clock.sleep(200)
             assert (await world.apply(changed)).is_success
             await assert_converged(world, changed)
             assert len(world.runtime.starts) == 1
@@ -128,7 +128,7 @@ def test_what_someone_else_changed_is_said_to_be_theirs() -> None:
             [machine] = world.machines()
             config = machine.config | {"env": {"A": "2", "B": "3"}}
             await world.engine.update("app", machine.id, {"config": config}, None)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             [change] = (await world.plan(spec)).effective
             assert "changed by someone else" in change.reason
             assert {field.path for field in change.fields} == {"env.A", "env.B"}
@@ -160,7 +160,7 @@ def test_foreign_machines_are_listed_and_left_alone() -> None:
             spec = task_spec(count="1")
             await world.apply(spec)
             theirs = world.engine.create("app", {"name": "theirs", "config": {"image": "x"}, "skip_launch": True})
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             before = world.engine.store.machine(theirs.id)
             plan = await world.plan(spec)
             assert [machine.name for machine in plan.foreign] == ["theirs"]
@@ -196,7 +196,7 @@ apps:
             assert (await world.apply(spec_of(text.format(2)))).is_success
             assert {machine.state for machine in world.machines()} == {"started"}
             await world.engine.stop_machine("app", world.machines()[1].id, {}, None)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             plan = await world.plan(spec_of(text.format(2)))
             assert [change.action for change in plan.effective] == [Action.START]
             assert (await world.apply(spec_of(text.format(2)))).is_success
@@ -256,7 +256,7 @@ def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fau
             if report and report.is_success:
                 await assert_converged(world, after)
             world.transport.relent()
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             assert (await world.apply(after)).is_success
             await assert_converged(world, after)
             assert len(world.machines()) == 4

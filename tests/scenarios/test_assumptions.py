@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, NOT_SWITCHED, Behaviour, Settings, documented
+from reconciler.engine.faults.settings import LATENCIES, NOT_SWITCHED, Behaviour, Settings, documented
 from reconciler.errors import ApiError
 from reconciler.model.report import Status
 from reconciler.model.run import OutcomeName
@@ -52,13 +52,13 @@ def test_applying_invoking_and_changing_work_whichever_way_it_is(switch: str, la
         async with open_world(Settings(latency=LATENCIES[latency], behaviour=behaviour)) as world:
             spec = task_spec("[say, hello, exit, '3']", extra="        metadata: {team: web}")
             assert (await world.apply(spec)).is_success
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run = await world.invoke(spec)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.FAILED, 3)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             changed = task_spec("[run, '50', exit, '4']", count="3")
             assert (await world.apply(changed)).is_success
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             running = await world.invoke(changed, is_waiting=False)
             assert running.outcome.name is OutcomeName.DETACHED
             again = task_spec("[exit, '5']", count="1")
@@ -66,9 +66,9 @@ def test_applying_invoking_and_changing_work_whichever_way_it_is(switch: str, la
             assert report.is_success, report
             assert world.runtime.most_at_once_on_a_machine == 1
             assert len(world.runtime.starts) == 2
-            await world.actor.clock.sleep(100)
+            await world.context.clock.sleep(100)
             assert (await world.apply(again)).is_success
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             assert not (await world.plan(again)).has_changes
             world.assert_unique_names()
             assert (await world.invoke(again)).outcome.exit_code == 5
@@ -97,7 +97,7 @@ def test_where_no_record_can_be_written_no_run_starts() -> None:
         async with open_world(Settings(behaviour=behaviour)) as world:
             spec = task_spec()
             await world.apply(spec)
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             with pytest.raises(ApiError, match="machine is not started"):
                 await world.invoke(spec)
             assert world.runtime.starts == []
@@ -117,7 +117,7 @@ def test_a_lease_that_does_not_tell_its_holder_is_waited_out(fault: str) -> None
             world.transport.strike(fault, ahead=2)
             await world.apply(spec)
             world.transport.relent()
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             assert (await world.apply(spec)).is_success
             assert not (await world.plan(spec)).has_changes
 

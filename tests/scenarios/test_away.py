@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from reconciler.cli.commands.invoke import cancel_let_go
 from reconciler.cli.find_run import seek_named_run
-from reconciler.cli.invoke import cancel_let_go
 from reconciler.errors import ApiError
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.invoke.runs import find_run, wait_run
@@ -42,28 +42,28 @@ def go_away(world: World, how: str = "no connection") -> None:
 
 async def applied(world: World, spec: Spec) -> None:
     await world.apply(spec)
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 @asynccontextmanager
 async def invoked(world: World, spec: Spec, **options: Any) -> AsyncIterator["asyncio.Task[Run]"]:
     """An invoke whose run has just begun."""
     await applied(world, spec)
-    began = world.actor.clock.monotonic()
+    began = world.context.clock.monotonic()
     invoking = asyncio.ensure_future(world.invoke(spec, **options))
     while not any(line.endswith(": started") for line in world.said):
-        await world.actor.clock.sleep(0.1)
-        assert world.actor.clock.monotonic() - began < 60
+        await world.context.clock.sleep(0.1)
+        assert world.context.clock.monotonic() - began < 60
     yield invoking
     assert invoking.done()
 
 
 async def within(world: World, seconds: float, work: Awaitable[T]) -> tuple[T, float]:
     """What it returns, and how long it took; one that hangs fails the test."""
-    began = world.actor.clock.monotonic()
+    began = world.context.clock.monotonic()
     async with asyncio.timeout(seconds):
         value = await work
-    return value, world.actor.clock.monotonic() - began
+    return value, world.context.clock.monotonic() - began
 
 
 def assert_lost_from_sight(run: Run | RunInfo) -> None:
@@ -78,7 +78,7 @@ def assert_lost_from_sight(run: Run | RunInfo) -> None:
 def test_a_target_that_stays_away_is_given_up_and_told_each_minute(how: str) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ENDLESS) as invoking:
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             go_away(world, how)
             world.said.clear()
             run, took_s = await within(world, 1800 + NOTICED_S, invoking)
@@ -95,9 +95,9 @@ def test_a_target_that_stays_away_is_given_up_and_told_each_minute(how: str) -> 
 def test_a_target_that_comes_back_tells_the_tasks_own_code(how: str) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, TEN_MINUTES) as invoking:
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             go_away(world, how)
-            await world.actor.clock.sleep(1200)
+            await world.context.clock.sleep(1200)
             world.transport.relent()
             run, _took_s = await within(world, NOTICED_S, invoking)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.FAILED, 3)
@@ -109,7 +109,7 @@ def test_a_target_that_comes_back_tells_the_tasks_own_code(how: str) -> None:
 def test_how_long_it_is_asked_is_the_users_to_say() -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ENDLESS, lost_after_s=90.0) as invoking:
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             go_away(world, "silence")
             run, took_s = await within(world, 90 + NOTICED_S, invoking)
             assert_lost_from_sight(run)
@@ -122,15 +122,15 @@ def test_how_long_it_is_asked_is_the_users_to_say() -> None:
 def test_it_is_asked_no_longer_than_the_run_may_last_and_a_later_wait_ends_it(how: str) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             go_away(world, how)
             run, _took_s = await within(world, 60 + 180, invoking)
             assert_lost_from_sight(run)
             assert "was not stopped" in run.outcome.message
             world.transport.relent()
-            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            found = await find_run(world.context, "app", run.id or "", stack="stack")
             assert found
-            ended = await wait_run(world.actor, found)
+            ended = await wait_run(world.context, found)
             assert ended.outcome
             assert ended.outcome.exit_code == 124
 
@@ -141,9 +141,9 @@ def test_it_is_asked_no_longer_than_the_run_may_last_and_a_later_wait_ends_it(ho
 def test_a_run_is_stopped_at_its_timeout_by_a_target_that_is_back_in_time(how: str) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
-            await world.actor.clock.sleep(50)
+            await world.context.clock.sleep(50)
             go_away(world, how)
-            await world.actor.clock.sleep(30)
+            await world.context.clock.sleep(30)
             world.transport.relent()
             run, _took_s = await within(world, NOTICED_S, invoking)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124)
@@ -156,7 +156,7 @@ def test_a_run_is_stopped_at_its_timeout_by_a_target_that_is_back_in_time(how: s
 def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
-            await world.actor.clock.sleep(58)
+            await world.context.clock.sleep(58)
             is_committed = {"is_committed": True} if fault == "gateway_timeout" else {}
             world.engine.adversity.add(fault, calls=(call,), times=4, seconds=20.0, **is_committed)
             run, _took_s = await within(world, 240, invoking)
@@ -166,7 +166,7 @@ def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
             ):  # it may come late: until its lease has expired nobody starts another run
                 lease = world.machines()[0].lease
                 assert lease
-                assert lease.expires_at > world.actor.clock.now().timestamp()
+                assert lease.expires_at > world.context.clock.now().timestamp()
 
     run_virtually(scenario())
 
@@ -175,7 +175,7 @@ def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
 def test_a_lease_of_someone_else_at_the_timeout_is_waited_for_a_moment(held_s: int, code: int) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
-            await world.actor.client.acquire_lease(
+            await world.context.client.acquire_lease(
                 "app", world.machines()[0].id, ttl_s=60 + held_s, description="someone else's"
             )
             run, _took_s = await within(world, 300, invoking)
@@ -192,7 +192,7 @@ def test_a_refusal_is_asked_again_for_a_minute(seconds: int, code: int) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, TEN_MINUTES) as invoking:
             world.engine.adversity.add("unauthenticated", times=-1)
-            await world.actor.clock.sleep(seconds if code == 3 else 0)
+            await world.context.clock.sleep(seconds if code == 3 else 0)
             if code == 3:
                 world.transport.relent()
             run, took_s = await within(world, 700, invoking)
@@ -207,9 +207,9 @@ def test_a_refusal_is_asked_again_for_a_minute(seconds: int, code: int) -> None:
 def test_a_machine_whose_host_is_down_may_come_back() -> None:
     async def scenario(spec: Spec, code: int) -> None:
         async with open_world() as world, invoked(world, spec) as invoking:
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             world.engine.adversity.add("host_unreachable", machine="work-iad-0")
-            await world.actor.clock.sleep(100)
+            await world.context.clock.sleep(100)
             if code == 3:
                 world.transport.relent()
             run, _took_s = await within(world, 1800 + NOTICED_S, invoking)
@@ -225,9 +225,9 @@ def test_a_machine_whose_host_is_down_may_come_back() -> None:
 def test_the_local_engine_is_given_ten_seconds(how: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            world.actor = replace(world.actor, local=LOCAL)
+            world.context = replace(world.context, local=LOCAL)
             async with invoked(world, ENDLESS) as invoking:
-                await world.actor.clock.sleep(5)
+                await world.context.clock.sleep(5)
                 go_away(world, how)
                 run, took_s = await within(world, NOTICED_S + 12, invoking)
                 assert_lost_from_sight(run)
@@ -248,11 +248,11 @@ def test_an_interrupt_ends_it_promptly(how: str, after_s: float) -> None:
             stop = asyncio.Event()
             [pool] = ONE_MINUTE.tasks
             invoking = asyncio.ensure_future(
-                invoke(world.actor, pool, stack="stack", options=InvokeOptions(), stop=stop)
+                invoke(world.context, pool, stack="stack", options=InvokeOptions(), stop=stop)
             )
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             go_away(world, how)
-            await world.actor.clock.sleep(after_s - 10)
+            await world.context.clock.sleep(after_s - 10)
             stop.set()
             run, _took_s = await within(world, 6, invoking)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.DETACHED, 0)
@@ -266,14 +266,14 @@ def test_a_wait_that_lost_sight_of_the_run_can_be_repeated() -> None:
         async with open_world() as world:
             await applied(world, TEN_MINUTES)
             run = await world.invoke(TEN_MINUTES, is_waiting=False)
-            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            found = await find_run(world.context, "app", run.id or "", stack="stack")
             assert found
             go_away(world)
-            info, _took_s = await within(world, 90, wait_run(world.actor, found, lost_after_s=60.0))
+            info, _took_s = await within(world, 90, wait_run(world.context, found, lost_after_s=60.0))
             assert info.state is RunState.RUNNING
             assert_lost_from_sight(info)
             world.transport.relent()
-            info = await wait_run(world.actor, found)
+            info = await wait_run(world.context, found)
             assert info.outcome
             assert (info.state, info.outcome.exit_code) == (RunState.ENDED, 3)
 
@@ -286,7 +286,7 @@ async def waiting_for_a_machine(world: World, **options: Any) -> "asyncio.Task[R
     await world.invoke(TEN_MINUTES, is_waiting=False)
     invoking = asyncio.ensure_future(world.invoke(TEN_MINUTES, queue_timeout_s=86_400.0, **options))
     while not any("waiting for a free machine" in line for line in world.said):
-        await world.actor.clock.sleep(0.1)
+        await world.context.clock.sleep(0.1)
     return invoking
 
 
@@ -311,7 +311,7 @@ def test_a_queue_goes_on_when_the_target_is_back(how: str) -> None:
         async with open_world() as world:
             invoking = await waiting_for_a_machine(world)
             go_away(world, how)
-            await world.actor.clock.sleep(700)
+            await world.context.clock.sleep(700)
             world.transport.relent()
             run, _took_s = await within(world, 900, invoking)
             assert run.outcome.exit_code == 3
@@ -322,7 +322,7 @@ def test_a_queue_goes_on_when_the_target_is_back(how: str) -> None:
 def test_a_queue_for_the_local_engine_ends_soon_and_says_what_to_type() -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            world.actor = replace(world.actor, local=LOCAL)
+            world.context = replace(world.context, local=LOCAL)
             invoking = await waiting_for_a_machine(world)
             go_away(world)
             with pytest.raises(ApiError) as caught:
@@ -338,10 +338,10 @@ def test_a_run_past_its_deadline_that_cannot_be_stopped_is_no_error_of_the_queue
         async with open_world() as world:
             await applied(world, ONE_MINUTE)
             await world.invoke(ONE_MINUTE, is_waiting=False)
-            await world.actor.clock.sleep(50)
+            await world.context.clock.sleep(50)
             if how == "leased":
                 held = world.machines()[0].id
-                await world.actor.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+                await world.context.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
             else:
                 world.engine.adversity.add("rate_limited", calls=("stop",), times=20)
             run, _took_s = await within(world, 400, world.invoke(ONE_MINUTE, queue_timeout_s=300.0, timeout_s=5.0))
@@ -359,10 +359,10 @@ def test_a_cancel_by_interrupt_is_tried_for_a_minute(back_after_s: float | None,
             run = await world.invoke(ENDLESS, is_waiting=False)
             go_away(world)
             insisted = asyncio.Event()
-            work = cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0, insisted=insisted)
+            work = cancel_let_go(world.context, run, "stack", lost_after_s=1800.0, insisted=insisted)
             cancelling = asyncio.ensure_future(work)
             if back_after_s:
-                await world.actor.clock.sleep(back_after_s)
+                await world.context.clock.sleep(back_after_s)
                 world.transport.relent()
             ended, _took_s = await within(world, 90, cancelling)
             assert ended.outcome.exit_code == code
@@ -379,9 +379,9 @@ def test_a_cancel_by_interrupt_that_is_interrupted_names_the_run_at_once() -> No
             run = await world.invoke(ENDLESS, is_waiting=False)
             go_away(world)
             insisted = asyncio.Event()
-            work = cancel_let_go(world.actor, run, "stack", lost_after_s=1800.0, insisted=insisted)
+            work = cancel_let_go(world.context, run, "stack", lost_after_s=1800.0, insisted=insisted)
             cancelling = asyncio.ensure_future(work)
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             insisted.set()
             ended, _took_s = await within(world, 1, cancelling)
             assert (ended.outcome.exit_code, ended.id) == (122, run.id)
@@ -395,7 +395,7 @@ def test_a_start_that_is_not_confirmed_is_told_with_what_to_type(is_local: bool)
     async def scenario() -> None:
         async with open_world() as world:
             if is_local:
-                world.actor = replace(world.actor, local=LOCAL)
+                world.context = replace(world.context, local=LOCAL)
             await applied(world, ENDLESS)
             world.transport.before = lambda request: (
                 world.engine.adversity.add("refuse_connection", after=1, times=-1) and None
@@ -424,7 +424,7 @@ def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_
             back: list[asyncio.Task[None]] = []
 
             async def come_back() -> None:
-                await world.actor.clock.sleep(outage_s)
+                await world.context.clock.sleep(outage_s)
                 world.transport.relent()
 
             def before(_request: object) -> None:
@@ -433,14 +433,14 @@ def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_
                     back.append(asyncio.create_task(come_back()))
 
             world.transport.before = before
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             async with asyncio.timeout(120 + 300 + 600):
                 try:
                     run = await world.invoke(spec, queue_timeout_s=120.0, lost_after_s=300.0, key=key)
                 except ApiError:
                     assert not world.runtime.starts
                     return bool(back)
-            is_out = world.actor.clock.monotonic() - began < outage_s
+            is_out = world.context.clock.monotonic() - began < outage_s
             if run.outcome.exit_code != code:
                 assert run.outcome.exit_code in ({122} if world.runtime.starts else {120, 121, 122}), run
             if run.outcome.exit_code == 122:
@@ -466,7 +466,7 @@ def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() 
     async def scenario(is_local: bool, seconds: float, calls: int) -> None:
         async with open_world() as world:
             if is_local:
-                world.actor = replace(world.actor, local=LOCAL)
+                world.context = replace(world.context, local=LOCAL)
             await applied(world, TEN_MINUTES)
             asked = len(world.transport.requests)
             world.engine.adversity.add("html", times=-1, after=1)  # but for the list
@@ -485,9 +485,9 @@ def test_a_run_is_sought_until_the_target_answers_again(how: str) -> None:
             await applied(world, ENDLESS)
             run = await world.invoke(ENDLESS, is_waiting=False)
             go_away(world, how)
-            work = seek_named_run(world.actor, ENDLESS, run.id or "", lost_after_s=1800.0)
+            work = seek_named_run(world.context, ENDLESS, run.id or "", lost_after_s=1800.0)
             seeking = asyncio.ensure_future(work)
-            await world.actor.clock.sleep(300)
+            await world.context.clock.sleep(300)
             assert not seeking.done()
             world.transport.relent()
             found, _took_s = await within(world, 400, seeking)
@@ -502,7 +502,7 @@ def test_a_run_that_is_sought_in_vain_is_lost_within_the_users_limit(how: str) -
     async def scenario() -> None:
         async with open_world() as world:
             go_away(world, how)
-            work = seek_named_run(world.actor, ENDLESS, "work-iad-0/01ABC", lost_after_s=10.0)
+            work = seek_named_run(world.context, ENDLESS, "work-iad-0/01ABC", lost_after_s=10.0)
             found, _took_s = await within(world, 12, asyncio.ensure_future(work))
             assert isinstance(found, RunInfo)
             assert found.outcome
@@ -517,7 +517,7 @@ def test_what_no_patience_mends_ends_the_search_at_once(fault: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             world.engine.adversity.add(fault, times=-1)
-            work = seek_named_run(world.actor, ENDLESS, "work-iad-0/01ABC", lost_after_s=1800.0)
+            work = seek_named_run(world.context, ENDLESS, "work-iad-0/01ABC", lost_after_s=1800.0)
             with pytest.raises(ApiError):
                 await within(world, 12, asyncio.ensure_future(work))
 

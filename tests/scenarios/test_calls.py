@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.model.revision import numbered
+from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from reconciler.model.terms import Override
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
 from tests.support.world import World, open_world, spec_of
@@ -56,7 +56,7 @@ async def nothing(_world: World) -> None:
 def applied(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
     async def before(world: World) -> None:
         assert (await world.apply(spec, **options)).is_success
-        await world.actor.clock.sleep(120)
+        await world.context.clock.sleep(120)
 
     return before
 
@@ -83,26 +83,26 @@ def invoke(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
 
 
 async def with_an_empty_app(world: World) -> None:
-    await world.actor.client.create_app("app", org="personal")
+    await world.context.client.create_app("app", org="personal")
 
 
 async def with_a_stopped_service(world: World) -> None:
     await applied(service())(world)
     [machine] = world.machines()
     await world.engine.stop_machine("app", machine.id, {}, None)
-    await world.actor.clock.sleep(120)
+    await world.context.clock.sleep(120)
 
 
 async def with_a_run(world: World) -> None:
     await applied(LONG)(world)
     await world.invoke(LONG, is_waiting=False)
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
 
 
 async def with_a_foreign_machine(world: World) -> None:
     await with_an_empty_app(world)
     world.engine.create("app", {"name": "work-iad-0", "skip_launch": True, "config": {"image": "x"}})
-    await world.actor.clock.sleep(120)
+    await world.context.clock.sleep(120)
 
 
 RUNS_5S = task("[run, '5']")

@@ -8,12 +8,12 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
-from reconciler.apply.patient import apply_patiently
-from reconciler.engine.records import Machine
+from reconciler.apply.retry_deferred import apply_patiently
+from reconciler.engine.models import Machine
 from reconciler.model.plan import Action, Plan
 from reconciler.model.report import Report, Status
 from reconciler.model.spec import Spec
-from reconciler.planner import plan as make_plan
+from reconciler.planner.planner import plan as make_plan
 from tests.scenarios.test_staying_up import CRASHING, HEALTHY, RESTS, by_slot, commands_of, played, service, timed
 from tests.support.world import World
 
@@ -33,7 +33,7 @@ async def failed(world: World, spec: Spec) -> None:
     """The first apply of a service that does not stay up."""
     report = await world.apply(spec)
     assert not report.is_success
-    await world.actor.clock.sleep(20)
+    await world.context.clock.sleep(20)
 
 
 def only_machine(world: World) -> Machine:
@@ -66,7 +66,7 @@ def test_once_it_stays_up_all_is_well() -> None:
     async def scenario(world: World) -> None:
         await failed(world, service(CRASHING))
         world.runtime.script(("run", "1000000"))
-        await world.actor.clock.sleep(40)  # the longest pause before a restart, and ten seconds up
+        await world.context.clock.sleep(40)  # the longest pause before a restart, and ten seconds up
         plan = await world.plan(service(CRASHING))
         assert plan.is_settled
         assert plan.warnings == ()
@@ -81,7 +81,7 @@ def test_one_that_was_up_again_a_moment_ago_is_watched_until_it_has_stayed_up() 
         world.runtime.script(("run", "1000000"))
         runs = only_machine(world).runs
         while only_machine(world).runs == runs:
-            await world.actor.clock.sleep(0.5)
+            await world.context.clock.sleep(0.5)
         report, took_s = await timed(world, service(CRASHING))
         assert statuses(report) == [Status.DONE]
         assert report.is_success
@@ -141,7 +141,7 @@ def test_a_service_that_rests_is_well(last: str) -> None:
         assert (await world.apply(spec)).is_success
         if "exit" not in last:
             await world.engine.stop_machine("app", only_machine(world).id, {}, None)
-        await world.actor.clock.sleep(100)
+        await world.context.clock.sleep(100)
         assert only_machine(world).state == "stopped"
         plan = await world.plan(spec)
         assert plan.is_settled
@@ -156,7 +156,7 @@ def test_a_service_that_is_not_to_be_watched_is_not_judged(command: str) -> None
     async def scenario(world: World) -> None:
         spec = service(command, rollout="{min_healthy: 0s}")
         await world.apply(spec)
-        await world.actor.clock.sleep(20)
+        await world.context.clock.sleep(20)
         assert (await world.plan(spec)).is_settled
 
     played(scenario)
@@ -168,12 +168,12 @@ def test_a_crash_of_the_run_that_someone_else_has_started_meanwhile_is_seen() ->
     async def scenario(world: World) -> None:
         spec = service("[run, '100', exit, '0'], restart: on-failure")
         assert (await world.apply(spec)).is_success
-        await world.actor.clock.sleep(200)
+        await world.context.clock.sleep(200)
         plan = await world.plan(spec)
         assert actions(plan) == [Action.START]
         world.runtime.script(("run", "5", "exit", "1"))
         await world.engine.start_machine("app", only_machine(world).id, None)
-        report = await apply(world.actor, spec, plan)
+        report = await apply(world.context, spec, plan)
         assert statuses(report) == [Status.FAILED]
 
     played(scenario)
@@ -187,16 +187,16 @@ def test_a_service_that_another_apply_left_crashing_is_no_success_either() -> No
         plan = await world.plan(spec)
         assert (await world.apply(spec)).is_success
         await world.engine.stop_machine("app", only_machine(world).id, {}, None)
-        await world.actor.clock.sleep(10)
+        await world.context.clock.sleep(10)
 
         async def crash() -> None:
             while not any("planning again" in words for words in world.said):
-                await world.actor.clock.sleep(0.05)
+                await world.context.clock.sleep(0.05)
             world.runtime.script(("exit", "3"))
             await world.engine.start_machine("app", only_machine(world).id, None)
 
         crashing = asyncio.create_task(crash())
-        report = await apply_patiently(world.actor, spec, plan, partial(make_plan, spec), Options(), wait_busy_s=0)
+        report = await apply_patiently(world.context, spec, plan, partial(make_plan, spec), Options(), wait_busy_s=0)
         await crashing
         assert statuses(report) == [Status.FAILED]
         assert "exited with code 3" in report.entries[0].detail

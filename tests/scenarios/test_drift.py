@@ -10,7 +10,8 @@ from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model import marks
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
-from reconciler.planner import apps_to_look_at, only_drift, plan_sha256, with_drift, with_lost
+from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
+from reconciler.planner.hashes import plan_sha256
 from reconciler.render.changes import closing_line
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -25,7 +26,7 @@ async def meddle(world: World, name: str, **env: str) -> None:
     machine = next(one for one in world.machines() if one.name == name)
     config = machine.config | {"env": machine.config["env"] | env}
     await world.engine.update("app", machine.id, {"config": config, "skip_launch": True}, None)
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
 
 
 async def drift(world: World, spec: Spec) -> Plan:
@@ -35,7 +36,7 @@ async def drift(world: World, spec: Spec) -> Plan:
 async def looked_at(world: World, spec: Spec) -> Plan:
     """The plan that knows of destroyed machines, as `drift` and `apply --only-drift` make it."""
     found = await world.plan(spec, allow_destroy=100)
-    return with_lost(found, await observe_destroyed(world.actor.client, apps_to_look_at(found)))
+    return with_lost(found, await observe_destroyed(world.context.client, apps_to_look_at(found)))
 
 
 async def destroy(world: World, *names: str) -> None:
@@ -43,7 +44,7 @@ async def destroy(world: World, *names: str) -> None:
     for machine in world.machines():
         if machine.name in names:
             await world.engine.destroy("app", machine.id, None, force=True)
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
 
 
 def forget_destroyed(world: World) -> None:
@@ -78,7 +79,7 @@ def test_it_names_the_fields_who_and_when(spec: Spec) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(APPLIED)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             await meddle(world, "work-iad-1", A="2", C="3")
             [change] = (await drift(world, spec)).effective
             assert change.slot.name == "work-iad-1"
@@ -122,7 +123,7 @@ def test_only_drift_puts_back_what_was_meddled_with_and_leaves_the_rest_of_the_s
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(APPLIED)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             await meddle(world, "work-iad-1", A="2")
             widened = task_spec(count="3", extra=BASE + "        timeout: 90s\n")
 
@@ -132,7 +133,7 @@ def test_only_drift_puts_back_what_was_meddled_with_and_leaves_the_rest_of_the_s
             whole = await world.plan(widened)
             assert plan_of(whole) == [("work-iad-1", "update"), ("work-iad-2", "create")]
             assert plan_of(only_drift(whole)) == [("work-iad-1", "update")]
-            report = await apply(world.actor, widened, only_drift(whole), Options(only_drift=True))
+            report = await apply(world.context, widened, only_drift(whole), Options(only_drift=True))
             assert report.is_success, report
             assert [machine.config["env"] for machine in world.machines()] == [{"A": "1", "B": "1"}] * 2
             assert world.machines()[0].config["metadata"][marks.TERMS] == ";;"
@@ -157,7 +158,7 @@ def test_a_machine_that_was_destroyed_is_drift_and_one_that_the_spec_adds_is_non
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(APPLIED)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             await destroy(world, name)
             before = len(world.transport.requests)
             found = await drift(world, spec)
@@ -256,7 +257,7 @@ def test_both_a_change_of_the_spec_and_someone_elses_are_told_in_one_section() -
             machine = next(one for one in world.machines() if one.name == "work-iad-1")
             config = machine.config | {"guest": machine.config["guest"] | {"memory_mb": 1024}}
             await world.engine.update("app", machine.id, {"config": config, "skip_launch": True}, None)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             [change] = (await drift(world, WANTED)).effective
             assert change.slot.name == "work-iad-1"
             assert {field.cause for field in change.fields} == {Cause.BOTH}
@@ -277,7 +278,7 @@ def test_only_drift_makes_a_destroyed_machine_again_and_says_what_it_leaves() ->
             [warning] = found.warnings
             assert warning.startswith("28 changes of the spec are not made: app/work-iad-2 (create), ")
             assert "and 8 more" in warning
-            assert (await apply(world.actor, wider, found, Options(only_drift=True))).is_success
+            assert (await apply(world.context, wider, found, Options(only_drift=True))).is_success
             assert [machine.name for machine in world.machines()] == ["work-iad-0", "work-iad-1"]
             assert told(only_drift(await looked_at(world, wider))) == []
 

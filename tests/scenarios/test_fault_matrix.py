@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import Latency, Settings
-from reconciler.engine.records import Machine
+from reconciler.engine.faults.settings import Latency, Settings
+from reconciler.engine.models import Machine
 from reconciler.errors import ReconcilerError
 from reconciler.invoke.invoke import OnBusy
 from reconciler.invoke.runs import list_runs
@@ -87,12 +87,12 @@ class Matrix:
         world = self.world
         world.add_volumes("vol_1", "vol_2", "vol_3")
         assert (await world.apply(spec_of(BEFORE))).is_success
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         theirs = {"name": "theirs", "config": {"image": "x", "metadata": {"k": "v"}}, "skip_launch": True}
         made = world.engine.create("app", theirs)
         busy = next(machine for machine in world.machines() if machine.name == "busy-iad-0")
         await world.engine.start_machine("app", busy.id, None)
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
         self.foreign, self.running = world.engine.store.machine(made.id), world.engine.store.machine(busy.id)
         self.beside = next(machine for machine in world.machines() if machine.name == "busy-iad-1")
         self.begun = len(self.task_starts())
@@ -124,11 +124,11 @@ class Matrix:
         """Without faults one more apply converges; what the run deferred is all that is left."""
         world = self.world
         world.transport.relent()
-        await world.actor.clock.sleep(400)
+        await world.context.clock.sleep(400)
         report = await world.apply(spec)
         assert report.is_success, (report.entries, report.mismatches, report.failures)
         self.check_safety()
-        await world.actor.clock.sleep(world.engine.settings.latency.list_lag_s)
+        await world.context.clock.sleep(world.engine.settings.latency.list_lag_s)
         plan = await world.plan(spec)
         assert [change.slot.name for change in plan.effective if not change.deferred] == []
         assert [change.slot.name for change in plan.effective] == ["busy-iad-0"]
@@ -274,7 +274,7 @@ def test_with_a_list_that_lags_the_same_holds() -> None:
         async with open_world(Settings(latency=replace(Latency(), list_lag_s=lag_s))) as world:
             matrix = Matrix(world)
             await matrix.set_up()
-            await world.actor.clock.sleep(30)
+            await world.context.clock.sleep(30)
             with suppress(ReconcilerError):
                 await world.apply(spec_of(AFTER))
             await matrix.finish(spec_of(AFTER))
@@ -302,7 +302,7 @@ def test_whatever_happens_at_any_request_of_a_first_apply_nothing_is_doubled(fau
                 with suppress(ReconcilerError):
                     await world.apply(FIRST)
             world.transport.relent()
-            await world.actor.clock.sleep(400)
+            await world.context.clock.sleep(400)
             report = await world.apply(FIRST)
             assert report.is_success, (report.entries, report.mismatches, report.failures)
             assert not (await world.plan(FIRST)).has_changes
@@ -352,22 +352,24 @@ def test_an_invoke_that_gets_no_start_ends_in_time_and_its_key_runs_once(fault: 
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(INVOKED)
-            await world.actor.clock.sleep(60)
-            began = world.actor.clock.monotonic()
+            await world.context.clock.sleep(60)
+            began = world.context.clock.monotonic()
             run = await invoke_struck(world, is_refused=is_refused, fault=fault, position=position)
-            assert world.actor.clock.monotonic() - began <= START_TIMEOUT_S + LETTING_GO_S + 60  # a list takes its time
+            assert (
+                world.context.clock.monotonic() - began <= START_TIMEOUT_S + LETTING_GO_S + 60
+            )  # a list takes its time
             if run and run.outcome.name in {OutcomeName.BUSY, OutcomeName.NEVER_STARTED}:
                 assert not world.runtime.starts, "what ran is never called not started"
-                begun = await list_runs(world.actor, "app", stack="stack")
+                begun = await list_runs(world.context, "app", stack="stack")
                 assert fault in SILENT or not begun, "what never began is no run"
             elif run:
                 assert run.outcome.exit_code in {3, 122}, run
             world.transport.relent()
             world.transport.hidden = set()
-            await world.actor.clock.sleep(160)  # a request two minutes late, and the lease that it takes
-            now = world.actor.clock.now().timestamp()
+            await world.context.clock.sleep(160)  # a request two minutes late, and the lease that it takes
+            now = world.context.clock.now().timestamp()
             assert not [one.name for one in world.machines() if one.lease and one.lease.expires_at > now]
-            told = [one.info for one in await list_runs(world.actor, "app", stack="stack")]
+            told = [one.info for one in await list_runs(world.context, "app", stack="stack")]
             assert sum(info.state is RunState.ENDED for info in told) == len(world.runtime.starts)
             if run and run.id:
                 assert run.id in {info.id for info in told}

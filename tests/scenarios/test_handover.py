@@ -31,12 +31,12 @@ async def keyed_on_iad(world: World) -> str:
     """A run with a key that has ended on the machine that stays; its id."""
     await world.apply(BOTH)
     assert anchors(world) == ["work-ams-0"]
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
     world.engine.adversity.add("host_capacity", calls=("start",), machine="work-ams-0", times=1)
     run = await world.invoke(BOTH, key="k")
     assert run.slot
     assert run.slot.region == "iad"
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
     return str(run.id)
 
 
@@ -89,7 +89,7 @@ def test_the_heir_knows_the_keys_that_had_to_go(monkeypatch: pytest.MonkeyPatch)
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(BOTH)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             for key in ("first", "second", "third"):
                 assert (await world.invoke(BOTH, key=key)).outcome.exit_code == 3
             for after in (STAYS, ELSEWHERE):
@@ -109,7 +109,7 @@ def test_what_a_cut_off_handover_left_on_the_heir_goes_with_the_next() -> None:
             heir = next(machine for machine in world.machines() if machine.name == "work-iad-0")
             stale = {f"{marks.KEY}{'0' * 16}": "stale", f"{marks.FINGERPRINTS}1_0": "AAAA"}
             for key, value in stale.items():
-                await world.actor.client.set_metadata("app", heir.id, key, value)
+                await world.context.client.set_metadata("app", heir.id, key, value)
             assert (await world.apply(STAYS)).is_success
             assert not stale.keys() & world.machines()[0].config["metadata"].keys()
 
@@ -120,7 +120,7 @@ def test_a_busy_anchor_stays_the_anchor_until_it_can_go() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(BOTH)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run = await world.invoke(BOTH, key="k", is_waiting=False)
             assert run.slot
             assert run.slot.region == "ams"
@@ -163,7 +163,7 @@ def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_ma
             assert most == 1
             keyed = await world.invoke(BOTH, key="k", queue_timeout_s=5.0)
             assert keyed.id in {run_id, None}
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             assert (await world.apply(CHANGED)).is_success
             await ends_well(world, CHANGED, run_id)
 
@@ -176,13 +176,13 @@ def test_an_anchor_whose_replace_was_cut_off_or_that_a_hand_destroyed_leaves_its
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec(count))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             first = await world.invoke(spec(count), key="k")
             assert first.outcome.exit_code == 3
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             anchor = world.machines()[0]
             await world.engine.destroy("app", anchor.id, None, force=True)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             assert (await world.apply(spec(count, seconds=20))).is_success
             assert len(anchors(world)) == 1
             again = await world.invoke(spec(count, seconds=20), key="k")

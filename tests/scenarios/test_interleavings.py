@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.engine.behaviour import Latency, Settings
+from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.http import httpx
 from reconciler.invoke import key_room
@@ -19,10 +19,10 @@ from reconciler.invoke.runs import list_runs
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.report import Report
 from reconciler.model.run import Run, RunState
+from reconciler.model.run_policy import Override
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
-from reconciler.model.terms import Override
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
 from tests.scenarios.test_side_by_side import applying, destroying, person
@@ -112,7 +112,7 @@ def marker(deed: Deed, number: int) -> str:
 
 
 async def act(world: World, deed: Deed, number: int) -> Run | None:
-    await world.actor.clock.sleep(deed.at)
+    await world.context.clock.sleep(deed.at)
     clock = JumpingClock(deed.at + deed.jump_at, deed.jump_s)
     client = MachinesClient(
         base_url="http://127.0.0.1",
@@ -121,10 +121,10 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
         transport=Mortal(world.transport, deed.crash_at, is_blind=deed.is_blind and not deed.is_apply),
         rate_patience_s=60,
     )
-    actor = Actor(client=client, clock=clock, who=f"process {number}")
+    context = Context(client=client, clock=clock, who=f"process {number}")
     with suppress(ReconcilerError, DeadError, BaseExceptionGroup):
         if deed.is_apply:
-            await World(engine=world.engine, runtime=world.runtime, transport=world.transport, actor=actor).apply(
+            await World(engine=world.engine, runtime=world.runtime, transport=world.transport, context=context).apply(
                 spec(deed.who)
             )
             return None
@@ -135,7 +135,7 @@ async def act(world: World, deed: Deed, number: int) -> Run | None:
             override=Override(args=("exit", marker(deed, number))),
         )
         [pool] = spec(0).tasks
-        return await invoke(actor, pool, stack="stack", options=options)
+        return await invoke(context, pool, stack="stack", options=options)
     return None
 
 
@@ -166,13 +166,13 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float, overta
         async with open_world(Settings(latency=SLOW if is_slow else Latency())) as world:
             random.seed(seed)
             await world.apply(spec(0))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             if settling:
                 world.engine.adversity.add("not_startable", calls=("start",), share=settling, times=-1)
             if overtaken:
                 world.engine.adversity.add("concurrent_replace", calls=("update",), share=overtaken, times=-1)
             runs = await asyncio.gather(*(act(world, deed, number) for number, deed in enumerate(deeds)))
-            await world.actor.clock.sleep(200)
+            await world.context.clock.sleep(200)
             assert world.runtime.most_at_once_on_a_machine <= 1
             began = [launch.commands[0].words[-1] for launch in world.runtime.starts]
             for number, deed in enumerate(deeds):
@@ -185,7 +185,7 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float, overta
                 if run is not None and run.outcome.exit_code in {120, 121} and not deed.has_key:
                     assert began.count(marker(deed, number)) == 0, run
             if all(deed.is_plain for deed in deeds):
-                told = await list_runs(world.actor, "app", stack="stack")
+                told = await list_runs(world.context, "app", stack="stack")
                 assert not [run.info for run in told if run.info.state is RunState.NOT_STARTED]
             world.transport.relent()
             # Whatever was left half done: the next run is the task's own, and the next apply leaves nothing to do.
@@ -222,7 +222,7 @@ WORKS = st.lists(
 
 async def carry_out(world: World, work: Work, number: int) -> Report | None:
     """The report; None where it was refused, or its process died."""
-    await world.actor.clock.sleep(work.at)
+    await world.context.clock.sleep(work.at)
     mortal = person(world, f"process {number}", Mortal(world.transport, work.crash_at, is_blind=False))
     deed = destroying(spec(0)) if work.is_destroy else applying(spec(work.revision))
     with suppress(ReconcilerError, DeadError, BaseExceptionGroup):
@@ -245,7 +245,7 @@ def test_applies_and_destroys_at_once_double_nothing_and_say_what_is_true(
             reports = await asyncio.gather(*(carry_out(world, work, number) for number, work in enumerate(works)))
             if len({(work.revision, work.is_destroy, work.crash_at) for work in works}) == 1 and not works[0].crash_at:
                 assert all(report and report.is_success for report in reports), reports
-            await world.actor.clock.sleep(200)
+            await world.context.clock.sleep(200)
             assert (await world.apply(spec(1))).is_success
             assert not (await world.plan(spec(1))).has_changes
             assert len(world.machines()) == 2

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from reconciler.invoke.claimant import Claim
+from reconciler.canonical.digest import digest_of
+from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.invoke.runs import find_run, wait_run
 from reconciler.machines_api.log_pages import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
-from reconciler.planner import digest_of
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
 from tests.support.world import open_world, task_spec
@@ -50,9 +50,9 @@ def test_a_code_above_255_is_told_by_every_later_look_too() -> None:
             spec = task_spec("[exit, '256']", count="1")
             await world.apply(spec)
             run = await world.invoke(spec)
-            found = await find_run(world.actor, run.app, run.id or "", stack=spec.stack)
+            found = await find_run(world.context, run.app, run.id or "", stack=spec.stack)
             assert found
-            info = await wait_run(world.actor, found)
+            info = await wait_run(world.context, found)
             for outcome in (run.outcome, found.info.outcome, info.outcome):
                 assert outcome
                 assert (outcome.exit_code, outcome.task_code) == (255, 256)
@@ -171,7 +171,7 @@ def test_destroyed_while_it_runs_is_said_as_such() -> None:
             spec = task_spec("[run, '4000']", count="1")
             await world.apply(spec)
             going = asyncio.ensure_future(world.invoke(spec))
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             [machine] = world.machines()
             await world.engine.destroy("app", machine.id, None, force=True)
             run = await going
@@ -188,10 +188,10 @@ def test_interrupted_in_the_queue_nothing_runs_and_after_the_start_the_run_goes_
             first, second = asyncio.Event(), asyncio.Event()
             [pool] = spec.tasks
             options = InvokeOptions()
-            running = asyncio.ensure_future(invoke(world.actor, pool, stack="stack", options=options, stop=first))
-            await world.actor.clock.sleep(10)
-            queued = asyncio.ensure_future(invoke(world.actor, pool, stack="stack", options=options, stop=second))
-            await world.actor.clock.sleep(10)
+            running = asyncio.ensure_future(invoke(world.context, pool, stack="stack", options=options, stop=first))
+            await world.context.clock.sleep(10)
+            queued = asyncio.ensure_future(invoke(world.context, pool, stack="stack", options=options, stop=second))
+            await world.context.clock.sleep(10)
             first.set()
             second.set()
             assert (await running).outcome.name is OutcomeName.DETACHED
@@ -234,7 +234,7 @@ def test_the_calls_of_a_claim() -> None:
         async with open_world() as world:
             spec = task_spec("[exit, '0']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             world.transport.requests.clear()
             await world.invoke(spec)
             calls = [shape(request).removeprefix("/apps/*") for request in world.transport.requests]
@@ -260,7 +260,7 @@ def test_a_start_by_someone_who_heeds_no_lease_is_not_taken_for_ours(count: str)
         async with open_world() as world:
             spec = task_spec("[run, '30', exit, '3']", count=count)
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             world.engine.adversity.add("foreign_start", calls=("start",))
             run = await world.invoke(spec, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
@@ -280,7 +280,7 @@ def test_a_deferred_machine_is_brought_to_the_applied_config_and_to_no_other() -
             await world.apply(first)
             await world.invoke(first, is_waiting=False)
             assert (await world.apply(applied)).is_success
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             before = world.machines()[0].config
             refused = await world.invoke(other)
             assert (refused.outcome.exit_code, refused.id) == (125, None)
@@ -298,16 +298,16 @@ def test_in_a_large_pool_too_it_is_said_at_once_that_an_apply_is_needed() -> Non
         async with open_world() as world:
             first, applied, other = (task_spec(f"[exit, '{code}']", count="7") for code in (1, 2, 3))
             await world.apply(first)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             [pool] = applied.tasks
             anchor = world.machines()[0].id
             want = marks.Want(digest_of(pool.config)).to_text()
-            await world.actor.client.set_metadata("app", anchor, marks.WANT, want)
-            began = world.actor.clock.monotonic()
+            await world.context.client.set_metadata("app", anchor, marks.WANT, want)
+            began = world.context.clock.monotonic()
             refused = await world.invoke(other)
             assert (refused.outcome.exit_code, refused.id) == (125, None)
             assert "reconciler apply" in (refused.outcome.remedy or "")
-            assert world.actor.clock.monotonic() - began < 5
+            assert world.context.clock.monotonic() - began < 5
 
     run_virtually(scenario())
 
@@ -317,16 +317,16 @@ def test_a_timeout_that_comes_late_does_not_end_the_next_run() -> None:
         async with open_world() as world:
             spec = task_spec("[run, '30']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             first = await world.invoke(spec)
             await world.invoke(spec, is_waiting=False)
-            machine = await world.actor.client.get_machine("app", str(first.machine_id))
+            machine = await world.context.client.get_machine("app", str(first.machine_id))
             newest, oldest = (event for event in machine.events if event.type == "start")
             claims = [Claim(run_ulid="", machine=machine, start=start) for start in (oldest, newest)]
-            assert not await stop_run(world.actor, claims[0])
+            assert not await stop_run(world.context, claims[0])
             assert world.machines()[0].state == "started"
-            assert await stop_run(world.actor, claims[1])
-            await world.actor.clock.sleep(10)
+            assert await stop_run(world.context, claims[1])
+            await world.context.clock.sleep(10)
             assert world.machines()[0].state == "stopped"
 
     run_virtually(scenario())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Behaviour, Settings
+from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.invoke import key_room
 from reconciler.invoke.key_marks import KeyedRun, parse_keyed
@@ -24,7 +24,7 @@ PATIENT = {"queue_timeout_s": 900.0}
 
 async def ready(world: World) -> None:
     await world.apply(SPEC)
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
 
 
 @pytest.mark.parametrize("latency", ["small", "fly"])
@@ -62,7 +62,7 @@ def test_whoever_looks_between_the_key_and_the_start_attaches_to_the_run() -> No
     async def scenario() -> None:
         async with open_world() as world:
             await ready(world)
-            client = world.actor.client
+            client = world.context.client
             start, events = client.start_machine, client.list_events
             is_announced, may_start = asyncio.Event(), asyncio.Event()
 
@@ -74,7 +74,7 @@ def test_whoever_looks_between_the_key_and_the_start_attaches_to_the_run() -> No
             async def tell_after_the_start(*arguments: Any, **options: Any) -> Any:
                 may_start.set()
                 while world.machines()[0].state != "started":
-                    await world.actor.clock.sleep(0.1)
+                    await world.context.clock.sleep(0.1)
                 return await events(*arguments, **options)
 
             client.start_machine = start_late  # type: ignore[method-assign]
@@ -183,7 +183,7 @@ def test_keys_outlive_changes_of_the_spec_and_a_run_that_is_no_longer_told_of_is
         async with open_world() as world:
             spec = task_spec("[exit, '7']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             first = await world.invoke(spec, key="K")
             changed = task_spec("[exit, '8']", count="1")
             assert (await world.apply(changed)).is_success
@@ -203,13 +203,13 @@ def test_yesterdays_keys_and_too_many_are_forgotten() -> None:
         async with open_world() as world:
             spec = task_spec("[exit, '0']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             for number in range(45):
                 await world.invoke(spec, key=f"K{number}")
             [machine] = world.machines()
             keys = [key for key in machine.config["metadata"] if key.startswith(marks.KEY)]
             assert len(keys) == 40
-            await world.actor.clock.sleep(25 * 3600)
+            await world.context.clock.sleep(25 * 3600)
             await world.invoke(spec, key="today")
             [machine] = world.machines()
             assert len([key for key in machine.config["metadata"] if key.startswith(marks.KEY)]) == 1
@@ -223,7 +223,7 @@ def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_were() 
         async with open_world() as world:
             spec = task_spec("[exit, '0']", count="2")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             for number in range(50):
                 assert (await world.invoke(spec, key=f"K{number}")).outcome.exit_code == 0
             for number in range(50):
@@ -234,7 +234,7 @@ def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_were() 
             assert "`reconciler runs work`" in (first.outcome.remedy or "")
             assert len(world.runtime.starts) == 50
             assert not (await world.plan(spec)).has_changes
-            await world.actor.clock.sleep(26 * 3600)
+            await world.context.clock.sleep(26 * 3600)
             assert (await world.invoke(spec, key="K0")).outcome.exit_code == 0
             assert len(world.runtime.starts) == 51
 
@@ -246,7 +246,7 @@ def test_the_key_of_a_run_without_an_end_is_kept_and_the_next_invoke_queues() ->
         async with open_world() as world:
             spec = task_spec("[run, '5000', exit, '7']", count="41")
             await world.apply(spec)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             for number in range(40):
                 await world.invoke(spec, key=f"K{number}", is_waiting=False)
             early = await world.invoke(spec, key="another", queue_timeout_s=30.0)
@@ -266,11 +266,11 @@ def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothing_run
             notes = "".join(f"          note-{number}: {'n' * 180}\n" for number in range(15))
             spec = task_spec("[exit, '0']", count="1", extra=f"        metadata:\n{notes}")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             outcomes = []
             while not outcomes or outcomes[-1].exit_code == 0:
                 outcomes.append((await world.invoke(spec, key=f"K{len(outcomes)}")).outcome)
-                await world.actor.clock.sleep(60)
+                await world.context.clock.sleep(60)
             assert (outcomes[-1].name, outcomes[-1].exit_code) == (OutcomeName.REFUSED, 125)
             assert "no room for another idempotency key" in outcomes[-1].message
             ran = len(outcomes) - 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.http import httpx
 from tests.support.environment import clear_environment
 

@@ -44,7 +44,7 @@ def kinds(world: World) -> list[str | None]:
 async def forget_kinds(world: World) -> None:
     """Takes the mark away: machines as an earlier version left them."""
     for machine in world.machines():
-        await world.actor.client.delete_metadata("app", machine.id, marks.KIND)
+        await world.context.client.delete_metadata("app", machine.id, marks.KIND)
 
 
 @pytest.mark.parametrize("restart", RESTARTS)
@@ -52,7 +52,7 @@ def test_a_run_of_a_pool_that_left_the_spec_is_let_finish(restart: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task(restart))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             await world.invoke(task(restart), is_waiting=False)
             report = await world.apply(EMPTY)
             assert [ended.status for ended in report.entries] == [Status.DEFERRED]
@@ -79,11 +79,11 @@ def test_the_runs_of_a_task_are_known_whatever_its_restart_policy(restart: str) 
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task(restart))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run = await world.invoke(task(restart), is_waiting=False)
-            assert [one.info.id for one in await list_runs(world.actor, "app", stack="stack")] == [run.id]
-            assert await find_run(world.actor, "app", str(run.id), stack="stack")
-            listed = await world.actor.client.list_machines("app") or ()
+            assert [one.info.id for one in await list_runs(world.context, "app", stack="stack")] == [run.id]
+            assert await find_run(world.context, "app", str(run.id), stack="stack")
+            listed = await world.context.client.list_machines("app") or ()
             assert tasks_of(listed, "stack") == {"work": {"stack"}}
 
     run_virtually(scenario())
@@ -94,7 +94,7 @@ def test_a_service_has_no_runs(restart: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             assert (await world.apply(service(restart))).is_success
-            assert await list_runs(world.actor, "app", stack="stack") == []
+            assert await list_runs(world.context, "app", stack="stack") == []
 
     run_virtually(scenario())
 
@@ -104,7 +104,7 @@ def test_an_absent_mark_is_no_difference_and_is_written_only_where_the_config_mi
         async with open_world() as world:
             for spec in (task("no"), task("always"), service("on-failure", name="web"), service("always", name="web")):
                 await world.apply(spec)
-                await world.actor.clock.sleep(10)
+                await world.context.clock.sleep(10)
                 await forget_kinds(world)
                 assert not (await world.plan(spec)).has_changes
                 report = await world.apply(spec)
@@ -112,7 +112,7 @@ def test_an_absent_mark_is_no_difference_and_is_written_only_where_the_config_mi
                 is_misleading = spec in (task("always"), service("on-failure", name="web"))
                 assert kinds(world) == [spec.pools[0].kind.value if is_misleading else None]
                 await world.apply(EMPTY, force=True)
-                await world.actor.clock.sleep(10)
+                await world.context.clock.sleep(10)
 
     run_virtually(scenario())
 
@@ -135,13 +135,13 @@ def test_a_task_that_becomes_a_service_is_changed_only_after_its_run() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task("no"))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run = await world.invoke(task("no"), is_waiting=False)
             report = await world.apply(service())
             assert [ended.status for ended in report.entries] == [Status.DEFERRED]
-            found = await find_run(world.actor, "app", str(run.id), stack="stack")
+            found = await find_run(world.context, "app", str(run.id), stack="stack")
             assert found
-            assert (await wait_run(world.actor, found)).outcome.exit_code == 0  # type: ignore[union-attr]
+            assert (await wait_run(world.context, found)).outcome.exit_code == 0  # type: ignore[union-attr]
             assert (await world.apply(service())).is_success
             assert kinds(world) == ["service"]
             assert [machine.state for machine in world.machines()] == ["started"]
@@ -159,7 +159,7 @@ def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
             report = await world.apply(after)
             assert report.is_success, report
             assert kinds(world) == ["task"]
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             assert [machine.state for machine in world.machines()] == ["stopped"]
             assert len(world.runtime.starts) == starts
             assert not (await world.plan(after)).has_changes
@@ -177,10 +177,10 @@ def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service() -> N
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task("no"))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             [change] = (await world.plan(EMPTY)).effective
             await world.invoke(task("no"), is_waiting=False)
-            ended = await perform(world.actor, replace(change, kind=PoolKind.SERVICE), "stack", Options())
+            ended = await perform(world.context, replace(change, kind=PoolKind.SERVICE), "stack", Options())
             assert ended.status is Status.DEFERRED
             assert [machine.state for machine in world.machines()] == ["started"]
 
@@ -189,13 +189,13 @@ def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service() -> N
 
 @pytest.mark.parametrize(("spec", "kind"), [(task("always"), "task"), (service("on-failure"), "service")])
 def test_status_tells_the_kind_of_a_pool_that_left_the_spec(spec: Spec, kind: str) -> None:
-    from reconciler.cli.status import _rows
+    from reconciler.cli.commands.status import _rows
     from reconciler.machines_api.observe import observe
 
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec)
-            observed = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            observed = await observe(world.context.client, ["app"], clock=world.context.clock)
             assert [(row.pool, row.kind) for row in _rows(EMPTY, observed)] == [("work", kind)]
 
     run_virtually(scenario())

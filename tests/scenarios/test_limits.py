@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.adversity import ALWAYS
+from reconciler.engine.faults.rules import ALWAYS
 from reconciler.invoke.queue import OnBusy
 from reconciler.invoke.runs import cancel_run, list_runs, wait_run
 from reconciler.model.report import Report, Status
@@ -48,10 +48,10 @@ def test_a_machine_that_never_settles_is_waited_for_no_longer_than_given(
             spec = task_spec(count="3")
             await world.apply(spec)
             freeze(world, "work-iad-1", state)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(emptied(spec), wait_busy_s=limit_s, verb="destroy")
             assert [machine.name for machine in world.machines()] == ["work-iad-1"]
-            return report, world.actor.clock.monotonic() - began
+            return report, world.context.clock.monotonic() - began
 
     report, took_s = run_virtually(scenario())
     assert took_s <= at_most_s
@@ -68,10 +68,10 @@ def test_several_that_never_settle_share_the_limit() -> None:
             await world.apply(spec)
             for machine in world.machines():
                 freeze(world, machine.name, "replacing")
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(emptied(spec), wait_busy_s=5.0, parallelism=1)
             assert {ended.status for ended in report.entries} == {Status.FAILED}
-            return world.actor.clock.monotonic() - began
+            return world.context.clock.monotonic() - began
 
     assert run_virtually(scenario()) <= 7
 
@@ -86,9 +86,9 @@ def test_an_update_waits_no_longer_either(kind: str) -> None:
             await world.apply(specs[0])
             [machine] = world.machines()
             freeze(world, machine.name, "replacing")
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(specs[1], wait_busy_s=5.0)
-            return report, world.actor.clock.monotonic() - began
+            return report, world.context.clock.monotonic() - began
 
     report, took_s = run_virtually(scenario())
     assert [ended.status for ended in report.entries] == [Status.FAILED]
@@ -102,15 +102,15 @@ def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs(call:
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await world.engine.start_machine("app", world.machines()[0].id, None)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             world.engine.adversity.add(fault, calls=(call,), times=ALWAYS)
-            began, asked = world.actor.clock.monotonic(), len(world.transport.requests)
+            began, asked = world.context.clock.monotonic(), len(world.transport.requests)
             report = await world.apply(emptied(spec), wait_busy_s=5.0)
             assert [ended.status for ended in report.entries] == [Status.DEFERRED]
             assert len(world.transport.requests) - asked < 40
-            return world.actor.clock.monotonic() - began
+            return world.context.clock.monotonic() - began
 
     assert run_virtually(scenario()) < 6
 
@@ -120,11 +120,11 @@ def test_a_service_that_never_can_be_started_is_given_up() -> None:
         async with open_world() as world:
             await world.apply(spec_of(WEB.format(1)))
             await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
-            await world.actor.clock.sleep(30)
+            await world.context.clock.sleep(30)
             world.engine.adversity.add("not_startable", calls=("start",), times=ALWAYS)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(spec_of(WEB.format(1)))
-            return report, world.actor.clock.monotonic() - began
+            return report, world.context.clock.monotonic() - began
 
     report, took_s = run_virtually(scenario())
     [ended] = report.entries
@@ -138,9 +138,9 @@ def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
             world.engine.adversity.add("rate_limited", calls=("lease",), times=ALWAYS)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(task_spec("[exit, '1']", count="1"), lock_timeout_s=1.0)
-            return report, world.actor.clock.monotonic() - began
+            return report, world.context.clock.monotonic() - began
 
     report, took_s = run_virtually(scenario())
     assert [ended.status for ended in report.entries] == [Status.FAILED]
@@ -154,13 +154,13 @@ def test_a_rate_limit_does_not_outlast_the_queue(call: str, at_most_s: float) ->
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await world.invoke(spec, is_waiting=False)
             world.engine.adversity.add("rate_limited", calls=(call,), times=ALWAYS)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             run = await world.invoke(spec, queue_timeout_s=5.0)
             assert run.outcome.name is OutcomeName.BUSY
-            return world.actor.clock.monotonic() - began
+            return world.context.clock.monotonic() - began
 
     assert 5 <= run_virtually(scenario()) < at_most_s
 
@@ -170,14 +170,14 @@ def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue() -> None
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1", extra="        timeout: 10s\n")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await world.invoke(spec, is_waiting=False)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             [machine] = world.machines()
             world.engine.adversity.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             assert (await world.invoke(spec, queue_timeout_s=5.0)).outcome.name is OutcomeName.BUSY
-            return world.actor.clock.monotonic() - began
+            return world.context.clock.monotonic() - began
 
     assert run_virtually(scenario()) < 7
 
@@ -187,7 +187,7 @@ def test_without_a_queue_a_busy_task_is_told_as_ever() -> None:
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await world.invoke(spec, is_waiting=False)
             assert (await world.invoke(spec, on_busy=OnBusy.FAIL)).outcome.name is OutcomeName.BUSY
 
@@ -202,31 +202,31 @@ def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.
     monkeypatch.setattr(scripted._ScriptedRun, "signal", _ignore)
 
     async def timed_out(world: World, spec: Spec) -> None:
-        began = world.actor.clock.monotonic()
+        began = world.context.clock.monotonic()
         run = await world.invoke(spec, timeout_s=10.0)
         assert run.outcome.name is OutcomeName.LOST
         assert run.outcome.exit_code == 122
         assert "it was stopped, and has not ended within 80 s" in run.outcome.message
         assert run.id in (run.outcome.remedy or "")
-        assert world.actor.clock.monotonic() - began < 100
+        assert world.context.clock.monotonic() - began < 100
 
     async def cancelled(world: World, spec: Spec) -> None:
         await world.invoke(spec, is_waiting=False)
-        [run] = await list_runs(world.actor, "app", stack="stack")
-        began = world.actor.clock.monotonic()
-        assert await cancel_run(world.actor, run)
-        info = await wait_run(world.actor, run, was_stopped=True)
+        [run] = await list_runs(world.context, "app", stack="stack")
+        began = world.context.clock.monotonic()
+        assert await cancel_run(world.context, run)
+        info = await wait_run(world.context, run, was_stopped=True)
         assert info.state is RunState.RUNNING
         assert info.outcome
         assert info.outcome.name is OutcomeName.LOST
         assert f"reconciler wait {run.info.id}" in (info.outcome.remedy or "")
-        assert world.actor.clock.monotonic() - began < 90
+        assert world.context.clock.monotonic() - began < 90
 
     async def scenario(do: Any) -> None:
         async with open_world() as world:
             spec = task_spec("[run, '100000']", count="1", extra="        stop: {timeout: 20s}\n")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await do(world, spec)
 
     run_virtually(scenario(timed_out))

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 import reconciler
+from reconciler.canonical.normalize import canonical
 from reconciler.dockerignore import parse_ignore
 from reconciler.errors import SpecError
 from reconciler.machines_api import errors
 from reconciler.machines_api.errors import error_from_reply, shorten
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
-from reconciler.planner import plan
 from reconciler.planner.diff import Differ
-from reconciler.planner.normalize import canonical
+from reconciler.planner.planner import plan
 from reconciler.render.diagnostics import diagnostics_text
 from reconciler.render.redact import clean
 from reconciler.spec import load_spec, variables
@@ -40,10 +40,10 @@ APART = ("engine", "testing", "cli")
 ONLY_FROM_THE_START = {
     "reconciler.model.tokens._OF_ACTIONS",
     "reconciler.model.tokens._SCHEMES",
-    "reconciler.spec.findings._KEY",
+    "reconciler.spec.diagnostics._KEY",
 }
 # Asked only of texts that were cut to so many characters before.
-OF_SHORT_TEXTS = {"reconciler.planner.durations._PART": 100, "reconciler.slots.holders._PROCESS": 200}
+OF_SHORT_TEXTS = {"reconciler.canonical.durations._PART": 100, "reconciler.slots.lease_description._PROCESS": 200}
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:

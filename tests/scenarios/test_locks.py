@@ -8,13 +8,13 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
-from reconciler.engine.adversity import ALWAYS
-from reconciler.engine.records import Lease
+from reconciler.engine.faults.rules import ALWAYS
+from reconciler.engine.models import Lease
 from reconciler.model import marks
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
-from reconciler.slots.holders import describe
+from reconciler.slots.lease_description import describe
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -36,7 +36,7 @@ def lock(world: World, name: str, *, for_s: float = 3600.0, description: str = H
 async def start(world: World, name: str) -> None:
     machine = next(one for one in world.machines() if one.name == name)
     await world.engine.start_machine("app", machine.id, None)
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
 
 
 def want_of(world: World, name: str) -> str:
@@ -69,16 +69,16 @@ def test_while_the_anchor_is_locked_nothing_of_its_pool_is_changed(is_running: b
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec(1000))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             if is_running:
                 await start(world, "work-iad-0")
             lock(world, "work-iad-0")
-            before, began = world.machines(), world.actor.clock.monotonic()
+            before, began = world.machines(), world.context.clock.monotonic()
             report = await world.apply(spec(1001, count), lock_timeout_s=1)
             assert ends(report) == LOCKED
             assert not report.is_success
             assert world.machines() == before
-            assert world.actor.clock.monotonic() - began < 3
+            assert world.context.clock.monotonic() - began < 3
             for name in LOCKED:
                 assert "bob@tokens.fly.io (`reconciler invoke` of carol@build-7) until 01:00:0" in detail(report, name)
 
@@ -92,7 +92,7 @@ def test_a_busy_anchor_is_told_before_any_other_slot_is_changed(is_planned: bool
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec(1000))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             old = want_of(world, "work-iad-0")
             order: list[str] = []
 
@@ -123,7 +123,7 @@ def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> Non
     async def scenario(fault: dict[str, Any]) -> Report:
         async with open_world() as world:
             await world.apply(spec(1000))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await start(world, "work-iad-0")
             before = applied(world)
             world.engine.adversity.add(calls=("metadata",), machine="work-iad-0", times=ALWAYS, **fault)
@@ -142,7 +142,7 @@ def test_a_pool_of_one_whose_busy_anchor_cannot_be_told_is_no_success() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec(1000, "1"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await start(world, "work-iad-0")
             lock(world, "work-iad-0")
             report = await world.apply(spec(1001, "1"), lock_timeout_s=1)
@@ -157,7 +157,7 @@ def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> Non
     async def scenario(*, is_locked: bool) -> None:
         async with open_world() as world:
             await world.apply(spec(1000, "{ams: 1, iad: 2}"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await start(world, "work-ams-0")
             if is_locked:
                 lock(world, "work-ams-0")
@@ -187,7 +187,7 @@ def test_an_anchor_that_is_to_be_replaced_and_runs_is_told_too() -> None:
         async with open_world() as world:
             world.add_volumes("vol_1", "vol_2")
             await world.apply(with_volumes(1))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             before = want_of(world, "work-iad-0")
             await start(world, "work-iad-0")
             report = await world.apply(with_volumes(2))
@@ -203,10 +203,10 @@ def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
     async def scenario(count: str) -> None:
         async with open_world() as world:
             await world.apply(spec(50, count))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await start(world, "work-iad-0")
             assert (await world.apply(spec(51, count))).is_success
-            await world.actor.clock.sleep(100)
+            await world.context.clock.sleep(100)
             assert (await world.apply(spec(50, count))).is_success
             assert want_of(world, "work-iad-0") == applied(world)["work-iad-0"]
             for _ in range(int(count)):
@@ -239,15 +239,15 @@ def test_an_older_apply_does_not_announce_over_a_newer_one() -> None:
     async def scenario(*, has_ended: bool) -> None:
         async with open_world() as world:
             await world.apply(spec(50), revision=numbered(1))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await start(world, "work-iad-0")
             older = await world.plan(spec(51), revision=numbered(2))
             assert (await world.apply(spec(52), revision=numbered(3))).is_success
             newer = want_of(world, "work-iad-0")
             if has_ended:
-                await world.actor.clock.sleep(100)
+                await world.context.clock.sleep(100)
                 older = replace(older, changes=tuple(replace(one, deferred=None) for one in older.changes))
-            report = await apply(world.actor, spec(51), older, Options(revision=numbered(2)))
+            report = await apply(world.context, spec(51), older, Options(revision=numbered(2)))
             assert not report.is_success
             assert want_of(world, "work-iad-0") == newer
 
@@ -259,10 +259,10 @@ def test_a_claim_that_becomes_a_run_meanwhile_is_a_run_and_no_lock() -> None:
     async def scenario(*, for_s: float) -> Entry:
         async with open_world() as world:
             await world.apply(spec(1000, "2"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             lock(world, "work-iad-1", for_s=for_s)
             applying = asyncio.create_task(world.apply(spec(1001, "2"), lock_timeout_s=20))
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             machine = next(one for one in world.machines() if one.name == "work-iad-1")
             await world.engine.start_machine("app", machine.id, "x")
             report = await applying
@@ -315,7 +315,7 @@ def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
             await failed(world, spec_of(SERVICE.format(2)), "web-iad-0")
             world.engine.store.save(replace(world.machines()[0], lease=None))
             await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             await failed(world, spec_of(SERVICE.format(1)), "web-iad-0")
 
     run_virtually(scenario())
@@ -328,14 +328,14 @@ def test_a_mark_that_cannot_be_written_is_told_and_no_success() -> None:
         async with open_world() as world:
             await world.apply(spec(1))
             lock(world, "work-iad-1")
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(spec(1, extra="        protect: true"), lock_timeout_s=1)
             assert report.entries == ()
             assert not report.is_success
             [failure] = report.failures
             assert failure.startswith(f"app/work-iad-1: could not write {marks.PROTECT}: machine ")
             assert "is leased by bob@tokens.fly.io" in failure
-            assert world.actor.clock.monotonic() - began < 3
+            assert world.context.clock.monotonic() - began < 3
 
     run_virtually(scenario())
 
@@ -346,7 +346,7 @@ def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None
     async def scenario(after: str) -> None:
         async with open_world() as world:
             await world.apply(spec(1000, "{ams: 1, iad: 2}"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             world.engine.adversity.add("host_unreachable", machine="work-ams-0")
             before = applied(world)
             report = await world.apply(spec(1001, after))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.engine.home import start_engine, stop_engine
+from reconciler.engine.server.daemon import start_engine, stop_engine
 from tests.support.environment import clear_environment
 
 SPEC = """

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.canonical.normalize import canonical
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
-from reconciler.planner import canonical
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
@@ -169,7 +169,7 @@ def changes(plan: Plan) -> list[Action]:
 
 
 async def settle(world: World) -> None:
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
 
 
 def test_the_document_is_there_or_its_absence_is_said() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import Behaviour, Settings
+from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
+from reconciler.model.run_policy import Override, Terms, objection_to, parse_terms
 from reconciler.model.spec import Spec
-from reconciler.model.terms import Override, Terms, objection_to, parse_terms
 from reconciler.slots.override import owner_of, restore_if_idle
 from reconciler.testing.virtual_time import run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
@@ -104,10 +104,10 @@ def test_a_run_of_its_own_is_no_drift_while_it_goes_on_and_no_reason_to_refuse_a
             assert not (await world.plan(declared)).has_changes
             deferred = await world.plan(changed)
             assert [field.path for change in deferred.effective for field in change.fields] == ["init.cmd"]
-            await world.actor.clock.sleep(200)
+            await world.context.clock.sleep(200)
             from reconciler.apply.apply import apply
 
-            report = await apply(world.actor, changed, planned)
+            report = await apply(world.context, changed, planned)
             assert report.is_success, report
             assert configs(world)[0]["init"] == {"cmd": ["run", "2", "exit", "1"]}
             assert configs(world)[0]["env"] == {"LEVEL": "low"}
@@ -125,7 +125,7 @@ def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_config: boo
             declared = spec()
             await world.apply(declared)
             await world.invoke(declared, override=OTHER, is_waiting=False)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             assert configs(world)[0]["override"]
             match who:
                 case "an apply":
@@ -148,10 +148,10 @@ def test_nobody_takes_it_off_a_machine_that_runs() -> None:
             await world.apply(spec())
             override = Override(args=("run", "50", "exit", "5"))
             going = asyncio.ensure_future(world.invoke(spec(), override=override))
-            await world.actor.clock.sleep(10)
-            [machine] = await world.actor.client.list_machines("app") or ()
+            await world.context.clock.sleep(10)
+            [machine] = await world.context.client.list_machines("app") or ()
             for ulid in (None, owner_of(machine.metadata[marks.OVERRIDE])):
-                await restore_if_idle(world.actor, machine, ulid=ulid)
+                await restore_if_idle(world.context, machine, ulid=ulid)
             assert configs(world)[0]["override"]
             assert (await going).outcome.exit_code == 5
             assert configs(world) == [DECLARED]
@@ -170,7 +170,7 @@ async def request_count() -> int:
 async def is_as_declared(world: World) -> None:
     """A later run is the task's own, and then nothing is left of the other one."""
     world.transport.relent()
-    await world.actor.clock.sleep(200)
+    await world.context.clock.sleep(200)
     assert (await world.invoke(spec(), queue_timeout_s=600.0)).outcome.exit_code == 1
     assert words(world)[-1] == ("run", "1", "exit", "1")
     assert configs(world) == [DECLARED]
@@ -259,7 +259,7 @@ def test_the_calls_that_args_of_its_own_cost() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec())
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             world.transport.requests.clear()
             await world.invoke(spec(), override=OTHER)
             machine = "/apps/*/machines/*"
@@ -318,7 +318,7 @@ def test_an_update_that_someone_else_came_before_is_no_end_another_slot_or_anoth
             extra = "        args: [exit, '1']\n        overrides: {args: true}\n"
             spec = task_spec("[run, '5']", count=count, extra=extra)
             await world.apply(spec)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             world.engine.adversity.add(fault, calls=("update",), times=1)
             run = await world.invoke(spec, override=Override(args=("exit", "4")), key=key)
             assert run.outcome.exit_code == 4, run

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.adversity import ALWAYS
+from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.report import Report, Status
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -31,7 +31,7 @@ REFUSALS = (
 
 async def applied_under(world: World, **fault: Any) -> Report:
     await world.apply(task_spec("[exit, '0']", count="3"))
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
     world.engine.adversity.add(calls=("update",), machine="work-iad-0", **fault)
     return await world.apply(task_spec("[exit, '1']", count="3"), is_failing_fast=True)
 
@@ -75,7 +75,7 @@ def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) 
     async def scenario(call: str, count: str) -> None:
         async with open_world() as world:
             await world.apply(task_spec("[exit, '0']", count="2"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             details = {"seconds": 20.0} if fault == "steal_lease" else {}
             world.engine.adversity.add(fault, calls=(call,), machine="work-iad-1", **details)
             report = await world.apply(task_spec("[exit, '1']", count=count))
@@ -93,7 +93,7 @@ def test_what_a_hand_made_of_it_meanwhile_is_not_overwritten() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task_spec("[exit, '0']", count="1"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             rule = world.engine.adversity.add("concurrent_update", calls=("update",))
 
             def meddle(_request: Any) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from reconciler.apply.follow_up import within
 from reconciler.apply.options import Options
-from reconciler.apply.patient import apply_patiently
-from reconciler.engine.records import Machine
+from reconciler.apply.retry_deferred import apply_patiently
+from reconciler.engine.models import Machine
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action, Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.spec import Spec
-from reconciler.planner import plan as make_plan
+from reconciler.planner.planner import plan as make_plan
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -39,12 +39,12 @@ async def apply_late(
 ) -> Report:
     """Plans, lets happen what happens meanwhile, and applies what was planned."""
     plan_again = partial(make_plan, spec, allow_destroy=1000)
-    seen = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+    seen = await observe(world.context.client, ["app"], clock=world.context.clock)
     plan = plan_again(seen)
     await meanwhile(world)
     may_do: Callable[[Plan], Plan] = partial(within, reviewed=plan) if is_reviewed else lambda later: later
     return await apply_patiently(
-        world.actor, spec, plan, plan_again, Options(**options), wait_busy_s=0.0, may_do=may_do, observed=seen
+        world.context, spec, plan, plan_again, Options(**options), wait_busy_s=0.0, may_do=may_do, observed=seen
     )
 
 
@@ -100,7 +100,7 @@ def commands(world: World) -> list[str]:
 async def start(world: World, spec: Spec | None) -> None:
     if spec:
         assert (await world.apply(spec)).is_success
-        await world.actor.clock.sleep(1)
+        await world.context.clock.sleep(1)
 
 
 @pytest.mark.parametrize("before", [None, ONE])
@@ -230,7 +230,7 @@ def test_a_service_that_another_apply_left_stopped_is_started() -> None:
             async def meanwhile(world: World) -> None:
                 await after(spec)(world)
                 await world.engine.stop_machine("app", machine_of(world, "web-iad-1").id, {}, None)
-                await world.actor.clock.sleep(1)
+                await world.context.clock.sleep(1)
 
             report = await apply_late(world, spec, meanwhile)
             assert report.is_success, report
@@ -245,7 +245,7 @@ def test_an_anchor_that_went_before_it_was_told_is_planned_again() -> None:
             spec = task_spec("[run, '100']", count="2")
             await start(world, spec)
             await world.engine.start_machine("app", machine_of(world, "work-iad-0").id, None)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             changed = task_spec("[run, '200']", count="2")
             report = await apply_late(world, changed, by_hand(vanish))
             assert report.is_success, report

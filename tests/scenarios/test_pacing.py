@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.apply.executor import Stop
-from reconciler.engine.behaviour import LATENCIES, Latency, Settings
+from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.http import httpx
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.plan import Action
@@ -28,10 +28,10 @@ def apps_of(counts: dict[str, int]) -> Spec:
 
 
 async def seconds(world: World, spec: Spec, **options: object) -> float:
-    began = world.actor.clock.monotonic()
+    began = world.context.clock.monotonic()
     report = await world.apply(spec, **options)
     assert report.is_success, (report.failures, report.mismatches)
-    return world.actor.clock.monotonic() - began
+    return world.context.clock.monotonic() - began
 
 
 def refusals(world: World) -> list[TraceEntry]:
@@ -68,7 +68,7 @@ def test_different_actions_go_on_side_by_side() -> None:
         async with open_world(LIMITED, paced=True) as world:
             old = task_spec(count="30", name="old")
             await world.apply(old)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             ended: list[str] = []
             both = spec_of(
                 """
@@ -100,7 +100,7 @@ def test_many_quick_changes_do_not_keep_the_paced_ones_waiting() -> None:
             old = {"old-app": 200}
             before = apps_of(old)
             await world.apply(before)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             both = spec_of(
                 """
 version: 1
@@ -110,10 +110,10 @@ apps:
   young: {image: registry.example/a:1, tasks: {work: {command: [exit, '0'], count: 30}}}
 """
             )
-            began, ended = world.actor.clock.monotonic(), {}
+            began, ended = world.context.clock.monotonic(), {}
 
             def note(entry: Entry) -> None:
-                ended[entry.action] = world.actor.clock.monotonic() - began
+                ended[entry.action] = world.context.clock.monotonic() - began
 
             report = await world.apply(both, on_end=note)
             assert report.is_success
@@ -131,7 +131,7 @@ def test_a_refusal_is_honoured_and_of_no_consequence() -> None:
     async def scenario() -> None:
         async with open_world(LIMITED, paced=True) as world:
             await world.apply(task_spec(count="1"))
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
 
             other = httpx.AsyncClient(base_url="http://127.0.0.1/v1", transport=world.transport)
 
@@ -141,7 +141,7 @@ def test_a_refusal_is_honoured_and_of_no_consequence() -> None:
                     body = {"name": f"theirs-{number}", "config": {"image": "x"}, "skip_launch": True}
                     headers = {"Authorization": f"Bearer {TOKEN}"}
                     await other.post("/apps/app/machines", json=body, headers=headers)
-                    await world.actor.clock.sleep(2.0)
+                    await world.context.clock.sleep(2.0)
 
             meddling = asyncio.create_task(meddle())
             report = await world.apply(task_spec(count="20"))
@@ -159,11 +159,11 @@ def test_an_interrupt_does_not_wait_for_the_pace() -> None:
         async with open_world(replace(LIMITED, latency=Latency()), paced=True) as world:
             stop = Stop()
             applying = asyncio.create_task(world.apply(task_spec(count="100"), stop=stop))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             stop.interrupt()
             report = await applying
             assert report.interrupted
-            assert world.actor.clock.monotonic() < 12
+            assert world.context.clock.monotonic() < 12
             statuses = [entry.status for entry in report.entries]
             assert statuses.count(Status.DONE) == len(world.machines())
             assert statuses.count(Status.SKIPPED) == 100 - len(world.machines())

@@ -42,15 +42,15 @@ async def forget_destroyed(world: World) -> None:
 
 
 async def is_told(world: World, run_id: str) -> None:
-    found = await find_run(world.actor, "app", run_id, stack="stack")
+    found = await find_run(world.context, "app", run_id, stack="stack")
     assert found
-    ended = await wait_run(world.actor, found)
+    ended = await wait_run(world.context, found)
     assert ended.outcome
     assert (ended.state, ended.outcome.exit_code, ended.task) == (RunState.ENDED, 7, "work")
     assert ended.started_at
     assert ended.ended_at
     assert 29 <= (ended.ended_at - ended.started_at).total_seconds() <= 31
-    assert [run.info.id for run in await list_runs(world.actor, "app", stack="stack")].count(run_id) == 1
+    assert [run.info.id for run in await list_runs(world.context, "app", stack="stack")].count(run_id) == 1
 
 
 # What takes the machine of the run away, where it ran, and whether something of the pool stands afterwards.
@@ -71,7 +71,7 @@ def test_a_finished_run_outlives_its_machine(removal: str, is_forgotten: bool) -
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(before)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run_id = await run_on(world, before, slot)
             report = await world.apply(after)
             assert report.is_success, report
@@ -92,7 +92,7 @@ def test_a_finished_run_outlives_the_replacement_of_its_machine(slot: str) -> No
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(declared)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run_id = await run_on(world, declared, slot)
             old = next(machine for machine in world.machines() if machine.name == slot)
             world.engine.store.save(replace(old, region="lhr"))
@@ -108,13 +108,13 @@ def test_of_a_pool_that_left_the_spec_the_destroyed_machine_tells() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec())
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run_id = await run_on(world, spec(), "work-iad-1")
             assert (await world.apply(EMPTY)).is_success
             assert world.machines() == []
             await is_told(world, run_id)
             await forget_destroyed(world)
-            assert await find_run(world.actor, "app", run_id, stack="stack") is None
+            assert await find_run(world.context, "app", run_id, stack="stack") is None
 
     run_virtually(scenario())
 
@@ -123,7 +123,7 @@ def test_a_run_that_its_timeout_ended_stays_one() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec())
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             world.engine.adversity.add("host_capacity", calls=("start",), machine="work-iad-0", times=1)
             run = await world.invoke(spec(), timeout_s=10.0)
             assert run.outcome.name is OutcomeName.TIMED_OUT
@@ -131,7 +131,7 @@ def test_a_run_that_its_timeout_ended_stays_one() -> None:
             assert slot == "work-iad-1"
             await world.apply(spec("1"))
             await forget_destroyed(world)
-            found = await find_run(world.actor, "app", str(run.id), stack="stack")
+            found = await find_run(world.context, "app", str(run.id), stack="stack")
             assert found
             assert found.info.outcome == run.outcome
 
@@ -144,14 +144,14 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
             runs = []
             for _ in range(30):
                 await world.apply(spec("2"))
-                await world.actor.clock.sleep(10)
+                await world.context.clock.sleep(10)
                 runs.append(await run_on(world, spec("2"), "work-iad-1"))
                 assert (await world.apply(spec("1"))).is_success
             await forget_destroyed(world)
             [anchor] = world.machines()
             kept = [key for key in anchor.config["metadata"] if key.startswith(marks.ENDS) and key[-1].isdigit()]
             assert len(kept) == 8
-            listed = await list_runs(world.actor, "app", stack="stack")
+            listed = await list_runs(world.context, "app", stack="stack")
             told = [run.info.id for run in listed if run.info.slot == "work-iad-1"]
             assert told == runs[::-1][: len(told)]
             assert len(told) >= 8
@@ -163,10 +163,10 @@ def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_is_sai
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec())
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run_id = await run_on(world, spec(), "work-iad-1")
             anchor = next(machine for machine in world.machines() if machine.name == "work-iad-0")
-            client = world.actor.client
+            client = world.context.client
             await client.acquire_lease("app", anchor.id, ttl_s=3600, description="someone")
             await world.apply(spec("1"), lock_timeout_s=2.0)
             assert [machine.name for machine in world.machines()] == ["work-iad-0"]
@@ -180,7 +180,7 @@ def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated(
     async def scenario(position: int) -> int:
         async with open_world() as world:
             await world.apply(spec())
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             run_id = await run_on(world, spec(), "work-iad-1")
             left = position
 
@@ -195,7 +195,7 @@ def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated(
                 await world.apply(spec("1"))
             world.transport.before = lambda _request: None
             if left < 0:
-                await world.actor.clock.sleep(120)
+                await world.context.clock.sleep(120)
                 assert (await world.apply(spec("1"))).is_success
             await forget_destroyed(world)
             await is_told(world, run_id)

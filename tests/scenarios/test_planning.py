@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.images import Imaging
-from reconciler.cli.options import Shared
 from reconciler.cli.planning import plan_pinned
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.cli.ui.options import Shared
+from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.model.plan import Plan
+from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from reconciler.model.terms import Override
-from reconciler.planner import Planner
+from reconciler.planner.planner import Planner
 from reconciler.targets import Target
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
@@ -54,7 +54,7 @@ async def planned(world: World, spec: Spec, memory: Path | None) -> tuple[Plan, 
     world.transport.requests.clear()
     planner = Planner(spec.stack)
     imaging = Imaging(mode="never")
-    plan, _digests = await plan_pinned(world.actor, spec, OPTIONS, TARGET, imaging, planner, memory_file=memory)
+    plan, _digests = await plan_pinned(world.context, spec, OPTIONS, TARGET, imaging, planner, memory_file=memory)
     return plan, [*world.transport.requests]
 
 
@@ -66,7 +66,7 @@ def after(spec: Spec, memory: Path, work: Callable[[World], Awaitable[None]]) ->
     async def scenario() -> tuple[Plan, list[str], list[str]]:
         async with open_world(Settings(latency=replace(LATENCIES["fly"], list_lag_s=0.0))) as world:
             assert (await world.apply(many())).is_success
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             first, first_calls = await planned(world, many(), memory)
             assert not first.has_changes
             await work(world)
@@ -98,7 +98,7 @@ async def change_a_variable(world: World) -> None:
     [machine, _other] = world.machines("app-3")
     config = {**machine.config, "env": {"A": "mine"}}
     await world.engine.update(machine.app, machine.id, {"config": config, "skip_launch": True}, None)
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 async def change_it_there_and_back(world: World) -> None:
@@ -106,41 +106,41 @@ async def change_it_there_and_back(world: World) -> None:
     before = dict(machine.config)
     await change_a_variable(world)
     await world.engine.update(machine.app, machine.id, {"config": before, "skip_launch": True}, None)
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 async def destroy_one(world: World) -> None:
     [machine, _other] = world.machines("app-3")
-    await world.actor.client.delete_machine("app-3", machine.id, nonce=None, force=True)
-    await world.actor.clock.sleep(60)
+    await world.context.client.delete_machine("app-3", machine.id, nonce=None, force=True)
+    await world.context.clock.sleep(60)
 
 
 async def destroy_all(world: World) -> None:
     for machine in world.machines("app-3"):
-        await world.actor.client.delete_machine("app-3", machine.id, nonce=None, force=True)
-    await world.actor.clock.sleep(60)
+        await world.context.client.delete_machine("app-3", machine.id, nonce=None, force=True)
+    await world.context.clock.sleep(60)
 
 
 async def add_one(world: World) -> None:
     world.engine.create("app-3", {"name": "mine", "skip_launch": True, "config": {"image": "x"}})
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 async def take_a_mark_away(world: World) -> None:
     [machine, _other] = world.machines("app-3")
-    await world.actor.client.delete_metadata("app-3", machine.id, "reconciler_stack")
+    await world.context.client.delete_metadata("app-3", machine.id, "reconciler_stack")
 
 
 async def write_a_key(world: World) -> None:
     """One that nobody declared: it is no drift."""
     [machine, _other] = world.machines("app-3")
-    await world.actor.client.set_metadata("app-3", machine.id, "mine", "1")
+    await world.context.client.set_metadata("app-3", machine.id, "mine", "1")
 
 
 async def run_one(world: World) -> None:
     [machine, _other] = world.machines("app-3")
-    await world.actor.client.start_machine("app-3", machine.id, nonce=None)
-    await world.actor.clock.sleep(2)
+    await world.context.client.start_machine("app-3", machine.id, nonce=None)
+    await world.context.clock.sleep(2)
 
 
 async def run_with_args(world: World) -> None:
@@ -183,7 +183,7 @@ def test_whatever_happens_to_the_list_the_apps_are_listed(tmp_path: Path, fault:
     async def scenario() -> None:
         async with open_world() as world:
             assert (await world.apply(many())).is_success
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             memory = tmp_path / "memory"
             await planned(world, many(), memory)
             world.transport.strike(fault, ahead=0)
@@ -206,7 +206,7 @@ def test_more_organisations_than_pages_that_save_anything_are_not_asked(tmp_path
         async with open_world() as world:
             spec = many(orgs=orgs)
             assert (await world.apply(spec)).is_success
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             return [(await planned(world, spec, tmp_path / f"{orgs}"))[1] for _ in range(3)]
 
     listed, few, _few = run_virtually(scenario(3))
@@ -222,7 +222,7 @@ def test_few_apps_are_listed_one_by_one(tmp_path: Path, apps: int, calls: int) -
         async with open_world() as world:
             spec = many(apps, count=1)
             assert (await world.apply(spec)).is_success
-            await world.actor.clock.sleep(120)
+            await world.context.clock.sleep(120)
             await planned(world, spec, tmp_path / "memory")
             return len((await planned(world, spec, tmp_path / "memory"))[1])
 
@@ -235,7 +235,7 @@ def test_a_plan_that_is_interrupted_remembers_nothing(tmp_path: Path) -> None:
             assert (await world.apply(many())).is_success
             world.transport.strike("two minutes of silence", ahead=3)
             planning = asyncio.create_task(planned(world, many(), tmp_path / "memory"))
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             assert not planning.done()
             planning.cancel()
             await asyncio.gather(planning, return_exceptions=True)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.engine.adversity import ALWAYS
-from reconciler.engine.behaviour import Latency, Settings
+from reconciler.engine.faults.rules import ALWAYS
+from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.http import httpx
 from reconciler.model.report import Report, Status
 from reconciler.testing.virtual_time import run_virtually

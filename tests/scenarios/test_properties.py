@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.engine.behaviour import Behaviour, Latency, Settings
+from reconciler.engine.faults.settings import Behaviour, Latency, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.model import marks
 from reconciler.model.plan import Action
@@ -127,10 +127,10 @@ def watch_safety(world: World, *, enforced: bool) -> Callable[[Any], None]:
 async def converge(world: World, spec: Spec) -> None:
     """Two applies without any fault, once everything has settled and ended."""
     world.transport.relent()
-    await world.actor.clock.sleep(400)
+    await world.context.clock.sleep(400)
     for _ in range(2):
         await world.apply(spec)
-        await world.actor.clock.sleep(60)
+        await world.context.clock.sleep(60)
     plan = await world.plan(spec)
     assert [(change.address, change.reason) for change in plan.effective] == []
     assert not plan.blocked
@@ -145,10 +145,10 @@ def test_from_any_world_two_applies_converge(
     async def scenario() -> None:
         async with open_world(Settings(behaviour=Behaviour(enforces_names=enforced))) as world:
             await world.apply(to_spec(before))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             for accident in accidents:
                 await befall(world, accident)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             world.transport.before = watch_safety(world, enforced=enforced)
             with suppress(ReconcilerError):
                 await world.apply(to_spec(after))
@@ -181,7 +181,7 @@ def test_two_applies_and_several_invokes_at_once_share_no_machine_and_lose_no_ru
     async def scenario() -> None:
         async with open_world(Settings(latency=latency)) as world:
             await world.apply(to_spec(before))
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             begun = len(world.runtime.starts)
             world.transport.before = watch_safety(world, enforced=True)
             if fault:
@@ -189,7 +189,7 @@ def test_two_applies_and_several_invokes_at_once_share_no_machine_and_lose_no_ru
             runs: list[Run] = []
 
             async def later(delay: float, work: Callable[[], Any]) -> None:
-                await world.actor.clock.sleep(delay)
+                await world.context.clock.sleep(delay)
                 with suppress(ReconcilerError):
                     ended = await work()
                     if isinstance(ended, Run):
@@ -227,10 +227,10 @@ def test_an_apply_writes_what_its_plan_names_and_nothing_else(
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(to_spec(before))
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             for accident in accidents:
                 await befall(world, accident)
-            await world.actor.clock.sleep(400)
+            await world.context.clock.sleep(400)
             spec = to_spec(after)
             plan = await world.plan(spec, allow_destroy=1000)
             if plan.blocked:

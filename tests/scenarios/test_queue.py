@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.invoke.invoke import InvokeOptions, begin
-from reconciler.invoke.known import KnownPool
+from reconciler.invoke.pool_cache import KnownPool
 from reconciler.model.run import NeverStarted, OutcomeName
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
@@ -57,10 +57,10 @@ def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once()
             await busy(world, seconds=60, count="2")
             world.transport.requests.clear()
             world.engine.adversity.add("late_reply", seconds=0.1, times=-1)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             spec = task_spec("[run, '60', exit, '3']", count="2")
             runs = await asyncio.gather(*(world.invoke(spec, queue_timeout_s=3600.0) for _ in range(20)))
-            took_s = world.actor.clock.monotonic() - began
+            took_s = world.context.clock.monotonic() - began
             assert {run.outcome.exit_code for run in runs} == {3}
             assert world.runtime.most_at_once_on_a_machine == 1
             assert took_s < 11 * 60 * 1.1  # ten rounds, and the one that was going on
@@ -76,12 +76,12 @@ def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once()
 def test_the_little_that_rounding_leaves_of_a_deadline_is_no_time() -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            await world.actor.clock.sleep(2**20)  # where the clock steps by 2e-10 s
+            await world.context.clock.sleep(2**20)  # where the clock steps by 2e-10 s
             spec = task_spec(count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             held = world.machines()[0].id
-            await world.actor.client.acquire_lease("app", held, ttl_s=1000, description="someone else's")
+            await world.context.client.acquire_lease("app", held, ttl_s=1000, description="someone else's")
             run = await world.invoke(spec, queue_timeout_s=3 + 1e-10, key="k")
             assert run.outcome.name is OutcomeName.BUSY
 
@@ -98,9 +98,9 @@ def test_in_one_process_they_come_in_turn_and_only_the_first_asks() -> None:
             order: list[int] = []
 
             async def one(number: int) -> None:
-                await world.actor.clock.sleep(number / 10)
+                await world.context.clock.sleep(number / 10)
                 options = InvokeOptions(queue_timeout_s=3600.0)
-                claimed = await begin(world.actor, pool, stack="stack", options=options, known=known, turn=turn)
+                claimed = await begin(world.context, pool, stack="stack", options=options, known=known, turn=turn)
                 assert not isinstance(claimed, type(None))
                 order.append(number)
 
@@ -124,14 +124,16 @@ def test_a_turn_that_does_not_come_in_time_ends_as_busy_and_a_stop_ends_it_at_on
 
             async def one(timeout_s: float, stop: asyncio.Event | None = None) -> object:
                 options = InvokeOptions(queue_timeout_s=timeout_s)
-                return await begin(world.actor, pool, stack="stack", options=options, known=known, turn=turn, stop=stop)
+                return await begin(
+                    world.context, pool, stack="stack", options=options, known=known, turn=turn, stop=stop
+                )
 
             first = asyncio.ensure_future(one(900.0))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             ended = await one(20.0)
             assert getattr(ended, "name", None) is OutcomeName.BUSY
             stopped = asyncio.ensure_future(one(900.0, stop))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             stop.set()
             assert getattr(await stopped, "name", None) is OutcomeName.INTERRUPTED
             assert getattr(await first, "name", None) is OutcomeName.BUSY
@@ -160,7 +162,7 @@ def test_a_machine_that_an_apply_adds_meanwhile_is_found() -> None:
             await busy(world, seconds=4000)
             spec = task_spec("[run, '4000', exit, '3']", count="1")
             waiting = asyncio.ensure_future(world.invoke(spec, queue_timeout_s=2000.0, is_waiting=False))
-            await world.actor.clock.sleep(30)
+            await world.context.clock.sleep(30)
             await world.apply(task_spec("[run, '4000', exit, '3']", count="2"))
             run = await waiting
             assert run.slot
@@ -215,7 +217,7 @@ def test_a_lease_that_is_in_the_way_is_no_reason_for_more_machines() -> None:
             spec = task_spec("[exit, '0']", count="1")
             await world.apply(spec)
             held = world.machines()[0].id
-            await world.actor.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+            await world.context.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
             run = await world.invoke(spec, queue_timeout_s=5.0)
             assert run.outcome.name is OutcomeName.BUSY
             assert "work-iad-0 (leased)" in run.outcome.message

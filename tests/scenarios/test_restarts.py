@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Settings
+from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
 from reconciler.machines_api.log_pages import LogLine
@@ -25,11 +25,11 @@ def failing(extra: str = TWICE, command: str = "[say, hello, run, '5', exit, '3'
 
 async def ready(world: World, spec: Spec) -> None:
     await world.apply(spec)
-    await world.actor.clock.sleep(120)
+    await world.context.clock.sleep(120)
 
 
 async def found(world: World, run_id: str | None) -> FoundRun:
-    run = await find_run(world.actor, "app", run_id or "", stack="stack")
+    run = await find_run(world.context, "app", run_id or "", stack="stack")
     assert run
     return run
 
@@ -63,10 +63,10 @@ def test_the_log_of_a_run_is_all_of_its_attempts_and_none_of_another_run() -> No
             for run in runs:
                 lines: Lines = []
                 one = await found(world, run.id)
-                await read_run_logs(world.actor, one, into(lines), log_delay_s=0.0)
+                await read_run_logs(world.context, one, into(lines), log_delay_s=0.0)
                 assert lines == [(1, "hello"), (2, "hello"), (3, "hello")]
                 assert one.info.attempts == 3
-            assert len(await list_runs(world.actor, "app", stack="stack")) == 2
+            assert len(await list_runs(world.context, "app", stack="stack")) == 2
 
     run_virtually(scenario())
 
@@ -76,14 +76,14 @@ def test_whoever_follows_or_reads_a_run_in_progress_sees_its_attempts() -> None:
         async with open_world() as world:
             await ready(world, failing())
             run = await world.invoke(failing(), is_waiting=False)
-            await world.actor.clock.sleep(7)
+            await world.context.clock.sleep(7)
             one = await found(world, run.id)
             assert (one.info.state, one.info.attempts) == (RunState.RUNNING, 2)
             read: Lines = []
-            await read_run_logs(world.actor, one, into(read), log_delay_s=0.0)
+            await read_run_logs(world.context, one, into(read), log_delay_s=0.0)
             assert read == [(1, "hello"), (2, "hello")]
             followed: Lines = []
-            ended = await wait_run(world.actor, one, take_line=into(followed))
+            ended = await wait_run(world.context, one, take_line=into(followed))
             assert followed == [(1, "hello"), (2, "hello"), (3, "hello")]
             assert ended.attempts == 3
 
@@ -111,10 +111,10 @@ def test_a_run_that_was_restarted_however_often_is_cancelled(after_s: int) -> No
             await ready(world, spec)
             run = await world.invoke(spec, is_waiting=False)
             one = await found(world, run.id)
-            waiting = asyncio.create_task(wait_run(world.actor, one))
-            await world.actor.clock.sleep(after_s)
+            waiting = asyncio.create_task(wait_run(world.context, one))
+            await world.context.clock.sleep(after_s)
             assert not waiting.done()
-            assert await cancel_run(world.actor, one)
+            assert await cancel_run(world.context, one)
             ended = await waiting
             assert ended.outcome
             assert ended.outcome.name is OutcomeName.CANCELLED
@@ -129,10 +129,10 @@ def test_cancelling_a_restarted_run_that_is_over_leaves_the_next_one_alone() -> 
             await ready(world, failing())
             first = await world.invoke(failing(), is_waiting=False)
             old = await found(world, first.id)
-            await wait_run(world.actor, old)
+            await wait_run(world.context, old)
             await world.invoke(failing(), is_waiting=False)
-            await world.actor.clock.sleep(7)  # restarted in its turn
-            assert not await cancel_run(world.actor, old)
+            await world.context.clock.sleep(7)  # restarted in its turn
+            assert not await cancel_run(world.context, old)
             assert [machine.state for machine in world.machines()] == ["started"]
 
     run_virtually(scenario())
@@ -143,10 +143,10 @@ def test_a_restarted_run_is_ended_by_its_timeout() -> None:
         async with open_world() as world:
             spec = failing(f"{ALWAYS}        timeout: 60s\n")
             await ready(world, spec)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             run = await world.invoke(spec)
             assert run.outcome.name is OutcomeName.TIMED_OUT
-            assert world.actor.clock.monotonic() - began < 75
+            assert world.context.clock.monotonic() - began < 75
 
     run_virtually(scenario())
 
@@ -156,10 +156,10 @@ async def restarted_often(world: World, extra: str = ALWAYS) -> str:
     spec = failing(extra)
     await ready(world, spec)
     first = await world.invoke(spec, is_waiting=False)
-    await cancel_run(world.actor, await found(world, first.id))
-    await world.actor.clock.sleep(10)
+    await cancel_run(world.context, await found(world, first.id))
+    await world.context.clock.sleep(10)
     run = await world.invoke(spec, is_waiting=False)
-    await world.actor.clock.sleep(1000)
+    await world.context.clock.sleep(1000)
     return str(run.id)
 
 
@@ -169,16 +169,16 @@ def test_a_run_whose_start_has_left_the_events_is_found_waited_for_and_cancelled
             run_id = await restarted_often(world)
             one = await found(world, run_id)
             assert (one.info.state, one.info.attempts, one.info.started_at) == (RunState.RUNNING, None, None)
-            listed = await list_runs(world.actor, "app", stack="stack")
+            listed = await list_runs(world.context, "app", stack="stack")
             assert listed[0].info.id == run_id
             lines: Lines = []
             with pytest.raises(LogsIncompleteError, match="first attempts"):
-                await read_run_logs(world.actor, one, into(lines), log_delay_s=0.0)
+                await read_run_logs(world.context, one, into(lines), log_delay_s=0.0)
             assert len(lines) > 20
-            waiting = asyncio.create_task(wait_run(world.actor, one))
-            await world.actor.clock.sleep(100)
+            waiting = asyncio.create_task(wait_run(world.context, one))
+            await world.context.clock.sleep(100)
             assert not waiting.done()
-            assert await cancel_run(world.actor, one)
+            assert await cancel_run(world.context, one)
             ended = await waiting
             assert ended.outcome
             assert (ended.outcome.name, ended.attempts) == (OutcomeName.CANCELLED, None)

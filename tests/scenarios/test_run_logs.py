@@ -22,7 +22,7 @@ PASSING = sorted(BAD_ANSWERS.keys() - {"429 of a minute"})  # a minute's silence
 async def ready(world: World, spec: Spec = QUICK) -> LogEndpoint:
     """A machine to run the task, and the log endpoint to spoil."""
     await world.apply(spec)
-    await world.actor.clock.sleep(10)
+    await world.context.clock.sleep(10)
     return LogEndpoint(world)
 
 
@@ -33,10 +33,10 @@ def test_a_run_that_has_ended_waits_seconds_for_a_log_that_cannot_be_read(bad: s
         async with open_world() as world:
             endpoint = await ready(world)
             endpoint.strike(BAD_ANSWERS[bad])
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             run = await world.invoke(QUICK, take_line=lambda _line: None, log_delay_s=delay_s)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.FAILED, 3)
-            assert world.actor.clock.monotonic() - began < 12
+            assert world.context.clock.monotonic() - began < 12
             [told] = [line for line in world.said if "incomplete" in line]
             assert f"reconciler logs {run.id}" in told
 
@@ -58,12 +58,12 @@ def test_a_run_that_has_ended_waits_seconds_for_lines_without_end(
         async with open_world() as world:
             spec = task_spec("[run, '2', exit, '3']", count="1")
             endpoint = await ready(world, spec)
-            begin_ms = world.actor.clock.now().timestamp() * 1000 + after_start_ms
+            begin_ms = world.context.clock.now().timestamp() * 1000 + after_start_ms
             endpoint.strike(endless(at_ms=lambda number: begin_ms + number * step_ms))
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             run = await world.invoke(spec, take_line=lambda _line: None, log_delay_s=0.0)
             assert run.outcome.exit_code == 3
-            assert world.actor.clock.monotonic() - began < 14
+            assert world.context.clock.monotonic() - began < 14
             assert bool([line for line in world.said if "incomplete" in line]) is is_told
 
     run_virtually(scenario())
@@ -91,7 +91,7 @@ def test_a_failing_log_is_asked_from_the_same_place_until_five_seconds_after_the
         async with open_world() as world:
             endpoint = await ready(world, TALKING)
             endpoint.strike(BAD_ANSWERS[bad], ahead=1, times=1 << 30)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             await world.invoke(TALKING, take_line=lambda _line: None, log_delay_s=0.0)
             failed = [asked for asked in endpoint.asked if not asked.is_well]
             assert len({asked.token for asked in failed}) == 1
@@ -113,8 +113,8 @@ def test_a_log_that_can_be_read_soon_after_the_end_is_whole(seconds_late: float)
             lines: list[str] = []
             invoking = asyncio.create_task(world.invoke(QUICK, take_line=lambda line: lines.append(line.message)))
             while world.machines()[0].events[0].type != "exit":
-                await world.actor.clock.sleep(0.01)
-            await world.actor.clock.sleep(seconds_late)
+                await world.context.clock.sleep(0.01)
+            await world.context.clock.sleep(seconds_late)
             endpoint.strike(BAD_ANSWERS["500"], times=0)
             await invoking
             assert lines == ["done"]
@@ -129,7 +129,7 @@ def test_lines_of_the_next_run_are_not_taken_for_late_ones() -> None:
             lines: list[str] = []
             first = asyncio.create_task(world.invoke(QUICK, take_line=lambda line: lines.append(line.message)))
             while world.machines()[0].events[0].type != "exit":
-                await world.actor.clock.sleep(0.01)
+                await world.context.clock.sleep(0.01)
             await world.invoke(QUICK)
             await first
             assert lines == ["done"]
@@ -144,10 +144,10 @@ def test_the_log_of_a_run_that_cannot_be_read_is_an_error(bad: str) -> None:
             endpoint = await ready(world)
             run = await world.invoke(QUICK)
             endpoint.strike(BAD_ANSWERS[bad])
-            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            found = await find_run(world.context, "app", run.id or "", stack="stack")
             assert found
             with pytest.raises(LogsIncompleteError, match="cannot be read"):
-                await read_run_logs(world.actor, found, lambda _line: None, log_delay_s=0.0)
+                await read_run_logs(world.context, found, lambda _line: None, log_delay_s=0.0)
 
     run_virtually(scenario())
 
@@ -157,12 +157,12 @@ def test_whoever_follows_a_run_is_told_that_its_log_is_incomplete() -> None:
         async with open_world() as world:
             endpoint = await ready(world, TALKING)
             run = await world.invoke(TALKING, is_waiting=False)
-            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            found = await find_run(world.context, "app", run.id or "", stack="stack")
             assert found
             endpoint.strike(BAD_ANSWERS["401"])
             problems: list[LogsIncompleteError] = []
             ended = await wait_run(
-                world.actor, found, take_line=lambda _line: None, log_delay_s=0.0, on_incomplete=problems.append
+                world.context, found, take_line=lambda _line: None, log_delay_s=0.0, on_incomplete=problems.append
             )
             assert ended.outcome
             assert ended.outcome.exit_code == 3
@@ -179,12 +179,12 @@ def test_what_a_run_says_without_end_is_shown_up_to_now() -> None:
             spec = task_spec(f"[{words}]", count="1")
             await ready(world, spec)
             run = await world.invoke(spec, is_waiting=False)
-            await world.actor.clock.sleep(60)
-            found = await find_run(world.actor, "app", run.id or "", stack="stack")
+            await world.context.clock.sleep(60)
+            found = await find_run(world.context, "app", run.id or "", stack="stack")
             assert found
-            began, lines = world.actor.clock.monotonic(), list[LogLine]()
-            await read_run_logs(world.actor, found, lines.append, log_delay_s=0.0)
+            began, lines = world.context.clock.monotonic(), list[LogLine]()
+            await read_run_logs(world.context, found, lines.append, log_delay_s=0.0)
             assert len(lines) >= 1200
-            assert world.actor.clock.monotonic() - began < 30
+            assert world.context.clock.monotonic() - began < 30
 
     run_virtually(scenario())

@@ -13,7 +13,7 @@ from reconciler.model.report import Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
-from reconciler.slots.actor import Actor
+from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world, spec_of
 
@@ -46,12 +46,14 @@ def person(world: World, who: str, transport: httpx.AsyncBaseTransport | None = 
     client = MachinesClient(
         base_url="http://127.0.0.1",
         token=Secret(TOKEN),
-        clock=world.actor.clock,
+        clock=world.context.clock,
         transport=transport or world.transport,
         rate_patience_s=60,
     )
     said: list[str] = []
-    return replace(world, actor=Actor(client=client, clock=world.actor.clock, who=who, emit=said.append), said=said)
+    return replace(
+        world, context=Context(client=client, clock=world.context.clock, who=who, emit=said.append), said=said
+    )
 
 
 async def side_by_side(
@@ -59,7 +61,7 @@ async def side_by_side(
 ) -> tuple[Report | None, Report | None, int]:
     """The reports of both, None of one that was refused; and how many requests the first one sent."""
     reached = asyncio.Event()
-    transport = Pausing(world.transport, at, pause_s, world.actor.clock, reached)
+    transport = Pausing(world.transport, at, pause_s, world.context.clock, reached)
 
     async def second() -> Report | None:
         await reached.wait()
@@ -151,7 +153,7 @@ OTHER = AFTER.replace("NEW: '1'", "NEW: '2'").replace("'5'", "'7'").replace("'6'
 async def set_up(world: World) -> None:
     world.add_volumes("vol_1", "vol_2")
     assert (await world.apply(spec_of(BEFORE))).is_success
-    await world.actor.clock.sleep(5)
+    await world.context.clock.sleep(5)
 
 
 def assert_well(*reports: Report | None) -> None:

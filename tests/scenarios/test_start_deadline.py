@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.behaviour import LATENCIES, Latency, Settings
+from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.invoke.runs import list_runs
 from reconciler.model.run import OutcomeName, Run
+from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from reconciler.model.terms import Override
 from reconciler.testing.virtual_time import run_virtually
 from tests.scenarios.test_fault_matrix import DeadError
 from tests.support.faults import FAULTS
@@ -28,17 +28,17 @@ LETTING_GO_S = 10.0  # what the way out takes at most: the record and the lease
 
 async def applied(world: World, spec: Spec = LONG) -> None:
     await world.apply(spec)
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 async def timed(world: World, spec: Spec = LONG, **options: Any) -> tuple[Run, float]:
-    began = world.actor.clock.monotonic()
+    began = world.context.clock.monotonic()
     run = await world.invoke(spec, **options)
-    return run, world.actor.clock.monotonic() - began
+    return run, world.context.clock.monotonic() - began
 
 
 def assert_free(world: World) -> None:
-    now = world.actor.clock.now().timestamp()
+    now = world.context.clock.now().timestamp()
     assert not [machine.name for machine in world.machines() if machine.lease and machine.lease.expires_at > now]
 
 
@@ -64,10 +64,10 @@ async def limit_the_rate_for_ever(world: World) -> None:
 
 async def leave_a_slot_that_takes_minutes_to_update(world: World) -> None:
     await world.apply(task_spec("[run, '5']", count="1"))
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
     await world.invoke(task_spec("[run, '5']", count="1"), is_waiting=False)
     await world.apply(LONG)  # deferred
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 SLOW_UPDATES = Settings(latency=replace(Latency(), replace_s=200.0))
@@ -125,11 +125,11 @@ def test_an_override_that_takes_minutes_to_put_on_is_bounded_too() -> None:
     async def scenario() -> None:
         async with open_world(SLOW_UPDATES) as world:
             await world.apply(OVERRIDABLE)
-            await world.actor.clock.sleep(300)
+            await world.context.clock.sleep(300)
             run, took_s = await timed(world, OVERRIDABLE, start_timeout_s=30.0, override=Override(args=("exit", "4")))
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.NEVER_STARTED, 121)
             assert took_s <= 31
-            await world.actor.clock.sleep(600)
+            await world.context.clock.sleep(600)
             assert world.runtime.starts == []
             run, _took_s = await timed(world, OVERRIDABLE, start_timeout_s=600.0, override=Override(args=("exit", "4")))
             assert run.outcome.exit_code == 4
@@ -146,10 +146,10 @@ def test_the_time_in_the_queue_is_not_counted() -> None:
             run, _took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
             held = world.machines()[0].id
-            await world.actor.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
+            await world.context.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
             run, _took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
-            await world.actor.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
+            await world.context.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
             run, took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=30.0)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.BUSY, 120)
             assert 29 < took_s < 35
@@ -166,14 +166,14 @@ def test_a_stop_ends_it_at_any_moment_and_nothing_is_left(call: str) -> None:
             stop = asyncio.Event()
             [pool] = LONG.tasks
             invoking = asyncio.ensure_future(
-                invoke(world.actor, pool, stack="stack", options=InvokeOptions(), stop=stop)
+                invoke(world.context, pool, stack="stack", options=InvokeOptions(), stop=stop)
             )
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             stop.set()
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             run = await invoking
-            assert world.actor.clock.monotonic() - began < (0.1 if call == "list" else LETTING_GO_S)
-            await world.actor.clock.sleep(60)
+            assert world.context.clock.monotonic() - began < (0.1 if call == "list" else LETTING_GO_S)
+            await world.context.clock.sleep(60)
             assert_free(world)
             if world.runtime.starts:
                 assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.LOST, 122)
@@ -192,7 +192,7 @@ def test_a_start_whose_answer_is_due_is_told_of_when_it_is_stopped() -> None:
             stop = asyncio.Event()
             [pool] = LONG.tasks
             world.transport.before = lambda request: stop.set() if request.url.path.endswith("/start") else None
-            run = await invoke(world.actor, pool, stack="stack", options=InvokeOptions(), stop=stop)
+            run = await invoke(world.context, pool, stack="stack", options=InvokeOptions(), stop=stop)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.DETACHED, 0)
             assert run.id
             assert_free(world)
@@ -215,20 +215,20 @@ def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str)
         async with open_world() as world:
             await hide_its_start(world)
             world.transport.strike(fault, ahead=position)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             try:
                 run = await world.invoke(LONG, start_timeout_s=20.0, on_busy=OnBusy.FAIL)
             except Exception as error:  # the API failed before the claim: said, and nothing was begun
                 assert type(error).__name__ == "ApiError"  # noqa: PT017
                 assert not world.runtime.starts
             else:
-                took_s = world.actor.clock.monotonic() - began
+                took_s = world.context.clock.monotonic() - began
                 assert took_s <= 20 + LETTING_GO_S + 60  # the list before the claim may take its time
                 assert run.outcome.exit_code == (122 if world.runtime.starts else run.outcome.exit_code), run
                 assert run.outcome.exit_code in {120, 121, 122}
                 assert run.id or run.outcome.exit_code != 122
             assert len(world.runtime.starts) <= 1
-            await world.actor.clock.sleep(130)
+            await world.context.clock.sleep(130)
             assert_free(world)
             world.transport.relent()
             world.transport.hidden = set()
@@ -248,8 +248,8 @@ def test_a_write_under_way_when_the_time_is_over_keeps_its_lease_until_that_expi
             assert took_s < 5.5
             [machine] = world.machines()
             assert machine.lease
-            assert machine.lease.expires_at > world.actor.clock.now().timestamp() + 15
-            await world.actor.clock.sleep(35)
+            assert machine.lease.expires_at > world.context.clock.now().timestamp() + 15
+            await world.context.clock.sleep(35)
             assert_free(world)
 
     run_virtually(scenario())
@@ -282,11 +282,11 @@ def test_the_exit_of_an_earlier_run_that_comes_late_is_no_end_of_a_claim_that_di
             spec = task_spec("[run, '5', exit, '3']", count="1")
             await applied(world, spec)
             await world.invoke(spec, is_waiting=False)
-            await world.actor.clock.sleep(6.0)  # at rest, and its exit is not told yet
+            await world.context.clock.sleep(6.0)  # at rest, and its exit is not told yet
             with suppress(DeadError):
                 await kill_at_start(world, spec)
-            await world.actor.clock.sleep(60)
-            states = [run.info.state for run in await list_runs(world.actor, "app", stack="stack")]
+            await world.context.clock.sleep(60)
+            states = [run.info.state for run in await list_runs(world.context, "app", stack="stack")]
             assert sorted(state.value for state in states) == ["ended", "not started"]
 
     run_virtually(scenario())

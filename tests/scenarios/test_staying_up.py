@@ -8,9 +8,9 @@ from typing import TypeVar
 import pytest
 
 from reconciler.apply.executor import Stop
-from reconciler.engine import wire
-from reconciler.engine.behaviour import LATENCIES, Settings
-from reconciler.engine.records import CheckReport
+from reconciler.engine.faults.settings import LATENCIES, Settings
+from reconciler.engine.http import serializers
+from reconciler.engine.models import CheckReport
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.render.report import report_json, report_text
@@ -38,9 +38,9 @@ def played(scenario: Callable[[World], Awaitable[T]], *, settings: Settings | No
 
 
 async def timed(world: World, spec: Spec, **options: object) -> tuple[Report, float]:
-    began = world.actor.clock.monotonic()
+    began = world.context.clock.monotonic()
     report = await world.apply(spec, **options)
-    return report, world.actor.clock.monotonic() - began
+    return report, world.context.clock.monotonic() - began
 
 
 def by_slot(report: Report) -> dict[str, Entry]:
@@ -144,7 +144,7 @@ def test_how_long_is_the_specs_to_say_and_changing_it_changes_no_machine() -> No
 def test_a_crash_is_found_though_the_machine_itself_tells_only_its_newest_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "_EVENTS_SHOWN", 1)
+    monkeypatch.setattr(serializers, "_EVENTS_SHOWN", 1)
 
     async def scenario(world: World) -> None:
         assert (await world.apply(service())).is_success
@@ -190,7 +190,7 @@ def test_a_service_that_is_started_again_is_watched_too() -> None:
     async def scenario(world: World) -> None:
         spec = service("[run, '60', exit, '1'], restart: 'no'")
         assert (await world.apply(spec)).is_success
-        await world.actor.clock.sleep(100)
+        await world.context.clock.sleep(100)
         world.runtime.script(("err", "broken", "exit", "7"))
         report = await world.apply(spec)
         [ended] = report.entries
@@ -209,7 +209,7 @@ def test_of_a_service_that_may_rest_the_first_changed_machine_alone_is_started_t
         await world.apply(service(RESTS.format(HEALTHY), count="3"))
         for machine in world.machines():
             await world.engine.stop_machine("app", machine.id, {}, None)
-        await world.actor.clock.sleep(10)
+        await world.context.clock.sleep(10)
         assert {machine.state for machine in world.machines()} == {"stopped"}
         world.runtime.starts.clear()
         report, took_s = await timed(world, service(RESTS.format("[run, '2000000000']"), count="3"))
@@ -219,7 +219,7 @@ def test_of_a_service_that_may_rest_the_first_changed_machine_alone_is_started_t
         for machine in world.machines():
             if machine.state == "started":
                 await world.engine.stop_machine("app", machine.id, {}, None)
-        await world.actor.clock.sleep(10)
+        await world.context.clock.sleep(10)
         report = await world.apply(service(RESTS.format(CRASHING), count="3"))
         assert [ended.status for ended in report.entries] == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
 
@@ -233,7 +233,7 @@ def test_a_crash_ends_the_wait_for_checks_at_once_and_checks_that_fail_are_named
         async def report_of(command: str) -> tuple[Report, float]:
             applying = asyncio.create_task(timed(world, service(checked.format(command))))
             while not (world.engine.store.apps and world.machines()):
-                await world.actor.clock.sleep(0.01)
+                await world.context.clock.sleep(0.01)
             world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
             return await applying
 
@@ -254,7 +254,7 @@ def test_an_interrupt_ends_the_watching() -> None:
     async def scenario(world: World) -> None:
         stop = Stop()
         applying = asyncio.create_task(timed(world, service(rollout="{min_healthy: 5m}"), stop=stop))
-        await world.actor.clock.sleep(5)
+        await world.context.clock.sleep(5)
         stop.interrupt()
         report, took_s = await applying
         assert report.interrupted

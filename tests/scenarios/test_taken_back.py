@@ -19,7 +19,7 @@ DIED = "an earlier claim died before its start"
 
 async def applied(world: World, count: str = "1") -> None:
     await world.apply(task_spec("[run, '5', exit, '3']", count=count))
-    await world.actor.clock.sleep(60)
+    await world.context.clock.sleep(60)
 
 
 def traces(world: World) -> list[str]:
@@ -33,7 +33,7 @@ def traces(world: World) -> list[str]:
 
 
 async def told(world: World) -> list[RunState]:
-    return [run.info.state for run in await list_runs(world.actor, "app", stack="stack")]
+    return [run.info.state for run in await list_runs(world.context, "app", stack="stack")]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_start_that_was_refused_leaves_no_run_and_no_key(fault: str, key: str 
             theirs = [RunState.RUNNING] if fault == "foreign_start" else []
             assert await told(world) == theirs
             world.transport.relent()
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             again = await world.invoke(SPEC, key=key)
             assert again.outcome.exit_code == 3
             assert not [line for line in world.said if DIED in line]
@@ -104,7 +104,7 @@ def test_a_claim_that_really_died_is_told_of() -> None:
             with suppress(DeadError):
                 await world.invoke(SPEC)
             world.transport.before = lambda _request: None
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             assert await told(world) == [RunState.NOT_STARTED]
             assert (await world.invoke(SPEC)).outcome.exit_code == 3
             assert [line for line in world.said if DIED in line]

@@ -8,18 +8,18 @@ import pytest
 
 from reconciler.apply.apply import BlockedError, apply
 from reconciler.apply.options import Options
-from reconciler.engine.adversity import ALWAYS
-from reconciler.engine.behaviour import Behaviour, Latency, Settings
-from reconciler.engine.records import Lease
+from reconciler.engine.faults.rules import ALWAYS
+from reconciler.engine.faults.settings import Behaviour, Latency, Settings
+from reconciler.engine.models import Lease
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Reason, Status
 from reconciler.model.revision import committed, numbered, parse_revision
-from reconciler.planner import plan as make_plan
-from reconciler.slots.holders import describe, is_provably_dead, parse_holder
+from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.lease import hold_lease
+from reconciler.slots.lease_description import describe, is_provably_dead, parse_holder
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -80,9 +80,9 @@ def test_an_older_apply_that_looked_before_does_not_lower_the_revision() -> None
         async with open_world() as world:
             spec = task_spec()
             await world.apply(spec, revision=numbered(1))
-            seen = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            seen = await observe(world.context.client, ["app"], clock=world.context.clock)
             await world.apply(spec, revision=numbered(9))
-            await apply(world.actor, spec, make_plan(spec, seen), Options(revision=numbered(5)), observed=seen)
+            await apply(world.context, spec, make_plan(spec, seen), Options(revision=numbered(5)), observed=seen)
             assert metadata(world, "work-iad-0")[marks.HIGHEST] == "n9"
 
     run_virtually(scenario())
@@ -95,7 +95,7 @@ def test_an_older_apply_that_planned_before_is_stopped_under_the_lease_of_each_m
             older, newer = task_spec("[exit, '1']", count="3"), task_spec("[exit, '2']", count="3")
             old_plan = await world.plan(older, revision=numbered(2))
             assert (await world.apply(newer, revision=numbered(3))).is_success
-            report = await apply(world.actor, older, old_plan, Options(revision=numbered(2)))
+            report = await apply(world.context, older, old_plan, Options(revision=numbered(2)))
             assert not report.is_success
             assert set(statuses(report).values()) <= {Status.FAILED, Status.SKIPPED}
             assert "newer than revision 2" in report.entries[0].detail
@@ -108,7 +108,7 @@ def test_two_applies_of_two_versions_at_once_end_tell_the_truth_and_leave_no_mix
     async def scenario() -> None:
         async with open_world(Settings(latency=Latency(prepare_s=1, replace_s=2, list_lag_s=0.2))) as world:
             await world.apply(task_spec("[exit, '0']", count="4"), revision=numbered(1))
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             older, newer = task_spec("[exit, '1']", count="4"), task_spec("[exit, '2']", count="5")
             world.transport.before = lambda _request: world.assert_unique_names()
             await asyncio.gather(
@@ -116,10 +116,10 @@ def test_two_applies_of_two_versions_at_once_end_tell_the_truth_and_leave_no_mix
                 world.apply(newer, revision=numbered(3)),
                 return_exceptions=True,
             )
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             final = await world.apply(newer, revision=numbered(3))
             assert final.is_success, final
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             assert not (await world.plan(newer)).has_changes
             commands = {tuple(machine.config["init"]["cmd"]) for machine in world.machines()}
             assert commands == {("exit", "2")}
@@ -134,7 +134,7 @@ def test_two_applies_of_the_same_spec_at_once_make_each_machine_once() -> None:
             spec = task_spec(count="6")
             world.transport.before = lambda _request: world.assert_unique_names()
             await asyncio.gather(*(world.apply(spec) for _ in range(3)), return_exceptions=True)
-            await world.actor.clock.sleep(30)
+            await world.context.clock.sleep(30)
             assert (await world.apply(spec)).is_success
             made = list(world.engine.store.machines("app"))
             assert len(made) == 6
@@ -160,7 +160,7 @@ def test_adopting_is_a_change_of_its_own_and_keeps_what_others_wrote() -> None:
             world.engine.create_app("app", "personal")
             config = {"image": "by-hand", "init": {"cmd": ["exit", "9"]}, "metadata": {"team": "ops"}}
             theirs = world.engine.create("app", {"name": "work-iad-1", "config": config, "skip_launch": True})
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             spec = task_spec(count="2")
             with pytest.raises(BlockedError, match="--adopt"):
                 await world.apply(spec)
@@ -210,7 +210,7 @@ def test_where_names_are_not_unique_the_next_apply_removes_a_twin_and_the_busy_o
             twin_of = world.machines()[1]
             body = {"name": twin_of.name, "config": twin_of.config, "skip_launch": True}
             young = world.engine.create("app", body)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             await world.engine.start_machine("app", young.id, None)
             plan = await world.plan(spec)
             assert [(change.action, change.machine_id) for change in plan.effective] == [(Action.DESTROY, twin_of.id)]
@@ -229,7 +229,7 @@ def test_a_lost_reply_to_a_create_makes_no_twin_even_where_names_are_not_unique(
             world.transport.before = lambda _request: world.assert_unique_names()
             world.engine.adversity.add("lose_reply", calls=("create",), after=1, times=3)
             assert (await world.apply(task_spec(count="5"))).is_success
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             assert len(world.machines()) == 5
 
     run_virtually(scenario())
@@ -374,7 +374,7 @@ def test_a_name_that_someone_else_took_meanwhile_is_not_ours() -> None:
             spec = task_spec(count="2")
             plan = await world.plan(spec)
             theirs = world.engine.create("app", {"name": "work-iad-1", "config": {"image": "x"}, "skip_launch": True})
-            report = await apply(world.actor, spec, plan)
+            report = await apply(world.context, spec, plan)
             assert statuses(report) == {"work-iad-1": Status.FAILED}
             assert "does not own" in report.entries[0].detail
             assert world.engine.store.machine(theirs.id).config == {"image": "x"}
@@ -388,13 +388,13 @@ def test_a_run_that_begins_after_the_plan_is_let_finish(count: str) -> None:
         async with open_world() as world:
             before = task_spec("[run, '1000']", count="2")
             await world.apply(before)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             after = task_spec("[run, '1001']", count=count)
             plan = await world.plan(after)
             assert not any(change.deferred for change in plan.effective)
             running = next(machine for machine in world.machines() if machine.name == "work-iad-1")
             await world.engine.start_machine("app", running.id, None)
-            report = await apply(world.actor, after, plan)
+            report = await apply(world.context, after, plan)
             assert statuses(report)["work-iad-1"] is Status.DEFERRED
             now = world.engine.store.machine(running.id)
             assert (now.state, now.instance_id) == ("started", running.instance_id)
@@ -409,10 +409,10 @@ def test_a_write_is_not_sent_once_the_lease_may_be_over() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
             [machine] = world.machines()
-            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
+            async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
                 lease.guard()
                 world.engine.adversity.add("late_reply", calls=("lease",), seconds=1000.0, times=ALWAYS)
-                await world.actor.clock.sleep(40)
+                await world.context.clock.sleep(40)
                 with pytest.raises(LeaseLostError):
                     lease.guard()
 
@@ -424,8 +424,8 @@ def test_a_lease_is_kept_for_as_long_as_the_work_takes_and_given_back() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
             [machine] = world.machines()
-            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
-                await world.actor.clock.sleep(200)
+            async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
+                await world.context.clock.sleep(200)
                 lease.guard()
                 held = world.engine.leases.current(world.machines()[0])
                 assert held
@@ -444,7 +444,7 @@ def test_a_lost_reply_to_a_lease_is_not_settled_by_someone_elses_lease() -> None
             world.engine.adversity.add("lose_request", calls=("lease",))
             world.engine.adversity.add("steal_lease", calls=("get_lease",))
             with pytest.raises(ApiError) as caught:
-                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30):
+                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30):
                     pytest.fail("it is someone else's")
             assert caught.value.kind is ApiErrorKind.LEASE_HELD
 
@@ -459,7 +459,7 @@ def test_a_machine_that_lost_our_marks_since_the_plan_is_not_destroyed() -> None
             plan = await world.plan(less)
             machine = world.machines()[1]
             world.engine.set_metadata("app", machine.id, {marks.STACK: "another"})
-            report = await apply(world.actor, less, plan)
+            report = await apply(world.context, less, plan)
             assert statuses(report) == {"work-iad-1": Status.FAILED}
             assert len(world.machines()) == 2
 
@@ -470,14 +470,14 @@ def test_what_was_changed_since_the_plan_is_not_overwritten() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             changed = task_spec("[exit, '1']", count="1")
             plan = await world.plan(changed)
             [machine] = world.machines()
             config = machine.config | {"env": {"BY": "hand"}}
             await world.engine.update("app", machine.id, {"config": config}, None)
-            await world.actor.clock.sleep(1)
-            report = await apply(world.actor, changed, plan)
+            await world.context.clock.sleep(1)
+            report = await apply(world.context, changed, plan)
             assert statuses(report) == {"work-iad-0": Status.FAILED}
             assert world.machines()[0].config["env"] == {"BY": "hand"}
 
@@ -491,7 +491,7 @@ def test_an_empty_list_is_believed_only_where_the_app_has_no_machines(is_empty: 
             await world.apply(task_spec(count="2"))
             if is_empty:
                 await world.apply(spec_of(EMPTY))
-                await world.actor.clock.sleep(1)
+                await world.context.clock.sleep(1)
             world.engine.adversity.add("empty_list", calls=("list",), times=2)
             before = len(world.transport.requests)
             if is_empty:

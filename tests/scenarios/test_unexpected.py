@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 from reconciler.apply.options import Options
-from reconciler.apply.patient import apply_patiently
+from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.http import httpx
 from reconciler.machines_api.observe import observe
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
-from reconciler.planner import plan as make_plan
+from reconciler.planner.planner import plan as make_plan
 from reconciler.render.report import report_text
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -66,20 +66,20 @@ def break_requests(world: World, is_hit: Callable[[str], bool], *, times: int = 
 
 async def set_up(world: World) -> None:
     assert (await world.apply(BEFORE)).is_success
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
     busy = next(machine for machine in world.machines() if machine.name == "busy-iad-0")
     await world.engine.start_machine("app", busy.id, None)
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
 
 
 async def applied(world: World, spec: Spec, *, at: int, count: list[int]) -> Report:
     """The report of an apply whose request `at` fails; `count` gets the number of its requests."""
     plan_again = partial(make_plan, spec, allow_destroy=1000)
-    seen = await observe(world.actor.client, [app.name for app in spec.apps], clock=world.actor.clock)
+    seen = await observe(world.context.client, [app.name for app in spec.apps], clock=world.context.clock)
     began = len(world.transport.requests)
     break_requests(world, lambda _line: len(world.transport.requests) - began == at + 1)
     report = await apply_patiently(
-        world.actor, spec, plan_again(seen), plan_again, Options(), wait_busy_s=0.0, observed=seen
+        world.context, spec, plan_again(seen), plan_again, Options(), wait_busy_s=0.0, observed=seen
     )
     count.append(len(world.transport.requests) - began)
     world.transport.before = lambda _request: None
@@ -97,7 +97,7 @@ def test_at_any_request_the_others_are_told() -> None:
                 assert not report.is_success
                 assert [type(bug) for bug in world.bugs] == [BugError]
                 assert "unexpected BugError: at " in report_text(report) + "".join(world.said)
-            await world.actor.clock.sleep(400)
+            await world.context.clock.sleep(400)
             assert (await world.apply(AFTER)).is_success
             world.assert_unique_names()
         return count[0]
@@ -128,10 +128,10 @@ def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> 
         async with open_world() as world:
             spec = task_spec("[run, '100']", count="2")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             busy = world.machines()[0]
             await world.engine.start_machine("app", busy.id, None)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             world.engine.adversity.add("unauthorized", calls=("list",), after=2, times=9)
             return await world.apply(task_spec("[run, '101']", count="2"), wait_busy_s=600.0)
 
@@ -145,7 +145,7 @@ def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started()
         async with open_world() as world:
             spec = task_spec("[say, hello, run, '3', exit, '7']", count="1")
             await world.apply(spec)
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             began = len(world.transport.requests)
             break_requests(world, lambda _line: len(world.transport.requests) - began == at + 1)
             try:

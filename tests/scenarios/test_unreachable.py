@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from reconciler.apply.apply import apply
-from reconciler.cli.status import _rows
+from reconciler.cli.commands.status import _rows
 from reconciler.errors import UnobservedError
 from reconciler.http import httpx
-from reconciler.invoke.claimant import Claim
+from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.invoke import InvokeOptions, begin
-from reconciler.invoke.known import KnownPool
+from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import find_run, list_runs
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
@@ -23,7 +23,9 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Status
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName
 from reconciler.model.spec import Spec
-from reconciler.planner import only_drift, plan, plan_sha256, with_drift
+from reconciler.planner.drift import only_drift, with_drift
+from reconciler.planner.hashes import plan_sha256
+from reconciler.planner.planner import plan
 from reconciler.render.changes import closing_line
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.report import problems, report_json, report_text
@@ -109,17 +111,17 @@ def test_drift_and_status_and_runs_use_the_word() -> None:
             await darkened(world)
             for found in (with_drift(await world.plan(APPLIED)), only_drift(await world.plan(APPLIED))):
                 assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
-            seen = await observe(world.actor.client, ["app"], clock=world.actor.clock)
+            seen = await observe(world.context.client, ["app"], clock=world.context.clock)
             rows = {row.slot: row for row in _rows(APPLIED, seen)}
             assert [rows[f"work-iad-{number}"].state for number in range(3)] == ["created", "unreachable", "created"]
             assert rows["work-iad-1"].pool == "work"
             assert "foreign" not in rows["work-iad-1"].note
             [emptied] = [row for row in _rows(EMPTIED, seen) if row.slot == "work-iad-1"]
             assert (emptied.state, emptied.pool) == ("unreachable", "work")
-            await list_runs(world.actor, "app", stack="stack")
+            await list_runs(world.context, "app", stack="stack")
             assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said
             with pytest.raises(UnobservedError, match="unreachable"):
-                await find_run(world.actor, "app", "work-iad-1/01", stack="stack")
+                await find_run(world.context, "app", "work-iad-1/01", stack="stack")
 
     run_virtually(scenario())
 
@@ -131,7 +133,7 @@ def test_a_host_that_goes_down_after_the_plan_is_not_written_to() -> None:
             less = task_spec("[exit, '1']", count="1")
             made = await world.plan(less, allow_destroy=10)
             world.engine.adversity.add("host_unreachable", machine="work-iad-2")
-            report = await apply(world.actor, less, made)
+            report = await apply(world.context, less, made)
             assert not report.is_success
             assert "work-iad-2" in {machine.name for machine in world.machines()}
 
@@ -223,7 +225,7 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
             web = world.machines()[1]
             if kind == "start":
                 await world.engine.stop_machine("app", web.id, {}, None)
-            await world.actor.clock.sleep(10)
+            await world.context.clock.sleep(10)
             made = await world.plan(wanted[kind], allow_destroy=10)
             leased: list[str] = []
 
@@ -234,7 +236,7 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
                 leased.extend([path] * (request.method == "POST" and path.endswith(f"{web.id}/lease")))
 
             world.transport.before = before
-            report = await apply(world.actor, wanted[kind], made)
+            report = await apply(world.context, wanted[kind], made)
             [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
             assert ended.status is Status.FAILED
             assert ended.detail == "unreachable: its host is down"
@@ -247,19 +249,19 @@ def test_an_invoke_of_a_pool_that_is_all_unreachable_says_so_and_a_later_one_run
     async def scenario() -> None:
         async with open_world() as world:
             await darkened(world, name="work-iad-*")
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             known = KnownPool(app="app", pool="work", stack="stack")
             [pool] = APPLIED.tasks
             options = InvokeOptions(key=key)
-            ended = await begin(world.actor, pool, stack="stack", options=options, known=known)
+            ended = await begin(world.context, pool, stack="stack", options=options, known=known)
             assert isinstance(ended, Outcome)
             assert (ended.name, ended.exit_code) == (OutcomeName.NEVER_STARTED, 121)
             assert "unreachable" in ended.message
             assert "work-iad-0, work-iad-1, work-iad-2" in ended.message
             assert ended.cause is NeverStarted.HOST
-            assert world.actor.clock.monotonic() - began < 5
+            assert world.context.clock.monotonic() - began < 5
             world.transport.relent()
-            assert isinstance(await begin(world.actor, pool, stack="stack", options=options, known=known), Claim)
+            assert isinstance(await begin(world.context, pool, stack="stack", options=options, known=known), Claim)
 
     run_virtually(scenario())
 
@@ -269,7 +271,7 @@ def test_runs_as_json_name_the_unreachable_machines() -> None:
         async with open_world() as world:
             await darkened(world)
             unreachable: list[str] = []
-            runs = await list_runs(world.actor, "app", stack="stack", unreachable=unreachable)
+            runs = await list_runs(world.context, "app", stack="stack", unreachable=unreachable)
             document = runs_json([run.info for run in runs], unreachable=unreachable)
             assert document["unreachable"] == ["app/work-iad-1"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
-from reconciler.engine.adversity import ALWAYS
+from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.plan import Action
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
@@ -44,14 +44,14 @@ def one(report: Report, name: str) -> Entry:
 async def applied(world: World, kind: str = "tasks", **volumes: str) -> None:
     world.add_volumes("vol_1", "vol_2", "vol_3")
     assert (await world.apply(spec(kind, **volumes))).is_success
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
 
 
 async def begin_run(world: World, name: str) -> None:
     machine = next(machine for machine in world.machines() if machine.name == name)
     world.runtime.script(("run", "1000"))
     await world.engine.start_machine("app", machine.id, None)
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
 
 
 def refused_creates(world: World) -> list[Any]:
@@ -132,7 +132,7 @@ def test_a_run_that_begins_after_the_plan_defers_what_mounts_its_volume_and_take
             after = spec(other="vol_1", third="vol_2")
             plan = await world.plan(after)
             await begin_run(world, "old-iad-0")
-            report = await apply(world.actor, after, plan)
+            report = await apply(world.context, after, plan)
             assert report.is_success
             assert set(ends(report).values()) == {Status.DEFERRED}
             assert "volume vol_1 is still mounted by old-iad-0" in one(report, "other-iad-0").detail
@@ -162,12 +162,12 @@ def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
             command = {"cmd": ["run", "100000"]}
             config = {"image": "x", "init": command, "mounts": [{"volume": "vol_1", "path": "/data"}]}
             holder = world.engine.create("app", {"name": "theirs", "config": config})
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             if not is_told:
                 world.engine.adversity.add("volume_claimed", calls=("create",), times=ALWAYS)
-            began = world.actor.clock.monotonic()
+            began = world.context.clock.monotonic()
             report = await world.apply(spec(new="vol_1", other="vol_2"))
-            assert 60 <= world.actor.clock.monotonic() - began < 65
+            assert 60 <= world.context.clock.monotonic() - began < 65
             assert not report.is_success
             detail = one(report, "new-iad-0").detail
             assert f"volume vol_1 is mounted by machine {holder.id} (theirs)" in detail
@@ -185,9 +185,9 @@ def test_a_volume_that_a_running_task_has_is_not_waited_for() -> None:
             await begin_run(world, "old-iad-0")
             after = spec(new="vol_1")
             plan = await world.plan(after, only=("new",))
-            began = world.actor.clock.monotonic()
-            report = await apply(world.actor, after, plan, Options(only=("new",)))
-            assert world.actor.clock.monotonic() - began < 5
+            began = world.context.clock.monotonic()
+            report = await apply(world.context, after, plan, Options(only=("new",)))
+            assert world.context.clock.monotonic() - began < 5
             assert ends(report)["new-iad-0"] is Status.DEFERRED
 
     run_virtually(scenario())

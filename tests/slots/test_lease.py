@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.adversity import ALWAYS
-from reconciler.engine.records import Machine
+from reconciler.engine.faults.rules import ALWAYS
+from reconciler.engine.models import Machine
 from reconciler.errors import LeaseLostError
-from reconciler.slots.holders import parse_holder
 from reconciler.slots.lease import HeldLease, hold_lease
+from reconciler.slots.lease_description import parse_holder
 from reconciler.targets import pid_space, who_asks
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
@@ -19,7 +19,7 @@ from tests.support.world import World, open_world, task_spec
 
 async def one_machine(world: World) -> Machine:
     await world.apply(task_spec(count="1"))
-    await world.actor.clock.sleep(1)
+    await world.context.clock.sleep(1)
     return world.machines()[0]
 
 
@@ -34,13 +34,13 @@ def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renewal_say
     async def scenario() -> None:
         async with open_world() as world:
             machine = await one_machine(world)
-            async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30) as lease:
-                await world.actor.clock.sleep(1)
+            async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
+                await world.context.clock.sleep(1)
                 world.engine.adversity.add(calls=("lease",), **late)
-                await world.actor.clock.sleep(9.5)
+                await world.context.clock.sleep(9.5)
                 with pytest.raises(LeaseLostError):
                     lease.guard(20)  # longer than it would last: given up, while its renewal is on its way
-                await world.actor.clock.sleep(30)
+                await world.context.clock.sleep(30)
                 assert lease._is_lost
                 with pytest.raises(LeaseLostError):
                     lease.guard(1)
@@ -59,8 +59,8 @@ def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pyte
             machine = await one_machine(world)
 
             async def work() -> None:
-                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=30):
-                    await world.actor.clock.sleep(12)
+                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30):
+                    await world.context.clock.sleep(12)
                     if fails:
                         raise ValueError("the work's own")
 
@@ -91,11 +91,11 @@ def test_a_caller_who_is_cancelled_while_the_lease_is_granted_leaves_none(fault:
                 world.engine.adversity.add("late_reply", calls=("get_lease",), seconds=60.0)
 
             async def work() -> None:
-                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=3000):
+                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
                     pytest.fail("it was cancelled before")
 
             task = asyncio.create_task(work())
-            await world.actor.clock.sleep(3)
+            await world.context.clock.sleep(3)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert task.cancelled()
@@ -111,14 +111,14 @@ def test_a_caller_who_is_cancelled_twice_gives_the_lease_back() -> None:
             world.engine.adversity.add("late_request", calls=("release",), seconds=2.0)
 
             async def work() -> None:
-                async with hold_lease(world.actor, "app", machine.id, verb="apply", ttl_s=3000):
-                    await world.actor.clock.sleep(1000)
+                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
+                    await world.context.clock.sleep(1000)
 
             task = asyncio.create_task(work())
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             assert is_leased(world)
             task.cancel()
-            await world.actor.clock.sleep(1)
+            await world.context.clock.sleep(1)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert not is_leased(world)
@@ -150,8 +150,8 @@ def test_a_renewal_that_is_on_its_way_at_the_end_revives_no_lease(late_s: float,
     async def scenario() -> None:
         async with open_world() as world:
             machine = await one_machine(world)
-            clock = world.actor.clock
-            async with hold_lease(world.actor, "app", machine.id, verb="invoke", ttl_s=30):
+            clock = world.context.clock
+            async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
                 await clock.sleep(9.5)
                 world.engine.adversity.add("late_request", seconds=late_s)
                 await clock.sleep(1.5)
@@ -170,16 +170,16 @@ def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none() -> N
             machine = await one_machine(world)
 
             async def work() -> None:
-                async with hold_lease(world.actor, "app", machine.id, verb="invoke", ttl_s=30):
+                async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
                     await asyncio.Event().wait()
 
             working = asyncio.create_task(work())
-            await world.actor.clock.sleep(9.5)
+            await world.context.clock.sleep(9.5)
             world.engine.adversity.add("late_request", seconds=3.0)
-            await world.actor.clock.sleep(1.5)
+            await world.context.clock.sleep(1.5)
             working.cancel()
             await asyncio.wait({working})
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             assert not is_leased(world)
 
     run_virtually(scenario())

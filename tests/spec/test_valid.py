@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 from reconciler.errors import SpecError
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.spec import Pool, PoolKind, Spec
-from reconciler.planner import plan as make_plan
-from reconciler.planner import plan_sha256, spec_sha256
+from reconciler.planner.hashes import plan_sha256, spec_sha256
+from reconciler.planner.planner import plan as make_plan
 from reconciler.spec import load_spec
 from reconciler.spec.schema import spec_schema
 from reconciler.spec.shape import fits

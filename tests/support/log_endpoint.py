@@ -46,7 +46,7 @@ class LogEndpoint:
             return await self._genuine(request)
         is_well = len(self.asked) not in self._struck or self._on not in {None, request.url.params["instance"]}
         token = request.url.params.get("next_token", "")
-        self.asked.append(Asked(at_s=self.world.actor.clock.monotonic(), token=token, is_well=is_well))
+        self.asked.append(Asked(at_s=self.world.context.clock.monotonic(), token=token, is_well=is_well))
         if is_well:
             return await self._genuine(request)
         answer = self._bad(request)

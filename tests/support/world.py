@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from reconciler.apply.options import Options
-from reconciler.apply.patient import apply_patiently
-from reconciler.engine.behaviour import Settings
+from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.engine.engine import Engine
-from reconciler.engine.records import Machine as EngineMachine
-from reconciler.engine.records import Volume
+from reconciler.engine.faults.settings import Settings
+from reconciler.engine.models import Machine as EngineMachine
+from reconciler.engine.models import Volume
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.observe import observe
@@ -21,8 +21,8 @@ from reconciler.model.report import Report
 from reconciler.model.run import Run
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
-from reconciler.planner import plan as make_plan
-from reconciler.slots.actor import Actor
+from reconciler.planner.planner import plan as make_plan
+from reconciler.slots.context import Context
 from reconciler.spec import load_spec
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock
@@ -57,13 +57,13 @@ class World:
     engine: Engine
     runtime: ScriptedRuntime
     transport: InProcess
-    actor: Actor
+    context: Context
     said: list[str] = field(default_factory=list)
     bugs: list[Exception] = field(default_factory=list)
     trace: list[TraceEntry] = field(default_factory=list)
 
     async def plan(self, spec: Spec, **options: Any) -> Plan:
-        observed = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        observed = await observe(self.context.client, [app.name for app in spec.apps], clock=self.context.clock)
         return make_plan(spec, observed, **options)
 
     async def apply(
@@ -86,15 +86,15 @@ class World:
             allow_rollback=how.allow_rollback,
             adopt=adopt,
         )
-        seen = await observe(self.actor.client, [app.name for app in spec.apps], clock=self.actor.clock)
+        seen = await observe(self.context.client, [app.name for app in spec.apps], clock=self.context.clock)
         around["observed"] = seen
         return await apply_patiently(
-            self.actor, spec, plan_again(seen), plan_again, how, wait_busy_s=wait_busy_s, **around
+            self.context, spec, plan_again(seen), plan_again, how, wait_busy_s=wait_busy_s, **around
         )
 
     async def invoke(self, spec: Spec, **options: Any) -> Run:
         pool = spec.tasks[0]
-        return await invoke(self.actor, pool, stack=spec.stack, options=InvokeOptions(**options))
+        return await invoke(self.context, pool, stack=spec.stack, options=InvokeOptions(**options))
 
     def add_volumes(self, *names: str, app: str = "app") -> None:
         """Volumes of these ids, for machines to mount."""
@@ -133,9 +133,11 @@ async def open_world(settings: Settings | None = None, *, paced: bool = False) -
         trace=trace.append,
         rate_patience_s=60,
     )
-    actor = Actor(client=client, clock=clock, who="tester", emit=said.append, debug=bugs.append)
+    context = Context(client=client, clock=clock, who="tester", emit=said.append, debug=bugs.append)
     try:
-        yield World(engine=engine, runtime=runtime, transport=transport, actor=actor, said=said, bugs=bugs, trace=trace)
+        yield World(
+            engine=engine, runtime=runtime, transport=transport, context=context, said=said, bugs=bugs, trace=trace
+        )
     finally:
         await client.aclose()
         await engine.close()

@@ -26,7 +26,7 @@ async def opened(world: World, **options: object) -> AsyncIterator[AsyncTasks]:
         token=TOKEN,
         url="http://127.0.0.1/v1/",
         log_delay_s=0.0,
-        clock=world.actor.clock,
+        clock=world.context.clock,
         transport=world.transport,
         **options,  # type: ignore[arg-type]
     )
@@ -37,7 +37,7 @@ def test_a_run_is_a_call_with_an_outcome_and_its_output() -> None:
     async def scenario() -> None:
         async with open_world() as world, opened(world) as tasks:
             await world.apply(SPEC)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             run = await tasks.invoke("work")
             assert run.info.state is RunState.RUNNING
             lines = [line.message async for line in run.logs()]
@@ -74,7 +74,7 @@ def test_the_calls_of_the_second_run_and_of_all_later_ones() -> None:
     async def scenario() -> None:
         async with open_world() as world, opened(world) as tasks:
             await world.apply(task_spec("[exit, '0']", count="1"))
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             for _ in range(3):
                 world.transport.requests.clear()
                 assert (await (await tasks.invoke("work")).wait()).exit_code == 0
@@ -163,7 +163,7 @@ def test_what_cannot_start_is_raised_with_its_outcome() -> None:
             with pytest.raises(NotStartedError) as busy:
                 await tasks.invoke("work", on_busy="fail")
             assert busy.value.outcome.name is OutcomeName.BUSY
-            await world.actor.clock.sleep(700)
+            await world.context.clock.sleep(700)
             world.engine.adversity.add("host_capacity", calls=("start",), times=-1)
             with pytest.raises(NotStartedError) as full:
                 await tasks.invoke("work")
@@ -201,7 +201,7 @@ def test_machines_that_an_apply_replaced_are_found_anew() -> None:
             await (await tasks.invoke("work")).wait()
             for machine in world.machines():
                 await world.engine.destroy("app", machine.id, None, force=True)
-            await world.actor.clock.sleep(60)
+            await world.context.clock.sleep(60)
             await world.apply(task_spec("[exit, '4']", count="1"))
             assert (await (await tasks.invoke("work")).wait()).exit_code == 4
 
@@ -248,7 +248,7 @@ def test_a_run_that_was_lost_from_sight_is_not_taken_for_ended() -> None:
         async with open_world() as world, opened(world, lost_after_s=60.0) as tasks:
             await world.apply(task_spec("[say, one, run, '600', say, two, exit, '3']", count="1"))
             run = await tasks.invoke("work")
-            await world.actor.clock.sleep(5)
+            await world.context.clock.sleep(5)
             world.engine.adversity.add("refuse_connection", times=-1)
             reading = asyncio.ensure_future(_lines_of(run))
             lost = await run.wait()

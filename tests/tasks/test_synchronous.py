@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run as command
-from reconciler.engine.home import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.tasks import NotStartedError, OutcomeName, Tasks
 from tests.support.environment import clear_environment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.adversity import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
+from reconciler.engine.faults.rules import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
 from reconciler.http import httpx
 from reconciler.testing.live import LiveEngine
 from reconciler.testing.scripted import parse_script

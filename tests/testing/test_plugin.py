@@ -42,7 +42,7 @@ def test_with(live_engine):
 
 
 def test_the_package_itself_does_not_need_pytest(pytester: pytest.Pytester) -> None:
-    modules = "reconciler.cli.main, reconciler.tasks, reconciler.engine.serve"
+    modules = "reconciler.cli.main, reconciler.tasks, reconciler.engine.server.serve"
     program = f"import sys, {modules}; assert 'pytest' not in sys.modules"
     assert pytester.runpython_c(program).ret == 0
 

@@ -1,0 +1,89 @@
+"""The apps that an apply has to create: side by side, and each change begins as soon as its own app is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from reconciler.apply.executor import Stop
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.plan import AppCreation
+from reconciler.slots.context import Context
+
+_AT_ONCE: Final = 10
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 1.0
+
+
+class AppCreations:
+    """The creations that are under way. `failures` are those that have ended so far, by app, in words."""
+
+    def __init__(self, context: Context, apps: Iterable[AppCreation], stop: Stop) -> None:
+        self._context = context
+        self._stop = stop
+        self._limit = asyncio.Semaphore(_AT_ONCE)
+        self.failures: dict[str, str] = {}
+        self.tasks = {app.name: asyncio.create_task(self._create(app)) for app in apps}
+
+    async def is_there(self, app: str) -> bool:
+        """Whether the app could be created, once that is known; True for one that was there before."""
+        if app in self.tasks:
+            await asyncio.wait({self.tasks[app]})
+        return app not in self.failures
+
+    async def _create(self, app: AppCreation) -> None:
+        async with self._limit:
+            if self._stop.why:
+                self.failures[app.name] = f"app {app.name} was not created: {self._stop.why}"
+                return
+            try:
+                await self._send(app)
+            except ApiError as error:
+                self.failures[app.name] = f"app {app.name} could not be created: {error.message}"
+                return
+            except Exception as error:
+                self.failures[app.name] = (
+                    f"app {app.name}: whether it was created is unknown: {self._context.explain(error)}"
+                )
+                return
+            self._context.emit(f"{app.name}: app created")
+
+    async def _send(self, app: AppCreation) -> None:
+        """Creates the app, by this call or one whose reply was lost: its name is unique, so that is safe to repeat.
+
+        It was not there when it was planned, so where its name is taken now another apply may have created it. Either
+        way it may take a while until it is known everywhere. Raises ApiError.
+        """
+        client = self._context.client
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                await client.create_app(app.name, org=app.org)
+                client.new_apps.add(app.name)
+                return
+            except ApiError as error:
+                if error.kind is ApiErrorKind.NAME_TAKEN:
+                    client.new_apps.add(app.name)
+                    if await self._is_there(app.name):
+                        return
+                if not error.is_unclear or not left:
+                    raise
+            await self._context.clock.sleep(_PAUSE_S)
+
+    async def _is_there(self, app: str) -> bool:
+        """Whether we may use the app; that of another organisation is refused."""
+        try:
+            return await self._context.client.get_app(app) is not None
+        except ApiError:
+            return False
+
+
+@asynccontextmanager
+async def creating_apps(context: Context, apps: Iterable[AppCreation], stop: Stop) -> AsyncIterator[AppCreations]:
+    """Creates the apps meanwhile; at the end of the block all of them are created, or have failed."""
+    creations = AppCreations(context, apps, stop)
+    try:
+        yield creations
+        await asyncio.gather(*creations.tasks.values())
+    finally:
+        for task in creations.tasks.values():
+            task.cancel()

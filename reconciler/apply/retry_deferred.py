@@ -1,0 +1,109 @@
+"""An apply in rounds: after a run in progress has ended, and after another apply was there first, what is left is
+planned and applied again.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from reconciler.apply.apply import apply
+from reconciler.apply.executor import Stop
+from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
+from reconciler.apply.options import Options, Patience
+from reconciler.apply.wait_for_runs import wait_for_busy
+from reconciler.machines_api.observe import observe
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report, Status
+from reconciler.model.spec import Spec
+from reconciler.slots.context import Context
+
+_MOST_OVERTAKEN: Final = 4  # rounds
+_PAUSE_S: Final = 1.0
+
+
+async def apply_patiently(
+    context: Context,
+    spec: Spec,
+    plan: Plan,
+    plan_again: Callable[[Observed], Plan],
+    options: Options,
+    *,
+    wait_busy_s: float | None = None,
+    may_do: Callable[[Plan], Plan] = lambda plan: plan,
+    observed: Observed | None = None,
+    stop: Stop | None = None,
+    on_end: Callable[[Entry], None] = lambda _entry: None,
+) -> Report:
+    """The report of all rounds as one. `may_do` leaves of a plan that was made again what was approved.
+
+    `wait_busy_s` bounds the wait for machines that settle too; None bounds it by what the platform may need, and waits
+    for no run. `observed` is the snapshot that the plan was made of, where it is at hand.
+    Raises BlockedError before the first write of the first round; a later round that is blocked ends it.
+    """
+    stop = stop or Stop()
+    began = context.clock.monotonic()
+    deadline = began + (wait_busy_s or 0.0)
+    if wait_busy_s is not None:
+        options = replace(options, patience=Patience(wait_busy_s, until=deadline))
+    report = await apply(context, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
+    overtaken_left = _MOST_OVERTAKEN
+    while True:
+        undone = overtaken(report) if overtaken_left else ()
+        if undone:
+            overtaken_left -= 1
+            context.emit("planning again: another apply was there first")
+            await context.clock.sleep(_PAUSE_S)
+        elif not await _has_waited(context, report, deadline, stop):
+            break
+        if stop.why:
+            report = replace(report, interrupted=stop.is_interrupt)
+            break
+        try:
+            seen = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
+            again = plan_again(seen)
+        except Exception as error:
+            why = f"what is left could not be planned again: {context.explain(error)}"
+            report = replace(report, failures=(*report.failures, why))
+            break
+        if again.blocked:
+            report = replace(report, failures=(*report.failures, *again.blocked))
+            break
+        if undone:
+            left, ended = follow_up(again, report, undone, may_do)
+        else:
+            left, ended = may_do(again), done_by_others(again, report)
+        after = await apply(context, spec, left, options, observed=seen, stop=stop, on_end=on_end)
+        report = _joined(report, ended, after)
+    return replace(report, duration_s=context.clock.monotonic() - began)
+
+
+async def _has_waited(context: Context, report: Report, deadline: float, stop: Stop) -> bool:
+    """Waits for one of the runs that slots were deferred for; False at once where nothing is to be waited for."""
+    busy = deferred_machines(report)
+    remaining_s = deadline - context.clock.monotonic()
+    if not report.is_on_course or not busy or remaining_s <= 0 or stop.why:
+        return False
+    context.emit(f"waiting for {len(busy)} run{'' if len(busy) == 1 else 's'} in progress")
+    await wait_for_busy(context, busy, timeout_s=remaining_s, stop=stop)
+    return True
+
+
+def deferred_machines(report: Report) -> list[tuple[str, str, str]]:
+    """(app, machine id, name) of the slots that were deferred."""
+    return [
+        (ended.slot.app, ended.machine_id, ended.slot.name)
+        for ended in report.entries
+        if ended.status is Status.DEFERRED and ended.machine_id
+    ]
+
+
+def _joined(before: Report, ended: Iterable[Entry], after: Report) -> Report:
+    entries = {one.address: one for one in (*before.entries, *ended, *after.entries)}
+    return replace(
+        after,
+        plan=before.plan,
+        entries=tuple(entries.values()),
+        failures=tuple(dict.fromkeys((*before.failures, *after.failures))),
+        apps_created=tuple(dict.fromkeys((*before.apps_created, *after.apps_created))),
+    )

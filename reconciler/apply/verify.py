@@ -1,0 +1,105 @@
+"""Reading back: what the platform shows after an apply, compared with what the apply did."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+from reconciler.apply.options import Options
+from reconciler.machines_api.observe import observe
+from reconciler.model.machine import MachineState, Observed
+from reconciler.model.plan import Action, Plan
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import Spec
+from reconciler.planner.drift import only_drift
+from reconciler.planner.planner import plan as make_plan
+from reconciler.slots.context import Context
+from reconciler.slots.wait import read_by_id
+
+
+async def read_back(
+    context: Context,
+    spec: Spec,
+    plan: Plan,
+    entries: tuple[Entry, ...],
+    options: Options,
+    *,
+    before: Observed | None,
+) -> tuple[tuple[str, ...], Observed | None]:
+    """What the platform now shows different from what was done, and the snapshot that says so; None without one.
+
+    Plans again, and wants nothing left to do.
+
+    A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first. What is not
+    listed again, since nothing was done there, is as `before` has it.
+    """
+    touched = {ended.address: ended for ended in entries}
+    whole = partial(make_plan, spec, only=options.only, allow_destroy=len(plan.changes), allow_rollback=True)
+
+    def replan(seen: Observed) -> Plan:
+        return only_drift(whole(seen)) if options.only_drift else whole(seen)
+
+    try:
+        observed = await _observed_again(context, spec, entries, before)
+        again = replan(observed)
+        doubtful = _doubtful(observed, again, entries)
+        if doubtful:
+            observed = await _looked_at(context, observed, doubtful)
+            again = replan(observed)
+    except Exception as error:
+        return (f"could not be read back: {context.explain(error)}",), None
+    done = {address for address, ended in touched.items() if ended.status is Status.DONE}
+    left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
+    unasked = [
+        f"{change.address}: {change.reason} (not in the plan)"
+        for change in again.effective
+        if not change.deferred and change.address not in touched
+    ]
+    return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed
+
+
+async def _observed_again(
+    context: Context, spec: Spec, entries: tuple[Entry, ...], before: Observed | None
+) -> Observed:
+    touched = {ended.slot.app for ended in entries if ended.status is not Status.SKIPPED}
+    names = [app.name for app in spec.apps if before is None or app.name in touched]
+    seen = await observe(context.client, names, clock=context.clock)
+    return seen if before is None else replace(seen, apps={**before.apps, **seen.apps}, warnings=before.warnings)
+
+
+def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:
+    """The machines that were written and then settled as `failed`."""
+    failed = {machine.id for machine in observed.machines if machine.state is MachineState.FAILED}
+    return [
+        f"{ended.address}: the machine settled in state failed; its log says why"
+        for ended in entries
+        if ended.status is Status.DONE and ended.machine_id in failed and ended.action is not Action.DESTROY
+    ]
+
+
+def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[tuple[str, str]]:
+    """(app, machine id) of what the list shows otherwise than it was left, or does not show."""
+    suspects = {change.address: change for change in again.effective if not change.deferred}
+    found = {(change.slot.app, change.machine_id) for change in suspects.values()}
+    found |= {
+        (ended.slot.app, ended.machine_id)
+        for ended in entries
+        if ended.address in suspects or observed.apps[ended.slot.app].unobserved
+    }
+    return {(app, machine_id) for app, machine_id in found if machine_id}
+
+
+async def _looked_at(context: Context, observed: Observed, doubtful: Iterable[tuple[str, str]]) -> Observed:
+    """The snapshot, with these machines as they are when asked for by id."""
+    places = sorted(doubtful)
+    looked = await asyncio.gather(*(read_by_id(context, app, machine_id) for app, machine_id in places))
+    machines = {name: {machine.id: machine for machine in app.machines} for name, app in observed.apps.items()}
+    for (app_name, machine_id), seen in zip(places, looked, strict=True):
+        machines[app_name].pop(machine_id, None)
+        if seen:
+            machines[app_name][machine_id] = seen
+    looked_at = {
+        name: replace(observed.apps[name], exists=True, machines=tuple(machines[name].values()))
+        for name in {app_name for app_name, _ in places}
+    }
+    return replace(observed, apps={**observed.apps, **looked_at})

@@ -1,0 +1,1 @@
+"""One canonical machine config, its digests, durations."""

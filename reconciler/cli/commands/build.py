@@ -1,0 +1,48 @@
+"""`reconciler build`: builds and pushes the images that the spec builds, as far as their registries have them not."""
+
+import click
+
+from reconciler.cli import spec_file
+from reconciler.cli.connect import resolve
+from reconciler.cli.images import build_all, builder_option, push_to_option, pushed_to
+from reconciler.cli.ui import console
+from reconciler.cli.ui.options import shared, shared_options
+from reconciler.cli.ui.signals import run_async
+
+
+@click.command("build")
+@builder_option
+@push_to_option
+@shared_options
+def command(builder: str | None, push_to: str | None, **_values: object) -> int:
+    """Build and push the images that the spec declares with `build`. Ends 0, or 1 with the builder's last lines.
+
+    Each is tagged by the digest of its context's content, so what the registry has already is not built again. No
+    machine is changed: the next apply takes the new images. Where the local engine runs containers, the images stay
+    with its container engine, and are pushed with --push-to alone.
+    """
+    options = shared()
+    spec, target = pushed_to(spec_file.load(options), push_to), resolve(options)
+    built = run_async(build_all(spec, options, target, builder=builder, push_to=push_to))
+    if options.is_json:
+        console.print_json(
+            {
+                "images": [
+                    {
+                        "image": one.job.image,
+                        "content": one.job.content.tagged,
+                        "digest": one.digest,
+                        "built": not one.was_there,
+                    }
+                    for one in built
+                ]
+            }
+        )
+        return 0
+    is_kept = target.container_host is not None and not push_to
+    for one in built:
+        what = "there already" if one.was_there else "built" if is_kept else "built and pushed"
+        console.print_text(f"{one.job.content.tagged}: {what}, {one.digest}")
+    if not built:
+        console.print_text("No image of the spec is built: each is named with `image`.")
+    return 0

@@ -1,0 +1,163 @@
+"""`reconciler engine run|start|stop|status`: the local engine, by hand."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from reconciler.cli.ui import console, streams
+from reconciler.cli.ui.options import shared, shared_options
+from reconciler.errors import TargetError
+from reconciler.targets import engine_home
+
+_TIMEOUT_S = 5.0
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group("engine")
+def command() -> None:
+    """The local engine: the Machines API on loopback, really running the commands."""
+
+
+def _engine_options(function: F) -> F:
+    """What `run` and `start` have in common."""
+    options = [
+        click.option(
+            "--runtime",
+            type=click.Choice(["process", "container"]),
+            envvar="RECONCILER_RUNTIME",
+            help="Whether commands run on this host, or in containers of their images. [default: process]",
+        ),
+        click.option("--latency", type=click.Choice(["none", "small", "fly"]), help="How slow it is. [default: small]"),
+        click.option("--adversity", type=click.Path(path_type=Path), metavar="FILE", help="What is to go wrong."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@command.command("run")
+@_engine_options
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="0 takes a free one.")
+@shared_options
+def run(runtime: str | None, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
+    """Run the engine in the foreground, until Ctrl-C."""
+    import signal
+
+    from reconciler.engine.server.serve import run_engine
+    from reconciler.engine.server.start_errors import EngineStartError
+
+    try:
+        with streams.current().outlasted(lambda: signal.raise_signal(signal.SIGTERM)):
+            run_engine(
+                engine_home(os.environ),
+                runtime=runtime or "process",
+                port=port,
+                latency=latency,
+                adversity=adversity,
+                ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
+            )
+    except EngineStartError as error:
+        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
+    return 0
+
+
+@command.command("start")
+@_engine_options
+@shared_options
+def start(runtime: str | None, latency: str | None, adversity: Path | None, **_values: object) -> int:
+    """Start the engine in the background, unless it runs."""
+    from reconciler.engine.server.daemon import engine_status, start_engine
+    from reconciler.engine.server.start_errors import EngineStartError
+
+    home = engine_home(os.environ)
+    extra: tuple[str, ...] = ("--latency", latency) if latency else ()
+    extra += ("--adversity", str(adversity.absolute())) if adversity else ()
+    if extra and engine_status(home).running:
+        raise TargetError("the engine runs already, without these options", hint="`reconciler engine stop` first")
+    try:
+        status = start_engine(home, runtime=runtime or "process", extra=extra)
+    except EngineStartError as error:
+        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
+    if runtime and status.runtime != runtime:
+        why = f"the engine runs already, with the {status.runtime} runtime and not {runtime}"
+        raise TargetError(why, hint="`reconciler engine stop` first")
+    console.say(f"the engine serves {status.url} (pid {status.pid})")
+    return 0
+
+
+@command.command("stop")
+@shared_options
+def stop(**_values: object) -> int:
+    """Stop the engine and the commands that it runs. Its machines stay on record."""
+    from reconciler.engine.server.daemon import stop_engine
+    from reconciler.engine.server.start_errors import EngineStartError
+
+    try:
+        was_running = stop_engine(engine_home(os.environ))
+    except EngineStartError as error:
+        raise TargetError(str(error), hint=error.remedy) from error
+    console.say("the engine has stopped" if was_running else "the engine was not running")
+    return 0
+
+
+@command.command("open")
+@shared_options
+def open_page(**_values: object) -> int:
+    """Open the engine's page in a browser: its machines, their events and logs as they come."""
+    import webbrowser
+
+    from reconciler.engine.server.daemon import engine_status, write_door
+    from reconciler.engine.server.start_errors import EngineStartError
+
+    home = engine_home(os.environ)
+    found = engine_status(home)
+    if not found.running or not found.url:
+        raise TargetError("the engine does not run", hint="`reconciler engine start` starts it")
+    try:
+        door = write_door(home, found.url)
+    except EngineStartError as error:
+        raise TargetError(str(error), hint=error.remedy) from error
+    if not webbrowser.open(door.as_uri()):
+        console.say(f"no browser opens here: the page is {found.url}/ and asks for the token in {found.token_file}")
+    return 0
+
+
+@command.command("status")
+@shared_options
+def status(**_values: object) -> int:
+    """Show whether the engine runs, and where. Ends 0 either way."""
+    from reconciler.engine.server.daemon import engine_status
+
+    home = engine_home(os.environ)
+    found = engine_status(home)
+    services = _services(home, found.url) if found.url else []
+    if shared().is_json:
+        document = asdict(found) | {"token_file": str(found.token_file) if found.token_file else None}
+        console.print_json(document | {"services": services})
+    elif found.running:
+        by = f", by {found.container_host}" if found.container_host else ""
+        rows = {"pid": found.pid, "runtime": f"{found.runtime}{by}", "token": found.token_file}
+        console.print_text("\n".join([f"running at {found.url}", *(f"  {key:<8} {rows[key]}" for key in rows)]))
+        for one in services:
+            console.print_text(f"  serves   port {one['port']} of {one['app']} at {one['address']}")
+    else:
+        console.print_text("not running")
+    return 0
+
+
+def _services(home: Path, url: str) -> list[dict[str, Any]]:
+    """Where the engine serves which port; nothing where it does not answer."""
+    from reconciler.engine.server.daemon import read_token
+    from reconciler.engine.server.start_errors import EngineStartError
+    from reconciler.http import httpx
+
+    try:
+        headers = {"Authorization": f"Bearer {read_token(home)}"}
+        reply = httpx.get(f"{url}/engine/services", headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+        return list(reply.raise_for_status().json())
+    except (EngineStartError, ValueError, httpx.HTTPError):
+        return []

@@ -1,0 +1,243 @@
+"""`reconciler invoke TASK`: one run. Streams its output and ends with its own exit code."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import spec_file
+from reconciler.cli.connect import open_context, resolve
+from reconciler.cli.ui import console
+from reconciler.cli.ui.keepalive import Heartbeat
+from reconciler.cli.ui.options import Duration, Key, Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.task_output import keep_outcome, printer
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.model.run import Outcome, OutcomeName, Run
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from reconciler.invoke.invoke import InvokeOptions
+    from reconciler.slots.context import Context
+
+_ERROR_CODE = 125
+
+
+@click.command("invoke")
+@click.argument("task", type=Text())
+@click.argument("args", type=Text(), nargs=-1)
+@click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Set a variable; K alone takes its value here.")
+@click.option("--no-wait", is_flag=True, help="End once the run has started.")
+@click.option("--on-busy", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True)
+@click.option("--queue-timeout", type=Duration(), default="10m", metavar="10m", help="How long to wait for a machine.")
+@click.option(
+    "--start-timeout", type=Duration(), default="60s", metavar="60s", help="From claim to seen start, at most."
+)
+@click.option(
+    "--timeout", type=Duration(may_be_zero=False), metavar="10m", help="Stop the run after this. [default: the spec's]"
+)
+@lost_after_option
+@click.option("--idempotency-key", type=Key(), metavar="K", help="Attach to the run that this key has, if it has one.")
+@click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
+@click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(["ask", "detach", "cancel"]),
+    default="ask",
+    show_default=True,
+    help="What Ctrl-C does to a run in progress; without a terminal ask is detach.",
+)
+@shared_options
+def command(
+    task: str,
+    args: tuple[str, ...],
+    env: tuple[str, ...],
+    no_wait: bool,
+    on_busy: str,
+    queue_timeout: float,
+    start_timeout: float,
+    timeout: float | None,
+    lost_after: float,
+    idempotency_key: str | None,
+    no_logs: bool,
+    timestamps: bool,
+    on_interrupt: str,
+    **_values: object,
+) -> int:
+    """Run TASK once, on a free machine of its pool, and end with its exit code.
+
+    ARGS, after --, replace the task's own args, and -e sets variables, where the spec's `overrides` allow it.
+
+    Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
+    """
+    import asyncio
+
+    from reconciler.invoke.invoke import InvokeOptions, OnBusy
+    from reconciler.model.run_policy import Override
+
+    options = shared()
+    stop, insisted = asyncio.Event(), asyncio.Event()
+    invoke_options = InvokeOptions(
+        on_busy=OnBusy(on_busy),
+        queue_timeout_s=queue_timeout,
+        start_timeout_s=start_timeout,
+        timeout_s=timeout,
+        lost_after_s=lost_after,
+        is_waiting=not no_wait,
+        key=idempotency_key,
+        override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
+    )
+
+    def on_first() -> bool:
+        console.say("interrupted: letting go")
+        stop.set()
+        return True
+
+    def on_second() -> bool:
+        console.say("interrupted again: telling what is known of the run; Ctrl-C once more ends this at once")
+        insisted.set()
+        return True
+
+    work = _invoke(
+        options,
+        task,
+        invoke_options,
+        stop,
+        insisted,
+        shows_logs=not no_logs,
+        with_times=timestamps,
+        on_interrupt=on_interrupt,
+    )
+    try:
+        run = run_async(work, on_first=on_first, on_second=on_second, outlasts_output=True)
+    except ReconcilerError as error:
+        if not options.is_json:
+            raise
+        run = _refused(task, error)
+    return _finish(run, options, prints_id=no_wait)
+
+
+async def _invoke(
+    options: Shared,
+    task: str,
+    invoke_options: "InvokeOptions",
+    stop: "asyncio.Event",
+    insisted: "asyncio.Event",
+    *,
+    shows_logs: bool,
+    with_times: bool,
+    on_interrupt: str,
+) -> Run:
+    from dataclasses import replace
+
+    from reconciler.invoke.invoke import invoke
+    from reconciler.model.run_policy import objection_to
+
+    spec = spec_file.load(options)
+    pool = spec_file.find_task(spec, task)
+    if why := objection_to(invoke_options.override, pool.terms):
+        raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
+    target = resolve(options)
+    beats = Heartbeat()
+    emit = beats.heard(console.say if options.verbosity or console.is_terminal(sys.stderr) else _only_notable)
+    take_line = beats.heard(printer(options, with_times=with_times)) if shows_logs else None
+    async with beats, open_context(options, target, emit) as context:
+        run = await invoke(
+            context,
+            pool,
+            stack=spec.stack,
+            options=replace(
+                invoke_options,
+                take_line=take_line,
+                log_delay_s=target.log_delay_s,
+            ),
+            stop=stop,
+        )
+        is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
+        if is_let_go and _is_to_be_cancelled(run, on_interrupt):
+            return await cancel_let_go(
+                context, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
+            )
+        return run
+
+
+def _variable(text: str) -> tuple[str, str]:
+    """`K=V`, or `K` for the value that it has here."""
+    from reconciler.model.unicode import escaped, is_utf8
+
+    name, equals, value = text.partition("=")
+    if not is_utf8(name):
+        raise click.BadParameter(f"'{escaped(name)}' is not UTF-8 text", param_hint="-e")
+    if not name or not (equals or name in os.environ):
+        why = f"{text!r} is neither K=V nor the name of a variable that is set here"
+        raise click.BadParameter(why, param_hint="-e")
+    value = value if equals else os.environ[name]
+    if not is_utf8(value):
+        raise click.BadParameter(f"the value of {name} is not UTF-8 text", param_hint="-e")
+    return name, value
+
+
+def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
+    if on_interrupt == "ask" and console.is_interactive():
+        question = f"{run.id} goes on. Type cancel to end it, anything else to leave it:"
+        try:
+            return console.ask_typed(question, "cancel", refusal="")
+        except click.Abort:
+            return False
+    return on_interrupt == "cancel"
+
+
+async def cancel_let_go(
+    context: "Context", run: Run, stack: str, *, lost_after_s: float, insisted: "asyncio.Event"
+) -> Run:
+    """Ends the run that was let go by an interrupt, and returns how it ended; once `insisted` is set, at once."""
+    from dataclasses import replace
+
+    from reconciler.invoke.cancellation import until_stopped
+    from reconciler.invoke.outcome import lost_from_sight
+    from reconciler.invoke.runs import cancel_by_id
+
+    run_id = run.id or ""
+    cancelling = cancel_by_id(context, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
+    try:
+        info = await until_stopped(cancelling, insisted)
+    except ReconcilerError as error:
+        why = f"whether it was cancelled is not known: {error.message}"
+        return replace(run, outcome=lost_from_sight(run_id, why, context.local, verb="cancel"))
+    if info is None and insisted.is_set():
+        why = "interrupted again before its end was seen; it may go on"
+        return replace(run, outcome=lost_from_sight(run_id, why, context.local, verb="cancel"))
+    if info is None:
+        return run
+    return replace(run, outcome=info.outcome or run.outcome, ended_at=info.ended_at)
+
+
+def _only_notable(line: str) -> None:
+    """In a pipe, a start is no news; a wait or a problem is."""
+    if not line.endswith(": started"):
+        console.say(line)
+
+
+def _refused(task: str, error: ReconcilerError) -> Run:
+    outcome = Outcome(name=OutcomeName.REFUSED, exit_code=_ERROR_CODE, message=error.message, remedy=error.hint)
+    return Run(task=task, app="", outcome=outcome)
+
+
+def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
+    """Shows how the run ended; the exit code that it means. With `prints_id` the id of a run that goes on is data."""
+    is_whole = keep_outcome(run.id or run.task, run.outcome)
+    if prints_id and run.id and not options.is_json and run.outcome.name is OutcomeName.DETACHED:
+        console.print_text(run.id)
+    if options.is_json:
+        from reconciler.render.run import run_json
+
+        console.print_json(run_json(run))
+    elif not is_whole:
+        pass  # it is told with what is missing
+    elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
+        from reconciler.render.run import run_text
+
+        console.say(run_text(run))
+    return run.outcome.exit_code

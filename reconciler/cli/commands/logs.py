@@ -1,0 +1,90 @@
+"""`reconciler logs RUN|TASK|SERVICE`: the output of one run and of that one only, or of a service's machines."""
+
+import click
+
+from reconciler.cli import spec_file
+from reconciler.cli.connect import open_context, resolve
+from reconciler.cli.ui import console
+from reconciler.cli.ui.keepalive import Heartbeat
+from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.task_output import object_printer, printer
+from reconciler.errors import LogsIncompleteError
+from reconciler.model.run import RunInfo, RunState
+from reconciler.model.spec import Spec
+
+
+@click.command("logs")
+@click.argument("run", type=Text(), metavar="RUN|TASK|SERVICE")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended; for a service until it is interrupted.")
+@click.option("--timestamps", is_flag=True, help="Put its time before each line.")
+@lost_after_option
+@shared_options
+def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_values: object) -> int:
+    """Show the output of RUN, or of the newest run of TASK.
+
+    Ends 0, whatever the run's code; 1 where lines are missing, 122 where a run that is followed was lost from sight.
+
+    Of a run that the platform started again all its attempts, told apart. Of a SERVICE (or one of its machines, by
+    name) the newest lines of each machine, behind its name. With -o json one object a line.
+    """
+    options = shared()
+    spec = spec_file.load(options)
+    return run_async(_logs(options, spec, run, follows=follow, with_times=timestamps, lost_after_s=lost_after))
+
+
+async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
+    from reconciler.cli.find_run import find_run_or_newest, seek_named_run
+    from reconciler.cli.service_logs import find_service, show_service_logs
+    from reconciler.invoke.runs import read_run_logs, wait_run
+
+    target = resolve(options)
+    beats = Heartbeat(lambda: name)
+    async with beats, open_context(options, target, console.say) as context:
+        if service := find_service(spec, name):
+            is_whole = await show_service_logs(
+                context,
+                options,
+                spec,
+                service,
+                name,
+                follows=follows,
+                with_times=with_times,
+                lost_after_s=lost_after_s,
+            )
+            return 0 if is_whole else 1
+        if follows and "/" in name:
+            sought = await seek_named_run(context, spec, name, lost_after_s=lost_after_s)
+            if isinstance(sought, RunInfo):
+                return _let_go(sought)
+            run = sought
+        else:
+            run = await find_run_or_newest(context, spec, name)
+        in_text = printer(options, with_times=with_times)
+        take = beats.heard(object_printer(run.info.id, run.machine) if options.is_json else in_text)
+        if follows and run.info.state is RunState.RUNNING:
+            problems: list[LogsIncompleteError] = []
+            info = await wait_run(
+                context,
+                run,
+                take_line=take,
+                log_delay_s=target.log_delay_s,
+                lost_after_s=lost_after_s,
+                on_incomplete=problems.append,
+            )
+            if info.state is RunState.RUNNING and info.outcome:
+                return _let_go(info)
+            if problems:
+                raise problems[0]
+        else:
+            await read_run_logs(context, run, take, log_delay_s=0.0)
+        return 0
+
+
+def _let_go(info: RunInfo) -> int:
+    """Tells of a run that was lost from sight; the exit code that it means."""
+    from reconciler.render.run import outcome_text
+
+    assert info.outcome is not None
+    console.say(outcome_text(info.id, info.outcome))
+    return info.outcome.exit_code

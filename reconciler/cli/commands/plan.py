@@ -1,0 +1,115 @@
+"""`reconciler plan`: what an apply would change. Reads, never writes."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import saved_plan, spec_file
+from reconciler.cli.connect import open_context, resolve
+from reconciler.cli.images import Imaging, mode_of, push_to_option, pushed_to, resolve_option
+from reconciler.cli.revision import revision_of
+from reconciler.cli.ui import console
+from reconciler.cli.ui.annotations import annotate
+from reconciler.cli.ui.options import Shared, shared, shared_options, show_values_option
+from reconciler.cli.ui.show_plan import show
+from reconciler.cli.ui.signals import run_async
+from reconciler.model.plan import Plan
+from reconciler.model.revision import Revision
+from reconciler.model.spec import Spec
+
+if TYPE_CHECKING:
+    from reconciler.targets import Target
+
+
+@click.command("plan")
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
+@click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
+@click.option("--out", "out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan.")
+@resolve_option
+@push_to_option
+@show_values_option
+@shared_options
+def command(
+    is_detailed: bool,
+    allow_destroy: int | None,
+    adopt: bool,
+    revision: int | None,
+    out: Path | None,
+    resolve_mode: str | None,
+    push_to: str | None,
+    shows_values: bool,
+    **_values: object,
+) -> int:
+    """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    options = shared()
+    out = saved_plan.seen_from(options, out) if out is not None else None
+    if shows_values:
+        console.check_values_may_be_shown(options)
+    spec = pushed_to(spec_file.load(options), push_to)
+    target = resolve(options)
+    imaging = Imaging(mode=mode_of(resolve_mode, target), push_to=push_to)
+    at = revision_of(spec, revision)
+    plan, digests = run_async(
+        _plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt, is_saved=out is not None)
+    )
+    show(plan, options, shows_values=shows_values)
+    if plan.blocked:
+        annotate(plan.blocked)
+        return 1
+    if out is not None:
+        saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy, images=digests)
+        saved_plan.write(saved, out, salt=console.new_salt())
+        console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
+    return 2 if is_detailed and not plan.is_settled else 0
+
+
+def _how(options: Shared) -> list[str]:
+    """The words of an apply of the saved plan: with the spec that it was made from, in its directory."""
+    words = ["-C", str(options.directory)] if options.directory else []
+    words += ["-f", options.file] if options.file else []
+    return [*words, "apply"]
+
+
+async def _plan(
+    options: Shared,
+    target: "Target",
+    spec: Spec,
+    allow_destroy: int | None,
+    revision: Revision | None,
+    imaging: Imaging,
+    *,
+    adopt: bool,
+    is_saved: bool,
+) -> tuple[Plan, Mapping[str, str]]:
+    """The plan, and the digests of the images that it was made with. One that is saved rests on no memory."""
+    from reconciler.cli.planning import plan_pinned
+    from reconciler.planner.planner import Planner
+
+    # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
+    planner = Planner(
+        spec.stack,
+        only=options.only,
+        allow_destroy=allow_destroy,
+        revision=revision,
+        allow_rollback=True,
+        adopt=adopt,
+    )
+    async with open_context(options, target, console.say) as context:
+        file = None if is_saved else _memory_file(options, target, spec)
+        return await plan_pinned(context, spec, options, target, imaging, planner, memory_file=file)
+
+
+def _memory_file(options: Shared, target: "Target", spec: Spec) -> Path | None:
+    """Where plans of the whole stack remember what was as declared; None where that would save nothing."""
+    from reconciler.cli.planning import MANY
+
+    if len(spec.apps) < MANY or options.only or options.app:
+        return None
+    from reconciler.cli.plan_memory import memory_file
+
+    return memory_file(os.environ, api=saved_plan.target_of(target), stack=spec.stack)

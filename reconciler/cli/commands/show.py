@@ -1,0 +1,21 @@
+"""`reconciler show PLAN`: a saved plan again, in any format, offline."""
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli import saved_plan
+from reconciler.cli.ui.options import shared, shared_options
+from reconciler.cli.ui.show_plan import show
+
+
+@click.command("show")
+@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
+@shared_options
+def command(plan: Path, is_detailed: bool, **_values: object) -> int:
+    """Show the saved PLAN. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    options = shared()
+    saved = saved_plan.read(saved_plan.seen_from(options, plan))
+    show(saved.plan, options, plan_hash=saved.plan_sha256)
+    return 2 if is_detailed and not saved.plan.is_settled else 0

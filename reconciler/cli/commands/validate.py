@@ -1,0 +1,68 @@
+"""`reconciler validate`: the spec's errors, all at once, or what it declares. Offline."""
+
+from dataclasses import replace
+
+import click
+
+from reconciler.cli import spec_file
+from reconciler.cli.ui import console
+from reconciler.cli.ui.annotations import annotate_spec
+from reconciler.cli.ui.options import Shared, shared, shared_options
+from reconciler.errors import SpecError
+
+
+@click.command("validate")
+@click.argument("files", metavar="[FILE]...", nargs=-1)
+@shared_options
+def command(files: tuple[str, ...], **_values: object) -> int:
+    """Check the spec, or each FILE, offline. Ends 0 where all are valid, 1 with every error where one is not."""
+    options = shared()
+    if files and options.file:
+        raise click.UsageError("name the specs with -f or as arguments, not both")
+    if len(files) > 1 and options.is_json:
+        raise click.UsageError("-o json shows one spec at a time")
+    return max(_validate(replace(options, file=file)) for file in files or (options.file,))
+
+
+def _validate(options: Shared) -> int:
+    try:
+        spec = spec_file.load(options)
+    except SpecError as error:
+        annotate_spec(error)
+        _show_errors(error, options)
+        return 1
+    slots = sum(len(pool.slots) for pool in spec.pools)
+    warnings = tuple(spec.unlisted_regions.values())
+    if options.is_json:
+        from reconciler.render.diagnostics import diagnostics_json
+
+        console.print_json(
+            {
+                "valid": True,
+                "errors": [],
+                "warnings": diagnostics_json(warnings),
+                "stack": spec.stack,
+                "apps": len(spec.apps),
+                "pools": len(spec.pools),
+                "machines": slots,
+            }
+        )
+        return 0
+    apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
+    for warning in warnings:
+        console.say(f"warning: {warning.place}: {warning.message}; {warning.hint}")
+    console.print_text(f"{spec.file} is valid: {apps}, {pools}, {_counted(slots, 'machine')}.")
+    return 0
+
+
+def _show_errors(error: SpecError, options: Shared) -> None:
+    from reconciler.render.diagnostics import diagnostics_json, diagnostics_text
+
+    if options.is_json:
+        console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more})
+    else:
+        click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,59 @@
+"""`reconciler wait RUN`: the end of a run that someone started, from any machine; ends with the task's own code."""
+
+import click
+
+from reconciler.cli import spec_file
+from reconciler.cli.connect import open_context, resolve
+from reconciler.cli.ui import console
+from reconciler.cli.ui.keepalive import Heartbeat
+from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.task_output import keep_outcome
+from reconciler.model.run import RunInfo, RunState
+from reconciler.model.spec import Spec
+
+_NEVER_STARTED = 121
+
+
+@click.command("wait")
+@click.argument("run", type=Text())
+@lost_after_option
+@shared_options
+def command(run: str, lost_after: float, **_values: object) -> int:
+    """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
+    options = shared()
+    spec = spec_file.load(options)
+    return finish(run_async(_wait(options, spec, run, lost_after_s=lost_after), outlasts_output=True), options)
+
+
+def finish(info: RunInfo, options: Shared) -> int:
+    """Shows how the run ended; the exit code that it means."""
+    from reconciler.render.run import outcome_text
+    from reconciler.render.runs import run_info_json
+
+    is_whole = keep_outcome(info.id, info.outcome) if info.outcome else True
+    if options.is_json:
+        console.print_json(run_info_json(info))
+    elif info.outcome is None:
+        console.say(f"{info.id}: {info.state.value}")
+    elif not is_whole:
+        pass  # it is told with what is missing
+    elif info.outcome.exit_code or options.verbosity:
+        console.say(outcome_text(info.id, info.outcome, attempts=info.attempts))
+    if info.outcome is None:
+        return _NEVER_STARTED if info.state is RunState.NOT_STARTED else 0
+    return info.outcome.exit_code
+
+
+async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
+    from reconciler.cli.find_run import seek_named_run
+    from reconciler.invoke.runs import wait_run
+
+    async with (
+        Heartbeat(lambda: run_id) as beats,
+        open_context(options, resolve(options), beats.heard(console.say)) as context,
+    ):
+        found = await seek_named_run(context, spec, run_id, lost_after_s=lost_after_s)
+        if isinstance(found, RunInfo):
+            return found
+        return await wait_run(context, found, lost_after_s=lost_after_s)

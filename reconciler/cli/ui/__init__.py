@@ -1,0 +1,1 @@
+"""Terminal, streams, signals and progress of the command."""

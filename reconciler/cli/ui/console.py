@@ -1,0 +1,119 @@
+"""What the terminal is and how to speak to it: data on stdout, progress and questions on stderr."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import click
+
+from reconciler.cli.ui.options import Shared
+
+_DEFAULT_WIDTH = 100
+_PIECES_AT_ONCE = 100
+
+
+def is_coloured(shared: Shared) -> bool:
+    """Whether stdout takes colours: a terminal, and nobody asked for none."""
+    environment = os.environ
+    if shared.is_plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return is_terminal(sys.stdout)
+
+
+def width() -> int:
+    """The columns that a table may take: the terminal's, 100 in a pipe."""
+    return line_width() or _DEFAULT_WIDTH
+
+
+def line_width() -> int | None:
+    """The columns at which lines are broken: the terminal's; None in a pipe, where none is."""
+    if not is_terminal(sys.stdout):
+        return None
+    import shutil
+
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a stream that was closed before we were started is None."""
+    return stream is not None and stream.isatty()
+
+
+def new_salt() -> str:
+    """The salt of one output's digests of masked values, so that two outputs cannot be compared."""
+    return os.urandom(8).hex()
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A document of one of schemas/, under its version. What a terminal or a pipeline would act upon is escaped."""
+    from reconciler.render.json import json_pieces
+    from reconciler.render.style import FORMAT_VERSION
+
+    block: list[str] = []
+    for piece in json_pieces({"format_version": FORMAT_VERSION} | dict(value)):
+        block.append(piece)
+        if len(block) >= _PIECES_AT_ONCE:
+            click.echo("".join(block), nl=False)
+            block.clear()
+    click.echo("".join(block))
+
+
+def print_text(text: str, *, is_safe: bool = False) -> None:
+    """Text on stdout. A renderer has made its own `is_safe`, colours in it and all."""
+    click.echo(text if is_safe else harmless(text))
+
+
+def say(line: str) -> None:
+    """Progress or a warning, on stderr."""
+    click.echo(harmless(line), err=True)
+
+
+def harmless(text: str) -> str:
+    """The text, line by line without what a terminal or a pipeline would act upon: others' words may be in it."""
+    from reconciler.render.redact import defused, printable
+
+    return "\n".join(defused(printable(line)) for line in text.split("\n"))
+
+
+def check_values_may_be_shown(shared: Shared) -> None:
+    """For --show-values. Raises a usage error where the values would end up in a file, a pipe or a log."""
+    if shared.output != "text" or not is_terminal(sys.stdout) or os.environ.get("CI"):
+        raise click.UsageError("--show-values is for text on a terminal: nothing else may hold the values")
+
+
+def is_interactive() -> bool:
+    """Whether there is someone to ask."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
+
+
+def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
+    """Whether the user typed exactly what was expected. Raises UsageError where there is nobody to ask."""
+    if not is_interactive():
+        from reconciler.errors import UsageError
+
+        raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
+    with _interruptible():
+        click.echo(f"{harmless(question)} ", err=True, nl=False)
+        return sys.stdin.readline().strip() == expected
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While someone is asked, Ctrl-C raises Abort: an event loop would only hear of it after the answer, and tells of a
+    KeyboardInterrupt by a traceback.
+    """
+    import signal
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise click.Abort
+
+    loops_ear = signal.set_wakeup_fd(-1)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(loops_ear)

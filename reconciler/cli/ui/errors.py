@@ -1,0 +1,40 @@
+"""What went wrong, as one message on stderr: ours with what to do next, anything else with how to find out more."""
+
+from collections.abc import Iterable
+
+import click
+
+from reconciler.cli.ui.annotations import annotate, annotate_spec
+from reconciler.cli.ui.console import say
+from reconciler.errors import BuildError, ReconcilerError, SpecError, unexpected_words
+from reconciler.render.diagnostics import diagnostics_text, error_text
+
+
+def show_failure(error: Exception) -> None:
+    """Tells of the error that ended a verb."""
+    match error:
+        case SpecError():
+            click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
+            annotate_spec(error)
+        case ReconcilerError():
+            _show(error.message, error.hint)
+            if isinstance(error, BuildError) and error.lines:
+                say(error.lines)
+        case OSError():
+            _show(str(error), None)
+        case _:
+            say(f"error: {unexpected_words(error)}\n  run it again with --debug to see where")
+
+
+def tell_failures(failures: Iterable[str]) -> int:
+    """Tell what could not be read beside what a verb has shown. Return the exit code that this means."""
+    code = 0
+    for failure in failures:
+        _show(failure, None)
+        code = 1
+    return code
+
+
+def _show(message: str, hint: str | None) -> None:
+    click.echo(error_text(message, hint), err=True)
+    annotate((message,), hint=hint)

@@ -1,0 +1,169 @@
+"""The options that every verb shares, and their values; they may stand before or after the verb."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
+
+DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The shared options' values."""
+
+    file: str | None
+    directory: "Path | None"
+    app: str | None
+    only: tuple[str, ...]
+    output: str
+    target: str | None
+    is_plain: bool
+    verbosity: int
+    is_tracing: bool
+    is_debugging: bool = False
+
+    @property
+    def is_json(self) -> bool:
+        return self.output == "json"
+
+
+def shared_options(function: F) -> F:
+    """Adds the shared options to a command or group; read them with `shared()`."""
+    options = [
+        click.option("-f", "--file", "file", metavar="FILE", help="The spec; - is stdin. [default: machines.yaml]"),
+        click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
+        click.option("-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
+        click.option(
+            "--only", "only", type=Text(), metavar="POOL", multiple=True, help="Only this pool; may be repeated."
+        ),
+        click.option(
+            "-o", "--output", "output", type=click.Choice(["text", "json", "markdown", "html"]), default="text"
+        ),
+        click.option(
+            "--target", "target", type=Text(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
+        ),
+        click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
+        click.option("-v", "verbosity", count=True, help="Say more."),
+        click.option(
+            "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error."
+        ),
+        click.option("--trace-http", "is_tracing", is_flag=True, help="Show each API call on stderr, without bodies."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _note_debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    """Keep that it was given, before or after the verb, for whoever tells of an error."""
+    if value:
+        context.meta[DEBUG] = True
+
+
+def shared() -> Shared:
+    """The values in force for the running command: its own where given, else those before the verb."""
+    from pathlib import Path
+
+    context = click.get_current_context()
+    if _value("output") in {"markdown", "html"} and context.info_name not in _IN_EVERY_FORMAT:
+        raise click.UsageError(f"-o {_value('output')} is for {', '.join(_IN_EVERY_FORMAT)}; use text or json")
+    values = {name: _value(name) for name in ("file", "directory", "app", "only", "output", "target")}
+    return Shared(
+        file=values["file"],
+        directory=Path(values["directory"]) if values["directory"] else None,
+        app=values["app"],
+        only=tuple(values["only"]),
+        output=values["output"],
+        target=values["target"],
+        is_plain=_value("is_plain"),
+        verbosity=_value("verbosity"),
+        is_tracing=_value("is_tracing"),
+        is_debugging=DEBUG in context.meta,
+    )
+
+
+def _value(name: str) -> Any:
+    context: click.Context | None = click.get_current_context()
+    fallback = None
+    while context is not None:
+        if name in context.params:
+            fallback = context.params[name]
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                return fallback
+        context = context.parent
+    return fallback
+
+
+def show_values_option(function: F) -> F:
+    """Adds --show-values to a command that shows a plan."""
+    text = "Do not mask values of variables and files; on a terminal only."
+    return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
+
+
+class Text(click.ParamType[str]):
+    """A word that is sent, or sought. A file's name is none: it may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from reconciler.model.unicode import escaped, is_utf8
+
+        text = str(value)
+        if not is_utf8(text):
+            self.fail(f"'{escaped(text)}' is not UTF-8 text", param, ctx)
+        return text
+
+
+class Key(Text):
+    """An idempotency key. An empty one is a variable that was not set, and would protect nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not text:
+            self.fail("a key must not be empty: is a variable not set?", param, ctx)
+        return text
+
+
+def lost_after_option(function: F) -> F:
+    """Adds --lost-after to a command that waits for a run."""
+    text = "Give the run up after so long without a usable answer; it may go on."
+    return click.option("--lost-after", type=Duration(), default="30m", show_default=True, metavar="30m", help=text)(
+        function
+    )
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 30s, 10m or 1h30m; its value is in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, may_be_zero: bool = True) -> None:
+        self.may_be_zero = may_be_zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        import re
+
+        from reconciler.model.run_policy import LONGEST_S
+
+        units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+        text = str(value)
+        if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
+            self.fail(f"{text!r} is not a duration; write it like 30s, 10m or 1h30m", param, ctx)
+        seconds = sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))
+        if seconds > LONGEST_S:
+            self.fail(f"{text!r} is longer than {LONGEST_S // 3600}h, a hundred years", param, ctx)
+        if seconds == 0 and not self.may_be_zero:
+            self.fail(f"{text!r} is no time at all", param, ctx)
+        return seconds

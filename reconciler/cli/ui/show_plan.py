@@ -1,0 +1,48 @@
+"""A plan on stdout, in the format asked for; what shows plans and what makes them true shows them alike."""
+
+from typing import TYPE_CHECKING
+
+from reconciler.cli.ui import console
+from reconciler.cli.ui.options import Shared
+
+if TYPE_CHECKING:
+    from reconciler.model.plan import Plan
+
+
+def show(
+    plan: "Plan",
+    options: Shared,
+    *,
+    plan_hash: str | None = None,
+    has_hash: bool = True,
+    shows_values: bool = False,
+) -> None:
+    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one.
+
+    `shows_values` leaves the values of variables and files unmasked, in text alone.
+    """
+    from reconciler.planner.hashes import plan_sha256
+
+    salt = console.new_salt()
+    found = (plan_hash or plan_sha256(plan)) if has_hash else None
+    if options.is_json:
+        from reconciler.render.json import plan_members
+
+        console.print_json(plan_members(plan, plan_sha256=found, salt=salt))
+        return
+    if options.output == "markdown":
+        from reconciler.render.markdown import plan_markdown
+
+        console.print_text(plan_markdown(plan, plan_sha256=found, salt=salt).rstrip("\n"), is_safe=True)
+        return
+    if options.output == "html":
+        from reconciler.render.html import plan_html
+
+        console.print_text(plan_html(plan, plan_sha256=found, salt=salt).rstrip("\n"), is_safe=True)
+        return
+    from reconciler.render.text import plan_text
+
+    width, color = console.line_width(), console.is_coloured(options)
+    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt), is_safe=True)
+    if found and plan.has_changes and not plan.blocked:
+        console.print_text(f"Plan hash: {found}")

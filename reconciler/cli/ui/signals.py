@@ -1,0 +1,71 @@
+"""Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the last cancels it."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+from reconciler.cli.ui import streams
+from reconciler.cli.ui.console import say
+
+T = TypeVar("T")
+Step: TypeAlias = Callable[[], bool]
+"""Asks the work to end well; False where that makes no difference now: then the next step is taken."""
+
+
+def run_async(
+    work: Coroutine[Any, Any, T],
+    *,
+    on_first: Step | None = None,
+    on_second: Step | None = None,
+    outlasts_output: bool = False,
+) -> T:
+    """Return what the coroutine returns. SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again,
+    they cancel.
+
+    Output that cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt where it was
+    cancelled, OutputError; leases are released on the way out.
+    """
+    import asyncio
+
+    return asyncio.run(
+        _guarded(work, [step for step in (on_first, on_second) if step], outlasts_output=outlasts_output)
+    )
+
+
+async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_output: bool) -> T:
+    import asyncio
+    import signal
+
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    pending = steps[::-1]
+    has_asked = False
+
+    def interrupt() -> None:
+        nonlocal has_asked
+        while pending:
+            if pending.pop()():
+                has_asked = True
+                return
+        if has_asked:
+            say("interrupted again: giving up")
+        elif not steps:
+            say("interrupted: letting go of what is under way")
+        task.cancel()
+
+    def end() -> None:
+        if asyncio.current_task() is task:
+            raise streams.OutputError
+        if not task.cancelling():
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        output = streams.current()
+        with output.outlasted() if outlasts_output else output.outlasted(end):
+            return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""Machine configs in the engine: their schema, defaults, regions."""

@@ -1,0 +1,229 @@
+"""What the engine reads out of a machine config: whether it can be, what it runs, and what Fly would fill in."""
+
+import base64
+import binascii
+import hashlib
+import re
+import shlex
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NamedTuple
+
+from reconciler.engine.config import schema
+from reconciler.engine.errors import bad_request
+from reconciler.engine.runtime.base import Command, Limits
+
+_SIGNALS: Final = {
+    "SIGABRT": 6,
+    "SIGALRM": 14,
+    "SIGFPE": 8,
+    "SIGHUP": 1,
+    "SIGILL": 4,
+    "SIGINT": 2,
+    "SIGKILL": 9,
+    "SIGPIPE": 13,
+    "SIGQUIT": 3,
+    "SIGSEGV": 11,
+    "SIGTERM": 15,
+    "SIGTRAP": 5,
+    "SIGUSR1": 10,
+    "SIGUSR2": 12,
+}
+_UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_MEMORY_MB: Final = 256
+_LARGEST: Final = 2**31
+LOCAL_CONTEXT: Final = "local_context"
+_PLATFORM_REGION: Final = "iad"
+_REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
+
+
+def checked(config: Any) -> dict[str, Any]:
+    """The config of a create or update. Raises Refused."""
+    if not isinstance(config, dict):
+        raise bad_request("config is required")
+    image = config.get("image")
+    if not (isinstance(image, str) and image.strip()) and not config.get("containers"):
+        raise bad_request("config.image is required")
+    schema.check(config, schema.CONFIG, "config")
+    commands_of(config)
+    files_of(config)
+    mounts_of(config)
+    limits_of(config)
+    stop_rule(config, {}, 0)
+    return config
+
+
+def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
+    """The processes that the machine runs, with the environment that each has besides the machine's."""
+    return tuple(_command(process) for process in config.get("processes") or [config.get("init") or {}])
+
+
+def _command(process: dict[str, Any]) -> Command:
+    """`exec` takes the place of entrypoint and cmd, of the config's and of the image's."""
+    executed = process.get("exec")
+    words = {key: _words(process[key]) if process.get(key) else None for key in ("entrypoint", "cmd")}
+    return Command(
+        entrypoint=_words(executed) if executed else words["entrypoint"],
+        cmd=() if executed else words["cmd"],
+        user=process.get("user") or None,
+        env=texts(process.get("env")),
+        takes_secrets=not process.get("ignore_app_secrets"),
+        secrets=tuple((str(one.get("env_var")), str(one.get("name"))) for one in process.get("secrets") or []),
+        fields=tuple((str(one.get("env_var")), str(one.get("field_ref"))) for one in process.get("env_from") or []),
+    )
+
+
+def _words(words: list[str | None]) -> tuple[str, ...]:
+    """A null among them is an empty one, as Go reads it."""
+    return tuple(word or "" for word in words)
+
+
+def texts(members: dict[str, str | None] | None) -> dict[str, str]:
+    """The members of a map of texts; one that is null is empty, as Go reads it."""
+    return {key: value or "" for key, value in (members or {}).items()}
+
+
+def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
+    """Words, stdin, and the seconds after which the command is given up, of an exec. Raises Refused."""
+    words = body.get("command")
+    if words is None and isinstance(body.get("cmd"), str):  # deprecated, and still sent
+        try:
+            words = shlex.split(body["cmd"])
+        except ValueError as error:
+            raise bad_request(f"invalid cmd: {error}") from error
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words[:1]):
+        raise bad_request("command is required: an array of strings")
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise bad_request("a command must be an array of strings")
+    return tuple(words), str(body.get("stdin") or "").encode(), float(whole(body.get("timeout") or 60, "timeout"))
+
+
+def limits_of(config: dict[str, Any]) -> Limits:
+    """What the guest may use; Fly's smallest where the config does not say. Raises Refused."""
+    guest = config.get("guest") or {}
+    for key in ("memory_mb", "cpus"):
+        if not 0 <= (guest.get(key) or 0) <= _LARGEST:
+            raise bad_request(f"config.guest.{key} is out of range")
+    return Limits(
+        memory_mb=whole(guest.get("memory_mb") or _MEMORY_MB, "memory_mb"),
+        cpus=whole(guest.get("cpus") or 1, "cpus"),
+        swap_mb=whole((config.get("init") or {}).get("swap_size_mb") or 0, "swap_size_mb"),
+    )
+
+
+class File(NamedTuple):
+    """A file to write before a start. Its path has no leading slash; a `secret` takes the place of its content."""
+
+    path: PurePosixPath
+    content: bytes
+    mode: int
+    secret: str | None
+
+
+def files_of(config: dict[str, Any]) -> list[File]:
+    """The files to write before a start. Raises Refused."""
+    files = []
+    for file in config.get("files") or []:
+        path = PurePosixPath(file.get("guest_path") or "")
+        if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/") or "\0" in str(path):
+            raise bad_request("a file's guest_path must be absolute")
+        try:
+            content = base64.b64decode(file.get("raw_value") or "", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise bad_request(f"the raw_value of {path} is not base64") from error
+        mode = file.get("mode") or 0o644
+        if not 0 <= mode <= 0o7777:
+            raise bad_request(f"the mode of {path} is none: {mode}")
+        files.append(File(path.relative_to("/"), content, mode, file.get("secret_name") or None))
+    return files
+
+
+def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
+    """Each volume's id, and the path below the root that it is mounted at. Raises Refused."""
+    mounts = []
+    for mount in config.get("mounts") or []:
+        path = PurePosixPath(mount.get("path") or "/data")
+        if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+            raise bad_request("a mount's path must be absolute")
+        if mount.get("volume"):
+            mounts.append((mount["volume"], path.relative_to("/")))
+    return mounts
+
+
+def local_context(config: dict[str, Any]) -> Path | None:
+    """The directory of this host that the metadata name as what the image would be built from."""
+    named = (config.get("metadata") or {}).get(LOCAL_CONTEXT)
+    return Path(named) if named and Path(named).is_absolute() else None
+
+
+def concrete_region(expression: Any) -> str:
+    """The region of the first entry of a region expression; the engine's own for the aliases."""
+    first = str(expression or "").split(",")[0].strip()
+    if first in _REGION_ALIASES:
+        return _PLATFORM_REGION
+    if not re.fullmatch(r"[a-z]{3}", first):
+        raise bad_request(f"target region '{first}' not found")
+    return first
+
+
+def image_ref(config: dict[str, Any]) -> dict[str, Any]:
+    """The reference taken apart. The digest is made up from the reference where it names none: nothing is pulled."""
+    image = str(config.get("image") or "")
+    name, _, digest = image.partition("@")
+    head, slash, rest = name.partition("/")
+    has_registry = bool(slash) and ("." in head or ":" in head or head == "localhost")
+    registry, repository = (head, rest) if has_registry else ("docker-hub-mirror.fly.io", name)
+    repository, _, tag = repository.partition(":")
+    if not has_registry and "/" not in repository:
+        repository = f"library/{repository}"
+    return {
+        "registry": registry,
+        "repository": repository,
+        "tag": tag or "latest",
+        "digest": digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}",
+        "labels": {},
+    }
+
+
+def volumes_of(config: dict[str, Any]) -> list[Any]:
+    """The volumes that the config mounts; no update can change them."""
+    return [mount.get("volume") for mount in config.get("mounts") or [] if isinstance(mount, dict)]
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number that came as JSON or in a query. Raises Refused."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise bad_request(f"invalid {name}: {value}") from error
+
+
+def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s: float) -> tuple[int, float]:
+    """Signal number and seconds until the kill: the request's, else the config's, else SIGINT and the default."""
+    stop = config.get("stop_config") or {}
+    signal_name = request.get("signal") or stop.get("signal") or "SIGINT"
+    timeout = request.get("timeout") if request.get("timeout") is not None else stop.get("timeout")
+    return signal_number(signal_name), seconds(timeout, default_timeout_s)
+
+
+def signal_number(value: Any) -> int:
+    """The number of a signal given by name, with or without SIG, or by number. Raises Refused."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65:
+        return value
+    name = str(value).upper()
+    number = _SIGNALS.get(name if name.startswith("SIG") else f"SIG{name}")
+    if number is None:
+        raise bad_request(f"invalid signal: {value}")
+    return number
+
+
+def seconds(value: Any, default: float) -> float:
+    """The seconds of a Go duration, of a number of seconds, or of nanoseconds where it is large. Raises Refused."""
+    if value in (None, "", 0):
+        return default
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 1e9 if value >= 1e6 else float(value)
+    parts = _DURATION.findall(str(value))
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise bad_request(f'time: invalid duration "{value}"')
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)

@@ -1,0 +1,1 @@
+"""Faults on purpose: rules, their file, the engine's settings."""

@@ -1,0 +1,110 @@
+"""The routes of the platform: regions, placements, the caller's token; and what can mean nothing on one computer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from reconciler.engine.config.read import concrete_region, whole
+from reconciler.engine.config.regions import REGIONS, regions_json
+from reconciler.engine.engine import Engine
+from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
+from reconciler.engine.models import Address
+
+_CONCURRENCY: Final = 100
+
+
+async def _regions(_engine: Engine, _request: Request) -> Response:
+    return JSONResponse(regions_json())
+
+
+async def _placements(_engine: Engine, request: Request) -> Response:
+    """There is room everywhere; the answer is spelled as the live one is."""
+    body = await body_of(request, "getPlacementsRequest")
+    if not isinstance(body.get("org_slug"), str) or not body["org_slug"]:
+        raise bad_request("org_slug is required")
+    count = whole(body.get("count") or 1, "count")
+    if count < 0:
+        raise bad_request("count must not be negative")
+    wanted = body.get("region")
+    codes = [concrete_region(wanted)] if wanted and wanted != "any" else [region.code for region in REGIONS]
+    return JSONResponse({"Regions": [{"Region": code, "Count": count, "Concurrency": _CONCURRENCY} for code in codes]})
+
+
+async def _token(engine: Engine, _request: Request) -> Response:
+    orgs = sorted({app.org for app in engine.store.apps.values()}) or ["personal"]
+    tokens = [{"token_id": "local", "org_slug": org, "organization": org, "apps": [], "user": "local"} for org in orgs]
+    return JSONResponse({"tokens": tokens})
+
+
+async def _certificates(engine: Engine, request: Request) -> Response:
+    app_of(engine, request)
+    return JSONResponse({"certificates": [], "next_cursor": "", "total_count": 0})
+
+
+async def _addresses(engine: Engine, request: Request) -> Response:
+    app_of(engine, request)
+    return JSONResponse({"ips": []})
+
+
+async def _secret_keys(engine: Engine, request: Request) -> Response:
+    app_of(engine, request)
+    return JSONResponse({"secret_keys": []})
+
+
+async def _none_of_it(engine: Engine, request: Request) -> Response:
+    app_of(engine, request)
+    raise not_found(request.url.path.rpartition("/")[2])
+
+
+async def _not_here(engine: Engine, request: Request) -> Response:
+    if "app" in request.path_params:
+        app_of(engine, request)
+    await body_of(request, "request")
+    raise Refused(501, f"unimplemented: the local engine has nothing for {request.method} {request.url.path}")
+
+
+def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
+    """The engine's own: where each declared port of a service is served."""
+
+    async def services(_engine: Engine, _request: Request) -> Response:
+        return JSONResponse([asdict(address) for address in addresses()])
+
+    return Endpoint("GET", "/engine/services", "services", services)
+
+
+async def _unknown(_engine: Engine, request: Request) -> Response:
+    raise Refused(404, f"no such endpoint: {request.method} {request.url.path}")
+
+
+def _nowhere(method: str, path: str) -> Endpoint:
+    return Endpoint(method, path, "unimplemented", _not_here)
+
+
+_CERTIFICATE: Final = "/apps/{app}/certificates/{hostname}"
+_KEY: Final = "/apps/{app}/secretkeys/{name}"
+ENDPOINTS: Final[tuple[Any, ...]] = (
+    Endpoint("GET", "/platform/regions", "regions", _regions),
+    Endpoint("POST", "/platform/placements", "placements", _placements),
+    Endpoint("GET", "/tokens/current", "current_token", _token),
+    Endpoint("GET", "/apps/{app}/certificates", "certificates", _certificates),
+    Endpoint("GET", "/apps/{app}/ip_assignments", "ip_assignments", _addresses),
+    Endpoint("GET", "/apps/{app}/secretkeys", "secretkeys", _secret_keys),
+    Endpoint("GET", _CERTIFICATE, "certificates", _none_of_it),
+    Endpoint("GET", _KEY, "secretkeys", _none_of_it),
+    *(_nowhere("POST", f"/apps/{{app}}/certificates/{kind}") for kind in ("acme", "custom")),
+    _nowhere("DELETE", _CERTIFICATE),
+    *(_nowhere("DELETE", f"{_CERTIFICATE}/{kind}") for kind in ("acme", "custom")),
+    _nowhere("POST", f"{_CERTIFICATE}/check"),
+    _nowhere("POST", "/apps/{app}/ip_assignments"),
+    _nowhere("DELETE", "/apps/{app}/ip_assignments/{ip}"),
+    _nowhere("POST", "/apps/{app}/deploy_token"),
+    _nowhere("POST", _KEY),
+    _nowhere("DELETE", _KEY),
+    *(_nowhere("POST", f"{_KEY}/{verb}") for verb in ("decrypt", "encrypt", "generate", "sign", "verify")),
+    *(_nowhere("POST", f"/tokens/{verb}") for verb in ("authenticate", "authorize", "kms", "oidc")),
+)
+UNKNOWN: Final = Endpoint("", "/{path:path}", "unknown", _unknown)

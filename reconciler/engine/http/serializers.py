@@ -1,0 +1,231 @@
+"""Records as the API spells them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from reconciler.engine.config.defaults import as_reported
+from reconciler.engine.config.read import image_ref, limits_of
+from reconciler.engine.models import App, CheckReport, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
+from reconciler.engine.runtime.base import ProcessStat
+from reconciler.engine.secrets import digest_of
+
+_EVENTS_SHOWN: Final = 20
+_GIB: Final = 2**30
+_BLOCK: Final = 4096
+_OVERVIEW: Final = (
+    "id",
+    "name",
+    "state",
+    "region",
+    "instance_id",
+    "version",
+    "private_ip",
+    "created_at",
+    "updated_at",
+)
+SORTABLE: Final = ("pid", "stime", "rtime", "command", "directory", "cpu", "rss")
+_NOT_CHECKED: Final = "it runs; the local engine makes no checks"
+
+
+def machine_json(
+    machine: Machine,
+    lease: Lease | None,
+    *,
+    is_summary: bool = False,
+    is_unreachable: bool = False,
+    reports: Mapping[str, CheckReport] | None = None,
+) -> dict[str, Any]:
+    """A machine; of one whose host is down the config is null, and `incomplete_config` lacks what the host knows."""
+    body: dict[str, Any] = {
+        "id": machine.id,
+        "name": machine.name,
+        "state": machine.state,
+        "region": machine.region,
+        "instance_id": machine.instance_id,
+        "version": machine.instance_id,
+        "private_ip": "127.0.0.1",
+        "image_ref": image_ref(machine.config),
+        "created_at": time_text(machine.created_ms),
+        "updated_at": time_text(machine.updated_ms),
+        "cordoned": machine.is_cordoned,
+    }
+    if is_summary:
+        return body
+    config = as_reported(machine.config)
+    body |= {
+        "config": None if is_unreachable else config,
+        "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
+        "checks": [] if is_unreachable else _checks(machine, reports),
+        "host_status": "unreachable" if is_unreachable else "ok",
+    }
+    if is_unreachable:
+        body["incomplete_config"] = {key: config[key] for key in ("guest", "image") if key in config}
+    return body | ({"nonce": lease.nonce} if lease else {})
+
+
+def _checks(machine: Machine, reports: Mapping[str, CheckReport] | None) -> list[dict[str, Any]]:
+    """What the machine's checks found. Where none are made at all, each that is declared passes while it runs."""
+    if machine.state != "started":
+        return []
+    if reports is not None:
+        return [
+            {"name": name, "status": one.status, "output": one.output, "updated_at": time_text(one.updated_ms)}
+            for name, one in reports.items()
+        ]
+    config = machine.config
+    names = [*(config.get("checks") or {})] if isinstance(config.get("checks"), dict) else []
+    services = config.get("services") if isinstance(config.get("services"), list) else []
+    for service in services or []:
+        checks = service.get("checks") if isinstance(service, dict) else None
+        for number, check in enumerate(checks if isinstance(checks, list) else []):
+            kind = check.get("type", "tcp") if isinstance(check, dict) else "tcp"
+            names.append(f"servicecheck-{number:02d}-{kind}-{service.get('internal_port', 0)}")
+    return [{"name": name, "status": "passing", "output": _NOT_CHECKED} for name in names]
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "status": event.status,
+        "source": event.source,
+        "timestamp": event.timestamp_ms,
+        "request": event.request,
+    }
+
+
+def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str, Any]:
+    """A machine in the list of its organisation's: with the little of its config that is told there."""
+    body = machine_json(machine, None, is_summary=True)
+    body = {key: body[key] for key in _OVERVIEW} | {"app_name": machine.app}
+    if is_summary:
+        return body
+    config = as_reported(machine.config)
+    return body | {"config": {key: config[key] for key in ("guest", "image", "metadata") if config.get(key)}}
+
+
+def process_json(process: ProcessStat) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "stime": process.stime,
+        "rtime": process.rtime,
+        "command": process.command,
+        "directory": process.directory,
+        "cpu": process.cpu,
+        "rss": process.rss,
+        "listen_sockets": [{"proto": protocol, "address": address} for protocol, address in process.sockets],
+    }
+
+
+def memory_json(machine: Machine) -> dict[str, Any]:
+    available_mb = limits_of(machine.config).memory_mb
+    return {"available_mb": available_mb, "limit_mb": machine.memory_limit_mb or available_mb}
+
+
+def volume_json(volume: Volume, holder: Machine | None, used: int) -> dict[str, Any]:
+    """A volume and the machine that has it; `used` in bytes."""
+    total = volume.size_gb * _GIB
+    free = max(0, total - used) // _BLOCK
+    return {
+        "id": volume.id,
+        "name": volume.name,
+        "state": volume.state,
+        "size_gb": volume.size_gb,
+        "region": volume.region,
+        "zone": "local",
+        "encrypted": volume.encrypted,
+        "attached_machine_id": holder.id if holder else None,
+        "attached_alloc_id": None,
+        "created_at": time_text(volume.created_ms),
+        "blocks": total // _BLOCK,
+        "block_size": _BLOCK,
+        "blocks_free": free,
+        "blocks_avail": free,
+        "bytes_used": used,
+        "bytes_total": total,
+        "fstype": volume.fstype,
+        "snapshot_retention": volume.snapshot_retention,
+        "auto_backup_enabled": volume.auto_backup_enabled,
+        "host_status": "ok",
+        "type": "local",
+    }
+
+
+def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "size": snapshot.size,
+        "volume_size": snapshot.volume_size,
+        "digest": snapshot.id,
+        "status": "created",
+        "retention_days": snapshot.retention_days,
+        "created_at": time_text(snapshot.created_ms),
+    }
+
+
+def secret_json(secret: Secret, *, shows_value: bool = False) -> dict[str, Any]:
+    body = {
+        "name": secret.name,
+        "digest": digest_of(secret),
+        "created_at": time_text(secret.created_ms),
+        "updated_at": time_text(secret.updated_ms),
+    }
+    return body | ({"value": secret.value} if shows_value else {})
+
+
+def app_json(app: App, machine_count: int, volume_count: int = 0, *, is_running: bool) -> dict[str, Any]:
+    status = "pending" if not machine_count else "deployed" if is_running else "suspended"
+    return {
+        "id": app.name,
+        "name": app.name,
+        "machine_count": machine_count,
+        "volume_count": volume_count,
+        "network": "default",
+        "status": status,
+        "organization": {"name": app.org, "slug": app.org},
+    }
+
+
+def lease_json(lease: Lease, *, with_description: bool = True) -> dict[str, Any]:
+    data = {
+        "nonce": lease.nonce,
+        "expires_at": int(lease.expires_at),
+        "owner": lease.owner,
+        "description": lease.description if with_description else "",
+        "version": lease.version,
+    }
+    return {"status": "success", "data": data}
+
+
+def logs_json(entries: list[LogEntry], next_token: str | None) -> dict[str, Any]:
+    """A page of logs. `meta.stream` is this engine's own addition: Fly does not tell stdout and stderr apart."""
+    token = str(entries[-1].timestamp_ns + 1) if entries else next_token or ""
+    return {"data": [_log_json(entry) for entry in entries], "meta": {"next_token": token}}
+
+
+def _log_json(entry: LogEntry) -> dict[str, Any]:
+    meta = {
+        "instance": entry.machine_id,
+        "region": entry.region,
+        "event": {"provider": entry.provider},
+        "stream": entry.stream or None,
+    }
+    return {
+        "id": str(entry.sequence),
+        "type": "log",
+        "attributes": {
+            "timestamp": time_text(entry.timestamp_ns / 1e6),
+            "message": entry.message,
+            "level": entry.level,
+            "instance": entry.machine_id,
+            "region": entry.region,
+            "meta": meta,
+        },
+    }
+
+
+def time_text(milliseconds: float) -> str:
+    """RFC 3339."""
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

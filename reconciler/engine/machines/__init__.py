@@ -1,0 +1,1 @@
+"""Machines in the engine: states, leases, waits, events."""

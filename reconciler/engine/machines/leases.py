@@ -1,0 +1,116 @@
+"""Leases: the right to change a machine, for a while. A lease that has expired is none."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from reconciler.clock import Clock
+from reconciler.engine.errors import Refused, lease_held, not_found
+from reconciler.engine.machines.lifecycle import lease_rule
+from reconciler.engine.machines.watch import Changes
+from reconciler.engine.models import Lease, Machine
+
+_OWNER: Final = "local@tokens.fly.io"
+_DEFAULT_TTL_S: Final = 120
+
+
+class Leases:
+    """The leases of all machines; they stand in the machines' records."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        changes: Changes,
+        find: Callable[[str, str], Machine],
+        save: Callable[[Machine], Machine],
+        *,
+        takes_expired_nonce: bool,
+    ) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._find = find
+        self._save = save
+        self._takes_expired_nonce = takes_expired_nonce
+
+    def current(self, machine: Machine) -> Lease | None:
+        """The lease in force, if there is one."""
+        lease = machine.lease
+        return lease if lease and lease.expires_at > self._clock.now().timestamp() else None
+
+    def take(self, app: str, machine_id: str, *, ttl_s: int, description: str, nonce: str | None) -> Lease:
+        """A new lease, or with the nonce a later expiry of the one that it belongs to. Raises Refused."""
+        machine = self._find(app, machine_id)
+        if machine.is_destroyed:
+            raise not_found("machine")
+        held = self.current(machine)
+        if held and nonce != held.nonce:
+            raise _held(machine, held)
+        lease = self.new(machine, ttl_s, description)
+        if held:
+            lease = replace(held, expires_at=lease.expires_at)
+        elif nonce:
+            lease = replace(lease, nonce=nonce)  # a late refresh revives the lease
+        self._save(replace(machine, lease=lease))
+        return lease
+
+    def release(self, app: str, machine_id: str, nonce: str | None) -> None:
+        machine = self._find(app, machine_id)
+        held = self.current(machine)
+        if held is None:
+            raise not_found("lease")
+        if nonce != held.nonce:
+            raise _held(machine, held)
+        self._save(replace(machine, lease=None))
+
+    def new(self, machine: Machine, ttl_s: int, description: str) -> Lease:
+        """A lease that nobody has yet."""
+        return Lease(
+            nonce=secrets.token_hex(6),
+            expires_at=self._clock.now().timestamp() + (ttl_s or _DEFAULT_TTL_S),
+            owner=_OWNER,
+            description=description,
+            version=machine.instance_id,
+        )
+
+    def drop(self, machine: Machine, *, thief: str | None = None, ttl_s: int = 30) -> None:
+        """Takes the lease away, and gives one to the thief where there is one."""
+        lease = self.new(machine, ttl_s, thief) if thief else None
+        self._save(replace(machine, lease=lease))
+
+    async def admit(self, call: str, machine: Machine, nonce: str | None) -> Machine:
+        """The machine, once the table of leases lets the call pass. Raises Refused."""
+        held = self.current(machine)
+        if held is None and nonce and not self._takes_expired_nonce:
+            raise Refused(409, f"aborted: the lease on machine ID {machine.id} has expired")
+        holder = "free" if held is None else "own" if held.nonce == nonce else "foreign"
+        match lease_rule(call, holder):
+            case "refuse":
+                assert held is not None
+                raise _held(machine, held)
+            case "wait":
+                return await self._past_foreign(machine, nonce)
+        return machine
+
+    async def _past_foreign(self, machine: Machine, nonce: str | None) -> Machine:
+        """Waits for someone else's lease to end; then the call acts on whatever is there."""
+        app, machine_id = machine.app, machine.id
+
+        def free() -> Machine | None:
+            now = self._find(app, machine_id)
+            held = self.current(now)
+            return now if held is None or held.nonce == nonce else None
+
+        while (found := free()) is None:
+            held = self.current(self._find(app, machine_id))
+            remaining_s = held.expires_at - self._clock.now().timestamp() if held else 0.0
+            await self._changes.until(machine_id, free, max(0.0, remaining_s))
+            if self._changes.is_closing:
+                raise Refused(503, "unavailable: the engine is stopping")
+        return found
+
+
+def _held(machine: Machine, lease: Lease) -> Refused:
+    expires_at = datetime.fromtimestamp(lease.expires_at, UTC)
+    return lease_held(machine.id, lease.owner, f"{expires_at:%Y-%m-%dT%H:%M:%SZ}")

@@ -1,0 +1,63 @@
+"""Write the records of machines: what a call asks for, and what has happened whether or not the disk takes it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from reconciler.clock import Clock, now_ms
+from reconciler.engine.models import Event, Machine
+from reconciler.engine.store.store import Store
+
+_DISK_RETRY_S: Final = 0.5
+
+
+class Recorder:
+    """The only writer of machines that live. `changed` is told of each machine whose record changed."""
+
+    def __init__(self, store: Store, clock: Clock, changed: Callable[[str], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+        self._retry: asyncio.TimerHandle | None = None
+
+    def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
+        """Write what a call asks for. Raises sqlite3.Error: then it did not happen."""
+        machine, event = self._stamped(machine, event)
+        saved = self._store.save(machine, event=event, is_new_version=is_new_version)
+        self._changed(machine.id)
+        return saved
+
+    def record(self, machine: Machine, *, event: Event | None = None) -> Machine:
+        """Keep what has happened: in memory at least, and on disk as soon as there is room."""
+        machine, event = self._stamped(machine, event)
+        recorded = self._store.record(machine, event=event)
+        if self._store.has_unwritten and self._retry is None:
+            self._retry_later()
+        self._changed(machine.id)
+        return recorded
+
+    def close(self) -> None:
+        """Write what is left, if the disk takes it."""
+        self._write()
+        if self._retry:
+            self._retry.cancel()
+            self._retry = None
+
+    def _retry_later(self) -> None:
+        self._retry = asyncio.get_running_loop().call_later(_DISK_RETRY_S, self._write)
+
+    def _write(self) -> None:
+        self._retry = None
+        try:
+            self._store.write_unwritten()
+        except sqlite3.Error:
+            self._retry_later()
+
+    def _stamped(self, machine: Machine, event: Event | None) -> tuple[Machine, Event | None]:
+        machine = replace(machine, updated_ms=now_ms(self._clock))
+        if event and machine.events:
+            # Strictly later than the one before, so that log lines and events of one moment can be told apart.
+            event = replace(event, timestamp_ms=max(event.timestamp_ms, machine.events[0].timestamp_ms + 1))
+        return machine, event

@@ -1,0 +1,40 @@
+"""Lists that are a moment old, as those of an eventually consistent store are."""
+
+from collections import deque
+from collections.abc import Callable
+
+from reconciler.clock import Clock
+from reconciler.engine.models import Machine
+
+
+class Views:
+    """Remembers how machines were, for as long as lists may lag."""
+
+    def __init__(self, clock: Clock, lag_s: float, now: Callable[[str], Machine | None]) -> None:
+        self._clock = clock
+        self._lag_s = lag_s
+        self._now = now
+        self._past: dict[str, deque[tuple[float, Machine]]] = {}
+
+    def note(self, machine_id: str) -> None:
+        """The machine has changed."""
+        machine = self._now(machine_id)
+        if not self._lag_s or machine is None:
+            return
+        past = self._past.setdefault(machine_id, deque())
+        past.append((self._clock.monotonic(), machine))
+        while len(past) > 1 and past[1][0] <= self._clock.monotonic() - self._lag_s:
+            past.popleft()
+
+    def forget(self, machine_id: str) -> None:
+        """The machine is no longer told of."""
+        self._past.pop(machine_id, None)
+
+    def listed(self, machine: Machine) -> Machine | None:
+        """The machine as a list shows it; None where it is too young to be in one."""
+        past = self._past.get(machine.id)
+        if not self._lag_s or not past:
+            return machine
+        horizon = self._clock.monotonic() - self._lag_s
+        known = [seen for at, seen in past if at <= horizon]
+        return known[-1] if known else None

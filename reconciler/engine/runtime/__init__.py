@@ -1,0 +1,1 @@
+"""Run the commands of machines: as processes or in containers."""

@@ -1,0 +1,131 @@
+"""The `process` runtime: commands run on the host, each start in a directory of its own, with nothing of the host's
+environment but its PATH. The image is not used; what it would be built from is copied there, where that is known.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from reconciler.dockerignore import kept, read_ignore
+from reconciler.engine.runtime.base import Command, Ended, Launch, Left, TakeOutput
+from reconciler.engine.runtime.child import Child, TakeBytes, start_child
+from reconciler.engine.runtime.process_runs import NOT_EXECUTABLE, RunningProcesses, StreamLines, failure_code, reason
+from reconciler.engine.runtime.procfs import MARK, Owned, end_all, start_time
+
+_NO_COMMAND: Final = (
+    "it ended at once: it has no command, and the process runtime does not use the image's. "
+    "Give the pool a `command`, or start the engine with `--runtime container`"
+)
+_LONGEST_WORD: Final = 200
+
+
+class ProcessRuntime:
+    """Runs commands below `root`, which holds one directory for each machine."""
+
+    name = "process"
+    uses_image = False
+    container_host: str | None = None
+    port_style = "host"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._path = os.environ.get("PATH", os.defpath)
+
+    async def start(self, launch: Launch, take: TakeOutput) -> RunningProcesses:
+        """Starts all the commands. One that cannot be executed ends the start as a shell would: 127 or 126."""
+        try:
+            directory = await asyncio.to_thread(self._fresh_directory, launch)
+        except (OSError, ValueError) as error:
+            where = f": {error.filename}" if isinstance(error, OSError) else ""
+            take("", f"cannot make its directory: {reason(error)}{where}")
+            return RunningProcesses([], self._directory(launch), failed=Ended(code=NOT_EXECUTABLE))
+        if not any(command.words for command in launch.commands):
+            take("", _NO_COMMAND)
+        children: list[tuple[Child, StreamLines]] = []
+        for command in (one for one in launch.commands if one.words):
+            lines = StreamLines(take)
+            try:
+                children.append((await self._spawn(directory, command, lines.take), lines))
+            except (OSError, ValueError) as error:
+                take("", f"cannot run {_shown(command.words[0])}: {reason(error)}")
+                return RunningProcesses(children, self._directory(launch), failed=Ended(code=failure_code(error)))
+        return RunningProcesses(
+            children, self._directory(launch), spawn=partial(self._spawn_besides, directory, launch)
+        )
+
+    def _directory(self, launch: Launch) -> Path:
+        return self.root / launch.machine_id / str(launch.number)
+
+    def forget(self, machine_id: str) -> None:
+        shutil.rmtree(self.root / machine_id, ignore_errors=True)
+
+    async def prepare(self, image: str) -> None:
+        """There is nothing to make ready: no image is used."""
+
+    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+        """Ends all that an engine of this home has started. One that was killed as it started a command has no record
+        of it: the mark tells.
+        """
+        pids = (pid for machine in left.values() for pid in machine.pids)
+        leaders = frozenset(pid for pid, started in pids if started and start_time(pid) == started)
+        await asyncio.to_thread(end_all, Owned(leaders, self.root))
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _fresh_directory(self, launch: Launch) -> Path:
+        self.forget(launch.machine_id)
+        directory = self._directory(launch)
+        directory.mkdir(parents=True)
+        if launch.context:
+            _copy_context(launch.context, directory)
+        (directory / "tmp").mkdir(exist_ok=True)
+        for volume, path in launch.mounts:
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(volume)
+        for path, content, mode in launch.files:
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            target.chmod(mode)
+        return directory
+
+    async def _spawn(self, directory: Path, command: Command, take: TakeBytes, *, stdin: bytes | None = None) -> Child:
+        """Starts the command. Raises OSError and ValueError."""
+        path = command.env.get("PATH", self._path)
+        found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
+        if found is None:
+            raise FileNotFoundError(2, "no such command on the PATH")
+        own = {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), MARK: str(directory)}
+        environment = {"PATH": path, **command.env, **own}
+        return await start_child((found, *command.words[1:]), take, directory=directory, env=environment, stdin=stdin)
+
+    async def _spawn_besides(
+        self, directory: Path, launch: Launch, words: tuple[str, ...], take: TakeBytes, stdin: bytes
+    ) -> Child:
+        command = Command(cmd=words, env=launch.commands[0].env)
+        return await self._spawn(directory, command, take, stdin=stdin)
+
+
+def _copy_context(context: Path, directory: Path) -> None:
+    """What a build of the context would be given. Links are copied as such. Raises OSError."""
+    if not context.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such directory", str(context))
+    for path, name in kept(context, read_ignore(context / ".dockerignore")):
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.is_file():
+            shutil.copy2(path, target, follow_symlinks=False)
+        elif path.is_dir():
+            target.mkdir(exist_ok=True)
+
+
+def _shown(word: str) -> str:
+    return repr(word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…")

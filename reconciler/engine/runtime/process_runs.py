@@ -1,0 +1,138 @@
+"""One start of a machine as processes of this host: its output, its end, and what can be done to it meanwhile."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
+from reconciler.engine.runtime.child import Child, TakeBytes
+from reconciler.engine.runtime.line_splitter import Lines
+from reconciler.engine.runtime.procfs import Owned, end_all, processes_of, signal_all, signal_group, start_time
+
+SpawnBesides: TypeAlias = Callable[[tuple[str, ...], TakeBytes, bytes], Awaitable[Child]]
+"""Starts a command of these words on the machine, with this stdin. Raises OSError or ValueError."""
+
+NOT_EXECUTABLE: Final = 126
+_NOT_FOUND: Final = 127
+_SIGNAL_BASE: Final = 128
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
+
+
+class StreamLines:
+    """The output of one process, cut into lines."""
+
+    def __init__(self, take: TakeOutput) -> None:
+        self._lines = {number: Lines(partial(take, name)) for number, name in _STREAMS.items()}
+
+    def take(self, descriptor: int, content: bytes) -> None:
+        self._lines[descriptor].add(content)
+
+    def close(self) -> None:
+        for lines in self._lines.values():
+            lines.close()
+
+
+class RunningProcesses:
+    """The processes of one start, in `directory`. When a command exits, all else that runs of the machine is ended too:
+    the other commands, and what they left behind.
+    """
+
+    def __init__(
+        self,
+        children: list[tuple[Child, StreamLines]],
+        directory: Path,
+        *,
+        spawn: SpawnBesides | None = None,
+        failed: Ended | None = None,
+    ) -> None:
+        self._children = children
+        self._directory = directory
+        self._spawn = spawn
+        self._besides: set[int] = set()  # the leaders of commands that run besides
+        self._failed = failed
+        self._is_over = False
+        self.pids = tuple((child.pid, start_time(child.pid)) for child, _ in children)
+
+    async def wait(self) -> Ended:
+        """The end of the process that exited first."""
+        waits = [asyncio.ensure_future(child.wait()) for child, _ in self._children]
+        if waits and not self._failed:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        first = next((wait.result() for wait in waits if wait.done()), 0)
+        await self.kill()
+        await asyncio.gather(*waits)
+        self._is_over = True
+        await asyncio.gather(*(child.drain() for child, _ in self._children))
+        for _, lines in self._children:
+            lines.close()
+        return self._failed or Ended(code=_code_of(first), signal=-first if first < 0 else None)
+
+    async def signal(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            await self.kill()
+        if self._is_over:
+            return  # their numbers may be others' by now
+        for child, _ in self._children:
+            signal_group(child.pid, number)
+
+    async def kill(self) -> None:
+        if not self._is_over:
+            await asyncio.to_thread(end_all, self._owned())
+
+    async def suspend(self) -> None:
+        await self._signal_all(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        await self._signal_all(signal.SIGCONT)
+
+    async def _signal_all(self, number: int) -> None:
+        if not self._is_over:
+            await asyncio.to_thread(signal_all, self._owned(), number)
+
+    def _owned(self) -> Owned:
+        return Owned(frozenset(child.pid for child, _ in self._children) | self._besides, self._directory)
+
+    async def processes(self) -> list[ProcessStat]:
+        return await asyncio.to_thread(processes_of, self._owned())
+
+    async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        if self._spawn is None or self._is_over:
+            return Executed(code=NOT_EXECUTABLE, stdout="", stderr="the machine does not run")
+        output = {number: bytearray() for number in _STREAMS}
+        try:
+            child = await self._spawn(words, lambda number, content: output[number].extend(content), stdin)
+        except (OSError, ValueError) as error:
+            return Executed(code=failure_code(error), stdout="", stderr=f"cannot run {words[0]!r}: {reason(error)}")
+        self._besides.add(child.pid)
+        try:
+            if not self._is_over:  # else its machine has ended while it was started
+                async with asyncio.timeout(timeout_s):
+                    await child.wait()
+        finally:
+            signal_group(child.pid, signal.SIGKILL)
+            number = await child.wait()
+            await child.drain()
+            self._besides.discard(child.pid)
+        stdout, stderr = (bytes(content).decode("utf-8", "replace") for content in output.values())
+        return Executed(code=_code_of(number), signal=-number if number < 0 else None, stdout=stdout, stderr=stderr)
+
+    async def discard(self) -> None:
+        """The directory stays until the next start: it is there to be looked at."""
+
+
+def failure_code(error: OSError | ValueError) -> int:
+    """What a shell would end with where a command cannot be run: 127 where there is none, else 126."""
+    return _NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_EXECUTABLE
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why it cannot be run: a ValueError is of a NUL in a word, or of an environment's name with an `=`."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _code_of(number: int) -> int:
+    """The exit code as a shell gives it: a signal's is 128 more than its number."""
+    return number if number >= 0 else _SIGNAL_BASE - number

@@ -1,0 +1,212 @@
+"""The processes of a machine on this host, as the kernel tells of them in /proc (proc(5)).
+
+A machine's are those of the sessions of its commands, those that carry its mark in their environment, however far they
+have moved away, and what these have started. Where there is no /proc, only process groups are known.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reconciler.engine.runtime.base import ProcessStat
+
+MARK: Final = "RECONCILER_MACHINE_DIRECTORY"
+"""The variable that each command of a machine gets: the directory of its start, in earlier versions of the machine."""
+
+_PROC = Path("/proc")
+_TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_LISTENING: Final = "0A"
+_GONE: Final = frozenset({"Z", "X"})
+_DEATH_S: Final = 1.0
+_DEATH_POLL_S: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose processes are meant: sessions by their leaders, and a directory that marks name, with all below it."""
+
+    sessions: frozenset[int]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A process that listens on a port of this host, with its session and the machine's mark that it carries.
+
+    `pid` is 0 where the process is not known: another user's are not told.
+    """
+
+    pid: int = 0
+    command: str = ""
+    session: int = 0
+    mark: str = ""
+
+
+def signal_all(owned: Owned, number: int) -> None:
+    """Send the signal to all of these processes, as far as they are there now."""
+    found = _pids_of(owned)
+    for pid in found or ():
+        _signal(pid, number)
+    for leader in owned.sessions if found is None else ():
+        signal_group(leader, number)
+
+
+def end_all(owned: Owned) -> None:
+    """Kill all of these processes, and return once they are gone: what they held, such as a port, is free then.
+
+    They may start others until the kill reaches them, so this looks until none is left; for a second at most, as one
+    that waits for a broken disk does not die.
+    """
+    deadline = time.monotonic() + _DEATH_S
+    while True:
+        signal_all(owned, signal.SIGKILL)
+        if not _pids_of(owned) or time.monotonic() >= deadline:
+            return
+        time.sleep(_DEATH_POLL_S)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def signal_group(leader: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def start_time(pid: int) -> int:
+    """When the process began, in the kernel's ticks; 0 where that cannot be told. Tells a pid from its reuse."""
+    try:
+        return int(_fields(pid)[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def processes_of(owned: Owned) -> list[ProcessStat]:
+    """All of these processes, by number. Empty where there is no /proc."""
+    listening = _listening()
+    found = []
+    for pid in sorted(_pids_of(owned) or ()):
+        with suppress(OSError, ValueError, IndexError):
+            found.append(_stat(pid, listening))
+    return found
+
+
+def find_listener(port: int) -> Listener | None:
+    """Return who listens on the TCP port; None where nobody does, or there is no /proc."""
+    inodes = {inode for inode, (_, address) in _listening().items() if address.endswith(f":{port}")}
+    if not inodes:
+        return None
+    for pid in _all_pids():
+        with suppress(OSError, ValueError, IndexError):
+            if inodes.isdisjoint(_sockets(_PROC / str(pid))):
+                continue
+            command = (_PROC / str(pid) / "comm").read_text(errors="replace").strip()
+            return Listener(pid, command, int(_fields(pid)[3]), _mark_of(pid))
+    return Listener()
+
+
+def _all_pids() -> list[int]:
+    """Every process of the host; none where there is no /proc."""
+    try:
+        return sorted(int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _pids_of(owned: Owned) -> set[int] | None:
+    """The numbers of these processes, never this one's own; None where there is no /proc, or nothing in it."""
+    pids = _all_pids()
+    if not pids:
+        return None
+    found: set[int] = set()
+    children: dict[int, list[int]] = {}
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            state, parent, _, session = _fields(pid)[:4]
+            if state in _GONE or pid == os.getpid():
+                continue  # a command of a machine may have started this very engine, which then carries its mark
+            children.setdefault(int(parent), []).append(pid)
+            if int(session) in owned.sessions or _is_marked(pid, owned.directory):
+                found.add(pid)
+    grown = list(found)
+    while grown:
+        new = [pid for pid in children.get(grown.pop(), ()) if pid not in found]
+        found.update(new)
+        grown += new
+    return found
+
+
+def _fields(pid: int) -> list[str]:
+    """What /proc/PID/stat tells behind the command's name: state, parent, group, session and so on."""
+    with open(f"{_PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123 - asked of every process of the host: pathlib is slow
+        return file.read().rpartition(b")")[2].decode("ascii").split()
+
+
+def _is_marked(pid: int, directory: Path) -> bool:
+    mark = _mark_of(pid)
+    return mark == str(directory) or mark.startswith(f"{directory}/")
+
+
+def _mark_of(pid: int) -> str:
+    """The machine's mark in the process's environment; empty where there is none, or it is another user's."""
+    try:
+        with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
+            environment = b"\0" + file.read()
+    except OSError:
+        return ""
+    return os.fsdecode(environment.partition(f"\0{MARK}=".encode())[2].partition(b"\0")[0])
+
+
+def _stat(pid: int, listening: dict[str, tuple[str, str]]) -> ProcessStat:
+    entry, fields = _PROC / str(pid), _fields(pid)
+    words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    used_ms = (int(fields[11]) + int(fields[12])) * _TICK_MS
+    age_ms = float((_PROC / "uptime").read_text().split()[0]) * 1000 - int(fields[19]) * _TICK_MS
+    return ProcessStat(
+        pid=pid,
+        command=words,
+        directory=str((entry / "cwd").readlink()),
+        stime=int(int(fields[12]) * _TICK_MS),
+        rtime=int(max(0.0, age_ms)),
+        cpu=int(100 * used_ms / age_ms) if age_ms > 0 else 0,
+        rss=int(fields[21]) * _PAGE,
+        sockets=tuple(listening[inode] for inode in _sockets(entry) if inode in listening),
+    )
+
+
+def _sockets(entry: Path) -> Iterator[str]:
+    """The inodes of its open sockets."""
+    for descriptor in (entry / "fd").iterdir():
+        with suppress(OSError):
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                yield target[8:-1]
+
+
+def _listening() -> dict[str, tuple[str, str]]:
+    """Protocol and address of each listening TCP socket, by inode."""
+    found = {}
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        with suppress(OSError):
+            for line in (_PROC / "net" / name).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING:
+                    found[fields[9]] = (name, _address(fields[1], family))
+    return found
+
+
+def _address(text: str, family: socket.AddressFamily) -> str:
+    """`host:port` of the kernel's hexadecimal, whose words are in the host's order."""
+    host, _, port = text.partition(":")
+    packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+    shown = socket.inet_ntop(family, packed)
+    return f"[{shown}]:{int(port, 16)}" if family == socket.AF_INET6 else f"{shown}:{int(port, 16)}"

@@ -1,0 +1,1 @@
+"""Serve the engine: its process, its files, and the pages for people."""

@@ -1,0 +1,247 @@
+"""The engine's files, and starting and stopping it from outside. Imports nothing heavy.
+
+One engine for each home, guarded by a lock that the kernel gives back when the engine dies, however it dies.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
+from reconciler.engine.server.start_errors import EngineStartError, cannot_use
+
+_STATUS: Final = "engine.json"
+_LOCK: Final = "engine.lock"
+_TOKEN: Final = "token"
+_DOOR: Final = "open.html"
+_POLL_S: Final = 0.02
+_PROBED_S: Final = 0.3
+_PRIVATE: Final = 0o077  # bits that no file of the home has
+_OPEN_BEFORE: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """Whether an engine runs, and where; `url` is without `/v1`; `container_host` is where its containers are made."""
+
+    running: bool
+    url: str | None = None
+    token_file: Path | None = None
+    pid: int | None = None
+    runtime: str | None = None
+    started_at: str | None = None
+    version: str | None = None
+    container_host: str | None = None
+
+
+def engine_status(home: Path) -> EngineStatus:
+    """The status of the home's engine."""
+    if not _is_locked(home):
+        return EngineStatus(running=False)
+    try:
+        written: dict[str, Any] = json.loads((home / _STATUS).read_text())
+        if not _is_alive(written["pid"]):
+            return EngineStatus(running=False)  # it was killed, and a child of its has not let go of the lock yet
+        return EngineStatus(
+            running=True,
+            url=written["url"],
+            token_file=home / _TOKEN,
+            pid=written["pid"],
+            runtime=written["runtime"],
+            started_at=written["started_at"],
+            version=written["version"],
+            container_host=written.get("container_host"),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return EngineStatus(running=False)  # it holds the lock, and does not serve yet
+
+
+def start_engine(
+    home: Path, *, runtime: str = "process", extra: tuple[str, ...] = (), timeout_s: float = 15
+) -> EngineStatus:
+    """The status of the home's engine, started if it was not running; `extra` are more arguments for a new one.
+
+    Raises EngineStartError.
+    """
+    status = engine_status(home)
+    if status.running and _answers(status):
+        return status
+    prepare_home(home)
+    process, errors = spawn_engine(home, "--runtime", runtime, *extra)
+    with errors:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            status = engine_status(home)
+            if status.running and _answers(status):
+                if status.pid == process.pid:
+                    process.returncode = 0  # it is on its own now, and outlives us
+                else:
+                    _end_loser(process)
+                return status
+            if process.poll() is not None and not _is_locked(home):
+                raise why_it_ended(process, errors, home)
+            time.sleep(_POLL_S)
+    raise EngineStartError(f"it did not answer within {timeout_s:g} s", remedy=see_log(home))
+
+
+def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
+    """Ends the home's engine and returns once it has ended; False where none ran. Raises EngineStartError."""
+    status = engine_status(home)
+    if not status.running or status.pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(status.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while _is_locked(home):
+        if time.monotonic() >= deadline:
+            why = f"the engine (pid {status.pid}) did not end within {timeout_s:g} s"
+            raise EngineStartError(why, remedy=f"`kill -9 {status.pid}` ends it; the next start ends what it ran")
+        time.sleep(_POLL_S)
+    return True
+
+
+def read_token(home: Path) -> str:
+    """The token of the home's engine. Raises EngineStartError where it cannot be read."""
+    try:
+        return (home / _TOKEN).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise EngineStartError(
+            f"cannot read the token in {home / _TOKEN}: {why}",
+            remedy="`reconciler engine stop`, remove that file, and try again",
+        ) from error
+
+
+def prepare_home(home: Path) -> None:
+    """Makes the home, for its owner alone, whatever the umask; so are its files, those of an earlier version too.
+
+    A directory that is there already keeps its own mode: it may be anything. Raises EngineStartError.
+    """
+    try:
+        for directory in reversed((home, *home.parents)):
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
+        (home / "machines").mkdir(exist_ok=True, mode=0o700)
+        for name in _OPEN_BEFORE:
+            path = home / name
+            if path.exists() and path.stat().st_mode & _PRIVATE:
+                path.chmod(path.stat().st_mode & ~_PRIVATE)
+    except OSError as error:
+        raise cannot_use(home, error) from error
+
+
+def lock_home(home: Path) -> IO[bytes]:
+    """The lock, held until the file is closed or the process ends. Raises EngineStartError where it is taken."""
+    try:
+        lock = (home / _LOCK).open("ab")
+    except OSError as error:
+        raise cannot_use(home, error) from error
+    deadline = time.monotonic() + _PROBED_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError as error:
+            # Someone who looks whether an engine runs holds the lock for an instant too.
+            if time.monotonic() >= deadline:
+                lock.close()
+                raise EngineStartError(
+                    f"an engine runs already in {home}", remedy="`reconciler engine stop` ends it"
+                ) from error
+        time.sleep(_POLL_S)
+
+
+def ensure_token(home: Path) -> str:
+    """The home's token, made where there is none; readable by its owner alone from its first byte on."""
+    with suppress(EngineStartError):
+        token = read_token(home)
+        if token.isascii() and token.isprintable() and token:
+            return token
+    import secrets
+
+    token = secrets.token_urlsafe(32)
+    temporary = home / f"{_TOKEN}.{os.getpid()}"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
+    temporary.replace(home / _TOKEN)
+    return token
+
+
+def write_status(home: Path, status: EngineStatus) -> None:
+    """Says where the engine is, all at once. Raises EngineStartError."""
+    values = {
+        "url": status.url,
+        "pid": status.pid,
+        "runtime": status.runtime,
+        "started_at": status.started_at,
+        "version": status.version,
+        "container_host": status.container_host,
+        "token_file": str(status.token_file),
+    }
+    temporary = home / f"{_STATUS}.{os.getpid()}"
+    try:
+        temporary.write_text(json.dumps(values))
+        temporary.replace(home / _STATUS)
+    except OSError as error:
+        raise cannot_use(home, error) from error
+
+
+def write_door(home: Path, url: str) -> Path:
+    """A file that leads a browser to the engine's page and hands it the token: for its owner's eyes alone, as a command
+    line would not be. Raises EngineStartError.
+    """
+    door = home / _DOOR
+    place = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
+    page = f"<!doctype html><meta charset=utf-8><title>Local engine</title><script>location.replace({place})</script>"
+    with os.fdopen(os.open(door, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(page)
+    return door
+
+
+def remove_status(home: Path) -> None:
+    (home / _STATUS).unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_locked(home: Path) -> bool:
+    try:
+        with (home / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # none, or one that no engine could hold: the start says so
+
+
+def _end_loser(process: "subprocess.Popen[bytes]") -> None:
+    """Another one was faster. Ours must not come up late, after that one was stopped."""
+    process.kill()
+    process.wait()
+
+
+def _answers(status: EngineStatus) -> bool:
+    parts = urlsplit(status.url or "")
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,174 @@
+"""Serving the engine on loopback, until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from reconciler.clock import SystemClock
+from reconciler.engine.engine import Engine
+from reconciler.engine.faults.config import load_rehearsal
+from reconciler.engine.faults.rules import Adversity, AdversityError
+from reconciler.engine.faults.settings import Settings
+from reconciler.engine.http.app import create_engine_app
+from reconciler.engine.runtime.select import make_runtime
+from reconciler.engine.server import daemon
+from reconciler.engine.server.daemon import EngineStatus
+from reconciler.engine.server.start_errors import EngineStartError, cannot_use
+from reconciler.engine.services.background import Surroundings
+from reconciler.engine.store.database import unusable
+
+_HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 512
+_GRACE_S: Final = 2
+# Longer than clients keep an idle connection (httpx 5 s, Go 90 s at most): one that the server closes just as a call is
+# sent on it leaves the caller in doubt of what was done.
+_KEEP_ALIVE_S: Final = 120
+
+
+def run_engine(
+    home: Path,
+    *,
+    runtime: str = "process",
+    port: int = 0,
+    latency: str | None = None,
+    adversity: Path | None = None,
+    ready: Callable[[EngineStatus], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError.
+
+    What it writes is its owner's alone, and what its commands write too.
+    """
+    try:
+        rehearsal = load_rehearsal(adversity, latency=latency)
+    except AdversityError as error:
+        raise EngineStartError(str(error)) from error
+    daemon.prepare_home(home)
+    with _owner_only(), daemon.lock_home(home), listen(port) as listener:
+        try:
+            daemon.remove_status(home)  # that of an engine that was killed: its port may be another's by now
+            token = daemon.ensure_token(home)
+        except OSError as error:
+            raise cannot_use(home, error) from error
+        status = EngineStatus(
+            running=True,
+            url=f"http://{_HOST}:{listener.getsockname()[1]}",
+            token_file=home / "token",
+            pid=os.getpid(),
+            runtime=runtime,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=version("machines-reconciler"),
+        )
+        try:
+            with suppress(KeyboardInterrupt):
+                asyncio.run(_serve(home, token, listener, status, rehearsal, ready))
+        finally:
+            daemon.remove_status(home)
+
+
+@contextmanager
+def _owner_only() -> Iterator[None]:
+    """Whatever is written is its owner's alone."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on loopback; port 0 is any that is free. Raises EngineStartError."""
+    # Named as TCP, so that asyncio turns Nagle's algorithm off: it costs 40 ms for each reply otherwise.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+    except OSError as error:
+        listener.close()
+        raise EngineStartError(f"cannot listen on port {port}: {error.strerror}") from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+async def _serve(
+    home: Path,
+    token: str,
+    listener: socket.socket,
+    status: EngineStatus,
+    rehearsal: tuple[Settings, Adversity],
+    ready: Callable[[EngineStatus], None] | None,
+) -> None:
+    logging.basicConfig(level=logging.WARNING)
+    settings, adversity = rehearsal
+    runtime = await make_runtime(status.runtime or "process", home, os.environ)
+    status = replace(status, container_host=runtime.container_host)
+    database = home / "engine.db"
+    engine = Engine(
+        database=database,
+        runtime=runtime,
+        clock=SystemClock(),
+        settings=settings,
+        adversity=adversity,
+        volumes=home / "volumes",
+    )
+    surroundings = Surroundings(engine)
+    app = create_engine_app(engine, token=token, addresses=lambda: surroundings.addresses)
+    server = EngineServer(engine, app)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    try:
+        await _begin(engine, surroundings, database)
+        daemon.write_status(home, status)
+        if ready:
+            ready(status)
+        await server.serve(sockets=[listener])
+    finally:
+        daemon.remove_status(home)
+        await surroundings.close()
+        await engine.close()
+
+
+async def _begin(engine: Engine, surroundings: Surroundings, database: Path) -> None:
+    try:
+        surroundings.start()
+        await engine.start()
+    except sqlite3.Error as error:
+        raise unusable(database, error) from error
+
+
+class EngineServer(uvicorn.Server):
+    """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
+
+    def __init__(self, engine: Engine, app: ASGIApp) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        super().__init__(config)
+        self._engine = engine
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours are in place already; uvicorn's would raise the signal again in the end, before the runs have ended."""
+        yield
+
+    def stop(self) -> None:
+        """Ends the serving, and the parked waits with it."""
+        self.should_exit = True
+        self._engine.begin_close()

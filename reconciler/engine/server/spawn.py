@@ -1,0 +1,61 @@
+"""The engine's process: starting it, its own log, and the pipe by which it tells why it does not start.
+
+The log would not do for that: the disk may be full.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Final
+
+from reconciler.engine.server.start_errors import EngineStartError, cannot_use, parse_start_error
+from reconciler.engine.store.retention import ENGINE_LOG_BYTES_KEPT
+
+ENGINE_LOG: Final = "engine.log"
+_ERROR_BYTES: Final = 65536
+
+
+def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes], IO[bytes]]":
+    """The engine's process, and where it tells why it does not start. Raises EngineStartError."""
+    read, write = os.pipe()
+    errors = os.fdopen(read, "rb")
+    words = [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--errors-to", str(write), *arguments]
+    try:
+        with _open_log(home) as output:
+            process = subprocess.Popen(
+                words,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(write,),
+            )
+    except OSError as error:
+        errors.close()
+        raise cannot_use(home, error) from error
+    finally:
+        os.close(write)
+    return process, errors
+
+
+def why_it_ended(process: "subprocess.Popen[bytes]", errors: IO[bytes], home: Path) -> EngineStartError:
+    """Why the process has ended."""
+    told = parse_start_error(errors.read(_ERROR_BYTES).decode("utf-8", "replace"))
+    return told or EngineStartError(f"it ended with code {process.returncode}", remedy=see_log(home))
+
+
+def see_log(home: Path) -> str:
+    """Where to look for what else the process said."""
+    return f"{home / ENGINE_LOG} says more"
+
+
+def _open_log(home: Path) -> IO[bytes]:
+    """The engine's own log, to be written on; begun anew where it has grown too long."""
+    log = home / ENGINE_LOG
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    opened = os.fdopen(os.open(log, flags, 0o600), "ab")
+    if opened.tell() > ENGINE_LOG_BYTES_KEPT:
+        opened.truncate(0)
+    return opened

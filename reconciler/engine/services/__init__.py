@@ -1,0 +1,1 @@
+"""Services on this host: ports, proxy, health checks, schedules."""

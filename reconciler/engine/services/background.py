@@ -1,0 +1,29 @@
+"""What goes on around a live engine: services are served, machines checked, schedules fire, old records go."""
+
+from reconciler.engine.engine import Engine
+from reconciler.engine.models import Address
+from reconciler.engine.services.checks import Checks
+from reconciler.engine.services.proxy import Proxy
+from reconciler.engine.services.schedules import Schedules
+from reconciler.engine.store.cleanup import Cleanup
+
+
+class Surroundings:
+    """To be started before the engine is, and closed before it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._proxy = Proxy(engine)
+        self._parts = (Checks(engine), self._proxy, Schedules(engine), Cleanup(engine))
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where services are served."""
+        return self._proxy.addresses
+
+    def start(self) -> None:
+        for part in self._parts:
+            part.start()
+
+    async def close(self) -> None:
+        for part in reversed(self._parts):
+            await part.close()

@@ -1,0 +1,149 @@
+"""Health checks of machines that run: made as their config says, and reported as the API does."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from reconciler.engine.config.read import seconds
+from reconciler.engine.engine import Engine
+from reconciler.engine.models import CheckReport, Machine
+from reconciler.engine.services.port_probe import HOST, listening_port
+
+_INTERVAL_S: Final = 15.0
+_TIMEOUT_S: Final = 10.0
+_EARLY_S: Final = 0.5  # between attempts until it first passes
+_WAITING: Final = "waiting for status update"
+_LONGEST_OUTPUT: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check: TCP, or HTTP where `kind` says so; times in seconds."""
+
+    name: str
+    kind: str
+    port: int
+    interval_s: float
+    timeout_s: float
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    is_tls: bool = False
+    verifies_tls: bool = True
+
+
+def checks_of(config: dict[str, Any]) -> Iterator[Check]:
+    """The checks of the machine and of its services, by the names that the API reports them under."""
+    for name, check in (config.get("checks") or {}).items():
+        if check and check.get("port"):
+            yield _check(name, check, check["port"])
+    for service in config.get("services") or []:
+        for number, check in enumerate((service or {}).get("checks") or []):
+            port = (check or {}).get("port") or service.get("internal_port") or 0
+            if check and port:
+                kind = check.get("type") or "tcp"
+                yield _check(f"servicecheck-{number:02d}-{kind}-{service.get('internal_port')}", check, port)
+
+
+def _check(name: str, check: dict[str, Any], port: int) -> Check:
+    return Check(
+        name=name,
+        kind=check.get("type") or "tcp",
+        port=port,
+        interval_s=max(0.1, seconds(check.get("interval"), _INTERVAL_S)),
+        timeout_s=max(0.1, seconds(check.get("timeout"), _TIMEOUT_S)),
+        method=(check.get("method") or "get").upper(),
+        path=check.get("path") or "/",
+        headers=tuple(
+            (str(header.get("name")), str(value))
+            for header in check.get("headers") or []
+            for value in (header or {}).get("values") or []
+        ),
+        is_tls=check.get("protocol") == "https",
+        verifies_tls=not check.get("tls_skip_verify"),
+    )
+
+
+class Checks:
+    """Checks every machine that runs. `start` follows the engine, which tells the reports; `close` ends them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running: dict[str, tuple[int, str, list[asyncio.Task[None]]]] = {}
+
+    def start(self) -> None:
+        self._engine.follow(self._changed)
+
+    async def close(self) -> None:
+        tasks = [task for _, _, tasks in self._running.values() for task in tasks]
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _changed(self, machine: Machine) -> None:
+        """Checks begin with each start of a machine, and end with it."""
+        known = self._running.get(machine.id)
+        this = (machine.runs, machine.instance_id)
+        if machine.state == "started" and known and known[:2] == this:
+            return
+        if known:
+            for task in self._running.pop(machine.id)[2]:
+                task.cancel()
+        if machine.state != "started":
+            self._engine.reports.end(machine)
+            return
+        checks = list(checks_of(machine.config))
+        waiting = CheckReport(status="warning", output=_WAITING, updated_ms=machine.updated_ms)
+        self._engine.reports.begin(machine, [check.name for check in checks], waiting)
+        tasks = [asyncio.create_task(self._keep_checking(machine, check)) for check in checks]
+        self._running[machine.id] = (*this, tasks)
+
+    async def _keep_checking(self, machine: Machine, check: Check) -> None:
+        has_passed = False
+        while True:
+            try:
+                async with asyncio.timeout(check.timeout_s):
+                    output = await self._made(machine, check)
+                report = CheckReport(status="passing", output=output)
+                has_passed = True
+            except (OSError, ValueError, TimeoutError, EOFError) as error:
+                why = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+                report = CheckReport(status="critical", output=why[:_LONGEST_OUTPUT])
+            report = replace(report, updated_ms=int(self._engine.clock.now().timestamp() * 1000))
+            self._engine.reports.put(machine, check.name, report)
+            await self._engine.clock.sleep(check.interval_s if has_passed else min(check.interval_s, _EARLY_S))
+
+    async def _made(self, machine: Machine, check: Check) -> str:
+        """What the check found. Raises OSError, ValueError, TimeoutError or EOFError where it fails."""
+        port = await listening_port(self._engine, machine.id, check.port)
+        if port is None:
+            raise ConnectionRefusedError("the machine does not run")
+        context = None
+        if check.is_tls:
+            context = ssl.create_default_context() if check.verifies_tls else ssl._create_unverified_context()
+        reader, writer = await asyncio.open_connection(HOST, port, ssl=context)
+        try:
+            if check.kind != "http":
+                return "Success"
+            lines = [f"{check.method} {check.path} HTTP/1.1", f"Host: {HOST}:{port}", "Connection: close"]
+            lines += [f"{name}: {value}" for name, value in check.headers]
+            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
+            await writer.drain()
+            return _judged((await reader.readline()).decode("latin-1"))
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+def _judged(status_line: str) -> str:
+    words = status_line.split(None, 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        raise ValueError("what answers is no HTTP")
+    if not 200 <= int(words[1]) < 300:
+        raise ValueError(f"status {words[1]}")
+    return f"HTTP {words[1]}"

@@ -1,0 +1,1 @@
+"""Store the engine's records: SQLite, logs, retention."""

@@ -1,0 +1,76 @@
+"""Forgets machines that were destroyed long ago, and gives their space back to the disk: a little at a time, so that no
+call waits for it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from reconciler.engine.engine import Engine
+from reconciler.engine.models import Machine
+from reconciler.engine.store.retention import DESTROYED_KEPT_S
+
+_LINES_AT_ONCE: Final = 500
+_PAUSE_S: Final = 60.0  # many that were destroyed one after the other are forgotten together
+
+
+class Cleanup:
+    """The records of all destroyed machines. `start` follows the engine; `close` ends it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._due_s: dict[str, float] = {}  # by machine id: when it is forgotten, in seconds since 1970
+        self._has_due = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._engine.follow(self._changed)
+        for machine in self._engine.store.machines():
+            self._changed(machine)
+        self._task = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _changed(self, machine: Machine) -> None:
+        if machine.is_destroyed and machine.id not in self._due_s:
+            self._due_s[machine.id] = machine.updated_ms / 1000 + DESTROYED_KEPT_S
+            self._has_due.set()
+
+    async def _keep(self) -> None:
+        while True:
+            with suppress(sqlite3.Error):  # a disk that takes nothing may take it next time
+                await self._forget()
+                await _in_steps(self._engine.store.give_back)
+            if not self._due_s:
+                self._has_due.clear()
+                await self._has_due.wait()
+            await self._engine.clock.sleep(max(_PAUSE_S, min(self._due_s.values()) - self._now_s()))
+
+    async def _forget(self) -> None:
+        """Forgets the machines whose time has come."""
+        now_s = self._now_s()
+        for machine_id in [machine_id for machine_id, due_s in self._due_s.items() if due_s <= now_s]:
+            machine = self._engine.store.machine(machine_id)
+            if machine:
+                lines = self._engine.store.log_table
+                await _in_steps(partial(lines.forget, machine.app, machine.id, most=_LINES_AT_ONCE))
+                self._engine.forget(machine)
+            del self._due_s[machine_id]
+            await asyncio.sleep(0)
+
+    def _now_s(self) -> float:
+        return self._engine.clock.now().timestamp()
+
+
+async def _in_steps(step: Callable[[], bool]) -> None:
+    """Takes the step again while it says that there is more, and lets others have their turn in between."""
+    is_more = True
+    while is_more:
+        is_more = step()
+        await asyncio.sleep(0)

@@ -1,0 +1,160 @@
+"""The engine's memory: SQLite, and in front of it the machines as values.
+
+Every change is one transaction, committed before anything sees it; a change that cannot be written did not happen.
+Only what has happened by itself (`record`) is seen before it is written.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.engine.models import App, Event, Lease, LogEntry, Machine, Secret, SecretsVersion, Snapshot, Volume
+from reconciler.engine.store.database import explained, give_back, open_database, transaction
+from reconciler.engine.store.log_table import LogTable
+from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
+from reconciler.engine.store.table import Rows, json_of, value_of
+
+_FORGET_VERSIONS: Final = (
+    "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
+    f" ORDER BY sequence DESC LIMIT 1 OFFSET {VERSIONS_KEPT})"
+)
+
+
+class Store:
+    """Apps, machines, logs, volumes, secrets. Raises sqlite3.Error where the disk does not take a change,
+    and EngineStartError where the database cannot be used at all.
+    """
+
+    def __init__(self, database: Path | str) -> None:
+        self._connection = open_database(database)
+        try:
+            with explained(database):
+                self._load()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _load(self) -> None:
+        self.apps = {name: App(name=name, org=org, created_ms=at) for name, org, at in self._rows("SELECT * FROM apps")}
+        self._machines = {
+            identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
+        }
+        self._unwritten: dict[str, None] = {}  # machines whose record is newer than its row
+        self._by_app: dict[str, dict[str, None]] = {}
+        for machine in self._machines.values():
+            self._by_app.setdefault(machine.app, {})[machine.id] = None
+        self.log_table = LogTable(self._connection)
+        self.volumes = Rows(self._connection, "volumes", Volume)
+        self.snapshots = Rows(self._connection, "snapshots", Snapshot)
+        self.secrets = Rows(self._connection, "secrets", Secret)
+        self.secrets_versions = Rows(self._connection, "secrets_versions", SecretsVersion)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def machine(self, machine_id: str) -> Machine | None:
+        return self._machines.get(machine_id)
+
+    def machines(self, app: str | None = None) -> Iterator[Machine]:
+        """The machines of the app, or all; the destroyed ones too."""
+        if app is None:
+            yield from list(self._machines.values())
+            return
+        for machine_id in list(self._by_app.get(app, ())):
+            yield self._machines[machine_id]
+
+    def add_app(self, app: App) -> None:
+        with self._transaction():
+            self._connection.execute("INSERT INTO apps VALUES (?, ?, ?)", (app.name, app.org, app.created_ms))
+        self.apps[app.name] = app
+
+    def remove_app(self, name: str) -> None:
+        with self._transaction():
+            self._connection.execute("DELETE FROM apps WHERE name = ?", (name,))
+        self.apps.pop(name, None)
+
+    def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
+        """Writes the machine, with a new event on top where there is one; the machine as it now is."""
+        machine = _with_event(machine, event)
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO machines VALUES (?, ?, ?)", (machine.id, machine.app, json_of(machine))
+            )
+            if is_new_version:
+                self._connection.execute(
+                    "INSERT INTO versions (machine, version, config) VALUES (?, ?, ?)",
+                    (machine.id, machine.instance_id, json_of(machine.config)),
+                )
+                self._connection.execute(_FORGET_VERSIONS, (machine.id, machine.id))
+        self._unwritten.pop(machine.id, None)
+        return self._remember(machine)
+
+    def record(self, machine: Machine, *, event: Event | None = None) -> Machine:
+        """Keeps what has happened to the machine; where the disk does not take it, until `write_unwritten`."""
+        machine = _with_event(machine, event)
+        try:
+            return self.save(machine)
+        except sqlite3.Error:
+            self._unwritten[machine.id] = None
+            return self._remember(machine)
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether something is recorded that is not written."""
+        return bool(self._unwritten)
+
+    def write_unwritten(self) -> None:
+        """Writes what is recorded and not written. Raises sqlite3.Error: then some of it is left."""
+        for machine_id in list(self._unwritten):
+            self.save(self._machines[machine_id])
+
+    def _remember(self, machine: Machine) -> Machine:
+        self._machines[machine.id] = machine
+        self._by_app.setdefault(machine.app, {})[machine.id] = None
+        return machine
+
+    def versions(self, machine_id: str) -> list[tuple[str, Any]]:
+        """Each version with its config, newest first."""
+        rows = self._rows("SELECT version, config FROM versions WHERE machine = ? ORDER BY sequence DESC", machine_id)
+        return [(version, value_of(config)) for version, config in rows]
+
+    def forget(self, machine: Machine) -> None:
+        """Forgets a destroyed machine and its versions; its log is the table's, and goes first."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM versions WHERE machine = ?", (machine.id,))
+            self._connection.execute("DELETE FROM machines WHERE id = ?", (machine.id,))
+        self._unwritten.pop(machine.id, None)
+        self._machines.pop(machine.id, None)
+        self._by_app.get(machine.app, {}).pop(machine.id, None)
+
+    def give_back(self) -> bool:
+        """Gives some free space back to the disk; whether there is more of it."""
+        return give_back(self._connection)
+
+    def add_logs(self, entries: Sequence[LogEntry]) -> None:
+        """Appends lines to the log."""
+        self.log_table.append(entries)
+
+    def logs(self, app: str, machine_id: str | None, after_ns: int | None) -> list[LogEntry]:
+        """Lines from `after_ns` on, oldest first; the newest hundred without it."""
+        return self.log_table.page(app, machine_id, after_ns)
+
+    def _rows(self, statement: str, *parameters: Any) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def _transaction(self) -> transaction:
+        return transaction(self._connection)
+
+
+def _with_event(machine: Machine, event: Event | None) -> Machine:
+    return replace(machine, events=(event, *machine.events)[:EVENTS_KEPT]) if event else machine
+
+
+def _machine_of(text: str) -> Machine:
+    value = value_of(text)
+    value["lease"] = Lease(**value["lease"]) if value["lease"] else None
+    value["events"] = tuple(Event(**event) for event in value["events"])
+    value["pids"] = tuple((pid, started) for pid, started in value["pids"])
+    return Machine(**value)

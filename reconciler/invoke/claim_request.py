@@ -1,0 +1,185 @@
+"""Who wants a machine, what it got, and why it did not get one."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.invoke import outcome as outcomes
+from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.invoke.outcome import never_started, refused
+from reconciler.invoke.pool_cache import KnownPool
+from reconciler.invoke.start_failures import cause_of
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Event, Machine, MachineState
+from reconciler.model.run import NeverStarted, Outcome
+from reconciler.model.run_policy import Override, objection_to
+from reconciler.model.spec import Pool
+from reconciler.slots.context import Context
+
+_HELD: Final = {
+    ApiErrorKind.LEASE_HELD,
+    ApiErrorKind.CONCURRENT_UPDATE,
+    ApiErrorKind.STALE_VERSION,
+    ApiErrorKind.REPLACED,
+}
+
+
+class Announcement(Protocol):
+    """What a keyed claim says elsewhere of the run that it is about to start."""
+
+    async def write(self, run_ulid: str) -> None:
+        """Write it; nothing may start where that fails."""
+        ...
+
+    async def take_back(self) -> None:
+        """Leave it as it was before; nothing was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A machine that runs for us, as last seen. `start` is the event of our start: only what is newer is of the run.
+
+    `declared` is the spec's config, to which a machine goes back after a run with args or variables of its own.
+    """
+
+    run_ulid: str
+    machine: Machine
+    start: Event
+    declared: MachineConfig | None = None
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.machine.name}/{self.run_ulid}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconfirmed:
+    """A run whose start was sent: whether it began cannot be learnt now. Its record is on the machine."""
+
+    run_ulid: str
+    machine: Machine
+    why: str
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.machine.name}/{self.run_ulid}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a claim has come, for whoever has to end it early.
+
+    `doing` says what is waited for, in words. `sent` is the run whose start may have taken effect. At `until`, on the
+    monotonic clock, it is ended.
+    """
+
+    doing: str = "asking for a machine"
+    until: float = float("inf")
+    sent: Unconfirmed | None = None
+    is_confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why this machine was not claimed; another one may be. `is_settling` where a moment's patience may help."""
+
+    why: str
+    needs_apply: bool = False
+    is_settling: bool = False
+    is_held: bool = False  # someone else has its lease, or is changing it
+    is_broken: bool = False  # it does not start here now, and another try may
+    is_in_doubt: bool = False  # the run that is asked for may go on there: it must not begin elsewhere
+    is_final: bool = False  # no machine of the pool would start
+    cause: NeverStarted | None = None  # what kept it from starting
+    error: ApiError | None = None  # the API failed before anything was started, and may not at the next try
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting.
+
+    `known` is where the machines of the pool were last seen; `number` tells waiters apart.
+    """
+
+    context: Context
+    stack: str
+    pool: Pool
+    known: KnownPool
+    start_timeout_s: float
+    timeout_s: float | None = None
+    lost_after_s: float = LOST_AFTER_S
+    key: str = ""  # the hash of an idempotency key
+    override: Override = field(default_factory=Override)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    progress: Progress = field(default_factory=Progress)
+    number: int = field(default_factory=lambda: random.SystemRandom().randrange(1 << 16))
+
+
+def out_of_reach(claimant: Claimant) -> Outcome | None:
+    """How an invoke of a pool ends of which no machine is there, or none can be reached; None where one can."""
+    known, pool = claimant.known, claimant.pool
+    if any(machine.is_observable for machine in known.machines):
+        return None
+    if dark := known.unreachable([slot.name for slot in pool.slots]):
+        names = ", ".join(sorted(machine.name or "one without a name" for machine in dark))
+        if not all(machine.is_dark for machine in dark):
+            return never_started(
+                f"the platform's answer about the machines of task {pool.name} is not understood: {names}"
+            )
+        why = f"all machines of task {pool.name} are unreachable, their hosts are down: {names}"
+        return never_started(why, cause=NeverStarted.HOST)
+    return refused(f"task {pool.name} has no machines in app {pool.app}", remedy="run `reconciler apply`")
+
+
+def candidates(claimant: Claimant) -> list[Machine]:
+    """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
+    resting = [machine for machine in claimant.known.untried if machine.state.is_resting and machine.is_observable]
+    claimant.rng.shuffle(resting)
+    return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
+
+
+def _unlikeliness(state: MachineState) -> int:
+    return {MachineState.STOPPED: 0, MachineState.SUSPENDED: 1, MachineState.CREATED: 2}.get(state, 3)
+
+
+def refusal_of(error: ApiError) -> Refusal:
+    """What an error says of this one machine. Raises the error where it says more."""
+    if error.kind is ApiErrorKind.NOT_FOUND:
+        return Refusal(why=error.message)
+    if error.kind in _HELD:
+        return Refusal(why=error.message, is_held=True)
+    if error.kind is ApiErrorKind.SETTLING:
+        return Refusal(why=error.message, is_settling=True)
+    if error.is_passing:
+        return Refusal(why=error.message, error=error)
+    cause = cause_of(error)
+    if cause in {NeverStarted.CAPACITY, NeverStarted.HOST, NeverStarted.IMAGE}:
+        return Refusal(why=error.message, is_broken=True, cause=cause)
+    if cause or error.kind is ApiErrorKind.BAD_INPUT:
+        return Refusal(why=error.message, is_final=True, cause=cause)
+    raise error
+
+
+def turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
+    """One of the machines: waiters begin at different ones, and go round."""
+    ordered = sorted(machines, key=lambda machine: machine.id)
+    return ordered[(claimant.number + rounds) % len(ordered)] if ordered else None
+
+
+def objection(claimant: Claimant) -> Outcome | None:
+    """Why a run with args or variables of its own is refused: what was applied decides, not the spec at hand."""
+    if not claimant.override.is_any:
+        return None
+    terms = claimant.known.terms
+    if terms is None:
+        return outcomes.refused(
+            f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
+        )
+    why = objection_to(claimant.override, terms)
+    remedy = "allow it with `overrides` in the spec, and apply"
+    return outcomes.refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None

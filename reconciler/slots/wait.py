@@ -1,0 +1,97 @@
+"""Waiting for what a write was to bring about, and reading it back: the reply to a write is never proof."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.machine import Machine, MachineState
+from reconciler.slots.context import Context
+
+SETTLE_TIMEOUT_S: Final = 300.0
+_SLICE_S: Final = 55.0
+_POLL_S: Final = 0.25
+_LAST_LOOK_S: Final = 5.0
+
+SETTLED = (MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED, MachineState.SUSPENDED)
+
+
+async def wait_until(
+    context: Context,
+    machine: Machine,
+    is_reached: Callable[[Machine], bool],
+    *,
+    states: tuple[MachineState, ...],
+    timeout_s: float,
+    version: str | None = None,
+) -> Machine | None:
+    """The machine as soon as a GET of it satisfies `is_reached`; None once `timeout_s` has passed.
+
+    Parks in WAIT for `states`; its reply is only a hint to look again. A machine that is gone satisfies nothing more
+    and is returned as it is, in state DESTROYED. The `version` that a write has just made is waited for before the
+    first look, which would only find the machine on its way. A last look that takes long is given up.
+    """
+    try:
+        async with asyncio.timeout(timeout_s + _LAST_LOOK_S):
+            return await _wait_until(context, machine, is_reached, states, timeout_s, version)
+    except TimeoutError:
+        return None
+
+
+async def _wait_until(
+    context: Context,
+    machine: Machine,
+    is_reached: Callable[[Machine], bool],
+    states: tuple[MachineState, ...],
+    timeout_s: float,
+    version: str | None,
+) -> Machine | None:
+    deadline = context.clock.monotonic() + timeout_s
+
+    async def park(version: str) -> bool:
+        slice_s = min(_SLICE_S, max(1.0, deadline - context.clock.monotonic()))
+        return await context.client.wait_machine(
+            machine.app, machine.id, states=states, version=version, timeout_s=slice_s
+        )
+
+    if version:
+        await park(version)
+    while True:
+        seen = await read_machine(context, machine)
+        if is_reached(seen) or seen.state.is_gone:
+            return seen
+        if context.clock.monotonic() >= deadline:
+            return None
+        if not await park(seen.instance_id) or seen.state in states:
+            await context.clock.sleep(_POLL_S)  # a server whose WAIT answers at once must not be asked in a hot loop
+
+
+async def read_machine(context: Context, machine: Machine) -> Machine:
+    """The machine as it is now; one that the API no longer knows reads as destroyed."""
+    seen = await read_by_id(context, machine.app, machine.id)
+    return seen or replace(machine, state=MachineState.DESTROYED)
+
+
+async def read_by_id(context: Context, app: str, machine_id: str) -> Machine | None:
+    """The machine as it is now; None where the API does not know it."""
+    try:
+        return await context.client.get_machine(app, machine_id)
+    except ApiError as error:
+        if error.kind is ApiErrorKind.NOT_FOUND:
+            return None
+        raise
+
+
+async def wait_settled(
+    context: Context, machine: Machine, *, version: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S
+) -> Machine | None:
+    """The machine once it has left every transient state; None where it did not in time. `version` as above."""
+    return await wait_until(
+        context,
+        machine,
+        lambda seen: seen.state in SETTLED,
+        states=(MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED),
+        timeout_s=timeout_s,
+        version=version,
+    )

@@ -1,0 +1,85 @@
+"""The errors of one file, collected so that all are shown at once, each with as much of its line as may be seen."""
+
+import heapq
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.errors import SpecError
+from reconciler.model.diagnostic import Diagnostic, Place
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
+
+# Whatever stands below these keys may be a secret. Of `build` it is the args.
+_SECRET_KEYS: Final = frozenset({"env", "content", "content_base64", "raw_value", "value", "values", "args"})
+_MOST: Final = 100  # are told; the others are counted
+_LONGEST_LINE: Final = 400  # of which an excerpt shows less
+_KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong with the file `file` of this text."""
+
+    file: str
+    lines: list[str]
+    found: dict[Diagnostic, None] = field(default_factory=dict)  # each once, however many aliases lead to it
+    unlisted_regions: dict[str, Diagnostic] = field(default_factory=dict)  # no errors: the list is dated
+    _secret_lines: frozenset[int] | None = None  # None until the tree is known
+
+    def know(self, root: Node) -> None:
+        """Takes from the tree which lines hold values that must not be shown."""
+        starts: dict[int, bool] = {}
+        for line, is_secret in _starts(root, is_secret=False):
+            starts[line] = starts.get(line, False) or is_secret
+        secret, is_secret = set(), False
+        for line in range(1, len(self.lines) + 1):
+            is_secret = starts.get(line, is_secret)  # what goes on over several lines begins on the first of them
+            if is_secret:
+                secret.add(line)
+        self._secret_lines = frozenset(secret)
+
+    def add(self, at: Node, message: str, *, hint: str | None = None) -> None:
+        """An error at the node's place."""
+        self.add_at(at.line, at.column, message, hint=hint)
+
+    def add_at_key(self, key: Scalar, message: str, *, hint: str | None = None) -> None:
+        """An error at a key that nobody knows: what it is for is not known either, so its value is not shown."""
+        self.add_at(key.line, key.column, message, hint=hint, until=key.column - 1 + len(key.text))
+
+    def add_at(
+        self, line: int, column: int, message: str, *, hint: str | None = None, until: int | None = None
+    ) -> None:
+        """An error at a line and column, both from 1; the line is shown `until` a column, where that is given."""
+        text = self._shown(line, until) if 0 < line <= len(self.lines) else None
+        diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
+        self.found[diagnostic] = None
+
+    def place(self, line: int, column: int) -> Place:
+        return Place(file=self.file, line=line, column=column)
+
+    def raise_if_any(self) -> None:
+        """Raises SpecError with the first hundred of them, in the file's order, and how many more there are."""
+        if self.found:
+            first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
+            raise SpecError(first, more=len(self.found) - len(first))
+
+    def _shown(self, line: int, until: int | None) -> str | None:
+        """The line as written; its key alone where its value may be a secret, or where it is not known what it is."""
+        text = self.lines[line - 1][:_LONGEST_LINE]
+        if self._secret_lines is not None and line not in self._secret_lines:
+            return text if until is None else f"{text[:until]} …"
+        key = _KEY.match(text)
+        return f"{key[0]} …" if key else None
+
+
+def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[int, bool]]:
+    """The lines on which keys and values begin, and whether they stand below a secret key."""
+    yield node.line, is_secret
+    if isinstance(node, Map):
+        for key, entry in node.items():
+            yield entry.key.line, is_secret
+            yield from _starts(entry.value, is_secret=is_secret or key in _SECRET_KEYS)
+    elif isinstance(node, List):
+        for item in node.items:
+            yield from _starts(item, is_secret=is_secret)

@@ -1,0 +1,68 @@
+"""What one run of a task may be: `timeout`, `overrides`, and what `schedule` needs beside it."""
+
+from typing import Final
+
+from reconciler.model.run_policy import MAX_LENGTH, Terms
+from reconciler.model.spec import PoolKind
+from reconciler.spec.config import command_words
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.durations import is_too_long, seconds
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
+
+_ONLY_TASKS: Final = {
+    "timeout": "a service has no runs, so no `timeout`",
+    "overrides": "a service has no runs, so no `overrides`",
+    "schedule": "a service runs all the time, so it has no `schedule`",
+}
+
+
+def build_terms(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Terms:
+    """The terms of the pool whose merged fields are `node` and whose own ones are `own`."""
+    if kind is PoolKind.SERVICE:
+        for field, why in _ONLY_TASKS.items():
+            if field in own.entries:
+                findings.add(own.entries[field].key, why, hint="declare it as a task")
+        return Terms()
+    _check_schedule(node, findings)
+    overrides = node.get("overrides")
+    has_args = isinstance(overrides, Map) and _is_true(overrides.get("args"))
+    names = overrides.get("env") if isinstance(overrides, Map) else None
+    terms = Terms(
+        timeout_s=_timeout(node, findings),
+        args_after=command_words(node.get("command"), findings) if has_args else None,
+        env=frozenset(item.text for item in names.items if isinstance(item, Scalar))
+        if isinstance(names, List)
+        else frozenset(),
+    )
+    if has_args and "processes" in node.entries:
+        findings.add(node.entries["overrides"].key, "`overrides.args` and `processes` exclude each other")
+    if len(terms.to_text()) > MAX_LENGTH:
+        findings.add(node.entries["overrides"].key, f"the names in `overrides.env` are longer than {MAX_LENGTH} bytes")
+    return terms
+
+
+def _timeout(node: Map, findings: Findings) -> float | None:
+    timeout = node.get("timeout")
+    if not isinstance(timeout, Scalar) or not timeout.text:
+        return None
+    timeout_s = seconds(timeout.text)
+    if timeout_s == 0:
+        findings.add(timeout, "`timeout` must be longer than nothing")
+    return None if is_too_long(timeout, "timeout", findings) else timeout_s
+
+
+def _check_schedule(node: Map, findings: Findings) -> None:
+    """The platform schedules only machines that were started when they were made."""
+    schedule = node.entries.get("schedule")
+    if schedule is None:
+        return
+    if not _is_true(node.get("launch")):
+        hint = "add `launch: true`: the platform runs the command once at once, then by the schedule"
+        findings.add(schedule.key, "`schedule` needs `launch: true`", hint=hint)
+    if "overrides" in node.entries:
+        hint = "declare another task for runs with args or variables of their own"
+        findings.add(node.entries["overrides"].key, "`overrides` and `schedule` exclude each other", hint=hint)
+
+
+def _is_true(node: Node | None) -> bool:
+    return isinstance(node, Scalar) and node.value is True

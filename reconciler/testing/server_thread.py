@@ -1,0 +1,103 @@
+"""What serves a live engine: a loop in a thread, and a server on it."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.types import ASGIApp
+
+from reconciler.clock import SystemClock
+from reconciler.engine.engine import Engine
+from reconciler.engine.runtime.process import ProcessRuntime
+from reconciler.engine.server.serve import EngineServer
+from reconciler.engine.services.background import Surroundings
+from reconciler.testing.controller import Inside
+
+T = TypeVar("T")
+
+
+class LoopInThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        started: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._main, args=(started,), name="engine", daemon=True)
+        self._thread.start()
+        self._loop = started.result()
+
+    def _main(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
+        async def until_ended() -> None:
+            self._ended = asyncio.Event()
+            started.set_result(asyncio.get_running_loop())
+            await self._ended.wait()
+
+        asyncio.run(until_ended())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine gives, run there; the calling thread waits, and an interrupt of it ends the work too."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Ends the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+
+class Serving:
+    """An engine and the server that serves it, on the running loop; made by `begin`."""
+
+    def __init__(
+        self, inside: Inside, surroundings: Surroundings, server: "_PromptServer", task: "asyncio.Task[None]"
+    ) -> None:
+        self.inside = inside
+        self._surroundings = surroundings
+        self._server = server
+        self._task = task
+
+    @classmethod
+    async def begin(
+        cls, home: Path, settings: dict[str, Any], app: Callable[[Inside], ASGIApp], listener: socket.socket
+    ) -> "Serving":
+        """Serves from now on; the machines' directories are in `home`. Raises ValueError for settings."""
+        runtime, volumes = ProcessRuntime(home / "machines"), home / "volumes"
+        inside = Inside(runtime=runtime, clock=SystemClock(), settings=settings, volumes=volumes)
+        surroundings = Surroundings(inside.engine)
+        surroundings.start()
+        await inside.engine.start()
+        server = _PromptServer(inside.engine, app(inside))
+        return cls(inside, surroundings, server, asyncio.create_task(server.serve(sockets=[listener])))
+
+    async def end(self) -> None:
+        """Answers no more, and ends all that runs."""
+        self._server.stop()
+        await self._task
+        await self._surroundings.close()
+        await self.inside.close()
+
+
+class _PromptServer(EngineServer):
+    """Ends as soon as it is told to; uvicorn looks only ten times a second whether it was."""
+
+    def __init__(self, engine: Engine, app: ASGIApp) -> None:
+        super().__init__(engine, app)
+        self._stopped = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({ticking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        ticking.cancel()
+        stopped.cancel()
+
+    def stop(self) -> None:
+        super().stop()
+        self._stopped.set()
