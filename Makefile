@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test check format bench soak mutants clean
+.PHONY: install lock demo test check format bench stats soak mutants clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,9 @@ format: install
 
 bench: install  ## the benchmarks, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+stats:  ## sizes of files and functions, and how docstrings begin
+	$(PYTHON) tools/stats.py
 
 soak: install  ## the slow suite: many real invokes, on good days and bad ones
 	$(BIN)/python -m pytest -m soak
