@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
-from reconciler.apply.job import Job, target_of
+from reconciler.apply.job import Job
 from reconciler.apply.judge import (
     ON_ONE_MACHINE,
     fenced,
@@ -103,7 +103,7 @@ async def _failed(job: Job, change: Change, error: ApiError) -> Entry:
         return await without_volume(job.context, change, error, stack=job.stack)
     if error.kind is ApiErrorKind.NOT_FOUND and change.action in ON_ONE_MACHINE:
         with suppress(ApiError):
-            if found := unfit(await read_machine(job.context, target_of(change)), change):
+            if found := unfit(await read_machine(job.context, change.machine), change):
                 return found
     return entry(change, Status.UNKNOWN if error.is_unclear else Status.FAILED, words_of(error))
 
@@ -115,7 +115,7 @@ async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
     """
     if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):
-            live = await read_machine(job.context, target_of(change))
+            live = await read_machine(job.context, change.machine)
             if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
                 return busy(change, live)
     return entry(change, Status.FAILED, error.message, reason=Reason.LOCK)
@@ -134,7 +134,7 @@ async def _perform(job: Job, change: Change) -> Entry:
         case Action.START:
             return await _start(job, change)
         case Action.WATCH:
-            return await see_still_up(job.context, change, target_of(change), job.course)
+            return await see_still_up(job.context, change, change.machine, job.course)
         case Action.NONE:
             return entry(change, Status.DONE)
 
@@ -205,7 +205,7 @@ async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> t
     try:
         return await _take_away_leased(job, change, frees_name=frees_name)
     except ApiError as error:
-        live = await read_machine(job.context, target_of(change)) if error.kind is ApiErrorKind.NOT_FOUND else None
+        live = await read_machine(job.context, change.machine) if error.kind is ApiErrorKind.NOT_FOUND else None
         if live is None or not live.state.is_gone:
             raise
     return await _was_gone(job, change, live)

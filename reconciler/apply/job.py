@@ -7,7 +7,7 @@ from reconciler.apply.judge import fenced, unfit, unsettled
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.watching import Course
-from reconciler.model.machine import Machine, MachineState
+from reconciler.model.machine import Machine
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry
 from reconciler.slots.context import Context
@@ -33,7 +33,7 @@ class Job:
 
     async def settled(self, change: Change) -> Machine:
         """Return the change's machine under its lease, once it has settled; as it is where that takes too long."""
-        live = await read_machine(self.context, target_of(change))
+        live = await read_machine(self.context, change.machine)
         left_s = self.patience.until - self.context.clock.monotonic()
         if live.state.is_settling and left_s > 0:
             live = await wait_settled(self.context, live, timeout_s=left_s) or live
@@ -42,17 +42,3 @@ class Job:
     def objection(self, live: Machine, change: Change) -> Entry | None:
         """Return why the machine, seen under its lease, must not be changed now."""
         return unfit(live, change) or unsettled(live, change, self.patience) or fenced(live, change, self.options)
-
-
-def target_of(change: Change) -> Machine:
-    """The change's machine, as far as the plan tells: by its id."""
-    assert change.machine_id is not None
-    return Machine(
-        app=change.slot.app,
-        id=change.machine_id,
-        name=change.slot.name,
-        state=change.machine_state or MachineState.UNKNOWN,
-        region=change.slot.region,
-        instance_id="",
-        config=None,
-    )

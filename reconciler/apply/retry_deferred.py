@@ -12,7 +12,7 @@ from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.wait_for_runs import wait_for_busy
 from reconciler.machines_api.observe import observe
-from reconciler.model.machine import Observed
+from reconciler.model.machine import MachineRef, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
@@ -89,10 +89,10 @@ async def _has_waited(context: Context, report: Report, deadline: float, stop: S
     return True
 
 
-def deferred_machines(report: Report) -> list[tuple[str, str, str]]:
-    """(app, machine id, name) of the slots that were deferred."""
+def deferred_machines(report: Report) -> list[MachineRef]:
+    """Return the machines of the slots that were deferred."""
     return [
-        (ended.slot.app, ended.machine_id, ended.slot.name)
+        MachineRef(ended.slot.app, ended.machine_id, ended.slot.name)
         for ended in report.entries
         if ended.status is Status.DEFERRED and ended.machine_id
     ]

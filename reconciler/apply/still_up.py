@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from reconciler.apply.entries import entry
 from reconciler.apply.judge import unfit
 from reconciler.apply.watching import Course, see_up
-from reconciler.model.machine import Event, Machine
+from reconciler.model.machine import Event, Machine, MachineRef
 from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 from reconciler.slots.context import Context
 from reconciler.slots.wait import read_machine
 
 
-async def see_still_up(context: Context, change: Change, target: Machine, course: Course) -> Entry:
+async def see_still_up(context: Context, change: Change, target: MachineRef, course: Course) -> Entry:
     """See whether a machine stays up that is as declared and has crashed lately. Raises ApiError."""
     live = await read_machine(context, target)
     if found := unfit(live, change):

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.model.config import MachineConfig
@@ -105,6 +105,27 @@ class Check:
     output: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MachineRef:
+    """Which machine is meant, and nothing of what it is like: that is for a GET to tell."""
+
+    app: str
+    id: str
+    name: str
+
+    def destroyed(self) -> "Machine":
+        """Return the machine as one that the API no longer knows."""
+        return Machine(
+            app=self.app,
+            id=self.id,
+            name=self.name,
+            state=MachineState.DESTROYED,
+            region="",
+            instance_id="",
+            config=None,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """One machine as reported. `config` is None while its host is unreachable; `events` are newest first.
@@ -129,8 +150,16 @@ class Machine:
     not_understood: tuple[str, ...] = ()
 
     @property
+    def ref(self) -> MachineRef:
+        return MachineRef(self.app, self.id, self.name)
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         return self.config.metadata if self.config else {}
+
+    def destroyed(self) -> "Machine":
+        """Return it as it was seen last, and destroyed since."""
+        return replace(self, state=MachineState.DESTROYED)
 
     @property
     def newest_event(self) -> str | None:

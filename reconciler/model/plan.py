@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import HostStatus, MachineState
+from reconciler.model.machine import HostStatus, MachineRef, MachineState
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
@@ -98,6 +98,12 @@ class Change:
     def address(self) -> str:
         """Unique in a plan."""
         return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
+
+    @property
+    def machine(self) -> MachineRef:
+        """The machine that this is about; only for a change that has one."""
+        assert self.machine_id is not None
+        return MachineRef(self.slot.app, self.machine_id, self.slot.name)
 
     @property
     def binding(self) -> tuple[str | None, ...]:

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.model.machine import Machine, MachineState
+from reconciler.model.machine import Machine, MachineRef, MachineState
 from reconciler.slots.context import Context
 
 SETTLE_TIMEOUT_S: Final = 300.0
@@ -19,7 +18,7 @@ SETTLED = (MachineState.STOPPED, MachineState.STARTED, MachineState.FAILED, Mach
 
 async def wait_until(
     context: Context,
-    machine: Machine,
+    machine: Machine | MachineRef,
     is_reached: Callable[[Machine], bool],
     *,
     states: tuple[MachineState, ...],
@@ -41,7 +40,7 @@ async def wait_until(
 
 async def _wait_until(
     context: Context,
-    machine: Machine,
+    machine: Machine | MachineRef,
     is_reached: Callable[[Machine], bool],
     states: tuple[MachineState, ...],
     timeout_s: float,
@@ -67,10 +66,10 @@ async def _wait_until(
             await context.clock.sleep(_POLL_S)  # a server whose WAIT answers at once must not be asked in a hot loop
 
 
-async def read_machine(context: Context, machine: Machine) -> Machine:
-    """The machine as it is now; one that the API no longer knows reads as destroyed."""
+async def read_machine(context: Context, machine: Machine | MachineRef) -> Machine:
+    """Return the machine as it is now; one that the API no longer knows reads as destroyed."""
     seen = await read_by_id(context, machine.app, machine.id)
-    return seen or replace(machine, state=MachineState.DESTROYED)
+    return seen or machine.destroyed()
 
 
 async def read_by_id(context: Context, app: str, machine_id: str) -> Machine | None:
