@@ -43,8 +43,7 @@ def open_home(spec: str = ONE_TASK) -> Iterator[Home]:
         (directory / "machines.yaml").write_text(spec)
         url, token = start_engine(engine).url, read_token(engine)
         assert url
-        ours = {"RECONCILER_HOME": str(engine), "RECONCILER_CACHE": str(directory / "cache")}
-        ours |= {"RECONCILER_TARGET": "local", "URL": f"{url}/v1/apps", "TOKEN": token}
+        ours = {"RECONCILER_HOME": str(engine), "RECONCILER_TARGET": "local", "URL": f"{url}/v1/apps", "TOKEN": token}
         try:
             yield Home(directory=directory, url=url, token=token, environment=os.environ | ours)
         finally:

@@ -825,42 +825,6 @@ MUTANTS = (
         "machine.state is MachineState.STOPPED",
     ),
     Mutant(
-        "another version of a machine is not known",
-        "planner/plan_cache.py",
-        "known[machine.id] != (machine.instance_id, digests.of(machine))",
-        "known[machine.id].digest != digests.of(machine)",
-    ),
-    Mutant(
-        "what was as declared is not so any more where something else is declared",
-        "planner/plan_cache.py",
-        "known[machine.id] != (machine.instance_id, digests.of(machine))",
-        "known[machine.id].version != machine.instance_id",
-    ),
-    Mutant(
-        "a machine that is missing in an overview is looked for",
-        "planner/plan_cache.py",
-        "sorted(machine.id for machine in machines) != sorted(known)",
-        "{machine.id for machine in machines} - known.keys()",
-    ),
-    Mutant(
-        "a run's own config is not remembered as the declared one",
-        "planner/plan_cache.py",
-        "return None if marks.OVERRIDE in machine.metadata else self._pools.get(machine.name)",
-        "return self._pools.get(machine.name)",
-    ),
-    Mutant(
-        "an overview that lacks a region is none",
-        "machines_api/organization.py",
-        "            if not page.is_complete:\n",
-        "            if False:\n",
-    ),
-    Mutant(
-        "an app that does not seem to be as declared is listed",
-        "cli/planning.py",
-        "if whole is not None and self._planner.add(app, whole, self._at):",
-        "if whole is not None and (self._planner.add(app, whole, self._at) or True):",
-    ),
-    Mutant(
         "how runs ended is kept before their machine goes",
         "apply/actions.py",
         "        live = await keep_ends(job.context, live, change, job.locks)\n",
@@ -1027,12 +991,6 @@ MUTANTS = (
         "apply/actions.py",
         "else await before_its_run(job.context, live)",
         "else live.newest_event",
-    ),
-    Mutant(
-        "what an overview shows of a service does not prove that it stays up",
-        "planner/plan_cache.py",
-        "pool.kind is PoolKind.SERVICE and _may_be_crashing(machine, pool, at)",
-        "False",
     ),
     Mutant(
         "one volume for two machines is refused",

@@ -1,12 +1,10 @@
-"""The calls about apps, and the lists of machines: an app's, an organisation's. Every method raises ApiError."""
-
-from urllib.parse import quote
+"""The calls about apps, and the list of an app's machines. Every method raises ApiError."""
 
 from reconciler.machines_api import wire
 from reconciler.machines_api.leases import LeaseCalls
 from reconciler.machines_api.requests import app_path, nothing
 from reconciler.machines_api.transport import Call
-from reconciler.machines_api.wire import AppInfo, OrganizationPage
+from reconciler.machines_api.wire import AppInfo
 from reconciler.model.machine import Machine
 
 
@@ -65,17 +63,3 @@ class AppCalls(LeaseCalls):
             identifier="",
         )
         return await self._api.send(call, wire.regions_from_json)
-
-    async def list_organization(self, org: str, *, cursor: str | None) -> OrganizationPage:
-        """One page of the organisation's machines, from the cursor on. Their configs are overviews: image, guest and
-        metadata. Sent once: who asks can do without.
-        """
-        call = Call(
-            method="GET",
-            path=f"/v1/orgs/{quote(org, safe='')}/machines",
-            what=f"list machines of organisation {org}",
-            action="list_organization",
-            identifier=org,
-            query={"cursor": cursor} if cursor else None,
-        )
-        return await self._api.send(call, wire.organization_page_from_json)

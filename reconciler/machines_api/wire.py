@@ -36,17 +36,6 @@ class AppInfo:
     machine_count: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrganizationPage:
-    """Some machines of an organisation, and where to go on; None at the end. Not `is_complete` where a region did not
-    answer: then a machine that is missing may be there all the same.
-    """
-
-    machines: tuple[Machine, ...]
-    next_cursor: str | None
-    is_complete: bool
-
-
 def app_from_json(value: Any, name: str) -> AppInfo:
     app = object_of(value, "an app")
     count = app.get("machine_count")
@@ -113,27 +102,6 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
         checks=tuple(_check(one) for one in list_of(machine.get("checks")) if isinstance(one, dict)),
         not_understood=tuple(_not_understood(machine, config)),
     )
-
-
-def organization_page_from_json(value: Any) -> OrganizationPage:
-    page = object_of(value, "a page of machines")
-    machines, cursor = page.get("machines"), page.get("next_cursor")
-    if not isinstance(machines, list) or not isinstance(cursor, str | None):
-        raise MalformedError("a page of machines")
-    return OrganizationPage(
-        machines=tuple(_organization_machine(one) for one in machines),
-        next_cursor=cursor or None,
-        is_complete=not page.get("error_regions"),
-    )
-
-
-def _organization_machine(value: Any) -> Machine:
-    """What an app's own list calls `instance_id` may be called `version` here."""
-    machine = object_of(value, "a machine")
-    app = machine.get("app_name")
-    if not isinstance(app, str) or not app:
-        raise MalformedError("a machine of an app")
-    return _listed_machine(app, {**machine, "instance_id": machine.get("instance_id") or machine.get("version")})
 
 
 def events_from_json(value: Any) -> tuple[Event, ...]:

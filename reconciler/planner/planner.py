@@ -38,12 +38,6 @@ class _Draft:
     owned_count: int = 0
     newer: str | None = None
 
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing is to be done about the app, and nothing to be said."""
-        is_told = self.creation or self.foreign or self.warnings or self.blocked or self.newer
-        return not is_told and not any(change.is_effective for change in self.changes)
-
 
 class Planner:
     """Makes the plan of a stack, one app after the other.
@@ -72,13 +66,9 @@ class Planner:
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
 
-    def add(self, app: App, observed: ObservedApp, at: datetime) -> bool:
-        """Plans one app of the spec as it was seen `at`; of the snapshot only what the changes are about is kept.
-
-        Whether all is as declared: nothing is to be done about the app, and nothing to be said.
-        """
-        draft = self._drafts[app.name] = self._draft(app, observed, at)
-        return draft.is_quiet
+    def add(self, app: App, observed: ObservedApp, at: datetime) -> None:
+        """Plan one app of the spec as it was seen `at`. Of the snapshot, only what the changes are about is kept."""
+        self._drafts[app.name] = self._draft(app, observed, at)
 
     def plan(self, app_names: Iterable[str], *, observed_at: datetime | None, warnings: Iterable[str] = ()) -> Plan:
         """The plan of these apps, each of which was added, in this order."""

@@ -97,7 +97,6 @@ class Commands:
         } | {
             "RECONCILER_HOME": str(directory / "home"),
             "RECONCILER_TARGET": "local",
-            "RECONCILER_CACHE": "off",
             "HOME": str(directory),
         }
 

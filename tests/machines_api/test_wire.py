@@ -66,7 +66,6 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
         lambda: wire.lease_from_json(value),
         lambda: logs_from_json(value),
         lambda: wire.app_from_json(value, "app"),
-        lambda: wire.organization_page_from_json(value),
     ):
         with suppress(MalformedError):
             read()

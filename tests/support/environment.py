@@ -8,11 +8,10 @@ _OURS = ("FLY_", "RECONCILER_", "GITHUB_", "DOCKER_", "CI", "XDG_RUNTIME_DIR", "
 
 
 def clear_environment(patch: pytest.MonkeyPatch) -> None:
-    """Takes away every variable that the command reads. No tag is looked up and no plan remembered unless the test says
-    so: registries and the user's cache are outside.
+    """Takes away every variable that the command reads. No tag is looked up unless the test says so: registries are
+    outside.
     """
     for name in [*os.environ]:
         if name.startswith(_OURS):
             patch.delenv(name)
     patch.setenv("RECONCILER_RESOLVE", "never")
-    patch.setenv("RECONCILER_CACHE", "off")

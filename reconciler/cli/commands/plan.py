@@ -1,6 +1,5 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,9 +53,7 @@ def command(
     target = resolve(options)
     imaging = Imaging(mode=mode_of(resolve_mode, target), push_to=push_to)
     at = revision_of(spec, revision)
-    plan, digests = run_async(
-        _plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt, is_saved=out is not None)
-    )
+    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
@@ -84,9 +81,8 @@ async def _plan(
     imaging: Imaging,
     *,
     adopt: bool,
-    is_saved: bool,
 ) -> tuple[Plan, Mapping[str, str]]:
-    """The plan, and the digests of the images that it was made with. One that is saved rests on no memory."""
+    """The plan, and the digests of the images that it was made with."""
     from reconciler.cli.planning import plan_pinned
     from reconciler.planner.planner import Planner
 
@@ -100,16 +96,4 @@ async def _plan(
         adopt=adopt,
     )
     async with open_context(options, target, console.say) as context:
-        file = None if is_saved else _memory_file(options, target, spec)
-        return await plan_pinned(context, spec, options, target, imaging, planner, memory_file=file)
-
-
-def _memory_file(options: Shared, target: "Target", spec: Spec) -> Path | None:
-    """Where plans of the whole stack remember what was as declared; None where that would save nothing."""
-    from reconciler.cli.planning import MANY
-
-    if len(spec.apps) < MANY or options.only or options.app:
-        return None
-    from reconciler.cli.plan_memory import memory_file
-
-    return memory_file(os.environ, api=saved_plan.target_of(target), stack=spec.stack)
+        return await plan_pinned(context, spec, options, target, imaging, planner)
