@@ -82,6 +82,10 @@ class Progress:
     sent: Unconfirmed | None = None
     is_confirmed: bool = False
 
+    def begin(self) -> None:
+        """Forget the start of the claim before."""
+        self.sent, self.is_confirmed = None, False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:

@@ -46,12 +46,6 @@ def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Ev
     return next((one.start for one in found), None)
 
 
-def current_run(machine: Machine, events: Sequence[Event]) -> RunInfo | None:
-    """The run in progress, as far as the events reach."""
-    newest = next(iter(runs_of(machine, events)), None)
-    return newest if newest and newest.state is RunState.RUNNING else None
-
-
 def _is_ahead(start: Event, machine: Machine, events: Sequence[Event]) -> bool:
     """Whether the start came after the machine was looked at, whose state then says nothing of this run: its own newest
     event is older than the start.

@@ -14,7 +14,7 @@ from reconciler.model.machine import Event, Machine
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
-from reconciler.slots.run_ends import kept_ends
+from reconciler.slots.run_ends import RunEnd, kept_ends
 
 _EVENTS: Final = 50
 _STARTER_IS_NOT_KEPT: Final = "unknown"
@@ -23,25 +23,26 @@ _STARTER_IS_NOT_KEPT: Final = "unknown"
 def kept_runs(keepers: Iterable[Machine]) -> list[tuple[RunInfo, Machine]]:
     """The runs that these machines keep for others that are gone, each with its keeper, newest first."""
     found = {
-        info.id: (info, keeper)
+        f"{end.slot}/{end.id}": (_kept_run(end, keeper), keeper)
         for keeper in keepers
         for end in kept_ends(keeper.metadata)
-        if (
-            info := RunInfo(
-                id=f"{end.slot}/{end.id}",
-                task=keeper.metadata.get(marks.POOL, ""),
-                app=keeper.app,
-                slot=end.slot,
-                machine_id=end.machine_id,
-                state=RunState.ENDED,
-                who=_STARTER_IS_NOT_KEPT,
-                started_at=end.started_at,
-                ended_at=end.ended_at,
-                outcome=outcome_of(end.exit, timed_out=end.exit.requested_stop and end.was_late),
-            )
-        )
     }
     return sorted(found.values(), key=lambda pair: (pair[0].started_at, pair[0].id), reverse=True)
+
+
+def _kept_run(end: RunEnd, keeper: Machine) -> RunInfo:
+    return RunInfo(
+        id=f"{end.slot}/{end.id}",
+        task=keeper.metadata.get(marks.POOL, ""),
+        app=keeper.app,
+        slot=end.slot,
+        machine_id=end.machine_id,
+        state=RunState.ENDED,
+        who=_STARTER_IS_NOT_KEPT,
+        started_at=end.started_at,
+        ended_at=end.ended_at,
+        outcome=outcome_of(end.exit, timed_out=end.exit.requested_stop and end.was_late),
+    )
 
 
 def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: bool = False) -> list[Machine]:

@@ -52,7 +52,7 @@ class StartDeadline:
         """What the claim comes to, or how it ended early: by the deadline, or by the claimant's stop."""
         claimant = self.claimant
         progress = claimant.progress
-        progress.sent, progress.is_confirmed = None, False
+        progress.begin()
         if self.at is None:
             self.at = claimant.context.clock.monotonic() + claimant.start_timeout_s
         progress.until = self.at

@@ -160,7 +160,7 @@ def flush() -> None:
             stream.flush()
 
 
-def as_it_is(stream: TextIO | None) -> TextIO | None:
+def as_it_is(stream: "TextIO | _ConcealingStream | None") -> TextIO | None:
     """The stream without its concealing: a task's own output is shown as it is."""
     return cast(TextIO, stream.behind) if isinstance(stream, _ConcealingStream) else stream
 
