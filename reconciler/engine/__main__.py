@@ -22,7 +22,9 @@ def main() -> int:
     if given.errors_to is not None:
         os.set_inheritable(given.errors_to, False)
     try:
-        run_engine(given.home, runtime=given.runtime, port=given.port, latency=given.latency, adversity=given.adversity)
+        run_engine(
+            given.home, runtime=given.runtime, port=given.port, latency=given.latency, fault_file=given.adversity
+        )
     except EngineStartError as error:
         with suppress(OSError):  # the disk may be full, and who started it gone
             if given.errors_to is not None:

@@ -137,7 +137,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
+class CheckResult:
     """What a health check found last: `status` is passing, warning or critical."""
 
     status: str

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
-from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.models import Machine, Secret, SecretsVersion
 from reconciler.engine.store.store import Store
 
@@ -31,14 +31,14 @@ class Secrets:
         return sorted((one for one in self._store.secrets if one.app == app), key=lambda one: one.name)
 
     def one(self, app: str, name: str) -> Secret:
-        """Raises Refused."""
+        """Raises ApiFault."""
         found = self._store.secrets.get(f"{app}/{name}")
         if found is None:
             raise not_found("secret")
         return found
 
     def set(self, app: str, values: Mapping[str, Any]) -> int:
-        """Sets these, takes those away that are null; the version of all then. Raises Refused, with nothing changed."""
+        """Sets these, takes those away that are null; the version of all then. Raises ApiFault, changing nothing."""
         for name, value in values.items():
             if not _NAME.fullmatch(name):
                 raise bad_request(f"invalid secret name: {name}")
@@ -58,7 +58,7 @@ class Secrets:
         return version
 
     def check_version(self, app: str, wanted: Any) -> None:
-        """Raises Refused where the app's secrets have not come so far. The status is assumed."""
+        """Raises ApiFault where the app's secrets have not come so far. The status is assumed."""
         if wanted is None or wanted == "":
             return
         try:
@@ -66,7 +66,7 @@ class Secrets:
         except (TypeError, ValueError, OverflowError) as error:
             raise bad_request(f"invalid min_secrets_version: {wanted}") from error
         if number > self.version(app):
-            raise Refused(412, f"failed_precondition: secrets version {number} is not available yet")
+            raise ApiFault(412, f"failed_precondition: secrets version {number} is not available yet")
 
     def forget(self, app: str) -> None:
         """With the app, its secrets go."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
-from reconciler.engine.config import read as configs
-from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.config.read import concrete_region, volumes_of, whole_number
+from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.models import Machine, Snapshot, Volume
 from reconciler.engine.store.store import Store
 
@@ -34,7 +34,7 @@ class Volumes:
         return [volume for volume in self._store.volumes if volume.app == app]
 
     def one(self, app: str, volume_id: str) -> Volume:
-        """Raises Refused."""
+        """Raises ApiFault."""
         volume = self._store.volumes.get(volume_id)
         if volume is None or volume.app != app:
             raise not_found("volume")
@@ -45,12 +45,12 @@ class Volumes:
         holders = (
             machine
             for machine in self._store.machines(volume.app)
-            if not machine.is_destroyed and volume.id in configs.volumes_of(machine.config)
+            if not machine.is_destroyed and volume.id in volumes_of(machine.config)
         )
         return next(holders, None)
 
     async def create(self, app: str, body: dict[str, Any]) -> Volume:
-        """A new one, empty or with what a volume or a snapshot holds. Raises Refused."""
+        """A new one, empty or with what a volume or a snapshot holds. Raises ApiFault."""
         name = body.get("name")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise bad_request("invalid volume name: lower-case letters, digits and underscores, 30 at most")
@@ -60,7 +60,7 @@ class Volumes:
             id=f"vol_{secrets.token_hex(8)}",
             app=app,
             name=name,
-            region=configs.concrete_region(body.get("region")),
+            region=concrete_region(body.get("region")),
             size_gb=_size(body.get("size_gb") or _DEFAULT_GB),
             fstype=_fstype(body.get("fstype")),
             encrypted=_flag(body, "encrypted", default=True),
@@ -100,11 +100,11 @@ class Volumes:
         return self._save(replace(volume, size_gb=size_gb))
 
     def destroy(self, app: str, volume_id: str) -> Volume:
-        """Raises Refused while a machine has it."""
+        """Raises ApiFault while a machine has it."""
         volume = self.one(app, volume_id)
         if holder := self.machine_of(volume):
             text = f"failed_precondition: volume is currently bound to machine: {holder.id}"
-            raise Refused(412, text)
+            raise ApiFault(412, text)
         self._forget(volume)
         return replace(volume, state="pending_destroy")
 
@@ -138,8 +138,8 @@ class Volumes:
         return self._store.snapshots.put(snapshot.id, snapshot)
 
     def check_mounts(self, app: str, config: dict[str, Any], machine_id: str | None = None) -> None:
-        """Raises Refused where a machine of this config cannot have its volumes."""
-        for volume_id in configs.volumes_of(config):
+        """Raises ApiFault where a machine of this config cannot have its volumes."""
+        for volume_id in volumes_of(config):
             if not volume_id:
                 continue
             volume = self._store.volumes.get(str(volume_id))
@@ -147,7 +147,7 @@ class Volumes:
                 raise bad_request(f"volume {volume_id} not found")
             holder = self.machine_of(volume)
             if holder and holder.id != machine_id:
-                raise Refused(412, f"failed_precondition: volume already claimed by machine: {holder.id}")
+                raise ApiFault(412, f"failed_precondition: volume already claimed by machine: {holder.id}")
 
     def directory(self, volume_id: str) -> Path | None:
         """Where its files are on this host."""
@@ -175,21 +175,21 @@ class Volumes:
                 target.mkdir(parents=True, mode=0o700)
         except (OSError, shutil.Error) as error:
             shutil.rmtree(target, ignore_errors=True)
-            raise Refused(503, f"unavailable: the volume cannot be written: {error}") from error
+            raise ApiFault(503, f"unavailable: the volume cannot be written: {error}") from error
 
     def _save(self, volume: Volume) -> Volume:
         return self._store.volumes.put(volume.id, replace(volume, updated_ms=now_ms(self._clock)))
 
 
 def _size(value: Any) -> int:
-    size_gb = configs.whole(value, "size_gb")
+    size_gb = whole_number(value, "size_gb")
     if not 1 <= size_gb <= _LARGEST_GB:
         raise bad_request(f"size_gb must be between 1 and {_LARGEST_GB}")
     return size_gb
 
 
 def _retention(value: Any) -> int:
-    days = configs.whole(value if value is not None else _DEFAULT_RETENTION, "snapshot_retention")
+    days = whole_number(value if value is not None else _DEFAULT_RETENTION, "snapshot_retention")
     if not 1 <= days <= _LONGEST_RETENTION:
         raise bad_request(f"snapshot_retention must be between 1 and {_LONGEST_RETENTION}")
     return days

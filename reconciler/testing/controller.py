@@ -22,7 +22,7 @@ _LINES_SHOWN: Final = 20
 _END_S: Final = 5.0
 
 
-class Inside:
+class EngineController:
     """An engine in memory. `settings` are those of the plugin's mark: latency, behaviour, limits_rates; `volumes` is
     where volumes keep files.
     """
@@ -36,7 +36,7 @@ class Inside:
             runtime=runtime,
             clock=clock,
             settings=settings_of(settings),
-            watch=self._changed,
+            on_change=self._changed,
             volumes=volumes,
         )
 
@@ -59,14 +59,14 @@ class Inside:
         self.engine.create_app(name, "personal")
 
     def fault(self, fault: str, details: dict[str, Any]) -> Rule:
-        """Puts a rule in force behind those that are. Raises AdversityError, a ValueError."""
+        """Puts a rule in force behind those that are. Raises FaultConfigError, a ValueError."""
         rule = rule_of(fault, details)
-        self.engine.adversity.rules.append(rule)
+        self.engine.faults.rules.append(rule)
         return rule
 
     def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
-        self.engine.adversity.rules.clear()
+        self.engine.faults.rules.clear()
 
     def machines(self, app: str) -> list[dict[str, Any]]:
         """The app's machines that are not destroyed, as the API spells them, by name."""

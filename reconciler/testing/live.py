@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.engine.http.app import create_engine_app
 from reconciler.engine.server.serve import listen
-from reconciler.testing.control import EngineControl
-from reconciler.testing.controller import Inside
-from reconciler.testing.server_thread import LoopInThread, Serving
+from reconciler.testing.controller import EngineController
+from reconciler.testing.fixture import EngineFixture
+from reconciler.testing.server_thread import LoopInThread, ServedEngine
 from reconciler.testing.transport import spelled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ T = TypeVar("T")
 _WAIT_S: Final = 10.0
 
 
-class LiveEngine(EngineControl):
+class LiveEngine(EngineFixture):
     """A context manager: an empty engine from its entry on; at its exit everything ends that runs on its machines.
 
     Raises ValueError at its entry where a setting makes no sense.
@@ -39,8 +39,8 @@ class LiveEngine(EngineControl):
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._loop = LoopInThread()
             held.callback(self._loop.close)
-            self._serving = self._loop.run(Serving.begin(Path(home), self._settings, self._app, listener))
-            held.callback(lambda: self._loop.run(self._serving.end()))
+            self._served = self._loop.run(ServedEngine.begin(Path(home), self._settings, self._app, listener))
+            held.callback(lambda: self._loop.run(self._served.end()))
             self._held = held.pop_all()
         return self
 
@@ -60,20 +60,20 @@ class LiveEngine(EngineControl):
 
     def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _WAIT_S) -> dict[str, Any]:
         """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
-        return self._loop.run(self._serving.inside.wait_for_state(app, machine, states, timeout_s))
+        return self._loop.run(self._served.controller.wait_for_state(app, machine, states, timeout_s))
 
     def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _WAIT_S) -> str:
         """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
-        return self._loop.run(self._serving.inside.wait_for_log(app, text, machine, timeout_s))
+        return self._loop.run(self._served.controller.wait_for_log(app, text, machine, timeout_s))
 
-    def _call(self, do: Callable[[Inside], T]) -> T:
+    def _call(self, do: Callable[[EngineController], T]) -> T:
         async def called() -> T:
-            return do(self._serving.inside)
+            return do(self._served.controller)
 
         return self._loop.run(called())
 
-    def _app(self, inside: Inside) -> ASGIApp:
-        served = create_engine_app(inside.engine, token=self.token)
+    def _app(self, controller: EngineController) -> ASGIApp:
+        served = create_engine_app(controller.engine, token=self.token)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             self.requests.append(spelled(scope["method"], scope["path"]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from reconciler.engine.runtime.base import Ended, Executed, Launch, Left, ProcessStat, TakeOutput
+from reconciler.engine.runtime.base import Ended, Executed, Launch, Leftover, ProcessStat, TakeOutput
 
 _WORDS: Final = {"say": str, "err": str, "run": float, "exit": int, "die": int}
 _USAGE: Final = "say TEXT, err TEXT, run SECONDS, exit CODE, die SIGNAL, stubborn"
@@ -68,7 +68,7 @@ class ScriptedRuntime:
     async def prepare(self, image: str) -> None:
         """No image is used."""
 
-    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+    async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
         """Nothing outlives its engine."""
         return {}
 

@@ -14,8 +14,8 @@ from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
 from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.server.serve import EngineServer
-from reconciler.engine.services.background import Surroundings
-from reconciler.testing.controller import Inside
+from reconciler.engine.services.background import BackgroundServices
+from reconciler.testing.controller import EngineController
 
 T = TypeVar("T")
 
@@ -52,36 +52,40 @@ class LoopInThread:
         self._thread.join()
 
 
-class Serving:
+class ServedEngine:
     """An engine and the server that serves it, on the running loop; made by `begin`."""
 
     def __init__(
-        self, inside: Inside, surroundings: Surroundings, server: "_PromptServer", task: "asyncio.Task[None]"
+        self,
+        controller: EngineController,
+        background: BackgroundServices,
+        server: "_PromptServer",
+        task: "asyncio.Task[None]",
     ) -> None:
-        self.inside = inside
-        self._surroundings = surroundings
+        self.controller = controller
+        self._background = background
         self._server = server
         self._task = task
 
     @classmethod
     async def begin(
-        cls, home: Path, settings: dict[str, Any], app: Callable[[Inside], ASGIApp], listener: socket.socket
-    ) -> "Serving":
+        cls, home: Path, settings: dict[str, Any], app: Callable[[EngineController], ASGIApp], listener: socket.socket
+    ) -> "ServedEngine":
         """Serves from now on; the machines' directories are in `home`. Raises ValueError for settings."""
         runtime, volumes = ProcessRuntime(home / "machines"), home / "volumes"
-        inside = Inside(runtime=runtime, clock=SystemClock(), settings=settings, volumes=volumes)
-        surroundings = Surroundings(inside.engine)
-        surroundings.start()
-        await inside.engine.start()
-        server = _PromptServer(inside.engine, app(inside))
-        return cls(inside, surroundings, server, asyncio.create_task(server.serve(sockets=[listener])))
+        controller = EngineController(runtime=runtime, clock=SystemClock(), settings=settings, volumes=volumes)
+        background = BackgroundServices(controller.engine)
+        background.start()
+        await controller.engine.start()
+        server = _PromptServer(controller.engine, app(controller))
+        return cls(controller, background, server, asyncio.create_task(server.serve(sockets=[listener])))
 
     async def end(self) -> None:
         """Answers no more, and ends all that runs."""
         self._server.stop()
         await self._task
-        await self._surroundings.close()
-        await self.inside.close()
+        await self._background.close()
+        await self.controller.close()
 
 
 class _PromptServer(EngineServer):

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 from reconciler.engine.services.schedules import Schedules
 from reconciler.engine.store.cleanup import Cleanup
 from reconciler.http import httpx
-from reconciler.testing.control import EngineControl
-from reconciler.testing.controller import Inside
+from reconciler.testing.controller import EngineController
+from reconciler.testing.fixture import EngineFixture
 from reconciler.testing.scripted import ScriptedRuntime, parse_script
 from reconciler.testing.transport import EngineTransport
 from reconciler.testing.virtual_time import VirtualClock, VirtualLoop
@@ -21,7 +21,7 @@ T = TypeVar("T")
 _DAY_S: Final = 86_400.0
 
 
-class VirtualEngine(EngineControl):
+class VirtualEngine(EngineFixture):
     """A context manager: an empty engine, and a loop and a clock whose time passes only while all that runs waits.
 
     `transport` is for an httpx.AsyncClient of one's own; `clock` has `now`, `monotonic` and `sleep`. Raises ValueError
@@ -41,13 +41,13 @@ class VirtualEngine(EngineControl):
             loop = self._runner.get_loop()
             assert isinstance(loop, VirtualLoop)
             self.clock = VirtualClock(loop)
-            self._inside = Inside(runtime=self._runtime, clock=self.clock, settings=self._settings)
-            schedules, cleanup = Schedules(self._inside.engine), Cleanup(self._inside.engine)
-            self.run(_begin(self._inside, schedules, cleanup))
-            held.callback(lambda: self.run(self._inside.close()))
+            self._controller = EngineController(runtime=self._runtime, clock=self.clock, settings=self._settings)
+            schedules, cleanup = Schedules(self._controller.engine), Cleanup(self._controller.engine)
+            self.run(_begin(self._controller, schedules, cleanup))
+            held.callback(lambda: self.run(self._controller.close()))
             held.callback(lambda: self.run(cleanup.close()))
             held.callback(lambda: self.run(schedules.close()))
-            self.transport = _BoundTransport(self._inside, self.token, loop)
+            self.transport = _BoundTransport(self._controller, self.token, loop)
             self.requests = self.transport.requests
             held.callback(lambda: self.run(self.transport.aclose()))
             self._held = held.pop_all()
@@ -59,7 +59,7 @@ class VirtualEngine(EngineControl):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns, run on the engine's loop; time goes on from one run to the next.
 
-        Raises RuntimeError inside a running loop, and where nothing can happen any more (a deadlock).
+        Raises RuntimeError controller a running loop, and where nothing can happen any more (a deadlock).
         """
         try:
             asyncio.get_running_loop()
@@ -86,27 +86,27 @@ class VirtualEngine(EngineControl):
 
     async def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _DAY_S) -> dict[str, Any]:
         """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
-        return await self._inside.wait_for_state(app, machine, states, timeout_s)
+        return await self._controller.wait_for_state(app, machine, states, timeout_s)
 
     async def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _DAY_S) -> str:
         """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
-        return await self._inside.wait_for_log(app, text, machine, timeout_s)
+        return await self._controller.wait_for_log(app, text, machine, timeout_s)
 
-    def _call(self, do: Callable[[Inside], T]) -> T:
-        return do(self._inside)
+    def _call(self, do: Callable[[EngineController], T]) -> T:
+        return do(self._controller)
 
 
-async def _begin(inside: Inside, schedules: Schedules, cleanup: Cleanup) -> None:
+async def _begin(controller: EngineController, schedules: Schedules, cleanup: Cleanup) -> None:
     schedules.start()
     cleanup.start()
-    await inside.engine.start()
+    await controller.engine.start()
 
 
 class _BoundTransport(EngineTransport):
     """The engine's transport, on no other loop than its own."""
 
-    def __init__(self, inside: Inside, token: str, loop: VirtualLoop) -> None:
-        super().__init__(inside.engine, token)
+    def __init__(self, controller: EngineController, token: str, loop: VirtualLoop) -> None:
+        super().__init__(controller.engine, token)
         self._loop = loop
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

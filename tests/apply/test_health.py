@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from reconciler.apply.health import has_gone_to_rest
-from reconciler.engine.models import CheckReport, Machine
+from reconciler.engine.models import CheckResult, Machine
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Exit, MachineState
 from reconciler.model.machine import Machine as Seen
@@ -44,7 +44,7 @@ def applied(spec: Spec, rest: Callable[[World, Machine], Awaitable[None]], *, aw
             began = clock.monotonic()
             applying = asyncio.create_task(world.apply(spec))
             machine = await created(world)
-            world.engine.reports.begin(machine, ["alive"], CheckReport(status="critical", output="no"))
+            world.engine.check_results.begin(machine, ["alive"], CheckResult(status="critical", output="no"))
             while world.machines()[0].state != "started":
                 await clock.sleep(0.01)
             await clock.sleep(awake_s)

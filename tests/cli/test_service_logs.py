@@ -137,7 +137,7 @@ def test_a_target_that_stays_away_is_given_up() -> None:
             service = find_service(spec, "web")
             assert service
             options: Any = SimpleNamespace(is_json=False)
-            world.engine.adversity.add("refuse_connection", calls=("logs",), times=-1)
+            world.engine.faults.add("refuse_connection", calls=("logs",), times=-1)
             following = show_service_logs(
                 world.context, options, spec, service, "web", follows=True, with_times=False, lost_after_s=600.0
             )

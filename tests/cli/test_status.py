@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from reconciler.cli.commands.status import _rows
-from reconciler.engine.models import CheckReport
+from reconciler.engine.models import CheckResult
 from reconciler.machines_api.observe import observe
 from reconciler.render.status import StatusRow, status_json, status_text
 from reconciler.testing.virtual_time import run_virtually
@@ -29,7 +29,9 @@ def test_restarts_and_failing_checks_are_told() -> None:
     async def scenario() -> list[StatusRow]:
         async with open_world() as world:
             await world.apply(spec)
-            world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
+            world.engine.check_results.begin(
+                world.machines()[0], ["alive"], CheckResult(status="critical", output="refused")
+            )
             await world.context.clock.sleep(8)
             observed = await observe(world.context.client, ["app"], clock=world.context.clock)
             return list(_rows(spec, observed))

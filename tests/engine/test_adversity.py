@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.faults.config import load_rehearsal
-from reconciler.engine.faults.rules import ALWAYS, ENGINE_FAULTS, REFUSALS, REPLY_FAULTS, AdversityError, Rule
+from reconciler.engine.faults.config import load_fault_file
+from reconciler.engine.faults.rules import ALWAYS, API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS, FaultConfigError, Rule
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.http import httpx
@@ -55,13 +55,13 @@ MEANS = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.parametrize("fault", API_FAULTS)
 def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(fault: str) -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1")
-        world.engine.adversity.add(fault, calls=("get",))
+        world.engine.faults.add(fault, calls=("get",))
         refused = await ask("GET", f"/machines/{machine}")
-        status, text, word = REFUSALS[fault]
+        status, text, word = API_FAULTS[fault]
         assert refused.status_code == status
         assert text in (refused.text if text.startswith("<") else refused.json()["error"])
         assert word is None or refused.json()["status"] == word
@@ -88,7 +88,7 @@ def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(faul
 )
 def test_a_spoiled_reply_says_nothing_of_whether_it_was_done(fault: dict[str, Any], is_done: bool) -> None:
     async def scenario(world: World, ask: Ask) -> None:
-        world.engine.adversity.add(calls=("create",), **fault)
+        world.engine.faults.add(calls=("create",), **fault)
         try:
             reply = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
             assert reply.is_success or fault.get("is_committed") or fault["fault"] == "server_error"
@@ -129,7 +129,7 @@ def test_lists_lag_and_one_machine_read_by_its_id_does_not() -> None:
 def test_a_list_can_be_empty_once() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         await make(ask, "run", "1")
-        world.engine.adversity.add("empty_list", calls=("list",))
+        world.engine.faults.add("empty_list", calls=("list",))
         assert [len((await ask("GET", "/machines")).json()) for _ in range(2)] == [0, 1]
 
     with_api(scenario)
@@ -139,7 +139,7 @@ def test_a_dropped_start_is_a_success_without_an_event() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "exit", "0")
         await world.context.clock.sleep(1)
-        world.engine.adversity.add("drop_start")
+        world.engine.faults.add("drop_start")
         dropped = await ask("POST", f"/machines/{machine}/start")
         assert dropped.json()["previous_state"] == "stopped"
         assert world.runtime.starts == []
@@ -155,7 +155,7 @@ def test_a_reverted_update_is_taken_back_a_moment_later(is_running: bool) -> Non
         machine = await make(ask, "run", "1000", skip_launch=not is_running)
         await world.context.clock.sleep(1)
         before = (await ask("GET", f"/machines/{machine}")).json()
-        world.engine.adversity.add("revert_update")
+        world.engine.faults.add("revert_update")
         body = {"config": {"image": "j", "init": {"cmd": ["run", "1"]}}}
         accepted = await ask("POST", f"/machines/{machine}", json=body)
         assert (accepted.status_code, accepted.json()["config"]["image"]) == (200, "j")
@@ -176,7 +176,7 @@ def test_a_run_without_memory_exits_137_and_says_so() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", restart={"policy": "no"})
         await world.context.clock.sleep(1)
-        world.engine.adversity.add("out_of_memory", image="i")
+        world.engine.faults.add("out_of_memory", image="i")
         await ask("POST", f"/machines/{machine}/start")
         await ask("GET", f"/machines/{machine}/wait?state=stopped")
         exited = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["request"]["exit_event"]
@@ -187,7 +187,7 @@ def test_a_run_without_memory_exits_137_and_says_so() -> None:
 
 def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> None:
     async def scenario(world: World, ask: Ask) -> None:
-        world.engine.adversity.add("unpullable", image="i")
+        world.engine.faults.add("unpullable", image="i")
         machine = await make(ask, "run", "1", skip_launch=False)
         await world.context.clock.sleep(1)
         seen = (await ask("GET", f"/machines/{machine}")).json()
@@ -203,7 +203,7 @@ def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1", metadata={"a": "b"})
         await world.context.clock.sleep(1)
-        world.engine.adversity.add("host_unreachable", machine="m")
+        world.engine.faults.add("host_unreachable", machine="m")
         for seen in ((await ask("GET", f"/machines/{machine}")).json(), (await ask("GET", "/machines")).json()[0]):
             assert (seen["host_status"], seen["config"]) == ("unreachable", None)
             assert "metadata" not in seen["incomplete_config"]
@@ -220,14 +220,14 @@ def test_leases_can_be_lost_and_stolen_and_machines_vanish() -> None:
         await world.context.clock.sleep(1)
         nonce = (await ask("POST", f"/machines/{machine}/lease", json={"ttl": 60})).json()["data"]["nonce"]
         headers = {"fly-machine-lease-nonce": nonce}
-        world.engine.adversity.add("lose_lease", calls=("get_lease",))
+        world.engine.faults.add("lose_lease", calls=("get_lease",))
         assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
-        world.engine.adversity.add("steal_lease", calls=("start",), seconds=9.0)
+        world.engine.faults.add("steal_lease", calls=("start",), seconds=9.0)
         assert (await ask("POST", f"/machines/{machine}/start", headers=headers)).status_code == 409
-        world.engine.adversity.add("foreign_start", calls=("get_lease",))
+        world.engine.faults.add("foreign_start", calls=("get_lease",))
         await ask("GET", f"/machines/{machine}/lease")
         assert len(world.runtime.starts) == 1
-        world.engine.adversity.add("vanish", calls=("get",))
+        world.engine.faults.add("vanish", calls=("get",))
         assert (await ask("GET", f"/machines/{machine}")).json()["state"] in {"destroying", "destroyed"}
 
     with_api(scenario)
@@ -253,18 +253,18 @@ def test_names_need_not_be_unique_where_a_server_does_not_care() -> None:
         assert await make(ask, "run", "1", name="m") != await make(ask, "run", "1", name="m")
 
     text = "behaviour: {enforces_names: false}"
-    with_api(scenario, rehearsal(text)[0])
+    with_api(scenario, load(text)[0])
 
 
-def rehearsal(text: str) -> Any:
+def load(text: str) -> Any:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        return load_rehearsal(Path(file.name))
+        return load_fault_file(Path(file.name))
 
 
 def test_a_file_says_how_slow_how_strict_and_how_unlucky() -> None:
-    settings, adversity = rehearsal(
+    settings, faults = load(
         """
 latency: {like: fly, replace_s: 9}
 limits_rates: true
@@ -278,11 +278,11 @@ rules:
     assert settings.latency.prepare_s == LATENCIES["fly"].prepare_s
     assert settings.limits_rates
     assert settings.behaviour.stale_version_status is None
-    first, second = adversity.rules
+    first, second = faults.rules
     assert (first.calls, first.machine, first.after, first.times) == (("create", "update"), "web-*", 2, ALWAYS)
     assert (second.seconds, second.request) == (1.5, 7)
-    settings, adversity = load_rehearsal(None)
-    assert (settings, adversity.rules) == (Settings(), [])
+    settings, faults = load_fault_file(None)
+    assert (settings, faults.rules) == (Settings(), [])
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ rules:
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_in_words(text: str, words: str) -> None:
-    with pytest.raises(AdversityError, match=words):
-        rehearsal(text)
+    with pytest.raises(FaultConfigError, match=words):
+        load(text)
 
 
 @pytest.mark.parametrize(
@@ -335,8 +335,8 @@ def test_a_file_that_makes_no_sense_is_refused_in_words(text: str, words: str) -
     ],
 )
 def test_a_rule_that_can_never_strike_is_refused_with_the_reason(rule: str, words: str) -> None:
-    with pytest.raises(AdversityError, match=words):
-        rehearsal(f"rules: [{{{rule}}}]")
+    with pytest.raises(FaultConfigError, match=words):
+        load(f"rules: [{{{rule}}}]")
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/testing.md", "docs/engine-fidelity.md"])
@@ -344,7 +344,7 @@ def test_every_rule_of_the_docs_can_be_read(name: str) -> None:
     text = (Path(__file__).parents[2] / name).read_text()
     blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "fault:" in block]
     for block in blocks:
-        assert rehearsal(block)[1].rules
+        assert load(block)[1].rules
     calls = re.findall(r"\.fault\((\"[^)]*)\)", text)
     for call in calls:
         parsed = ast.parse(f"fault({call})", mode="eval").body
@@ -357,4 +357,4 @@ def test_every_rule_of_the_docs_can_be_read(name: str) -> None:
 def test_every_fault_has_a_test_here() -> None:
     source = Path(__file__).read_text()
     assert [fault for fault in (*REPLY_FAULTS, *ENGINE_FAULTS) if f'"{fault}"' not in source] == []
-    assert set(MEANS) == set(REFUSALS)
+    assert set(MEANS) == set(API_FAULTS)

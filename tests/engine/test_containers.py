@@ -204,7 +204,7 @@ def test_exec_runs_a_command_besides(podman: Podman, tmp_path: Path) -> None:
         machine = await made(engine, "touch /here; echo up; while true; do sleep 0.05; done")
         await engine.start_machine("app", machine.id, None)
         await said(engine, machine, "up")
-        done = await engine.inside.execute(
+        done = await engine.guest.execute(
             "app", machine.id, {"command": ["/bin/sh", "-c", "ls /here; echo e >&2; exit 9"]}
         )
         assert (done.code, done.stdout, done.stderr) == (9, "/here\n", "e\n")

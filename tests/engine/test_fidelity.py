@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from reconciler.engine.faults.rules import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
+from reconciler.engine.faults.rules import API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS
 from reconciler.engine.faults.settings import LATENCIES, NOT_SWITCHED, Latency, documented
 from reconciler.engine.http.routes import ENDPOINTS, LOGS
-from reconciler.engine.machines.lifecycle import LEASES, ROWS
+from reconciler.engine.machines.call_rules import CALL_RULES, LEASE_RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "engine-fidelity.md"
 
@@ -35,12 +35,12 @@ def tables() -> dict[str, str]:
                     f"{row.status} `{row.text}`" if row.text else str(row.status),
                     row.evidence,
                 )
-                for row in ROWS
+                for row in CALL_RULES
             ),
         ),
         "leases": table(
             "calls | no lease | one's own | someone else's | evidence",
-            ((", ".join(row.calls), row.free, row.own, row.foreign, row.evidence) for row in LEASES),
+            ((", ".join(row.calls), row.free, row.own, row.foreign, row.evidence) for row in LEASE_RULES),
         ),
         "latency": table(
             f"what | {' | '.join(LATENCIES)}",
@@ -66,7 +66,7 @@ def tables() -> dict[str, str]:
         ),
         "refusals": table(
             "fault | status | text | word",
-            ((f"`{n}`", str(status), f"`{text}`", word or "") for n, (status, text, word) in REFUSALS.items()),
+            ((f"`{n}`", str(status), f"`{text}`", word or "") for n, (status, text, word) in API_FAULTS.items()),
         ),
         "endpoints": table(
             "method | path | name in rules", ((one.method, f"`{one.path}`", one.call) for one in (*ENDPOINTS, LOGS))

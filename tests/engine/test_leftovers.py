@@ -105,7 +105,7 @@ async def becomes(pid: int, *, stopped: bool) -> None:
 def test_what_left_its_session_is_listed_with_its_machine(tmp_path: Path) -> None:
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, STRAY + "exec sleep 3600")
-        listed = await engine.inside.processes("app", machine.id)
+        listed = await engine.guest.processes("app", machine.id)
         assert stray_of(engine, machine) in {one.pid for one in listed}
 
     with_engine(tmp_path, scenario)
@@ -115,7 +115,7 @@ def test_an_exec_ends_with_its_command_and_what_it_left_ends_with_the_machine(tm
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "touch here; exec sleep 3600")
         async with asyncio.timeout(PROMPT_S):
-            done = await engine.inside.execute("app", machine.id, {"command": ["sh", "-c", STRAY + "echo out; exit 5"]})
+            done = await engine.guest.execute("app", machine.id, {"command": ["sh", "-c", STRAY + "echo out; exit 5"]})
         assert (done.code, done.stdout) == (5, "out\n")
         await engine.stop_machine("app", machine.id, {"signal": "SIGKILL"}, None)
         await wait_for(engine, machine.id, "stopped")
@@ -138,7 +138,7 @@ def test_elsewhere_than_on_linux_groups_end_and_a_stray_holds_nothing_up(
         grouped = int((tmp_path / "machines" / machine.id / "1" / "grouped").read_text())
         assert not is_alive(grouped)
         os.killpg(stray_of(engine, machine), 9)  # nothing tells of it
-        assert await engine.inside.processes("app", machine.id) == []
+        assert await engine.guest.processes("app", machine.id) == []
 
     with_engine(tmp_path, scenario)
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from reconciler.engine.faults.settings import Latency, Settings
-from reconciler.engine.machines.lifecycle import ANY, LEASES, ROWS, STILL_ACTIVE, Row, lease_rule, row_of
+from reconciler.engine.machines.call_rules import (
+    ANY,
+    CALL_RULES,
+    LEASE_RULES,
+    STILL_ACTIVE,
+    CallRule,
+    call_rule,
+    decide_lease,
+)
 from reconciler.engine.models import Lease
 from tests.engine.test_api import Ask, make, refusal, with_api
 from tests.support.world import World
@@ -45,12 +53,12 @@ AFTER = {
 OF_WHAT_RUNS = ("run", "suspend", "signal")
 
 
-def cases() -> list[tuple[Row, str]]:
+def cases() -> list[tuple[CallRule, str]]:
     found = []
-    for row in ROWS:
+    for row in CALL_RULES:
         if row.effect in OF_WHAT_RUNS:
             continue  # something must really run: its own tests are with its runtimes, and with the leases below
-        explicit = {state for other in ROWS if other.call == row.call for state in other.states}
+        explicit = {state for other in CALL_RULES if other.call == row.call for state in other.states}
         states = row.states if ANY not in row.states else tuple(state for state in STATES if state not in explicit)
         found += [(row, state) for state in states]
     return found
@@ -83,7 +91,7 @@ async def put_into(world: World, machine_id: str, state: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "state"), cases(), ids=lambda value: value if isinstance(value, str) else value.call)
-def test_each_row_is_what_the_engine_does(row: Row, state: str) -> None:
+def test_each_row_is_what_the_engine_does(row: CallRule, state: str) -> None:
     settings = SLOW if state != STILL_ACTIVE else Settings(latency=Latency(reap_s=100))
 
     async def scenario(world: World, ask: Ask) -> None:
@@ -110,12 +118,12 @@ def test_each_row_is_what_the_engine_does(row: Row, state: str) -> None:
 
 
 def test_the_tables_know_every_call_in_every_state_and_under_every_lease() -> None:
-    for call in {row.call for row in ROWS}:
+    for call in {row.call for row in CALL_RULES}:
         for state in (*STATES, STILL_ACTIVE, "a state of the future"):
-            assert row_of(call, state).call == call
-    for row in LEASES:
+            assert call_rule(call, state).call == call
+    for row in LEASE_RULES:
         for call in row.calls:
-            assert lease_rule(call, "own") == ("refuse" if call == "exec" else "pass")
+            assert decide_lease(call, "own") == ("refuse" if call == "exec" else "pass")
 
 
 @pytest.mark.parametrize("holder", ["free", "own", "foreign"])
@@ -140,7 +148,7 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
         headers = {"fly-machine-lease-nonce": "mine" if holder == "own" else "other"} if holder != "free" else {}
         reply = await call_on(ask, machine, call, **headers)
         took_s = world.engine.clock.monotonic() - sent
-        match lease_rule(call, holder):
+        match decide_lease(call, holder):
             case "pass":
                 assert reply.status_code in {200, 201, 204}, reply.text
                 assert took_s < 1.5

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_door
-from reconciler.engine.server.dashboard import page
-from reconciler.engine.server.event_stream import happenings
+from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_redirect_page
+from reconciler.engine.server.dashboard import dashboard_page
+from reconciler.engine.server.event_stream import stream_events
 from reconciler.http import httpx
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
@@ -36,7 +36,7 @@ def in_world(scenario: Callable[[World, AsyncIterator[dict[str, Any]]], Awaitabl
 
 
 async def told(world: World) -> AsyncIterator[dict[str, Any]]:
-    async for text in happenings(world.engine):
+    async for text in stream_events(world.engine):
         for line in text.splitlines():
             yield json.loads(line) if line else {}
 
@@ -120,12 +120,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineSta
 def test_the_page_holds_nothing_and_what_happens_is_for_holders_of_the_token(engine: tuple[EngineStatus, str]) -> None:
     status, token = engine
     shown = httpx.get(f"{status.url}/", trust_env=False)
-    assert shown.text == page()[0]
+    assert shown.text == dashboard_page()[0]
     assert token not in shown.text
     policy = shown.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert "http" not in page()[0].replace("http-equiv", ""), "nothing comes from elsewhere"
+    assert "http" not in dashboard_page()[0].replace("http-equiv", ""), "nothing comes from elsewhere"
     assert httpx.get(f"{status.url}/", headers={"Host": "evil.example"}, trust_env=False).status_code == 403
     assert httpx.get(f"{status.url}/engine/happenings", trust_env=False).status_code == 401
 
@@ -167,6 +167,6 @@ def test_a_browser_shows_machines_events_and_logs_and_runs_nothing_of_theirs(
 def test_the_door_leads_there_and_only_its_owner_can_read_it(engine: tuple[EngineStatus, str]) -> None:
     status, token = engine
     assert status.token_file
-    door = write_door(status.token_file.parent, str(status.url))
+    door = write_redirect_page(status.token_file.parent, str(status.url))
     assert door.stat().st_mode & 0o777 == 0o600
     assert f"{status.url}/#token={token}" in door.read_text()

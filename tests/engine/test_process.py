@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
-from reconciler.engine.errors import Refused
+from reconciler.engine.errors import ApiFault
 from reconciler.engine.machines.wait import Wait
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime import process
@@ -166,7 +166,7 @@ def test_restarts_follow_the_policy(tmp_path: Path) -> None:
 async def engine_change(engine: Engine, machine_id: str) -> None:
     """Returns at the machine's next change, output included."""
     asked = iter([None])
-    await engine.changes.until(machine_id, lambda: next(asked, True), 10)
+    await engine.watchers.until(machine_id, lambda: next(asked, True), 10)
 
 
 def is_alive(pid: int) -> bool:
@@ -190,7 +190,7 @@ def is_alive(pid: int) -> bool:
 def test_exec_runs_a_command_besides(tmp_path: Path, body: dict[str, Any], code: int, stdout: str) -> None:
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo of the machine >here; sleep 100", env={"WHO": "me"})
-        done = await engine.inside.execute("app", machine.id, body)
+        done = await engine.guest.execute("app", machine.id, body)
         assert (done.code, done.stdout) == (code, stdout)
 
     with_engine(tmp_path, scenario)
@@ -199,17 +199,17 @@ def test_exec_runs_a_command_besides(tmp_path: Path, body: dict[str, Any], code:
 def test_exec_is_given_up_after_its_timeout_and_ends_with_its_machine(tmp_path: Path) -> None:
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo x >here; exec sleep 100")
-        with pytest.raises(Refused) as refused:
-            await engine.inside.execute("app", machine.id, {"command": ["sleep", "60"], "timeout": 1})
+        with pytest.raises(ApiFault) as refused:
+            await engine.guest.execute("app", machine.id, {"command": ["sleep", "60"], "timeout": 1})
         assert refused.value.status == 408
         besides = asyncio.create_task(
-            engine.inside.execute("app", machine.id, {"command": ["sh", "-c", "echo >in; sleep 60"]})
+            engine.guest.execute("app", machine.id, {"command": ["sh", "-c", "echo >in; sleep 60"]})
         )
         await exists(tmp_path / "machines" / machine.id / "1" / "in")
         await engine.stop_machine("app", machine.id, {"signal": "SIGKILL"}, None)
         assert (await besides).signal == 9
-        with pytest.raises(Refused) as refused:
-            await engine.inside.execute("app", machine.id, {"command": ["true"]})
+        with pytest.raises(ApiFault) as refused:
+            await engine.guest.execute("app", machine.id, {"command": ["true"]})
         assert refused.value.status == 412
 
     with_engine(tmp_path, scenario)
@@ -219,8 +219,8 @@ def test_exec_is_given_up_after_its_timeout_and_ends_with_its_machine(tmp_path: 
 def test_an_exec_of_nothing_is_refused(tmp_path: Path, body: dict[str, Any]) -> None:
     async def scenario(engine: Engine) -> None:
         machine = await started(engine, "echo x >here; sleep 100")
-        with pytest.raises(Refused) as refused:
-            await engine.inside.execute("app", machine.id, body)
+        with pytest.raises(ApiFault) as refused:
+            await engine.guest.execute("app", machine.id, body)
         assert refused.value.status == 400
 
     with_engine(tmp_path, scenario)

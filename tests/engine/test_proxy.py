@@ -235,7 +235,7 @@ def test_checks_are_made_and_reported(tmp_path: Path) -> None:
         async def reported(expected: dict[str, str]) -> None:
             async with asyncio.timeout(20):
                 while True:
-                    found = services.engine.reports.of(machine) or {}
+                    found = services.engine.check_results.of(machine) or {}
                     if {name: one.status for name, one in found.items()} == expected:
                         return
                     await asyncio.sleep(0.02)
@@ -243,10 +243,10 @@ def test_checks_are_made_and_reported(tmp_path: Path) -> None:
         await reported({"alive": "passing", "well": "passing", "nobody": "critical"})
         (tmp_path / "machines" / machine_id / "1" / "sick").write_text("")
         await reported({"alive": "passing", "well": "critical", "nobody": "critical"})
-        assert (services.engine.reports.of(machine) or {})["well"].output == "status 500"
+        assert (services.engine.check_results.of(machine) or {})["well"].output == "status 500"
         await services.engine.stop_machine("app", machine_id, {}, None)
         await services.reaches(machine_id, "stopped")
-        assert services.engine.reports.of(machine) is None
+        assert services.engine.check_results.of(machine) is None
 
     with_services(tmp_path, scenario)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.engine import Engine
-from reconciler.engine.errors import Refused
+from reconciler.engine.errors import ApiFault
 from reconciler.engine.models import LogEntry
 from reconciler.engine.store import database, log_table
 from reconciler.engine.store.cleanup import Cleanup
@@ -56,7 +56,7 @@ class World:
     def is_told(self, machine_id: str) -> bool:
         try:
             return self.engine.machine("app", machine_id).is_destroyed
-        except Refused:
+        except ApiFault:
             return False
 
     def rows(self, table: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.config.schema import CONFIG, check, kind_of
-from reconciler.engine.errors import Refused
+from reconciler.engine.errors import ApiFault
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
 
@@ -58,7 +58,7 @@ def test_the_shapes_are_the_documents() -> None:
     ],
 )
 def test_a_wrong_kind_is_refused_with_its_place(config: Any, words: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ApiFault) as refused:
         check(config, CONFIG, "config")
     assert words in refused.value.text
 

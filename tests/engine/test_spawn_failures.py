@@ -43,7 +43,7 @@ def test_a_machine_without_a_command_says_why_it_ended_and_what_to_do(tmp_path: 
         engine.create_app("app", "personal")
         machine = engine.create("app", {"config": {"image": "i", "restart": {"policy": "no"}}})
         await wait_for(engine, machine.id, "stopped", machine.events[0].id)
-        await engine.changes.until(machine.id, lambda: output_of(engine, machine, "") or None, 20)
+        await engine.watchers.until(machine.id, lambda: output_of(engine, machine, "") or None, 20)
         [line] = output_of(engine, machine, "")
         assert "no command" in line
         assert "--runtime container" in line

@@ -37,7 +37,7 @@ AWAY: dict[str, dict[str, Any]] = {
 
 
 def go_away(world: World, how: str = "no connection") -> None:
-    world.engine.adversity.add(**AWAY[how], times=-1)
+    world.engine.faults.add(**AWAY[how], times=-1)
 
 
 async def applied(world: World, spec: Spec) -> None:
@@ -158,7 +158,7 @@ def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
             await world.context.clock.sleep(58)
             is_committed = {"is_committed": True} if fault == "gateway_timeout" else {}
-            world.engine.adversity.add(fault, calls=(call,), times=4, seconds=20.0, **is_committed)
+            world.engine.faults.add(fault, calls=(call,), times=4, seconds=20.0, **is_committed)
             run, _took_s = await within(world, 240, invoking)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.TIMED_OUT, 124), run
             if (
@@ -191,7 +191,7 @@ def test_a_lease_of_someone_else_at_the_timeout_is_waited_for_a_moment(held_s: i
 def test_a_refusal_is_asked_again_for_a_minute(seconds: int, code: int) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, TEN_MINUTES) as invoking:
-            world.engine.adversity.add("unauthenticated", times=-1)
+            world.engine.faults.add("unauthenticated", times=-1)
             await world.context.clock.sleep(seconds if code == 3 else 0)
             if code == 3:
                 world.transport.relent()
@@ -208,7 +208,7 @@ def test_a_machine_whose_host_is_down_may_come_back() -> None:
     async def scenario(spec: Spec, code: int) -> None:
         async with open_world() as world, invoked(world, spec) as invoking:
             await world.context.clock.sleep(5)
-            world.engine.adversity.add("host_unreachable", machine="work-iad-0")
+            world.engine.faults.add("host_unreachable", machine="work-iad-0")
             await world.context.clock.sleep(100)
             if code == 3:
                 world.transport.relent()
@@ -343,7 +343,7 @@ def test_a_run_past_its_deadline_that_cannot_be_stopped_is_no_error_of_the_queue
                 held = world.machines()[0].id
                 await world.context.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
             else:
-                world.engine.adversity.add("rate_limited", calls=("stop",), times=20)
+                world.engine.faults.add("rate_limited", calls=("stop",), times=20)
             run, _took_s = await within(world, 400, world.invoke(ONE_MINUTE, queue_timeout_s=300.0, timeout_s=5.0))
             assert run.outcome.name is OutcomeName.TIMED_OUT
             assert len(world.runtime.starts) == 2
@@ -398,7 +398,7 @@ def test_a_start_that_is_not_confirmed_is_told_with_what_to_type(is_local: bool)
                 world.context = replace(world.context, local=LOCAL)
             await applied(world, ENDLESS)
             world.transport.before = lambda request: (
-                world.engine.adversity.add("refuse_connection", after=1, times=-1) and None
+                world.engine.faults.add("refuse_connection", after=1, times=-1) and None
                 if request.url.path.endswith("/start")
                 else None
             )
@@ -469,7 +469,7 @@ def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() 
                 world.context = replace(world.context, local=LOCAL)
             await applied(world, TEN_MINUTES)
             asked = len(world.transport.requests)
-            world.engine.adversity.add("html", times=-1, after=1)  # but for the list
+            world.engine.faults.add("html", times=-1, after=1)  # but for the list
             with pytest.raises(ApiError):
                 await within(world, seconds, world.invoke(TEN_MINUTES, queue_timeout_s=600.0))
             assert len(world.transport.requests) - asked <= calls
@@ -516,7 +516,7 @@ def test_a_run_that_is_sought_in_vain_is_lost_within_the_users_limit(how: str) -
 def test_what_no_patience_mends_ends_the_search_at_once(fault: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            world.engine.adversity.add(fault, times=-1)
+            world.engine.faults.add(fault, times=-1)
             work = seek_named_run(world.context, ENDLESS, "work-iad-0/01ABC", lost_after_s=1800.0)
             with pytest.raises(ApiError):
                 await within(world, 12, asyncio.ensure_future(work))

@@ -146,7 +146,7 @@ def test_an_app_that_was_not_observed_is_not_without_drift() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(APPLIED)
-            world.engine.adversity.add("empty_list", calls=("list",), times=-1)
+            world.engine.faults.add("empty_list", calls=("list",), times=-1)
             assert (await drift(world, APPLIED)).blocked
 
     run_virtually(scenario())
@@ -222,7 +222,7 @@ def test_a_slot_that_could_not_be_made_was_not_applied() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(APPLIED)
-            world.engine.adversity.add("host_capacity", calls=("create",), times=-1)
+            world.engine.faults.add("host_capacity", calls=("create",), times=-1)
             assert not (await world.apply(WANTED)).is_success
             assert told(await drift(world, WANTED)) == []
             world.transport.relent()

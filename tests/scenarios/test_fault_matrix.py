@@ -163,10 +163,10 @@ async def strike(world: World, fault: str, position: int) -> None:
         if fault == "update reverted":
             details["after"] = position % 8
         else:
-            details["request"] = world.engine.adversity.requests + position
+            details["request"] = world.engine.faults.requests + position
         if fault == "machine destroyed by someone else":
             details["machine"] = "[!bt]*"  # not the one that runs, nor theirs
-        world.engine.adversity.add(**details)
+        world.engine.faults.add(**details)
     with suppress(ReconcilerError):
         await world.apply(spec_of(AFTER))
 
@@ -252,7 +252,7 @@ def test_whichever_change_is_overtaken_the_same_apply_makes_it(call: str, fault:
             matrix = Matrix(world)
             await matrix.set_up()
             seconds = {"seconds": 20.0} if fault == "steal_lease" else {}
-            rule = world.engine.adversity.add(fault, calls=(call,), after=after, times=times, **seconds)
+            rule = world.engine.faults.add(fault, calls=(call,), after=after, times=times, **seconds)
             report = await world.apply(spec_of(AFTER))
             assert report.is_success, (report.entries, report.mismatches, report.failures)
             matrix.check_safety()
@@ -330,9 +330,9 @@ async def invoke_struck(world: World, *, is_refused: bool, fault: str, position:
     if fault in FAULTS:
         world.transport.strike(fault, ahead=position)
     elif fault != KILL:
-        world.engine.adversity.add(**MEDDLING[fault], request=world.engine.adversity.requests + position)
+        world.engine.faults.add(**MEDDLING[fault], request=world.engine.faults.requests + position)
     if is_refused:
-        world.engine.adversity.add("not_startable", calls=("start",), times=-1)
+        world.engine.faults.add("not_startable", calls=("start",), times=-1)
     else:
         world.transport.hidden = {"start"}
     invoking = world.invoke(INVOKED, start_timeout_s=START_TIMEOUT_S, on_busy=OnBusy.FAIL, key="K")

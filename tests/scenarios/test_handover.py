@@ -32,7 +32,7 @@ async def keyed_on_iad(world: World) -> str:
     await world.apply(BOTH)
     assert anchors(world) == ["work-ams-0"]
     await world.context.clock.sleep(10)
-    world.engine.adversity.add("host_capacity", calls=("start",), machine="work-ams-0", times=1)
+    world.engine.faults.add("host_capacity", calls=("start",), machine="work-ams-0", times=1)
     run = await world.invoke(BOTH, key="k")
     assert run.slot
     assert run.slot.region == "iad"

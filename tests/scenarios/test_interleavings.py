@@ -168,9 +168,9 @@ def play(deeds: list[Deed], seed: int, *, is_slow: bool, settling: float, overta
             await world.apply(spec(0))
             await world.context.clock.sleep(10)
             if settling:
-                world.engine.adversity.add("not_startable", calls=("start",), share=settling, times=-1)
+                world.engine.faults.add("not_startable", calls=("start",), share=settling, times=-1)
             if overtaken:
-                world.engine.adversity.add("concurrent_replace", calls=("update",), share=overtaken, times=-1)
+                world.engine.faults.add("concurrent_replace", calls=("update",), share=overtaken, times=-1)
             runs = await asyncio.gather(*(act(world, deed, number) for number, deed in enumerate(deeds)))
             await world.context.clock.sleep(200)
             assert world.runtime.most_at_once_on_a_machine <= 1

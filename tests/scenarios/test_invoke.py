@@ -261,7 +261,7 @@ def test_a_start_by_someone_who_heeds_no_lease_is_not_taken_for_ours(count: str)
             spec = task_spec("[run, '30', exit, '3']", count=count)
             await world.apply(spec)
             await world.context.clock.sleep(1)
-            world.engine.adversity.add("foreign_start", calls=("start",))
+            world.engine.faults.add("foreign_start", calls=("start",))
             run = await world.invoke(spec, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
             assert len(world.runtime.starts) == 2

@@ -314,7 +314,7 @@ def test_without_an_anchor_that_can_be_seen_a_keyed_invoke_is_refused() -> None:
         async with open_world() as world:
             await ready(world)
             anchor = next(one for one in world.machines() if one.config["metadata"][marks.ANCHOR] == one.name)
-            world.engine.adversity.add("host_unreachable", machine=anchor.name)
+            world.engine.faults.add("host_unreachable", machine=anchor.name)
             run = await world.invoke(SPEC, key="K")
             assert run.outcome.exit_code == 125
             assert world.runtime.starts == []

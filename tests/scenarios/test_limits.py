@@ -105,7 +105,7 @@ def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs(call:
             await world.context.clock.sleep(1)
             await world.engine.start_machine("app", world.machines()[0].id, None)
             await world.context.clock.sleep(1)
-            world.engine.adversity.add(fault, calls=(call,), times=ALWAYS)
+            world.engine.faults.add(fault, calls=(call,), times=ALWAYS)
             began, asked = world.context.clock.monotonic(), len(world.transport.requests)
             report = await world.apply(emptied(spec), wait_busy_s=5.0)
             assert [ended.status for ended in report.entries] == [Status.DEFERRED]
@@ -121,7 +121,7 @@ def test_a_service_that_never_can_be_started_is_given_up() -> None:
             await world.apply(spec_of(WEB.format(1)))
             await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
             await world.context.clock.sleep(30)
-            world.engine.adversity.add("not_startable", calls=("start",), times=ALWAYS)
+            world.engine.faults.add("not_startable", calls=("start",), times=ALWAYS)
             began = world.context.clock.monotonic()
             report = await world.apply(spec_of(WEB.format(1)))
             return report, world.context.clock.monotonic() - began
@@ -137,7 +137,7 @@ def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease() -> None:
     async def scenario() -> tuple[Report, float]:
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
-            world.engine.adversity.add("rate_limited", calls=("lease",), times=ALWAYS)
+            world.engine.faults.add("rate_limited", calls=("lease",), times=ALWAYS)
             began = world.context.clock.monotonic()
             report = await world.apply(task_spec("[exit, '1']", count="1"), lock_timeout_s=1.0)
             return report, world.context.clock.monotonic() - began
@@ -156,7 +156,7 @@ def test_a_rate_limit_does_not_outlast_the_queue(call: str, at_most_s: float) ->
             await world.apply(spec)
             await world.context.clock.sleep(1)
             await world.invoke(spec, is_waiting=False)
-            world.engine.adversity.add("rate_limited", calls=(call,), times=ALWAYS)
+            world.engine.faults.add("rate_limited", calls=(call,), times=ALWAYS)
             began = world.context.clock.monotonic()
             run = await world.invoke(spec, queue_timeout_s=5.0)
             assert run.outcome.name is OutcomeName.BUSY
@@ -174,7 +174,7 @@ def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue() -> None
             await world.invoke(spec, is_waiting=False)
             await world.context.clock.sleep(60)
             [machine] = world.machines()
-            world.engine.adversity.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
+            world.engine.faults.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
             began = world.context.clock.monotonic()
             assert (await world.invoke(spec, queue_timeout_s=5.0)).outcome.name is OutcomeName.BUSY
             return world.context.clock.monotonic() - began

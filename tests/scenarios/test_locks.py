@@ -105,7 +105,7 @@ def test_a_busy_anchor_is_told_before_any_other_slot_is_changed(is_planned: bool
             if is_planned:
                 await start(world, "work-iad-0")
             else:
-                world.engine.adversity.add("foreign_start", calls=("lease",), machine="work-iad-0")
+                world.engine.faults.add("foreign_start", calls=("lease",), machine="work-iad-0")
             world.transport.before = note
             report = await world.apply(spec(1001))
             assert report.is_success
@@ -126,7 +126,7 @@ def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> Non
             await world.context.clock.sleep(1)
             await start(world, "work-iad-0")
             before = applied(world)
-            world.engine.adversity.add(calls=("metadata",), machine="work-iad-0", times=ALWAYS, **fault)
+            world.engine.faults.add(calls=("metadata",), machine="work-iad-0", times=ALWAYS, **fault)
             report = await world.apply(spec(1001))
             assert applied(world) == before
             return report
@@ -347,7 +347,7 @@ def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None
         async with open_world() as world:
             await world.apply(spec(1000, "{ams: 1, iad: 2}"))
             await world.context.clock.sleep(1)
-            world.engine.adversity.add("host_unreachable", machine="work-ams-0")
+            world.engine.faults.add("host_unreachable", machine="work-ams-0")
             before = applied(world)
             report = await world.apply(spec(1001, after))
             assert {status for status, _ in ends(report).values()} == {Status.SKIPPED}

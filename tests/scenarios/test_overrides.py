@@ -319,7 +319,7 @@ def test_an_update_that_someone_else_came_before_is_no_end_another_slot_or_anoth
             spec = task_spec("[run, '5']", count=count, extra=extra)
             await world.apply(spec)
             await world.context.clock.sleep(60)
-            world.engine.adversity.add(fault, calls=("update",), times=1)
+            world.engine.faults.add(fault, calls=("update",), times=1)
             run = await world.invoke(spec, override=Override(args=("exit", "4")), key=key)
             assert run.outcome.exit_code == 4, run
             assert len(world.runtime.starts) == 1

@@ -32,7 +32,7 @@ REFUSALS = (
 async def applied_under(world: World, **fault: Any) -> Report:
     await world.apply(task_spec("[exit, '0']", count="3"))
     await world.context.clock.sleep(1)
-    world.engine.adversity.add(calls=("update",), machine="work-iad-0", **fault)
+    world.engine.faults.add(calls=("update",), machine="work-iad-0", **fault)
     return await world.apply(task_spec("[exit, '1']", count="3"), is_failing_fast=True)
 
 
@@ -63,7 +63,7 @@ def test_a_service_that_was_overtaken_goes_on_rolling() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec_of(ROLLING.format(1)))
-            world.engine.adversity.add("concurrent_replace", calls=("update",), machine="web-iad-0")
+            world.engine.faults.add("concurrent_replace", calls=("update",), machine="web-iad-0")
             report = await world.apply(spec_of(ROLLING.format(2)))
             assert [ended.status for ended in report.entries] == [Status.DONE] * 3
 
@@ -77,7 +77,7 @@ def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) 
             await world.apply(task_spec("[exit, '0']", count="2"))
             await world.context.clock.sleep(1)
             details = {"seconds": 20.0} if fault == "steal_lease" else {}
-            world.engine.adversity.add(fault, calls=(call,), machine="work-iad-1", **details)
+            world.engine.faults.add(fault, calls=(call,), machine="work-iad-1", **details)
             report = await world.apply(task_spec("[exit, '1']", count=count))
             assert {ended.status for ended in report.entries} == {Status.DONE}
             assert report.is_success
@@ -94,7 +94,7 @@ def test_what_a_hand_made_of_it_meanwhile_is_not_overwritten() -> None:
         async with open_world() as world:
             await world.apply(task_spec("[exit, '0']", count="1"))
             await world.context.clock.sleep(1)
-            rule = world.engine.adversity.add("concurrent_update", calls=("update",))
+            rule = world.engine.faults.add("concurrent_update", calls=("update",))
 
             def meddle(_request: Any) -> None:
                 [machine] = world.machines()

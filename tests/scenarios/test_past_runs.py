@@ -25,9 +25,9 @@ async def run_on(world: World, applied: Spec, slot: str) -> str:
     """A run on this slot that has ended; its id."""
     for machine in world.machines():
         if machine.name != slot:
-            world.engine.adversity.add("host_capacity", calls=("start",), machine=machine.name)
+            world.engine.faults.add("host_capacity", calls=("start",), machine=machine.name)
     run = await world.invoke(applied)
-    world.engine.adversity.rules.clear()
+    world.engine.faults.rules.clear()
     assert (run.slot.name if run.slot else None, run.outcome.exit_code) == (slot, 7)
     return str(run.id)
 
@@ -124,7 +124,7 @@ def test_a_run_that_its_timeout_ended_stays_one() -> None:
         async with open_world() as world:
             await world.apply(spec())
             await world.context.clock.sleep(10)
-            world.engine.adversity.add("host_capacity", calls=("start",), machine="work-iad-0", times=1)
+            world.engine.faults.add("host_capacity", calls=("start",), machine="work-iad-0", times=1)
             run = await world.invoke(spec(), timeout_s=10.0)
             assert run.outcome.name is OutcomeName.TIMED_OUT
             slot = run.slot.name if run.slot else ""

@@ -28,7 +28,7 @@ def refuse_for(world: World, way: str, seconds: float, calls: tuple[str, ...] = 
     def before(request: httpx.Request) -> None:
         world.assert_unique_names()
         if (request.method, request.url.path) == ("POST", "/v1/apps"):
-            world.engine.adversity.add(way, calls=calls, app="app", times=ALWAYS)
+            world.engine.faults.add(way, calls=calls, app="app", times=ALWAYS)
             asyncio.get_running_loop().call_later(seconds, world.transport.relent)
 
     world.transport.before = before
@@ -78,7 +78,7 @@ def test_an_app_that_was_there_before_is_not_waited_for(way: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             world.engine.create_app("app", "personal")
-            world.engine.adversity.add(way, calls=("create",), app="app", times=ALWAYS)
+            world.engine.faults.add(way, calls=("create",), app="app", times=ALWAYS)
             report = await world.apply(SPEC)
             assert not report.is_success
             assert report.duration_s < 30
@@ -90,7 +90,7 @@ def test_an_app_that_was_there_before_is_not_waited_for(way: str) -> None:
 def test_an_unclear_creation_of_the_app_is_made_sure_of(fault: str) -> None:
     async def scenario() -> None:
         async with open_world(propagating(20.0)) as world:
-            world.engine.adversity.add(fault, calls=("create_app",))
+            world.engine.faults.add(fault, calls=("create_app",))
             report = await world.apply(SPEC)
             assert_well(report)
             assert report.apps_created == ("app",)
@@ -115,9 +115,9 @@ def test_two_first_applies_at_once_both_wait() -> None:
 def test_a_name_of_another_organisation_fails_at_once() -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            world.engine.adversity.add("app_unknown", calls=("list", "get_app"), app="app", times=2)
+            world.engine.faults.add("app_unknown", calls=("list", "get_app"), app="app", times=2)
             world.engine.create_app("app", "theirs")
-            world.engine.adversity.add("unauthorized", calls=("get_app",), app="app", after=0, times=ALWAYS)
+            world.engine.faults.add("unauthorized", calls=("get_app",), app="app", after=0, times=ALWAYS)
             report = await world.apply(SPEC)
             assert "already been taken" in report.failures[0]
             assert report.duration_s < 5

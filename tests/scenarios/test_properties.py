@@ -106,7 +106,7 @@ async def befall(world: World, accident: Accident) -> None:
             case "metadata":
                 engine.set_metadata("app", machine.id, {"other_tool": "kept"})
             case "dark":
-                engine.adversity.add("host_unreachable", machine=machine.name)
+                engine.faults.add("host_unreachable", machine=machine.name)
 
 
 def watch_safety(world: World, *, enforced: bool) -> Callable[[Any], None]:

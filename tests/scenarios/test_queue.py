@@ -56,7 +56,7 @@ def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once()
         async with open_world(FLY) as world:
             await busy(world, seconds=60, count="2")
             world.transport.requests.clear()
-            world.engine.adversity.add("late_reply", seconds=0.1, times=-1)
+            world.engine.faults.add("late_reply", seconds=0.1, times=-1)
             began = world.context.clock.monotonic()
             spec = task_spec("[run, '60', exit, '3']", count="2")
             runs = await asyncio.gather(*(world.invoke(spec, queue_timeout_s=3600.0) for _ in range(20)))
@@ -187,7 +187,7 @@ def test_what_kept_it_from_starting_is_told_with_its_remedy(fault: str, cause: N
         async with open_world() as world:
             spec = task_spec(count="2")
             await world.apply(spec)
-            world.engine.adversity.add(fault, calls=("start",), times=-1)
+            world.engine.faults.add(fault, calls=("start",), times=-1)
             run = await world.invoke(spec)
             outcome = run.outcome
             assert (outcome.name, outcome.exit_code, outcome.cause) == (OutcomeName.NEVER_STARTED, 121, cause)
@@ -203,7 +203,7 @@ def test_an_image_that_cannot_be_pulled_is_told_from_the_machines_log() -> None:
         async with open_world() as world:
             spec = task_spec(count="1")
             await world.apply(spec)
-            world.engine.adversity.add("unpullable")
+            world.engine.faults.add("unpullable")
             outcome = (await world.invoke(spec)).outcome
             assert (outcome.name, outcome.cause) == (OutcomeName.NEVER_STARTED, NeverStarted.IMAGE)
             assert "unable to pull image" in outcome.message

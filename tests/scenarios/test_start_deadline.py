@@ -49,17 +49,17 @@ async def hide_its_start(world: World) -> None:
 
 async def drop_every_start(world: World) -> None:
     await applied(world)
-    world.engine.adversity.add("drop_start", times=-1)
+    world.engine.faults.add("drop_start", times=-1)
 
 
 async def refuse_for_ever(world: World) -> None:
     await applied(world)
-    world.engine.adversity.add("not_startable", calls=("start",), times=-1)
+    world.engine.faults.add("not_startable", calls=("start",), times=-1)
 
 
 async def limit_the_rate_for_ever(world: World) -> None:
     await applied(world)
-    world.engine.adversity.add("rate_limited", calls=("start",), times=-1)
+    world.engine.faults.add("rate_limited", calls=("start",), times=-1)
 
 
 async def leave_a_slot_that_takes_minutes_to_update(world: World) -> None:
@@ -112,7 +112,7 @@ def test_several_slots_that_are_tried_share_the_time() -> None:
         async with open_world() as world:
             spec = task_spec("[run, '1000']", count="5")
             await applied(world, spec)
-            world.engine.adversity.add("drop_start", times=-1)
+            world.engine.faults.add("drop_start", times=-1)
             run, took_s = await timed(world, spec, start_timeout_s=20.0)
             assert run.outcome.name in {OutcomeName.NEVER_STARTED, OutcomeName.LOST}
             assert took_s <= 20.5
@@ -162,7 +162,7 @@ def test_a_stop_ends_it_at_any_moment_and_nothing_is_left(call: str) -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await applied(world)
-            world.engine.adversity.add("late_reply", calls=(call,), seconds=8.0)
+            world.engine.faults.add("late_reply", calls=(call,), seconds=8.0)
             stop = asyncio.Event()
             [pool] = LONG.tasks
             invoking = asyncio.ensure_future(
@@ -242,7 +242,7 @@ def test_a_write_under_way_when_the_time_is_over_keeps_its_lease_until_that_expi
     async def scenario() -> None:
         async with open_world() as world:
             await leave_a_slot_that_takes_minutes_to_update(world)
-            world.engine.adversity.add("late_reply", calls=(call,), seconds=9.0)
+            world.engine.faults.add("late_reply", calls=(call,), seconds=9.0)
             run, took_s = await timed(world, start_timeout_s=5.0)
             assert run.outcome.exit_code == (122 if call == "start" else 121)
             assert took_s < 5.5

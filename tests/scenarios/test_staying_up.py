@@ -10,7 +10,7 @@ import pytest
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.engine.http import serializers
-from reconciler.engine.models import CheckReport
+from reconciler.engine.models import CheckResult
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.render.report import report_json, report_text
@@ -234,7 +234,9 @@ def test_a_crash_ends_the_wait_for_checks_at_once_and_checks_that_fail_are_named
             applying = asyncio.create_task(timed(world, service(checked.format(command))))
             while not (world.engine.store.apps and world.machines()):
                 await world.context.clock.sleep(0.01)
-            world.engine.reports.begin(world.machines()[0], ["alive"], CheckReport(status="critical", output="refused"))
+            world.engine.check_results.begin(
+                world.machines()[0], ["alive"], CheckResult(status="critical", output="refused")
+            )
             return await applying
 
         report, took_s = await report_of("[run, '30', err, 'gave up', exit, '1']")

@@ -45,7 +45,7 @@ def test_a_start_that_was_refused_leaves_no_run_and_no_key(fault: str, key: str 
         async with open_world() as world:
             await applied(world)
             calls = () if fault == "drop_start" else ("start",)
-            world.engine.adversity.add(fault, calls=calls, times=1 if fault == "foreign_start" else -1)
+            world.engine.faults.add(fault, calls=calls, times=1 if fault == "foreign_start" else -1)
             run = await world.invoke(SPEC, start_timeout_s=4.0, on_busy=OnBusy.FAIL, key=key)
             assert run.outcome.name in {OutcomeName.NEVER_STARTED, OutcomeName.BUSY}
             assert traces(world) == []
@@ -65,7 +65,7 @@ def test_a_machine_that_settles_is_left_for_another_without_a_trace() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await applied(world, "2")
-            world.engine.adversity.add("not_startable", calls=("start",), times=1)
+            world.engine.faults.add("not_startable", calls=("start",), times=1)
             assert (await world.invoke(SPEC)).outcome.exit_code == 3
             assert await told(world) == [RunState.ENDED]
             assert len([trace for trace in traces(world) if trace.startswith(marks.RUN)]) == 1
@@ -80,7 +80,7 @@ def test_the_oldest_record_that_made_place_is_put_back() -> None:
             for _ in range(16):
                 await world.invoke(SPEC)
             before = dict(world.machines()[0].config["metadata"])
-            world.engine.adversity.add("host_capacity", calls=("start",), times=-1)
+            world.engine.faults.add("host_capacity", calls=("start",), times=-1)
             await world.invoke(SPEC)
             assert world.machines()[0].config["metadata"] == before
 

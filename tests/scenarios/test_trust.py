@@ -227,7 +227,7 @@ def test_a_lost_reply_to_a_create_makes_no_twin_even_where_names_are_not_unique(
     async def scenario() -> None:
         async with open_world(settings) as world:
             world.transport.before = lambda _request: world.assert_unique_names()
-            world.engine.adversity.add("lose_reply", calls=("create",), after=1, times=3)
+            world.engine.faults.add("lose_reply", calls=("create",), after=1, times=3)
             assert (await world.apply(task_spec(count="5"))).is_success
             await world.context.clock.sleep(5)
             assert len(world.machines()) == 5
@@ -275,7 +275,7 @@ def test_a_failure_stops_what_depends_on_it_and_with_fail_fast_everything_new() 
     async def scenario(*, is_failing_fast: bool) -> dict[str, Status]:
         async with open_world() as world:
             await world.apply(spec_of(TWO_POOLS.format(image=1)))
-            world.engine.adversity.add("host_capacity", calls=("update",), machine="first-iad-0")
+            world.engine.faults.add("host_capacity", calls=("update",), machine="first-iad-0")
             report = await world.apply(
                 spec_of(TWO_POOLS.format(image=2)), is_failing_fast=is_failing_fast, parallelism=1
             )
@@ -305,7 +305,7 @@ def test_an_update_that_does_not_hold_is_a_failure_with_its_cause(fault: dict[st
         async with open_world() as world:
             await world.apply(task_spec(count="3"))
             changed = task_spec("[exit, '1']", count="3")
-            world.engine.adversity.add(**fault)
+            world.engine.faults.add(**fault)
             report = await world.apply(changed)
             assert not report.is_success
             assert statuses(report)["work-iad-1"] is Status.FAILED
@@ -319,7 +319,7 @@ def test_an_update_that_does_not_hold_is_a_failure_with_its_cause(fault: dict[st
 def test_a_machine_that_settles_failed_is_no_success() -> None:
     async def scenario() -> None:
         async with open_world(Settings(latency=Latency(prepare_s=0.0))) as world:
-            world.engine.adversity.add("unpullable", image="registry.example/app:1")
+            world.engine.faults.add("unpullable", image="registry.example/app:1")
             report = await world.apply(task_spec(count="1", extra="        launch: true"))
             assert not report.is_success
             assert "settled in state failed" in report.mismatches[0]
@@ -331,7 +331,7 @@ def test_a_machine_on_a_dead_host_is_said_and_neither_changed_nor_doubled() -> N
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="3"))
-            world.engine.adversity.add("host_unreachable", machine="work-iad-1")
+            world.engine.faults.add("host_unreachable", machine="work-iad-1")
             before = len(world.transport.requests)
             changed = task_spec("[exit, '1']", count="3")
             report = await world.apply(changed)
@@ -411,7 +411,7 @@ def test_a_write_is_not_sent_once_the_lease_may_be_over() -> None:
             [machine] = world.machines()
             async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
                 lease.guard()
-                world.engine.adversity.add("late_reply", calls=("lease",), seconds=1000.0, times=ALWAYS)
+                world.engine.faults.add("late_reply", calls=("lease",), seconds=1000.0, times=ALWAYS)
                 await world.context.clock.sleep(40)
                 with pytest.raises(LeaseLostError):
                     lease.guard()
@@ -441,8 +441,8 @@ def test_a_lost_reply_to_a_lease_is_not_settled_by_someone_elses_lease() -> None
         async with open_world() as world:
             await world.apply(task_spec(count="1"))
             [machine] = world.machines()
-            world.engine.adversity.add("lose_request", calls=("lease",))
-            world.engine.adversity.add("steal_lease", calls=("get_lease",))
+            world.engine.faults.add("lose_request", calls=("lease",))
+            world.engine.faults.add("steal_lease", calls=("get_lease",))
             with pytest.raises(ApiError) as caught:
                 async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30):
                     pytest.fail("it is someone else's")
@@ -492,7 +492,7 @@ def test_an_empty_list_is_believed_only_where_the_app_has_no_machines(is_empty: 
             if is_empty:
                 await world.apply(spec_of(EMPTY))
                 await world.context.clock.sleep(1)
-            world.engine.adversity.add("empty_list", calls=("list",), times=2)
+            world.engine.faults.add("empty_list", calls=("list",), times=2)
             before = len(world.transport.requests)
             if is_empty:
                 assert (await world.apply(task_spec(count="2"))).is_success
@@ -510,7 +510,7 @@ def test_a_list_that_was_empty_once_is_asked_for_again() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(task_spec(count="2"))
-            world.engine.adversity.add("empty_list", calls=("list",))
+            world.engine.faults.add("empty_list", calls=("list",))
             report = await world.apply(task_spec(count="3"))
             assert [entry.slot.number for entry in report.entries] == [2]
 

@@ -132,7 +132,7 @@ def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> 
             busy = world.machines()[0]
             await world.engine.start_machine("app", busy.id, None)
             await world.context.clock.sleep(1)
-            world.engine.adversity.add("unauthorized", calls=("list",), after=2, times=9)
+            world.engine.faults.add("unauthorized", calls=("list",), after=2, times=9)
             return await world.apply(task_spec("[run, '101']", count="2"), wait_busy_s=600.0)
 
     report = run_virtually(scenario())

@@ -42,7 +42,7 @@ EMPTIED = replace(
 
 async def darkened(world: World, spec: Spec = APPLIED, name: str = "work-iad-1") -> None:
     await world.apply(spec)
-    world.engine.adversity.add("host_unreachable", machine=name)
+    world.engine.faults.add("host_unreachable", machine=name)
 
 
 def writes(world: World, since: int, machine_id: str) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_host_that_goes_down_after_the_plan_is_not_written_to() -> None:
             await world.apply(APPLIED)
             less = task_spec("[exit, '1']", count="1")
             made = await world.plan(less, allow_destroy=10)
-            world.engine.adversity.add("host_unreachable", machine="work-iad-2")
+            world.engine.faults.add("host_unreachable", machine="work-iad-2")
             report = await apply(world.context, less, made)
             assert not report.is_success
             assert "work-iad-2" in {machine.name for machine in world.machines()}
@@ -232,7 +232,7 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
             def before(request: httpx.Request) -> None:
                 path = request.url.path
                 if request.method == "GET" and path.endswith(f"/machines/{web.id}") and leased:
-                    world.engine.adversity.add("host_unreachable", machine=web.name)
+                    world.engine.faults.add("host_unreachable", machine=web.name)
                 leased.extend([path] * (request.method == "POST" and path.endswith(f"{web.id}/lease")))
 
             world.transport.before = before

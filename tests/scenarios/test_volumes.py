@@ -147,7 +147,7 @@ def test_a_volume_that_is_not_free_yet_is_waited_for(fault: str, times: int) -> 
     async def scenario() -> None:
         async with open_world() as world:
             await applied(world, old="vol_1")
-            world.engine.adversity.add(fault, calls=("create",), times=times)
+            world.engine.faults.add(fault, calls=("create",), times=times)
             assert (await world.apply(spec(new="vol_1"))).is_success
 
     run_virtually(scenario())
@@ -164,7 +164,7 @@ def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
             holder = world.engine.create("app", {"name": "theirs", "config": config})
             await world.context.clock.sleep(1)
             if not is_told:
-                world.engine.adversity.add("volume_claimed", calls=("create",), times=ALWAYS)
+                world.engine.faults.add("volume_claimed", calls=("create",), times=ALWAYS)
             began = world.context.clock.monotonic()
             report = await world.apply(spec(new="vol_1", other="vol_2"))
             assert 60 <= world.context.clock.monotonic() - began < 65

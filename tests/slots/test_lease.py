@@ -36,7 +36,7 @@ def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renewal_say
             machine = await one_machine(world)
             async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
                 await world.context.clock.sleep(1)
-                world.engine.adversity.add(calls=("lease",), **late)
+                world.engine.faults.add(calls=("lease",), **late)
                 await world.context.clock.sleep(9.5)
                 with pytest.raises(LeaseLostError):
                     lease.guard(20)  # longer than it would last: given up, while its renewal is on its way
@@ -86,9 +86,9 @@ def test_a_caller_who_is_cancelled_while_the_lease_is_granted_leaves_none(fault:
     async def scenario() -> None:
         async with open_world() as world:
             machine = await one_machine(world)
-            world.engine.adversity.add(calls=("lease",), **fault)
+            world.engine.faults.add(calls=("lease",), **fault)
             if fault["fault"] == "lose_reply":
-                world.engine.adversity.add("late_reply", calls=("get_lease",), seconds=60.0)
+                world.engine.faults.add("late_reply", calls=("get_lease",), seconds=60.0)
 
             async def work() -> None:
                 async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
@@ -108,7 +108,7 @@ def test_a_caller_who_is_cancelled_twice_gives_the_lease_back() -> None:
     async def scenario() -> None:
         async with open_world() as world:
             machine = await one_machine(world)
-            world.engine.adversity.add("late_request", calls=("release",), seconds=2.0)
+            world.engine.faults.add("late_request", calls=("release",), seconds=2.0)
 
             async def work() -> None:
                 async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
@@ -153,7 +153,7 @@ def test_a_renewal_that_is_on_its_way_at_the_end_revives_no_lease(late_s: float,
             clock = world.context.clock
             async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
                 await clock.sleep(9.5)
-                world.engine.adversity.add("late_request", seconds=late_s)
+                world.engine.faults.add("late_request", seconds=late_s)
                 await clock.sleep(1.5)
                 ended = clock.monotonic()
             assert clock.monotonic() - ended < 6
@@ -175,7 +175,7 @@ def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none() -> N
 
             working = asyncio.create_task(work())
             await world.context.clock.sleep(9.5)
-            world.engine.adversity.add("late_request", seconds=3.0)
+            world.engine.faults.add("late_request", seconds=3.0)
             await world.context.clock.sleep(1.5)
             working.cancel()
             await asyncio.wait({working})

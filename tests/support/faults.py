@@ -8,7 +8,7 @@ from reconciler.engine.engine import Engine
 from reconciler.http import httpx
 from reconciler.testing.transport import EngineTransport
 
-# What may happen to any single request: a fault of the engine's adversity, and its details.
+# What may happen to any single request: a fault of the engine's fault rules, and its details.
 FAULTS: dict[str, dict[str, Any]] = {
     "connection refused": {"fault": "refuse_connection"},
     "reset before": {"fault": "lose_request"},
@@ -31,7 +31,7 @@ class InProcess(EngineTransport):
 
     def __init__(self, engine: Engine, token: str) -> None:
         super().__init__(engine, token)
-        self.adversity = engine.adversity
+        self.faults = engine.faults
         self.hidden: set[str] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -40,12 +40,12 @@ class InProcess(EngineTransport):
 
     def strike(self, name: str, *, ahead: int) -> None:
         """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
-        self.adversity.rules.clear()
-        self.adversity.add(request=self.adversity.requests + ahead, **FAULTS[name])
+        self.faults.rules.clear()
+        self.faults.add(request=self.faults.requests + ahead, **FAULTS[name])
 
     def relent(self) -> None:
         """Nothing goes wrong any more."""
-        self.adversity.rules.clear()
+        self.faults.rules.clear()
 
 
 def shape(request: str) -> str:

@@ -164,7 +164,7 @@ def test_what_cannot_start_is_raised_with_its_outcome() -> None:
                 await tasks.invoke("work", on_busy="fail")
             assert busy.value.outcome.name is OutcomeName.BUSY
             await world.context.clock.sleep(700)
-            world.engine.adversity.add("host_capacity", calls=("start",), times=-1)
+            world.engine.faults.add("host_capacity", calls=("start",), times=-1)
             with pytest.raises(NotStartedError) as full:
                 await tasks.invoke("work")
             assert full.value.outcome.cause is NeverStarted.CAPACITY
@@ -249,7 +249,7 @@ def test_a_run_that_was_lost_from_sight_is_not_taken_for_ended() -> None:
             await world.apply(task_spec("[say, one, run, '600', say, two, exit, '3']", count="1"))
             run = await tasks.invoke("work")
             await world.context.clock.sleep(5)
-            world.engine.adversity.add("refuse_connection", times=-1)
+            world.engine.faults.add("refuse_connection", times=-1)
             reading = asyncio.ensure_future(_lines_of(run))
             lost = await run.wait()
             assert (lost.name, lost.exit_code, run.info.state) == (OutcomeName.LOST, 122, RunState.RUNNING)
@@ -282,7 +282,7 @@ def test_a_cancel_whose_end_is_not_seen_is_no_success() -> None:
 def _go_away_after(world: World, path: str, last: str) -> None:
     """From the request after the one whose path ends so, the API is away."""
     if path.endswith(last):
-        world.engine.adversity.add("refuse_connection", after=1, times=-1)
+        world.engine.faults.add("refuse_connection", after=1, times=-1)
 
 
 async def _lines_of(run: AsyncRun) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.faults.rules import ENGINE_FAULTS, REFUSALS, REPLY_FAULTS
+from reconciler.engine.faults.rules import API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS
 from reconciler.http import httpx
 from reconciler.testing.live import LiveEngine
 from reconciler.testing.scripted import parse_script
@@ -53,7 +53,7 @@ def test_a_reply_that_is_late_is_a_read_timeout_and_the_call_is_done(virtual_eng
     assert len(virtual_engine.machines("work")) == 1
 
 
-@pytest.mark.parametrize("fault", [*REFUSALS, *REPLY_FAULTS, *ENGINE_FAULTS])
+@pytest.mark.parametrize("fault", [*API_FAULTS, *REPLY_FAULTS, *ENGINE_FAULTS])
 def test_every_fault_can_be_asked_for(virtual_engine: VirtualEngine, fault: str) -> None:
     rule = virtual_engine.fault(fault, app="work", after=1, times=2, seconds=1)
     assert (rule.fault, rule.struck) == (fault, 0)

@@ -57,7 +57,7 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
                 runtime=runtime or "process",
                 port=port,
                 latency=latency,
-                adversity=adversity,
+                fault_file=adversity,
                 ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
             )
     except EngineStartError as error:
@@ -110,7 +110,7 @@ def open_page(**_values: object) -> int:
     """Open the engine's page in a browser: its machines, their events and logs as they come."""
     import webbrowser
 
-    from reconciler.engine.server.daemon import engine_status, write_door
+    from reconciler.engine.server.daemon import engine_status, write_redirect_page
     from reconciler.engine.server.start_errors import EngineStartError
 
     home = engine_home(os.environ)
@@ -118,10 +118,10 @@ def open_page(**_values: object) -> int:
     if not found.running or not found.url:
         raise TargetError("the engine does not run", hint="`reconciler engine start` starts it")
     try:
-        door = write_door(home, found.url)
+        page = write_redirect_page(home, found.url)
     except EngineStartError as error:
         raise TargetError(str(error), hint=error.remedy) from error
-    if not webbrowser.open(door.as_uri()):
+    if not webbrowser.open(page.as_uri()):
         console.say(f"no browser opens here: the page is {found.url}/ and asks for the token in {found.token_file}")
     return 0
 

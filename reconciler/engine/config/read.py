@@ -37,8 +37,8 @@ _PLATFORM_REGION: Final = "iad"
 _REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
 
 
-def checked(config: Any) -> dict[str, Any]:
-    """The config of a create or update. Raises Refused."""
+def check_config(config: Any) -> dict[str, Any]:
+    """The config of a create or update. Raises ApiFault."""
     if not isinstance(config, dict):
         raise bad_request("config is required")
     image = config.get("image")
@@ -66,7 +66,7 @@ def _command(process: dict[str, Any]) -> Command:
         entrypoint=_words(executed) if executed else words["entrypoint"],
         cmd=() if executed else words["cmd"],
         user=process.get("user") or None,
-        env=texts(process.get("env")),
+        env=text_map(process.get("env")),
         takes_secrets=not process.get("ignore_app_secrets"),
         secrets=tuple((str(one.get("env_var")), str(one.get("name"))) for one in process.get("secrets") or []),
         fields=tuple((str(one.get("env_var")), str(one.get("field_ref"))) for one in process.get("env_from") or []),
@@ -78,13 +78,13 @@ def _words(words: list[str | None]) -> tuple[str, ...]:
     return tuple(word or "" for word in words)
 
 
-def texts(members: dict[str, str | None] | None) -> dict[str, str]:
+def text_map(members: dict[str, str | None] | None) -> dict[str, str]:
     """The members of a map of texts; one that is null is empty, as Go reads it."""
     return {key: value or "" for key, value in (members or {}).items()}
 
 
 def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
-    """Words, stdin, and the seconds after which the command is given up, of an exec. Raises Refused."""
+    """Words, stdin, and the seconds after which the command is given up, of an exec. Raises ApiFault."""
     words = body.get("command")
     if words is None and isinstance(body.get("cmd"), str):  # deprecated, and still sent
         try:
@@ -95,19 +95,23 @@ def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
         raise bad_request("command is required: an array of strings")
     if not all(isinstance(word, str) and "\0" not in word for word in words):
         raise bad_request("a command must be an array of strings")
-    return tuple(words), str(body.get("stdin") or "").encode(), float(whole(body.get("timeout") or 60, "timeout"))
+    return (
+        tuple(words),
+        str(body.get("stdin") or "").encode(),
+        float(whole_number(body.get("timeout") or 60, "timeout")),
+    )
 
 
 def limits_of(config: dict[str, Any]) -> Limits:
-    """What the guest may use; Fly's smallest where the config does not say. Raises Refused."""
+    """What the guest may use; Fly's smallest where the config does not say. Raises ApiFault."""
     guest = config.get("guest") or {}
     for key in ("memory_mb", "cpus"):
         if not 0 <= (guest.get(key) or 0) <= _LARGEST:
             raise bad_request(f"config.guest.{key} is out of range")
     return Limits(
-        memory_mb=whole(guest.get("memory_mb") or _MEMORY_MB, "memory_mb"),
-        cpus=whole(guest.get("cpus") or 1, "cpus"),
-        swap_mb=whole((config.get("init") or {}).get("swap_size_mb") or 0, "swap_size_mb"),
+        memory_mb=whole_number(guest.get("memory_mb") or _MEMORY_MB, "memory_mb"),
+        cpus=whole_number(guest.get("cpus") or 1, "cpus"),
+        swap_mb=whole_number((config.get("init") or {}).get("swap_size_mb") or 0, "swap_size_mb"),
     )
 
 
@@ -121,7 +125,7 @@ class File(NamedTuple):
 
 
 def files_of(config: dict[str, Any]) -> list[File]:
-    """The files to write before a start. Raises Refused."""
+    """The files to write before a start. Raises ApiFault."""
     files = []
     for file in config.get("files") or []:
         path = PurePosixPath(file.get("guest_path") or "")
@@ -139,7 +143,7 @@ def files_of(config: dict[str, Any]) -> list[File]:
 
 
 def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
-    """Each volume's id, and the path below the root that it is mounted at. Raises Refused."""
+    """Each volume's id, and the path below the root that it is mounted at. Raises ApiFault."""
     mounts = []
     for mount in config.get("mounts") or []:
         path = PurePosixPath(mount.get("path") or "/data")
@@ -190,8 +194,8 @@ def volumes_of(config: dict[str, Any]) -> list[Any]:
     return [mount.get("volume") for mount in config.get("mounts") or [] if isinstance(mount, dict)]
 
 
-def whole(value: Any, name: str) -> int:
-    """A whole number that came as JSON or in a query. Raises Refused."""
+def whole_number(value: Any, name: str) -> int:
+    """A whole number that came as JSON or in a query. Raises ApiFault."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -203,11 +207,11 @@ def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s
     stop = config.get("stop_config") or {}
     signal_name = request.get("signal") or stop.get("signal") or "SIGINT"
     timeout = request.get("timeout") if request.get("timeout") is not None else stop.get("timeout")
-    return signal_number(signal_name), seconds(timeout, default_timeout_s)
+    return signal_number(signal_name), duration_s(timeout, default_timeout_s)
 
 
 def signal_number(value: Any) -> int:
-    """The number of a signal given by name, with or without SIG, or by number. Raises Refused."""
+    """The number of a signal given by name, with or without SIG, or by number. Raises ApiFault."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65:
         return value
     name = str(value).upper()
@@ -217,8 +221,8 @@ def signal_number(value: Any) -> int:
     return number
 
 
-def seconds(value: Any, default: float) -> float:
-    """The seconds of a Go duration, of a number of seconds, or of nanoseconds where it is large. Raises Refused."""
+def duration_s(value: Any, default: float) -> float:
+    """The seconds of a Go duration, of a number of seconds, or of nanoseconds where it is large. Raises ApiFault."""
     if value in (None, "", 0):
         return default
     if isinstance(value, int | float) and not isinstance(value, bool):

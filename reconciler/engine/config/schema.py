@@ -166,7 +166,7 @@ CONFIG: Final[dict[Any, Any]] = {
 
 
 def check(value: Any, shape: Any, name: str) -> None:
-    """Raises Refused where the value, or a part of it, is of another kind."""
+    """Raises ApiFault where the value, or a part of it, is of another kind."""
     if value is None or shape is _ANYTHING:
         return
     if isinstance(shape, dict):

@@ -4,21 +4,21 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.engine.faults.rules import Adversity, AdversityError, Rule
+from reconciler.engine.faults.rules import FaultConfigError, FaultRules, Rule
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Latency, Settings
 
 _KEYS: Final = ("latency", "behaviour", "limits_rates", "rules")
 _DEFAULT_LATENCY: Final = "small"
 
 
-def load_rehearsal(file: Path | None, *, latency: str | None = None) -> tuple[Settings, Adversity]:
-    """The settings and rules of the file; a `latency` given beside it wins. Raises AdversityError."""
+def load_fault_file(file: Path | None, *, latency: str | None = None) -> tuple[Settings, FaultRules]:
+    """The settings and rules of the file; a `latency` given beside it wins. Raises FaultConfigError."""
     document = _document(file) if file else {}
-    return parse_settings(document, latency=latency), Adversity(_rules(document.get("rules") or []))
+    return parse_settings(document, latency=latency), FaultRules(_rules(document.get("rules") or []))
 
 
 def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> Settings:
-    """The settings of a document's `latency`, `behaviour` and `limits_rates`. Raises AdversityError."""
+    """The settings of a document's `latency`, `behaviour` and `limits_rates`. Raises FaultConfigError."""
     chosen = latency or document.get("latency") or _DEFAULT_LATENCY
     return Settings(
         latency=_latency(chosen),
@@ -42,16 +42,16 @@ def _document(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise AdversityError(f"cannot read {file}: {error}") from error
+        raise FaultConfigError(f"cannot read {file}: {error}") from error
     except yaml.YAMLError as error:
-        raise AdversityError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+        raise FaultConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise AdversityError(f"{file}: expected a map")
+        raise FaultConfigError(f"{file}: expected a map")
     for key in document:
         if key not in _KEYS:
-            raise AdversityError(f"{file}: unknown key {key!r}; known: {', '.join(_KEYS)}")
+            raise FaultConfigError(f"{file}: unknown key {key!r}; known: {', '.join(_KEYS)}")
     return document
 
 
@@ -62,20 +62,20 @@ def _latency(value: Any) -> Latency:
         single = {key: member for key, member in value.items() if key != "like"}
         return replace(base, **_values(Latency, single, "latency"))
     if value not in LATENCIES:
-        raise AdversityError(f"latency: {value!r} is none of {', '.join(LATENCIES)}, and no map of times")
+        raise FaultConfigError(f"latency: {value!r} is none of {', '.join(LATENCIES)}, and no map of times")
     return LATENCIES[value]
 
 
 def _values(kind: type[Latency] | type[Behaviour], given: Any, place: str) -> dict[str, Any]:
     """The given fields, each of the type that its default has."""
     if not isinstance(given, dict):
-        raise AdversityError(f"{place}: expected a map")
+        raise FaultConfigError(f"{place}: expected a map")
     known = {one.name: one.default for one in fields(kind)}
     for key, value in given.items():
         if key not in known:
-            raise AdversityError(f"{place}: unknown key {key!r}; known: {', '.join(known)}")
+            raise FaultConfigError(f"{place}: unknown key {key!r}; known: {', '.join(known)}")
         if not _fits(value, known[key]):
-            raise AdversityError(f"{place}.{key}: {value!r} makes no sense there")
+            raise FaultConfigError(f"{place}.{key}: {value!r} makes no sense there")
     return given
 
 
@@ -88,5 +88,5 @@ def _fits(value: Any, default: Any) -> bool:
 
 def _boolean(value: Any, place: str) -> bool:
     if not isinstance(value, bool):
-        raise AdversityError(f"{place}: expected true or false")
+        raise FaultConfigError(f"{place}: expected true or false")
     return value

@@ -3,42 +3,42 @@
 from typing import Any, Final
 
 from reconciler.engine.faults.rules import (
+    BEFORE_CALL_FAULTS,
     ENGINE_FAULTS,
     NEVER_COMMITTED,
     REPLY_FAULTS,
-    AdversityError,
+    FaultConfigError,
     Rule,
     parse_rule,
 )
-from reconciler.engine.http.app import BEFORE_THE_CALL
 from reconciler.engine.http.routes import ENDPOINTS, LOGS
 
 _ENDPOINTS: Final = (*ENDPOINTS, LOGS)
 _CALLS: Final = tuple(dict.fromkeys(endpoint.call for endpoint in _ENDPOINTS))
 _ON_A_MACHINE: Final = {endpoint.call for endpoint in _ENDPOINTS if "{machine}" in endpoint.path}
 _IN_AN_APP: Final = {endpoint.call for endpoint in _ENDPOINTS if "{app}" in endpoint.path}
-_BESIDE_CALLS: Final = frozenset(ENGINE_FAULTS) - frozenset(BEFORE_THE_CALL)
+_BESIDE_CALLS: Final = frozenset(ENGINE_FAULTS) - frozenset(BEFORE_CALL_FAULTS)
 _EMPTIED: Final = "list"
 
 
 def checked_rules(document: Any) -> list[Rule]:
-    """The rules of an adversity file's `rules`. Raises AdversityError, also where one can never strike."""
+    """The rules of an adversity file's `rules`. Raises FaultConfigError, also where one can never strike."""
     if not isinstance(document, list):
-        raise AdversityError("rules: expected a list")
+        raise FaultConfigError("rules: expected a list")
     return [checked_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
 
 
 def checked_rule(value: Any, place: str) -> Rule:
-    """The rule of one member of `rules`, which stands at `place`. Raises AdversityError, as above."""
+    """The rule of one member of `rules`, which stands at `place`. Raises FaultConfigError, as above."""
     rule = parse_rule(value, place)
     for call in rule.calls:
         if call not in _CALLS:
-            raise AdversityError(f"{place}.call: unknown call {call!r}; known: {', '.join(_CALLS)}")
+            raise FaultConfigError(f"{place}.call: unknown call {call!r}; known: {', '.join(_CALLS)}")
     if why := _why_never(rule):
-        raise AdversityError(f"{place}: it can never strike: {why}")
+        raise FaultConfigError(f"{place}: it can never strike: {why}")
     if rule.is_committed and rule.fault in {*REPLY_FAULTS, *ENGINE_FAULTS}:
         done = "nothing is done" if rule.fault in NEVER_COMMITTED else "it is no refusal"
-        raise AdversityError(f"{place}.committed: {rule.fault} cannot come after the effect: {done}")
+        raise FaultConfigError(f"{place}.committed: {rule.fault} cannot come after the effect: {done}")
     return rule
 
 
@@ -53,7 +53,7 @@ def _why_never(rule: Rule) -> str | None:
     is_of_machine = (rule.machine, rule.image) != ("*", "*")
     if is_of_machine and not _ON_A_MACHINE.intersection(rule.calls):
         return f"{names} names no machine; give `app`, or nothing"
-    if rule.fault in BEFORE_THE_CALL and not _ON_A_MACHINE.intersection(rule.calls):
+    if rule.fault in BEFORE_CALL_FAULTS and not _ON_A_MACHINE.intersection(rule.calls):
         return f"{rule.fault} needs a call on a machine, and {names} is none"
     if rule.app != "*" and not _IN_AN_APP.intersection(rule.calls):
         return f"{names} names no app"

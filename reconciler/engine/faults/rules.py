@@ -1,4 +1,4 @@
-"""Adversity: what goes wrong on purpose, by rules. One mechanism, for a file given to the engine and for tests.
+"""FaultRules: what goes wrong on purpose, by rules. One mechanism, for a file given to the engine and for tests.
 
 A rule names a fault and what it strikes. Faults of a reply strike between the network and the engine; the others are
 asked for by the engine at the moment that they concern.
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from reconciler.engine.errors import Refused
+from reconciler.engine.errors import ApiFault
 
 ALWAYS: Final = -1
 
 # By name, the refusals of the platform that have no cause inside this engine, with status, text and word.
-REFUSALS: Final[dict[str, tuple[int, str, str | None]]] = {
+API_FAULTS: Final[dict[str, tuple[int, str, str | None]]] = {
     "host_capacity": (409, "aborted: could not reserve resource for machine: insufficient CPUs available", None),
     "host_memory": (409, "aborted: insufficient memory available to fulfill request", None),
     "host_resources": (409, "aborted: insufficient resources available to fulfill request", None),
@@ -76,10 +76,11 @@ ENGINE_FAULTS: Final = {
     "foreign_start": "just before the call, someone who heeds no lease starts the machine, as proxy and scheduler do",
 }
 LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # unless `times` says otherwise
+BEFORE_CALL_FAULTS: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
 NEVER_COMMITTED: Final = frozenset({"refuse_connection", "lose_request"})
 
 
-class AdversityError(ValueError):
+class FaultConfigError(ValueError):
     """The rules make no sense; the message says where and why."""
 
 
@@ -136,7 +137,7 @@ class Rule:
         return is_struck
 
 
-class Adversity:
+class FaultRules:
     """The rules in force; those given first are asked first."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
@@ -170,10 +171,10 @@ class Adversity:
         return None
 
 
-def refusal(fault: str) -> Refused:
+def api_fault(fault: str) -> ApiFault:
     """The platform's refusal of this name."""
-    status, text, word = REFUSALS[fault]
-    return Refused(status, text, word)
+    status, text, word = API_FAULTS[fault]
+    return ApiFault(status, text, word)
 
 
 _KEYS: Final = {
@@ -194,32 +195,32 @@ _KEYS: Final = {
 def parse_rule(value: Any, place: str) -> Rule:
     """The rule of one member of `rules`, which stands at `place`; `rule_checks` tells whether it can strike.
 
-    Raises AdversityError.
+    Raises FaultConfigError.
     """
     if not isinstance(value, dict):
-        raise AdversityError(f"{place}: expected a map with `fault`")
+        raise FaultConfigError(f"{place}: expected a map with `fault`")
     for key, given in value.items():
         if key not in _KEYS:
-            raise AdversityError(f"{place}: unknown key {key!r}; known: {', '.join(_KEYS)}")
+            raise FaultConfigError(f"{place}: unknown key {key!r}; known: {', '.join(_KEYS)}")
         kind = _KEYS[key]
         if not isinstance(given, kind) or (isinstance(given, bool) and kind is not bool):  # type: ignore[arg-type]
-            raise AdversityError(f"{place}.{key}: {given!r} makes no sense there")
+            raise FaultConfigError(f"{place}.{key}: {given!r} makes no sense there")
     if "fault" not in value:
-        raise AdversityError(f"{place}: which `fault`?")
+        raise FaultConfigError(f"{place}: which `fault`?")
     times = value.get("times")
     if isinstance(times, str) and times != "always":
-        raise AdversityError(f"{place}.times: expected a number or `always`")
+        raise FaultConfigError(f"{place}.times: expected a number or `always`")
     for key, least in (("times", 1), ("after", 0), ("request", 0)):
         if isinstance(value.get(key), int) and value[key] < least:
-            raise AdversityError(f"{place}.{key}: {value[key]} would never strike: expected {least} or more")
+            raise FaultConfigError(f"{place}.{key}: {value[key]} would never strike: expected {least} or more")
     call = value.get("call", ())
     share = float(value.get("share", 1.0))
     if not 0 < share <= 1:
-        raise AdversityError(f"{place}.share: expected a number above 0 and up to 1")
+        raise FaultConfigError(f"{place}.share: expected a number above 0 and up to 1")
     try:
         fault = _known(value["fault"])
-    except AdversityError as error:
-        raise AdversityError(f"{place}.fault: {error}") from error
+    except FaultConfigError as error:
+        raise FaultConfigError(f"{place}.fault: {error}") from error
     return Rule(
         fault=fault,
         calls=(call,) if isinstance(call, str) else tuple(map(str, call)),
@@ -236,7 +237,7 @@ def parse_rule(value: Any, place: str) -> Rule:
 
 
 def _known(fault: str) -> str:
-    known = (*REFUSALS, *REPLY_FAULTS, *ENGINE_FAULTS)
+    known = (*API_FAULTS, *REPLY_FAULTS, *ENGINE_FAULTS)
     if fault not in known:
-        raise AdversityError(f"unknown fault {fault!r}; known: {', '.join(known)}")
+        raise FaultConfigError(f"unknown fault {fault!r}; known: {', '.join(known)}")
     return fault

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from reconciler.engine.config.defaults import as_reported
 from reconciler.engine.config.read import image_ref, limits_of
-from reconciler.engine.models import App, CheckReport, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
+from reconciler.engine.models import App, CheckResult, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
 from reconciler.engine.runtime.base import ProcessStat
 from reconciler.engine.secrets import digest_of
 
@@ -34,7 +34,7 @@ def machine_json(
     *,
     is_summary: bool = False,
     is_unreachable: bool = False,
-    reports: Mapping[str, CheckReport] | None = None,
+    check_results: Mapping[str, CheckResult] | None = None,
 ) -> dict[str, Any]:
     """A machine; of one whose host is down the config is null, and `incomplete_config` lacks what the host knows."""
     body: dict[str, Any] = {
@@ -56,7 +56,7 @@ def machine_json(
     body |= {
         "config": None if is_unreachable else config,
         "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
-        "checks": [] if is_unreachable else _checks(machine, reports),
+        "checks": [] if is_unreachable else _checks(machine, check_results),
         "host_status": "unreachable" if is_unreachable else "ok",
     }
     if is_unreachable:
@@ -64,14 +64,14 @@ def machine_json(
     return body | ({"nonce": lease.nonce} if lease else {})
 
 
-def _checks(machine: Machine, reports: Mapping[str, CheckReport] | None) -> list[dict[str, Any]]:
+def _checks(machine: Machine, check_results: Mapping[str, CheckResult] | None) -> list[dict[str, Any]]:
     """What the machine's checks found. Where none are made at all, each that is declared passes while it runs."""
     if machine.state != "started":
         return []
-    if reports is not None:
+    if check_results is not None:
         return [
             {"name": name, "status": one.status, "output": one.output, "updated_at": time_text(one.updated_ms)}
-            for name, one in reports.items()
+            for name, one in check_results.items()
         ]
     config = machine.config
     names = [*(config.get("checks") or {})] if isinstance(config.get("checks"), dict) else []

@@ -5,12 +5,12 @@ import secrets as tokens
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler.engine.config import read as configs
+from reconciler.engine.config.read import check_config, concrete_region, whole_number
 from reconciler.engine.errors import bad_request, name_taken
 from reconciler.engine.faults.settings import Behaviour
 from reconciler.engine.machines import metadata
 from reconciler.engine.machines.leases import Leases
-from reconciler.engine.machines.runner import Supervisor
+from reconciler.engine.machines.runner import Runner
 from reconciler.engine.models import Machine, new_machine_id, new_ulid
 from reconciler.engine.secrets import Secrets
 from reconciler.engine.store.store import Store
@@ -19,37 +19,37 @@ from reconciler.engine.volumes import Volumes
 _NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
 
 
-class Creates:
+class MachineCreator:
     """Makes machines."""
 
     def __init__(
         self,
         store: Store,
-        runs: Supervisor,
+        runner: Runner,
         leases: Leases,
         behaviour: Behaviour,
         secrets: Secrets,
         volumes: Volumes,
     ) -> None:
         self._store = store
-        self._runs = runs
+        self._runner = runner
         self._leases = leases
         self._behaviour = behaviour
         self._secrets = secrets
         self._volumes = volumes
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
-        """The new machine, on record; nothing of it runs yet. Raises Refused."""
-        config = configs.checked(body.get("config"))
+        """The new machine, on record; nothing of it runs yet. Raises ApiFault."""
+        config = check_config(body.get("config"))
         metadata.check_size(config.get("metadata") or {}, self._behaviour.metadata_limit_bytes)
-        region = configs.concrete_region(body.get("region"))
+        region = concrete_region(body.get("region"))
         name = body.get("name") or f"machine-{tokens.token_hex(4)}"
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise bad_request("invalid machine name")
         self._check_name(app, name)
         self._secrets.check_version(app, body.get("min_secrets_version"))
         self._volumes.check_mounts(app, config)
-        now_ms = self._runs.now_ms()
+        now_ms = self._runner.now_ms()
         machine = Machine(
             id=new_machine_id(),
             app=app,
@@ -66,9 +66,9 @@ class Creates:
             is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
         )
         if body.get("lease_ttl"):
-            ttl_s = configs.whole(body["lease_ttl"], "lease_ttl")
+            ttl_s = whole_number(body["lease_ttl"], "lease_ttl")
             machine = replace(machine, lease=self._leases.new(machine, ttl_s, ""))
-        return self._runs.save(machine, event=self._runs.event("launch", "created", "user"), is_new_version=True)
+        return self._runner.save(machine, event=self._runner.event("launch", "created", "user"), is_new_version=True)
 
     def _check_name(self, app: str, name: str) -> None:
         if not self._behaviour.enforces_names:

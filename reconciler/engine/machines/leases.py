@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.clock import Clock
-from reconciler.engine.errors import Refused, lease_held, not_found
-from reconciler.engine.machines.lifecycle import lease_rule
-from reconciler.engine.machines.watch import Changes
+from reconciler.engine.errors import ApiFault, lease_held, not_found
+from reconciler.engine.machines.call_rules import decide_lease
+from reconciler.engine.machines.watch import Watchers
 from reconciler.engine.models import Lease, Machine
 
 _OWNER: Final = "local@tokens.fly.io"
@@ -22,7 +22,7 @@ class Leases:
     def __init__(
         self,
         clock: Clock,
-        changes: Changes,
+        changes: Watchers,
         find: Callable[[str, str], Machine],
         save: Callable[[Machine], Machine],
         *,
@@ -40,7 +40,7 @@ class Leases:
         return lease if lease and lease.expires_at > self._clock.now().timestamp() else None
 
     def take(self, app: str, machine_id: str, *, ttl_s: int, description: str, nonce: str | None) -> Lease:
-        """A new lease, or with the nonce a later expiry of the one that it belongs to. Raises Refused."""
+        """A new lease, or with the nonce a later expiry of the one that it belongs to. Raises ApiFault."""
         machine = self._find(app, machine_id)
         if machine.is_destroyed:
             raise not_found("machine")
@@ -80,12 +80,12 @@ class Leases:
         self._save(replace(machine, lease=lease))
 
     async def admit(self, call: str, machine: Machine, nonce: str | None) -> Machine:
-        """The machine, once the table of leases lets the call pass. Raises Refused."""
+        """The machine, once the table of leases lets the call pass. Raises ApiFault."""
         held = self.current(machine)
         if held is None and nonce and not self._takes_expired_nonce:
-            raise Refused(409, f"aborted: the lease on machine ID {machine.id} has expired")
+            raise ApiFault(409, f"aborted: the lease on machine ID {machine.id} has expired")
         holder = "free" if held is None else "own" if held.nonce == nonce else "foreign"
-        match lease_rule(call, holder):
+        match decide_lease(call, holder):
             case "refuse":
                 assert held is not None
                 raise _held(machine, held)
@@ -107,10 +107,10 @@ class Leases:
             remaining_s = held.expires_at - self._clock.now().timestamp() if held else 0.0
             await self._changes.until(machine_id, free, max(0.0, remaining_s))
             if self._changes.is_closing:
-                raise Refused(503, "unavailable: the engine is stopping")
+                raise ApiFault(503, "unavailable: the engine is stopping")
         return found
 
 
-def _held(machine: Machine, lease: Lease) -> Refused:
+def _held(machine: Machine, lease: Lease) -> ApiFault:
     expires_at = datetime.fromtimestamp(lease.expires_at, UTC)
     return lease_held(machine.id, lease.owner, f"{expires_at:%Y-%m-%dT%H:%M:%SZ}")

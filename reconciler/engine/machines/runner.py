@@ -12,8 +12,8 @@ from signal import SIGKILL
 from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
-from reconciler.engine.config import read as configs
-from reconciler.engine.faults.rules import Adversity
+from reconciler.engine.config.read import stop_rule
+from reconciler.engine.faults.rules import FaultRules
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines.exit_events import exit_request, restarts
 from reconciler.engine.machines.recorder import Recorder
@@ -33,7 +33,7 @@ _DISK_RETRY_S: Final = 0.5
 _SHUTDOWN_S: Final = 5.0
 
 
-class Supervisor:
+class Runner:
     """Everything that runs. `changed` is told of each machine whose record changed; `save`, `record`: see Recorder."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Supervisor:
         changed: Callable[[str], None],
         *,
         settings: Settings,
-        adversity: Adversity,
+        faults: FaultRules,
         secrets: Secrets,
         volumes: Volumes,
     ) -> None:
@@ -53,7 +53,7 @@ class Supervisor:
         self._clock = clock
         self._latency = settings.latency
         self._behaviour = settings.behaviour
-        self._adversity = adversity
+        self._faults = faults
         self._secrets = secrets
         self._volumes = volumes
         self._running: dict[str, Running] = {}
@@ -85,10 +85,10 @@ class Supervisor:
         """Whether the machine's last run reads as ended and is not reaped yet."""
         return self._clock.monotonic() < self._active_until.get(machine_id, 0.0)
 
-    def is_struck(self, fault: str, machine: Machine) -> bool:
+    def has_fault(self, fault: str, machine: Machine) -> bool:
         """Whether the fault strikes the machine now."""
         image = str(machine.config.get("image") or "")
-        return bool(self._adversity.find((fault,), app=machine.app, machine=machine.name, image=image))
+        return bool(self._faults.find((fault,), app=machine.app, machine=machine.name, image=image))
 
     async def prepare(self, machine: Machine) -> None:
         """Makes the machine's image ready. One that cannot be had is told by the machine's log, and by its start."""
@@ -119,7 +119,7 @@ class Supervisor:
             launch = launch_of(machine, self._secrets, self._volumes, self._ports[machine.id], self._runtime.port_style)
             running = await self._runtime.start(launch, self._logs.taker(machine))
             self._running[machine.id] = running
-            if self.is_struck("out_of_memory", machine):
+            if self.has_fault("out_of_memory", machine):
                 self._starved.add(machine.id)
                 await running.kill()
             self._watchers[machine.id] = asyncio.create_task(self._watch(machine.id, running))
@@ -171,7 +171,7 @@ class Supervisor:
             if current is None or current.state != "starting" or current.instance_id != machine.instance_id:
                 return None
             machine = current
-        if self.is_struck("unpullable", machine):
+        if self.has_fault("unpullable", machine):
             why = f"unable to pull image {image}"
         if why is None:
             return machine
@@ -217,7 +217,7 @@ class Supervisor:
 
     async def _end(self, machine_id: str) -> None:
         machine = self._store.machine(machine_id)
-        number, timeout_s = configs.stop_rule(machine.config if machine else {}, {}, _SHUTDOWN_S)
+        number, timeout_s = stop_rule(machine.config if machine else {}, {}, _SHUTDOWN_S)
         await self.stop(machine_id, number, min(timeout_s, _SHUTDOWN_S))
 
     async def _watch(self, machine_id: str, running: Running) -> None:

@@ -7,7 +7,7 @@ from reconciler.clock import Clock
 from reconciler.engine.models import Machine
 
 
-class Views:
+class StaleLists:
     """Remembers how machines were, for as long as lists may lag."""
 
     def __init__(self, clock: Clock, lag_s: float, now: Callable[[str], Machine | None]) -> None:

@@ -10,13 +10,13 @@ from signal import SIGKILL
 from typing import Any
 
 from reconciler.clock import Clock
-from reconciler.engine.config import read as configs
-from reconciler.engine.errors import Refused, bad_request
+from reconciler.engine.config.read import check_config, commands_of, stop_rule, volumes_of
+from reconciler.engine.errors import ApiFault, bad_request
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines import metadata
+from reconciler.engine.machines.call_rules import STILL_ACTIVE, decide
 from reconciler.engine.machines.leases import Leases
-from reconciler.engine.machines.lifecycle import STILL_ACTIVE, effect_of
-from reconciler.engine.machines.runner import Supervisor
+from reconciler.engine.machines.runner import Runner
 from reconciler.engine.models import Machine, new_ulid
 from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.secrets import Secrets
@@ -29,7 +29,7 @@ class Transitions:
     def __init__(
         self,
         store: Store,
-        runs: Supervisor,
+        runner: Runner,
         leases: Leases,
         runtime: Runtime,
         clock: Clock,
@@ -38,7 +38,7 @@ class Transitions:
     ) -> None:
         self._secrets = secrets
         self._store = store
-        self._runs = runs
+        self._runner = runner
         self._leases = leases
         self._runtime = runtime
         self._clock = clock
@@ -47,29 +47,29 @@ class Transitions:
 
     def prepare(self, machine: Machine) -> None:
         """A new machine's image is made ready; then it rests, or its first run begins."""
-        self._runs.in_background(self._prepare(machine.id))
+        self._runner.in_background(self._prepare(machine.id))
 
     async def _prepare(self, machine_id: str) -> None:
         await self._clock.sleep(self._latency.prepare_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "created":
-            await self._runs.prepare(machine)
+            await self._runner.prepare(machine)
             machine = self._store.machine(machine_id)
         if machine is None or machine.state != "created":
             return
         state = "stopped" if machine.should_run or self._behaviour.settles_created else "created"
-        machine = self._runs.record(replace(machine, state=state, is_prepared=True))
+        machine = self._runner.record(replace(machine, state=state, is_prepared=True))
         if machine.should_run:
-            await self._runs.start_patiently(machine)
+            await self._runner.start_patiently(machine)
 
     async def start(self, machine: Machine, nonce: str | None) -> dict[str, Any]:
         machine = await self._leases.admit("start", machine, nonce)
         previous = machine.state if self._behaviour.tells_previous_state else "stopped"
-        if effect_of("start", self._situation(machine)) == "start":
-            if not self._runtime.uses_image and not any(one.words for one in configs.commands_of(machine.config)):
+        if decide("start", self._situation(machine)) == "start":
+            if not self._runtime.uses_image and not any(one.words for one in commands_of(machine.config)):
                 name = self._runtime.name
                 raise bad_request(f"the {name} runtime does not use the image: the config needs a command")
-            if not self._runs.is_struck("drop_start", machine):
+            if not self._runner.has_fault("drop_start", machine):
                 await self.begin(machine)
         return {"previous_state": previous, "migrated": False, "new_host": ""}
 
@@ -78,9 +78,9 @@ class Transitions:
         if not self._latency.start_s:
             await self._start_or_rest(machine)
             return
-        machine = self._runs.save(replace(machine, state="starting", should_run=True))
+        machine = self._runner.save(replace(machine, state="starting", should_run=True))
         done = asyncio.Event()
-        self._runs.in_background(self._begin_later(machine, done))
+        self._runner.in_background(self._begin_later(machine, done))
         await done.wait()
 
     async def _begin_later(self, machine: Machine, done: asyncio.Event) -> None:
@@ -95,73 +95,73 @@ class Transitions:
     async def _start_or_rest(self, machine: Machine) -> None:
         """Raises sqlite3.Error where the disk does not take the start: then the machine rests."""
         try:
-            await self._runs.start(machine)
+            await self._runner.start(machine)
         except sqlite3.Error:
             current = self._store.machine(machine.id)
             if current and current.state == "starting":
-                self._runs.record(replace(current, state="stopped", should_run=False))
+                self._runner.record(replace(current, state="stopped", should_run=False))
             raise
 
     async def stop(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> None:
-        rule = configs.stop_rule(machine.config, body, self._latency.kill_timeout_s)
+        rule = stop_rule(machine.config, body, self._latency.kill_timeout_s)
         machine = await self._leases.admit("stop", machine, nonce)
-        match effect_of("stop", machine.state):
+        match decide("stop", machine.state):
             case "stop":
-                event = self._runs.event("stop", "stopping", "user")
-                self._runs.save(replace(machine, state="stopping", should_run=False), event=event)
-                self._runs.in_background(self._stop_then_rest(machine.id, *rule))
+                event = self._runner.event("stop", "stopping", "user")
+                self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
+                self._runner.in_background(self._stop_then_rest(machine.id, *rule))
             case "discard":
-                self._runs.save(replace(machine, state="stopped"))
-                self._runs.in_background(self._runs.stop(machine.id, SIGKILL, 0))
+                self._runner.save(replace(machine, state="stopped"))
+                self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
 
     def rest(self, machine: Machine) -> None:
         """The platform itself lets a started machine rest, whoever holds a lease on it."""
-        rule = configs.stop_rule(machine.config, {}, self._latency.kill_timeout_s)
-        event = self._runs.event("stop", "stopping", "flyd")
-        self._runs.save(replace(machine, state="stopping", should_run=False), event=event)
-        self._runs.in_background(self._stop_then_rest(machine.id, *rule))
+        rule = stop_rule(machine.config, {}, self._latency.kill_timeout_s)
+        event = self._runner.event("stop", "stopping", "flyd")
+        self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
+        self._runner.in_background(self._stop_then_rest(machine.id, *rule))
 
     async def _stop_then_rest(self, machine_id: str, number: int, timeout_s: float) -> None:
-        await self._runs.stop(machine_id, number, timeout_s)
+        await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "stopping":  # it was between two starts: nothing ran
-            self._runs.record(replace(machine, state="stopped"))
+            self._runner.record(replace(machine, state="stopped"))
 
     async def restart(self, machine: Machine, query: dict[str, Any], nonce: str | None) -> None:
         """Ends what runs as a stop does, and starts the machine again; one at rest is started."""
-        rule = configs.stop_rule(machine.config, query, self._latency.kill_timeout_s)
+        rule = stop_rule(machine.config, query, self._latency.kill_timeout_s)
         machine = await self._leases.admit("restart", machine, nonce)
-        match effect_of("restart", self._situation(machine)):
+        match decide("restart", self._situation(machine)):
             case "restart":
-                event = self._runs.event("restart", "restarting", "user")
-                self._runs.save(replace(machine, state="restarting"), event=event)
-                self._runs.in_background(self._stop_then_start(machine.id, *rule))
+                event = self._runner.event("restart", "restarting", "user")
+                self._runner.save(replace(machine, state="restarting"), event=event)
+                self._runner.in_background(self._stop_then_start(machine.id, *rule))
             case "start":
                 await self.start(machine, nonce)
 
     async def _stop_then_start(self, machine_id: str, number: int, timeout_s: float) -> None:
-        await self._runs.stop(machine_id, number, timeout_s)
+        await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "restarting":
-            await self._runs.start_patiently(machine)
+            await self._runner.start_patiently(machine)
 
     async def suspend(self, machine: Machine, nonce: str | None) -> None:
         machine = await self._leases.admit("suspend", machine, nonce)
-        if effect_of("suspend", machine.state) == "suspend":
-            await self._runs.suspend(machine)
+        if decide("suspend", machine.state) == "suspend":
+            await self._runner.suspend(machine)
 
     async def cordon(self, machine: Machine, nonce: str | None, *, is_cordoned: bool) -> None:
         """Takes the machine out of the services that it serves, or puts it back."""
         machine = await self._leases.admit("cordon", machine, nonce)
-        effect_of("cordon", machine.state)
-        self._runs.save(replace(machine, is_cordoned=is_cordoned))
+        decide("cordon", machine.state)
+        self._runner.save(replace(machine, is_cordoned=is_cordoned))
 
     async def update(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> Machine:
         machine = await self._leases.admit("update", machine, nonce)
-        config = configs.checked(body.get("config"))
+        config = check_config(body.get("config"))
         self._check_version(machine, body.get("current_version"))
-        effect = effect_of("update", machine.state)
-        if configs.volumes_of(config) != configs.volumes_of(machine.config):
+        effect = decide("update", machine.state)
+        if volumes_of(config) != volumes_of(machine.config):
             raise bad_request("unable to change the volume of a mount; destroy and recreate the machine")
         self._secrets.check_version(machine.app, body.get("min_secrets_version"))
         if not self._behaviour.drops_omitted_metadata:
@@ -170,43 +170,43 @@ class Transitions:
         updated = replace(
             machine,
             state="replacing",
-            instance_id=new_ulid(self._runs.now_ms()),
+            instance_id=new_ulid(self._runner.now_ms()),
             config=config,
             skips_secrets=bool(body.get("skip_secrets")),
             is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
             should_run=machine.should_run if effect == "reboot" else False,
         )
-        event = self._runs.event("update", "replacing", "user")
-        updated = self._runs.save(updated, event=event, is_new_version=True)
-        if self._runs.is_struck("revert_update", machine):
-            self._runs.in_background(self._revert(machine, updated))
+        event = self._runner.event("update", "replacing", "user")
+        updated = self._runner.save(updated, event=event, is_new_version=True)
+        if self._runner.has_fault("revert_update", machine):
+            self._runner.in_background(self._revert(machine, updated))
         else:
-            self._runs.in_background(self._finish_update(updated, is_running=effect == "reboot"))
+            self._runner.in_background(self._finish_update(updated, is_running=effect == "reboot"))
         return updated
 
     def _check_version(self, machine: Machine, expected: Any) -> None:
         status = self._behaviour.stale_version_status
         if expected and expected != machine.instance_id and status:
             text = f"current_version {expected} is not the machine's current version {machine.instance_id}"
-            raise Refused(status, f"failed_precondition: {text}")
+            raise ApiFault(status, f"failed_precondition: {text}")
 
     async def _finish_update(self, machine: Machine, *, is_running: bool) -> None:
-        if is_running or self._runs.is_suspended(machine.id):
-            await self._runs.stop(machine.id, *configs.stop_rule(machine.config, {}, self._latency.kill_timeout_s))
+        if is_running or self._runner.is_suspended(machine.id):
+            await self._runner.stop(machine.id, *stop_rule(machine.config, {}, self._latency.kill_timeout_s))
         await self._clock.sleep(self._latency.replace_s)
-        await self._runs.prepare(machine)
+        await self._runner.prepare(machine)
         current = self._store.machine(machine.id)
         if current is None or current.state != "replacing":
             return
         if self._latency.settle_s and not is_running:
-            self._runs.record(replace(current, state="created", is_prepared=False))
+            self._runner.record(replace(current, state="created", is_prepared=False))
             await self._clock.sleep(self._latency.settle_s)
             current = self._store.machine(machine.id)
             if current is None or current.state != "created":
                 return
-        current = self._runs.record(replace(current, state="stopped", is_prepared=True))
+        current = self._runner.record(replace(current, state="stopped", is_prepared=True))
         if is_running:
-            await self._runs.start_patiently(current)
+            await self._runner.start_patiently(current)
 
     async def _revert(self, before: Machine, updated: Machine) -> None:
         """The platform takes back an update that it had accepted; the old version is in force again."""
@@ -222,31 +222,31 @@ class Transitions:
             instance_id=before.instance_id,
             should_run=before.should_run,
         )
-        self._runs.record(reverted, event=self._runs.event("revert", reverted.state, "flyd"))
+        self._runner.record(reverted, event=self._runner.event("revert", reverted.state, "flyd"))
 
     async def destroy(self, machine: Machine, nonce: str | None, *, force: bool) -> None:
         machine = await self._leases.admit("kill" if force else "destroy", machine, nonce)
         call = "kill" if force or not self._behaviour.refuses_bare_delete else "destroy"
-        if effect_of(call, self._situation(machine)) == "destroy":
+        if decide(call, self._situation(machine)) == "destroy":
             self.destroy_now(machine)
 
     def destroy_now(self, machine: Machine) -> None:
         """Begins the machine's end, whoever may run on it."""
-        event = self._runs.event("destroy", "destroying", "user")
-        self._runs.save(replace(machine, state="destroying"), event=event)
-        self._runs.in_background(self._finish_destroy(machine.id))
+        event = self._runner.event("destroy", "destroying", "user")
+        self._runner.save(replace(machine, state="destroying"), event=event)
+        self._runner.in_background(self._finish_destroy(machine.id))
 
     async def _finish_destroy(self, machine_id: str) -> None:
-        await self._runs.stop(machine_id, 9, 0)
+        await self._runner.stop(machine_id, 9, 0)
         await self._clock.sleep(self._latency.destroy_s)
         machine = self._store.machine(machine_id)
         if machine and not machine.is_destroyed:
-            self._runs.destroyed(machine)
+            self._runner.destroyed(machine)
 
     def _situation(self, machine: Machine) -> str:
         """The state as the table of calls knows it: more exact than the one that is shown."""
         if machine.state == "created" and machine.is_prepared:
             return "stopped"
-        if machine.state == "stopped" and self._runs.is_still_active(machine.id):
+        if machine.state == "stopped" and self._runner.is_still_active(machine.id):
             return STILL_ACTIVE
         return machine.state

@@ -12,7 +12,7 @@ ANY: Final = ""
 """In a machine's place: whichever changes."""
 
 
-class Changes:
+class Watchers:
     """Tells those who wait for a machine of each change to it."""
 
     def __init__(self, clock: Clock) -> None:

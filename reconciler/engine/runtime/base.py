@@ -100,7 +100,7 @@ class ProcessStat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Leftover:
     """A machine that ran when its engine was killed: which of its starts, and the leaders of its process groups."""
 
     number: int
@@ -169,7 +169,7 @@ class Runtime(Protocol):
         """Removes what a machine left behind."""
         ...
 
-    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+    async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
         """Ends what still runs of an engine that was killed; how those machines ended of which that can be told."""
         ...
 

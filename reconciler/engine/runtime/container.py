@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from reconciler.containers.client import ContainerEngine
 from reconciler.containers.errors import ContainerError
-from reconciler.engine.runtime.base import Command, Ended, ImageError, Launch, Left, TakeOutput
+from reconciler.engine.runtime.base import Command, Ended, ImageError, Launch, Leftover, TakeOutput
 from reconciler.engine.runtime.container_runs import RunningContainers, failure_code
 from reconciler.model.image import ImageReference, parse_image
 
@@ -139,7 +139,7 @@ class ContainerRuntime:
     def forget(self, machine_id: str) -> None:
         """Nothing is left: each start's container goes with its end."""
 
-    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+    async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
         """Those that have ended meanwhile tell how; what still runs is ended. None of them stays."""
         found = await self._engine.containers(f"{_ENGINE}={self._owner}")
         ends: dict[str, Ended] = {}

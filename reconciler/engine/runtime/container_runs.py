@@ -9,7 +9,7 @@ from reconciler.containers.client import ContainerEngine, State
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.wire import Output
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
-from reconciler.engine.runtime.line_splitter import Lines
+from reconciler.engine.runtime.line_splitter import LineSplitter
 
 _NOT_FOUND: Final = 127
 _NOT_EXECUTABLE: Final = 126
@@ -47,7 +47,7 @@ class RunningContainers:
         self._readers[container] = asyncio.create_task(self._read(output))
 
     async def _read(self, output: Output) -> None:
-        lines = {name: Lines(partial(self._take, name)) for name in ("stdout", "stderr")}
+        lines = {name: LineSplitter(partial(self._take, name)) for name in ("stdout", "stderr")}
         try:
             async for name, content in output.parts():
                 lines[name].add(content)

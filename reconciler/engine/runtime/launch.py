@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from reconciler.engine.config import read as configs
+from reconciler.engine.config.read import commands_of, files_of, limits_of, local_context, mounts_of, text_map
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime.base import Command, Launch
 from reconciler.engine.secrets import Secrets
@@ -18,25 +18,24 @@ def launch_of(
     """
     config = machine.config
     told = {"PORT": str(next(iter(ports.values())))} if ports and port_style == "host" else {}
-    mounts = ((volumes.directory(volume), path) for volume, path in configs.mounts_of(config))
+    mounts = ((volumes.directory(volume), path) for volume, path in mounts_of(config))
     return Launch(
         machine_id=machine.id,
         name=machine.name,
         number=machine.runs,
         image=str(config.get("image") or ""),
         commands=tuple(
-            replace(command, env=_environment(machine, command, secrets) | told)
-            for command in configs.commands_of(config)
+            replace(command, env=_environment(machine, command, secrets) | told) for command in commands_of(config)
         ),
         files=tuple(
             (file.path, secrets.content(machine.app, file.secret) if file.secret else file.content, file.mode)
-            for file in configs.files_of(config)
+            for file in files_of(config)
         ),
-        limits=configs.limits_of(config),
+        limits=limits_of(config),
         mounts=tuple((directory, path) for directory, path in mounts if directory),
         ports=tuple(ports.items()) if port_style == "published" else (),
         has_terminal=bool((config.get("init") or {}).get("tty")),
-        context=configs.local_context(config),
+        context=local_context(config),
     )
 
 
@@ -46,7 +45,7 @@ def _environment(machine: Machine, command: Command, secrets: Secrets) -> dict[s
     platform = _platform_environment(machine)
     named = {variable: all_secrets[name] for variable, name in command.secrets if name in all_secrets}
     fields = {variable: platform[_FIELDS[name]] for variable, name in command.fields if name in _FIELDS}
-    environment = configs.texts(machine.config.get("env")) | (all_secrets if command.takes_secrets else {})
+    environment = text_map(machine.config.get("env")) | (all_secrets if command.takes_secrets else {})
     return environment | dict(command.env) | named | fields | platform
 
 
@@ -71,6 +70,6 @@ def _platform_environment(machine: Machine) -> dict[str, str]:
         "FLY_IMAGE_REF": str(machine.config.get("image") or ""),
         "FLY_MACHINE_VERSION": machine.instance_id,
         "FLY_PRIVATE_IP": "127.0.0.1",
-        "FLY_VM_MEMORY_MB": str(configs.limits_of(machine.config).memory_mb),
+        "FLY_VM_MEMORY_MB": str(limits_of(machine.config).memory_mb),
         "PRIMARY_REGION": machine.region,
     }

@@ -6,7 +6,7 @@ from typing import Final
 _LONGEST: Final = 65536
 
 
-class Lines:
+class LineSplitter:
     """Takes output as it comes and gives each line: an overlong one in pieces, the last one without its newline too."""
 
     def __init__(self, take: Callable[[str], None]) -> None:

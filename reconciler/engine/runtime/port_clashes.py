@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.engine.config import read as configs
+from reconciler.engine.config.read import commands_of
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime.base import Ended
 from reconciler.engine.runtime.logs import Logs
@@ -50,7 +50,7 @@ def _last_lines(store: Store, machine: Machine) -> list[str]:
 
 def _candidates(config: Mapping[str, Any], lines: Iterable[str]) -> Iterator[int]:
     """The ports that may be meant: those of the lines, the declared ones, those of the command's words."""
-    words = (word for command in configs.commands_of(dict(config)) for word in command.words)
+    words = (word for command in commands_of(dict(config)) for word in command.words)
     yield from _numbers(lines)
     yield from internal_ports(dict(config))
     yield from _numbers(words)

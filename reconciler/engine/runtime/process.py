@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.dockerignore import kept, read_ignore
-from reconciler.engine.runtime.base import Command, Ended, Launch, Left, TakeOutput
+from reconciler.engine.runtime.base import Command, Ended, Launch, Leftover, TakeOutput
 from reconciler.engine.runtime.child import Child, TakeBytes, start_child
 from reconciler.engine.runtime.process_runs import NOT_EXECUTABLE, RunningProcesses, StreamLines, failure_code, reason
 from reconciler.engine.runtime.procfs import MARK, Owned, end_all, start_time
@@ -67,7 +67,7 @@ class ProcessRuntime:
     async def prepare(self, image: str) -> None:
         """There is nothing to make ready: no image is used."""
 
-    async def recover(self, left: Mapping[str, Left]) -> Mapping[str, Ended]:
+    async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
         """Ends all that an engine of this home has started. One that was killed as it started a command has no record
         of it: the mark tells.
         """

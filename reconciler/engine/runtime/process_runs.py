@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
 from reconciler.engine.runtime.child import Child, TakeBytes
-from reconciler.engine.runtime.line_splitter import Lines
+from reconciler.engine.runtime.line_splitter import LineSplitter
 from reconciler.engine.runtime.procfs import Owned, end_all, processes_of, signal_all, signal_group, start_time
 
 SpawnBesides: TypeAlias = Callable[[tuple[str, ...], TakeBytes, bytes], Awaitable[Child]]
@@ -25,7 +25,7 @@ class StreamLines:
     """The output of one process, cut into lines."""
 
     def __init__(self, take: TakeOutput) -> None:
-        self._lines = {number: Lines(partial(take, name)) for number, name in _STREAMS.items()}
+        self._lines = {number: LineSplitter(partial(take, name)) for number, name in _STREAMS.items()}
 
     def take(self, descriptor: int, content: bytes) -> None:
         self._lines[descriptor].add(content)

@@ -195,7 +195,7 @@ def write_status(home: Path, status: EngineStatus) -> None:
         raise cannot_use(home, error) from error
 
 
-def write_door(home: Path, url: str) -> Path:
+def write_redirect_page(home: Path, url: str) -> Path:
     """A file that leads a browser to the engine's page and hands it the token: for its owner's eyes alone, as a command
     line would not be. Raises EngineStartError.
     """

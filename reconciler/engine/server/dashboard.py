@@ -12,15 +12,15 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.http.routes.base import Endpoint
-from reconciler.engine.server.event_stream import happenings
+from reconciler.engine.server.event_stream import stream_events
 
 _INLINE: Final = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 @cache
-def page() -> tuple[str, str]:
+def dashboard_page() -> tuple[str, str]:
     """The page, and the policy that lets a browser run what is in it and nothing else."""
-    text = files("reconciler.engine").joinpath("page.html").read_text()
+    text = files("reconciler.engine.server").joinpath("dashboard.html").read_text()
     hashes = {
         kind: base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         for kind, content in _INLINE.findall(text)
@@ -29,8 +29,8 @@ def page() -> tuple[str, str]:
     return text, f"default-src 'none'; {policy}; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-async def _page(_engine: Engine, _request: Request) -> Response:
-    text, policy = page()
+async def _dashboard(_engine: Engine, _request: Request) -> Response:
+    text, policy = dashboard_page()
     headers = {
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
@@ -40,9 +40,9 @@ async def _page(_engine: Engine, _request: Request) -> Response:
     return HTMLResponse(text, headers=headers)
 
 
-async def _happenings(engine: Engine, _request: Request) -> Response:
-    return StreamingResponse(happenings(engine), media_type="application/x-ndjson")
+async def _events(engine: Engine, _request: Request) -> Response:
+    return StreamingResponse(stream_events(engine), media_type="application/x-ndjson")
 
 
-PAGE: Final = Endpoint("GET", "/", "page", _page)
-HAPPENINGS: Final = Endpoint("GET", "/engine/happenings", "happenings", _happenings)
+DASHBOARD: Final = Endpoint("GET", "/", "page", _dashboard)
+EVENT_STREAM: Final = Endpoint("GET", "/engine/happenings", "happenings", _events)

@@ -18,20 +18,20 @@ _EVENTS: Final = 12
 _LONGEST_LINE: Final = 4000
 
 
-async def happenings(engine: Engine) -> AsyncIterator[str]:
+async def stream_events(engine: Engine) -> AsyncIterator[str]:
     """All machines that live, then `{"ready": true}`, then each that changes and each line that is written; an empty
     line now and then. Ends with the engine.
     """
     changed: dict[str, None] = {}
-    unfollow = engine.follow(lambda machine: changed.update({machine.id: None}))
+    unfollow = engine.subscribe(lambda machine: changed.update({machine.id: None}))
     number = engine.store.log_table.newest()
     try:
         for machine in engine.store.machines():
             if not machine.is_destroyed:
                 yield _line({"machine": _machine_json(engine, machine)})
         yield _line({"ready": True})
-        while not engine.changes.is_closing:
-            if not await engine.changes.until(ANY, lambda: bool(changed) or None, _HEARTBEAT_S):
+        while not engine.watchers.is_closing:
+            if not await engine.watchers.until(ANY, lambda: bool(changed) or None, _HEARTBEAT_S):
                 yield "\n"
                 continue
             told = list(changed)
@@ -52,14 +52,14 @@ def _line(value: dict[str, Any]) -> str:
 
 def _machine_json(engine: Engine, machine: Machine) -> dict[str, Any]:
     """What a person looks for, and no values of variables, files or metadata."""
-    body = serializers.machine_json(machine, None, is_summary=True, reports=engine.reports.of(machine))
+    body = serializers.machine_json(machine, None, is_summary=True, check_results=engine.check_results.of(machine))
     keys = ("id", "name", "state", "region", "version", "created_at", "updated_at", "cordoned")
-    reports = engine.reports.of(machine) or {}
+    check_results = engine.check_results.of(machine) or {}
     return {key: body[key] for key in keys} | {
         "app": machine.app,
         "image": str(machine.config.get("image") or ""),
         "starts": machine.runs,
-        "checks": [{"name": name, "status": one.status, "output": one.output} for name, one in reports.items()],
+        "checks": [{"name": name, "status": one.status, "output": one.output} for name, one in check_results.items()],
         "events": [serializers.event_json(event) for event in machine.events[:_EVENTS]],
     }
 

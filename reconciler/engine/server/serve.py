@@ -1,4 +1,4 @@
-"""Serving the engine on loopback, until it is told to stop."""
+"""ServedEngine the engine on loopback, until it is told to stop."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ from starlette.types import ASGIApp
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
-from reconciler.engine.faults.config import load_rehearsal
-from reconciler.engine.faults.rules import Adversity, AdversityError
+from reconciler.engine.faults.config import load_fault_file
+from reconciler.engine.faults.rules import FaultConfigError, FaultRules
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.http.app import create_engine_app
 from reconciler.engine.runtime.select import make_runtime
 from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus
 from reconciler.engine.server.start_errors import EngineStartError, cannot_use
-from reconciler.engine.services.background import Surroundings
+from reconciler.engine.services.background import BackgroundServices
 from reconciler.engine.store.database import unusable
 
 _HOST: Final = "127.0.0.1"
@@ -44,7 +44,7 @@ def run_engine(
     runtime: str = "process",
     port: int = 0,
     latency: str | None = None,
-    adversity: Path | None = None,
+    fault_file: Path | None = None,
     ready: Callable[[EngineStatus], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError.
@@ -52,8 +52,8 @@ def run_engine(
     What it writes is its owner's alone, and what its commands write too.
     """
     try:
-        rehearsal = load_rehearsal(adversity, latency=latency)
-    except AdversityError as error:
+        settings, faults = load_fault_file(fault_file, latency=latency)
+    except FaultConfigError as error:
         raise EngineStartError(str(error)) from error
     daemon.prepare_home(home)
     with _owner_only(), daemon.lock_home(home), listen(port) as listener:
@@ -73,7 +73,7 @@ def run_engine(
         )
         try:
             with suppress(KeyboardInterrupt):
-                asyncio.run(_serve(home, token, listener, status, rehearsal, ready))
+                asyncio.run(_serve(home, token, listener, status, settings, faults, ready))
         finally:
             daemon.remove_status(home)
 
@@ -107,11 +107,11 @@ async def _serve(
     token: str,
     listener: socket.socket,
     status: EngineStatus,
-    rehearsal: tuple[Settings, Adversity],
+    settings: Settings,
+    faults: FaultRules,
     ready: Callable[[EngineStatus], None] | None,
 ) -> None:
     logging.basicConfig(level=logging.WARNING)
-    settings, adversity = rehearsal
     runtime = await make_runtime(status.runtime or "process", home, os.environ)
     status = replace(status, container_host=runtime.container_host)
     database = home / "engine.db"
@@ -120,29 +120,29 @@ async def _serve(
         runtime=runtime,
         clock=SystemClock(),
         settings=settings,
-        adversity=adversity,
+        faults=faults,
         volumes=home / "volumes",
     )
-    surroundings = Surroundings(engine)
-    app = create_engine_app(engine, token=token, addresses=lambda: surroundings.addresses)
+    background = BackgroundServices(engine)
+    app = create_engine_app(engine, token=token, addresses=lambda: background.addresses)
     server = EngineServer(engine, app)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
-        await _begin(engine, surroundings, database)
+        await _begin(engine, background, database)
         daemon.write_status(home, status)
         if ready:
             ready(status)
         await server.serve(sockets=[listener])
     finally:
         daemon.remove_status(home)
-        await surroundings.close()
+        await background.close()
         await engine.close()
 
 
-async def _begin(engine: Engine, surroundings: Surroundings, database: Path) -> None:
+async def _begin(engine: Engine, background: BackgroundServices, database: Path) -> None:
     try:
-        surroundings.start()
+        background.start()
         await engine.start()
     except sqlite3.Error as error:
         raise unusable(database, error) from error

@@ -8,7 +8,7 @@ from reconciler.engine.services.schedules import Schedules
 from reconciler.engine.store.cleanup import Cleanup
 
 
-class Surroundings:
+class BackgroundServices:
     """To be started before the engine is, and closed before it."""
 
     def __init__(self, engine: Engine) -> None:

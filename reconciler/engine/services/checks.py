@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from reconciler.engine.config.read import seconds
+from reconciler.engine.config.read import duration_s
 from reconciler.engine.engine import Engine
-from reconciler.engine.models import CheckReport, Machine
+from reconciler.engine.models import CheckResult, Machine
 from reconciler.engine.services.port_probe import HOST, listening_port
 
 _INTERVAL_S: Final = 15.0
@@ -53,8 +53,8 @@ def _check(name: str, check: dict[str, Any], port: int) -> Check:
         name=name,
         kind=check.get("type") or "tcp",
         port=port,
-        interval_s=max(0.1, seconds(check.get("interval"), _INTERVAL_S)),
-        timeout_s=max(0.1, seconds(check.get("timeout"), _TIMEOUT_S)),
+        interval_s=max(0.1, duration_s(check.get("interval"), _INTERVAL_S)),
+        timeout_s=max(0.1, duration_s(check.get("timeout"), _TIMEOUT_S)),
         method=(check.get("method") or "get").upper(),
         path=check.get("path") or "/",
         headers=tuple(
@@ -75,7 +75,7 @@ class Checks:
         self._running: dict[str, tuple[int, str, list[asyncio.Task[None]]]] = {}
 
     def start(self) -> None:
-        self._engine.follow(self._changed)
+        self._engine.subscribe(self._changed)
 
     async def close(self) -> None:
         tasks = [task for _, _, tasks in self._running.values() for task in tasks]
@@ -94,11 +94,11 @@ class Checks:
             for task in self._running.pop(machine.id)[2]:
                 task.cancel()
         if machine.state != "started":
-            self._engine.reports.end(machine)
+            self._engine.check_results.end(machine)
             return
         checks = list(checks_of(machine.config))
-        waiting = CheckReport(status="warning", output=_WAITING, updated_ms=machine.updated_ms)
-        self._engine.reports.begin(machine, [check.name for check in checks], waiting)
+        waiting = CheckResult(status="warning", output=_WAITING, updated_ms=machine.updated_ms)
+        self._engine.check_results.begin(machine, [check.name for check in checks], waiting)
         tasks = [asyncio.create_task(self._keep_checking(machine, check)) for check in checks]
         self._running[machine.id] = (*this, tasks)
 
@@ -108,13 +108,13 @@ class Checks:
             try:
                 async with asyncio.timeout(check.timeout_s):
                     output = await self._made(machine, check)
-                report = CheckReport(status="passing", output=output)
+                report = CheckResult(status="passing", output=output)
                 has_passed = True
             except (OSError, ValueError, TimeoutError, EOFError) as error:
                 why = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-                report = CheckReport(status="critical", output=why[:_LONGEST_OUTPUT])
+                report = CheckResult(status="critical", output=why[:_LONGEST_OUTPUT])
             report = replace(report, updated_ms=int(self._engine.clock.now().timestamp() * 1000))
-            self._engine.reports.put(machine, check.name, report)
+            self._engine.check_results.put(machine, check.name, report)
             await self._engine.clock.sleep(check.interval_s if has_passed else min(check.interval_s, _EARLY_S))
 
     async def _made(self, machine: Machine, check: Check) -> str:

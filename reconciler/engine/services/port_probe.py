@@ -21,10 +21,10 @@ async def listening_port(engine: Engine, machine_id: str, internal_port: int) ->
     """
     pause_s = _FIRST_PAUSE_S
     while (machine := engine.store.machine(machine_id)) and machine.state in RUNNING:
-        mapped = engine.inside.ports(machine_id).get(internal_port)
+        mapped = engine.guest.ports(machine_id).get(internal_port)
         if mapped and await can_connect(mapped):
             return mapped
-        if pause_s >= _LONGEST_PAUSE_S and await engine.inside.listens(machine_id, internal_port):
+        if pause_s >= _LONGEST_PAUSE_S and await engine.guest.listens(machine_id, internal_port):
             return internal_port
         await asyncio.sleep(pause_s)  # nothing on this host tells when a socket begins to listen
         pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.5)

@@ -45,7 +45,7 @@ class Proxy:
         self._is_closing = False
 
     def start(self) -> None:
-        self._engine.follow(self._changed)
+        self._engine.subscribe(self._changed)
         for machine in self._engine.store.machines():
             self._changed(machine)
 

@@ -22,7 +22,7 @@ class Schedules:
         self._timers: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
     def start(self) -> None:
-        self._engine.follow(self._changed)
+        self._engine.subscribe(self._changed)
         for machine in self._engine.store.machines():
             self._changed(machine)
 

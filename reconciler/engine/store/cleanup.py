@@ -27,7 +27,7 @@ class Cleanup:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._engine.follow(self._changed)
+        self._engine.subscribe(self._changed)
         for machine in self._engine.store.machines():
             self._changed(machine)
         self._task = asyncio.create_task(self._keep())

@@ -72,7 +72,7 @@ class LogTable:
         self._lines, self._bytes, self._last_timestamp_ns = lines, bytes_, last_ns
 
     def _forget_oldest(self, lines: int, bytes_: int, most: int) -> tuple[int, int]:
-        """Lines and bytes that are left when the oldest are gone that are too many, or `most` of them."""
+        """LineSplitter and bytes that are left when the oldest are gone that are too many, or `most` of them."""
         if lines <= LOG_LINES_KEPT and bytes_ <= LOG_BYTES_KEPT:
             return lines, bytes_
         last = 0

@@ -14,7 +14,7 @@ from reconciler.engine.models import App, Event, Lease, LogEntry, Machine, Secre
 from reconciler.engine.store.database import explained, give_back, open_database, transaction
 from reconciler.engine.store.log_table import LogTable
 from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
-from reconciler.engine.store.table import Rows, json_of, value_of
+from reconciler.engine.store.table import Table, json_of, value_of
 
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
@@ -46,10 +46,10 @@ class Store:
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
         self.log_table = LogTable(self._connection)
-        self.volumes = Rows(self._connection, "volumes", Volume)
-        self.snapshots = Rows(self._connection, "snapshots", Snapshot)
-        self.secrets = Rows(self._connection, "secrets", Secret)
-        self.secrets_versions = Rows(self._connection, "secrets_versions", SecretsVersion)
+        self.volumes = Table(self._connection, "volumes", Volume)
+        self.snapshots = Table(self._connection, "snapshots", Snapshot)
+        self.secrets = Table(self._connection, "secrets", Secret)
+        self.secrets_versions = Table(self._connection, "secrets_versions", SecretsVersion)
 
     def close(self) -> None:
         self._connection.close()

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 V = TypeVar("V", bound=Any)
 
 
-class Rows(Generic[V]):
+class Table(Generic[V]):
     """Values of one dataclass by id. A change is written before anything sees it. Raises sqlite3.Error."""
 
     def __init__(self, connection: sqlite3.Connection, table: str, make: Callable[..., V]) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from reconciler.engine.engine import Engine
-from reconciler.engine.errors import Refused, bad_request
+from reconciler.engine.errors import ApiFault, bad_request
 
 NONCE: Final = "fly-machine-lease-nonce"
 _MAX_BODY: Final = 8 * 1024 * 1024
@@ -27,12 +27,12 @@ class Endpoint(NamedTuple):
 
 
 async def body_of(request: Request, type_name: str) -> dict[str, Any]:
-    """The JSON object of a body, empty without one. Raises Refused."""
+    """The JSON object of a body, empty without one. Raises ApiFault."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
         if len(content) > _MAX_BODY:
-            raise Refused(413, f"the body is larger than {_MAX_BODY} bytes")
+            raise ApiFault(413, f"the body is larger than {_MAX_BODY} bytes")
     if not content.strip():
         return {}
     try:
@@ -42,7 +42,7 @@ async def body_of(request: Request, type_name: str) -> dict[str, Any]:
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):
         kind = "array" if isinstance(value, list) else type(value).__name__
-        raise Refused(400, f"json: cannot unmarshal {kind} into Go value of type main.{type_name}")
+        raise ApiFault(400, f"json: cannot unmarshal {kind} into Go value of type main.{type_name}")
     return value
 
 
@@ -65,7 +65,7 @@ def ok(status: int = 200) -> Response:
 
 
 def app_of(engine: Engine, request: Request) -> str:
-    """The app of the path. Raises Refused where there is none of this name."""
+    """The app of the path. Raises ApiFault where there is none of this name."""
     return engine.app(request.path_params["app"]).name
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from reconciler.engine.config.read import whole
+from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.http import serializers
@@ -87,12 +87,12 @@ async def _uncordon(engine: Engine, request: Request) -> Response:
 
 async def _signal(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "signalRequest")
-    await engine.inside.signal(*names_of(request), body.get("signal"))
+    await engine.guest.signal(*names_of(request), body.get("signal"))
     return ok()
 
 
 async def _ps(engine: Engine, request: Request) -> Response:
-    found = [serializers.process_json(one) for one in await engine.inside.processes(*names_of(request))]
+    found = [serializers.process_json(one) for one in await engine.guest.processes(*names_of(request))]
     key = request.query_params.get("sort_by") or "pid"
     if key not in serializers.SORTABLE:
         raise bad_request(f"invalid sort_by: {key}")
@@ -114,14 +114,14 @@ async def _set_memory(engine: Engine, request: Request) -> Response:
 async def _reclaim_memory(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "reclaimMemoryRequest")
     engine.machine(*names_of(request))
-    if whole(body.get("amount_mb") or 0, "amount_mb") < 0:
+    if whole_number(body.get("amount_mb") or 0, "amount_mb") < 0:
         raise bad_request("amount_mb must not be negative")
     return JSONResponse({"actual_mb": 0})  # the host's own kernel reclaims as it needs
 
 
 async def _exec(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "execRequest")
-    done = await engine.inside.execute(*names_of(request), body, nonce_of(request))
+    done = await engine.guest.execute(*names_of(request), body, nonce_of(request))
     return JSONResponse(
         {"exit_code": done.code, "exit_signal": done.signal or 0, "stdout": done.stdout, "stderr": done.stderr}
     )
@@ -131,7 +131,7 @@ async def _wait(engine: Engine, request: Request) -> Response:
     query = request.query_params
     wait = Wait(
         states=states_of(request) or ["started"],
-        timeout_s=whole(query.get("timeout") or "60", "timeout"),
+        timeout_s=whole_number(query.get("timeout") or "60", "timeout"),
         version=query.get("version") or query.get("instance_id"),
         from_event_id=query.get("from_event_id"),
     )
@@ -151,7 +151,7 @@ async def _get_lease(engine: Engine, request: Request) -> Response:
 
 async def _take_lease(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "leaseRequest")
-    ttl_s = whole(body.get("ttl") or request.query_params.get("ttl") or 0, "ttl")
+    ttl_s = whole_number(body.get("ttl") or request.query_params.get("ttl") or 0, "ttl")
     lease = engine.leases.take(
         *names_of(request),
         ttl_s=ttl_s,
@@ -199,7 +199,7 @@ async def _delete_metadata_key(engine: Engine, request: Request) -> Response:
 
 
 async def _events(engine: Engine, request: Request) -> Response:
-    limit = whole(request.query_params.get("limit") or "20", "limit")
+    limit = whole_number(request.query_params.get("limit") or "20", "limit")
     events = engine.machine(*names_of(request)).events[: min(50, max(1, limit))]
     return JSONResponse([serializers.event_json(event) for event in events])
 
@@ -219,7 +219,7 @@ def _machine_json(engine: Engine, machine: Machine, *, is_summary: bool = False)
         engine.leases.current(machine),
         is_summary=is_summary,
         is_unreachable=engine.is_unreachable(machine),
-        reports=engine.reports.of(machine),
+        check_results=engine.check_results.of(machine),
     )
 
 

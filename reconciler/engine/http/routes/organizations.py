@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from reconciler.engine.config.read import whole
+from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
@@ -63,7 +63,7 @@ def _apps(engine: Engine, request: Request) -> list[str]:
 def _page(request: Request, found: list[T], state: Callable[[Any], str]) -> tuple[list[T], str]:
     """The next of what was found, oldest change first, and the cursor to what comes then; empty at the end."""
     query, states = request.query_params, states_of(request)
-    limit = min(_MOST, whole(query.get("limit") or _MOST, "limit"))
+    limit = min(_MOST, whole_number(query.get("limit") or _MOST, "limit"))
     if limit < 1:
         raise bad_request("limit must be at least 1")
     begin = _begin(query.get("cursor"), query.get("updated_after"))
@@ -82,7 +82,7 @@ def _place(one: Machine | Volume) -> tuple[int, str]:
 
 
 def _begin(cursor: str | None, updated_after: str | None) -> tuple[int, str]:
-    """The place after which the page begins. A cursor wins over a time. Raises Refused."""
+    """The place after which the page begins. A cursor wins over a time. Raises ApiFault."""
     if cursor:
         parts = _CURSOR.fullmatch(cursor)
         if parts is None:

@@ -7,10 +7,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from reconciler.engine.config.read import concrete_region, whole
+from reconciler.engine.config.read import concrete_region, whole_number
 from reconciler.engine.config.regions import REGIONS, regions_json
 from reconciler.engine.engine import Engine
-from reconciler.engine.errors import Refused, bad_request, not_found
+from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
 from reconciler.engine.models import Address
 
@@ -26,7 +26,7 @@ async def _placements(_engine: Engine, request: Request) -> Response:
     body = await body_of(request, "getPlacementsRequest")
     if not isinstance(body.get("org_slug"), str) or not body["org_slug"]:
         raise bad_request("org_slug is required")
-    count = whole(body.get("count") or 1, "count")
+    count = whole_number(body.get("count") or 1, "count")
     if count < 0:
         raise bad_request("count must not be negative")
     wanted = body.get("region")
@@ -64,7 +64,7 @@ async def _not_here(engine: Engine, request: Request) -> Response:
     if "app" in request.path_params:
         app_of(engine, request)
     await body_of(request, "request")
-    raise Refused(501, f"unimplemented: the local engine has nothing for {request.method} {request.url.path}")
+    raise ApiFault(501, f"unimplemented: the local engine has nothing for {request.method} {request.url.path}")
 
 
 def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
@@ -77,7 +77,7 @@ def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
 
 
 async def _unknown(_engine: Engine, request: Request) -> Response:
-    raise Refused(404, f"no such endpoint: {request.method} {request.url.path}")
+    raise ApiFault(404, f"no such endpoint: {request.method} {request.url.path}")
 
 
 def _nowhere(method: str, path: str) -> Endpoint:

@@ -1,0 +1,125 @@
+"""Apply the fault rules to a request: act before the call, replace the reply, or drop the connection.
+
+Which faults there are, and which rule matches, is decided in `faults/rules.py`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reconciler.engine.engine import Engine
+from reconciler.engine.errors import ApiFault
+from reconciler.engine.faults.rules import (
+    API_FAULTS,
+    BEFORE_CALL_FAULTS,
+    NEVER_COMMITTED,
+    REPLY_FAULTS,
+    ConnectionLost,
+    Rule,
+    api_fault,
+)
+from reconciler.engine.http.routes import Endpoint
+from reconciler.engine.models import Machine
+
+_THIEF: Final = "someone else"
+_DROPPED: Final = "reconciler.dropped"
+
+Answer: TypeAlias = Callable[[], Awaitable[Response]]
+"""Carries the request out, and returns its reply."""
+
+
+async def reply_under_faults(engine: Engine, endpoint: Endpoint, request: Request, answer: Answer) -> Response:
+    """Return the reply of `answer`, or what the first matching fault rule makes of it."""
+    number = engine.faults.next_request()
+    if not engine.faults.rules:
+        return await answer()
+    machine = engine.store.machine(request.path_params.get("machine", ""))
+    where: dict[str, Any] = {
+        "call": endpoint.call,
+        "app": request.path_params.get("app", ""),
+        "machine": machine.name if machine else "",
+        "image": str(machine.config.get("image") or "") if machine else "",
+        "request": number,
+    }
+    if rule := engine.faults.find(BEFORE_CALL_FAULTS, **where):
+        await _act_before_call(engine, rule, machine)
+    rule = engine.faults.find((*API_FAULTS, *REPLY_FAULTS), **where)
+    return await _faulty_reply(engine, rule, answer) if rule else await answer()
+
+
+async def _act_before_call(engine: Engine, rule: Rule, machine: Machine | None) -> None:
+    """Do to the machine what another party would do just before the call."""
+    if machine is None or machine.is_destroyed:
+        return
+    if rule.fault == "vanish":
+        engine.vanish(machine)
+    elif rule.fault == "foreign_start":
+        await engine.start_unleased(machine)
+    else:
+        thief = _THIEF if rule.fault == "steal_lease" else None
+        engine.leases.drop(machine, thief=thief, ttl_s=int(rule.seconds))
+
+
+async def _faulty_reply(engine: Engine, rule: Rule, answer: Answer) -> Response:
+    fault = rule.fault
+    if fault in NEVER_COMMITTED:
+        return _DroppedConnection(fault)
+    if fault in API_FAULTS:
+        if rule.is_committed:
+            await answer()
+        return fault_response(api_fault(fault))
+    if fault == "late_request":
+        await engine.clock.sleep(rule.seconds)
+    response = await answer()
+    match fault:
+        case "lose_reply":
+            return _DroppedConnection(fault)
+        case "late_reply":
+            await engine.clock.sleep(rule.seconds)
+        case "html":
+            return Response("<html><body>Sign in</body></html>", media_type="text/html")
+        case "empty_list":
+            return JSONResponse([])
+        case "half_reply":
+            content = bytes(response.body)
+            return Response(content[: len(content) // 2], response.status_code, media_type=response.media_type)
+    return response
+
+
+def fault_response(fault: ApiFault) -> Response:
+    """Return the reply that carries the error: JSON, or HTML where the text is a gateway's page."""
+    if fault.text.startswith("<"):
+        return Response(fault.text, fault.status, media_type="text/html")
+    return JSONResponse(fault.body(), status_code=fault.status)
+
+
+class _DroppedConnection(Response):
+    """No reply: mark the request, so that `drop_connections` cuts its connection."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self._fault = fault
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_DROPPED] = self._fault
+
+
+def drop_connections(app: ASGIApp) -> ASGIApp:
+    """Wrap the application: cut the connection of each request that a fault has dropped.
+
+    Without a reply uvicorn would send a 500 of its own. In process there is no connection: raises ConnectionLost.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+        if _DROPPED not in scope:
+            return
+        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        if transport is None:
+            raise ConnectionLost(is_refused=scope[_DROPPED] == "refuse_connection")
+        transport.abort()
+
+    return serve

@@ -1,0 +1,120 @@
+"""Which call does what, in which state, under whose lease: two tables, as data. Windows of time are the engine's.
+
+`evidence` says how well a row is known: measured against the live platform by someone (L), seen in a client or an
+emulator (O), documented (D), or inferred (I).
+"""
+
+from typing import Final, NamedTuple
+
+from reconciler.engine.errors import ApiFault
+
+# A machine that reads `stopped` while its last run is not reaped yet; the API never shows this state.
+STILL_ACTIVE: Final = "still active"
+ANY: Final = "*"
+
+
+class CallRule(NamedTuple):
+    """In the first of `states` that matches, the call has this effect, or is refused with status and text."""
+
+    call: str
+    states: tuple[str, ...]
+    effect: str
+    status: int = 200
+    text: str = ""
+    evidence: str = "L"
+
+
+_GONE: Final = "machine not found"
+_CONCURRENT: Final = "aborted: machine update failed due to concurrent update"
+_NOT_STARTABLE: Final = "failed_precondition: unable to start machine from current state: '{state}'"
+_NOT_DESTROYABLE: Final = (
+    "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
+)
+_NOT_RESTARTABLE: Final = "failed_precondition: unable to restart machine from current state: '{state}'"
+_NOT_SUSPENDABLE: Final = "failed_precondition: unable to suspend machine from current state: '{state}'"
+_NOT_SIGNALLED: Final = "failed_precondition: unable to signal machine, not currently started"
+_NOT_EXECUTABLE: Final = "failed_precondition: unable to exec on machine, not currently started"
+_RUNNING: Final = ("started", "starting", "restarting")
+
+# `kill` is a destroy with force; `cordon` stands for uncordon too.
+CALL_RULES: Final = (
+    CallRule("start", ("stopped", "suspended", "failed"), "start"),
+    CallRule("start", ("started", "starting", "restarting"), "nothing", evidence="D"),
+    CallRule("start", (STILL_ACTIVE,), "refuse", 412, "failed_precondition: machine still active, refusing to start"),
+    CallRule(
+        "start", ("replacing",), "refuse", 412, "failed_precondition: machine getting replaced, refusing to start"
+    ),
+    CallRule("start", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("start", (ANY,), "refuse", 412, _NOT_STARTABLE),
+    CallRule("stop", _RUNNING, "stop"),
+    CallRule("stop", ("suspended",), "discard", evidence="D"),
+    CallRule("stop", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("stop", (ANY,), "nothing", evidence="O"),
+    CallRule("restart", _RUNNING, "restart", evidence="D"),
+    CallRule("restart", ("stopped", "suspended", "failed"), "start", evidence="I"),
+    CallRule("restart", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("restart", (ANY,), "refuse", 412, _NOT_RESTARTABLE, "I"),
+    CallRule("suspend", ("started",), "suspend", evidence="D"),
+    CallRule("suspend", ("suspended",), "nothing", evidence="I"),
+    CallRule("suspend", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("suspend", (ANY,), "refuse", 412, _NOT_SUSPENDABLE, "I"),
+    CallRule("signal", ("started",), "signal", evidence="D"),
+    CallRule("signal", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("signal", (ANY,), "refuse", 412, _NOT_SIGNALLED, "I"),
+    CallRule("cordon", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("cordon", (ANY,), "cordon", evidence="D"),
+    CallRule("exec", ("started",), "run", evidence="O"),
+    CallRule("exec", ("destroying", "destroyed"), "refuse", 404, _GONE, "I"),
+    CallRule("exec", (ANY,), "refuse", 412, _NOT_EXECUTABLE, "I"),
+    CallRule("update", _RUNNING, "reboot"),
+    CallRule("update", ("replacing", "stopping"), "refuse", 409, _CONCURRENT, "O"),
+    CallRule("update", ("destroying", "destroyed"), "refuse", 404, _GONE),
+    CallRule("update", (ANY,), "replace"),
+    CallRule("destroy", ("stopped", STILL_ACTIVE, "suspended", "failed", "created"), "destroy", evidence="O"),
+    CallRule("destroy", ("destroying",), "nothing", evidence="L"),
+    CallRule("destroy", ("destroyed",), "refuse", 404, _GONE, "I"),
+    CallRule("destroy", (ANY,), "refuse", 412, _NOT_DESTROYABLE, "O"),
+    CallRule("kill", ("destroying",), "nothing"),
+    CallRule("kill", ("destroyed",), "refuse", 404, _GONE, "I"),
+    CallRule("kill", (ANY,), "destroy"),
+)
+
+
+class LeaseRule(NamedTuple):
+    """What a call meets on a machine whose lease is nobody's, the caller's own or someone else's."""
+
+    calls: tuple[str, ...]
+    free: str
+    own: str
+    foreign: str
+    evidence: str = "L"
+
+
+# pass | refuse (409, at once) | wait (until the lease has ended, then act on whatever is there) | 404
+LEASE_RULES: Final = (
+    LeaseRule(("start", "update", "lease"), "pass", "pass", "refuse"),
+    LeaseRule(("restart", "suspend", "cordon"), "pass", "pass", "refuse", "O"),
+    LeaseRule(("exec",), "pass", "refuse", "refuse"),
+    LeaseRule(("stop", "destroy", "kill"), "pass", "pass", "wait"),
+    LeaseRule(("release",), "404", "pass", "refuse", "O"),
+    LeaseRule(("signal", "metadata", "create", "get", "list", "wait", "delete_app"), "pass", "pass", "pass", "O"),
+)
+
+
+def call_rule(call: str, state: str) -> CallRule:
+    """The table's row for a call on a machine in this state."""
+    return next(row for row in CALL_RULES if row.call == call and (state in row.states or ANY in row.states))
+
+
+def decide(call: str, state: str) -> str:
+    """The effect of a call on a machine in this state. Raises ApiFault."""
+    row = call_rule(call, state)
+    if row.effect == "refuse":
+        raise ApiFault(row.status, row.text.format(state=state))
+    return row.effect
+
+
+def decide_lease(call: str, holder: str) -> str:
+    """What the call meets: pass, refuse, wait or 404. `holder` is free, own or foreign."""
+    row = next(row for row in LEASE_RULES if call in row.calls)
+    return {"free": row.free, "own": row.own, "foreign": row.foreign}[holder]
