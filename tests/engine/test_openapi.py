@@ -3,12 +3,10 @@
 Where the document and the facts about the live API differ, the facts win; each such difference is written down here.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +18,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.http import httpx
+from tests.support.openapi import document
 
-DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
-NEEDS_THE_DOCUMENT = pytest.mark.skipif(not DOCUMENT.exists(), reason="no ../shared/machines-openapi.json")
 # What calls may answer besides what the document says: refusals by wrong input, unknown names, states and leases.
 REFUSALS = frozenset({400, 404, 405, 408, 409, 412, 413, 422})
 # What cannot mean anything on one computer.
@@ -35,9 +32,9 @@ _REAL = 80  # of a hundred cases, as many have names in their paths that are the
 NULLABLE = ("request", "exec", "entrypoint", "cmd", "force_instance_key", "attached_machine_id", "attached_alloc_id")
 
 
-def document() -> dict[str, Any]:
-    """Fly's, with the members that may be null."""
-    found: dict[str, Any] = json.loads(DOCUMENT.read_text())
+def with_nulls() -> dict[str, Any]:
+    """Return Fly's document, with the members that may be null."""
+    found = document()
     for schema in found["components"]["schemas"].values():
         for name, member in schema.get("properties", {}).items():
             if name in NULLABLE:
@@ -121,9 +118,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def labels() -> list[str]:
-    if not DOCUMENT.exists():
-        return []
-    paths: dict[str, dict[str, Any]] = json.loads(DOCUMENT.read_text())["paths"]
+    paths: dict[str, dict[str, Any]] = document()["paths"]
     methods = ("get", "post", "put", "patch", "delete")
     return [f"{method.upper()} {path}" for path, item in paths.items() for method in methods if method in item]
 
@@ -148,19 +143,17 @@ def asked(operation: Any, mode: GenerationMode, live: Live) -> None:
     ask()
 
 
-@NEEDS_THE_DOCUMENT
 @pytest.mark.parametrize("label", labels())
 def test_no_call_gets_an_answer_outside_the_document_and_the_facts(label: str, live: Live) -> None:
     method, _, path = label.partition(" ")
-    operation = schemathesis.openapi.from_dict(document())[path][method]
+    operation = schemathesis.openapi.from_dict(with_nulls())[path][method]
     asked(operation, GenerationMode.POSITIVE, live)
     if operation.body or operation.query:
         asked(operation, GenerationMode.NEGATIVE, live)
 
 
-@NEEDS_THE_DOCUMENT
 def test_no_sequence_of_calls_gets_an_answer_outside_the_document_and_the_facts(live: Live) -> None:
-    schema = schemathesis.openapi.from_dict(document())
+    schema = schemathesis.openapi.from_dict(with_nulls())
     begun = live.count
 
     class Sequences(schema.as_state_machine()):

@@ -1,33 +1,13 @@
 """The shapes of a config against Fly's OpenAPI document, and what a wrong kind gets."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.engine.config.schema import CONFIG, check, kind_of
 from reconciler.engine.errors import ApiFault
-
-DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
-
-
-def of_the_document() -> Iterator[tuple[str, str]]:
-    schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
-
-    def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-        while "$ref" in schema or "allOf" in schema:
-            schema = schema["allOf"][0] if "allOf" in schema else schemas[schema["$ref"].rpartition("/")[2]]
-        yield path, "object" if "properties" in schema else schema.get("type", "object")
-        for name, member in schema.get("properties", {}).items():
-            yield from walk(member, f"{path}.{name}")
-        if schema.get("additionalProperties"):
-            yield from walk(schema["additionalProperties"], f"{path}.*")
-        if schema.get("type") == "array":
-            yield from walk(schema["items"], f"{path}[]")
-
-    return walk(schemas["fly.MachineConfig"], "config")
+from tests.support.openapi import nodes_of_a_config
 
 
 def of_ours(shape: Any = CONFIG, path: str = "config") -> Iterator[tuple[str, str]]:
@@ -40,9 +20,11 @@ def of_ours(shape: Any = CONFIG, path: str = "config") -> Iterator[tuple[str, st
 
 
 def test_the_shapes_are_the_documents() -> None:
-    if not DOCUMENT.exists():
-        pytest.skip("no ../shared/machines-openapi.json beside this checkout")
-    assert dict(of_ours()) == dict(of_the_document())
+    of_the_document = {
+        f"config.{path}".rstrip("."): "object" if "properties" in schema else schema.get("type", "object")
+        for path, schema in nodes_of_a_config()
+    }
+    assert dict(of_ours()) == of_the_document
 
 
 @pytest.mark.parametrize(

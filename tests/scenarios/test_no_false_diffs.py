@@ -1,13 +1,10 @@
 """For every property of the OpenAPI document's machine config: set, applied, nothing to do; changed or removed, one
 change. On the engine, which fills in, re-spells and decorates as the platform does.
-
-The document is read from ../shared, where a checkout has one beside it.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +13,9 @@ from reconciler.canonical.normalize import canonical
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
+from tests.support.openapi import leaves_of_a_config
 from tests.support.world import World, open_world, spec_of
 
-DOCUMENT = Path(__file__).parents[3] / "shared" / "machines-openapi.json"
 ITEM, KEY = "[]", "*"
 # What must stand beside a property for the config to make sense at all, by the path of its parent.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -125,23 +122,8 @@ def _built(parts: list[str], path: str, value: tuple[Any, ...]) -> Any:
 
 
 def properties() -> Iterator[Property]:
-    if not DOCUMENT.exists():
-        return
-    schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
-
-    def walk(schema: dict[str, Any], path: str) -> Iterator[Property]:
-        while "$ref" in schema or "allOf" in schema:
-            schema = schema["allOf"][0] if "allOf" in schema else schemas[schema["$ref"].rpartition("/")[2]]
-        for name, member in schema.get("properties", {}).items():
-            yield from walk(member, f"{path}.{name}".lstrip("."))
-        if isinstance(schema.get("additionalProperties"), dict):
-            yield from walk(schema["additionalProperties"], f"{path}.{KEY}")
-        elif schema.get("type") == "array":
-            yield from walk(schema["items"], path + ITEM)
-        elif "properties" not in schema:
-            yield Property(path=path, kind=schema.get("type", ""), words=tuple(schema.get("enum", ())))
-
-    yield from walk(schemas["fly.MachineConfig"], "")
+    for path, schema in leaves_of_a_config():
+        yield Property(path=path, kind=schema.get("type", ""), words=tuple(schema.get("enum", ())))
 
 
 PROPERTIES = [one for one in properties() if one.path != "size"]  # the deprecated spelling of a guest
@@ -172,9 +154,7 @@ async def settle(world: World) -> None:
     await world.context.clock.sleep(10)
 
 
-def test_the_document_is_there_or_its_absence_is_said() -> None:
-    if not DOCUMENT.exists():
-        pytest.skip("no ../shared/machines-openapi.json beside this checkout")
+def test_every_property_has_values_that_differ() -> None:
     assert len(PROPERTIES) > 150
     for one in PROPERTIES:
         assert one.path in OURS or one.document() not in [one.document(value) for value in one.values], one.path
