@@ -12,22 +12,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("tests/scenarios/test_trust.py", "tests/scenarios/test_apply.py", "tests/scenarios/test_invoke.py")
+QUICK = (
+    "tests/scenarios/apply/test_trust.py",
+    "tests/scenarios/apply/test_apply.py",
+    "tests/scenarios/invoke/test_invoke.py",
+)
 RUNS = (
-    "away",
-    "start_deadline",
-    "taken_back",
-    "keys",
-    "overrides",
-    "queue",
-    "handover",
-    "planning",
-    "kinds",
-    "runs",
-    "past_runs",
-    "overtaken_plans",
-    "run_logs",
-    "restarts",
+    "invoke/test_away",
+    "invoke/test_start_deadline",
+    "invoke/test_taken_back",
+    "invoke/test_keys",
+    "invoke/test_overrides",
+    "invoke/test_queue",
+    "apply/test_handover",
+    "apply/test_planning",
+    "apply/test_kinds",
+    "invoke/test_runs",
+    "invoke/test_past_runs",
+    "apply/test_overtaken_plans",
+    "invoke/test_run_logs",
+    "invoke/test_restarts",
 )
 REVIEW = (
     "tests/cli/test_saved_plan.py",
@@ -41,24 +45,24 @@ REVIEW = (
 )
 MORE = (
     "tests/slots",
-    "tests/scenarios/test_locks.py",
-    "tests/scenarios/test_overtaken.py",
-    "tests/scenarios/test_unexpected.py",
-    "tests/scenarios/test_limits.py",
+    "tests/scenarios/apply/test_locks.py",
+    "tests/scenarios/apply/test_overtaken.py",
+    "tests/scenarios/faults/test_unexpected.py",
+    "tests/scenarios/apply/test_limits.py",
     "tests/apply",
-    "tests/scenarios/test_staying_up.py",
+    "tests/scenarios/apply/test_staying_up.py",
     "tests/planner",
     "tests/invoke",
     "tests/engine/test_files.py",
     "tests/engine/test_retention.py",
     "tests/engine/test_leftovers.py",
-    "tests/scenarios/test_assumptions.py",
-    "tests/scenarios/test_unreachable.py",
-    "tests/scenarios/test_drift.py",
-    "tests/scenarios/test_fault_matrix.py",
+    "tests/scenarios/faults/test_assumptions.py",
+    "tests/scenarios/faults/test_unreachable.py",
+    "tests/scenarios/apply/test_drift.py",
+    "tests/scenarios/faults/test_fault_matrix.py",
     "tests/engine/test_leftovers.py",
-    "tests/scenarios/test_volumes.py",
-    "tests/scenarios/test_crash_loops.py",
+    "tests/scenarios/apply/test_volumes.py",
+    "tests/scenarios/apply/test_crash_loops.py",
 )
 WORKERS = 2
 
@@ -1027,7 +1031,7 @@ def verdict(mutant: Mutant) -> str:
             "-x",
             "-q",
             *QUICK,
-            *(f"tests/scenarios/test_{name}.py" for name in RUNS),
+            *(f"tests/scenarios/{name}.py" for name in RUNS),
             *MORE,
             *REVIEW,
         ]

@@ -15,7 +15,7 @@ from reconciler.model.run import OutcomeName, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.test_fault_matrix import DeadError
+from tests.scenarios.faults.test_fault_matrix import DeadError
 from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, task_spec
 

@@ -10,7 +10,7 @@ from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.http import httpx
 from reconciler.model.report import Report, Status
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.test_side_by_side import NEW, assert_well, person
+from tests.scenarios.apply.test_side_by_side import NEW, assert_well, person
 from tests.support.world import World, open_world, spec_of
 
 SPEC = spec_of(NEW)

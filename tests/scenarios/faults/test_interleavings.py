@@ -24,8 +24,8 @@ from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
-from tests.scenarios.test_fault_matrix import DeadError
-from tests.scenarios.test_side_by_side import applying, destroying, person
+from tests.scenarios.apply.test_side_by_side import applying, destroying, person
+from tests.scenarios.faults.test_fault_matrix import DeadError
 from tests.support.faults import without_events
 from tests.support.world import TOKEN, World, open_world, task_spec
 

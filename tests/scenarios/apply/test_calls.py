@@ -16,7 +16,7 @@ from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
 from tests.support.world import World, open_world, spec_of
 
-DOCS = Path(__file__).parents[2] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[3] / "docs" / "performance.md"
 NAMES = (
     ("POST /apps", "POST app"),
     ("GET /apps/*", "GET app"),
