@@ -26,6 +26,10 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+class DeadError(BaseException):
+    """What a dead process would send is never sent."""
+
+
 class InProcess(EngineTransport):
     """The engine in process, with one fault at a time. Events of the types in `hidden` are in no answer."""
 

@@ -9,7 +9,7 @@ from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
+from tests.support.faults import DeadError
 from tests.support.world import World, open_world, task_spec
 
 

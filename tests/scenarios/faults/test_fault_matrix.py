@@ -25,7 +25,7 @@ from reconciler.model.report import Report
 from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.support.faults import FAULTS
+from tests.support.faults import FAULTS, DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
 
 BEFORE = """
@@ -210,10 +210,6 @@ async def apply_beside(world: World, position: int) -> None:
     assert len(reports) == 2
     for report in reports:
         assert report.is_success, (report.entries, report.mismatches, report.failures)
-
-
-class DeadError(BaseException):
-    """What a dead process would send is never sent."""
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, *MEDDLING, BESIDE, KILL])

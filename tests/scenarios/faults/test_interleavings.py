@@ -25,8 +25,7 @@ from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.scenarios.apply.test_side_by_side import applying, destroying, person
-from tests.scenarios.faults.test_fault_matrix import DeadError
-from tests.support.faults import without_events
+from tests.support.faults import DeadError, without_events
 from tests.support.world import TOKEN, World, open_world, task_spec
 
 SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4)

@@ -14,8 +14,7 @@ from reconciler.invoke.key_marks import KeyedRun, parse_keyed
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
-from tests.support.faults import FAULTS
+from tests.support.faults import FAULTS, DeadError
 from tests.support.world import World, open_world, task_spec
 
 SPEC = task_spec("[say, hello, run, '20', exit, '7']", count="3")

@@ -12,8 +12,7 @@ from reconciler.model.run_policy import Override, Terms, objection_to, parse_ter
 from reconciler.model.spec import Spec
 from reconciler.slots.override import owner_of, restore_if_idle
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
-from tests.support.faults import FAULTS, shape
+from tests.support.faults import FAULTS, DeadError, shape
 from tests.support.world import World, open_world, task_spec
 
 ALLOWED = "        args: [exit, '1']\n        env: {LEVEL: low}\n        overrides: {args: true, env: [LEVEL, MORE]}\n"

@@ -11,7 +11,7 @@ from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
+from tests.support.faults import DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
 
 EMPTY = spec_of("version: 1\nname: stack\napps: {app: {image: 'registry.example/app:1', tasks: {}}}\n")

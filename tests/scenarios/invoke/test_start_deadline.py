@@ -15,8 +15,7 @@ from reconciler.model.run import OutcomeName, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
-from tests.support.faults import FAULTS
+from tests.support.faults import FAULTS, DeadError
 from tests.support.world import World, open_world, task_spec
 
 LONG = task_spec("[run, '1000', exit, '3']", count="1")

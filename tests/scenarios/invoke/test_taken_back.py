@@ -10,7 +10,7 @@ from reconciler.invoke.runs import list_runs
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.testing.virtual_time import run_virtually
-from tests.scenarios.faults.test_fault_matrix import DeadError
+from tests.support.faults import DeadError
 from tests.support.world import World, open_world, task_spec
 
 SPEC = task_spec("[run, '5', exit, '3']", count="1")
