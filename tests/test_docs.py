@@ -1,0 +1,100 @@
+"""What the documents and workflows name exists: files, links, classes, layers, versions of Python."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "reconciler"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md")])
+CURRENT = [document for document in DOCUMENTS if document.name != "CHANGELOG.md"]  # which may tell of what is gone
+SOURCES = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+
+
+def named(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def prose(text: str) -> str:
+    """Return the text without code."""
+    return re.sub(r"`[^`\n]*`", "", without_blocks(text))
+
+
+def without_blocks(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").exists() or place.is_dir()
+
+
+def section(document: str, heading: str) -> str:
+    _, _, rest = (ROOT / document).read_text().partition(f"\n## {heading}\n")
+    assert rest, f"{document} has no section {heading!r}"
+    return rest.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("document", CURRENT, ids=named)
+def test_each_path_that_a_document_names_exists(document: Path) -> None:
+    text = without_blocks(document.read_text())
+    paths = re.findall(r"`([\w.-]+(?:/[\w.-]+)*/(?:[\w-]+\.(?:py|md|json|ya?ml|html|sh|php|toml))?)`", text)
+    modules = re.findall(r"`(reconciler(?:\.[a-z_]+)+)`", text)
+    for path in paths:
+        assert any((place / path).exists() for place in (ROOT, PACKAGE, document.parent)), path
+    for module in modules:
+        assert is_module(module) or is_module(module.rpartition(".")[0]), module
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_each_link_to_a_file_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(document.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        place = document.parent / path if path else document
+        assert place.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)", place.read_text(), flags=re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+            assert anchor in anchors, target
+
+
+def test_the_picture_of_the_layers_is_what_import_linter_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    picture = re.findall(r"```\n(.*?)```", section("docs/architecture.md", "The layers"), re.DOTALL)[0]
+    drawn = [re.split(r"\s{2,}", line)[0] for line in picture.splitlines()]
+    assert drawn == [layer.replace("reconciler.", "") for layer in layers]
+
+
+def test_each_class_of_the_glossary_exists() -> None:
+    for name in re.findall(r"\(`([A-Z]\w+)`\)", (ROOT / "docs/glossary.md").read_text()):
+        assert re.search(rf"^class {name}\b|^{name}\b.*TypeAlias", SOURCES, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("document", CURRENT, ids=named)
+def test_no_document_uses_a_word_that_the_glossary_replaces(document: Path) -> None:
+    words = re.findall(r"^\| (\w+) \| ", section("docs/glossary.md", "Words that we do not use"), re.MULTILINE)
+    assert words
+    text = document.read_text()
+    if document.name == "glossary.md":
+        text = text.partition("\n## Words that we do not use")[0]
+    found = [word for word in words if re.search(rf"\b{word}s?\b", prose(text), re.IGNORECASE)]
+    assert not found
+
+
+def test_the_workflows_check_each_python_that_the_project_names() -> None:
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    versions = [one.rpartition(" :: ")[2] for one in classifiers if re.fullmatch(r".*Python :: 3\.\d+", one)]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text())
+    assert workflow["jobs"]["checks"]["strategy"]["matrix"]["python"] == versions
+
+
+def test_each_action_is_pinned_to_a_commit_that_its_version_is_told_of() -> None:
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for used in re.findall(r"uses: (.*)", path.read_text()):
+            assert used.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
