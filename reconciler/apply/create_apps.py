@@ -57,7 +57,7 @@ class AppCreations:
         client = self._context.client
         for left in reversed(range(_ATTEMPTS)):
             try:
-                await client.create_app(app.name, org=app.org)
+                await client.apps.create(app.name, org=app.org)
                 client.new_apps.add(app.name)
                 return
             except ApiError as error:
@@ -72,7 +72,7 @@ class AppCreations:
     async def _is_there(self, app: str) -> bool:
         """Whether we may use the app; that of another organisation is refused."""
         try:
-            return await self._context.client.get_app(app) is not None
+            return await self._context.client.apps.get(app) is not None
         except ApiError:
             return False
 

@@ -24,7 +24,8 @@ def resolve(shared: Shared) -> Target:
 async def open_context(shared: Shared, target: Target, emit: "Emit") -> "AsyncIterator[Context]":
     """An context that talks to the target, for the block."""
     from reconciler.clock import SystemClock
-    from reconciler.machines_api.client import MachinesClient, TraceEntry
+    from reconciler.machines_api.client import MachinesClient
+    from reconciler.machines_api.transport import TraceEntry
     from reconciler.slots.context import Context
 
     def trace(entry: TraceEntry) -> None:

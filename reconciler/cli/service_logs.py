@@ -17,7 +17,7 @@ from reconciler.slots.context import Context
 from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
 
 if TYPE_CHECKING:
-    from reconciler.machines_api.client import LogLine
+    from reconciler.machines_api.logs import LogLine
 
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.claim_request import Claim
-from reconciler.machines_api.client import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.slots.context import Context
 from reconciler.slots.log_reader import ASK_AGAIN_S, LogReader
 from reconciler.slots.run_starts import RunSpan

@@ -11,23 +11,20 @@ from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx
 from reconciler.machines_api import wire
-from reconciler.machines_api.apps import AppCalls
-from reconciler.machines_api.log_pages import LogLine, LogPage, logs_from_json
+from reconciler.machines_api.apps import Apps
+from reconciler.machines_api.leases import Leases
+from reconciler.machines_api.logs import Logs
 from reconciler.machines_api.propagation import NewApps
-from reconciler.machines_api.requests import app_path, nothing, on_machine
+from reconciler.machines_api.requests import Call, app_path, nothing, on_machine
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
-from reconciler.machines_api.transport import Call, TraceEntry, Transport
-from reconciler.machines_api.wire import AppInfo
+from reconciler.machines_api.transport import TraceEntry, Transport
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.secret import Secret
 
-__all__ = ["AppInfo", "LogLine", "LogPage", "MachinesClient", "TraceEntry"]
-
 USER_AGENT: Final = "machines-reconciler"
 _CREATE: Final = "create_machine"
 _START_TIMEOUT_S: Final = 15.0
-_LOGS_TIMEOUT_S: Final = 4.0  # short: a log is asked again soon
 _WAIT_SLICE_S: Final = 55
 _WAIT_SLACK_S: Final = 10.0
 _RATE_PATIENCE_S: Final = 300.0
@@ -41,7 +38,7 @@ _WAIT_IS_OVER: Final = {
 }
 
 
-class MachinesClient(AppCalls):
+class MachinesClient:
     """A client of one Machines API. An async context manager; `base_url` is without `/v1`.
 
     `relocate` returns the base URL at which a server that cannot be reached serves now, None where it is not known.
@@ -80,8 +77,11 @@ class MachinesClient(AppCalls):
                 relocate=relocate if url == base_url else None,
             )
 
-        super().__init__(open_transport(base_url))
-        self._logs = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
+        self._api = open_transport(base_url)
+        self._logs_api = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
+        self.apps = Apps(self._api)
+        self.leases = Leases(self._api)
+        self.logs = Logs(self._logs_api)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,8 +91,23 @@ class MachinesClient(AppCalls):
 
     async def aclose(self) -> None:
         await self._api.aclose()
-        if self._logs is not self._api:
-            await self._logs.aclose()
+        if self._logs_api is not self._api:
+            await self._logs_api.aclose()
+
+    async def list_machines(self, app: str, *, with_destroyed: bool = False) -> tuple[Machine, ...] | None:
+        """The app's machines, also those destroyed in the last two days; None where the app does not exist."""
+        call = Call(
+            method="GET",
+            path=f"{app_path(app)}/machines",
+            what=f"list machines of {app}",
+            action="list_machines",
+            identifier=app,
+            app=app,
+            query={"include_deleted": "true"} if with_destroyed else None,
+            is_repeatable=True,
+            timeout_s=30.0,
+        )
+        return await self._api.find(call, lambda value: wire.machines_from_json(app, value))
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
         call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
@@ -249,6 +264,17 @@ class MachinesClient(AppCalls):
         call = on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
         await self._api.send(call, nothing)
 
+    async def list_regions(self) -> frozenset[str]:
+        """Return the codes of the platform's regions; empty where the answer names none. Sent once."""
+        call = Call(
+            method="GET",
+            path="/v1/platform/regions",
+            what="list the platform's regions",
+            action="list_regions",
+            identifier="",
+        )
+        return await self._api.send(call, wire.regions_from_json)
+
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
         """The machine's newest events, newest first; the server keeps at most 50 in reach."""
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
@@ -259,25 +285,6 @@ class MachinesClient(AppCalls):
         call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
         configs = await self._api.send(call, wire.versions_from_json)
         return configs.get(version)
-
-    async def read_logs(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
-        """Return one page of the machine's log, from `next_token` (nanoseconds since 1970) on.
-
-        Sent once: whoever reads a log asks again by itself, from the same place.
-        """
-        query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})
-        call = Call(
-            method="GET",
-            path=f"/api{app_path(app)}/logs",
-            what=f"read logs of {app}",
-            action="read_logs",
-            identifier=app,
-            query=query,
-            timeout_s=_LOGS_TIMEOUT_S,
-            is_repeatable=True,
-            is_sent_once=True,
-        )
-        return await self._logs.send(call, logs_from_json)
 
 
 def _previous_state(value: Any) -> str | None:

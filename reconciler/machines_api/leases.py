@@ -1,45 +1,31 @@
 """The calls about leases. Every method raises ApiError."""
 
-from collections.abc import Callable, Collection
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.requests import nothing, on_machine
-from reconciler.machines_api.transport import Call, Transport
+from reconciler.machines_api.transport import Transport
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
-
-T = TypeVar("T")
 
 _RELEASE_TIMEOUT_S: Final = 5.0
 _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
 
 
-class LeaseCalls:
-    """The part of the client that takes, renews, reads and gives back leases."""
+class Leases:
+    """Acquire, renew, read and release leases: `client.leases`."""
 
     def __init__(self, api: Transport) -> None:
         self._api = api
 
-    async def _find(
-        self, call: Call, read: Callable[[Any], T], *, none_there: Collection[ApiErrorKind] = (ApiErrorKind.NOT_FOUND,)
-    ) -> T | None:
-        """What `read` makes of the reply; None where what the call is about is not there."""
-        try:
-            return await self._api.send(call, read)
-        except ApiError as error:
-            if error.kind in none_there:
-                return None
-            raise
-
-    async def acquire_lease(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
+    async def acquire(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
         """A new lease. Kind LEASE_HELD where there is one, also where a lost reply left our own."""
         body = {"ttl": ttl_s, "description": description}
         call = on_machine("POST", app, machine_id, "create_lease", "/lease", query={"ttl": ttl_s}, body=body)
         return await self._api.send(call, wire.lease_from_json)
 
-    async def renew_lease(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
+    async def renew(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
         call = on_machine(
             "POST",
             app,
@@ -53,7 +39,7 @@ class LeaseCalls:
         )
         return await self._api.send(call, wire.lease_from_json)
 
-    async def release_lease(self, app: str, machine_id: str, *, nonce: Secret) -> None:
+    async def release(self, app: str, machine_id: str, *, nonce: Secret) -> None:
         """Gives the lease back; one that is gone already is fine."""
         call = on_machine(
             "DELETE",
@@ -66,9 +52,9 @@ class LeaseCalls:
             is_repeatable=True,
             has_reply=False,
         )
-        await self._find(call, nothing, none_there=_NO_LEASE)
+        await self._api.find(call, nothing, none_there=_NO_LEASE)
 
-    async def get_lease(self, app: str, machine_id: str) -> Lease | None:
+    async def get(self, app: str, machine_id: str) -> Lease | None:
         """The lease on the machine, whoever holds it; None without one."""
         call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
-        return await self._find(call, wire.lease_from_json, none_there=_NO_LEASE)
+        return await self._api.find(call, wire.lease_from_json, none_there=_NO_LEASE)

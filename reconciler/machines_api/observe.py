@@ -79,7 +79,7 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
     machines = await client.list_machines(name)
     if machines:
         return ObservedApp(name=name, exists=True, machines=machines)
-    info = await client.get_app(name)
+    info = await client.apps.get(name)
     if info is None:
         return ObservedApp(name=name, exists=False)
     if info.machine_count:  # another apply may have made them after the list

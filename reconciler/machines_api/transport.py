@@ -6,7 +6,7 @@ Knows what an exchange may do wrong; knows nothing of machines.
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,7 @@ from reconciler.machines_api.errors import (
     shorten,
 )
 from reconciler.machines_api.propagation import NewApps
+from reconciler.machines_api.requests import Call
 from reconciler.machines_api.retry import delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
@@ -32,7 +33,6 @@ from reconciler.model.tokens import token_parts
 
 T = TypeVar("T")
 
-CALL_TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CONNECTIONS: Final = 32
 _HEADER_SHOWN: Final = 60
@@ -49,26 +49,6 @@ class TraceEntry:
     status: int | None
     duration_s: float
     request_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of the API. `what` names it in words; `action` and `identifier` are what its rate is limited by."""
-
-    method: str
-    path: str
-    what: str
-    action: str
-    identifier: str
-    query: Mapping[str, Any] | None = None
-    body: Mapping[str, Any] | None = None
-    nonce: Secret | None = None
-    app: str | None = None  # the app that it is about
-    timeout_s: float = CALL_TIMEOUT_S
-    is_repeatable: bool = False  # sending it twice is as good as once
-    is_sent_once: bool = False  # the caller asks again by itself
-    has_reply: bool = True  # False: a 2xx of any body will do
-    on_flight: Callable[[bool], None] | None = None  # told True before each sending, False once it had no effect
 
 
 class Transport:
@@ -155,6 +135,17 @@ class Transport:
             elif refused_at is None:
                 refused_at = self._clock.monotonic()
             ticket = await bucket.pass_through(since=refused_at)
+
+    async def find(
+        self, call: Call, read: Callable[[Any], T], *, none_there: Collection[ApiErrorKind] = (ApiErrorKind.NOT_FOUND,)
+    ) -> T | None:
+        """Send the call like `send`; return None where what it is about does not exist (`none_there`)."""
+        try:
+            return await self.send(call, read)
+        except ApiError as error:
+            if error.kind in none_there:
+                return None
+            raise
 
     def _until_known(self, call: Call, error: ApiError) -> float | None:
         """Seconds until the call is sent again because its app is new; None for any other, and under a lease."""

@@ -79,7 +79,7 @@ class HeldLease:
         self._is_released = True
         with suppress(ApiError, TimeoutError):
             async with asyncio.timeout(_RELEASE_TIMEOUT_S):
-                await self._context.client.release_lease(self._app, self._machine_id, nonce=self._nonce)
+                await self._context.client.leases.release(self._app, self._machine_id, nonce=self._nonce)
 
     async def keep_renewed(self) -> None:
         """Renews at a third of the TTL until cancelled, released or lost."""
@@ -96,7 +96,7 @@ class HeldLease:
             return
         sent = _Instant(self._context)
         try:
-            await self._context.client.renew_lease(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
+            await self._context.client.leases.renew(self._app, self._machine_id, nonce=self._nonce, ttl_s=self._ttl_s)
         except ApiError as error:
             if error.kind in {ApiErrorKind.LEASE_HELD, ApiErrorKind.LEASE_NOT_FOUND, ApiErrorKind.NOT_FOUND}:
                 self._is_lost = True
@@ -197,7 +197,7 @@ async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: st
     for _ in range(_ATTEMPTS):
         sent = _Instant(context)
         try:
-            lease = await context.client.acquire_lease(app, machine_id, ttl_s=ttl_s, description=description)
+            lease = await context.client.leases.acquire(app, machine_id, ttl_s=ttl_s, description=description)
         except ApiError as error:
             if not error.is_unclear:
                 raise
@@ -219,7 +219,7 @@ async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: st
 async def _found(context: Context, app: str, machine_id: str, description: str) -> Lease | None:
     """The lease that is on the machine after a reply was lost; where we give up over the look, ours is given back."""
     try:
-        return await context.client.get_lease(app, machine_id)
+        return await context.client.leases.get(app, machine_id)
     except BaseException:
         await _finish(_give_back(context, app, machine_id, description))
         raise
@@ -233,11 +233,11 @@ async def _give_back(context: Context, app: str, machine_id: str, description: s
         async with asyncio.timeout(_RELEASE_TIMEOUT_S):
             for pause_s in _GRANT_LOOKS_S:  # the request that was given up may be on its way still
                 await context.clock.sleep(pause_s)
-                found = await context.client.get_lease(app, machine_id)
+                found = await context.client.leases.get(app, machine_id)
                 if found is None:
                     continue
                 if found.description == description:
-                    await context.client.release_lease(app, machine_id, nonce=Secret(found.nonce))
+                    await context.client.leases.release(app, machine_id, nonce=Secret(found.nonce))
                 return
 
 
@@ -245,7 +245,7 @@ async def _with_holder(context: Context, app: str, machine_id: str, error: ApiEr
     """The refusal, with what the lease tells of its holder; the refusal itself names the owner of a token only."""
     lease = None
     with suppress(ApiError):
-        lease = await context.client.get_lease(app, machine_id)
+        lease = await context.client.leases.get(app, machine_id)
     if lease is None:
         return _held(app, machine_id, owner=error.held_by, until=error.held_until)
     return _held_by_other(app, machine_id, lease)

@@ -7,7 +7,7 @@ caller's to decide.
 from typing import Final
 
 from reconciler.errors import ApiError
-from reconciler.machines_api.client import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.model.machine import Machine
 from reconciler.slots.context import Context
 
@@ -26,7 +26,7 @@ class LogReader:
 
     async def read(self) -> list[LogLine]:
         """Return the lines of one page that are new. Raises ApiError: then none is passed over."""
-        page = await self._context.client.read_logs(
+        page = await self._context.client.logs.read(
             self.machine.app, machine_id=self.machine.id, next_token=self._next_token
         )
         self._next_token = page.next_token or self._next_token

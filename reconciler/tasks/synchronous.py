@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy
-from reconciler.machines_api.client import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.run import Outcome, RunInfo
 from reconciler.tasks.async_run import AsyncRun

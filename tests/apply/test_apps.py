@@ -20,11 +20,11 @@ class Creations:
     """Stands in for the client's create_app: waits, or refuses, by the app's name."""
 
     def __init__(self, world: World, *, after_s: dict[str, float], refused: tuple[str, ...] = ()) -> None:
-        self._create = world.context.client.create_app
+        self._create = world.context.client.apps.create
         self._clock = world.context.clock
         self._after_s = after_s
         self._refused = refused
-        world.context.client.create_app = self.create_app  # type: ignore[method-assign]
+        world.context.client.apps.create = self.create_app  # type: ignore[method-assign]
 
     async def create_app(self, app: str, *, org: str) -> None:
         await self._clock.sleep(self._after_s.get(app, 0.0))
@@ -69,13 +69,13 @@ def test_an_app_that_cannot_be_created_fails_alone() -> None:
 def test_an_app_that_another_apply_made_a_moment_before_is_used() -> None:
     async def scenario() -> None:
         async with open_world() as world:
-            create = world.context.client.create_app
+            create = world.context.client.apps.create
 
             async def meddled(app: str, *, org: str) -> None:
                 await create(app, org=org)
                 await create(app, org=org)  # 422: the name is taken
 
-            world.context.client.create_app = meddled  # type: ignore[method-assign]
+            world.context.client.apps.create = meddled  # type: ignore[method-assign]
             report = await world.apply(TWO)
             assert report.is_success
             assert report.apps_created == ("first", "second")

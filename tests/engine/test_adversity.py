@@ -193,7 +193,7 @@ def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> N
         seen = (await ask("GET", f"/machines/{machine}")).json()
         assert seen["state"] == "failed"
         assert [event["type"] for event in seen["events"]] == ["launch"]
-        logs = await world.context.client.read_logs("app", machine_id=machine, next_token="0")
+        logs = await world.context.client.logs.read("app", machine_id=machine, next_token="0")
         assert "unable to pull image" in logs.lines[0].message
 
     with_api(scenario)

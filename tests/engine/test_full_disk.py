@@ -9,7 +9,7 @@ import pytest
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Machine
 from reconciler.errors import ApiError
-from reconciler.machines_api.client import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 

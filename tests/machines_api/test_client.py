@@ -49,7 +49,7 @@ def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
     looked = failure(reply, lambda client: client.list_machines("app"))
     assert looked.hint
     assert "changed nothing" in looked.hint
-    created = failure(reply, lambda client: client.create_app("app", org="personal"))
+    created = failure(reply, lambda client: client.apps.create("app", org="personal"))
     assert created.hint
     assert "may have taken effect" in created.hint
 
@@ -79,7 +79,7 @@ def test_an_answer_that_is_no_list_is_one_clear_error(reply: Handler, kind: ApiE
 def test_a_missing_app_is_an_answer_and_not_an_error() -> None:
     missing = answering(404, {"error": "app not found"})
     assert with_client(missing, lambda client: client.list_machines("app")) is None
-    assert with_client(missing, lambda client: client.get_app("app")) is None
+    assert with_client(missing, lambda client: client.apps.get("app")) is None
 
 
 def test_a_server_that_never_answers_is_given_up_and_a_write_then_is_unclear() -> None:
@@ -165,7 +165,7 @@ def test_each_request_is_spelled_as_any_server_reads_it() -> None:
         return httpx.Response(201, json={})
 
     async def work(client: MachinesClient) -> None:
-        await client.create_app("app", org="personal")
+        await client.apps.create("app", org="personal")
         await client.wait_machine(
             "app",
             "1",
@@ -202,8 +202,8 @@ def test_a_server_that_moved_is_asked_where_it_serves_now() -> None:
         return httpx.Response(200, json={"id": "m"})
 
     async def write_and_look(client: MachinesClient) -> None:
-        await client.create_app("app", org="personal")
-        await client.read_logs("app", machine_id="m", next_token=None)
+        await client.apps.create("app", org="personal")
+        await client.logs.read("app", machine_id="m", next_token=None)
 
     with_client(moved, write_and_look, relocate=lambda: next(places))
     gone, there = "api.example:None Bearer hush", "127.0.0.1:2 Bearer hush"
@@ -220,7 +220,7 @@ def test_a_write_that_may_have_arrived_is_sent_to_no_other_place(fault: type[htt
 
     with pytest.raises(ApiError):
         with_client(
-            lost, lambda client: client.create_app("app", org="personal"), relocate=lambda: "http://127.0.0.1:2"
+            lost, lambda client: client.apps.create("app", org="personal"), relocate=lambda: "http://127.0.0.1:2"
         )
     assert asked == ["api.example"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api import wire
-from reconciler.machines_api.log_pages import logs_from_json
+from reconciler.machines_api.logs import logs_from_json
 from reconciler.machines_api.values import MalformedError, time_of
 from reconciler.model.machine import Exit, HostStatus, MachineState
 

@@ -81,12 +81,12 @@ async def _unlock(options: Shared, spec: Spec) -> list[_Found | str]:
 
 
 async def _look(context: "Context", machine: Machine) -> _Found | None:
-    lease = await context.client.get_lease(machine.app, machine.id)
+    lease = await context.client.leases.get(machine.app, machine.id)
     if lease is None:
         return None
     is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), space=pid_space(), is_alive=_is_alive)
     if is_dead:
-        await context.client.release_lease(machine.app, machine.id, nonce=Secret(lease.nonce))
+        await context.client.leases.release(machine.app, machine.id, nonce=Secret(lease.nonce))
     return _Found(machine=machine, lease=lease, is_released=is_dead)
 
 

@@ -12,7 +12,7 @@ from reconciler.model.run import OutcomeName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.machines_api.client import LogLine
+    from reconciler.machines_api.logs import LogLine
     from reconciler.model.machine import Machine
     from reconciler.model.run import Outcome
 

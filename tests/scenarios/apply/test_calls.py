@@ -83,7 +83,7 @@ def invoke(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
 
 
 async def with_an_empty_app(world: World) -> None:
-    await world.context.client.create_app("app", org="personal")
+    await world.context.client.apps.create("app", org="personal")
 
 
 async def with_a_stopped_service(world: World) -> None:

@@ -175,7 +175,7 @@ def test_a_lost_reply_to_the_stop_is_no_error(fault: str, call: str) -> None:
 def test_a_lease_of_someone_else_at_the_timeout_is_waited_for_a_moment(held_s: int, code: int) -> None:
     async def scenario() -> None:
         async with open_world() as world, invoked(world, ONE_MINUTE) as invoking:
-            await world.context.client.acquire_lease(
+            await world.context.client.leases.acquire(
                 "app", world.machines()[0].id, ttl_s=60 + held_s, description="someone else's"
             )
             run, _took_s = await within(world, 300, invoking)
@@ -341,7 +341,7 @@ def test_a_run_past_its_deadline_that_cannot_be_stopped_is_no_error_of_the_queue
             await world.context.clock.sleep(50)
             if how == "leased":
                 held = world.machines()[0].id
-                await world.context.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+                await world.context.client.leases.acquire("app", held, ttl_s=120, description="someone else's")
             else:
                 world.engine.faults.add("rate_limited", calls=("stop",), times=20)
             run, _took_s = await within(world, 400, world.invoke(ONE_MINUTE, queue_timeout_s=300.0, timeout_s=5.0))

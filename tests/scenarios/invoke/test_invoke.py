@@ -9,7 +9,7 @@ from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.invoke.runs import find_run, wait_run
-from reconciler.machines_api.log_pages import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.testing.virtual_time import run_virtually

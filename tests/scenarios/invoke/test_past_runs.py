@@ -167,7 +167,7 @@ def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_is_sai
             run_id = await run_on(world, spec(), "work-iad-1")
             anchor = next(machine for machine in world.machines() if machine.name == "work-iad-0")
             client = world.context.client
-            await client.acquire_lease("app", anchor.id, ttl_s=3600, description="someone")
+            await client.leases.acquire("app", anchor.id, ttl_s=3600, description="someone")
             await world.apply(spec("1"), lock_timeout_s=2.0)
             assert [machine.name for machine in world.machines()] == ["work-iad-0"]
             assert any("cannot be kept" in line for line in world.said)

@@ -81,7 +81,7 @@ def test_the_little_that_rounding_leaves_of_a_deadline_is_no_time() -> None:
             await world.apply(spec)
             await world.context.clock.sleep(10)
             held = world.machines()[0].id
-            await world.context.client.acquire_lease("app", held, ttl_s=1000, description="someone else's")
+            await world.context.client.leases.acquire("app", held, ttl_s=1000, description="someone else's")
             run = await world.invoke(spec, queue_timeout_s=3 + 1e-10, key="k")
             assert run.outcome.name is OutcomeName.BUSY
 
@@ -217,7 +217,7 @@ def test_a_lease_that_is_in_the_way_is_no_reason_for_more_machines() -> None:
             spec = task_spec("[exit, '0']", count="1")
             await world.apply(spec)
             held = world.machines()[0].id
-            await world.context.client.acquire_lease("app", held, ttl_s=120, description="someone else's")
+            await world.context.client.leases.acquire("app", held, ttl_s=120, description="someone else's")
             run = await world.invoke(spec, queue_timeout_s=5.0)
             assert run.outcome.name is OutcomeName.BUSY
             assert "work-iad-0 (leased)" in run.outcome.message

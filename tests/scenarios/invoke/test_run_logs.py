@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.runs import find_run, read_run_logs, wait_run
-from reconciler.machines_api.log_pages import LogLine
+from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually

@@ -145,10 +145,10 @@ def test_the_time_in_the_queue_is_not_counted() -> None:
             run, _took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
             held = world.machines()[0].id
-            await world.context.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
+            await world.context.client.leases.acquire("app", held, ttl_s=100, description="someone else's")
             run, _took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=300.0)
             assert run.outcome.exit_code == 3
-            await world.context.client.acquire_lease("app", held, ttl_s=100, description="someone else's")
+            await world.context.client.leases.acquire("app", held, ttl_s=100, description="someone else's")
             run, took_s = await timed(world, spec, start_timeout_s=5.0, queue_timeout_s=30.0)
             assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.BUSY, 120)
             assert 29 < took_s < 35

@@ -1,11 +1,15 @@
-"""Pages of a machine's log, from the JSON that the API gives."""
+"""The log of a machine: one call, and the JSON of its pages read into lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from reconciler.machines_api.requests import Call, app_path
+from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.values import list_of, object_of, text_of, time_of
+
+_TIMEOUT_S: Final = 4.0  # short: a log is asked again soon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,32 @@ class LogPage:
 
     lines: tuple[LogLine, ...]
     next_token: str | None
+
+
+class Logs:
+    """Read logs: `client.logs`. They may be at another URL than the machines."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+
+    async def read(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
+        """Return one page of the machine's log, from `next_token` (nanoseconds since 1970) on.
+
+        Sent once: whoever reads a log asks again by itself, from the same place.
+        """
+        query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})
+        call = Call(
+            method="GET",
+            path=f"/api{app_path(app)}/logs",
+            what=f"read logs of {app}",
+            action="read_logs",
+            identifier=app,
+            query=query,
+            timeout_s=_TIMEOUT_S,
+            is_repeatable=True,
+            is_sent_once=True,
+        )
+        return await self._api.send(call, logs_from_json)
 
 
 def logs_from_json(value: Any) -> LogPage:
