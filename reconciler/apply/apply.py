@@ -11,10 +11,10 @@ from reconciler.apply.executor import Stop, execute
 from reconciler.apply.locks import Locks
 from reconciler.apply.memory import leave_marks, restore_idle
 from reconciler.apply.options import Options
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
 from reconciler.apply.wants import Obstacle, Wants, announcing
 from reconciler.errors import ReconcilerError
-from reconciler.machines_api.priority_semaphore import Places
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
@@ -106,7 +106,7 @@ async def _leave_in_order(
 
 
 async def _admit(
-    context: Context, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: Places
+    context: Context, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: PrioritySemaphore
 ) -> Obstacle | None:
     """Lets the change begin once its app is there, its pool's anchor tells what the pool should be and, where it makes
     a machine, the platform's pace allows it.

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.apply.entries import entry
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.wants import Obstacle
 from reconciler.apply.watching import Course
-from reconciler.machines_api.priority_semaphore import Places
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 
-Admit: TypeAlias = Callable[[Change, Places], Awaitable[Obstacle | None]]
+Admit: TypeAlias = Callable[[Change, PrioritySemaphore], Awaitable[Obstacle | None]]
 """Takes one of the limit's places as soon as the change may begin; else why it may not, and no place."""
 Defer: TypeAlias = Callable[[Change], Awaitable[Entry]]
 """How a change ends that waits for a run in progress."""
@@ -69,7 +69,7 @@ async def execute(
     written, so that new machines are watched side by side. An unexpected error makes its own change unknown. Raises
     what `on_end` raises; the changes under way are cancelled then.
     """
-    execution = _Execution(perform=perform, admit=admit, defer=defer, limit=Places(parallelism), stop=stop)
+    execution = _Execution(perform=perform, admit=admit, defer=defer, limit=PrioritySemaphore(parallelism), stop=stop)
     progress = {change.address: _Progress(change) for change in changes}
 
     async def run(one: _Progress) -> None:
@@ -110,7 +110,7 @@ class _Execution:
     perform: Perform
     admit: Admit
     defer: Defer
-    limit: Places
+    limit: PrioritySemaphore
     stop: Stop
     down: dict[tuple[str, str], Entry] = field(default_factory=dict)  # by app and pool: who did not stay up
 

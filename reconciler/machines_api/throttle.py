@@ -11,10 +11,9 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from reconciler.clock import Clock
-from reconciler.machines_api.priority_semaphore import Places
 
 
 class _Rate(NamedTuple):
@@ -36,6 +35,14 @@ Notice: TypeAlias = Callable[[str], None]
 
 def notice_nothing(_line: str) -> None:
     """The notice of a caller who does not want any."""
+
+
+class Limit(Protocol):
+    """A caller's own limit on concurrency, which can let an urgent caller go first."""
+
+    async def acquire(self, *, is_urgent: bool = False) -> None: ...
+
+    def release(self) -> None: ...
 
 
 class Ticket:
@@ -83,7 +90,7 @@ class Bucket:
             await self._until_ready(since)
             return self._take()
 
-    async def enter(self, limit: Places, stop: asyncio.Event) -> bool:
+    async def enter(self, limit: Limit, stop: asyncio.Event) -> bool:
         """True with one of the limit's places, once the next call may be sent at once: it has its ticket.
 
         Whoever waits for the bucket holds no place meanwhile, so that others go on beside it, and has the next one that

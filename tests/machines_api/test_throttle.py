@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.engine.http.rates import Rates
-from reconciler.machines_api.priority_semaphore import Places
 from reconciler.machines_api.throttle import Throttle
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
@@ -108,7 +108,7 @@ def test_who_waits_for_the_pace_holds_no_place() -> None:
 
     async def scenario() -> dict[str, float]:
         clock = VirtualClock()
-        throttle, limit, ended = Throttle(clock, is_paced=True), Places(2), {}
+        throttle, limit, ended = Throttle(clock, is_paced=True), PrioritySemaphore(2), {}
 
         async def one(identifier: str) -> None:
             bucket = throttle.bucket("create_machine", identifier)
@@ -130,7 +130,7 @@ def test_a_stop_sends_away_all_who_wait() -> None:
     async def scenario() -> tuple[list[bool], float]:
         clock = VirtualClock()
         bucket = Throttle(clock, is_paced=True).bucket("create_machine", "a")
-        limit, stop = Places(10), asyncio.Event()
+        limit, stop = PrioritySemaphore(10), asyncio.Event()
         waiting = [asyncio.create_task(bucket.enter(limit, stop)) for _ in range(8)]
         await clock.sleep(1.5)
         stop.set()
@@ -158,7 +158,7 @@ def notices(wait: Callable[[Throttle], Awaitable[None]]) -> list[tuple[float, st
 def test_many_calls_that_wait_for_their_turn_are_announced_once_a_minute(way: str) -> None:
     async def wait(throttle: Throttle) -> None:
         async def one() -> None:
-            bucket, limit = throttle.bucket("create_machine", "a"), Places(1)
+            bucket, limit = throttle.bucket("create_machine", "a"), PrioritySemaphore(1)
             if way == "enter":
                 await bucket.enter(limit, asyncio.Event())
             (await bucket.pass_through()).answered()

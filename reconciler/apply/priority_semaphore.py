@@ -1,11 +1,11 @@
-"""A limit on what goes on at once, like a semaphore, of which some may have the next place that is free."""
+"""A semaphore whose next free place goes to an urgent caller first."""
 
 import asyncio
 from collections import deque
 
 
-class Places:
-    """So many places. Who waits gets one in turn, who is urgent before all others that wait."""
+class PrioritySemaphore:
+    """Limit concurrency to `count`. Callers wait in order; urgent ones before all others."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -13,7 +13,7 @@ class Places:
         self._others: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, *, is_urgent: bool = False) -> None:
-        """Returns with a place, which is to be released."""
+        """Wait for a place. The caller must release it."""
         if self._free > 0:
             self._free -= 1
             return
@@ -26,11 +26,11 @@ class Places:
             if turn.cancelled():
                 line.remove(turn)
             else:
-                self.release()  # the place was given at the moment at which nobody wanted it any more
+                self.release()  # the place was granted and the wait cancelled at the same moment
             raise
 
     def release(self) -> None:
-        """Gives a place to the next one."""
+        """Give the place to the next caller."""
         for line in (self._urgent, self._others):
             while line:
                 turn = line.popleft()

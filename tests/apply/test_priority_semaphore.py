@@ -1,15 +1,15 @@
-"""Places: never more than there are, in turn, the urgent first, and none lost however waiting ends."""
+"""PrioritySemaphore: never more than there are, in turn, the urgent first, and none lost however waiting ends."""
 
 import asyncio
 import random
 
-from reconciler.machines_api.priority_semaphore import Places
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
 
 def test_who_is_urgent_has_the_next_place_and_the_others_theirs_in_turn() -> None:
     async def scenario() -> list[str]:
-        places, order = Places(1), []
+        places, order = PrioritySemaphore(1), []
 
         async def one(name: str, *, is_urgent: bool = False) -> None:
             await places.acquire(is_urgent=is_urgent)
@@ -26,7 +26,7 @@ def test_who_is_urgent_has_the_next_place_and_the_others_theirs_in_turn() -> Non
 
 def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
     async def scenario(seed: int) -> None:
-        rng, clock, places, held = random.Random(seed), VirtualClock(), Places(3), 0
+        rng, clock, places, held = random.Random(seed), VirtualClock(), PrioritySemaphore(3), 0
         most = 0
 
         async def one() -> None:
@@ -59,7 +59,7 @@ def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
 
 def test_a_place_that_is_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_next() -> None:
     async def scenario() -> None:
-        places = Places(1)
+        places = PrioritySemaphore(1)
         await places.acquire()
         gives_up, next_one = (asyncio.create_task(places.acquire()) for _ in range(2))
         await asyncio.sleep(0)
