@@ -620,7 +620,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run that was lost from sight has not ended",
-        "invoke/runs.py",
+        "invoke/attach.py",
         "    if not ending.is_over:\n",
         "    if False:\n",
     ),

@@ -10,11 +10,10 @@ from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
 from reconciler.invoke.claim_record import ClaimRecord
-from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, refusal_of
+from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, read_cause, refusal_of
 from reconciler.invoke.outcome import first_start, newer_than
 from reconciler.invoke.pool_cache import pool_machines
 from reconciler.invoke.prepare import declared_config, prepare
-from reconciler.invoke.start_failures import read_cause
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.context import Context

@@ -7,23 +7,30 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.outcome import never_started, refused
 from reconciler.invoke.pool_cache import KnownPool
-from reconciler.invoke.start_failures import cause_of
+from reconciler.machines_api.errors import classify_log, shorten
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted, Outcome
 from reconciler.model.run_policy import Override, objection_to
 from reconciler.model.spec import Pool
 from reconciler.slots.context import Context
+from reconciler.slots.log_reader import LogReader
 
 _HELD: Final = {
     ApiErrorKind.LEASE_HELD,
     ApiErrorKind.CONCURRENT_UPDATE,
     ApiErrorKind.STALE_VERSION,
     ApiErrorKind.REPLACED,
+}
+_LOG_PATIENCE_S: Final = 3.0
+_CAUSES: Final = {
+    ApiErrorKind.CAPACITY: NeverStarted.CAPACITY,
+    ApiErrorKind.HOST_MAINTENANCE: NeverStarted.HOST,
+    ApiErrorKind.IMAGE_NOT_READY: NeverStarted.IMAGE,
+    ApiErrorKind.QUOTA: NeverStarted.QUOTA,
 }
 
 
@@ -169,6 +176,25 @@ def refusal_of(error: ApiError) -> Refusal:
     raise error
 
 
+def cause_of(error: ApiError) -> NeverStarted | None:
+    """What the error says kept it from starting; None where it says something else."""
+    return _CAUSES.get(error.kind)
+
+
+async def read_cause(context: Context, machine: Machine) -> tuple[str, NeverStarted] | None:
+    """The platform's own words in the log since the machine's newest event, and what they mean; None without any."""
+    since_ms = machine.events[0].timestamp_ms if machine.events else 0
+    try:
+        lines = await LogReader(context, machine, since_ms=since_ms).read_within(_LOG_PATIENCE_S)
+    except ApiError:
+        return None
+    for line in reversed(lines):
+        kind = classify_log(line.message) if line.provider != "app" else None
+        if kind in _CAUSES:
+            return shorten(line.message), _CAUSES[kind]
+    return None
+
+
 def turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
     """One of the machines: waiters begin at different ones, and go round."""
     ordered = sorted(machines, key=lambda machine: machine.id)
@@ -181,9 +207,9 @@ def objection(claimant: Claimant) -> Outcome | None:
         return None
     terms = claimant.known.terms
     if terms is None:
-        return outcomes.refused(
+        return refused(
             f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
         )
     why = objection_to(claimant.override, terms)
     remedy = "allow it with `overrides` in the spec, and apply"
-    return outcomes.refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None
+    return refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None

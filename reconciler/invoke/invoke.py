@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.errors import ReconcilerError
-from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.invoke.attach import wait_run
 from reconciler.invoke.cancellation import until_stopped
 from reconciler.invoke.claim_request import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
 from reconciler.invoke.key_marks import hash_of
 from reconciler.invoke.logs import RunLogs, TakeLine
+from reconciler.invoke.outcome import detached, lost_from_sight
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.queue import OnBusy, queue
-from reconciler.invoke.runs import FoundRun, wait_run
+from reconciler.invoke.runs import FoundRun
 from reconciler.model.run import Outcome, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Pool, Slot
@@ -62,12 +63,12 @@ async def invoke(
     if isinstance(claimed, Outcome):
         return _run(pool, claimed)
     if isinstance(claimed, Unconfirmed):
-        return _run(pool, outcomes.lost_from_sight(claimed.run_id, claimed.why, context.local), claimed)
+        return _run(pool, lost_from_sight(claimed.run_id, claimed.why, context.local), claimed)
     if isinstance(claimed, FoundRun):
         return await _attach(context, pool, claimed, options, stop)
     context.emit(f"{claimed.machine.name}: started")
     if not options.is_waiting:
-        return _run(pool, outcomes.detached("started; not waited for"), claimed)
+        return _run(pool, detached("started; not waited for"), claimed)
     logs = RunLogs(context, claimed, options.take_line, delay_s=options.log_delay_s) if options.take_line else None
     timeout_s = options.timeout_s or pool.terms.timeout_s
     following = follow(context, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
@@ -76,9 +77,9 @@ async def invoke(
     except ReconcilerError:
         raise
     except Exception as error:
-        return _run(pool, outcomes.lost_from_sight(claimed.run_id, context.explain(error), context.local), claimed)
+        return _run(pool, lost_from_sight(claimed.run_id, context.explain(error), context.local), claimed)
     if ending is None:
-        return _run(pool, outcomes.detached("detached; the run goes on"), claimed)
+        return _run(pool, detached("detached; the run goes on"), claimed)
     return _run(pool, ending.outcome, claimed, ending)
 
 
@@ -125,7 +126,7 @@ async def _attach(context: Context, pool: Pool, found: FoundRun, options: Invoke
             lost_after_s=options.lost_after_s,
         )
         info = await until_stopped(waiting, stop) or info
-    outcome = info.outcome or outcomes.detached("the run goes on")
+    outcome = info.outcome or detached("the run goes on")
     number = info.slot.rpartition("-")[2]
     return Run(
         task=pool.name,

@@ -7,42 +7,29 @@ processes roughly by age, since the pause before a try is shorter the longer one
 
 import asyncio
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from reconciler.errors import ApiError, LeaseLostError
-from reconciler.invoke import outcome as outcomes
+from reconciler.errors import ApiError
 from reconciler.invoke.absence import Absence
+from reconciler.invoke.attach import end_overdue
 from reconciler.invoke.cancellation import in_turn, until_stopped
-from reconciler.invoke.claim import claim
-from reconciler.invoke.claim_request import (
-    Claim,
-    Claimant,
-    Refusal,
-    Unconfirmed,
-    candidates,
-    objection,
-    out_of_reach,
-    refusal_of,
-    turned_to,
-)
-from reconciler.invoke.idempotency import claim_keyed
-from reconciler.invoke.overdue import end_overdue
+from reconciler.invoke.claim_request import Claim, Claimant, Unconfirmed, turned_to
+from reconciler.invoke.outcome import busy, interrupted, skipped
 from reconciler.invoke.runs import FoundRun
 from reconciler.invoke.start_deadline import StartDeadline
+from reconciler.invoke.tries import Tries, try_free
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome
 from reconciler.slots.lease import CALL_TIMEOUT_S
 from reconciler.slots.wait import read_machine
 
-_CANDIDATES_PER_ROUND: Final = 2
 _SLICE_S: Final = 15.0
 _HELD_SLICE_S: Final = 3.0  # an apply has it for a moment only
 _LONGEST_PAUSE_S: Final = 2.0
 _SHORTEST_PAUSE_S: Final = 0.05
 _CALLS_TO_SPREAD_OVER: Final = 10
 _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
-_BROKEN_TRIES: Final = 3
 _FRESH_S: Final = 1.0
 _NO_TIME_S: Final = 0.001  # what floats leave of a deadline: a pause so short may not move the clock at all
 _RELIST_S: Final = 300.0  # machines that a later apply made are found then
@@ -59,16 +46,14 @@ class OnBusy(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _Queue:
-    """One claimant's stay in the queue. `refused` holds why each machine was not claimed when it was last tried."""
+    """One claimant's stay in the queue."""
 
     claimant: Claimant
     on_busy: OnBusy
     queue_timeout_s: float
-    start: StartDeadline
+    tries: Tries
     began: float
     listed_at: float
-    refused: dict[str, Refusal] = field(default_factory=dict)
-    broken: int = 0
     rounds: int = 0
     is_told: bool = False
     has_looked: bool = False
@@ -102,24 +87,24 @@ async def queue(
     if is_new:
         await until_stopped(known.list_first(claimant.context), claimant.stop, timeout_s=list_s)
     if claimant.stop.is_set():
-        return outcomes.interrupted()
+        return interrupted()
     if not known.is_listed:
         why = f"the machines of {claimant.pool.name} could not be listed within {list_s:g} s"
-        return outcomes.busy(why, remedy="the platform did not answer in time: try again, or raise --queue-timeout")
+        return busy(why, remedy="the platform did not answer in time: try again, or raise --queue-timeout")
     waiting = _Queue(
         claimant=claimant,
         on_busy=on_busy,
         queue_timeout_s=queue_timeout_s,
-        start=StartDeadline(claimant=claimant),
+        tries=Tries(claimant=claimant, start=StartDeadline(claimant=claimant)),
         began=now,
         listed_at=float("-inf"),
     )
     has_others = turn is not None and turn.locked() and on_busy is OnBusy.WAIT
-    ended = None if has_others else await _try(waiting)
+    ended = None if has_others else await try_free(waiting.tries, has_waited=waiting.rounds > 0)
     if ended is None and not is_new and not has_others:
         await until_stopped(known.refresh(claimant.context, older_than_s=_FRESH_S), claimant.stop, timeout_s=list_s)
-        waiting.refused.clear()
-        ended = await _try(waiting)
+        waiting.tries.refused.clear()
+        ended = await try_free(waiting.tries, has_waited=waiting.rounds > 0)
     if ended is not None:
         return ended
     waiting.listed_at = claimant.context.clock.monotonic()
@@ -147,32 +132,34 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
             await until_stopped(absence.endure(error, at_most_s=waiting.remaining_s), claimant.stop)
         if claimant.stop.is_set():
             break
-        ended = await _try(waiting)
+        ended = await try_free(waiting.tries, has_waited=waiting.rounds > 0)
         if ended is not None:
             return ended
-    return outcomes.interrupted()
+    return interrupted()
 
 
 def _ended_busy(waiting: _Queue) -> Outcome:
     """How it ends once its time in the queue is over. Raises ApiError where nothing but that kept it from a machine."""
     why = _why_busy(waiting)
-    error = next((one.error for one in waiting.refused.values() if one.error), None)
+    error = next((one.error for one in waiting.tries.refused.values() if one.error), None)
     if error and not waiting.claimant.known.busy:
         raise error
     if waiting.on_busy is OnBusy.SKIP:
-        return outcomes.skipped(why)
+        return skipped(why)
     known = waiting.claimant.known
-    if all(known.is_held(machine) for machine in known.busy) and any(one.is_held for one in waiting.refused.values()):
-        return outcomes.busy(why, remedy="`reconciler unlock` shows who holds the lease; or raise --queue-timeout")
-    return outcomes.busy(why)
+    if all(known.is_held(machine) for machine in known.busy) and any(
+        one.is_held for one in waiting.tries.refused.values()
+    ):
+        return busy(why, remedy="`reconciler unlock` shows who holds the lease; or raise --queue-timeout")
+    return busy(why)
 
 
 async def _wait_for_next(waiting: _Queue) -> bool:
     """Waits until another try is worth it; False where the time is over. Raises ApiError where nothing is answered."""
     claimant, known = waiting.claimant, waiting.claimant.known
-    errors = [refusal.error for refusal in waiting.refused.values() if refusal.error]
-    if errors and len(errors) == len(waiting.refused) and not known.busy:
-        waiting.refused.clear()  # no machine was refused: the target is away
+    errors = [refusal.error for refusal in waiting.tries.refused.values() if refusal.error]
+    if errors and len(errors) == len(waiting.tries.refused) and not known.busy:
+        waiting.tries.refused.clear()  # no machine was refused: the target is away
         raise errors[-1]
     if await end_overdue(claimant.context, known.machines):
         await known.refresh(claimant.context)
@@ -191,7 +178,7 @@ async def _wait_for_one(waiting: _Queue) -> None:
     claimant, known = waiting.claimant, waiting.claimant.known
     context = claimant.context
     waiting.rounds += 1
-    is_contended = bool(claimant.key) and any(refusal.is_held for refusal in waiting.refused.values())
+    is_contended = bool(claimant.key) and any(refusal.is_held for refusal in waiting.tries.refused.values())
     machine = turned_to(known.busy or known.machines, claimant, waiting.rounds)
     if machine and not machine.state.is_resting and not is_contended:
         began = context.clock.monotonic()
@@ -212,8 +199,8 @@ async def _wait_for_one(waiting: _Queue) -> None:
         await known.refresh(context)
         waiting.listed_at = context.clock.monotonic()
     # Where none is busy nobody is about to change one: what needs an apply is set aside until all have been seen.
-    kept = {} if known.busy else {key: refusal for key, refusal in waiting.refused.items() if refusal.needs_apply}
-    waiting.refused = kept
+    kept = {} if known.busy else {key: refusal for key, refusal in waiting.tries.refused.items() if refusal.needs_apply}
+    waiting.tries.refused = kept
 
 
 def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
@@ -223,78 +210,11 @@ def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
     share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
     longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * waiting.claimant.known.round_trip_s)
-    return min(waiting.remaining_s, waiting.start.left_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left))
-
-
-async def _try(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome | None:
-    """Tries the machines that seem free; None where waiting is what is left."""
-    claimant, known = waiting.claimant, waiting.claimant.known
-    if ended := out_of_reach(claimant):
-        return ended
-    if refused := objection(claimant):
-        return refused
-    if ended := waiting.start.ended:
-        return ended
-    tried = await waiting.start.bound(_try_keyed(waiting) if claimant.key else _try_round(waiting))
-    if tried is not None:
-        return tried
-    refusals = list(waiting.refused.values())
-    if final := next((refusal for refusal in refusals if refusal.is_final), None):
-        return outcomes.never_started(final.why, cause=final.cause)
-    begun = [refusal for refusal in refusals if refusal.is_settling or refusal.is_broken]
-    if known.busy or not begun:
-        waiting.start.forget()
-    else:
-        waiting.start.last = begun[-1]
-    if known.busy:
-        return None
-    if refusals and all(refusal.needs_apply for refusal in refusals) and len(refusals) >= len(known.machines):
-        return outcomes.refused(
-            "no machine has the applied config, and this spec is not the one applied",
-            remedy="run `reconciler apply` first",
-        )
-    if refusals and all(refusal.is_broken for refusal in refusals):
-        waiting.broken += 1
-        if waiting.broken >= _BROKEN_TRIES:
-            return outcomes.never_started(refusals[-1].why, cause=refusals[-1].cause)
-    return None
-
-
-async def _try_round(waiting: _Queue) -> Claim | None:
-    """At most two machines; only the last one is waited for while it is still being prepared."""
-    claimant, known = waiting.claimant, waiting.claimant.known
-    free = [machine for machine in candidates(claimant) if machine.id not in waiting.refused]
-    chosen = free[:_CANDIDATES_PER_ROUND]
-    for machine in chosen:
-        with claimant.known.trying(machine):
-            try:
-                claimed = await claim(claimant, machine, may_settle=machine is chosen[-1])
-            except LeaseLostError as error:
-                claimed = Refusal(why=error.message)
-        if isinstance(claimed, Claim):
-            return claimed
-        if claimed.is_held:
-            known.see_held(machine)
-        waiting.refused[machine.id] = claimed
-    return None
-
-
-async def _try_keyed(waiting: _Queue) -> Claim | FoundRun | Outcome | None:
-    claimant, known = waiting.claimant, waiting.claimant.known
-    try:
-        if waiting.rounds and known.anchor:
-            known.see(await read_machine(claimant.context, known.anchor))
-        tried = await claim_keyed(claimant)
-    except LeaseLostError as error:
-        tried = Refusal(why=error.message)
-    except ApiError as error:
-        tried = refusal_of(error)
-    if not isinstance(tried, Refusal):
-        return tried
-    waiting.refused = {machine.id: tried for machine in known.machines if machine.state.is_resting}
-    return None
+    return min(
+        waiting.remaining_s, waiting.tries.start.left_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left)
+    )
 
 
 def _why_busy(waiting: _Queue) -> str:
-    refusals = (refusal.why for refusal in waiting.refused.values())
+    refusals = (refusal.why for refusal in waiting.tries.refused.values())
     return waiting.claimant.known.busy_words or next(refusals, "none is at rest")

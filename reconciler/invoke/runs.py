@@ -1,24 +1,28 @@
-"""Runs as things: listed, found, waited for, cancelled and read, from any machine, without a memory of our own."""
+"""List and find runs from what the API tells, without a memory of our own. Deciding how to act on one: attach.py.
+
+The runs of a machine that is gone are read from the marks that an apply left on the pool's anchor, and from the
+destroyed machine, which the platform lists for about two days (`include_deleted`).
+"""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from reconciler.errors import LogsIncompleteError, UnobservedError, UsageError
-from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
-from reconciler.invoke.claim_request import Claim
-from reconciler.invoke.follow import follow, stop_run
-from reconciler.invoke.history import ending_of, runs_with_spans
-from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs, TakeLine, TakeProblem
-from reconciler.invoke.past_runs import kept_runs, read_events, task_machines
+from reconciler.errors import ApiError, ApiErrorKind, UnobservedError
+from reconciler.invoke.history import runs_with_spans
+from reconciler.invoke.outcome import outcome_of
 from reconciler.model import marks
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
-from reconciler.model.run import OutcomeName, RunInfo, RunState
+from reconciler.model.run import RunInfo, RunState
+from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
+from reconciler.slots.run_ends import RunEnd, kept_ends
 from reconciler.slots.run_starts import RunSpan
 
+_EVENTS: Final = 50
+_UNKNOWN_STARTER: Final = "unknown"  # an end that is kept does not say who started the run
 _AT_ONCE: Final = 10
 
 
@@ -105,148 +109,34 @@ async def _find_on(context: Context, machines: Sequence[Machine], run_id: str) -
     return None
 
 
-def _kept(machines: Sequence[Machine]) -> list[FoundRun]:
-    return [FoundRun(info=info, machine=keeper) for info, keeper in kept_runs(machines)]
+def _kept(keepers: Iterable[Machine]) -> list[FoundRun]:
+    """The runs that these machines keep for others that are gone, each with its keeper."""
+    found = {
+        f"{end.slot}/{end.id}": FoundRun(info=_kept_run(end, keeper), machine=keeper)
+        for keeper in keepers
+        for end in kept_ends(keeper.metadata)
+    }
+    return sorted(found.values(), key=lambda run: (run.info.started_at, run.info.id), reverse=True)
 
 
-async def wait_run(
-    context: Context,
-    run: FoundRun,
-    *,
-    take_line: TakeLine | None = None,
-    log_delay_s: float = 0.0,
-    lost_after_s: float = LOST_AFTER_S,
-    on_incomplete: TakeProblem | None = None,
-    was_stopped: bool = False,
-) -> RunInfo:
-    """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher.
-
-    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`, and for one that
-    `was_stopped` where it is seen to go on a minute after its kill was due. `take_line` gets its output;
-    `on_incomplete` is told where lines of that are missing.
-    """
-    if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
-        if take_line and run.span is None:
-            context.emit(_no_logs(run))
-        elif take_line:
-            await _logs_of(context, run, take_line, log_delay_s, on_incomplete).drain(
-                ended_at=run.info.ended_at, limit_s=DRAIN_LIMIT_S
-            )
-        return run.info
-    claim = claim_of(run)
-    deadline = run.info.deadline
-    left_s = max(0.01, (deadline - context.clock.now()).total_seconds()) if deadline else None
-    logs = _logs_of(context, run, take_line, log_delay_s, on_incomplete) if take_line else None
-    ending = await follow(
-        context, claim, timeout_s=left_s, logs=logs, lost_after_s=lost_after_s, was_stopped=was_stopped
+def _kept_run(end: RunEnd, keeper: Machine) -> RunInfo:
+    return RunInfo(
+        id=f"{end.slot}/{end.id}",
+        task=keeper.metadata.get(marks.POOL, ""),
+        app=keeper.app,
+        slot=end.slot,
+        machine_id=end.machine_id,
+        state=RunState.ENDED,
+        who=_UNKNOWN_STARTER,
+        started_at=end.started_at,
+        ended_at=end.ended_at,
+        outcome=outcome_of(end.exit, timed_out=end.exit.requested_stop and end.was_late),
     )
-    if not ending.is_over:
-        return replace(run.info, outcome=ending.outcome)
-    ended_at = ending.exit_event.at if ending.exit_event else None
-    outcome = ending.outcome
-    if ended_at and ending.exit_event and ending.exit_event.exit and outcome.name is OutcomeName.CANCELLED:
-        outcome = ending_of(ending.exit_event.exit, ended_at=ended_at, deadline=deadline)
-    attempts = ending.attempts or run.info.attempts
-    return replace(run.info, state=RunState.ENDED, outcome=outcome, ended_at=ended_at, attempts=attempts)
-
-
-def _may_be_told_yet(run: FoundRun) -> bool:
-    """Whether its machine rests and its exit is not reported: that may come a moment after the state."""
-    outcome = run.info.outcome
-    is_lost = outcome is not None and outcome.name is OutcomeName.LOST and run.info.ended_at is None
-    return is_lost and run.span is not None and run.span.following is None
-
-
-async def cancel_run(context: Context, run: FoundRun) -> bool:
-    """Ends the run with its stop signal, then the kill; False where it was over already."""
-    if run.info.state is not RunState.RUNNING:
-        return False
-    return await stop_run(context, claim_of(run))
-
-
-async def cancel_by_id(context: Context, app: str, run_id: str, *, stack: str, lost_after_s: float) -> RunInfo | None:
-    """End the run that its watcher let go, and return how it ended; None where it is no longer told of.
-
-    Raises ReconcilerError where the target did not let us for a minute.
-    """
-
-    async def cancel() -> tuple[FoundRun, bool] | None:
-        found = await find_run(context, app, run_id, stack=stack)
-        if found:
-            was_running = await cancel_run(context, found)
-            return found, was_running
-        return None
-
-    done = await do_patiently(context, f"{run_id}: cannot cancel the run", cancel, lost_after_s=lost_after_s)
-    return await wait_run(context, done[0], lost_after_s=lost_after_s, was_stopped=done[1]) if done else None
-
-
-async def read_run_logs(context: Context, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
-    """Every line of the run that is kept, up to now.
-
-    Raises UsageError where the run has none, LogsIncompleteError where they cannot all be read.
-    """
-    logs = _logs_of(context, run, take_line, log_delay_s, fail)
-    up_to = context.clock.now() if run.info.state is RunState.RUNNING else None
-    await logs.drain(ended_at=run.info.ended_at, up_to=up_to)
-    if run.info.started_at is None:
-        raise LogsIncompleteError(
-            f"the output of {run.info.id} is incomplete: its first attempts are no longer told from other runs"
-        )
-
-
-def fail(problem: LogsIncompleteError) -> None:
-    """Raise it: for whoever wants the output and nothing else."""
-    raise problem
-
-
-def _logs_of(
-    context: Context, run: FoundRun, take_line: TakeLine, log_delay_s: float, on_incomplete: TakeProblem | None
-) -> RunLogs:
-    if run.span is None:
-        raise UsageError(_no_logs(run), hint="see `reconciler runs`")
-    return RunLogs(
-        context,
-        claim_of(run),
-        take_line,
-        delay_s=log_delay_s,
-        span=run.span,
-        known_until=run.info.ended_at,
-        on_incomplete=on_incomplete,
-    )
-
-
-def _no_logs(run: FoundRun) -> str:
-    return f"the logs of run {run.info.id} are no longer told from others"
 
 
 async def runs_on(context: Context, machine: Machine) -> list[FoundRun]:
     """The runs of one machine that are still told of, newest first."""
     return runs_in(machine, await read_events(context, machine))
-
-
-def claim_of(run: FoundRun) -> Claim:
-    """The run as its claimer saw it, for whoever follows it later."""
-    assert run.span is not None, "a run in progress has its start among the events"
-    return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.span.starts[0])
-
-
-def run_of_claim(claim: Claim, context: Context, *, timeout_s: float | None) -> FoundRun:
-    """A run that has just begun, without another look."""
-    machine = claim.machine
-    info = RunInfo(
-        id=f"{machine.name}/{claim.run_ulid}",
-        task=machine.metadata.get(marks.POOL, ""),
-        app=machine.app,
-        slot=machine.name,
-        machine_id=machine.id,
-        state=RunState.RUNNING,
-        who=context.who,
-        started_at=claim.start.at,
-        deadline=context.clock.now() + timedelta(seconds=timeout_s) if timeout_s else None,
-        attempts=1,
-    )
-    return FoundRun(info=info, machine=machine, span=RunSpan(starts=(claim.start,)))
 
 
 def runs_in(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
@@ -266,3 +156,34 @@ def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine
 
 def _words(machine: Machine) -> str:
     return f"{machine.app}/{machine.name or 'a machine'} is {machine.doubt}, so its runs cannot be told"
+
+
+def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: bool = False) -> list[Machine]:
+    """The machines of tasks, ours or, without a stack, any stack's; those of services have no runs."""
+    found = []
+    for machine in machines:
+        owner = machine.metadata.get(marks.STACK)
+        is_ours = owner is not None and owner == (stack or owner)
+        is_seen = machine.is_observable or machine.state.is_gone
+        is_owned = is_ours and is_seen and marks.is_owned(machine.metadata, stack=owner or "", name=machine.name)
+        if is_owned and machine.state.is_gone is are_gone and kind_of(machine) is PoolKind.TASK:
+            found.append(machine)
+    return found
+
+
+def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
+    """The tasks that the machines are of, each with the stacks that have it."""
+    found: dict[str, set[str]] = {}
+    for machine in task_machines(machines, stack):
+        found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
+    return found
+
+
+async def read_events(context: Context, machine: Machine) -> Sequence[Event]:
+    """The machine's newest events; of one that is pruned already, those that it was listed with."""
+    try:
+        return await context.client.list_events(machine.app, machine.id, limit=_EVENTS)
+    except ApiError as error:
+        if error.kind is ApiErrorKind.NOT_FOUND and machine.state.is_gone:
+            return machine.events
+        raise

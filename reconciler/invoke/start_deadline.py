@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from reconciler.errors import ReconcilerError, StartUnclearError
-from reconciler.invoke import outcome as outcomes
 from reconciler.invoke.claim_request import Claimant, Progress, Refusal, Unconfirmed
+from reconciler.invoke.outcome import interrupted, never_started
 from reconciler.model.run import Outcome
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class StartDeadline:
             return None
         if self.left_s >= (_SETTLED_WITHIN_S if self.last.is_settling else _SEEN_WITHIN_S):
             return None
-        return outcomes.never_started(f"{self.last.why}, for {self._words}", cause=self.last.cause)
+        return never_started(f"{self.last.why}, for {self._words}", cause=self.last.cause)
 
     async def bound(self, work: Coroutine[Any, Any, T]) -> T | Unconfirmed | Outcome:
         """What the claim comes to, or how it ended early: by the deadline, or by the claimant's stop."""
@@ -100,11 +100,11 @@ class StartDeadline:
         if claimant.stop.is_set():
             if progress.sent:
                 return _lost(progress.sent, f"interrupted while {progress.doing}")
-            return outcomes.interrupted()
+            return interrupted()
         why = f"{progress.doing} took longer than {self._words}"
         if progress.sent:
             return _lost(progress.sent, why)
-        return outcomes.never_started(why, cause=self.last.cause if self.last else None)
+        return never_started(why, cause=self.last.cause if self.last else None)
 
     @property
     def _words(self) -> str:

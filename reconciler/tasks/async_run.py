@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.errors import UnobservedError
+from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, wait_run
 from reconciler.invoke.logs import RunLogs
-from reconciler.invoke.runs import FoundRun, cancel_run, claim_of, fail, read_run_logs, wait_run
+from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.context import Context

@@ -9,17 +9,12 @@ from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
 from reconciler.http import httpx
 from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.invoke.attach import run_of_claim
 from reconciler.invoke.claim_request import Claim, Unconfirmed
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.outcome import lost_from_sight
-from reconciler.invoke.past_runs import tasks_of
 from reconciler.invoke.pool_cache import KnownPool
-from reconciler.invoke.runs import (
-    FoundRun,
-    find_run,
-    list_runs,
-    run_of_claim,
-)
+from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.config import MachineConfig

@@ -35,7 +35,7 @@ def command(run: str, **_values: object) -> int:
 
 async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
     from reconciler.cli.find_run import find_named_run
-    from reconciler.invoke.runs import cancel_run, wait_run
+    from reconciler.invoke.attach import cancel_run, wait_run
 
     async with open_context(options, resolve(options), console.say) as context:
         run = await find_named_run(context, spec, run_id)

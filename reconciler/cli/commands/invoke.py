@@ -195,9 +195,9 @@ async def cancel_let_go(
     """Ends the run that was let go by an interrupt, and returns how it ended; once `insisted` is set, at once."""
     from dataclasses import replace
 
+    from reconciler.invoke.attach import cancel_by_id
     from reconciler.invoke.cancellation import until_stopped
     from reconciler.invoke.outcome import lost_from_sight
-    from reconciler.invoke.runs import cancel_by_id
 
     run_id = run.id or ""
     cancelling = cancel_by_id(context, run.app, run_id, stack=stack, lost_after_s=lost_after_s)

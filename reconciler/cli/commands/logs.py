@@ -36,7 +36,7 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
     from reconciler.cli.find_run import find_run_or_newest, seek_named_run
     from reconciler.cli.service_logs import find_service, show_service_logs
-    from reconciler.invoke.runs import read_run_logs, wait_run
+    from reconciler.invoke.attach import read_run_logs, wait_run
 
     target = resolve(options)
     beats = Heartbeat(lambda: name)

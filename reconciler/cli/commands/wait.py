@@ -47,7 +47,7 @@ def finish(info: RunInfo, options: Shared) -> int:
 
 async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
     from reconciler.cli.find_run import seek_named_run
-    from reconciler.invoke.runs import wait_run
+    from reconciler.invoke.attach import wait_run
 
     async with (
         Heartbeat(lambda: run_id) as beats,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.invoke.past_runs import tasks_of
-from reconciler.invoke.runs import find_run, list_runs, wait_run
+from reconciler.invoke.attach import wait_run
+from reconciler.invoke.runs import find_run, list_runs, tasks_of
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status

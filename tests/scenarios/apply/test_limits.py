@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from reconciler.engine.faults.rules import ALWAYS
+from reconciler.invoke.attach import cancel_run, wait_run
 from reconciler.invoke.queue import OnBusy
-from reconciler.invoke.runs import cancel_run, list_runs, wait_run
+from reconciler.invoke.runs import list_runs
 from reconciler.model.report import Report, Status
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec

@@ -11,8 +11,9 @@ import pytest
 from reconciler.cli.commands.invoke import cancel_let_go
 from reconciler.cli.find_run import seek_named_run
 from reconciler.errors import ApiError
+from reconciler.invoke.attach import wait_run
 from reconciler.invoke.invoke import InvokeOptions, invoke
-from reconciler.invoke.runs import find_run, wait_run
+from reconciler.invoke.runs import find_run
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
 from reconciler.model.spec import Spec

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from reconciler.canonical.digest import digest_of
+from reconciler.invoke.attach import wait_run
 from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.follow import stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
-from reconciler.invoke.runs import find_run, wait_run
+from reconciler.invoke.runs import find_run
 from reconciler.machines_api.logs import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.invoke.runs import find_run, list_runs, wait_run
+from reconciler.invoke.attach import wait_run
+from reconciler.invoke.runs import find_run, list_runs
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec

@@ -7,7 +7,8 @@ import pytest
 
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.errors import LogsIncompleteError
-from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
+from reconciler.invoke.attach import cancel_run, read_run_logs, wait_run
+from reconciler.invoke.runs import FoundRun, find_run, list_runs
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from reconciler.errors import LogsIncompleteError
-from reconciler.invoke.runs import find_run, read_run_logs, wait_run
+from reconciler.invoke.attach import read_run_logs, wait_run
+from reconciler.invoke.runs import find_run
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings
-from reconciler.invoke.runs import FoundRun, cancel_run, find_run, list_runs, read_run_logs, wait_run
+from reconciler.invoke.attach import cancel_run, read_run_logs, wait_run
+from reconciler.invoke.runs import FoundRun, find_run, list_runs
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
