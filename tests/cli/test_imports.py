@@ -72,7 +72,7 @@ TABLE = (
     Row("invoke t", f"{TALK} invoke canonical planner"),
     Row("invoke slow --no-wait", f"{TALK} invoke canonical planner render"),
     Row("status", f"{TALK} invoke planner render"),
-    Row("runs", f"{TALK} invoke canonical render"),
+    Row("runs", f"{TALK} invoke render"),
     Row(f"logs {RUN}", f"{TALK} invoke canonical"),
     Row(f"cancel {RUN}", f"{TALK} invoke canonical render"),
     Row(f"wait {RUN}", f"{TALK} invoke canonical render"),
