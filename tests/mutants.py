@@ -211,7 +211,7 @@ MUTANTS = (
     ),
     Mutant(
         "the anchor remembers no slot that could not be made",
-        "apply/memory.py",
+        "planner/bookkeeping.py",
         "region: first.get(region, count)",
         "region: count",
     ),
@@ -463,7 +463,7 @@ MUTANTS = (
     ),
     Mutant(
         "an anchor does not go on wanting what was taken back",
-        "apply/memory.py",
+        "planner/bookkeeping.py",
         "            if is_as_declared and _names_another(machine, pool):\n",
         "            if False:\n",
     ),
@@ -788,9 +788,9 @@ MUTANTS = (
     ),
     Mutant(
         "an apply does not lower the revision that another one has left meanwhile",
-        "apply/memory.py",
-        "                if live is None or _is_passed(live, options):\n",
-        "                if live is None:\n",
+        "planner/bookkeeping.py",
+        "    return highest is not None and highest.is_newer_than(revision) and not allow_rollback\n",
+        "    return False\n",
     ),
     Mutant(
         "no pause is too short for a server that counts arrivals",

@@ -9,7 +9,7 @@ from reconciler.apply.create_apps import AppCreations, creating_apps
 from reconciler.apply.entries import entry
 from reconciler.apply.executor import Stop, execute
 from reconciler.apply.locks import Locks
-from reconciler.apply.memory import leave_marks, restore_idle
+from reconciler.apply.metadata import leave_in_order
 from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
@@ -66,7 +66,7 @@ async def apply(
         if not stop.is_interrupt:
             mismatches, found = await read_back(context, spec, plan, entries, options, before=observed)
         if found:
-            failures += await _leave_in_order(context, spec, plan, found, options, locks)
+            failures += await leave_in_order(context, spec, plan, found, options, locks)
     except Exception as error:
         failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
     return Report(
@@ -93,16 +93,6 @@ def _tell(
         context.emit(_progress(ended))
     except Exception as error:
         failures.append(f"{ended.address}: its progress could not be shown: {context.explain(error)}")
-
-
-async def _leave_in_order(
-    context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
-) -> list[str]:
-    """Leaves the machines that were read back as the next apply and invoke need them; what could not be, in words."""
-    failures = await restore_idle(context, spec, found, options, locks)
-    if not options.only_drift:
-        failures += await leave_marks(context, spec, found, options, plan, locks)
-    return failures
 
 
 async def _admit(

@@ -173,6 +173,19 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataWrite:
+    """Marks to be written on one machine beside its config, in this order; an empty value takes a mark away.
+
+    `machine_id` is None where the plan makes the machine.
+    """
+
+    app: str
+    name: str
+    machine_id: str | None
+    marks: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignMachine:
     """A machine in one of our apps that this stack does not own: listed, never touched."""
 
@@ -228,6 +241,7 @@ class Plan:
     changes: tuple[Change, ...]
     foreign: tuple[ForeignMachine, ...] = ()
     announcements: tuple[Announcement, ...] = ()
+    bookkeeping: tuple[MetadataWrite, ...] = ()  # what is left on machines at the end; neither counted nor hashed
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None

@@ -24,7 +24,7 @@ def only_drift(plan: Plan) -> Plan:
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
     changes = tuple(_unwatched(one) for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
-    return replace(plan, apps=(), changes=changes, announcements=(), warnings=warnings)
+    return replace(plan, apps=(), changes=changes, announcements=(), bookkeeping=(), warnings=warnings)
 
 
 def with_drift(plan: Plan) -> Plan:
@@ -35,7 +35,7 @@ def with_drift(plan: Plan) -> Plan:
     found = [(change, _with_drift(change)) for change in plan.changes]
     not_shown = sum(shown is None or len(shown.fields) < len(change.fields) for change, shown in found)
     changes = tuple(shown for _, shown in found if shown)
-    return replace(plan, apps=(), changes=changes, announcements=(), not_shown=not_shown)
+    return replace(plan, apps=(), changes=changes, announcements=(), bookkeeping=(), not_shown=not_shown)
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ not depend on the order in which apps come or machines were listed.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.model import marks
@@ -14,6 +14,7 @@ from reconciler.model.plan import Announcement, AppCreation, Change, ForeignMach
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.announce import announcements_of
+from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
 from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
 from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
@@ -35,6 +36,7 @@ class _Draft:
     unreachable: list[UnreachableMachine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
+    books: AppBooks | None = None
     owned_count: int = 0
     newer: str | None = None
 
@@ -63,6 +65,7 @@ class Planner:
         self._revision = revision
         self._allow_rollback = allow_rollback
         self._adopt = adopt
+        self._scope = Scope(only=self._only, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
 
@@ -85,12 +88,16 @@ class Planner:
             else:
                 blocked.append(f"{newer}; if that is meant, pass --allow-rollback")
         foreign = [machine for draft in drafts for machine in draft.foreign]
+        apps = tuple(draft.creation for draft in drafts if draft.creation)
+        has_changes = bool(apps) or any(change.is_effective for change in changes)
+        scope = replace(self._scope, has_changes=has_changes)
         return Plan(
             stack=self._stack,
-            apps=tuple(draft.creation for draft in drafts if draft.creation),
+            apps=apps,
             changes=changes,
             foreign=tuple(sorted(foreign, key=lambda machine: (machine.app, machine.name, machine.id))),
             announcements=tuple(one for draft in drafts for one in draft.announcements),
+            bookkeeping=stack_books([draft.books for draft in drafts if draft.books], scope),
             warnings=tuple(said),
             blocked=tuple(blocked),
             observed_at=observed_at,
@@ -125,6 +132,7 @@ class Planner:
         draft.changes = with_edges(changes, is_empty=not observed.machines)
         draft.warnings += crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
+        draft.books = app_books(app, observed, paired.owned, draft.changes, self._scope)
         return draft
 
     def _adopted(self, draft: _Draft, app: App, paired: Paired, at: datetime) -> list[Change]:

@@ -150,7 +150,7 @@ async def _apply(
     from functools import partial
 
     from reconciler.apply.follow_up import within
-    from reconciler.apply.memory import last_plan
+    from reconciler.planner.bookkeeping import last_plan
     from reconciler.planner.planner import plan as make_plan
 
     target = resolve(shared_values)

@@ -1,0 +1,274 @@
+"""The marks that machines carry beside their configs: for the next plan, and for whoever has no spec. Pure.
+
+None of them is a change: they are neither counted nor hashed, and a mark that is absent is never a difference. They
+follow the changes: those that a create or an update carries itself are not planned here. How the changes end decides
+what is due in the end, so an apply carries out the bookkeeping of the world that it has read back.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from reconciler.canonical.digest import digest_of
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.kind import kind_of
+from reconciler.model.machine import Machine, Observed, ObservedApp
+from reconciler.model.plan import Action, Change, MetadataWrite
+from reconciler.model.revision import Revision, parse_revision
+from reconciler.model.spec import App, Pool, PoolKind, Spec
+
+_CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
+_MAKES = frozenset({Action.CREATE, Action.REPLACE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What the bookkeeping of one apply depends on beside spec and world.
+
+    `reviewed` is the hash of the plan that was approved, None where none was; `has_changes` says whether the apply has
+    anything to do. The rest is as in Planner.
+    """
+
+    only: Collection[str] = ()
+    revision: Revision | None = None
+    allow_rollback: bool = False
+    reviewed: str | None = None
+    has_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A machine of the stack as it is once the changes are made.
+
+    `machine` is it as it was seen, where it was; `made` and `carries` say whether a change makes it anew, and whether
+    one has just written the marks of its pool.
+    """
+
+    app: str
+    name: str
+    machine: Machine | None
+    config: MachineConfig | None
+    is_made: bool = False
+    carries: bool = False
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.machine.metadata if self.machine else {}
+
+    @property
+    def takes_marks(self) -> bool:
+        """Whether marks may be written by themselves: on a machine with checks that would reset their reports."""
+        return not (self.config and (self.config.services or self.config.checks))
+
+    def write(self, due: Mapping[str, str]) -> MetadataWrite:
+        machine_id = None if self.is_made or self.machine is None else self.machine.id
+        return MetadataWrite(app=self.app, name=self.name, machine_id=machine_id, marks=dict(due))
+
+
+class _Due:
+    """The marks that are due, by machine, in the order in which they are to be written."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], tuple[Holder, dict[str, str]]] = {}
+
+    def leave(self, holder: Holder, key: str, value: str) -> None:
+        """Note the mark, where it is not there already; an empty value takes it away."""
+        if holder.metadata.get(key, "") != value:
+            place = (holder.app, holder.name, holder.machine.id if holder.machine else "")
+            self._found.setdefault(place, (holder, {}))[1][key] = value
+
+    def writes(self) -> list[MetadataWrite]:
+        return [holder.write(due) for holder, due in self._found.values()]
+
+
+class AppBooks(NamedTuple):
+    """The bookkeeping of one app, and the machine of it that may keep what concerns the whole stack."""
+
+    writes: tuple[MetadataWrite, ...]
+    keeper: Holder | None
+
+
+def app_books(
+    app: App, observed: ObservedApp, owned: Iterable[Machine], changes: Iterable[Change], scope: Scope
+) -> AppBooks:
+    """Return what is due on the app's machines once the changes are made. `owned` are those of the stack."""
+    changes = [change for change in changes if not change.deferred]
+    holders = sorted(_holders(owned, changes), key=lambda one: (one.name, one.machine.id if one.machine else ""))
+    due = _Due()
+    pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
+    _name_anchors(due, pools, holders, scope)
+    _mark_pools(due, pools, holders, _names(observed, changes), scope)
+    return AppBooks(tuple(due.writes()), _stack_keeper(holders))
+
+
+def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite, ...]:
+    """Return all that is due: that of each app, and what the stack's anchor is to remember of this apply."""
+    books = list(books)
+    writes = [write for one in books for write in one.writes]
+    keeper = _stack_keeper(one.keeper for one in books if one.keeper)
+    if keeper is None:
+        return tuple(writes)
+    due = _Due()
+    if scope.has_changes:
+        # So that no plan is applied twice. Without a review the mark goes: the same changes may be due again.
+        due.leave(keeper, marks.LAST_PLAN, scope.reviewed or "")
+    if scope.revision and not is_surpassed(keeper.metadata, scope.revision, allow_rollback=scope.allow_rollback):
+        # So that an older apply is refused even where this one changed nothing. A rollback lowers it.
+        due.leave(keeper, marks.HIGHEST, str(scope.revision))
+    return tuple(_joined(writes, due.writes()))
+
+
+def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:
+    """Return what is due on the machines as they are now: what an apply leaves once its changes have ended."""
+    books = []
+    for app in spec.apps:
+        seen = observed.apps[app.name]
+        books.append(app_books(app, seen, owned_in(seen, spec.stack), (), scope))
+    return stack_books(books, scope)
+
+
+def owned_in(observed: ObservedApp, stack: str) -> list[Machine]:
+    """Return the app's machines that are the stack's and can be observed."""
+    return [
+        machine
+        for machine in observed.machines
+        if machine.is_observable
+        and not machine.state.is_gone
+        and marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+    ]
+
+
+def last_plan(spec: Spec, observed: Observed) -> str | None:
+    """Return the hash of the reviewed plan that was applied last."""
+    owned = (machine for app in observed.apps.values() for machine in owned_in(app, spec.stack))
+    return next((value for machine in owned if (value := machine.metadata.get(marks.LAST_PLAN))), None)
+
+
+def left_overrides(spec: Spec, observed: Observed) -> list[tuple[Machine, MachineConfig | None]]:
+    """Return the machines at rest that still have what a run had of its own, each with its declared config."""
+    declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
+    return [
+        (machine, declared.get((machine.app, machine.metadata[marks.POOL])))
+        for app in observed.apps.values()
+        for machine in owned_in(app, spec.stack)
+        if marks.OVERRIDE in machine.metadata and machine.state.is_resting
+    ]
+
+
+def is_surpassed(metadata: Mapping[str, str], revision: Revision, *, allow_rollback: bool) -> bool:
+    """Whether a newer apply has left its revision on the machine."""
+    highest = parse_revision(metadata.get(marks.HIGHEST, ""))
+    return highest is not None and highest.is_newer_than(revision) and not allow_rollback
+
+
+def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Holder]:
+    """The stack's machines of one app as they are once the changes are made."""
+    by_machine = {change.machine_id: change for change in changes if change.machine_id}
+    for machine in owned:
+        change = by_machine.get(machine.id)
+        action = change.action if change else Action.NONE
+        if action is Action.DESTROY:
+            continue
+        config = change.desired if change and change.desired else machine.config
+        yield Holder(
+            app=machine.app,
+            name=machine.name,
+            machine=machine,
+            config=config,
+            is_made=action is Action.REPLACE,
+            carries=action in _CARRIES,
+        )
+    for change in changes:
+        if change.action is Action.CREATE:
+            place = change.slot
+            yield Holder(
+                app=place.app, name=place.name, machine=None, config=change.desired, is_made=True, carries=True
+            )
+
+
+def _names(observed: ObservedApp, changes: Iterable[Change]) -> set[str]:
+    """The names of all machines in the app once the changes are made."""
+    gone = {change.machine_id for change in changes if change.action is Action.DESTROY}
+    names = {one.name for one in observed.machines if not one.state.is_gone and one.id not in gone}
+    return names | {change.slot.name for change in changes if change.action in _MAKES}
+
+
+def _stack_keeper(holders: Iterable[Holder]) -> Holder | None:
+    """The smallest name among the stack's machines without services and checks; without one there is none."""
+    able = (holder for holder in holders if holder.takes_marks)
+    return min(able, key=lambda holder: (holder.name, holder.app), default=None)
+
+
+def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], scope: Scope) -> None:
+    """Where a handing over was cut off, nobody is the anchor: the machine that the others name, else the smallest."""
+    by_pool: dict[str, list[Holder]] = {}
+    for holder in holders:
+        by_pool.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
+    for pool in pools:
+        members = by_pool.get(pool.name, [])
+        has_anchor = any(one.metadata.get(marks.ANCHOR) == one.name for one in members)
+        if pool.kind is not PoolKind.TASK or has_anchor or any(one.carries for one in members):
+            continue
+        slots = {slot.name: slot for slot in pool.slots}
+        named = {one.metadata.get(marks.ANCHOR) for one in members}
+        own = [one for one in members if one.name in slots]
+        for successor in sorted(
+            own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
+        )[:1]:
+            due.leave(successor, marks.WANT, _want(pool, scope))
+            due.leave(successor, marks.TERMS, pool.terms.to_text())
+            due.leave(successor, marks.ANCHOR, successor.name)
+
+
+def _mark_pools(
+    due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], scope: Scope
+) -> None:
+    """On each machine whether its pool is protected, and its kind where that can't be told without the spec, for the
+    day on which the pool is no longer there; on the anchor of a task the terms of its runs, for whoever invokes it
+    without the spec; on any anchor how many machines the pool has, so that one that is destroyed by hand is missed.
+    """
+    by_name = {pool.name: pool for pool in pools}
+    for holder in holders:
+        pool, machine = by_name.get(holder.metadata.get(marks.POOL, "")), holder.machine
+        if pool is None or machine is None or holder.carries or not holder.takes_marks:
+            continue
+        due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
+        is_as_declared = machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
+        if marks.KIND not in machine.metadata and is_as_declared and kind_of(machine) is not pool.kind:
+            due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
+        if machine.metadata.get(marks.ANCHOR) != machine.name:
+            continue
+        if pool.kind is PoolKind.TASK:
+            due.leave(holder, marks.TERMS, pool.terms.to_text())
+            if is_as_declared and _names_another(machine, pool):
+                due.leave(holder, marks.WANT, _want(pool, scope))
+        if counts := marks.counts_to_text(_counts_there(pool, names)):
+            due.leave(holder, marks.COUNTS, counts)
+
+
+def _names_another(anchor: Machine, pool: Pool) -> bool:
+    """Whether it still wants what one apply announced while it was busy, and another one has taken back since."""
+    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != digest_of(pool.config)
+
+
+def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
+    """How many of the pool's slots there are by region, up to the first that could not be made."""
+    missing = [slot for slot in pool.slots if slot.name not in names]
+    first = {slot.region: slot.number for slot in reversed(missing)}
+    return {region: first.get(region, count) for region, count in pool.counts.items()}
+
+
+def _want(pool: Pool, scope: Scope) -> str:
+    revision = str(scope.revision) if scope.revision else None
+    return marks.Want(digest_of(pool.config), revision, pool.resolved_digest).to_text()
+
+
+def _joined(writes: Iterable[MetadataWrite], more: Iterable[MetadataWrite]) -> list[MetadataWrite]:
+    """All writes, those to one machine as one: they are made under one lease."""
+    found: dict[tuple[str, str, str | None], MetadataWrite] = {}
+    for write in (*writes, *more):
+        place = (write.app, write.name, write.machine_id)
+        before = found.get(place)
+        found[place] = replace(write, marks={**before.marks, **write.marks}) if before else write
+    return list(found.values())
