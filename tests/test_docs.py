@@ -87,6 +87,17 @@ def test_no_document_uses_a_word_that_the_glossary_replaces(document: Path) -> N
     assert not found
 
 
+def test_each_assumption_is_documented_once_and_cited_where_the_document_says() -> None:
+    rows = re.findall(r"^\| (A\d+) \|.*\| (.*) \|$", section("docs/protocols.md", "7. Assumptions"), re.MULTILINE)
+    documented = [number for number, _ in rows]
+    assert len(documented) == len(set(documented))
+    cited = set(re.findall(r"\bassumption (A\d+)|\((A\d+)\)|_assumed\(\s*\"(A\d+)\"|\"(A\d+)\":", SOURCES))
+    assert {next(filter(None, one)) for one in cited} == set(documented)
+    for number, places in rows:
+        for place in re.findall(r"`(.*?)`", places):
+            assert re.search(rf"\b{number}\b", (PACKAGE / place).read_text()), (number, place)
+
+
 def test_the_workflows_check_each_python_that_the_project_names() -> None:
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     versions = [one.rpartition(" :: ")[2] for one in classifiers if re.fullmatch(r".*Python :: 3\.\d+", one)]

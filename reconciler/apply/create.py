@@ -56,7 +56,7 @@ async def create(
             try:
                 return Created(await _send(context, change, metadata), is_ours=True)
             except ApiError as error:
-                if error.kind is ApiErrorKind.NAME_TAKEN:
+                if error.kind is ApiErrorKind.NAME_TAKEN:  # assumption A11
                     holder = await _holder(context, change, error)
                     if holder and not holder.state.is_gone:
                         return _created(holder, attempt)

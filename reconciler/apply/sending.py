@@ -31,7 +31,7 @@ async def send_destroy(context: Context, lease: HeldLease, live: Machine, *, for
     """Sends the destroy; after a lost reply it is sent again only if the machine is seen to live on."""
     for is_last in (False, True):
         try:
-            await context.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)
+            await context.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)  # assumption A8
             return
         except ApiError as error:
             if error.kind is ApiErrorKind.NOT_FOUND:

@@ -197,6 +197,7 @@ async def _send_start(starting: _Starting) -> Refusal | None:
             raise
         if not starting.is_in_doubt:
             starting.lease.settle()
+        # Proxy and scheduler start machines without a lease (assumption A12); this call then did nothing (A9).
         if previous is not None and previous not in _RESTING_STATES and not starting.is_in_doubt:
             starting.tell(None)
             return Refusal(why=f"{live.name} was {previous} already")

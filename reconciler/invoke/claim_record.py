@@ -63,6 +63,7 @@ class ClaimRecord:
 
     async def _set(self, key: str, value: str) -> None:
         self.lease.guard()
+        # The machine rests: assumption A16.
         await self.claimant.context.client.set_metadata(self.live.app, self.live.id, key, value)
 
     def _record(self, previous: RunRecord | None) -> RunRecord:

@@ -176,7 +176,7 @@ async def _wait_for_exit(context: Context, claim: Claim, absence: Absence) -> En
             if ending is not None:
                 return ending
             if seen.state in _END_STATES:
-                # The state may be visible a moment before its exit event.
+                # The state may be visible a moment before its exit event: assumption A14.
                 missing_since = missing_since or context.clock.monotonic()
                 if context.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
                     return Ending(outcome=lost("the machine rests, and no exit was reported"))
@@ -223,7 +223,7 @@ async def _newer_events(context: Context, claim: Claim, seen: Machine) -> tuple[
     The own start of a run that the platform restarts again and again leaves the list: then all of them are newer, while
     no later claim is on record and no other start is among them.
     """
-    newer = newer_than(seen.events, claim.start.id)
+    newer = newer_than(seen.events, claim.start.id)  # a machine comes with its newest events: assumption A17
     if newer is not None:
         return newer
     events = await context.client.list_events(seen.app, seen.id, limit=_EVENTS)
@@ -251,8 +251,8 @@ async def _park(context: Context, claim: Claim, seen: Machine, *, may_return_at_
             seen.app,
             seen.id,
             states=_END_STATES,
-            version=seen.instance_id,
-            from_event_id=claim.start.id,
+            version=seen.instance_id,  # may change without a restart: assumption A13
+            from_event_id=claim.start.id,  # assumption A3
             timeout_s=_SLICE_S,
         )
     if context.clock.monotonic() - began < _POLL_S and not (reached and may_return_at_once):

@@ -26,7 +26,7 @@ def newer_than(events: Sequence[Event], fence_id: str | None) -> tuple[Event, ..
     if fence_id is None:
         return tuple(events)
     for position, event in enumerate(events):
-        if event.id == fence_id:
+        if event.id == fence_id:  # ids are opaque, only their order in the list counts: assumption A15
             return tuple(events[:position])
     return None
 

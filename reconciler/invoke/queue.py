@@ -187,7 +187,7 @@ async def _wait_for_one(waiting: _Queue) -> None:
             machine.id,
             states=_END_STATES,
             version=machine.instance_id,
-            from_event_id=machine.newest_event,
+            from_event_id=machine.newest_event,  # assumption A3
             timeout_s=min(_HELD_SLICE_S if known.is_held(machine) else _SLICE_S, waiting.remaining_s),
         )
         if not reached and context.clock.monotonic() - began < 1.0:

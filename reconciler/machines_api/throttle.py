@@ -4,7 +4,7 @@ Every wait for a rate happens here, and one of more than some seconds is announc
 
 The server counts a call when it arrives, which is some time between our sending it and its answer. A call is taken to
 have been counted as late as that may have been, so that no pause is ever too short: no 429 comes of our own doing, and
-of many calls the last is late by no more than the first one's way there.
+of many calls the last is late by no more than the first one's way there. Others share the limits (assumption A2).
 """
 
 import asyncio

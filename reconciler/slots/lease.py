@@ -22,7 +22,7 @@ APPLY_TTL_S: Final = 60
 CLAIM_TTL_S: Final = 30
 CALL_TIMEOUT_S: Final = 10.0
 START_TIMEOUT_S: Final = 15.0
-_MARGIN_S: Final = 5.0
+_MARGIN_S: Final = 5.0  # an expired nonce may still be accepted: assumption A10
 _ATTEMPTS: Final = 3
 _RELEASE_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 1.0
@@ -205,6 +205,7 @@ async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: st
             found = await _found(context, app, machine_id, description)
             if found is None:
                 continue
+            # The description tells whose it is: assumption A1.
             if found.description != description:
                 raise _held_by_other(app, machine_id, found) from error
             lease = found

@@ -39,6 +39,7 @@ def metadata_for_update(
     change: "Change", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
 ) -> dict[str, str]:
     """The live metadata, less the keys that we declared before and no longer do, plus what we declare, plus marks."""
+    # An update drops what it omits: assumption A4.
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
     kept = _without_undeclared(kept, live, change.desired)
     return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision)

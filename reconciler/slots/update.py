@@ -80,7 +80,7 @@ async def _send_once(
                 region=live.region,
                 config=config,
                 nonce=nonce,
-                current_version=live.instance_id,
+                current_version=live.instance_id,  # assumption A7
                 skip_launch=skip_launch,
             )
             return reply.instance_id if reply.instance_id != live.instance_id else None
