@@ -379,7 +379,7 @@ MUTANTS = (
     ),
     Mutant(
         "only a new app's refusals are asked again",
-        "machines_api/propagation.py",
+        "machines_api/retry.py",
         "if may_repeat and self.is_new(app) else None",
         "if may_repeat else None",
     ),
@@ -391,7 +391,7 @@ MUTANTS = (
     ),
     Mutant(
         "a create that may have had its effect is looked for first, in a new app too",
-        "machines_api/propagation.py",
+        "machines_api/retry.py",
         "(error.is_unclear and is_repeatable)",
         "error.is_unclear",
     ),

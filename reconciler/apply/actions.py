@@ -44,9 +44,8 @@ from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
-from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import UpdateFailedError, update_machine
-from reconciler.slots.wait import read_machine, wait_until
+from reconciler.slots.wait import read_machine, stop_and_wait, wait_until
 
 _GONE_TIMEOUT_S: Final = 60.0
 _ROUNDS: Final = 4

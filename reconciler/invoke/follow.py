@@ -17,10 +17,9 @@ from reconciler.model.run import Outcome
 from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
 from reconciler.slots.override import owner_of, restore_if_idle
-from reconciler.slots.rest import stop_limit_s
 from reconciler.slots.run_records import newest_record
 from reconciler.slots.run_starts import RunSpan, final_exit, is_newer
-from reconciler.slots.wait import read_machine
+from reconciler.slots.wait import read_machine, stop_limit_s
 
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0

@@ -10,8 +10,8 @@ from reconciler.planner.images import with_digest
 from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
 from reconciler.slots.override import put_override, restore
-from reconciler.slots.rest import stop_and_wait
 from reconciler.slots.update import update_machine
+from reconciler.slots.wait import stop_and_wait
 
 
 async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine | Refusal:

@@ -14,8 +14,8 @@ from reconciler.machines_api import wire
 from reconciler.machines_api.apps import Apps
 from reconciler.machines_api.leases import Leases
 from reconciler.machines_api.logs import Logs
-from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.requests import Call, app_path, nothing, on_machine
+from reconciler.machines_api.retry import NewApps
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import TraceEntry, Transport
 from reconciler.model.config import MachineConfig

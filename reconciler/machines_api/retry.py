@@ -1,12 +1,16 @@
-"""Whether and when a failed call is sent again. Pure.
+"""Decide whether and when a failed call is sent again. Pure, but for the clock.
 
 A call is repeated only where a repeat is harmless: nothing had been sent, the server refused it for its rate, or the
-call changes nothing. Everything else is the caller's to explain by looking.
+call changes nothing. Everything else the caller explains by looking.
+
+An app that was just created is not known everywhere at once: for a minute the platform answers 404, 401, 422 or 500
+"sql: no rows in result set". Only apps that are named here are waited for; of any other the same answers are final.
 """
 
 from typing import Final
 
-from reconciler.errors import ApiErrorKind
+from reconciler.clock import Clock
+from reconciler.errors import ApiError, ApiErrorKind
 
 _ATTEMPTS: Final = 4
 _UNREACHABLE_ATTEMPTS: Final = 3
@@ -14,6 +18,11 @@ _FIRST_S: Final = 0.25
 _LONGEST_S: Final = 4.0
 _RATE_FIRST_S: Final = 1.0
 _RETRY_AFTER_CAP_S: Final = 60.0
+NEW_APP_S: Final = 60.0
+_NEW_APP_PAUSE_S: Final = 1.0
+# Nothing was done.
+_REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})
+_REFUSED_AS: Final = frozenset({(ApiErrorKind.BAD_INPUT, 422), (ApiErrorKind.NOT_AN_API, 404)})
 
 
 def delay_before_retry(
@@ -41,3 +50,25 @@ def delay_before_retry(
 
 def _backoff(first_s: float, attempt: int, jitter: float) -> float:
     return min(first_s * float(2 ** (attempt - 1)), _LONGEST_S) * (0.75 + jitter / 2)
+
+
+class NewApps:
+    """The apps that were just created, each until a minute has passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def add(self, app: str) -> None:
+        """The app was created now."""
+        self._until[app] = self._clock.monotonic() + NEW_APP_S
+
+    def is_new(self, app: str) -> bool:
+        """Whether the app may not be known everywhere yet."""
+        return self._clock.monotonic() < self._until.get(app, 0.0)
+
+    def delay_s(self, app: str, error: ApiError, *, is_repeatable: bool) -> float | None:
+        """Seconds until a refused call on the app is sent again; None where the refusal is to be believed."""
+        is_refused = error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
+        may_repeat = is_refused or (error.is_unclear and is_repeatable)
+        return _NEW_APP_PAUSE_S if may_repeat and self.is_new(app) else None

@@ -22,9 +22,8 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.propagation import NewApps
 from reconciler.machines_api.requests import Call
-from reconciler.machines_api.retry import delay_before_retry
+from reconciler.machines_api.retry import NewApps, delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.config import secret_values
