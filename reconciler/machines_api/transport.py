@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from reconciler.canonical.secrets import secret_values
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx, is_loopback
@@ -26,7 +27,6 @@ from reconciler.machines_api.requests import Call
 from reconciler.machines_api.retry import NewApps, delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
-from reconciler.model.config import secret_values
 from reconciler.model.secret import Secret
 from reconciler.model.tokens import token_parts
 

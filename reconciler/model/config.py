@@ -4,14 +4,11 @@ The config stays a JSON document in the API's own spelling: the platform has far
 and a typed copy would lose what it does not know. See docs/decisions/0001-config-stays-a-document.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
-
-# Below these members, wherever in a config they stand, are values that no output shows: of variables, files, headers.
-SECRET_MEMBERS: Final = frozenset({"env", "raw_value", "value", "values"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -79,15 +76,3 @@ class MachineConfig:
     def with_metadata(self, metadata: Mapping[str, str]) -> "MachineConfig":
         """The same config with exactly this metadata."""
         return replace(self, document={**self.document, "metadata": dict(metadata)})
-
-
-def secret_values(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """Every string below a secret member of a config, or of whatever holds one."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from secret_values(member, is_secret=is_secret or key in SECRET_MEMBERS)
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from secret_values(member, is_secret=is_secret)
-    elif is_secret and isinstance(value, str):
-        yield value

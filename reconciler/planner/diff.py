@@ -7,26 +7,15 @@ by itself, or where our marks say that it was ours.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from reconciler.canonical.digest import parse_fields, sections_of
-from reconciler.canonical.normalize import Canonical, canonical, users_metadata
+from reconciler.canonical.forms import users_metadata
+from reconciler.canonical.normalize import Canonical, canonical
+from reconciler.canonical.sections import AS_SENT, CLOSED, CLOSED_MEMBERS, NEVER_ADDED, SECRET_MEMBERS, SWITCHES
 from reconciler.model import marks
-from reconciler.model.config import SECRET_MEMBERS, MachineConfig
+from reconciler.model.config import MachineConfig
 from reconciler.model.plan import Cause, FieldChange
-
-# Sections of which the server adds none by itself: one that is there and not declared is someone's change.
-_NEVER_ADDED: Final = frozenset(
-    {"env", "services", "checks", "mounts", "processes", "files", "stop_config", "auto_destroy", "schedule"}
-    | {"standbys", "statics", "containers", "init", "restart", "guest", "image", "rootfs"}
-)
-# Sections whose members are all the user's: an extra member is a difference too.
-_CLOSED: Final = frozenset({"env", "files", "processes", "checks"})
-_CLOSED_MEMBERS: Final = frozenset({("init", "cmd"), ("init", "entrypoint"), ("init", "exec")})
-# Sections into which the server puts nothing of its own: another digest than the applied one is someone's doing.
-_AS_SENT: Final = _CLOSED | {"image", "schedule", "init", "restart", "guest", "stop_config"}
-# Left out they are false, and no server sets them by itself.
-_SWITCHES: Final = frozenset({"force_https", "tty", "autostop"})
 
 
 class Differ:
@@ -123,8 +112,8 @@ def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metada
     if section == "metadata":
         return len(path) > 1 and str(path[1]) in metadata.get(marks.KEYS, "").split(",")
     if len(path) == 1:
-        return section in _NEVER_ADDED or section in fields
-    return section in _CLOSED or path[-1] in _SWITCHES or path[:2] in _CLOSED_MEMBERS or isinstance(path[-1], int)
+        return section in NEVER_ADDED or section in fields
+    return section in CLOSED or path[-1] in SWITCHES or path[:2] in CLOSED_MEMBERS or isinstance(path[-1], int)
 
 
 def _cause(
@@ -135,7 +124,7 @@ def _cause(
         return Cause.DRIFT
     if fields and section not in fields and section not in desired_sections and section != "metadata":
         return Cause.DRIFT
-    if section in _AS_SENT and section in fields and live_sections.get(section) != fields[section]:
+    if section in AS_SENT and section in fields and live_sections.get(section) != fields[section]:
         return Cause.BOTH
     return Cause.SPEC
 

@@ -9,7 +9,6 @@ import json
 import re
 from typing import Any, Final
 
-from reconciler.model.config import SECRET_MEMBERS
 from reconciler.model.secret import Masked
 from reconciler.model.unicode import escaped
 
@@ -64,13 +63,19 @@ def shown(value: Any, *, is_secret: bool = False, salt: str | None) -> str:
 
 
 def hidden(value: Any, salt: str | None, *, is_secret: bool = False) -> Any:
-    """The value with everything below a secret member masked, wherever it stands."""
+    """Return the value with everything below a secret member masked, wherever it stands."""
+    from reconciler.canonical.sections import SECRET_MEMBERS
+
+    return _hidden(value, salt, SECRET_MEMBERS, is_secret=is_secret)
+
+
+def _hidden(value: Any, salt: str | None, members: frozenset[str], *, is_secret: bool) -> Any:
     if isinstance(value, dict):
         return {
-            key: hidden(member, salt, is_secret=is_secret or key in SECRET_MEMBERS) for key, member in value.items()
+            key: _hidden(member, salt, members, is_secret=is_secret or key in members) for key, member in value.items()
         }
     if isinstance(value, list):
-        return [hidden(member, salt, is_secret=is_secret) for member in value]
+        return [_hidden(member, salt, members, is_secret=is_secret) for member in value]
     return masked(value, salt) if is_secret else value
 
 

@@ -6,7 +6,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from reconciler.model.config import SECRET_MEMBERS, MachineConfig
+from reconciler.canonical.sections import SECRET_MEMBERS
+from reconciler.model.config import MachineConfig
 from reconciler.model.marks import without_marks
 from reconciler.model.plan import Action, AppCreation, Change, Plan
 from reconciler.render.redact import hidden

@@ -39,7 +39,7 @@ RUN = "RUN"  # stands for a run that goes on
 SLOW_STANDARD = frozenset({"asyncio", "ssl", "secrets", "http.client", "sqlite3"})
 # What a call over HTTP needs; `click` is in every line besides.
 CALL = "httpx httpcore h11 anyio idna certifi http.client ssl"
-TALK = f"{CALL} asyncio yaml | engine machines_api slots spec"
+TALK = f"{CALL} asyncio yaml | canonical engine machines_api slots spec"
 
 
 class Row(NamedTuple):
@@ -64,21 +64,21 @@ TABLE = (
     Row("status --help", "| render"),
     Row("unlock --help", "| slots"),
     Row("validate", "yaml | spec render"),
-    Row("plan --out saved", f"{TALK} canonical planner render"),
+    Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical planner render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),
-    Row("apply --yes", f"{TALK} apply canonical planner render"),
-    Row("drift", f"{TALK} canonical planner render"),
-    Row("invoke t", f"{TALK} invoke canonical planner"),
-    Row("invoke slow --no-wait", f"{TALK} invoke canonical planner render"),
+    Row("apply --yes", f"{TALK} apply planner render"),
+    Row("drift", f"{TALK} planner render"),
+    Row("invoke t", f"{TALK} invoke planner"),
+    Row("invoke slow --no-wait", f"{TALK} invoke planner render"),
     Row("status", f"{TALK} invoke planner render"),
     Row("runs", f"{TALK} invoke render"),
-    Row(f"logs {RUN}", f"{TALK} invoke canonical"),
-    Row(f"cancel {RUN}", f"{TALK} invoke canonical render"),
-    Row(f"wait {RUN}", f"{TALK} invoke canonical render"),
+    Row(f"logs {RUN}", f"{TALK} invoke"),
+    Row(f"cancel {RUN}", f"{TALK} invoke render"),
+    Row(f"wait {RUN}", f"{TALK} invoke render"),
     Row("unlock", f"{TALK} render"),
     Row("engine status", f"{CALL} | engine render"),
-    Row("destroy --yes", f"{TALK} apply canonical planner render"),
+    Row("destroy --yes", f"{TALK} apply planner render"),
 )
 
 
