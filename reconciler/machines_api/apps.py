@@ -13,7 +13,7 @@ class Apps:
         self._api = api
 
     async def get(self, app: str) -> AppInfo | None:
-        """The app; None where it does not exist."""
+        """Return the app; None if it does not exist."""
         call = Call(
             method="GET",
             path=app_path(app),
@@ -26,7 +26,10 @@ class Apps:
         return await self._api.find(call, lambda value: wire.app_from_json(value, app))
 
     async def create(self, app: str, *, org: str) -> None:
-        """Creates the app. Both spellings of its name are sent, since servers differ in which they read."""
+        """Create the app.
+
+        Its name is sent in both spellings, as servers differ in which they read.
+        """
         body = {"name": app, "app_name": app, "org_slug": org}
         call = Call(
             method="POST",

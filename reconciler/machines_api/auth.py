@@ -1,4 +1,4 @@
-"""Tokens: where they come from, and how each kind is sent."""
+"""Find the API token, and write it the way its kind is sent."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,13 +12,19 @@ _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 
 
 def authorization_header(token: Secret) -> str:
-    """The header's value: macaroons as `FlyV1 a,b`, anything else as `Bearer a`; scheme words already there are cut."""
+    """Return the Authorization header: `FlyV1 a,b` for macaroons, else `Bearer a`.
+
+    A scheme that the token already begins with is removed first.
+    """
     macaroons = _macaroons(token)
     return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(token_parts(token.reveal()))}"
 
 
 def registry_password(token: Secret) -> Secret:
-    """What Fly's own registry takes for a password: the macaroons, else the whole token; no scheme word before it."""
+    """Return the password for Fly's own registry.
+
+    It is the macaroons of the token, else the whole token, without a scheme.
+    """
     return Secret(",".join(_macaroons(token) or token_parts(token.reveal())))
 
 
@@ -29,9 +35,10 @@ def _macaroons(token: Secret) -> list[str]:
 def find_token(
     environment: Mapping[str, str], read_flyctl_config: Callable[[], str | None]
 ) -> tuple[Secret, str] | None:
-    """The token and the name of its source: FLY_ACCESS_TOKEN, FLY_API_TOKEN, what flyctl stored; None without any.
+    """Return the token and the name of its source; None if there is no token.
 
-    Raises TargetError where flyctl's file cannot be understood, or a token holds what no header may.
+    Sources in order: FLY_ACCESS_TOKEN, FLY_API_TOKEN, flyctl's config file. Raises TargetError if flyctl's file cannot
+    be parsed, or if the token has characters that an HTTP header cannot carry.
     """
     for name in _VARIABLES:
         if value := environment.get(name, "").strip():
@@ -44,7 +51,7 @@ def find_token(
 
 
 def is_sendable(token: str) -> bool:
-    """Whether a header may hold it."""
+    """Return whether an HTTP header can carry the token."""
     return token.isascii() and token.isprintable()
 
 

@@ -1,6 +1,6 @@
-"""The Machines API, a short method for each endpoint that we use. It asks little of a server.
+"""Call the Machines API: one short method for each endpoint that we use.
 
-Every method raises ApiError; its `kind` says what happened. Nothing is decided here beyond what is harmless to repeat.
+Every method raises ApiError; its `kind` says what happened. The only decision here is which calls are idempotent.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,10 +39,11 @@ _WAIT_IS_OVER: Final = {
 
 
 class MachinesClient:
-    """A client of one Machines API. An async context manager; `base_url` is without `/v1`.
+    """Talk to one Machines API. An async context manager.
 
-    `relocate` returns the base URL at which a server that cannot be reached serves now, None where it is not known.
-    `notice` is told of each wait for a rate limit that takes more than five seconds.
+    The calls on machines are its methods; `apps`, `leases` and `logs` hold the others. `base_url` is without `/v1`.
+    `relocate` is called when the server cannot be reached, and returns its new base URL, or None. `notice` gets a line
+    about each wait for a rate limit that takes more than five seconds.
     """
 
     def __init__(
@@ -95,7 +96,10 @@ class MachinesClient:
             await self._logs_api.aclose()
 
     async def list_machines(self, app: str, *, with_destroyed: bool = False) -> tuple[Machine, ...] | None:
-        """The app's machines, also those destroyed in the last two days; None where the app does not exist."""
+        """Return the machines of the app; None if the app does not exist.
+
+        `with_destroyed` adds the machines that were destroyed in the last two days.
+        """
         call = Call(
             method="GET",
             path=f"{app_path(app)}/machines",
@@ -114,12 +118,12 @@ class MachinesClient:
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
 
     def creations_in(self, app: str) -> Bucket:
-        """The pace at which machines can be created in the app."""
+        """Return the rate limit for creating machines in the app."""
         return self._throttle.bucket(_CREATE, app)
 
     @property
     def creation_pause_s(self) -> float:
-        """The seconds between two creations in one app, once the burst is over; 0 where there is no limit."""
+        """Return the seconds between creates in one app after the burst; 0: no limit."""
         return self._throttle.pause_s(_CREATE)
 
     async def create_machine(
@@ -148,7 +152,7 @@ class MachinesClient:
         current_version: str | None,
         skip_launch: bool,
     ) -> Machine:
-        """Replaces the whole config. The reply may echo what has not happened yet: read back."""
+        """Replace the whole config. The reply is no proof: read the machine back."""
         body = wire.machine_body(
             name=name, region=region, config=config, skip_launch=skip_launch, current_version=current_version
         )
@@ -163,9 +167,10 @@ class MachinesClient:
         nonce: Secret | None,
         on_flight: Callable[[bool], None] | None = None,
     ) -> str | None:
-        """Start the machine, and return the state in which this call found it; None where the server does not tell.
+        """Start the machine. Return its state before that, None if it is not reported.
 
-        `on_flight` is told True before the call is sent, each time, and False where it certainly had no effect.
+        `on_flight` is called with True before each time the call is sent, and with False once it is certain that the
+        call had no effect.
         """
         call = on_machine(
             "POST",
@@ -188,7 +193,10 @@ class MachinesClient:
         signal: str | None = None,
         timeout_s: float | None = None,
     ) -> None:
-        """Stops with the config's own signal and timeout, unless others are given; after the timeout it is killed."""
+        """Stop the machine: send its stop signal, and kill it after its stop timeout.
+
+        `signal` and `timeout_s` replace those of its config.
+        """
         body: dict[str, Any] = {}
         if signal:
             body["signal"] = signal
@@ -200,7 +208,7 @@ class MachinesClient:
         await self._api.send(call, nothing)
 
     async def delete_machine(self, app: str, machine_id: str, *, nonce: Secret | None, force: bool = False) -> None:
-        """Without `force` a running machine is not destroyed: kind STILL_RUNNING."""
+        """Destroy the machine. Without `force`, STILL_RUNNING if it runs (A8)."""
         query = {"force": "true"} if force else None
         call = on_machine("DELETE", app, machine_id, "delete_machine", query=query, nonce=nonce, has_reply=False)
         await self._api.send(call, nothing)
@@ -215,9 +223,10 @@ class MachinesClient:
         from_event_id: str | None = None,
         timeout_s: float,
     ) -> bool:
-        """Parks until one of the states is reached: one slice, at most 55 s. True where the server says so.
+        """Wait in the server until one of the states is reached, for at most 55 s.
 
-        False says no more than "look": it expired, was refused, or the version is superseded.
+        Return True if the server says so. False means no more than "read the machine": the wait expired, was refused,
+        or the version was replaced.
         """
         slice_s = max(1, min(_WAIT_SLICE_S, int(timeout_s)))
         query: dict[str, Any] = {"state": [state.value for state in states], "timeout": slice_s}
@@ -244,28 +253,21 @@ class MachinesClient:
         return True
 
     async def set_metadata(self, app: str, machine_id: str, key: str, value: str) -> None:
-        """Writes one key. No lease stops this call, and it makes no new version."""
+        """Write one metadata key. No lease stops it, and it makes no new version."""
         path = f"/metadata/{quote(key, safe='')}"
         call = on_machine(
-            "POST",
-            app,
-            machine_id,
-            "set_metadata",
-            path,
-            body={"value": value},
-            is_repeatable=True,
-            has_reply=False,
+            "POST", app, machine_id, "set_metadata", path, body={"value": value}, is_repeatable=True, has_reply=False
         )
         await self._api.send(call, nothing)
 
     async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
-        """Takes one key away; one that is not there is fine."""
+        """Delete one metadata key. It is no error if the key does not exist."""
         path = f"/metadata/{quote(key, safe='')}"
         call = on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
         await self._api.send(call, nothing)
 
     async def list_regions(self) -> frozenset[str]:
-        """Return the codes of the platform's regions; empty where the answer names none. Sent once."""
+        """Return the codes of the platform's regions. Sent once, never repeated."""
         call = Call(
             method="GET",
             path="/v1/platform/regions",
@@ -276,18 +278,18 @@ class MachinesClient:
         return await self._api.send(call, wire.regions_from_json)
 
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
-        """The machine's newest events, newest first; the server keeps at most 50 in reach."""
+        """Return the machine's retained events, newest first, at most 50."""
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
         return await self._api.send(call, wire.list_of_events_from_json)
 
     async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
-        """The config that was sent for this version (an instance id); None where the server no longer tells."""
+        """Return the config sent for a version (instance id); None if not retained."""
         call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
         configs = await self._api.send(call, wire.versions_from_json)
         return configs.get(version)
 
 
 def _previous_state(value: Any) -> str | None:
-    """The state before the start; None for a word that the platform does not have."""
+    """Return the state before the start; None for one that is not documented."""
     state = wire.state_from_json(value.get("previous_state") if isinstance(value, dict) else None)
     return None if state is MachineState.UNKNOWN else state.value

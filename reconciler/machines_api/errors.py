@@ -1,6 +1,6 @@
-"""The one table of what an answer means. No other file reads the texts of errors.
+"""Classify error replies, in one table. No other file reads the texts of errors.
 
-The platform lists almost no error replies, and one status means many things, so the text decides where it is known.
+The platform documents almost no error replies, and one status can mean many things: where a text is known, it decides.
 """
 
 import re
@@ -66,7 +66,7 @@ _TABLE: Final = (
     _row("400 413 422", "", K.BAD_INPUT),
 )
 
-# What the platform writes into a machine's log when it cannot start it.
+# What the platform writes to a machine's log when it cannot start the machine.
 _LOG_TABLE: Final = (
     _row("", "unable to pull image", K.IMAGE_NOT_READY),
     _row("", "failed to pull image", K.IMAGE_NOT_READY),
@@ -88,11 +88,11 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it looks before it acts",
 }
 
-LOOK_HINT: Final = "that was a look, and changed nothing: try again in a moment"  # UNCLEAR, of a read
+READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
 
 _MESSAGES: Final = ("message", "error", "details")
 _SHOWN: Final = 300
-_READ: Final = 4096  # of a text, before anything is looked for in it
+_READ: Final = 4096  # characters of a text that are searched; the rest is cut off first
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
 _MACHINE_ID: Final = re.compile(r"machine ID (\w+)|(?:claimed by|bound to) machine:? (\w+)")
@@ -110,9 +110,11 @@ def error_from_reply(
     now: datetime,
     secrets: Iterable[str] = (),
 ) -> ApiError:
-    """The error that a reply of any non-2xx status means. `what` names the call in words, without secrets.
+    """Return the error for a reply with any status other than 2xx.
 
-    `secrets` are what the call was sent with: an answer may quote them, and the error does not.
+    `what` names the call, without secrets.
+
+    `secrets` are the secret values that the call was sent with: a reply may quote them, and they are masked here.
     """
     text, word = _texts(body)
     secrets = tuple(secrets)
@@ -120,9 +122,9 @@ def error_from_reply(
     request_id = conceal(headers.get("fly-request-id") or "", secrets)
     kind = classify(status, f"{word} {text}")
     if kind in {K.REFUSED, K.BAD_INPUT} and _is_cut_off(body):
-        kind = K.UNCLEAR  # the words that tell what it is have not come
+        kind = K.UNCLEAR  # the text that would classify it is missing
     if kind is K.NOT_FOUND and _is_foreign(body):
-        kind = K.NOT_AN_API  # nothing may be concluded from it: neither that an app is not there, nor a machine
+        kind = K.NOT_AN_API  # a 404 of another server does not say that an app or a machine does not exist
     if kind is K.UNCLEAR and status == 501:
         kind = K.REFUSED
     shown = shorten(text) or f"HTTP {status} without a message"
@@ -143,18 +145,24 @@ def error_from_reply(
 
 
 def error_without_reply(what: str, why: str, kind: ApiErrorKind) -> ApiError:
-    """The error of a call that got no usable answer; `kind` says whether it may have had an effect."""
+    """Return the error for a call without a usable reply.
+
+    `kind` says whether the call may have had an effect.
+    """
     return ApiError(f"{what}: {shorten(why)}", kind=kind, hint=_HINTS.get(kind))
 
 
 def error_of_answer(what: str, why: str, kind: ApiErrorKind, *, status: int, request_id: str | None) -> ApiError:
-    """The error of a 2xx or 3xx answer that no Machines API gives."""
+    """Return the error for a 2xx or 3xx reply that no Machines API gives."""
     suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
     return ApiError(f"{what}: {why}{suffix}", kind=kind, status=status, request_id=request_id, hint=_HINTS.get(kind))
 
 
 def classify(status: int, text: str) -> ApiErrorKind:
-    """What an error's status and text mean. A 5xx of unknown text leaves open whether the call had its effect."""
+    """Return what a status and text mean.
+
+    After a 5xx with an unknown text the effect of the call is unclear.
+    """
     lowered = text.lower()
     for row in _TABLE:
         if (not row.statuses or status in row.statuses) and row.text in lowered:
@@ -165,13 +173,18 @@ def classify(status: int, text: str) -> ApiErrorKind:
 
 
 def classify_log(text: str) -> ApiErrorKind | None:
-    """What a line of the platform's own in a machine's log means; None for any other line."""
+    """Return what a line that the platform wrote to a machine's log means.
+
+    None for any other line.
+    """
     return next((row.kind for row in _LOG_TABLE if row.text in text.lower()), None)
 
 
 def conceal(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, in whatever form an answer may quote them (`forms_of`). A text that quotes a
-    whole config is not shown at all where a secret is as short as a word: taking it out would leave it to be read.
+    """Mask the secrets in a text, in every form that a reply may use (`forms_of`).
+
+    A secret that is shorter than SHORTEST_SECRET cannot be masked without revealing it by the gap. A text that has one
+    and quotes a config is not shown at all.
     """
     found = [one for one in secrets if one]
     forms = {form for secret in found for form in forms_of(secret) if len(form) >= SHORTEST_SECRET}
@@ -179,14 +192,17 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
     for form in sorted(forms, key=len, reverse=True):
         if len(form) <= len(text):
             text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
-        text = without_beginning(text, form)  # the text may have been cut off in its middle
+        text = without_beginning(text, form)  # the text may be cut off in the middle of a secret
     if any(len(one) < SHORTEST_SECRET and one in text for one in found) and _QUOTES_A_CONFIG.search(text):
         return "the answer quotes what was sent, and is not shown"
     return text
 
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:
-    """Foreign text on one line, without control characters and markup, at most `limit` characters."""
+    """Return foreign text on one line, cut to `limit` characters.
+
+    Control characters and markup are removed.
+    """
     text = text or ""
     without_markup = _MARKUP.sub(" ", text[:_READ])
     printable = "".join(character if character.isprintable() else " " for character in without_markup)
@@ -195,7 +211,7 @@ def shorten(text: str | None, limit: int = _SHOWN) -> str:
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds to wait by a Retry-After header, given in seconds or as a date; None where it makes no sense."""
+    """Return the seconds of a Retry-After header; None if it is invalid."""
     if not value:
         return None
     if _SECONDS.fullmatch(value.strip()):
@@ -209,7 +225,7 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
 
 
 def _texts(body: bytes) -> tuple[str, str]:
-    """The message and the status word of an error body, JSON or not."""
+    """Return the message and the status word of an error body, JSON or not."""
     plain = body[:_READ].decode("utf-8", "replace")
     try:
         parsed = json_of(body)
@@ -223,17 +239,17 @@ def _texts(body: bytes) -> tuple[str, str]:
 
 
 def _is_cut_off(body: bytes) -> bool:
-    """Whether the body begins as JSON and does not end as such."""
+    """Return whether the body begins as JSON and is truncated."""
     return body.lstrip().startswith(b"{") and not _is_json(body)
 
 
 def _is_foreign(body: bytes) -> bool:
-    """Whether the body is text of another kind than JSON, as a web server answers for a path that it does not know."""
+    """Return whether the body is not JSON, as the error page of a web server."""
     return bool(body.strip()) and not body.lstrip().startswith(b"{") and not _is_json(body)
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the body is JSON, however deeply nested."""
+    """Return whether the body is JSON, however deeply nested."""
     try:
         json_of(body)
     except ValueError as error:

@@ -1,6 +1,7 @@
-"""Exit events as the API spells them, read once into an Exit, or into one that says what was not understood.
+"""Parse exit events of the API into an Exit.
 
-What is there and of the wrong type is never guessed at: a code of "3" read as 0 would be a false success.
+A member of the wrong type is never guessed: an exit code of "3" read as 0 would be a false success. The Exit then says
+in `error` which member was not understood.
 """
 
 from collections.abc import Mapping
@@ -16,11 +17,11 @@ _FLAGS: Final = ("oom_killed", "requested_stop", "restarting")
 
 
 class _NotUnderstoodError(ValueError):
-    """A member that is there, and is not what the API gives."""
+    """A member exists and has a type or value that the API never gives."""
 
 
 def exit_from_json(request: Any) -> Exit | None:
-    """Return how the command ended; None where the event's `request` tells of no end."""
+    """Return how the command ended; None if the event's `request` has no exit event."""
     if not isinstance(request, dict):
         return None
     monitor = request.get("MonitorEvent")
@@ -32,7 +33,7 @@ def exit_from_json(request: Any) -> Exit | None:
         flags = {name: _flag(found, name) for name in _FLAGS}
         return Exit(code=_code(found), signal=_signal(found), error=_error(found), **flags)
     except _NotUnderstoodError as not_understood:
-        # Without a clear "restarting", the run is over as far as anyone can tell.
+        # Unless "restarting" is certain, the run counts as ended.
         return Exit(
             code=_NOT_KNOWN,
             error=str(not_understood),
@@ -42,9 +43,11 @@ def exit_from_json(request: Any) -> Exit | None:
 
 
 def _code(found: Mapping[str, Any]) -> int:
-    """Return the code. One that is missing is 0, since some replies omit zeros; null is no integer.
+    """Return the exit code.
 
-    The guest's own reads 0 for what the kernel killed, so it counts only where the other is 0 or missing.
+    A missing one is 0, as some replies omit zeros; null is refused.
+
+    The guest's own code is 0 for a process that the kernel killed, so it counts only if the other is 0 or missing.
     """
     code = _integer(found, _CODE) if _CODE in found else 0
     guest = found.get(_GUEST_CODE)
@@ -52,7 +55,7 @@ def _code(found: Mapping[str, Any]) -> int:
 
 
 def _signal(found: Mapping[str, Any]) -> int | None:
-    """Return the guest's signal, else the machine's; 0, -1 and null are none."""
+    """Return the guest's signal, else the machine's; 0, -1 and null mean none."""
     signals = [_integer(found, name) for name in ("guest_signal", "signal") if found.get(name) is not None]
     return next((signal for signal in signals if signal > 0), None)
 

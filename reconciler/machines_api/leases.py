@@ -1,4 +1,7 @@
-"""The calls about leases. Every method raises ApiError."""
+"""The calls about leases (docs/protocols.md, section 1).
+
+Every method raises ApiError.
+"""
 
 from typing import Final
 
@@ -20,7 +23,10 @@ class Leases:
         self._api = api
 
     async def acquire(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
-        """A new lease. Kind LEASE_HELD where there is one, also where a lost reply left our own."""
+        """Take a lease.
+
+        Raises kind LEASE_HELD if there is one, even our own after a lost reply.
+        """
         body = {"ttl": ttl_s, "description": description}
         call = on_machine("POST", app, machine_id, "create_lease", "/lease", query={"ttl": ttl_s}, body=body)
         return await self._api.send(call, wire.lease_from_json)
@@ -40,7 +46,7 @@ class Leases:
         return await self._api.send(call, wire.lease_from_json)
 
     async def release(self, app: str, machine_id: str, *, nonce: Secret) -> None:
-        """Gives the lease back; one that is gone already is fine."""
+        """Release the lease. It is no error if it is gone already."""
         call = on_machine(
             "DELETE",
             app,
@@ -55,6 +61,6 @@ class Leases:
         await self._api.find(call, nothing, none_there=_NO_LEASE)
 
     async def get(self, app: str, machine_id: str) -> Lease | None:
-        """The lease on the machine, whoever holds it; None without one."""
+        """Return the lease on the machine, whoever holds it; None if there is none."""
         call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
         return await self._api.find(call, wire.lease_from_json, none_there=_NO_LEASE)

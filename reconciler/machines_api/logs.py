@@ -1,4 +1,4 @@
-"""The log of a machine: one call, and the JSON of its pages read into lines."""
+"""Read a machine's log: one call for each page, parsed into lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ _TIMEOUT_S: Final = 4.0  # short: a log is asked again soon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """One line of a machine's log. `stream` is stdout or stderr where the target tells; `provider` who wrote it.
+    """One line of a machine's log.
 
-    `attempt` counts the starts of the line's run, from 1: above that the platform had started it again.
+    `stream` is stdout or stderr, None if the target does not say. `provider` is who wrote it. `attempt` counts the
+    starts of the line's run from 1; above 1 the platform restarted it.
     """
 
     id: str
@@ -29,18 +30,18 @@ class LogLine:
 
     @property
     def is_output(self) -> bool:
-        """Whether the machine's own command wrote it."""
+        """Return whether the machine's own command wrote the line."""
         return self.provider in {"app", None}
 
     @property
     def is_platform_error(self) -> bool:
-        """Whether the platform says what went wrong with the machine."""
+        """Return whether it is an error message of the platform about the machine."""
         return not self.is_output and self.level == "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """Lines, oldest first, and where to go on."""
+    """The lines of one page, oldest first, and the token of the next page."""
 
     lines: tuple[LogLine, ...]
     next_token: str | None
@@ -53,9 +54,10 @@ class Logs:
         self._api = api
 
     async def read(self, app: str, *, machine_id: str, next_token: str | None) -> LogPage:
-        """Return one page of the machine's log, from `next_token` (nanoseconds since 1970) on.
+        """Return one page of the machine's log.
 
-        Sent once: whoever reads a log asks again by itself, from the same place.
+        It begins at `next_token`, in nanoseconds since 1970; without it, at the newest lines, about a hundred. Sent
+        once: the callers repeat it themselves, from the same token.
         """
         query = {"instance": machine_id} | ({"next_token": next_token} if next_token else {})
         call = Call(

@@ -1,4 +1,4 @@
-"""The world as it is now: each app listed once, however many pools it has, and some apps side by side."""
+"""Observe the apps of a spec: list the machines of each app once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,7 +12,10 @@ _AT_ONCE: Final = 10
 
 
 async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Clock) -> Observed:
-    """One snapshot of the apps. An empty list is checked against the app's own count. Raises ApiError."""
+    """Return a snapshot of the apps.
+
+    An empty list is checked against the app's own count. Raises ApiError.
+    """
     at = clock.now()
     apps: dict[str, ObservedApp] = {}
 
@@ -26,7 +29,10 @@ async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Cl
 async def observe_readable(
     client: MachinesClient, app_names: Iterable[str], *, clock: Clock
 ) -> tuple[Observed, dict[str, Exception]]:
-    """One snapshot of the apps that can be read, and by app why the others cannot. Raises where none can."""
+    """Return a snapshot of the apps that can be read, and the other apps' errors.
+
+    Raises the first error if no app can be read.
+    """
     at, names = clock.now(), [*dict.fromkeys(app_names)]
     limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -47,8 +53,11 @@ async def observe_readable(
 async def observe_each(
     client: MachinesClient, app_names: Iterable[str], take: Callable[[ObservedApp], Awaitable[None]]
 ) -> None:
-    """Hands over one app after the other, as they come; so many are held as are asked for at once. Raises ApiError,
-    and what `take` raises.
+    """Pass each app to `take` as soon as it is read.
+
+    At most ten apps are read at once, and memory holds no more than those.
+
+    Raises ApiError, and what `take` raises.
     """
     names = iter(dict.fromkeys(app_names))
 
@@ -65,7 +74,10 @@ async def observe_each(
 
 
 async def observe_destroyed(client: MachinesClient, app_names: Iterable[str]) -> tuple[Machine, ...]:
-    """The apps' machines, with those that were destroyed lately, as long as the platform tells. Raises ApiError."""
+    """Return the apps' machines, and those destroyed in the last two days.
+
+    Raises ApiError.
+    """
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(name: str) -> tuple[Machine, ...]:
@@ -82,7 +94,7 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
     info = await client.apps.get(name)
     if info is None:
         return ObservedApp(name=name, exists=False)
-    if info.machine_count:  # another apply may have made them after the list
+    if info.machine_count:  # another apply may have created them after the list
         machines = await client.list_machines(name)
     if machines:
         return ObservedApp(name=name, exists=True, machines=machines)

@@ -1,4 +1,7 @@
-"""Whether a spec's regions exist: asked of the platform only where nothing else tells."""
+"""Check that the regions of a spec exist.
+
+The platform is asked only if a region is neither in our own list nor the region of an existing machine.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,10 +15,12 @@ from reconciler.spec.regions import nearest_region
 async def check_regions(
     client: MachinesClient, spec: Spec, seen: Collection[str], *, only: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Refuse regions that the platform does not have. Return warnings where it could not be asked.
+    """Refuse regions that the platform does not have.
 
-    A region is known if it is in the dated list or if a machine of the plan is there (`seen`). `only` names the pools
-    of a partial plan. One call at most. Raises SpecError with the place of each unknown region.
+    Return warnings if the platform could not be asked.
+
+    A region is known if it is in our own list, which may be old, or if a machine of the plan is there (`seen`). `only`
+    names the pools of a partial plan. One call at most. Raises SpecError with the place of each unknown region.
     """
     pools = [pool for pool in spec.pools if not only or pool.name in only] if spec.unlisted_regions else []
     wanted = {region for pool in pools for region, count in pool.counts.items() if count}

@@ -1,10 +1,12 @@
-"""Decide whether and when a failed call is sent again. Pure, but for the clock.
+"""Decide whether and when a failed call is sent again.
 
-A call is repeated only where a repeat is harmless: nothing had been sent, the server refused it for its rate, or the
-call changes nothing. Everything else the caller explains by looking.
+Pure, except for the clock of NewApps.
+
+A call is repeated only if that is harmless: nothing had been sent, the server refused it by its rate limit, or the call
+is idempotent. After any other failure the caller reads the machine before it sends anything.
 
 An app that was just created is not known everywhere at once: for a minute the platform answers 404, 401, 422 or 500
-"sql: no rows in result set". Only apps that are named here are waited for; of any other the same answers are final.
+"sql: no rows in result set". Only apps in NewApps are waited for; for any other app these answers are final.
 """
 
 from typing import Final
@@ -20,7 +22,7 @@ _RATE_FIRST_S: Final = 1.0
 _RETRY_AFTER_CAP_S: Final = 60.0
 NEW_APP_S: Final = 60.0
 _NEW_APP_PAUSE_S: Final = 1.0
-# Nothing was done.
+# The call had no effect.
 _REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})
 _REFUSED_AS: Final = frozenset({(ApiErrorKind.BAD_INPUT, 422), (ApiErrorKind.NOT_AN_API, 404)})
 
@@ -35,7 +37,10 @@ def delay_before_retry(
     retry_after_s: float | None,
     jitter: float,
 ) -> float | None:
-    """Seconds until the next try, None where there is none. `attempt` counts from 1; `jitter` is in [0, 1)."""
+    """Return the seconds to back off before the next attempt; None to give up.
+
+    `attempt` counts from 1; `jitter` is in [0, 1).
+    """
     if kind is ApiErrorKind.RATE_LIMITED:
         if elapsed_s >= rate_patience_s:
             return None
@@ -53,22 +58,25 @@ def _backoff(first_s: float, attempt: int, jitter: float) -> float:
 
 
 class NewApps:
-    """The apps that were just created, each until a minute has passed."""
+    """The apps that were created less than a minute ago."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
 
     def add(self, app: str) -> None:
-        """The app was created now."""
+        """Record that the app was created now."""
         self._until[app] = self._clock.monotonic() + NEW_APP_S
 
     def is_new(self, app: str) -> bool:
-        """Whether the app may not be known everywhere yet."""
+        """Return whether the app may not be known everywhere yet."""
         return self._clock.monotonic() < self._until.get(app, 0.0)
 
     def delay_s(self, app: str, error: ApiError, *, is_repeatable: bool) -> float | None:
-        """Seconds until a refused call on the app is sent again; None where the refusal is to be believed."""
+        """Return the seconds until a refused call on the app is sent again.
+
+        None if the refusal is final.
+        """
         is_refused = error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
         may_repeat = is_refused or (error.is_unclear and is_repeatable)
         return _NEW_APP_PAUSE_S if may_repeat and self.is_new(app) else None

@@ -1,10 +1,11 @@
-"""Client-side pacing: a token bucket for each action and identifier, as the platform documents its limits.
+"""Throttle calls before they are sent, as the platform documents its limits.
 
-Every wait for a rate happens here, and one of more than some seconds is announced.
+A token bucket for each action and identifier. All waits for a rate limit happen here; one of more than five seconds is
+announced.
 
-The server counts a call when it arrives, which is some time between our sending it and its answer. A call is taken to
-have been counted as late as that may have been, so that no pause is ever too short: no 429 comes of our own doing, and
-of many calls the last is late by no more than the first one's way there. Others share the limits (assumption A2).
+The server counts a call when it arrives, at some time between our sending and its answer. We assume the latest possible
+time, so that no pause is too short: our own pace never causes a 429. The cost is small: of many calls the last one is
+delayed by at most the time that the first one took to arrive. Others share the limits (assumption A2).
 """
 
 import asyncio
@@ -24,21 +25,21 @@ class _Rate(NamedTuple):
 _DEFAULT: Final = _Rate(1.0, 3.0)
 _GET: Final = _Rate(5.0, 10.0)
 _UNLIMITED: Final = _Rate(math.inf, math.inf)
-_RESERVE: Final = 1.01  # of each pause, for a server whose clock goes slower than ours
-_LONGEST_WAY_S: Final = 0.25  # from our sending a call to its arrival
+_RESERVE: Final = 1.01  # each pause is 1 % longer, for a server whose clock is slower than ours
+_LONGEST_WAY_S: Final = 0.25  # from sending a call to its arrival at the server
 _WORTH_TELLING_S: Final = 5.0
 _TOLD_EVERY_S: Final = 60.0
 
 Notice: TypeAlias = Callable[[str], None]
-"""Takes a line that says what is waited for."""
+"""Takes one line that says what is waited for."""
 
 
 def notice_nothing(_line: str) -> None:
-    """The notice of a caller who does not want any."""
+    """Ignore the notice."""
 
 
 class Limit(Protocol):
-    """A caller's own limit on concurrency, which can let an urgent caller go first."""
+    """A caller's own limit on concurrency, in which an urgent caller goes first."""
 
     async def acquire(self, *, is_urgent: bool = False) -> None: ...
 
@@ -50,19 +51,20 @@ class Ticket:
 
     def __init__(self, bucket: "Bucket", number: int, latest: float) -> None:
         self.number = number
-        self.latest = latest  # when the server counts it, at the latest
+        self.latest = latest  # the latest time at which the server counts the call
         self._bucket = bucket
 
     def answered(self) -> None:
-        """The call has been answered, or will not be. To be said once."""
+        """Report that the call was answered, or never will be. Call it once."""
         self._bucket.settle(self)
 
 
 class Bucket:
-    """The calls of one action on one identifier.
+    """The token bucket of one action on one identifier.
 
-    A bucket of `burst` tokens, one more each `pause_s`, has one left for the next call as soon as, for each earlier
-    call, all calls since then have had the time that they need: the last `burst` of them none.
+    It holds `burst` tokens and gets a new one every `pause_s`. The next call may be sent as soon as this holds for each
+    earlier call: since the server counted it, there was a pause for each call after it, except for the last `burst`
+    calls.
     """
 
     def __init__(self, clock: Clock, rate: _Rate, announcement: "_Announcement") -> None:
@@ -72,16 +74,16 @@ class Bucket:
         self._burst = rate.burst
         self._taken = 0
         self._under_way: set[Ticket] = set()
-        self._settled = -math.inf  # the largest of the answered ones, as `_offset` counts
+        self._settled = -math.inf  # the largest `_offset` of the answered calls
         self._prepaid: deque[Ticket] = deque()
         self._held_until = -math.inf
         self._turn = asyncio.Lock()
         self._lane = asyncio.Lock()
 
     async def pass_through(self, *, since: float | None = None) -> Ticket:
-        """Returns when a call may be sent. Calls that wait are let through in their order.
+        """Wait until a call may be sent, in order of arrival.
 
-        `since` is when the server first refused the call for its rate, on the monotonic clock.
+        `since` is the monotonic time at which the server first refused this call by its rate limit.
         """
         if self._prepaid:
             return self._prepaid.popleft()
@@ -91,10 +93,13 @@ class Bucket:
             return self._take()
 
     async def enter(self, limit: Limit, stop: asyncio.Event) -> bool:
-        """True with one of the limit's places, once the next call may be sent at once: it has its ticket.
+        """Wait until the next call may be sent, then take a place of `limit`.
 
-        Whoever waits for the bucket holds no place meanwhile, so that others go on beside it, and has the next one that
-        is free afterwards: what is paced takes longest. False, and no place, once `stop` is set.
+        Return False once `stop` is set.
+
+        A caller that waits for the bucket holds no place meanwhile, so that others can work. Afterwards it gets the
+        next free place, before others: throttled work takes longest, so it starts first. The call that it sends next
+        has its ticket already.
         """
         since = self._clock.monotonic()
         async with self._lane:
@@ -111,11 +116,11 @@ class Bucket:
         return False
 
     def hold(self, seconds: float) -> None:
-        """Lets nothing through for so long: the server has asked for that."""
+        """Let no call through for `seconds`: the server asked for that by Retry-After."""
         self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 
     def settle(self, ticket: Ticket) -> None:
-        """The call has been answered: it is not counted any later."""
+        """Note that the call was answered: the server cannot count it later than now."""
         ticket.latest = min(ticket.latest, self._clock.monotonic())
         self._under_way.discard(ticket)
         self._settled = max(self._settled, self._offset(ticket))
@@ -123,7 +128,7 @@ class Bucket:
     async def _until_ready(self, since: float) -> None:
         while (wait_s := self._wait_s()) > 0:
             self._announcement.make(since, wait_s)
-            # In steps: an answer that comes meanwhile lets the next call go earlier.
+            # In steps, as an answer that arrives meanwhile may let the next call go earlier.
             await self._clock.sleep(min(wait_s, _LONGEST_WAY_S))
 
     async def _sleep(self, seconds: float, stop: asyncio.Event) -> None:
@@ -137,13 +142,13 @@ class Bucket:
     def _wait_s(self) -> float:
         ready_at = self._held_until
         if math.isfinite(self._burst):
-            beyond = self._taken + 1 - self._burst  # the first of the calls that are no part of the same burst
+            beyond = self._taken + 1 - self._burst  # calls before this number are not in the burst of the next one
             offsets = [self._offset(ticket) for ticket in self._under_way if ticket.number < beyond]
             ready_at = max(ready_at, max([self._settled, *offsets]) + beyond * self._pause_s)
         return ready_at - self._clock.monotonic()
 
     def _offset(self, ticket: Ticket) -> float:
-        """When the first call would have to be counted for this one to be due when it was."""
+        """Return the time of this call, less one pause for each call before it."""
         return ticket.latest - ticket.number * self._pause_s
 
     def _take(self) -> Ticket:
@@ -154,7 +159,7 @@ class Bucket:
 
 
 class _Announcement:
-    """Says that the calls of one action wait for their rate, at most once a minute however many of them wait."""
+    """Announce that calls of one action are throttled, at most once a minute."""
 
     def __init__(self, clock: Clock, action: str, notice: Notice) -> None:
         self._clock = clock
@@ -163,7 +168,7 @@ class _Announcement:
         self._told_at = -math.inf
 
     def make(self, since: float, wait_s: float) -> None:
-        """A call waits since then, and will for so long still: said where that is more than some seconds."""
+        """Announce a call that waits over five seconds, from `since` and `wait_s` more."""
         now = self._clock.monotonic()
         if now - since + wait_s <= _WORTH_TELLING_S or now - self._told_at < _TOLD_EVERY_S:
             return
@@ -173,10 +178,11 @@ class _Announcement:
 
 
 class Throttle:
-    """Waits where a call would exceed the limits: 1/s for each action and id, burst 3; 5/s, burst 10 for a GET.
+    """Keep calls within the platform's limits.
 
-    Without `is_paced` it knows no limits, and waits only where the server has asked for it. `notice` is told of waits
-    of more than five seconds.
+    For each action and identifier: 1/s with a burst of 3; for a GET of a machine 5/s with a burst of 10. Without
+    `is_paced` there are no limits, and a call waits only if the server asked for it. `notice` gets a line about each
+    wait of more than five seconds.
     """
 
     def __init__(self, clock: Clock, *, is_paced: bool, notice: Notice = notice_nothing) -> None:
@@ -187,6 +193,7 @@ class Throttle:
         self._announcements: dict[str, _Announcement] = {}
 
     def bucket(self, action: str, identifier: str) -> Bucket:
+        """Return the bucket that limits these calls."""
         key = (action, identifier)
         if key not in self._buckets:
             if action not in self._announcements:
@@ -195,7 +202,10 @@ class Throttle:
         return self._buckets[key]
 
     def pause_s(self, action: str) -> float:
-        """The seconds between two such calls on one identifier, once the burst is over; 0 where there is no limit."""
+        """Return the seconds between two such calls on one identifier after the burst.
+
+        0 if there is no limit.
+        """
         return _RESERVE / self._rate(action).per_second
 
     def _rate(self, action: str) -> _Rate:

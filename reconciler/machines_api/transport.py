@@ -1,6 +1,6 @@
-"""One HTTP exchange with the API: sent, paced, repeated where that is harmless, and understood.
+"""Send a call over HTTP: throttle it, repeat it if harmless, parse the reply.
 
-Knows what an exchange may do wrong; knows nothing of machines.
+It handles all that can go wrong in an exchange, and knows nothing of machines.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import httpx, is_loopback
 from reconciler.machines_api.auth import authorization_header
 from reconciler.machines_api.errors import (
-    LOOK_HINT,
+    READ_HINT,
     conceal,
     error_from_reply,
     error_of_answer,
@@ -41,7 +41,10 @@ _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceEntry:
-    """One exchange, for `--trace-http`: neither headers nor bodies. `status` is None where no answer came."""
+    """One exchange, for `--trace-http`, without headers and bodies.
+
+    `status` is None if no answer came.
+    """
 
     method: str
     path: str
@@ -51,9 +54,11 @@ class TraceEntry:
 
 
 class Transport:
-    """Sends calls to one base URL. One cookie jar: the platform's affinity cookie gives read-your-writes.
+    """Send calls to one base URL.
 
-    `relocate` returns where a server that cannot be reached serves now, None where that is not known.
+    One cookie jar: the platform's affinity cookie gives read-your-writes.
+
+    `relocate` is called when the server cannot be reached, and returns its new base URL, or None.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class Transport:
             headers=headers,
             transport=transport,
             trust_env=not is_loopback(base_url),
-            # Reading the certificates of all authorities takes as long as five calls; without TLS nobody asks for them.
+            # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
             verify=not base_url.startswith("http://"),
             limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
         )
@@ -94,11 +99,14 @@ class Transport:
         await self._http.aclose()
 
     async def send(self, call: Call, read: Callable[[Any], T]) -> T:
-        """What `read` makes of the reply's JSON. Raises ApiError, after all harmless repeats."""
+        """Send the call and return what `read` makes of the reply's JSON.
+
+        Raises ApiError, after all harmless repeats.
+        """
         bucket = self._throttle.bucket(call.action, call.identifier)
         ticket = await bucket.pass_through()
         began = self._clock.monotonic()
-        refused_at: float | None = None  # for its rate, the first time
+        refused_at: float | None = None  # when the server first refused it by its rate limit
         attempt = 0
         while True:
             attempt += 1
@@ -125,7 +133,7 @@ class Transport:
                     delay_s = self._until_known(call, error)
                 if delay_s is None or call.is_sent_once:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
-                        error.hint = LOOK_HINT
+                        error.hint = READ_HINT
                     raise
             finally:
                 ticket.answered()
@@ -138,7 +146,10 @@ class Transport:
     async def find(
         self, call: Call, read: Callable[[Any], T], *, none_there: Collection[ApiErrorKind] = (ApiErrorKind.NOT_FOUND,)
     ) -> T | None:
-        """Send the call like `send`; return None where what it is about does not exist (`none_there`)."""
+        """Send the call like `send`.
+
+        Return None for an error of a kind in `none_there`: it does not exist.
+        """
         try:
             return await self.send(call, read)
         except ApiError as error:
@@ -147,7 +158,10 @@ class Transport:
             raise
 
     def _until_known(self, call: Call, error: ApiError) -> float | None:
-        """Seconds until the call is sent again because its app is new; None for any other, and under a lease."""
+        """Return the seconds until the call is repeated because its app is new.
+
+        None for other calls, and for calls under a lease.
+        """
         if call.app is None or call.nonce:
             return None
         return self._new_apps.delay_s(call.app, error, is_repeatable=call.is_repeatable)
@@ -156,7 +170,7 @@ class Transport:
         began = self._clock.monotonic()
         reply: httpx.Response | None = None
         try:
-            # httpx bounds each read, not the whole exchange: a server that drips bytes would hold us for ever.
+            # httpx limits each read, not the whole exchange: a server that sends a byte now and then would block us.
             async with asyncio.timeout(call.timeout_s + _CONNECT_TIMEOUT_S):
                 reply = await self._http.send(self._request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -195,7 +209,7 @@ class Transport:
             )
         if not call.has_reply:
             return read(None)
-        # Half an answer to a write leaves open what was done; to a read it only says that this is no API of ours.
+        # Half a reply to a write leaves its effect unclear; half a reply to a read only says that this is not the API.
         kind = ApiErrorKind.NOT_AN_API if call.method == "GET" else ApiErrorKind.UNCLEAR
         try:
             return read(json_of(reply.content))
@@ -203,7 +217,7 @@ class Transport:
             why = f"the answer is not understood: expected {error}"
         except ValueError:
             if reply.content.lstrip()[:1] in {b"{", b"["}:
-                kind = ApiErrorKind.UNCLEAR  # it began as one, and was cut off
+                kind = ApiErrorKind.UNCLEAR  # it began as JSON, and is truncated
             why = f"the answer is not JSON ({self._header(call, reply, 'content-type') or 'no content type'})"
         raise error_of_answer(
             self._concealed(call, call.what),
@@ -214,7 +228,10 @@ class Transport:
         )
 
     def _unanswered(self, call: Call, cause: Exception, kind: ApiErrorKind, *, what: str | None = None) -> ApiError:
-        """The error of a call without an answer; its cause's words may quote what was sent, or a header that came."""
+        """Return the error of a call without a reply.
+
+        Its cause may quote the request, so its text is masked.
+        """
         return error_without_reply(
             self._concealed(call, what or call.what), self._concealed(call, str(cause)) or type(cause).__name__, kind
         )
@@ -223,7 +240,7 @@ class Transport:
         return conceal(text, self._secrets(call))
 
     def _secrets(self, call: Call) -> Iterator[str]:
-        """What the call was sent with that no error may show, whatever the answer quotes."""
+        """Yield the secret values of the call, which no error may show."""
         if self._token:
             yield from token_parts(self._token.reveal())
         if call.nonce:

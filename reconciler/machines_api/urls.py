@@ -1,4 +1,7 @@
-"""The URLs of an API and of its logs. A token goes to no host that the user did not choose."""
+"""Find the URLs of the API and of its logs.
+
+A token is sent only to a host that the user chose.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +15,10 @@ _FLY_HOSTS: Final = {"api.machines.dev", "_api.internal"}
 
 
 def api_base_url(environment: Mapping[str, str]) -> str:
-    """Fly's own API, or what FLY_FLAPS_BASE_URL or FLY_API_HOSTNAME say; without `/v1`. Raises TargetError."""
+    """Return the URL of the API, without `/v1`.
+
+    It is FLY_FLAPS_BASE_URL, else FLY_API_HOSTNAME, else Fly's own. Raises TargetError.
+    """
     for name in ("FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME"):
         if value := environment.get(name):
             return parse_target_url(value if "://" in value else f"https://{value}", source=name)
@@ -20,7 +26,10 @@ def api_base_url(environment: Mapping[str, str]) -> str:
 
 
 def parse_target_url(text: str, *, source: str = "--target") -> str:
-    """The base URL without `/v1`, query and trailing slash. Raises TargetError where it is no http(s) URL."""
+    """Return the base URL without `/v1`, query and trailing slash.
+
+    Raises TargetError if it is not an http(s) URL.
+    """
     if "@" in text:
         raise TargetError(f"{source}: no user or password in the URL", hint="set FLY_API_TOKEN instead")
     from reconciler.http import httpx
@@ -28,7 +37,7 @@ def parse_target_url(text: str, *, source: str = "--target") -> str:
     try:
         parts = urlsplit(text.strip())
         port = parts.port
-        _ = httpx.URL(text.strip()).host  # which looks at international names too
+        _ = httpx.URL(text.strip()).host  # checks international names too
     except (ValueError, httpx.InvalidURL) as error:
         raise TargetError(f"{source}: {text!r} is not a URL", hint="write it like https://api.machines.dev") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -39,12 +48,15 @@ def parse_target_url(text: str, *, source: str = "--target") -> str:
 
 
 def logs_base_url(base_url: str, environment: Mapping[str, str]) -> str:
-    """Where logs are read: FLY_API_BASE_URL, else Fly's own for Fly itself, else the target's own host."""
+    """Return the URL of the logs.
+
+    It is FLY_API_BASE_URL, else Fly's log API for Fly, else the target itself.
+    """
     if value := environment.get("FLY_API_BASE_URL"):
         return parse_target_url(value, source="FLY_API_BASE_URL")
     return FLY_LOGS_URL if is_fly(base_url) else base_url
 
 
 def is_fly(base_url: str) -> bool:
-    """Whether the API is Fly itself."""
+    """Return whether the API is Fly's own."""
     return urlsplit(base_url).hostname in _FLY_HOSTS

@@ -1,7 +1,7 @@
-"""The JSON of an answer, read once into values that no later code fails at.
+"""Parse the JSON of a reply into values that no later code fails on.
 
-What JSON allows and a reader may choke on is settled here: numbers without a bound, nesting without a bound, halves of
-surrogate pairs. Of a member that is given twice the last one counts, as in Go.
+JSON allows numbers and nesting without a limit, and single surrogates; all three are handled here. If a member is given
+twice, the last one counts, as in Go.
 """
 
 import json
@@ -15,18 +15,20 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class MalformedError(ValueError):
-    """An answer that is JSON, but not what the API gives. The message says what was expected."""
+    """A reply is JSON, but not what the API sends; the message says what it expected."""
 
 
 def json_of(content: bytes) -> Any:
-    """Return the value. A number that no computation should meet (infinite, thousands of digits) stays its text.
+    """Parse JSON.
 
-    Raises ValueError where it is no JSON, MalformedError where it is nested too deeply to be read.
+    A number that is infinite or has thousands of digits stays a string.
+
+    Raises ValueError if it is not JSON, MalformedError if it is nested too deeply.
     """
     text = content.decode("utf-8-sig", "replace")
     try:
         value = _loaded(text)
-        if "\\ud" in text or "\\uD" in text:  # Go writes U+FFFD for half a pair, and so should nobody send one
+        if "\\ud" in text or "\\uD" in text:  # a single surrogate cannot be encoded: replace it, as Go does
             value = _loaded(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode())
     except RecursionError as error:
         raise MalformedError("less nesting") from error
@@ -34,31 +36,34 @@ def json_of(content: bytes) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Return a text, or a number's text; "" for anything else."""
+    """Return a string, or a number as a string; "" for anything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def object_of(value: Any, what: str) -> dict[str, Any]:
-    """Return the map. Raises MalformedError where it is none, and `what` was expected."""
+    """Return the object.
+
+    Raises MalformedError, which names `what`, for anything else.
+    """
     if not isinstance(value, dict):
         raise MalformedError(what)
     return value
 
 
 def list_of(value: Any) -> list[Any]:
-    """Return the list; an empty one where it is none."""
+    """Return the list; an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
 def is_id(value: Any) -> bool:
-    """Whether it is a machine's id, which can stand in a path."""
+    """Return whether it is a machine's id, which can be part of a URL's path."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def is_deep(value: Any) -> bool:
-    """Whether maps and lists are nested deeper than those of any config."""
+    """Return whether objects and lists are nested deeper than in any config."""
     level = [value]
     for _ in range(_DEEPEST):
         members = (one.values() if isinstance(one, dict) else one for one in level)
@@ -69,7 +74,7 @@ def is_deep(value: Any) -> bool:
 
 
 def time_of(value: Any) -> datetime | None:
-    """A time given as RFC 3339, seconds or milliseconds; None where it is none of them."""
+    """Parse a time in RFC 3339, seconds or milliseconds; None for anything else."""
     if isinstance(value, bool):
         return None
     try:

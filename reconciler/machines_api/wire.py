@@ -1,8 +1,10 @@
-"""JSON to nouns and back: the only place that knows how the API spells machines, events and leases.
+"""Convert the API's JSON to nouns and back.
 
-Tolerant where the platform is: an unknown state is UNKNOWN, a missing list is empty, a config that is null stays
-missing. Each member is read once, into a value or into "not understood": of a machine the members are named and nothing
-else of it is relied on, so that one bad machine hides no other. What cannot be an answer at all raises MalformedError.
+Only this file knows how the API spells machines, events and leases.
+
+It is as tolerant as the platform: an unknown state is UNKNOWN, a missing list is empty, a config of null is missing. A
+member of the wrong type is named in `Machine.not_understood`, and nothing else of that machine is trusted, so that one
+bad machine does not hide the others. A reply that cannot be what was asked for raises MalformedError.
 """
 
 import re
@@ -16,20 +18,20 @@ from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
 
-# The sections of a config that our logic reads, and what they are; any may be null.
+# The sections of a config that we read, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("image", "schedule"), str),
     **dict.fromkeys(("env", "metadata", "checks", "guest", "init", "restart", "stop_config"), dict),
     **dict.fromkeys(("services", "files", "mounts", "processes"), list),
 }
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
-_END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which no time here can tell
+_END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which datetime cannot hold
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppInfo:
-    """An app as reported. `machine_count` is None where the server does not tell."""
+    """An app as reported. `machine_count` is None if the server does not report it."""
 
     name: str
     status: str
@@ -45,7 +47,10 @@ def app_from_json(value: Any, name: str) -> AppInfo:
 
 
 def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
-    """The machines of a list, each once; one that cannot be identified is there all the same, without an id."""
+    """Parse a list of machines, each machine once.
+
+    One without a valid id is kept, with the id "".
+    """
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -56,7 +61,7 @@ def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
 
 
 def machine_from_json(app: str, value: Any, *, machine_id: str | None = None, name: str | None = None) -> Machine:
-    """One machine, of this id or name where it was asked for. Raises MalformedError for any other."""
+    """Parse one machine. Raises MalformedError if its id or name is another one."""
     machine = object_of(value, "a machine")
     found = machine.get("id")
     if not is_id(found) or machine_id not in {None, found}:
@@ -67,7 +72,10 @@ def machine_from_json(app: str, value: Any, *, machine_id: str | None = None, na
 
 
 def _listed_machine(app: str, value: Any) -> Machine:
-    """One member of a list. Without an id nothing of it counts but its name: nobody could look at it, or change it."""
+    """Parse one member of a list.
+
+    Without an id only its name is kept, as nobody can read or change it.
+    """
     if isinstance(value, dict) and is_id(value.get("id")):
         return _machine(app, value)
     machine = value if isinstance(value, dict) else {}
@@ -105,19 +113,25 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
 
 
 def events_from_json(value: Any) -> tuple[Event, ...]:
-    """Events newest first, as the server gives them; one that is not understood keeps its place, without id or type."""
+    """Parse events, newest first as the server sends them.
+
+    An invalid one keeps its place, without id and type.
+    """
     return tuple(_event(one if isinstance(one, dict) else {}) for one in list_of(value))
 
 
 def list_of_events_from_json(value: Any) -> tuple[Event, ...]:
-    """The same of an answer that is nothing else."""
+    """Parse a reply that is a list of events."""
     if not isinstance(value, list | None):
         raise MalformedError("a list of events")
     return events_from_json(value)
 
 
 def regions_from_json(value: Any) -> frozenset[str]:
-    """The codes of the platform's regions. The live API capitalises the key, its document does not."""
+    """Parse the codes of the regions.
+
+    The live API capitalises the key, its OpenAPI document does not.
+    """
     answer = object_of(value, "a list of regions")
     rows = answer.get("Regions", answer.get("regions"))
     codes = (row.get("code") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
@@ -125,13 +139,13 @@ def regions_from_json(value: Any) -> frozenset[str]:
 
 
 def versions_from_json(value: Any) -> dict[str, MachineConfig]:
-    """The configs that were sent, by the instance id that each got; those that are no longer kept are left out."""
+    """Parse the retained configs that were sent, by the instance id of each one."""
     found = [one for one in list_of(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
     return {text_of(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
 
 
 def lease_from_json(value: Any) -> Lease:
-    """A lease; real replies wrap it in `data`, the specification does not."""
+    """Parse a lease. Real replies wrap it in `data`, the OpenAPI document does not."""
     lease = object_of(value, "a lease")
     data = lease.get("data")
     lease = data if isinstance(data, dict) else lease
@@ -150,7 +164,7 @@ def lease_from_json(value: Any) -> Lease:
 def machine_body(
     *, name: str, region: str, config: MachineConfig, skip_launch: bool, current_version: str | None = None
 ) -> dict[str, Any]:
-    """The body of a create or an update."""
+    """Return the body of a create or an update."""
     body: dict[str, Any] = {"name": name, "region": region, "config": dict(config.document)}
     if skip_launch:
         body["skip_launch"] = True
@@ -180,8 +194,9 @@ def _check(check: Mapping[str, Any]) -> Check:
 
 
 def _clean(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with env and metadata as maps of strings, whatever nulls came; of one that is too deep to be walked
-    through the metadata alone.
+    """Return the config with `env` and `metadata` as maps of strings, without nulls.
+
+    Of a config that is nested too deeply only the metadata is kept.
     """
     cleaned = {key: config[key] for key in ("metadata",) if key in config} if is_deep(config) else dict(config)
     for key in ("env", "metadata"):
@@ -193,7 +208,7 @@ def _clean(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
-    """The members that our logic relies on and that are not of the API's types."""
+    """Yield the names of the members that we rely on and that have a wrong type."""
     for name in ("name", "region"):
         if not _name(machine, name):
             yield name
@@ -218,7 +233,10 @@ def _is_a(value: Any, kind: type) -> bool:
 
 
 def _holds_its_kind(section: str, value: Any) -> bool:
-    """Whether a list is of maps, and a map of texts of nothing else."""
+    """Return whether the members of a section have the right type.
+
+    Lists hold objects; `env` and `metadata` hold strings, numbers or null.
+    """
     if isinstance(value, list):
         return all(isinstance(member, dict) for member in value)
     if not isinstance(value, dict) or section not in _MAPS_OF_TEXTS:
@@ -231,7 +249,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def state_from_json(value: Any) -> MachineState:
-    """The state; UNKNOWN for a word that the platform does not have."""
+    """Parse a state; UNKNOWN for one that the platform does not document."""
     try:
         return MachineState(value)
     except ValueError:
