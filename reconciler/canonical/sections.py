@@ -59,14 +59,16 @@ class Field:
     """A field of a pool. One with a path and no builder in spec/config.py is sent as it is written."""
 
     name: str
-    path: str | None = None  # `section` or `section.member` of the config that it becomes; None: it is ours alone
+    path: str | None = None  # `section` or `section.member` of the config that it becomes; None: it makes none itself
     settles: tuple[str, ...] = ()  # other paths that `config:` cannot say where this field is declared
     merge: Merge = Merge.WHOLE
     replaces: tuple[str, ...] = ()  # fields of the levels below that go where this one is declared
     only: PoolKind | None = None  # the only kind of pool whose config has it
+    secrets: frozenset[str] = frozenset()  # members, at any depth, below which no error shows what is written
     unsupported: str | None = None  # what to do until it works
 
 
+# Whoever says what runs says all of it.
 _WHAT_RUNS: Final = ("init.exec", "init.cmd", "init.entrypoint", "processes")
 
 SECTIONS: Final = (
@@ -149,18 +151,18 @@ SECTIONS: Final = (
 
 FIELDS: Final = (
     Field(name="image", path="image", replaces=("build",)),
-    Field(name="build", replaces=("image",)),
+    Field(name="build", replaces=("image",), secrets=frozenset({"args"})),
     Field(name="entrypoint", path="init.entrypoint", settles=_WHAT_RUNS),
     Field(name="command", path="init.cmd", settles=_WHAT_RUNS, replaces=("processes",)),
-    Field(name="args", path="init.cmd", settles=_WHAT_RUNS),
+    Field(name="args", settles=_WHAT_RUNS),
     Field(name="processes", path="processes", settles=_WHAT_RUNS, replaces=("command", "args", "entrypoint")),
-    Field(name="env", path="env", merge=Merge.BY_KEY),
+    Field(name="env", path="env", merge=Merge.BY_KEY, secrets=frozenset({"env"})),
     Field(name="secrets", unsupported="every secret of an app reaches its machines without being named"),
     Field(name="count"),
     Field(name="regions"),
     Field(name="guest", path="guest", settles=("size",)),
     Field(name="restart", path="restart"),
-    Field(name="files", path="files"),
+    Field(name="files", path="files", secrets=frozenset({"content", "content_base64"})),
     Field(
         name="mounts",
         unsupported="until then put it under `config:`, as the API spells it: mounts: [{volume: vol_…, path: /data}]",
@@ -184,4 +186,15 @@ AS_SENT: Final = frozenset(one.name for one in SECTIONS if one.is_as_sent)
 CLOSED_MEMBERS: Final = frozenset((one.name, member) for one in SECTIONS for member in one.closed_members)
 SWITCHES: Final = frozenset(member for one in SECTIONS for member in one.switches)
 SECRET_MEMBERS: Final = frozenset(member for one in SECTIONS for member in one.secrets)
+SECRET_KEYS: Final = SECRET_MEMBERS.union(*(one.secrets for one in FIELDS))
 FORMS: Final = tuple((one.name, one.kind, one.form) for one in SECTIONS if one.form)
+
+
+def section_named(name: str) -> Section | None:
+    """Return the section of this name, None for one that we do not know."""
+    return next((one for one in SECTIONS if one.name == name), None)
+
+
+def fields_that_say(path: str) -> tuple[Field, ...]:
+    """Return the fields that say what is at a path of the config, the one whose own path it is first."""
+    return tuple(sorted((one for one in FIELDS if path in {one.path, *one.settles}), key=lambda one: one.path != path))

@@ -1,77 +1,89 @@
-"""From a pool's merged fields to the machine config that the API is sent."""
+"""From a pool's merged fields to the machine config that the API is sent.
+
+canonical/sections.py says which field becomes which member of it. One without a builder here is sent as it is written.
+"""
 
 import base64
 import shlex
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from reconciler.canonical.sections import FIELDS
 from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.durations import check_stop
 from reconciler.spec.ports import build_checks, build_services
-from reconciler.spec.raw_config import with_verbatim
+from reconciler.spec.raw_config import with_raw_config
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, is_null, plain_value
 
 _MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
 _PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
+_NOTHING: Final[tuple[Any, ...]] = ({}, [], None, "", 0)  # such a value is not sent
 _RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
 
 
 def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dict[str, Any]:
-    """The config in the API's spelling, without marks; `at` is where the pool is named."""
+    """Return the config in the API's spelling, without marks; `at` is where the pool is named."""
     config: dict[str, Any] = {}
-    if image := node.get("image"):
-        config["image"] = _image(image, findings)
-    else:
+    if "image" not in node.entries:
         findings.add(at, "this pool has no `image` and no `build`", hint="set one on the pool, its app or in defaults")
-    config |= _processes(node, findings)
-    config["env"] = _strings(node.get("env"))
-    config["guest"] = _guest(node.get("guest"), findings)
-    config["restart"] = _restart(node.get("restart"), kind)
-    config["files"] = _files(node.get("files"), findings)
-    config["stop_config"] = _stop(node.get("stop"), findings)
-    config["metadata"] = _strings(node.get("metadata"))
-    if kind is PoolKind.SERVICE:
-        services = build_services(node.get("ports"), findings)
-        config |= {"services": services, "checks": build_checks(node.get("checks"), services, findings)}
-    config["schedule"] = _text(node.get("schedule")) if kind is PoolKind.TASK else ""
-    config = {key: value for key, value in config.items() if value not in ({}, [], None, "")}
-    return with_verbatim(config, node, kind, findings)
+    for field in FIELDS:
+        if field.path is None or field.only not in {None, kind}:
+            continue
+        build = _BUILDERS.get(field.name)
+        value = build(node, kind, findings) if build else _as_written(node.get(field.name))
+        if value not in _NOTHING:
+            section, _, member = field.path.partition(".")
+            config[section] = config.get(section, {}) | {member: value} if member else value
+    return with_raw_config(config, node, kind, findings)
 
 
-def _image(node: Node, findings: Findings) -> str:
-    text = _text(node)
+def _as_written(node: Node | None) -> Any:
+    return None if node is None else plain_value(node)
+
+
+def _image(node: Map, _kind: PoolKind, findings: Findings) -> str:
+    image = node.get("image")
+    if image is None:
+        return ""
+    text = _text(image)
     try:
         parse_image(text)
     except ValueError as error:
-        findings.add(node, f"`image` is not an image reference: {error}", hint="write it like registry.fly.io/app:tag")
+        findings.add(image, f"`image` is not an image reference: {error}", hint="write it like registry.fly.io/app:tag")
     return text
 
 
-def _processes(node: Map, findings: Findings) -> dict[str, Any]:
+def _entrypoint(node: Map, _kind: PoolKind, findings: Findings) -> list[str]:
+    return [] if "processes" in node.entries else _words(node.get("entrypoint"), findings)
+
+
+def _cmd(node: Map, _kind: PoolKind, findings: Findings) -> list[str]:
+    """The args come after the command, or replace the image's own words without one."""
+    if "processes" in node.entries:
+        return []
+    return _words(node.get("command"), findings) + _words(node.get("args"), findings)
+
+
+def _processes(node: Map, kind: PoolKind, findings: Findings) -> list[dict[str, Any]]:
     processes = node.get("processes")
-    if isinstance(processes, List):
-        for key in ("command", "args", "entrypoint"):
-            if key in node.entries:
-                findings.add(node.entries[key].key, f"`{key}` and `processes` exclude each other")
-        return {"processes": [_process(one, findings) for one in processes.items if isinstance(one, Map)]}
-    init = _command(node, findings)
-    return {"init": init} if init else {}
+    if not isinstance(processes, List):
+        return []
+    for key in ("command", "args", "entrypoint"):
+        if key in node.entries:
+            findings.add(node.entries[key].key, f"`{key}` and `processes` exclude each other")
+    return [_process(one, kind, findings) for one in processes.items if isinstance(one, Map)]
 
 
-def _process(node: Map, findings: Findings) -> dict[str, Any]:
-    process: dict[str, Any] = {"name": _text(name)} if (name := node.get("name")) else {}
-    process |= _command(node, findings)
-    if env := _strings(node.get("env")):
-        process["env"] = env
-    return process
-
-
-def _command(node: Map, findings: Findings) -> dict[str, Any]:
-    """`entrypoint` and `cmd`; args come after the command, or replace the image's own words without one."""
-    words = _words(node.get("command"), findings) + _words(node.get("args"), findings)
-    entrypoint = _words(node.get("entrypoint"), findings)
-    return ({"entrypoint": entrypoint} if entrypoint else {}) | ({"cmd": words} if words else {})
+def _process(node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    process: dict[str, Any] = {
+        "name": _text(node.get("name")),
+        "entrypoint": _entrypoint(node, kind, findings),
+        "cmd": _cmd(node, kind, findings),
+        "env": _strings(node.get("env")),
+    }
+    return {key: value for key, value in process.items() if value or (key == "name" and "name" in node.entries)}
 
 
 def command_words(node: Node | None, findings: Findings) -> int:
@@ -101,7 +113,16 @@ def _strings(node: Node | None) -> dict[str, str]:
     return {key: _text(entry.value) for key, entry in node.items() if not is_null(entry.value)}
 
 
-def _guest(node: Node | None, findings: Findings) -> dict[str, Any]:
+def _env(node: Map, _kind: PoolKind, _findings: Findings) -> dict[str, str]:
+    return _strings(node.get("env"))
+
+
+def _metadata(node: Map, _kind: PoolKind, _findings: Findings) -> dict[str, str]:
+    return _strings(node.get("metadata"))
+
+
+def _guest(pool: Map, _kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    node = pool.get("guest")
     if isinstance(node, Scalar):
         kind, _, cpus = node.text.removesuffix("x").replace("-cpu-", "-").rpartition("-")
         return {"cpu_kind": kind, "cpus": int(cpus), "memory_mb": _PRESET_MB_PER_CPU[kind] * int(cpus)}
@@ -118,20 +139,23 @@ def _guest(node: Node | None, findings: Findings) -> dict[str, Any]:
     return guest
 
 
-def _restart(node: Node | None, kind: PoolKind) -> dict[str, Any]:
+def _restart(pool: Map, kind: PoolKind, _findings: Findings) -> dict[str, Any]:
+    node = pool.get("restart")
     if isinstance(node, Map):
         return dict(plain_value(node))
     return {"policy": _text(node) if node else _RESTART[kind]}
 
 
-def _stop(node: Node | None, findings: Findings) -> dict[str, Any]:
+def _stop(pool: Map, _kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    node = pool.get("stop")
     if not isinstance(node, Map):
         return {}
     check_stop(node, findings)
     return dict(plain_value(node))
 
 
-def _files(node: Node | None, findings: Findings) -> list[dict[str, Any]]:
+def _files(pool: Map, _kind: PoolKind, findings: Findings) -> list[dict[str, Any]]:
+    node = pool.get("files")
     if not isinstance(node, List):
         return []
     files = [_file(one, findings) for one in node.items if isinstance(one, Map)]
@@ -173,3 +197,33 @@ def _mode(node: Node, findings: Findings) -> int:
 
 def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
+
+
+def _services(pool: Map, _kind: PoolKind, findings: Findings) -> list[dict[str, Any]]:
+    return build_services(pool.get("ports"), findings)
+
+
+def _checks(pool: Map, _kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    return build_checks(pool.get("checks"), pool.get("ports"), findings)
+
+
+def _schedule(pool: Map, _kind: PoolKind, _findings: Findings) -> str:
+    return _text(pool.get("schedule"))
+
+
+Builder = Callable[[Map, PoolKind, Findings], Any]
+_BUILDERS: Final[Mapping[str, Builder]] = {
+    "image": _image,
+    "entrypoint": _entrypoint,
+    "command": _cmd,
+    "processes": _processes,
+    "env": _env,
+    "guest": _guest,
+    "restart": _restart,
+    "files": _files,
+    "stop": _stop,
+    "metadata": _metadata,
+    "ports": _services,
+    "checks": _checks,
+    "schedule": _schedule,
+}

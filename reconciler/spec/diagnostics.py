@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.errors import SpecError
 from reconciler.model.diagnostic import Diagnostic, Place
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
 
-# Whatever stands below these keys may be a secret. Of `build` it is the args.
-_SECRET_KEYS: Final = frozenset({"env", "content", "content_base64", "raw_value", "value", "values", "args"})
 _MOST: Final = 100  # are told; the others are counted
 _LONGEST_LINE: Final = 400  # of which an excerpt shows less
 _KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
@@ -79,7 +78,7 @@ def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[int, bool]]:
     if isinstance(node, Map):
         for key, entry in node.items():
             yield entry.key.line, is_secret
-            yield from _starts(entry.value, is_secret=is_secret or key in _SECRET_KEYS)
+            yield from _starts(entry.value, is_secret=is_secret or key in SECRET_KEYS)
     elif isinstance(node, List):
         for item in node.items:
             yield from _starts(item, is_secret=is_secret)

@@ -9,16 +9,16 @@ from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.builds import image_of_build, parse_build
 from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings
+from reconciler.spec.merge import merged
 from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
 from reconciler.spec.rollout import build_rollout
 from reconciler.spec.run_policy import build_terms
 from reconciler.spec.volumes import check_volumes
-from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
 _MAX_NAME: Final = 63
-_MERGED_BY_KEY: Final = frozenset({"env", "metadata", "config", "rollout"})
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
 _ALIASES: Final = frozenset({"any"})
@@ -62,7 +62,7 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
     name = _text(node.get("name")) or label
     own = make_map(node, {key: value for key, value in node.items() if key not in _APP_FIELDS})
     _check_image_or_build(node, findings)
-    pools = tuple(_pools(name, node, _merged(defaults, own), findings))
+    pools = tuple(_pools(name, node, merged(defaults, own), findings))
     return App(
         label=label,
         name=name,
@@ -82,7 +82,7 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
             seen[name] = entry.key
             assert isinstance(entry.value, Map)
             _check_image_or_build(entry.value, findings)
-            yield _pool(app, name, kind, entry, _merged(defaults, entry.value), findings)
+            yield _pool(app, name, kind, entry, merged(defaults, entry.value), findings)
 
 
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
@@ -171,31 +171,6 @@ def _merged_size(root: Map, apps: Map) -> int:
     return total
 
 
-def _merged(base: Map | None, over: Map) -> Map:
-    """`over` on top of `base`: env, metadata, rollout and config key by key, everything else as a whole."""
-    if base is None:
-        return over
-    entries = dict(base.entries)
-    for key, entry in over.items():
-        below = entries.get(key)
-        is_deep = key in _MERGED_BY_KEY and below and isinstance(below.value, Map) and isinstance(entry.value, Map)
-        if is_deep and below and isinstance(below.value, Map) and isinstance(entry.value, Map):
-            merge = _merged_deep if key == "config" else _merged_flat
-            entries[key] = Entry(key=entry.key, value=merge(below.value, entry.value))
-        else:
-            entries[key] = entry
-    if "processes" in over.entries:
-        for replaced in ("command", "args", "entrypoint"):
-            if replaced not in over.entries:
-                entries.pop(replaced, None)
-    elif "command" in over.entries:
-        entries.pop("processes", None)
-    for one, other in (("image", "build"), ("build", "image")):
-        if one in over.entries and other not in over.entries:
-            entries.pop(other, None)
-    return make_map(over, entries)
-
-
 def _with_image(node: Map, app: str, build: Build | None) -> Map:
     """A pool that is built has the image that the build is pushed as."""
     if build is None:
@@ -203,23 +178,6 @@ def _with_image(node: Map, app: str, build: Build | None) -> Map:
     at = node.entries["build"]
     image = Scalar(line=at.value.line, column=at.value.column, text=image_of_build(build, app), is_plain=False)
     return make_map(node, node.entries | {"image": Entry(key=at.key, value=image)})
-
-
-def _merged_flat(base: Map, over: Map) -> Map:
-    """Null takes a key of the base away."""
-    entries = base.entries | over.entries
-    return make_map(over, {key: entry for key, entry in entries.items() if not is_null(entry.value)})
-
-
-def _merged_deep(base: Map, over: Map) -> Map:
-    entries = dict(base.entries)
-    for key, entry in over.items():
-        below = entries.get(key)
-        if below and isinstance(below.value, Map) and isinstance(entry.value, Map):
-            entries[key] = Entry(key=entry.key, value=_merged_deep(below.value, entry.value))
-        else:
-            entries[key] = entry
-    return make_map(over, entries)
 
 
 def _text(node: Node | None) -> str:

@@ -59,8 +59,8 @@ def _port(number: int, handlers: list[str], said: dict[str, Any]) -> dict[str, A
     return port | ({"force_https": said["force_https"]} if is_plain and "force_https" in said else {})
 
 
-def build_checks(node: Node | None, services: list[dict[str, Any]], findings: Findings) -> dict[str, Any]:
-    """The pool's `checks`; one that names no port asks at the first service's."""
+def build_checks(node: Node | None, ports: Node | None, findings: Findings) -> dict[str, Any]:
+    """Return the pool's `checks`; one that names no port asks at the first of `ports`."""
     if not isinstance(node, Map):
         return {}
     checks = {}
@@ -69,10 +69,11 @@ def build_checks(node: Node | None, services: list[dict[str, Any]], findings: Fi
         if isinstance(entry.value, Map):
             check_check(entry.value, findings)
         if "port" not in said:
-            if not services:
+            if not isinstance(ports, List) or not ports.items:
                 findings.add(entry.key, f"check {name!r} has no `port`, and the service no `ports`")
             else:
-                said["port"] = services[0]["internal_port"]
+                first = plain_value(ports.items[0])
+                said["port"] = first["internal_port"] if isinstance(first, dict) else first
         said.setdefault("type", "http" if "path" in said else "tcp")
         if isinstance(headers := said.get("headers"), dict):
             said["headers"] = [{"name": key, "values": [_text(entry.value, key)]} for key in headers]

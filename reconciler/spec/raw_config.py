@@ -1,51 +1,46 @@
-"""`config:`, which goes to the API as it spells it, beside what our own fields make: nothing may be said twice."""
+"""`config:`, which goes to the API as it spells it, beside what our own fields make: nothing may be said twice.
 
-from typing import Any, Final
+What `config:` may say of which section stands in canonical/sections.py.
+"""
 
+from typing import Any
+
+from reconciler.canonical.sections import Field, RawConfig, fields_that_say, section_named
 from reconciler.model.spec import PoolKind
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Entry, Map, Node, Scalar, plain_value
 
-# What a field of ours says whole, whatever else there is to say.
-_OURS: Final = {"image": "image", "env": "env", "metadata": "metadata", "schedule": "schedule", "size": "guest"}
-# What a field of ours says in part: its other members, or all of it where ours is not there, may stand under `config`.
-_SHARED: Final = {
-    "init": ("command", "args", "entrypoint", "processes"),
-    "processes": ("processes", "command", "args", "entrypoint"),
-    "guest": ("guest",),
-    "files": ("files",),
-    "restart": ("restart",),
-    "stop_config": ("stop",),
-    "services": ("ports",),
-    "checks": ("checks",),
-}
-_MAPS: Final = frozenset({"init", "guest", "restart", "stop_config"})
+_REPLACED_BY_ARGS = frozenset({"init.exec", "init.cmd", "init.entrypoint"})
 
 
-def with_verbatim(config: dict[str, Any], node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
+def with_raw_config(config: dict[str, Any], node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
     """Return the config with the pool's `config:` in it; what both say is a finding."""
-    verbatim = node.get("config")
-    if not isinstance(verbatim, Map):
+    raw = node.get("config")
+    if not isinstance(raw, Map):
         return config
     if kind is PoolKind.TASK:
-        _refuse_auto_destroy(verbatim, findings)
-    for key, entry in verbatim.items():
-        if key in _OURS:
-            _twice(entry.key, key, _OURS[key], findings)
-        elif key not in _SHARED:
-            config[key] = plain_value(entry.value)
-        elif key in _MAPS:
-            config[key] = _joined(config.get(key) or {}, key, entry, node, findings)
-        elif ours := _declared(key, node):
-            _twice(entry.key, key, ours, findings)
-        else:
-            config[key] = plain_value(entry.value)
+        _refuse_auto_destroy(raw, findings)
+    for key, entry in raw.items():
+        section = section_named(key)
+        match section.raw_config if section else RawConfig.ALL:
+            case RawConfig.ALL:
+                config[key] = plain_value(entry.value)
+            case RawConfig.NOTHING:
+                _twice(entry.key, key, f"use `{fields_that_say(key)[0].name}`", findings)
+            case RawConfig.MEMBERS:
+                config[key] = _joined(config.get(key) or {}, key, entry, node, findings)
+            case RawConfig.INSTEAD:
+                if declared := _declared(key, node):
+                    hint = f"use `{_own(key, declared)}`, or leave it out and say all of it under `config`"
+                    _twice(entry.key, key, hint, findings)
+                else:
+                    config[key] = plain_value(entry.value)
     return config
 
 
-def _refuse_auto_destroy(verbatim: Map, findings: Findings) -> None:
+def _refuse_auto_destroy(raw: Map, findings: Findings) -> None:
     """A machine that destroys itself takes its runs' ends and the idempotency keys along."""
-    entry = verbatim.entries.get("auto_destroy")
+    entry = raw.entries.get("auto_destroy")
     if entry and plain_value(entry.value) not in (None, False):
         findings.add(
             entry.key,
@@ -59,20 +54,36 @@ def _joined(made: dict[str, Any], key: str, entry: Entry, node: Map, findings: F
     if not isinstance(entry.value, Map):
         findings.add(entry.value, f"`config.{key}` must be a map, as the API has it")
         return made
-    ours = _declared(key, node)
+    whole = _declared(key, node)
     for name, member in entry.value.items():
-        if ours and (name in made or (key == "init" and name in {"exec", "cmd", "entrypoint"})):
-            _twice(member.key, f"{key}.{name}", ours, findings)
-        elif key == "init" and name in {"exec", "cmd", "entrypoint"} and _has_args_of_their_own(node):
-            findings.add(
-                member.key, f"`config.init.{name}` and `overrides.args` exclude each other", hint="use `command`"
-            )
+        path = f"{key}.{name}"
+        if declared := _declared(path, node) or (whole if name in made else ()):
+            _twice(member.key, path, _way(path, declared), findings)
+        elif path in _REPLACED_BY_ARGS and _has_args_of_their_own(node):
+            findings.add(member.key, f"`config.{path}` and `overrides.args` exclude each other", hint="use `command`")
     return made | dict(plain_value(entry.value))
 
 
-def _declared(key: str, node: Map) -> str | None:
-    """The field of ours that the pool declares for this key of the API's."""
-    return next((field for field in _SHARED[key] if field in node.entries), None)
+def _declared(path: str, node: Map) -> tuple[Field, ...]:
+    """The fields that the pool declares and that say what is at this path of the config."""
+    return tuple(field for field in fields_that_say(path) if field.name in node.entries)
+
+
+def _way(path: str, declared: tuple[Field, ...]) -> str:
+    """How the pool can have what `config:` says at the path."""
+    if own := _own(path, declared):
+        return f"use `{own}`"
+    names = " and ".join(f"`{field.name}`" for field in declared)
+    return f"leave {names} out: `{path}` runs in place of a command"
+
+
+def _own(path: str, declared: tuple[Field, ...]) -> str | None:
+    """The field to use: one whose own path it is, unless a declared one excludes it."""
+    first = declared[0]
+    if first.path in {path, path.partition(".")[0]}:
+        return first.name
+    own = next((field.name for field in fields_that_say(path) if field.path == path), None)
+    return first.name if own in first.replaces else own
 
 
 def _has_args_of_their_own(node: Map) -> bool:
@@ -81,5 +92,5 @@ def _has_args_of_their_own(node: Map) -> bool:
     return isinstance(args, Scalar) and args.value is True
 
 
-def _twice(at: Node, key: str, field: str, findings: Findings) -> None:
-    findings.add(at, f"`config.{key}` has a field of its own", hint=f"use `{field}`")
+def _twice(at: Node, key: str, hint: str, findings: Findings) -> None:
+    findings.add(at, f"`config.{key}` has a field of its own", hint=hint)

@@ -2,17 +2,11 @@
 
 from typing import Final
 
+from reconciler.canonical.sections import FIELDS
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Map, Node
 
-_VERBATIM: Final = "until then put it under `config:`, as the API spells it"
-
-# A field leaves this table when it works.
-UNSUPPORTED: Final = {
-    "secrets": "every secret of an app reaches its machines without being named",
-    "mounts": f"{_VERBATIM}: mounts: [{{volume: vol_…, path: /data}}]",
-}
-
+# A member leaves this table when it works; whole fields are in canonical/sections.py.
 _ROLLOUT: Final = {
     "strategy": "the machines of a service are changed one at a time",
     "max_unavailable": "the machines of a service are changed one at a time",
@@ -36,9 +30,9 @@ def refuse_unsupported(root: Map, findings: Findings) -> None:
 def _refuse(node: Node | None, findings: Findings) -> None:
     if not isinstance(node, Map):
         return
-    for key, hint in UNSUPPORTED.items():
-        if key in node.entries:
-            findings.add(node.entries[key].key, f"`{key}` is not supported yet", hint=hint)
+    for field in FIELDS:
+        if field.unsupported and field.name in node.entries:
+            findings.add(node.entries[field.name].key, f"`{field.name}` is not supported yet", hint=field.unsupported)
     rollout = node.get("rollout")
     if not isinstance(rollout, Map):
         return

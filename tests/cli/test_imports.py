@@ -63,7 +63,7 @@ TABLE = (
     *(Row(f"{verb} --help", "|") for verb in VERBS if verb not in {"status", "unlock"}),
     Row("status --help", "| render"),
     Row("unlock --help", "| slots"),
-    Row("validate", "yaml | spec render"),
+    Row("validate", "yaml | canonical spec render"),
     Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical planner render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),

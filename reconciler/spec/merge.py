@@ -1,0 +1,56 @@
+"""How the levels of a spec lie over each other: the pool over its app, the app over the defaults.
+
+How each field merges, and which it replaces, is said in canonical/sections.py.
+"""
+
+from typing import Final
+
+from reconciler.canonical.sections import FIELDS, Merge
+from reconciler.spec.yaml_nodes import Entry, Map, Node, is_null, make_map
+
+_MERGES: Final = {field.name: field.merge for field in FIELDS}
+_REPLACES: Final = {field.name: field.replaces for field in FIELDS if field.replaces}
+
+
+def merged(base: Map | None, over: Map) -> Map:
+    """Return the fields of `over` on top of those of `base`."""
+    if base is None:
+        return over
+    entries = dict(base.entries)
+    for key, entry in over.items():
+        below = entries.get(key)
+        entries[key] = Entry(key=entry.key, value=_joined(key, below.value, entry.value)) if below else entry
+    for field, others in _REPLACES.items():
+        for other in others if field in over.entries else ():
+            if other not in over.entries:
+                entries.pop(other, None)
+    return make_map(over, entries)
+
+
+def _joined(key: str, below: Node, over: Node) -> Node:
+    if not isinstance(below, Map) or not isinstance(over, Map):
+        return over
+    match _MERGES.get(key, Merge.WHOLE):
+        case Merge.WHOLE:
+            return over
+        case Merge.BY_KEY:
+            return _by_key(below, over)
+        case Merge.DEEP:
+            return _deep(below, over)
+
+
+def _by_key(base: Map, over: Map) -> Map:
+    """Take a key of the base away where null stands over it."""
+    entries = base.entries | over.entries
+    return make_map(over, {key: entry for key, entry in entries.items() if not is_null(entry.value)})
+
+
+def _deep(base: Map, over: Map) -> Map:
+    entries = dict(base.entries)
+    for key, entry in over.items():
+        below = entries.get(key)
+        if below and isinstance(below.value, Map) and isinstance(entry.value, Map):
+            entries[key] = Entry(key=entry.key, value=_deep(below.value, entry.value))
+        else:
+            entries[key] = entry
+    return make_map(over, entries)
