@@ -259,9 +259,9 @@ MUTANTS = (
     ),
     Mutant(
         "no saved plan holds a known token",
-        "cli/saved_plan.py",
-        "streams.current().known.conceal(json_text(saved_json(saved, salt=salt)))",
-        "json_text(saved_json(saved, salt=salt))",
+        "cli/commands/plan.py",
+        "conceal=streams.current().known.conceal",
+        "conceal=str",
     ),
     Mutant(
         "a token that was cut off in its middle is one all the same",
@@ -734,7 +734,7 @@ MUTANTS = (
     ),
     Mutant(
         "a reviewed plan is applied once",
-        "cli/saved_plan.py",
+        "operations/saved_plans.py",
         "    if applied == saved.plan_sha256:\n",
         "    if False:\n",
     ),
@@ -746,9 +746,9 @@ MUTANTS = (
     ),
     Mutant(
         "a plan whose hash was not approved is refused",
-        "cli/approval.py",
-        "    elif review.expected and (found := plan_sha256(plan)) != review.expected:\n",
-        "    elif review.expected and (found := plan_sha256(plan)) == '':\n",
+        "operations/consent.py",
+        "if self.expected and (found := plan_sha256(plan)) != self.expected:\n",
+        "if self.expected and (found := plan_sha256(plan)) == '':\n",
     ),
     Mutant(
         "no value is shown",

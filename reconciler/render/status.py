@@ -1,11 +1,11 @@
 """The state of a stack as a table and as JSON."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from reconciler.model.machine import Check
+from reconciler.model.slot_status import SlotStatus
 from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION, paint
 
@@ -16,28 +16,7 @@ _STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-", "unreach
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusRow:
-    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known.
-
-    `restarts` since its last start or change, as far as its events reach; `failing` are the checks that do not pass.
-    """
-
-    app: str
-    pool: str
-    kind: str
-    slot: str
-    machine_id: str | None
-    state: str
-    since: datetime | None
-    last_outcome: str | None
-    last_ended: datetime | None
-    note: str
-    restarts: int = 0
-    failing: tuple[Check, ...] = ()
-
-
-def status_text(rows: Iterable[StatusRow], *, now: datetime, color: bool = False, width: int = 100) -> str:
+def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = False, width: int = 100) -> str:
     """A table; on a narrow terminal without the columns that can be done without."""
     rows = list(rows)
     if not rows:
@@ -54,10 +33,10 @@ def status_text(rows: Iterable[StatusRow], *, now: datetime, color: bool = False
     return "\n".join(lines)
 
 
-def status_json(rows: Iterable[StatusRow], failures: Iterable[str] = ()) -> dict[str, Any]:
+def status_json(rows: Iterable[SlotStatus], failures: Iterable[str] = ()) -> dict[str, Any]:
     """Every row, times in ISO 8601, and in `failures` what could not be read."""
 
-    def spelled(row: StatusRow) -> dict[str, Any]:
+    def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)
         del values["failing"]
         values["failing_checks"] = [
@@ -73,7 +52,7 @@ def status_json(rows: Iterable[StatusRow], failures: Iterable[str] = ()) -> dict
     }
 
 
-def _cells(row: StatusRow, now: datetime) -> Sequence[str]:
+def _cells(row: SlotStatus, now: datetime) -> Sequence[str]:
     last = row.last_outcome or ""
     if last and row.last_ended:
         last = f"{last}, {_ago(row.last_ended, now)}"
@@ -89,7 +68,7 @@ def _cells(row: StatusRow, now: datetime) -> Sequence[str]:
     )
 
 
-def _remarks(row: StatusRow) -> Iterator[str]:
+def _remarks(row: SlotStatus) -> Iterator[str]:
     """What else is to be known of it: what it is, how often it was restarted, which checks do not pass."""
     if row.note:
         yield clean(row.note, 60)

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
-from reconciler.slots.context import Context
+from reconciler.operations.session import Session
 from reconciler.testing.virtual_time import run_virtually
 from tests.cli.test_json import strict
 from tests.support.environment import clear_environment
@@ -44,7 +44,7 @@ def world_with_a_run(
     wanted: dict[str, int] = {}
 
     @asynccontextmanager
-    async def open_context(*_arguments: object) -> AsyncIterator[Context]:
+    async def open_session(*_arguments: object) -> AsyncIterator[Session]:
         async with open_world() as world:
             spec = spec_of(text)
             await world.apply(spec)
@@ -53,9 +53,9 @@ def world_with_a_run(
             endpoint = LogEndpoint(world)
             for name, times in wanted.items():
                 endpoint.strike(BAD_ANSWERS[name], times=times)
-            yield world.context
+            yield world.session
 
-    monkeypatch.setattr("reconciler.cli.commands.logs.open_context", open_context)
+    monkeypatch.setattr("reconciler.cli.commands.logs.open_session", open_session)
     return wanted
 
 

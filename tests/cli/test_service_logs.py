@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.cli.service_logs import find_service, show_service_logs
+from reconciler.cli.ui.task_output import machine_printer
 from reconciler.errors import ApiError
+from reconciler.operations.service_logs import find_service, read_service_logs
 from reconciler.testing.virtual_time import run_virtually
 from tests.cli.test_json import strict
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
@@ -50,8 +51,8 @@ def shown(
             service = find_service(spec, name)
             assert service
             options: Any = SimpleNamespace(is_json=is_json)
-            showing = show_service_logs(
-                world.context, options, spec, service, name, follows=follow_s > 0, with_times=False
+            showing = read_service_logs(
+                world.context, spec, service, name, machine_printer(options), follows=follow_s > 0
             )
             following = asyncio.create_task(showing)
             await asyncio.wait({following}, timeout=follow_s or None)
@@ -138,8 +139,8 @@ def test_a_target_that_stays_away_is_given_up() -> None:
             assert service
             options: Any = SimpleNamespace(is_json=False)
             world.engine.faults.add("refuse_connection", calls=("logs",), times=-1)
-            following = show_service_logs(
-                world.context, options, spec, service, "web", follows=True, with_times=False, lost_after_s=600.0
+            following = read_service_logs(
+                world.context, spec, service, "web", machine_printer(options), follows=True, lost_after_s=600.0
             )
             async with asyncio.timeout(700):
                 with pytest.raises(ApiError):

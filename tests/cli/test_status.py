@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
-from reconciler.cli.commands.status import _rows
 from reconciler.engine.models import CheckResult
 from reconciler.machines_api.observe import observe
-from reconciler.render.status import StatusRow, status_json, status_text
+from reconciler.model.slot_status import SlotStatus
+from reconciler.operations.status import rows_of
+from reconciler.render.status import status_json, status_text
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import open_world, spec_of
 
@@ -26,7 +27,7 @@ apps:
 def test_restarts_and_failing_checks_are_told() -> None:
     spec = spec_of(SPEC)
 
-    async def scenario() -> list[StatusRow]:
+    async def scenario() -> list[SlotStatus]:
         async with open_world() as world:
             await world.apply(spec)
             world.engine.check_results.begin(
@@ -34,7 +35,7 @@ def test_restarts_and_failing_checks_are_told() -> None:
             )
             await world.context.clock.sleep(8)
             observed = await observe(world.context.client, ["app"], clock=world.context.clock)
-            return list(_rows(spec, observed))
+            return list(rows_of(spec, observed))
 
     [row] = run_virtually(scenario())
     assert row.restarts >= 2

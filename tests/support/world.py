@@ -3,32 +3,39 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from reconciler.apply.options import Options
-from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.engine.engine import Engine
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.models import Machine as EngineMachine
 from reconciler.engine.models import Volume
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.observe import observe
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.run import Run
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
-from reconciler.planner.planner import plan as make_plan
+from reconciler.operations.apply import carry_out, propose_apply
+from reconciler.operations.consent import Consent
+from reconciler.operations.destroy import propose_destroy
+from reconciler.operations.images import ImagePolicy
+from reconciler.operations.plan import plan
+from reconciler.operations.session import Session
 from reconciler.slots.context import Context
 from reconciler.spec import load_spec
+from reconciler.targets import Target
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock
 from tests.support.faults import InProcess
 
 TOKEN = "engine-token"
+NO_IMAGES = ImagePolicy(mode="never")
+TARGET = Target(
+    name="t", base_url="http://127.0.0.1", logs_url="http://127.0.0.1", token=None, is_paced=False, log_delay_s=0
+)
 
 
 def task_spec(command: str = "[exit, '0']", *, count: str = "2", extra: str = "", name: str = "work") -> Spec:
@@ -62,9 +69,14 @@ class World:
     bugs: list[Exception] = field(default_factory=list)
     trace: list[TraceEntry] = field(default_factory=list)
 
+    @property
+    def session(self) -> Session:
+        return Session(context=self.context, target=TARGET, environment={})
+
     async def plan(self, spec: Spec, **options: Any) -> Plan:
-        observed = await observe(self.context.client, [app.name for app in spec.apps], clock=self.context.clock)
-        return make_plan(spec, observed, **options)
+        """Plans; `options` are those of operations.plan."""
+        found, _digests = await plan(self.session, spec, images=NO_IMAGES, **{"allow_rollback": False, **options})
+        return found
 
     async def apply(
         self,
@@ -72,25 +84,20 @@ class World:
         *,
         allow_destroy: int = 1000,
         adopt: bool = False,
+        allow_rollback: bool = False,
         wait_busy_s: float | None = None,
         **options: Any,
     ) -> Report:
         """Plans and applies; `options` are those of apply.Options, and `stop` and `on_end`."""
         around = {key: options.pop(key) for key in ("stop", "on_end") if key in options}
-        how = Options(**options)
-        plan_again = partial(
-            make_plan,
-            spec,
-            allow_destroy=allow_destroy,
-            revision=how.revision,
-            allow_rollback=how.allow_rollback,
-            adopt=adopt,
-        )
-        seen = await observe(self.context.client, [app.name for app in spec.apps], clock=self.context.clock)
-        around["observed"] = seen
-        return await apply_patiently(
-            self.context, spec, plan_again(seen), plan_again, how, wait_busy_s=wait_busy_s, **around
-        )
+        consent = Consent(allow_destroy=allow_destroy, adopt=adopt, allow_rollback=allow_rollback)
+        proposal = await propose_apply(self.session, spec, consent, Options(**options), images=NO_IMAGES)
+        return await carry_out(self.session, proposal, wait_busy_s=wait_busy_s, **around)
+
+    async def destroy(self, spec: Spec, *, wait_busy_s: float | None = None, **options: Any) -> Report:
+        """Removes all machines of the stack; `options` are those of operations.propose_destroy."""
+        proposal = await propose_destroy(self.session, spec, **options)
+        return await carry_out(self.session, proposal, wait_busy_s=wait_busy_s)
 
     async def invoke(self, spec: Spec, **options: Any) -> Run:
         pool = spec.tasks[0]

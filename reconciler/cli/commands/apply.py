@@ -1,40 +1,41 @@
 """`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import saved_plan, spec_file
-from reconciler.cli.approval import Review, objections_to, read_review
-from reconciler.cli.connect import open_context, resolve
-from reconciler.cli.images import (
-    Imaging,
-    builder_option,
-    mode_of,
-    observe_as_planned,
-    observe_pinned,
-    push_to_option,
-    pushed_to,
-    resolve_option,
-)
-from reconciler.cli.revision import revision_of
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Duration, Shared, Text, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import (
+    Duration,
+    Shared,
+    Text,
+    builder_option,
+    push_to_option,
+    resolve_mode_of,
+    resolve_option,
+    shared,
+    shared_options,
+    show_values_option,
+)
 from reconciler.cli.ui.run_apply import carry_out, ending_well, finish, not_begun
+from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
-from reconciler.model.machine import Observed
+from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
+from reconciler.operations.load import pushed_to, reduced
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
-    from reconciler.slots.context import Context
+    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.operations.images import ImagePolicy
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
@@ -84,133 +85,105 @@ def command(
     """
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
+    from reconciler.operations.git import revision_of
+    from reconciler.operations.images import ImagePolicy
 
-    shared_values = shared()
+    options = shared()
     if shows_values:
-        console.check_values_may_be_shown(shared_values)
-    spec = pushed_to(spec_file.load(shared_values), push_to)
-    review = read_review(
-        plan_file,
-        expect_plan,
-        shared_values,
-        adopt=adopt,
-        only_drift=only_drift,
+        console.check_values_may_be_shown(options)
+    spec = pushed_to(load_spec(options), push_to)
+    _check_alone(plan_file, expect_plan, options, [adopt, only_drift, allow_destroy is not None, builds])
+    consent = Consent(
+        saved=_read_saved(plan_file, expect_plan, options) if plan_file else None,
+        expected=expect_plan,
         allow_destroy=allow_destroy,
-        builds=builds,
+        allow_rollback=allow_rollback,
+        adopt=adopt,
     )
-    is_agreed = is_agreed or review.is_consent
+    is_agreed = is_agreed or consent.is_reviewed
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
-    if review.saved:
-        adopt, allow_destroy = review.saved.adopt, review.saved.allow_destroy
-        spec = spec_file.reduced(spec, shared_values.app or review.saved.app)
+    if consent.saved:
+        spec = reduced(spec, options.app or consent.saved.app)
     stop = Stop()
-    options = Options(
-        only=review.saved.only if review.saved else shared_values.only,
+    how = Options(
+        only=options.only,
         parallelism=parallelism,
         lock_timeout_s=lock_timeout,
         is_failing_fast=fail_fast,
         revision=revision_of(spec, revision),
-        allow_rollback=allow_rollback,
-        plan_sha256=review.sha256,
         only_drift=only_drift,
     )
-    work = _apply(
-        shared_values,
-        spec,
-        options,
-        stop,
-        is_agreed=is_agreed,
-        allow_destroy=allow_destroy,
-        adopt=adopt,
-        wait_busy_s=wait_busy,
-        review=review,
-        shows_values=shows_values,
-        imaging=Imaging(mode=resolve_mode or "", push_to=push_to, must_be_built=True, builds=builds, builder=builder),
-    )
+    images = ImagePolicy(mode=resolve_mode or "", push_to=push_to, must_be_built=True, builds=builds, builder=builder)
+    asking = _Asking(options=options, is_agreed=is_agreed, shows_values=shows_values)
+    work = _apply(asking, spec, consent, how, images, stop, wait_busy_s=wait_busy)
     report = run_async(work, on_first=ending_well(stop))
-    return 1 if report is None else finish(report, shared_values)
+    return 1 if report is None else finish(report, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """How the plan is shown, and whether it is agreed to already."""
+
+    options: Shared
+    is_agreed: bool
+    shows_values: bool
+
+
+def _check_alone(plan_file: Path | None, expect_plan: str | None, options: Shared, others: list[bool]) -> None:
+    """Raise usage errors where the command line contradicts itself; `others` are flags that a saved plan excludes."""
+    if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
+        raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
+    if plan_file is not None and (options.only or any(others)):
+        said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
+        raise click.UsageError(said)
+
+
+def _read_saved(plan_file: Path, expect_plan: str | None, options: Shared) -> "SavedPlan":
+    """Return the saved plan. Raises UsageError where it is none, or another one than was expected."""
+    from reconciler.operations import saved_plans
+
+    saved = saved_plans.read(seen_from(options, plan_file))
+    if expect_plan not in {None, saved.plan_sha256}:
+        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
+    return saved
 
 
 async def _apply(
-    shared_values: Shared,
+    asking: _Asking,
     spec: Spec,
-    options: "Options",
+    consent: Consent,
+    how: "Options",
+    images: "ImagePolicy",
     stop: "Stop",
     *,
-    is_agreed: bool,
-    allow_destroy: int | None,
-    adopt: bool,
     wait_busy_s: float | None,
-    review: Review,
-    shows_values: bool,
-    imaging: Imaging,
 ) -> Report | None:
-    """The report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
-    from functools import partial
+    """Return the report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
+    from reconciler.operations.apply import propose_apply
 
-    from reconciler.apply.follow_up import within
-    from reconciler.planner.bookkeeping import last_plan
-    from reconciler.planner.planner import plan as make_plan
-
-    target = resolve(shared_values)
-    if review.saved:
-        saved_plan.check_origin(review.saved, spec, target)
-    async with open_context(shared_values, target, console.say) as context:
-        if review.saved or options.only_drift:
-            pinned = await observe_as_planned(context, spec, review.saved.images if review.saved else {})
-        else:
-            how = replace(imaging, mode=mode_of(imaging.mode, target))
-            pinned = await observe_pinned(context, spec, shared_values, target, how)
-        plan_again: Callable[[Observed], Plan] = partial(
-            make_plan,
-            pinned.spec,
-            only=options.only,
-            allow_destroy=allow_destroy,
-            revision=options.revision,
-            allow_rollback=options.allow_rollback,
-            adopt=adopt,
-        )
-
-        if options.only_drift:
-            plan_again = await _drift_alone(context, plan_again, pinned.observed)
-        plan = plan_again(pinned.observed)
-        _show(plan, shared_values, shows_values=shows_values)
-        if plan.blocked:
-            return not_begun(plan, plan.blocked, shared_values)
-        if objections := objections_to(review, plan, last_plan(spec, pinned.observed)):
-            return not_begun(plan, objections, shared_values)
-        if plan.has_changes and not is_agreed and not _is_confirmed(plan):
+    options, target = asking.options, resolve(asking.options)
+    if not (consent.saved or how.only_drift):
+        images = replace(images, mode=resolve_mode_of(images.mode, target))
+    async with open_session(options, target, console.say) as session:
+        proposal = await propose_apply(session, spec, consent, how, images=images)
+        plan = proposal.plan
+        _show(plan, options, shows_values=asking.shows_values)
+        if proposal.objections:
+            why = "\n".join(f"  {reason}" for reason in proposal.objections)
+            console.say(f"error: the plan is not the one that was reviewed; nothing was changed\n{why}\n  plan again")
+        if proposal.obstacles:
+            return not_begun(plan, proposal.obstacles, options)
+        if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
-            return not_begun(plan, ("it was not agreed to",), shared_values)
-        return await carry_out(
-            context,
-            pinned.spec,
-            plan,
-            plan_again,
-            options,
-            stop,
-            observed=pinned.observed,
-            wait_busy_s=wait_busy_s,
-            may_do=partial(within, reviewed=plan) if review.is_consent else lambda later: later,
-        )
+            return not_begun(plan, ("it was not agreed to",), options)
+        return await carry_out(session, proposal, stop, wait_busy_s=wait_busy_s)
 
 
-async def _drift_alone(
-    context: "Context", whole: Callable[[Observed], Plan], observed: Observed
-) -> Callable[[Observed], Plan]:
-    """Plans what puts back what someone else changed, machines that were destroyed among it."""
-    from reconciler.machines_api.observe import observe_destroyed
-    from reconciler.planner.drift import apps_to_look_at, only_drift, with_lost
-
-    destroyed = await observe_destroyed(context.client, apps_to_look_at(whole(observed)))
-    return lambda seen: only_drift(with_lost(whole(seen), destroyed))
-
-
-def _show(plan: Plan, shared_values: Shared, *, shows_values: bool) -> None:
+def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
     """The plan; for programs, whose stdout is the report, its warnings alone."""
-    if not shared_values.is_json:
-        show(plan, shared_values, shows_values=shows_values)
+    if not options.is_json:
+        show(plan, options, shows_values=shows_values)
         return
     for warning in plan.warnings:
         console.say(f"Warning: {warning}")

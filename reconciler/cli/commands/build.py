@@ -1,13 +1,19 @@
 """`reconciler build`: builds and pushes the images that the spec builds, as far as their registries have them not."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import resolve
-from reconciler.cli.images import build_all, builder_option, push_to_option, pushed_to
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import shared, shared_options
+from reconciler.cli.ui.options import Shared, builder_option, push_to_option, shared, shared_options
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.model.spec import Spec
+from reconciler.operations.load import pushed_to
+from reconciler.targets import Target
+
+if TYPE_CHECKING:
+    from reconciler.images.builds import Built
 
 
 @click.command("build")
@@ -22,8 +28,8 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     with its container engine, and are pushed with --push-to alone.
     """
     options = shared()
-    spec, target = pushed_to(spec_file.load(options), push_to), resolve(options)
-    built = run_async(build_all(spec, options, target, builder=builder, push_to=push_to))
+    spec, target = pushed_to(load_spec(options), push_to), resolve(options)
+    built = run_async(_build(options, spec, target, builder=builder, push_to=push_to))
     if options.is_json:
         console.print_json(
             {
@@ -46,3 +52,12 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     if not built:
         console.print_text("No image of the spec is built: each is named with `image`.")
     return 0
+
+
+async def _build(
+    options: Shared, spec: Spec, target: Target, *, builder: str | None, push_to: str | None
+) -> "list[Built]":
+    from reconciler.operations.images import build_images
+
+    async with open_session(options, target, console.say) as session:
+        return await build_images(session, spec, only=options.only, builder=builder, push_to=push_to)

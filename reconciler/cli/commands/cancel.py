@@ -2,10 +2,9 @@
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import open_context, resolve
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
@@ -20,7 +19,7 @@ def command(run: str, **_values: object) -> int:
     from reconciler.render.runs import run_info_json
 
     options = shared()
-    spec = spec_file.load(options)
+    spec = load_spec(options)
     info, was_running = run_async(_cancel(options, spec, run))
     is_seen = info.state is not RunState.RUNNING
     if options.is_json:
@@ -34,10 +33,7 @@ def command(run: str, **_values: object) -> int:
 
 
 async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
-    from reconciler.cli.find_run import find_named_run
-    from reconciler.invoke.attach import cancel_run, wait_run
+    from reconciler.operations.find_run import cancel_named_run
 
-    async with open_context(options, resolve(options), console.say) as context:
-        run = await find_named_run(context, spec, run_id)
-        was_running = await cancel_run(context, run)
-        return await wait_run(context, run, was_stopped=was_running), was_running
+    async with open_session(options, resolve(options), console.say) as session:
+        return await cancel_named_run(session.context, spec, run_id)

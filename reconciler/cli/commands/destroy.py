@@ -1,19 +1,15 @@
 """`reconciler destroy`: removes every machine that this stack owns, and nothing else. Apps are kept."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import open_context, resolve
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Duration, Shared, shared, shared_options
 from reconciler.cli.ui.run_apply import carry_out, ending_well, finish, not_begun
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
-from reconciler.model.machine import Observed
-from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
 
@@ -21,7 +17,6 @@ if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
 
 _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
-_NO_BRAKE = 10_000_000  # the typed name is the consent
 
 
 @click.command("destroy")
@@ -35,7 +30,7 @@ def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
-    spec = _emptied(spec_file.load(options))
+    spec = load_spec(options)
     if not is_agreed and not console.is_interactive():
         console.ask_typed("", "", refusal=_REFUSAL)
     stop = Stop()
@@ -47,41 +42,22 @@ def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -
     return 1 if code == 0 and deferred_machines(report) else code
 
 
-def _emptied(spec: Spec) -> Spec:
-    """The same stack, wanting no machine; the pools stay, since they tell services from tasks."""
-    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
-    return replace(spec, apps=apps)
-
-
 async def _destroy(
     options: Shared, spec: Spec, stop: "Stop", *, is_agreed: bool, wait_busy_s: float, force: bool
 ) -> Report | None:
-    """The report; None where the user said no, or nothing may be concluded from what was observed."""
-    from reconciler.apply.options import Options
-    from reconciler.machines_api.observe import observe
-    from reconciler.planner.planner import plan as make_plan
+    """Return the report; None where the user said no, or nothing may be concluded from what was observed."""
+    from reconciler.operations.destroy import propose_destroy
 
-    def plan_again(observed: Observed) -> Plan:
-        return _with_reason(make_plan(spec, observed, only=options.only, allow_destroy=_NO_BRAKE))
-
-    async with open_context(options, resolve(options), console.say) as context:
-        observed = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
-        plan = plan_again(observed)
+    async with open_session(options, resolve(options), console.say) as session:
+        proposal = await propose_destroy(session, spec, only=options.only, force=force)
+        plan = proposal.plan
         if not options.is_json:
             show(plan, options)
-        if plan.blocked:
-            return not_begun(plan, plan.blocked, options)
+        if proposal.obstacles:
+            return not_begun(plan, proposal.obstacles, options)
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
             return not_begun(plan, ("it was not agreed to",), options)
-        how = Options(only=options.only, force=force, allow_rollback=True, verb="destroy")
-        return await carry_out(
-            context, spec, plan, plan_again, how, stop, observed=observed, wait_busy_s=wait_busy_s, doing="destroying"
-        )
-
-
-def _with_reason(plan: Plan) -> Plan:
-    """The plan, with the true reason: not the spec's counts, but this command."""
-    return replace(plan, changes=tuple(replace(change, reason="destroy") for change in plan.changes))
+        return await carry_out(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
 
 
 def _is_confirmed(spec: Spec, has_changes: bool) -> bool:

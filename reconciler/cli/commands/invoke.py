@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import open_context, resolve
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Duration, Key, Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import keep_outcome, printer
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import ReconcilerError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
     import asyncio
 
     from reconciler.invoke.invoke import InvokeOptions
-    from reconciler.slots.context import Context
 
 _ERROR_CODE = 125
 
@@ -132,33 +130,21 @@ async def _invoke(
 ) -> Run:
     from dataclasses import replace
 
-    from reconciler.invoke.invoke import invoke
-    from reconciler.model.run_policy import objection_to
+    from reconciler.operations.invoke import cancel_let_go, find_invocable, invoke
 
-    spec = spec_file.load(options)
-    pool = spec_file.find_task(spec, task)
-    if why := objection_to(invoke_options.override, pool.terms):
-        raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
+    spec = load_spec(options)
+    pool = find_invocable(spec, task, invoke_options.override)
     target = resolve(options)
     beats = Heartbeat()
     emit = beats.heard(console.say if options.verbosity or console.is_terminal(sys.stderr) else _only_notable)
     take_line = beats.heard(printer(options, with_times=with_times)) if shows_logs else None
-    async with beats, open_context(options, target, emit) as context:
-        run = await invoke(
-            context,
-            pool,
-            stack=spec.stack,
-            options=replace(
-                invoke_options,
-                take_line=take_line,
-                log_delay_s=target.log_delay_s,
-            ),
-            stop=stop,
-        )
+    async with beats, open_session(options, target, emit) as session:
+        how = replace(invoke_options, take_line=take_line)
+        run = await invoke(session, pool, stack=spec.stack, options=how, stop=stop)
         is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
         if is_let_go and _is_to_be_cancelled(run, on_interrupt):
             return await cancel_let_go(
-                context, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
+                session.context, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
             )
         return run
 
@@ -187,31 +173,6 @@ def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
         except click.Abort:
             return False
     return on_interrupt == "cancel"
-
-
-async def cancel_let_go(
-    context: "Context", run: Run, stack: str, *, lost_after_s: float, insisted: "asyncio.Event"
-) -> Run:
-    """Ends the run that was let go by an interrupt, and returns how it ended; once `insisted` is set, at once."""
-    from dataclasses import replace
-
-    from reconciler.invoke.attach import cancel_by_id
-    from reconciler.invoke.cancellation import until_stopped
-    from reconciler.invoke.outcome import lost_from_sight
-
-    run_id = run.id or ""
-    cancelling = cancel_by_id(context, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
-    try:
-        info = await until_stopped(cancelling, insisted)
-    except ReconcilerError as error:
-        why = f"whether it was cancelled is not known: {error.message}"
-        return replace(run, outcome=lost_from_sight(run_id, why, context.local, verb="cancel"))
-    if info is None and insisted.is_set():
-        why = "interrupted again before its end was seen; it may go on"
-        return replace(run, outcome=lost_from_sight(run_id, why, context.local, verb="cancel"))
-    if info is None:
-        return run
-    return replace(run, outcome=info.outcome or run.outcome, ended_at=info.ended_at)
 
 
 def _only_notable(line: str) -> None:

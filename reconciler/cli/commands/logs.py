@@ -2,13 +2,12 @@
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import open_context, resolve
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
-from reconciler.cli.ui.task_output import object_printer, printer
+from reconciler.cli.ui.task_output import machine_printer, object_printer, printer
 from reconciler.errors import LogsIncompleteError
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
@@ -29,27 +28,27 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
     name) the newest lines of each machine, behind its name. With -o json one object a line.
     """
     options = shared()
-    spec = spec_file.load(options)
+    spec = load_spec(options)
     return run_async(_logs(options, spec, run, follows=follow, with_times=timestamps, lost_after_s=lost_after))
 
 
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
-    from reconciler.cli.find_run import find_run_or_newest, seek_named_run
-    from reconciler.cli.service_logs import find_service, show_service_logs
     from reconciler.invoke.attach import read_run_logs, wait_run
+    from reconciler.operations.find_run import find_run_or_newest, seek_named_run
+    from reconciler.operations.service_logs import find_service, read_service_logs
 
     target = resolve(options)
     beats = Heartbeat(lambda: name)
-    async with beats, open_context(options, target, console.say) as context:
+    async with beats, open_session(options, target, console.say) as session:
+        context = session.context
         if service := find_service(spec, name):
-            is_whole = await show_service_logs(
+            is_whole = await read_service_logs(
                 context,
-                options,
                 spec,
                 service,
                 name,
+                machine_printer(options, with_times=with_times),
                 follows=follows,
-                with_times=with_times,
                 lost_after_s=lost_after_s,
             )
             return 0 if is_whole else 1

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import saved_plan, spec_file
-from reconciler.cli.connect import open_context, resolve
-from reconciler.cli.images import Imaging, mode_of, push_to_option, pushed_to, resolve_option
-from reconciler.cli.revision import revision_of
-from reconciler.cli.ui import console
+from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.annotations import annotate
-from reconciler.cli.ui.options import Shared, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import (
+    Shared,
+    push_to_option,
+    resolve_mode_of,
+    resolve_option,
+    shared,
+    shared_options,
+    show_values_option,
+)
+from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
 
 if TYPE_CHECKING:
+    from reconciler.operations.images import ImagePolicy
     from reconciler.targets import Target
 
 
@@ -45,22 +52,36 @@ def command(
     **_values: object,
 ) -> int:
     """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    from reconciler.operations import saved_plans
+    from reconciler.operations.git import revision_of
+    from reconciler.operations.images import ImagePolicy
+    from reconciler.operations.load import pushed_to
+
     options = shared()
-    out = saved_plan.seen_from(options, out) if out is not None else None
+    out = seen_from(options, out) if out is not None else None
     if shows_values:
         console.check_values_may_be_shown(options)
-    spec = pushed_to(spec_file.load(options), push_to)
+    spec = pushed_to(load_spec(options), push_to)
     target = resolve(options)
-    imaging = Imaging(mode=mode_of(resolve_mode, target), push_to=push_to)
-    at = revision_of(spec, revision)
-    plan, digests = run_async(_plan(options, target, spec, allow_destroy, at, imaging, adopt=adopt))
+    images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
+    consent = Consent(allow_destroy=allow_destroy, adopt=adopt)
+    plan, digests = run_async(_plan(options, target, spec, images, consent, revision_of(spec, revision)))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
         return 1
     if out is not None:
-        saved = saved_plan.bind(plan, spec, target, options, adopt=adopt, allow_destroy=allow_destroy, images=digests)
-        saved_plan.write(saved, out, salt=console.new_salt())
+        saved = saved_plans.bind(
+            plan,
+            spec,
+            target,
+            only=options.only,
+            app=options.app,
+            adopt=adopt,
+            allow_destroy=allow_destroy,
+            images=digests,
+        )
+        saved_plans.write(saved, out, salt=console.new_salt(), conceal=streams.current().known.conceal)
         console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
     return 2 if is_detailed and not plan.is_settled else 0
 
@@ -73,27 +94,18 @@ def _how(options: Shared) -> list[str]:
 
 
 async def _plan(
-    options: Shared,
-    target: "Target",
-    spec: Spec,
-    allow_destroy: int | None,
-    revision: Revision | None,
-    imaging: Imaging,
-    *,
-    adopt: bool,
+    options: Shared, target: "Target", spec: Spec, images: "ImagePolicy", consent: Consent, revision: Revision | None
 ) -> tuple[Plan, Mapping[str, str]]:
-    """The plan, and the digests of the images that it was made with."""
-    from reconciler.cli.planning import plan_pinned
-    from reconciler.planner.planner import Planner
+    """Return the plan, and the digests of the images that it was made with."""
+    from reconciler.operations.plan import plan
 
-    # An older revision may be looked at: a branch that is behind gets a warning, and only its apply is refused.
-    planner = Planner(
-        spec.stack,
-        only=options.only,
-        allow_destroy=allow_destroy,
-        revision=revision,
-        allow_rollback=True,
-        adopt=adopt,
-    )
-    async with open_context(options, target, console.say) as context:
-        return await plan_pinned(context, spec, options, target, imaging, planner)
+    async with open_session(options, target, console.say) as session:
+        return await plan(
+            session,
+            spec,
+            images=images,
+            only=options.only,
+            allow_destroy=consent.allow_destroy,
+            revision=revision,
+            adopt=consent.adopt,
+        )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import saved_plan
 from reconciler.cli.ui.options import shared, shared_options
+from reconciler.cli.ui.session import seen_from
 from reconciler.cli.ui.show_plan import show
 
 
@@ -15,7 +15,9 @@ from reconciler.cli.ui.show_plan import show
 @shared_options
 def command(plan: Path, is_detailed: bool, **_values: object) -> int:
     """Show the saved PLAN. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    from reconciler.operations import saved_plans
+
     options = shared()
-    saved = saved_plan.read(saved_plan.seen_from(options, plan))
+    saved = saved_plans.read(seen_from(options, plan))
     show(saved.plan, options, plan_hash=saved.plan_sha256)
     return 2 if is_detailed and not saved.plan.is_settled else 0

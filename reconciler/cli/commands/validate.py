@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import click
 
-from reconciler.cli import spec_file
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate_spec
 from reconciler.cli.ui.options import Shared, shared, shared_options
+from reconciler.cli.ui.session import load_spec
 from reconciler.errors import SpecError
 
 
@@ -26,7 +26,7 @@ def command(files: tuple[str, ...], **_values: object) -> int:
 
 def _validate(options: Shared) -> int:
     try:
-        spec = spec_file.load(options)
+        spec = load_spec(options)
     except SpecError as error:
         annotate_spec(error)
         _show_errors(error, options)

@@ -2,11 +2,10 @@
 
 import click
 
-from reconciler.cli import spec_file
-from reconciler.cli.connect import open_context, resolve
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import keep_outcome
 from reconciler.model.run import RunInfo, RunState
@@ -22,7 +21,7 @@ _NEVER_STARTED = 121
 def command(run: str, lost_after: float, **_values: object) -> int:
     """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
     options = shared()
-    spec = spec_file.load(options)
+    spec = load_spec(options)
     return finish(run_async(_wait(options, spec, run, lost_after_s=lost_after), outlasts_output=True), options)
 
 
@@ -46,14 +45,10 @@ def finish(info: RunInfo, options: Shared) -> int:
 
 
 async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
-    from reconciler.cli.find_run import seek_named_run
-    from reconciler.invoke.attach import wait_run
+    from reconciler.operations.find_run import wait_named_run
 
     async with (
         Heartbeat(lambda: run_id) as beats,
-        open_context(options, resolve(options), beats.heard(console.say)) as context,
+        open_session(options, resolve(options), beats.heard(console.say)) as session,
     ):
-        found = await seek_named_run(context, spec, run_id, lost_after_s=lost_after_s)
-        if isinstance(found, RunInfo):
-            return found
-        return await wait_run(context, found, lost_after_s=lost_after_s)
+        return await wait_named_run(session.context, spec, run_id, lost_after_s=lost_after_s)

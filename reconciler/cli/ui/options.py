@@ -1,5 +1,6 @@
 """The options that every verb shares, and their values; they may stand before or after the verb."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -7,14 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from reconciler.operations.load import PUSH_TO
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from reconciler.targets import Target
 
 _IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
 
 DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
 
 F = TypeVar("F", bound=Callable[..., Any])
+_RESOLVE_MODES = ("always", "auto", "never")
+_BUILDERS = ("docker", "podman", "buildah")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,34 @@ def show_values_option(function: F) -> F:
     """Adds --show-values to a command that shows a plan."""
     text = "Do not mask values of variables and files; on a terminal only."
     return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
+
+
+def resolve_option(function: F) -> F:
+    """Adds --resolve to a command."""
+    text = "Look up what the images' tags name now. [default: auto: as far as the registries answer]"
+    return click.option("--resolve", "resolve_mode", type=click.Choice(_RESOLVE_MODES), help=text)(function)
+
+
+def push_to_option(function: F) -> F:
+    """Adds --push-to to a command."""
+    text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
+    return click.option("--push-to", "push_to", type=Text(), envvar=PUSH_TO, metavar="REGISTRY", help=text)(function)
+
+
+def builder_option(function: F) -> F:
+    """Adds --builder to a command."""
+    text = "What builds images. [default: the first that is here]"
+    return click.option("--builder", type=click.Choice(_BUILDERS), help=text)(function)
+
+
+def resolve_mode_of(flag: str | None, target: "Target") -> str:
+    """Return how tags are looked up: as the flag, the environment or the target says. Raises a usage error."""
+    from reconciler.operations.images import default_mode
+
+    named = flag or os.environ.get("RECONCILER_RESOLVE")
+    if named and named not in _RESOLVE_MODES:
+        raise click.UsageError(f"RECONCILER_RESOLVE is {named!r}; it is {', '.join(_RESOLVE_MODES)}")
+    return named or default_mode(target)
 
 
 class Text(click.ParamType[str]):

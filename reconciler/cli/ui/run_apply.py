@@ -9,42 +9,35 @@ from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared
 from reconciler.cli.ui.progress import progress, words_of
-from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
-from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
-    from reconciler.apply.options import Options
-    from reconciler.slots.context import Context
+    from reconciler.operations.apply import Proposal
+    from reconciler.operations.session import Session
 
 
 async def carry_out(
-    context: "Context",
-    spec: Spec,
-    plan: Plan,
-    plan_again: Callable[[Observed], Plan],
-    options: "Options",
+    session: "Session",
+    proposal: "Proposal",
     stop: "Stop",
     *,
-    observed: Observed,
     wait_busy_s: float | None,
-    may_do: Callable[[Plan], Plan] = lambda plan: plan,
     doing: str = "applying",
 ) -> Report:
-    """Applies the plan of this snapshot, and shows how far it is; `doing` is the word for it.
+    """Carry out what was agreed to, and show how far it is; `doing` is the word for it.
 
-    `may_do` leaves of a later plan what was approved. Where progress cannot be shown, nothing new begins and what is
-    under way is finished.
+    Where progress cannot be shown, nothing new begins and what is under way is finished.
     """
     import asyncio
 
     from reconciler.apply.eta import Forecast
-    from reconciler.apply.retry_deferred import apply_patiently
+    from reconciler.operations import apply
 
+    context = session.context
     clock, pause_s = context.clock, context.client.creation_pause_s
-    forecast = Forecast(plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
+    forecast = Forecast(proposal.plan.effective, creation_pause_s=pause_s, began=clock.monotonic())
     loop = asyncio.get_running_loop()
     stop.has_begun = True
 
@@ -56,15 +49,10 @@ async def carry_out(
         progress(forecast, clock, doing=doing) as (say, count),
     ):
         async with Heartbeat(lambda: words_of(forecast, clock)) as beats:
-            return await apply_patiently(
-                replace(context, emit=beats.heard(say)),
-                spec,
-                plan,
-                plan_again,
-                options,
-                observed=observed,
+            return await apply.carry_out(
+                replace(session, context=replace(context, emit=beats.heard(say))),
+                proposal,
                 wait_busy_s=wait_busy_s,
-                may_do=may_do,
                 stop=stop,
                 on_end=beats.heard(count),
             )

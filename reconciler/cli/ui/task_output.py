@@ -10,7 +10,7 @@ from reconciler.cli.ui.streams import as_it_is, current
 from reconciler.model.run import OutcomeName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from reconciler.machines_api.logs import LogLine
     from reconciler.model.machine import Machine
@@ -43,6 +43,26 @@ def object_printer(run_id: str, machine: "Machine") -> "Callable[[LogLine], None
 
     def take(line: "LogLine") -> None:
         _write(as_it_is(sys.stdout), line_json(line, machine, run=run_id, attempt=line.attempt))
+
+    return take
+
+
+def machine_printer(
+    options: Shared, *, with_times: bool = False
+) -> "Callable[[Sequence[tuple[LogLine, Machine]]], None]":
+    """Writes each line to stdout, with its machine's name before it, or as a JSON object."""
+
+    def take(lines: "Sequence[tuple[LogLine, Machine]]") -> None:
+        stream = as_it_is(sys.stdout)
+        if stream is None:  # closed before we were started
+            return
+        for line, machine in lines:
+            if options.is_json:
+                stream.write(f"{line_json(line, machine)}\n")
+            else:
+                time = f"{spelled_time(line)} " if with_times else ""
+                stream.write(f"{time}{machine.name} | {line.message}\n")
+        stream.flush()
 
     return take
 

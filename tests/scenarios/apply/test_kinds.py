@@ -189,13 +189,13 @@ def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service() -> N
 
 @pytest.mark.parametrize(("spec", "kind"), [(task("always"), "task"), (service("on-failure"), "service")])
 def test_status_tells_the_kind_of_a_pool_that_left_the_spec(spec: Spec, kind: str) -> None:
-    from reconciler.cli.commands.status import _rows
     from reconciler.machines_api.observe import observe
+    from reconciler.operations.status import rows_of
 
     async def scenario() -> None:
         async with open_world() as world:
             await world.apply(spec)
             observed = await observe(world.context.client, ["app"], clock=world.context.clock)
-            assert [(row.pool, row.kind) for row in _rows(EMPTY, observed)] == [("work", kind)]
+            assert [(row.pool, row.kind) for row in rows_of(EMPTY, observed)] == [("work", kind)]
 
     run_virtually(scenario())

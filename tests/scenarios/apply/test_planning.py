@@ -5,32 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.cli.images import Imaging
-from reconciler.cli.planning import plan_pinned
-from reconciler.cli.ui.options import Shared
 from reconciler.engine.faults.settings import LATENCIES, Settings
+from reconciler.machines_api.observe import observe
 from reconciler.model.plan import Plan
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from reconciler.planner.planner import Planner
-from reconciler.targets import Target
+from reconciler.planner.planner import plan as plan_of
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
-OPTIONS = Shared(
-    file=None,
-    directory=None,
-    app=None,
-    only=(),
-    output="text",
-    target=None,
-    is_plain=True,
-    verbosity=0,
-    is_tracing=False,
-)
-TARGET = Target(
-    name="t", base_url="http://127.0.0.1", logs_url="http://127.0.0.1", token=None, is_paced=False, log_delay_s=0
-)
 APPS = 24
 
 
@@ -47,7 +30,7 @@ def many(*, env: str = "1") -> Spec:
 async def planned(world: World, spec: Spec) -> tuple[Plan, list[str]]:
     """A plan, and the calls that it took."""
     world.transport.requests.clear()
-    plan, _digests = await plan_pinned(world.context, spec, OPTIONS, TARGET, Imaging(mode="never"), Planner(spec.stack))
+    plan = await world.plan(spec)
     return plan, [*world.transport.requests]
 
 
@@ -136,7 +119,8 @@ def test_each_app_is_listed_once_for_the_plan_of_the_whole(
             await world.context.clock.sleep(120)
             await work(world)
             plan, calls = await planned(world, many())
-            whole = await world.plan(many())
+            names = [app.name for app in many().apps]
+            whole = plan_of(many(), await observe(world.context.client, names, clock=world.context.clock))
             assert plan == replace(whole, observed_at=plan.observed_at)
             assert plan.has_changes == has_changes
             lists = [call for call in calls if call.endswith("/machines")]

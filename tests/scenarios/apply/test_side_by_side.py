@@ -104,8 +104,7 @@ def applying(spec: Spec, **options: Any) -> Deed:
 
 
 def destroying(spec: Spec, **options: Any) -> Deed:
-    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
-    return applying(replace(spec, apps=apps), verb="destroy", allow_rollback=True, **options)
+    return lambda world: world.destroy(spec, **options)
 
 
 NEW = """

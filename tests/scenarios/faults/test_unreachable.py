@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from reconciler.apply.apply import apply
-from reconciler.cli.commands.status import _rows
 from reconciler.errors import UnobservedError
 from reconciler.http import httpx
 from reconciler.invoke.claim_request import Claim
@@ -23,6 +22,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Status
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName
 from reconciler.model.spec import Spec
+from reconciler.operations.status import rows_of
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan
@@ -112,11 +112,11 @@ def test_drift_and_status_and_runs_use_the_word() -> None:
             for found in (with_drift(await world.plan(APPLIED)), only_drift(await world.plan(APPLIED))):
                 assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
             seen = await observe(world.context.client, ["app"], clock=world.context.clock)
-            rows = {row.slot: row for row in _rows(APPLIED, seen)}
+            rows = {row.slot: row for row in rows_of(APPLIED, seen)}
             assert [rows[f"work-iad-{number}"].state for number in range(3)] == ["created", "unreachable", "created"]
             assert rows["work-iad-1"].pool == "work"
             assert "foreign" not in rows["work-iad-1"].note
-            [emptied] = [row for row in _rows(EMPTIED, seen) if row.slot == "work-iad-1"]
+            [emptied] = [row for row in rows_of(EMPTIED, seen) if row.slot == "work-iad-1"]
             assert (emptied.state, emptied.pool) == ("unreachable", "work")
             await list_runs(world.context, "app", stack="stack")
             assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said

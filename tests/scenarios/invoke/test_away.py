@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reconciler.cli.commands.invoke import cancel_let_go
-from reconciler.cli.find_run import seek_named_run
 from reconciler.errors import ApiError
 from reconciler.invoke.attach import wait_run
 from reconciler.invoke.invoke import InvokeOptions, invoke
@@ -17,6 +15,8 @@ from reconciler.invoke.runs import find_run
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
 from reconciler.model.spec import Spec
+from reconciler.operations.find_run import seek_named_run
+from reconciler.operations.invoke import cancel_let_go
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 

@@ -1,13 +1,11 @@
-"""Where the spec is: the file that was named, else machines.yaml here or further up, to the repository's root."""
+"""Find and read the spec: the file that was named, else machines.yaml here or further up, to the repository's root."""
 
 import os
-import sys
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 from reconciler.model.unicode import is_utf8
@@ -15,37 +13,65 @@ from reconciler.model.unicode import is_utf8
 _NAMES: Final = ("machines.yaml", "machines.yml")
 _LOCAL_CONTEXT: Final = "local_context"  # metadata that the local engine reads
 PUSH_TO: Final = "RECONCILER_PUSH_TO"
-_MAX_BYTES: Final = 8 * 1024 * 1024
+STDIN: Final = "<stdin>"
+MAX_BYTES: Final = 8 * 1024 * 1024
 
 
-def load(shared: Shared) -> Spec:
-    """The spec that the shared options name, reduced to `--app` where that is given. Raises SpecError, UsageError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecSource:
+    """Which spec is meant, how much of it, and the environment that it is read in.
+
+    `file` is seen from `directory`, which is the working directory where it is None. `target` is the target's name,
+    since images are built for the local one in another way. `app` reduces the spec to one app; `only` names pools that
+    it must have.
+    """
+
+    environment: Mapping[str, str]
+    file: str | None = None
+    directory: Path | None = None
+    target: str | None = None
+    app: str | None = None
+    only: tuple[str, ...] = ()
+
+
+def load(source: SpecSource) -> Spec:
+    """Return the spec of the file that is named, else of the one that is found. Raises SpecError, UsageError."""
+    name, content = _read(source)
+    return load_content(content, name, source)
+
+
+def load_content(content: bytes, name: str, source: SpecSource) -> Spec:
+    """Return the spec that was read from somewhere; `name` is how errors call it. Raises SpecError, UsageError."""
     from reconciler.spec import load_spec
 
-    name, text = _read(shared)
-    spec = load_spec(text, file=name, environment=os.environ)
-    check_only((spec,), shared)
-    return reduced(with_builds(spec, shared), shared.app)
+    spec = load_spec(_decoded(content, name), file=name, environment=source.environment)
+    check_only((spec,), source.only)
+    return reduced(_with_builds(spec, source), source.app)
 
 
 def directory_of(spec: Spec) -> Path:
-    """Where the paths in the spec are seen from: its own directory."""
+    """Return where the paths in the spec are seen from: its own directory."""
     return Path.cwd() if spec.file.startswith("<") else Path(spec.file).absolute().parent
 
 
-def with_builds(spec: Spec, shared: Shared) -> Spec:
+def _with_builds(spec: Spec, source: SpecSource) -> Spec:
     """Where images are pushed, and on the local target what they are built from, is declared for every verb: an invoke
     must know what was applied.
     """
     if not any(pool.build for pool in spec.pools):
         return spec
-    if (shared.target or os.environ.get("RECONCILER_TARGET")) == "local":
+    if (source.target or source.environment.get("RECONCILER_TARGET")) == "local":
         spec = _with_local_contexts(spec)
-    if prefix := os.environ.get(PUSH_TO):
-        from reconciler.images.builds import with_push_to
+    return pushed_to(spec, source.environment.get(PUSH_TO))
 
-        return with_push_to(spec, prefix)
-    return spec
+
+def pushed_to(spec: Spec, prefix: str | None) -> Spec:
+    """Return the spec whose built images are pushed there. Raises BuildError."""
+    if not prefix:
+        return spec
+    from reconciler.images.builds import with_push_to
+
+    return with_push_to(spec, prefix)
 
 
 def _with_local_contexts(spec: Spec) -> Spec:
@@ -65,7 +91,7 @@ def _with_local_contexts(spec: Spec) -> Spec:
 
 
 def find_task(spec: Spec, name: str) -> Pool:
-    """The task of this name. Raises UsageError where there is none, or two apps share it."""
+    """Return the task of this name. Raises UsageError where there is none, or two apps share it."""
     found = [task for task in spec.tasks if task.name == name]
     if len(found) == 1:
         return found[0]
@@ -84,27 +110,29 @@ def find_task(spec: Spec, name: str) -> Pool:
     raise UsageError(f"{spec.file} has no task {name!r}", hint=hint)
 
 
-def _read(shared: Shared) -> tuple[str, str]:
-    directory = shared.directory or Path.cwd()
+def named_file(source: SpecSource) -> str | None:
+    """Return the file that the source or its environment names. Raises UsageError where the directory is none."""
+    directory = source.directory or Path.cwd()
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a directory")
-    named = shared.file or os.environ.get("RECONCILER_FILE")
-    if named == "-":
-        return "<stdin>", decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), "<stdin>")
+    return source.file or source.environment.get("RECONCILER_FILE")
+
+
+def _read(source: SpecSource) -> tuple[str, bytes]:
+    named, directory = named_file(source), source.directory or Path.cwd()
     path = directory / named if named else _search(directory)
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {named or path}: {error.strerror}", hint="name the spec with --file") from error
-    shown = os.path.relpath(path)
-    return shown, decoded(content, shown)
+    return os.path.relpath(path), content
 
 
-def decoded(content: bytes, name: str) -> str:
+def _decoded(content: bytes, name: str) -> str:
     """The text of a spec. Raises UsageError where it is too large, or no text."""
-    if len(content) > _MAX_BYTES:
-        raise UsageError(f"{name} is larger than {_MAX_BYTES // 2**20} MiB")
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -124,11 +152,11 @@ def _search(start: Path) -> Path:
     )
 
 
-def check_only(specs: Iterable[Spec], shared: Shared) -> None:
-    """Raises UsageError where --only names a pool that none of the specs has."""
+def check_only(specs: Iterable[Spec], only: Collection[str]) -> None:
+    """Raise UsageError where `only` names a pool that none of the specs has."""
     specs = list(specs)
     known = {pool.name for spec in specs for pool in spec.pools}
-    for name in shared.only:
+    for name in only:
         if name not in known:
             raise UsageError(
                 f"{specs[-1].file} has no pool {name!r}", hint=f"its pools: {', '.join(sorted(known)) or 'none'}"
@@ -136,7 +164,7 @@ def check_only(specs: Iterable[Spec], shared: Shared) -> None:
 
 
 def reduced(spec: Spec, app: str | None) -> Spec:
-    """The spec with this app alone, by name or label; the whole one without any."""
+    """Return the spec with this app alone, by name or label; the whole one without any. Raises UsageError."""
     if app is None:
         return spec
     chosen = tuple(one for one in spec.apps if app in {one.name, one.label})

@@ -1,13 +1,9 @@
-"""The output of a service: all its machines' lines, each behind its machine's name, in the order of their times."""
+"""Read the output of a service: all its machines' lines, in the order of their times."""
 
 import asyncio
-import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from reconciler.cli.ui.options import Shared
-from reconciler.cli.ui.streams import as_it_is
-from reconciler.cli.ui.task_output import line_json, spelled_time
 from reconciler.errors import ApiError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence
 from reconciler.model import marks
@@ -23,6 +19,8 @@ _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
 _PATIENCE_S: Final = 5.0  # with a log that cannot be read
 
+TakeLines: TypeAlias = "Callable[[Sequence[tuple[LogLine, Machine]]], None]"
+
 
 def find_service(spec: Spec, name: str) -> Pool | None:
     """Return the service of this name, or the one with a machine of this name; None where there is none."""
@@ -35,18 +33,19 @@ def find_service(spec: Spec, name: str) -> Pool | None:
     return found[0] if found else None
 
 
-async def show_service_logs(
+async def read_service_logs(
     context: Context,
-    options: Shared,
     spec: Spec,
     service: Pool,
     name: str,
+    take: "TakeLines",
     *,
     follows: bool,
-    with_times: bool,
     lost_after_s: float = LOST_AFTER_S,
 ) -> bool:
-    """Show the newest lines of each machine (about 100), and with `follows` whatever comes, until interrupted.
+    """Hand over the newest lines of each machine (about 100), and with `follows` whatever comes, until cancelled.
+
+    `take` gets the lines of all machines, sorted by time, each with its machine.
 
     Return whether all of them could be read. Raises ApiError where that failed for `lost_after_s`.
     """
@@ -56,7 +55,7 @@ async def show_service_logs(
     while any(not reader.is_over for reader in readers):
         pages = await asyncio.gather(*(reader.read(follows=follows) for reader in readers))
         lines = [(line, reader.machine) for reader, page in zip(readers, pages, strict=True) for line in page]
-        _write(sorted(lines, key=lambda pair: pair[0].timestamp), options, with_times=with_times)
+        take(sorted(lines, key=lambda pair: pair[0].timestamp))
         if not follows:
             break
         longest_s = ASK_AGAIN_S if any(reader.is_failing for reader in readers) else _LONGEST_PAUSE_S
@@ -118,17 +117,3 @@ class _Reader:
         self.error = error if isinstance(error, ApiError) and is_asked_again and is_lasting else None
         if self.is_over:
             self._context.emit(f"{self.machine.name}: its log cannot be read: {self._context.explain(error)}")
-
-
-def _write(lines: "Iterable[tuple[LogLine, Machine]]", options: Shared, *, with_times: bool) -> None:
-    """One line each: with its machine's name before it, or as a JSON object."""
-    stream = as_it_is(sys.stdout)
-    if stream is None:  # closed before we were started
-        return
-    for line, machine in lines:
-        if options.is_json:
-            stream.write(f"{line_json(line, machine)}\n")
-        else:
-            time = f"{spelled_time(line)} " if with_times else ""
-            stream.write(f"{time}{machine.name} | {line.message}\n")
-    stream.flush()

@@ -2,13 +2,14 @@
 
 import asyncio
 
-from reconciler.cli import spec_file
 from reconciler.errors import ApiError, ApiErrorKind, UsageError
 from reconciler.invoke.absence import Absence
+from reconciler.invoke.attach import cancel_run, wait_run
 from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import FoundRun, find_run, list_runs
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
+from reconciler.operations.load import find_task
 from reconciler.slots.context import Context
 from reconciler.slots.lease import CALL_TIMEOUT_S
 
@@ -71,8 +72,23 @@ async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRu
     """The run of this id, or the newest one of the task of this name. Raises UsageError."""
     if "/" in name:
         return await find_named_run(context, spec, name)
-    task = spec_file.find_task(spec, name)
+    task = find_task(spec, name)
     runs = await list_runs(context, task.app, stack=spec.stack, task=task.name)
     if not runs:
         raise UsageError(f"task {name} has no runs that are still told of")
     return runs[0]
+
+
+async def cancel_named_run(context: Context, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
+    """End the run of this id and wait for its end. Return it, and whether it was still running. Raises UsageError."""
+    run = await find_named_run(context, spec, run_id)
+    was_running = await cancel_run(context, run)
+    return await wait_run(context, run, was_stopped=was_running), was_running
+
+
+async def wait_named_run(context: Context, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
+    """Wait for the end of the run of this id; LOST where it gave no usable answer for so long. Raises UsageError."""
+    found = await seek_named_run(context, spec, run_id, lost_after_s=lost_after_s)
+    if isinstance(found, RunInfo):
+        return found
+    return await wait_run(context, found, lost_after_s=lost_after_s)

@@ -1,12 +1,11 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.files import replace_file
-from reconciler.cli.ui import streams
-from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
@@ -19,6 +18,7 @@ _MAX_BYTES = 256 * 1024 * 1024
 
 
 def tool_version() -> str:
+    """Return the version of this package."""
     from importlib.metadata import version
 
     return version("machines-reconciler")
@@ -28,13 +28,14 @@ def bind(
     plan: Plan,
     spec: Spec,
     target: "Target",
-    options: Shared,
     *,
+    only: tuple[str, ...],
+    app: str | None,
     adopt: bool,
     allow_destroy: int | None,
     images: Mapping[str, str],
 ) -> "SavedPlan":
-    """The plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
+    """Return the plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
     from reconciler.canonical.digest import SCHEME
     from reconciler.model.saved_plan import SavedPlan
     from reconciler.planner.hashes import plan_sha256, spec_sha256
@@ -46,41 +47,35 @@ def bind(
         tool_version=tool_version(),
         scheme=SCHEME,
         target=target_of(target),
-        only=options.only,
-        app=options.app,
+        only=only,
+        app=app,
         adopt=adopt,
         allow_destroy=allow_destroy,
         images=images,
     )
 
 
-def seen_from(options: Shared, file: Path) -> Path:
-    """The file as seen from the directory of -C. Raises UsageError where none is named."""
-    if not file.name:
-        raise UsageError("no file is named for the plan")
-    return (options.directory or Path()) / file
+def write(saved: "SavedPlan", file: Path, *, salt: str, conceal: Callable[[str], str] = lambda text: text) -> None:
+    """Write the file whole or not at all, for its owner only. Raises UsageError.
 
-
-def write(saved: "SavedPlan", file: Path, *, salt: str) -> None:
-    """Writes the file whole or not at all, for its owner only. Raises UsageError.
-
-    A link is followed. What is there and no plain file, such as a pipe, is written into and stays what it is.
+    `salt` is for the digests of masked values; `conceal` takes known tokens out of the text. A link is followed.
+    What is there and no plain file, such as a pipe, is written into and stays what it is.
     """
     from reconciler.render.json import json_text
     from reconciler.render.saved import saved_json
 
-    text = streams.current().known.conceal(json_text(saved_json(saved, salt=salt))) + "\n"
+    text = conceal(json_text(saved_json(saved, salt=salt))) + "\n"
     try:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")
         else:
-            replace_file(file, text)
+            _replace_file(file, text)
     except OSError as error:
         raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
 
 
 def read(file: Path) -> "SavedPlan":
-    """The saved plan of the file. Raises UsageError."""
+    """Return the saved plan of the file. Raises UsageError."""
     from reconciler.render.saved import parse_saved
 
     try:
@@ -95,7 +90,7 @@ def read(file: Path) -> "SavedPlan":
 
 
 def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
-    """Raises UsageError where the plan has other digests than ours, or is for another target, or from another spec.
+    """Raise UsageError where the plan has other digests than ours, or is for another target, or from another spec.
 
     Another version of this tool is fine: what it planned is planned again, and must be the same.
     """
@@ -114,7 +109,7 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
 
 
 def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
-    """Why it must not be applied to the world as it is now. `applied` is the hash of the plan that was applied last."""
+    """Return why it must not be applied to the world as it is now; `applied` is the hash of the last applied plan."""
     from reconciler.planner.staleness import moved
 
     if applied == saved.plan_sha256:
@@ -123,5 +118,18 @@ def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str,
 
 
 def target_of(target: "Target") -> str:
-    """The API that is meant. The local engine's port is new at each start."""
+    """Return the API that is meant. The local engine's port is new at each start."""
     return "local" if target.name == "local" else target.base_url
+
+
+def _replace_file(target: Path, text: str) -> None:
+    """Put the text in the place of what is there, readable for its owner only; a link is followed. Raises OSError."""
+    target = Path(os.path.realpath(target))
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as unfinished:
+            unfinished.write(text)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,86 @@
+"""What the shared options name: the spec, the target, and a session on it. The environment is read here."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.ui import console, streams
+from reconciler.cli.ui.options import Shared
+from reconciler.errors import UsageError
+from reconciler.operations.load import MAX_BYTES, STDIN, SpecSource, load, load_content, named_file
+from reconciler.operations.session import Session
+from reconciler.operations.session import open_session as open_on
+from reconciler.targets import Target, resolve_target
+
+if TYPE_CHECKING:
+    from reconciler.machines_api.transport import TraceEntry
+    from reconciler.model.spec import Spec
+    from reconciler.slots.context import Emit
+
+
+def source_of(shared: Shared) -> SpecSource:
+    """Return which spec the shared options name, and how much of it."""
+    return SpecSource(
+        environment=os.environ,
+        file=shared.file,
+        directory=shared.directory,
+        target=shared.target,
+        app=shared.app,
+        only=shared.only,
+    )
+
+
+def load_spec(shared: Shared) -> "Spec":
+    """Return the spec that the shared options name; - is stdin. Raises SpecError, UsageError."""
+    return load_source(source_of(shared))
+
+
+def load_source(source: SpecSource) -> "Spec":
+    """Return the spec of the source; - is stdin. Raises SpecError, UsageError."""
+    if named_file(source) == "-":
+        return load_content(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN, source)
+    return load(source)
+
+
+def seen_from(shared: Shared, file: Path) -> Path:
+    """Return a saved plan's file as seen from the directory of -C. Raises UsageError where none is named."""
+    if not file.name:
+        raise UsageError("no file is named for the plan")
+    return (shared.directory or Path()) / file
+
+
+def resolve(shared: Shared) -> Target:
+    """Return the target: the flag's, else the environment's. Starts the local engine where it is not running."""
+    target = resolve_target(os.environ, shared.target)
+    streams.learn(target.token)
+    return target
+
+
+@asynccontextmanager
+async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
+    """Open a session on the target for the block, which traces and debugs as the shared options say."""
+
+    def trace(entry: "TraceEntry") -> None:
+        status = entry.status or "no answer"
+        took_ms = entry.duration_s * 1000
+        console.say(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}".rstrip())
+
+    def debug(error: Exception) -> None:
+        if shared.is_debugging:
+            import traceback
+
+            console.say("".join(traceback.format_exception(error)).rstrip())
+
+    known = streams.current().known
+    async with open_on(
+        target,
+        os.environ,
+        emit=emit,
+        debug=debug,
+        trace=trace if shared.is_tracing else None,
+        learn=known.add,
+    ) as session:
+        yield session

@@ -1,0 +1,27 @@
+"""The state of a slot, or of a machine without one, as `status` tells it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.model.machine import Check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotStatus:
+    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known.
+
+    `restarts` since its last start or change, as far as its events reach; `failing` are the checks that do not pass.
+    """
+
+    app: str
+    pool: str
+    kind: str
+    slot: str
+    machine_id: str | None
+    state: str
+    since: datetime | None
+    last_outcome: str | None
+    last_ended: datetime | None
+    note: str
+    restarts: int = 0
+    failing: tuple[Check, ...] = ()

@@ -1,0 +1,116 @@
+"""Apply in two steps: propose, which only reads, and carry out. Between them the caller shows the plan, and asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from reconciler.apply.executor import Stop
+from reconciler.apply.follow_up import within
+from reconciler.apply.options import Options
+from reconciler.apply.retry_deferred import apply_patiently
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report
+from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
+from reconciler.operations.drift import drift_planner
+from reconciler.operations.images import ImagePolicy
+from reconciler.operations.plan import observe_as_planned, observe_pinned
+from reconciler.operations.saved_plans import check_origin
+from reconciler.operations.session import Session
+from reconciler.planner.bookkeeping import last_plan
+from reconciler.planner.planner import plan as make_plan
+
+
+def _unchanged(plan: Plan) -> Plan:
+    return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A plan that may be carried out, and what that needs: the snapshot and the spec that it was made of, with digests.
+
+    `plan_again` makes the plan of a later snapshot, and `may_do` leaves of that what was agreed to. `objections` say
+    why the plan is not the one that was reviewed.
+    """
+
+    plan: Plan
+    spec: Spec
+    observed: Observed
+    options: Options
+    plan_again: Callable[[Observed], Plan]
+    may_do: Callable[[Plan], Plan] = _unchanged
+    objections: tuple[str, ...] = ()
+
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """Why nothing of it may be done; empty where it may."""
+        return self.plan.blocked or self.objections
+
+
+async def propose_apply(
+    session: Session, spec: Spec, consent: Consent, options: Options, *, images: ImagePolicy
+) -> Proposal:
+    """Observe the target and plan what `consent` allows. Reads only.
+
+    The consent's rollback and review count for the options too. Of a saved plan the pools, the allowances and the
+    images' digests are those that were saved. Raises UsageError where a saved plan is of another spec or target, and
+    ApiError, RegistryError, BuildError, SpecError.
+    """
+    saved = consent.saved
+    options = replace(options, allow_rollback=consent.allow_rollback, plan_sha256=consent.sha256)
+    if saved:
+        consent = replace(consent, adopt=saved.adopt, allow_destroy=saved.allow_destroy)
+        options = replace(options, only=saved.only)
+        check_origin(saved, spec, session.target)
+    if saved or options.only_drift:
+        pinned = await observe_as_planned(session, spec, saved.images if saved else {})
+    else:
+        pinned = await observe_pinned(session, spec, images, only=options.only)
+    plan_again: Callable[[Observed], Plan] = partial(
+        make_plan,
+        pinned.spec,
+        only=options.only,
+        allow_destroy=consent.allow_destroy,
+        revision=options.revision,
+        allow_rollback=options.allow_rollback,
+        adopt=consent.adopt,
+    )
+    if options.only_drift:
+        plan_again = await drift_planner(session, plan_again, pinned.observed)
+    plan = plan_again(pinned.observed)
+    return Proposal(
+        plan=plan,
+        spec=pinned.spec,
+        observed=pinned.observed,
+        options=options,
+        plan_again=plan_again,
+        may_do=partial(within, reviewed=plan) if consent.is_reviewed else _unchanged,
+        objections=() if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed)),
+    )
+
+
+async def carry_out(
+    session: Session,
+    proposal: Proposal,
+    *,
+    wait_busy_s: float | None = None,
+    stop: Stop | None = None,
+    on_end: Callable[[Entry], None] = lambda _entry: None,
+) -> Report:
+    """Make the plan true, and report what is. Call it only once the plan is agreed to.
+
+    `on_end` gets each change that ended. Raises BlockedError before the first write where the plan may not be applied.
+    """
+    return await apply_patiently(
+        session.context,
+        proposal.spec,
+        proposal.plan,
+        proposal.plan_again,
+        proposal.options,
+        observed=proposal.observed,
+        wait_busy_s=wait_busy_s,
+        may_do=proposal.may_do,
+        stop=stop,
+        on_end=on_end,
+    )

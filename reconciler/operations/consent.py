@@ -1,0 +1,48 @@
+"""What an apply is allowed to do, as a value: what was reviewed before, and what goes beyond an ordinary change."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.plan import Plan
+
+if TYPE_CHECKING:
+    from reconciler.model.saved_plan import SavedPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What is agreed to. `saved` is a plan that was reviewed, `expected` the hash of one: nothing else is applied then.
+
+    `allow_destroy` accepts the loss of up to so many machines, `allow_rollback` an older revision; `adopt` takes over
+    unmarked machines that have a slot's name.
+    """
+
+    saved: "SavedPlan | None" = None
+    expected: str | None = None
+    allow_destroy: int | None = None
+    allow_rollback: bool = False
+    adopt: bool = False
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether exactly one plan is agreed to, so that nobody need be asked."""
+        return bool(self.saved or self.expected)
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of the plan that was reviewed, if one was."""
+        return self.saved.plan_sha256 if self.saved else self.expected
+
+    def objections_to(self, plan: Plan, applied: str | None) -> tuple[str, ...]:
+        """Return why the plan is not the one that was reviewed; nothing where it is, or where none was.
+
+        `applied` is the hash of the plan that was applied last.
+        """
+        from reconciler.operations.saved_plans import objections
+        from reconciler.planner.hashes import plan_sha256
+
+        if self.saved:
+            return objections(self.saved, plan, applied)
+        if self.expected and (found := plan_sha256(plan)) != self.expected:
+            return (f"the plan is {found} now, and {self.expected} was approved",)
+        return ()

@@ -1,0 +1,47 @@
+"""Remove every machine that a stack owns, and nothing else. Apps are kept."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from reconciler.apply.options import Options
+from reconciler.model.machine import Observed
+from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
+from reconciler.operations.apply import Proposal
+from reconciler.operations.plan import observe_spec
+from reconciler.operations.session import Session
+from reconciler.planner.planner import plan as make_plan
+
+_NO_BRAKE: Final = 10_000_000  # the stack's name, typed, is the consent
+
+
+async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str] = (), force: bool = False) -> Proposal:
+    """Observe the target and plan the removal of all machines. Reads only. Raises ApiError.
+
+    `force` ends running tasks instead of waiting for them.
+    """
+    empty = emptied(spec)
+
+    def plan_again(observed: Observed) -> Plan:
+        return _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_BRAKE))
+
+    observed = await observe_spec(session, empty)
+    return Proposal(
+        plan=plan_again(observed),
+        spec=empty,
+        observed=observed,
+        options=Options(only=only, force=force, allow_rollback=True, verb="destroy"),
+        plan_again=plan_again,
+    )
+
+
+def emptied(spec: Spec) -> Spec:
+    """Return the same stack, wanting no machine; the pools stay, since they tell services from tasks."""
+    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
+    return replace(spec, apps=apps)
+
+
+def _with_reason(plan: Plan) -> Plan:
+    """Return the plan with the true reason: not the spec's counts, but this operation."""
+    return replace(plan, changes=tuple(replace(change, reason="destroy") for change in plan.changes))

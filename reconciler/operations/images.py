@@ -1,0 +1,154 @@
+"""The digests of a spec's images: what their tags name now, as far as the registries answer; built, if asked."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.spec import Spec
+from reconciler.operations.load import directory_of
+from reconciler.operations.session import Session
+
+if TYPE_CHECKING:
+    from reconciler.images.builder import Builder
+    from reconciler.images.builds import Built, Deliver, Images
+    from reconciler.images.credentials import Credentials
+    from reconciler.targets import Target
+
+_HOW_TO_BUILD = "run `reconciler build`, or apply with --build"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePolicy:
+    """How images are treated: `mode` of looking tags up (always, auto, never); for an apply, whether images are built,
+    by which builder, and where they are pushed.
+    """
+
+    mode: str = "auto"
+    push_to: str | None = None
+    must_be_built: bool = False
+    builds: bool = False
+    builder: str | None = None
+
+
+def default_mode(target: "Target") -> str:
+    """Return how tags are looked up by default: not at all where the local engine runs commands on the host."""
+    return "never" if target.runs_on_host else "auto"
+
+
+async def build_images(
+    session: Session, spec: Spec, *, only: Collection[str] = (), builder: str | None = None, push_to: str | None = None
+) -> "list[Built]":
+    """Build and deliver the spec's images that are not there yet. Raises BuildError, RegistryError."""
+    import asyncio
+
+    from reconciler.images.builder import find_builder
+    from reconciler.images.builds import jobs_of, make
+
+    jobs = await asyncio.to_thread(jobs_of, spec, directory_of(spec), only=only)
+
+    def found() -> "Builder":
+        return find_builder(builder, session.context.emit)
+
+    async with _places(session, push_to) as places:
+        return [await make(places.built, found, job, places.deliver) for job in jobs]
+
+
+async def look_up(
+    session: Session, spec: Spec, policy: ImagePolicy, *, only: Collection[str] = ()
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the digest of each image by its reference, and warnings about what could not be looked up.
+
+    Raises RegistryError, BuildError.
+    """
+    pools = [pool for pool in spec.pools if pool.slots and (not only or pool.name in only)]
+    images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
+    digests: dict[str, str] = {}
+    if policy.builds and session.target.runs_on_host and not policy.push_to:
+        session.context.emit("the local target runs commands on the host: no image is built for it")
+    elif policy.builds:
+        built = await build_images(session, spec, only=only, builder=policy.builder, push_to=policy.push_to)
+        digests = {one.job.image: one.digest for one in built}
+    if policy.mode == "never":
+        return digests, ()
+    from reconciler.images.resolve import Resolve, resolve_images
+
+    async with _places(session, policy.push_to) as places:
+        resolved = await resolve_images(places.named, images, Resolve(policy.mode))
+        if policy.builds or not any(pool.build for pool in pools):
+            return {**digests, **resolved.digests}, resolved.warnings
+        found, missing = await _look_up_builds(places.built, spec, policy, only)
+    return {**resolved.digests, **found}, (*resolved.warnings, *missing)
+
+
+async def _look_up_builds(
+    images: "Images", spec: Spec, policy: ImagePolicy, only: Collection[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the digests of what was built of the contexts as they are now, and a warning for each that was not."""
+    import asyncio
+
+    from reconciler.errors import BuildError, RegistryError
+    from reconciler.images.builds import find_built, jobs_of
+
+    digests, warnings = {}, []
+    for job in await asyncio.to_thread(jobs_of, spec, directory_of(spec), only=only):
+        try:
+            digest = await find_built(images, job)
+        except RegistryError as error:
+            if policy.mode == "always":
+                raise
+            warnings.append(
+                f"{error.message}; whether {job.build.context} has changed since it was applied is not known"
+            )
+            continue
+        if digest:
+            digests[job.image] = digest
+            continue
+        why = f"{job.build.context} is not built yet as it is now"
+        if policy.must_be_built:
+            raise BuildError(why, hint=_HOW_TO_BUILD)
+        warnings.append(f"{why}: {_HOW_TO_BUILD}; until then its image is as it was applied")
+    return digests, tuple(warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Where images are looked up: those that the spec names, those that it builds; and how the latter get there."""
+
+    named: "Images"
+    built: "Images"
+    deliver: "Deliver"
+
+
+@asynccontextmanager
+async def _places(session: Session, push_to: str | None) -> AsyncIterator[_Places]:
+    from reconciler.images.builds import pushing
+    from reconciler.images.credentials import find_credentials
+    from reconciler.images.registry import Registry
+    from reconciler.images.wire import Connection
+    from reconciler.machines_api.auth import registry_password
+
+    target = session.target
+    token = registry_password(target.token) if target.name == "fly" and target.token else None
+
+    def credentials(host: str, name: str) -> "Credentials | None":
+        found = find_credentials(host, name, session.environment, fly_token=token)
+        if found:
+            session.learn(found.password.reveal())
+        return found
+
+    async with Connection() as connection:
+        registry = Registry(connection, credentials)
+        if target.container_host is None:
+            yield _Places(named=registry, built=registry, deliver=pushing(credentials))
+            return
+        from reconciler.containers.client import ContainerEngine
+        from reconciler.images.store import RegistryThenStore, Store
+
+        async with ContainerEngine(target.container_host) as engine:
+            store = Store(engine)
+            named = RegistryThenStore(registry, store)
+            if push_to:
+                yield _Places(named=named, built=registry, deliver=pushing(credentials))
+            else:
+                yield _Places(named=named, built=store, deliver=store.deliver)

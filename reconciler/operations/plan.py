@@ -1,0 +1,104 @@
+"""Observe a target with the spec's images pinned, and plan: at once, or app by app as the apps are seen."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.machines_api.observe import observe, observe_each
+from reconciler.machines_api.regions import check_regions
+from reconciler.model.machine import Observed, ObservedApp
+from reconciler.model.plan import Plan
+from reconciler.model.revision import Revision
+from reconciler.model.spec import App, Spec
+from reconciler.operations.images import ImagePolicy, look_up
+from reconciler.operations.session import Session
+from reconciler.planner.images import with_applied_digests, with_applied_digests_of, with_digests
+from reconciler.planner.planner import Planner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """A snapshot, and the spec with the digests that its plan is made with; `digests` are those that were looked up."""
+
+    spec: Spec
+    observed: Observed
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+async def plan(
+    session: Session,
+    spec: Spec,
+    *,
+    images: ImagePolicy,
+    only: Collection[str] = (),
+    allow_destroy: int | None = None,
+    revision: Revision | None = None,
+    allow_rollback: bool = True,
+    adopt: bool = False,
+) -> tuple[Plan, Mapping[str, str]]:
+    """Return the plan of the target as it is now, and the digests that were looked up. No snapshot is kept.
+
+    By default an older revision may be looked at: it gets a warning, and only its apply is refused.
+    Raises ApiError, RegistryError, BuildError, SpecError.
+    """
+    context = session.context
+    planner = Planner(
+        spec.stack,
+        only=only,
+        allow_destroy=allow_destroy,
+        revision=revision,
+        allow_rollback=allow_rollback,
+        adopt=adopt,
+    )
+    at = context.clock.now()
+    looking = asyncio.create_task(look_up(session, spec, images, only=only))
+    pinned: dict[str, App] = {}
+    regions: set[str] = set()  # of all machines that were seen
+    names = [app.name for app in spec.apps]
+
+    async def take(observed: ObservedApp) -> None:
+        regions.update(machine.region for machine in observed.machines)
+        if not pinned:
+            digests, _warnings = await asyncio.shield(looking)
+            pinned.update({app.name: app for app in with_digests(spec, digests).apps})
+        app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
+        planner.add(app, observed, at)
+
+    try:
+        await observe_each(context.client, names, take)
+        unlisted = await check_regions(context.client, spec, regions, only=only)
+        digests, warnings = await looking
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
+    return planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings)), digests
+
+
+async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str] = ()) -> Pinned:
+    """Take a snapshot while the tags are looked up. Raises ApiError, RegistryError, BuildError, SpecError."""
+    context = session.context
+    looking = asyncio.create_task(look_up(session, spec, images, only=only))
+    try:
+        observed = await observe_spec(session, spec)
+        seen = {machine.region for machine in observed.machines}
+        unlisted = await check_regions(context.client, spec, seen, only=only)
+        digests, warnings = await looking
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
+    return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
+
+
+async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str, str]) -> Pinned:
+    """Take a snapshot, and pin the spec to the digests of an earlier plan: those were reviewed. Raises ApiError."""
+    return _pinned(spec, await observe_spec(session, spec), digests)
+
+
+async def observe_spec(session: Session, spec: Spec) -> Observed:
+    """Take a snapshot of the spec's apps. Raises ApiError."""
+    return await observe(session.context.client, [app.name for app in spec.apps], clock=session.context.clock)
+
+
+def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:
+    pinned = with_applied_digests(with_digests(spec, digests), observed)
+    return Pinned(spec=pinned, observed=observed, digests=digests)

@@ -1,0 +1,108 @@
+"""What is there, what it does, and how its last run ended. Reads, never writes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler.invoke.outcome import outcome_of
+from reconciler.machines_api.observe import observe_readable
+from reconciler.model import marks
+from reconciler.model.crashes import restarts_in
+from reconciler.model.kind import kind_of
+from reconciler.model.machine import Event, Machine, MachineState, Observed
+from reconciler.model.slot_status import SlotStatus
+from reconciler.model.spec import PoolKind, Spec
+from reconciler.planner.pair import pair
+from reconciler.slots.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackStatus:
+    """The state of each slot and machine; in words what could not be read."""
+
+    slots: tuple[SlotStatus, ...]
+    failures: tuple[str, ...] = ()
+
+
+async def status(context: Context, spec: Spec) -> StackStatus:
+    """Return the state of all slots of the spec, and of what else is in its apps. Raises where no app can be read."""
+    names = [app.name for app in spec.apps]
+    observed, failures = await observe_readable(context.client, names, clock=context.clock)
+    return StackStatus(
+        slots=tuple(rows_of(spec, observed)),
+        failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
+    )
+
+
+def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
+    """Yield one row for each slot of the spec, there or not, then for whatever else is in the apps that were read."""
+    for app in spec.apps:
+        seen = observed.apps.get(app.name)
+        if seen is None:
+            continue
+        dark = pair(app, seen, stack=spec.stack).unreachable
+        unreachable = {slot.name: machine for slot, machine in dark.items()}
+        pools = {machine.id: slot.pool for slot, machine in dark.items()}
+        owned = {
+            machine.name: machine
+            for machine in seen.machines
+            if machine.is_observable and marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name)
+        }
+        shown = set()
+        for pool in app.pools:
+            for slot in pool.slots:
+                machine = owned.get(slot.name) or unreachable.get(slot.name)
+                if machine is None:
+                    yield _missing(app.name, pool.name, pool.kind, slot.name)
+                    continue
+                shown.add(machine.id)
+                yield _row(machine, pool.name, pool.kind.value)
+        for machine in seen.machines:
+            if machine.id in shown:
+                continue
+            if machine.name in owned and owned[machine.name].id == machine.id:
+                kind = kind_of(machine).value
+                yield _row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
+            elif not machine.is_observable:
+                yield _row(machine, pools.get(machine.id, ""), "", note="not a slot of the spec")
+            else:
+                yield _row(machine, "", "", note="foreign: not of this stack")
+
+
+def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> SlotStatus:
+    return SlotStatus(
+        app=app,
+        pool=pool,
+        kind=kind.value,
+        slot=slot,
+        machine_id=None,
+        state="missing",
+        since=None,
+        last_outcome=None,
+        last_ended=None,
+        note="",
+    )
+
+
+def _row(machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
+    since = machine.events[0].at if machine.events else machine.updated_at
+    exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
+    state, _, why = ("", "", "") if machine.is_observable else machine.doubt.partition(": ")
+    is_started = machine.state is MachineState.STARTED and machine.is_observable
+    return SlotStatus(
+        app=machine.app,
+        pool=pool,
+        kind=kind,
+        slot=machine.name,
+        machine_id=machine.id or None,
+        state=state or machine.state.value,
+        since=since,
+        last_outcome=_outcome(exited),
+        last_ended=exited.at if exited else None,
+        note="; ".join(part for part in (why, note) if part),
+        restarts=restarts_in(machine.events),
+        failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),
+    )
+
+
+def _outcome(exited: Event | None) -> str | None:
+    return outcome_of(exited.exit).message if exited and exited.exit else None
