@@ -1,1 +1,1 @@
-"""What apply and invoke both need to write safely: leases, guarded updates, marks."""
+"""Write to machines safely: leases, guarded updates, ownership marks."""

@@ -1,4 +1,4 @@
-"""Who acts on machines: the client that talks, the clock that measures, the name under which leases are taken."""
+"""What every operation on machines needs: client, clock, and the name for leases."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ Emit: TypeAlias = Callable[[str], None]
 
 
 def emit_nothing(_line: str) -> None:
-    """The progress of a caller who does not want any."""
+    """Ignore the progress."""
 
 
 def debug_nothing(_error: Exception) -> None:
-    """For a caller who does not want to know where an unexpected error came from."""
+    """Ignore the unexpected error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One acting process. `who` names it in the leases that it holds (`user@host`, a pipeline's run).
+    """One process that acts on machines.
 
-    `local` is given where the target is the local engine. `debug` takes each unexpected error that did not end
-    the process, to show its traceback.
+    `who` names it in its leases (`user@host`, or a pipeline's run). `local` is set if the target is the local engine.
+    `debug` takes each unexpected error that did not end the process, to show its traceback.
     """
 
     client: MachinesClient
@@ -37,7 +37,7 @@ class Context:
     debug: Callable[[Exception], None] = debug_nothing
 
     def explain(self, error: Exception) -> str:
-        """Return what went wrong, in words; an error that is not one of ours is passed to `debug` too."""
+        """Return what went wrong, in words; pass an unexpected error to `debug` too."""
         if isinstance(error, ReconcilerError):
             return error.message
         self.debug(error)

@@ -1,4 +1,4 @@
-"""The world as it is right after an apply of a spec, without asking anybody: what a spec is compared with offline."""
+"""Predict the state right after an apply of a spec, to compare specs offline."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from reconciler.slots.ownership_metadata import metadata_for_create
 
 
 def observed_as_applied(spec: Spec, at: datetime) -> Observed:
-    """A snapshot that shows every slot of the spec made, idle, and as declared."""
+    """Return a snapshot in which every slot of the spec exists, idle and as declared."""
     apps = {
         app.name: ObservedApp(
             name=app.name,

@@ -1,8 +1,8 @@
-"""The only lock: a lease on one machine, held, renewed and released.
+"""Take, renew and release a lease on one machine: the only lock that there is.
 
-Every guarded write asks the lease for its nonce first, and gets it only while more time is left than the write may
-take. A lease past our own deadline is lost for good, even if a late renewal then succeeds: others may have come and
-gone in between.
+Every guarded write asks the lease for its nonce, and gets it only if more time is left than the write may take. A lease
+past our own deadline is lost for good, even if a late renewal succeeds: in between another process may have held it
+(docs/protocols.md, section 1).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _GRANT_LOOKS_S: Final = (0.0, 1.0)
 
 
 class HeldLease:
-    """A lease that we hold. Ends by `release`, or by being lost."""
+    """A lease that we hold. It ends by `release`, or when it is lost."""
 
     def __init__(
         self, context: Context, app: str, machine_id: str, lease: Lease, *, ttl_s: int, sent: "_Instant"
@@ -48,27 +48,30 @@ class HeldLease:
         self._renewing: asyncio.Task[None] | None = None
 
     def guard(self, call_timeout_s: float = CALL_TIMEOUT_S) -> Secret:
-        """The nonce, for one write that takes at most `call_timeout_s`.
+        """Return the nonce for one write that takes at most `call_timeout_s`.
 
-        Raises LeaseLostError where the lease is lost, or would be before such a write has ended.
+        Raises LeaseLostError if the lease is lost, or might be before the write has ended.
         """
         if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:
-            self._is_lost = True  # for good: nothing takes this back, not even a late renewal
+            self._is_lost = True  # for good, even if a late renewal succeeds
             raise LeaseLostError(f"the lease on machine {self._machine_id} of {self._app} was lost")
         return self._nonce
 
     def doubt(self) -> None:
-        """A write was sent and its effect is not known: the lease is left to expire, so that nobody comes between."""
+        """Note that a write was sent and its effect is unclear.
+
+        The lease is then not released but left to expire, so that nobody else writes before its effect shows.
+        """
         self._is_write_unclear = True
 
     def settle(self) -> None:
-        """The doubtful write has been explained."""
+        """Note that the effect of the unclear write is known now."""
         self._is_write_unclear = False
 
     async def release(self) -> None:
-        """Gives the machine free; errors are of no consequence, since the lease expires by itself.
+        """Release the lease. Errors are ignored, as the lease expires by itself.
 
-        A renewal that is on its way would revive a lease that is released before: it is waited for.
+        A renewal under way is waited for first: if it arrived later, it would revive the lease.
         """
         if self._renewing and not self._renewing.done():
             await asyncio.wait({self._renewing}, timeout=0 if self._is_write_unclear else _RELEASE_TIMEOUT_S)
@@ -82,11 +85,11 @@ class HeldLease:
                 await self._context.client.leases.release(self._app, self._machine_id, nonce=self._nonce)
 
     async def keep_renewed(self) -> None:
-        """Renews at a third of the TTL until cancelled, released or lost."""
+        """Renew the lease every third of its TTL until cancelled, released or lost."""
         while not (self._is_released or self._is_lost):
             await self._context.clock.sleep(self._ttl_s / 3)
             self._renewing = asyncio.ensure_future(self._renew())
-            await asyncio.shield(self._renewing)  # once it is sent, no cancellation takes it back
+            await asyncio.shield(self._renewing)  # a request that was sent cannot be cancelled
 
     async def _renew(self) -> None:
         if self._is_released or self._is_lost:
@@ -104,14 +107,17 @@ class HeldLease:
         if self._remaining_s() > 0 and not self._is_lost:
             self._valid_from = sent
         else:
-            self._is_lost = True  # it came too late: others may have come and gone before it
+            self._is_lost = True  # renewed too late: another process may have held the lease before that
 
     def _remaining_s(self) -> float:
         return self._ttl_s - _MARGIN_S - self._valid_from.age_s()
 
 
 class _Instant:
-    """A point on both clocks: a sleeping laptop stops the monotonic one, a corrected clock moves the other."""
+    """A point in time on both clocks.
+
+    The monotonic clock stops in a sleeping laptop; the wall clock jumps when it is corrected.
+    """
 
     def __init__(self, context: Context) -> None:
         self._clock = context.clock
@@ -126,10 +132,10 @@ class _Instant:
 async def hold_lease(
     context: Context, app: str, machine_id: str, *, verb: str, ttl_s: int, patience_s: float | None = None
 ) -> AsyncIterator[HeldLease]:
-    """Holds a lease for the block, renewed meanwhile and released at its end, on cancellation too.
+    """Hold a lease for the block: renew it meanwhile, release it at the end.
 
-    Held by someone else: tried again for `patience_s` seconds, then ApiError of kind LEASE_HELD, which tells who holds
-    it. Without a patience it is tried once, and nobody is asked who that is.
+    It is released on cancellation too. If someone else holds the lease, try for `patience_s` seconds, then raise
+    ApiError of kind LEASE_HELD, which names the holder. Without `patience_s` try once, and do not look up the holder.
     """
     lease = await _acquire_patiently(context, app, machine_id, verb=verb, ttl_s=ttl_s, patience_s=patience_s)
     renewal = asyncio.create_task(lease.keep_renewed())
@@ -143,7 +149,7 @@ async def hold_lease(
 
 
 async def _end(context: Context, renewal: asyncio.Task[None], lease: HeldLease) -> None:
-    """Gives the lease back whatever became of its renewal; an error of that is told, also beside one of the work."""
+    """Release the lease, whatever became of its renewal; report an error of that."""
     await asyncio.wait({renewal})
     await lease.release()
     if not renewal.cancelled() and (bug := renewal.exception()):
@@ -151,7 +157,7 @@ async def _end(context: Context, renewal: asyncio.Task[None], lease: HeldLease) 
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Does the work to its end, also where we are cancelled meanwhile; then we are."""
+    """Finish the work even if we are cancelled meanwhile; then be cancelled."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)
@@ -188,9 +194,9 @@ async def _acquire_patiently(
 
 
 async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: str, ttl_s: int) -> HeldLease:
-    """Takes the lease once. A lost reply is settled by looking whose description is on it, so a repeat is safe.
+    """Take the lease; after a lost reply, read it to see whether it is ours.
 
-    Raises ApiError, of kind LEASE_HELD where someone else holds it.
+    Its description tells, so the request can be repeated. Raises ApiError, of kind LEASE_HELD if someone else holds it.
     """
     description = describe(verb, new_ulid(context.clock.now()), context.who)
     last: ApiError | None = None
@@ -218,7 +224,10 @@ async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: st
 
 
 async def _found(context: Context, app: str, machine_id: str, description: str) -> Lease | None:
-    """The lease that is on the machine after a reply was lost; where we give up over the look, ours is given back."""
+    """Return the lease on the machine after a lost reply; None if there is none.
+
+    If reading it fails, our own lease, if there is one, is released.
+    """
     try:
         return await context.client.leases.get(app, machine_id)
     except BaseException:
@@ -227,12 +236,13 @@ async def _found(context: Context, app: str, machine_id: str, description: str) 
 
 
 async def _give_back(context: Context, app: str, machine_id: str, description: str) -> None:
-    """Releases a lease that was asked for and may have been granted, though nobody heard of it. Errors are of no
-    consequence: it expires by itself.
+    """Release a lease that may have been granted without our knowledge.
+
+    Errors are ignored, as the lease expires by itself.
     """
     with suppress(ApiError, TimeoutError):
         async with asyncio.timeout(_RELEASE_TIMEOUT_S):
-            for pause_s in _GRANT_LOOKS_S:  # the request that was given up may be on its way still
+            for pause_s in _GRANT_LOOKS_S:  # the request that we gave up may still be on its way
                 await context.clock.sleep(pause_s)
                 found = await context.client.leases.get(app, machine_id)
                 if found is None:
@@ -243,7 +253,10 @@ async def _give_back(context: Context, app: str, machine_id: str, description: s
 
 
 async def _with_holder(context: Context, app: str, machine_id: str, error: ApiError) -> ApiError:
-    """The refusal, with what the lease tells of its holder; the refusal itself names the owner of a token only."""
+    """Return the refusal, with the holder that the lease's description names.
+
+    The server's own text names only the owner of the token.
+    """
     lease = None
     with suppress(ApiError):
         lease = await context.client.leases.get(app, machine_id)

@@ -1,4 +1,4 @@
-"""Who holds a lease, as its description says it: written when it is taken, read when one is in the way."""
+"""Write and parse the description of a lease, which names its holder."""
 
 import re
 from collections.abc import Callable
@@ -13,9 +13,10 @@ _PROCESS = re.compile(r"(.+@.+?) pid (\d+)(?: in (\S+))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A process of ours. `who` is user and host, or a pipeline's run; `pid` is None where it does not tell.
+    """A process of this tool that holds a lease.
 
-    `space` is where the pid counts: a boot of a host, and a PID namespace there. Earlier versions did not tell it.
+    `who` is user and host, or a pipeline's run. `pid` is None if the description has none. `space` is where the pid is
+    valid: one boot of a host, and one PID namespace. Earlier versions did not write it.
     """
 
     verb: str
@@ -26,12 +27,12 @@ class Holder:
 
 
 def describe(verb: str, attempt: str, who: str) -> str:
-    """The description of a lease."""
+    """Return the description of a lease."""
     return f"reconciler {verb} {attempt} {who}"[:_LONGEST]
 
 
 def parse_holder(description: str) -> Holder | None:
-    """The holder that a description names; None where it is not one of ours."""
+    """Parse the holder from a description; None if this tool did not write it."""
     found = _DESCRIPTION.fullmatch(description[:_LONGEST])
     if found is None:
         return None
@@ -42,7 +43,7 @@ def parse_holder(description: str) -> Holder | None:
 
 
 def words_of(description: str) -> str:
-    """Whose lease it is, in words: the verb and who called it, or what another tool wrote there, on one line."""
+    """Return whose lease it is: our verb and who called it, or another tool's text."""
     from reconciler.machines_api.errors import shorten
 
     holder = parse_holder(description)
@@ -52,10 +53,10 @@ def words_of(description: str) -> str:
 
 
 def is_provably_dead(holder: Holder | None, *, who: str, space: str | None, is_alive: Callable[[int], bool]) -> bool:
-    """Whether the holder was a process of this very user, host, boot and PID namespace that is no more.
+    """Return whether the holder was a process on this host that no longer exists.
 
-    A number means another process elsewhere, so nothing is proved of a holder that does not tell where its pid counts,
-    nor by a caller that does not know it of itself. A number in use again is alive.
+    A pid is valid only within one boot and one PID namespace. If the holder's or our own is not known, or they differ,
+    nothing is proved. A pid that is in use again counts as alive.
     """
     if holder is None or holder.pid is None or holder.who != who:
         return False

@@ -1,7 +1,6 @@
-"""One machine's log, page by page: each line once, in the order of the answers, whatever goes wrong in between.
+"""Read one machine's log page by page, each line once, in order.
 
-A read that fails leaves the place in the log as it was: the next one asks for the same lines. How long to ask is the
-caller's to decide.
+After a failed read the next one asks for the same lines again. The caller decides how long to read.
 """
 
 from typing import Final
@@ -11,12 +10,15 @@ from reconciler.machines_api.logs import LogLine
 from reconciler.model.machine import Machine
 from reconciler.slots.context import Context
 
-ASK_AGAIN_S: Final = 1.0  # after a bad answer
-_IDS_KEPT: Final = 10_000  # of the newest lines: a page may begin with lines of the one before
+ASK_AGAIN_S: Final = 1.0  # after a failed read
+_IDS_KEPT: Final = 10_000  # of the newest lines: a page may repeat lines of the page before
 
 
 class LogReader:
-    """Reads a machine's log from `since_ms` on; without it, from its newest lines (about a hundred) on."""
+    """Read a machine's log from `since_ms` on.
+
+    Without `since_ms` it begins with the newest lines, about a hundred.
+    """
 
     def __init__(self, context: Context, machine: Machine, *, since_ms: int | None = None) -> None:
         self.machine = machine
@@ -25,7 +27,7 @@ class LogReader:
         self._seen: dict[str, None] = {}
 
     async def read(self) -> list[LogLine]:
-        """Return the lines of one page that are new. Raises ApiError: then none is passed over."""
+        """Return the new lines of the next page. After an ApiError no line is skipped."""
         page = await self._context.client.logs.read(
             self.machine.app, machine_id=self.machine.id, next_token=self._next_token
         )
@@ -37,7 +39,7 @@ class LogReader:
         return list(fresh.values())
 
     async def read_within(self, patience_s: float) -> list[LogLine]:
-        """The same, asked again after a bad answer for so many seconds. Raises the last ApiError."""
+        """Read like `read`, and retry for `patience_s` seconds. Raises the last ApiError."""
         clock = self._context.clock
         deadline = clock.monotonic() + patience_s
         while True:
@@ -50,5 +52,5 @@ class LogReader:
 
 
 def _key(line: LogLine) -> str:
-    """What tells a line from others; a server need not give ids."""
+    """Return what identifies a line; a server may send no ids."""
     return line.id or f"{line.timestamp.timestamp()} {line.message}"

@@ -1,7 +1,8 @@
-"""A config that is one run's own: put on a machine before the run, and taken off again by whoever comes first.
+"""Change a machine's config for one run, and restore it afterwards.
 
-The mark `override` holds the run's ULID and the version to go back to; `applied` stays, so no plan takes it for drift.
-Whoever is killed in between leaves the mark: the next claimer, or an apply that finds the machine at rest, restores.
+The mark `override` holds the run's ULID and the version to go back to; `applied` stays, so that no plan shows drift. If
+the process is killed in between, the mark stays too: the next claim, or an apply that finds the machine at rest,
+restores the config.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ from reconciler.slots.wait import read_machine
 
 
 def owner_of(metadata_value: str) -> str:
-    """The ULID of the run whose config it is."""
+    """Return the ULID of the run that the override belongs to."""
     return marks.parse_override(metadata_value)[0]
 
 
@@ -33,9 +34,9 @@ async def put_override(
     ulid: str,
     declared: MachineConfig | None,
 ) -> Machine:
-    """The machine with the run's own args and env, at rest. `live` is the GET under the lease.
+    """Give the machine the args and env of one run. Return it, at rest.
 
-    Raises ApiError, LeaseLostError, UpdateFailedError.
+    `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
     version, base, digest = await _base_of(context, live, declared)
     metadata = dict(live.metadata) | {marks.OVERRIDE: marks.override_of(ulid, version, digest)}
@@ -46,10 +47,10 @@ async def put_override(
 async def restore(
     context: Context, lease: HeldLease, live: Machine, *, declared: MachineConfig | None = None
 ) -> Machine:
-    """The machine as it was before the override that is on it. `live` is the GET under the lease, at rest.
+    """Restore the config from before the override. Return the machine.
 
-    `declared` is the spec's config, for a server that has forgotten the version. Raises ApiError, LeaseLostError,
-    UpdateFailedError.
+    `live` is the GET under the lease, at rest. `declared` is the spec's config, which is used if the server no longer
+    retains the version. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
     _version, base, _digest = await _base_of(context, live, declared)
     metadata = {key: value for key, value in live.metadata.items() if key != marks.OVERRIDE}
@@ -64,9 +65,10 @@ async def restore_if_idle(
     declared: MachineConfig | None = None,
     patience_s: float | None = None,
 ) -> str | None:
-    """Takes the override of the run `ulid` (or any) off a machine at rest; why it is still on it, in words.
+    """Restore the config of a machine at rest.
 
-    Someone else's lease is waited for `patience_s` seconds; without a patience whoever holds one is left to restore.
+    Return why that failed, in words, else None. With `ulid`, only the override of that run is removed. Someone else's
+    lease is waited for `patience_s` seconds; without that, its holder is left to restore the config.
     """
     try:
         async with hold_lease(
@@ -78,13 +80,16 @@ async def restore_if_idle(
                 await restore(context, lease, live, declared=declared)
     except Exception as error:
         if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:
-            return None  # someone else came first, and restores
+            return None  # whoever holds the lease restores the config
         return f"{machine.app}/{machine.name}: one run's own config is still on it: {context.explain(error)}"
     return None
 
 
 async def _base_of(context: Context, live: Machine, declared: MachineConfig | None) -> tuple[str, MachineConfig, str]:
-    """The version to go back to, its config, and its live digest: the live one, or what an override on it names."""
+    """Return the version to go back to, its config and its live digest.
+
+    They are the live ones, or those that an override on the machine names.
+    """
     assert live.config is not None
     found = live.metadata.get(marks.OVERRIDE)
     if not found:

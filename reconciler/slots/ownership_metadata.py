@@ -1,7 +1,7 @@
-"""The metadata that a create or an update sends.
+"""Compute the metadata that a create or an update sends.
 
-Metadata is part of the config, and an update replaces the whole config: whatever is not sent again is gone. So every
-update carries forward what is live, other tools' keys included.
+Metadata is part of the config, and an update replaces the whole config: a key that is not sent again is lost (A4). So
+every update carries the live metadata forward, including the keys of other tools.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,10 @@ def metadata_for_create(
     revision: Revision | None = None,
     carried: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The metadata of a new machine. `carried` is that of the machine that it replaces, if any."""
+    """Return the metadata of a new machine.
+
+    `carried` is the metadata of the machine that it replaces, if any.
+    """
     carried = carried or {}
     kept = {key: value for key, value in carried.items() if not marks.is_mark(key) or _outlives(key)}
     kept = _without_undeclared(kept, carried, change.desired)
@@ -38,7 +41,10 @@ def metadata_for_create(
 def metadata_for_update(
     change: "Change", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
 ) -> dict[str, str]:
-    """The live metadata, less the keys that we declared before and no longer do, plus what we declare, plus marks."""
+    """Return the metadata of an update: live keys, declared keys, and our marks.
+
+    Keys that the spec declared before, and no longer does, are left out.
+    """
     # An update drops what it omits: assumption A4.
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
     kept = _without_undeclared(kept, live, change.desired)
@@ -46,7 +52,7 @@ def metadata_for_update(
 
 
 def _outlives(key: str) -> bool:
-    """Whether the mark is the pool's or the stack's memory rather than the machine's."""
+    """Return whether the mark belongs to the pool or the stack, not to the machine."""
     return key in {marks.HIGHEST, marks.LAST_PLAN} or key.startswith((marks.KEY, marks.FINGERPRINTS, marks.ENDS))
 
 

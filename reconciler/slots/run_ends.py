@@ -1,7 +1,7 @@
-"""How runs ended whose machine an apply took away: kept on the pool's anchor, compact and bounded. Pure.
+"""Keep the ends of runs whose machine an apply destroyed, on the pool's anchor.
 
-A mark holds some runs of one machine, `slot;machine id;run,run`, a run being `id:exit:start:seconds`. New ones take
-free marks, then those of the oldest runs. They are a convenience: what a machine's own runs and keys need comes first.
+Pure. A mark holds some runs of one machine, `slot;machine id;run,run`, where a run is `id:exit:start:seconds`. New ones
+take free marks, then those of the oldest runs. Run records and keys of the anchor itself have priority for its space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _TIMER_SLACK: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """One run that has ended; `id` is its ULID, or the id of its start where it had no record."""
+    """One run that has ended; `id` is its ULID, or the id of its start event."""
 
     slot: str
     machine_id: str
@@ -33,11 +33,11 @@ class RunEnd:
     exit: Exit
     started_at: datetime
     ended_at: datetime
-    was_late: bool = False  # it ended at or past its deadline
+    was_late: bool = False  # it ended at its deadline or later
 
 
 def ends_of(machine: Machine, events: Sequence[Event]) -> list[RunEnd]:
-    """The machine's newest runs of which the end is known, newest first. Events are newest first."""
+    """Return the machine's newest runs with a known end, newest first."""
     records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
     found = []
     for run in owned_starts(events, records):
@@ -60,12 +60,12 @@ def ends_of(machine: Machine, events: Sequence[Event]) -> list[RunEnd]:
 
 
 def kept_ends(metadata: Mapping[str, str]) -> list[RunEnd]:
-    """The ends that are kept in this metadata; what is none is passed over."""
+    """Parse the ends that are kept in this metadata; skip what is invalid."""
     return [end for name in _names(metadata) for end in _parse(metadata[name])]
 
 
 def marks_to_keep(metadata: Mapping[str, str], ends: Sequence[RunEnd]) -> dict[str, str]:
-    """The marks to write so that the ends are kept beside what is there; as many as there is room for, newest first."""
+    """Return the marks to write to keep these ends too, as far as there is room."""
     known = {(end.slot, end.id) for end in kept_ends(metadata)}
     fresh = [end for end in ends if (end.slot, end.id) not in known]
     after, written = dict(metadata), dict[str, str]()
@@ -78,12 +78,15 @@ def marks_to_keep(metadata: Mapping[str, str], ends: Sequence[RunEnd]) -> dict[s
 
 
 def oldest_mark(metadata: Mapping[str, str]) -> str | None:
-    """The mark of the runs that ended first; None where there are none."""
+    """Return the name of the mark whose runs ended first; None if there is none."""
     return min(_names(metadata), key=lambda name: _newest_end(metadata[name]), default=None)
 
 
 def _place_for(metadata: Mapping[str, str], value: str, written: Mapping[str, str]) -> str | None:
-    """A free mark while there is room, else that of the oldest runs; None where that holds newer ones."""
+    """Return a free mark if there is room, else the mark of the oldest runs.
+
+    None if all marks hold newer runs than `value`.
+    """
     free = next((name for name in _all_names() if name not in metadata), None)
     if free and room_in(metadata) >= len(free) + len(value):
         return free
@@ -95,7 +98,7 @@ def _place_for(metadata: Mapping[str, str], value: str, written: Mapping[str, st
 
 
 def _packed(ends: Sequence[RunEnd]) -> list[str]:
-    """The values of marks that hold the ends, in their order."""
+    """Return the values of marks that hold the ends, in their order."""
     values: list[str] = []
     for end in ends:
         head = f"{end.slot}{_SEPARATOR}{end.machine_id}{_SEPARATOR}"
@@ -141,7 +144,10 @@ def _parse(value: str) -> list[RunEnd]:
 
 
 def is_past_deadline(at: datetime, deadline: datetime | None) -> bool:
-    """Whether an end at this time was at the run's deadline, or later; timers may be a moment early."""
+    """Return whether a run that ended then had reached its deadline.
+
+    With two seconds of slack, as timers may fire a moment early.
+    """
     return deadline is not None and at + _TIMER_SLACK >= deadline
 
 

@@ -1,7 +1,7 @@
-"""Run records: what the claimer of a machine writes on it, so that anyone can tell later which start was whose.
+"""Write and parse run records: the marks that say whose a start is.
 
-Written as metadata while the lease is held, since no lease stops a metadata write. A record also keeps how the run of
-the record before it ended, for the day on which the events no longer reach back so far.
+They are written only under the lease, as no lease stops a metadata write of others. A record also keeps how the run of
+the record before it ended, for when the events of that run are no longer retained.
 """
 
 import re
@@ -14,22 +14,23 @@ from reconciler.model import marks
 from reconciler.model.machine import Exit
 
 RECORDS: Final = 16
-_STAMPS_BYTES: Final = 300  # more than an update adds to what is there
+_STAMPS_BYTES: Final = 300  # more than the marks that an update adds
 _SEPARATOR: Final = ";"
 _MAX_LENGTH: Final = 200
 _FIELDS: Final = 6
 _ULID_LENGTH: Final = 26
 _NOT_KNOWN: Final = -1
-_LATE: Final = "r"  # behind the `r` of a stop that was asked for: earlier versions read both as that one
-_WHOLE: Final = re.compile(r"[0-9]{1,11}")  # no more than a time or a code has, and no digit that int() refuses
+_LATE: Final = "r"  # written after the `r` of a requested stop: earlier versions read `rr` as `r`
+_WHOLE: Final = re.compile(r"[0-9]{1,11}")  # long enough for a time or a code, and ASCII digits only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One claim. `fence` is the newest event's id before it; past `deadline` anyone may end the run.
+    """The record of one claim.
 
-    `key` is the hash of an idempotency key; `previous` how the run of the record before this one ended, where known,
-    and `previous_was_late` whether that was at or past its deadline.
+    `fence` is the id of the newest event before the start. Past `deadline` anyone may stop the run. `key` is the hash
+    of an idempotency key. `previous` is how the run of the record before this one ended, if known, and
+    `previous_was_late` whether it had reached its deadline by then.
     """
 
     ulid: str
@@ -41,7 +42,7 @@ class RunRecord:
     previous_was_late: bool = False
 
     def to_text(self) -> str:
-        """One line of ASCII, at most 200 bytes; the fields in a fixed order, `who` cut last."""
+        """Return one line of ASCII, at most 200 bytes; `who` comes last and is cut."""
         deadline = str(int(self.deadline.timestamp())) if self.deadline else ""
         who = "".join(character if character.isascii() and character.isprintable() else "?" for character in self.who)
         who = who.replace(_SEPARATOR, ",")
@@ -53,7 +54,7 @@ class RunRecord:
 
 
 def parse_record(text: str) -> RunRecord | None:
-    """The record of a metadata value; None where it is none."""
+    """Parse a metadata value; None if it is not a record."""
     fields = text.split(_SEPARATOR, _FIELDS - 1)
     if len(fields) < _FIELDS or len(fields[0]) != _ULID_LENGTH:
         return None
@@ -70,18 +71,18 @@ def parse_record(text: str) -> RunRecord | None:
 
 
 def records_of(metadata: Mapping[str, str]) -> dict[int, RunRecord]:
-    """The machine's records by their number, 0 to 15."""
+    """Return the machine's records by their number, 0 to 15."""
     found = {number: parse_record(metadata.get(f"{marks.RUN}{number}", "")) for number in range(RECORDS)}
     return {number: record for number, record in found.items() if record}
 
 
 def newest_record(metadata: Mapping[str, str]) -> RunRecord | None:
-    """The record of the latest claim: ULIDs sort by time."""
+    """Return the record of the latest claim: ULIDs sort by time."""
     return max(records_of(metadata).values(), key=lambda record: record.ulid, default=None)
 
 
 def next_key(metadata: Mapping[str, str]) -> str:
-    """The metadata key for a new record: a free number, else the oldest record's."""
+    """Return the metadata key for a new record: a free one, else the oldest record's."""
     kept = records_of(metadata)
     free = next((number for number in range(RECORDS) if number not in kept), None)
     number = free if free is not None else min(kept, key=lambda taken: kept[taken].ulid)
@@ -89,16 +90,20 @@ def next_key(metadata: Mapping[str, str]) -> str:
 
 
 def room_in(metadata: Mapping[str, str]) -> int:
-    """The bytes that are free, less what the records of the runs to come and an update's stamps need."""
+    """Return the free bytes of the metadata.
+
+    Space is reserved for the records of runs to come, and for the marks that an update adds.
+    """
     missing = RECORDS - len(records_of(metadata))
     reserved = missing * (marks.MAX_VALUE_BYTES + len(marks.RUN) + 2) + _STAMPS_BYTES
     return marks.MAX_BYTES - marks.size_of(metadata) - reserved
 
 
 def exit_to_text(ended: Exit | None) -> str:
-    """`code.signal`, with `o` for lack of memory and `r` for a stop that was asked for; empty for none.
+    """Return an exit as `code.signal` and flags; "" for None.
 
-    An end that is not known has the code -1, so that it never reads as a success.
+    The flags are `o`, out of memory, and `r`, requested stop. An unknown end has the code -1, so that it never reads as
+    a success.
     """
     if ended is None:
         return ""

@@ -1,7 +1,7 @@
-"""Which start of a machine was whose, from its events and the records on it. Pure.
+"""Assign the starts of a machine to its run records. Pure.
 
-A start belongs to the record with the newest fence before it; a record owns the oldest such start, since what starts
-the machine again without a record was not its claimer. Events are newest first and come from one server.
+A start belongs to the record with the newest fence before it. A record owns only the oldest such start: a later start
+without a record was not made by the claimer. Events are newest first and come from one server.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,23 @@ from reconciler.slots.run_records import RunRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpan:
-    """The starts of one run, oldest first: its own, then the platform's restarts. `following` is the next run's."""
+    """The starts of one run, oldest first: its own, then the platform's restarts.
+
+    `following` is the start of the next run.
+    """
 
     starts: tuple[Event, ...]
     following: Event | None = None
 
     def extended(self, events: Sequence[Event]) -> "RunSpan":
-        """The span with what these events tell, which may no longer reach back to the run's start."""
+        """Extend the span by these events, which may not reach back to its start."""
         position = {event.id: index for index, event in enumerate(events)}
         at = min((position[start.id] for start in self.starts if start.id in position), default=len(events))
         starts = list(self.starts)
         for index in reversed(range(at)):
             if events[index].type != "start":
                 continue
-            # The oldest event of a list that begins within the run: what came before it is not told.
+            # The list begins within the run, and this is its oldest event: what came before is not known.
             is_edge = index + 1 == len(events)
             if not (is_edge or _is_restart(events, index)):
                 return RunSpan(starts=tuple(starts), following=events[index])
@@ -34,15 +37,15 @@ class RunSpan:
         return RunSpan(starts=tuple(starts), following=self.following)
 
     def attempt_at(self, timestamp_ms: float) -> int:
-        """Which of the starts was the last before that moment: 1 for the run's own, 0 before that."""
+        """Return the number of starts until then: 1 is the run's own, 0 is before it."""
         return sum(start.timestamp_ms <= timestamp_ms for start in self.starts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedStart:
-    """A start with its record, and the events from it to the next run's start, newest first.
+    """A start, its record, and the events until the next run's start, newest first.
 
-    Where `is_cut`, the run's own start has left the list: `start` is the oldest restart that is told.
+    With `is_cut` the run's own start is no longer retained, and `start` is the oldest retained restart.
     """
 
     start: Event
@@ -58,7 +61,7 @@ class OwnedStart:
 
 
 def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[OwnedStart]:
-    """A run for each start of the events, newest first."""
+    """Return a run for each start among the events, newest first."""
     position = {event.id: index for index, event in enumerate(events)}
     fences = [(position.get(record.fence, len(events)), record) for record in records]
     every = [index for index, event in enumerate(events) if event.type == "start"]
@@ -67,14 +70,14 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
     taken: set[str] = set()
     for index in reversed(starts):
         before = [(at, record) for at, record in fences if at > index]
-        # The newest fence before the start; of two records with one fence the later claim voids the earlier.
+        # The newest fence before the start. Of two records with the same fence the later claim voids the earlier one.
         owner = min(before, key=lambda pair: (pair[0], _descending(pair[1].ulid)), default=None)
         is_told = owner is not None and owner[0] < len(events)
-        # The list begins within a run that the platform starts again and again.
+        # The list begins within a run that the platform restarts again and again.
         is_cut = index == every[-1] and not is_told and _is_one_of_several(events, index)
         record = None
         if owner and owner[1].ulid not in taken and (is_told or is_cut or len(records) == 1):
-            record = owner[1]  # or, where its fence has left the list, the only claim there ever was
+            record = owner[1]  # or, if its fence is no longer retained, the only claim that there ever was
             taken.add(record.ulid)
         later = [other for other in starts if other < index]
         found.append(
@@ -90,13 +93,13 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
 
 
 def _is_one_of_several(events: Sequence[Event], index: int) -> bool:
-    """Whether the start was the platform's own, or the platform answered the exit after it with another one."""
+    """Return whether the start is a restart, or was followed by a restart."""
     ended = next((event.exit for event in reversed(events[:index]) if event.exit is not None), None)
     return _is_restart(events, index) or (ended is not None and ended.restarting)
 
 
 def _is_restart(events: Sequence[Event], index: int) -> bool:
-    """Whether the start was the platform's own, after an exit that its restart policy answered."""
+    """Return whether the platform made the start, by the restart policy."""
     for event in events[index + 1 :]:
         if event.exit is not None:
             return event.exit.restarting
@@ -110,9 +113,10 @@ def _descending(ulid: str) -> tuple[int, ...]:
 
 
 def final_exit(events: Sequence[Event]) -> Event | None:
-    """The exit that ended the run: the oldest one after which the machine did not restart by itself.
+    """Return the exit that ended the run: the oldest one that no restart follows.
 
-    A stop that came before the restart ended the run: then it is the stop's event, with that exit, as asked for.
+    If a stop came between an exit and its restart, the stop ended the run: then return the stop's event, with that exit
+    marked as requested.
     """
     for index in reversed(range(len(events))):
         ended = events[index].exit
@@ -127,6 +131,6 @@ def final_exit(events: Sequence[Event]) -> Event | None:
 
 
 def is_newer(event: Event, other: Event, events: Sequence[Event]) -> bool:
-    """Whether the event is above the other in the list."""
+    """Return whether the event is newer than the other: above it in the list."""
     ids = [one.id for one in events]
     return ids.index(event.id) < ids.index(other.id)

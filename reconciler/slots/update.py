@@ -1,6 +1,7 @@
-"""The guarded update of one machine, as apply and invoke both do it: UPDATE, WAIT, GET, under a lease that is held.
+"""Update one machine under its lease: UPDATE, WAIT, GET.
 
-Decides whether the update took. It does not decide whether it should happen.
+Apply and invoke share this. It decides whether the update succeeded, not whether it should be made (docs/protocols.md,
+section 2).
 """
 
 import asyncio
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class UpdateFailedError(ReconcilerError):
-    """The update was refused, or accepted and then reverted."""
+    """The update was accepted, and then reverted or not applied."""
 
 
 async def update_machine(
     context: Context, lease: HeldLease, live: Machine, change: "Change", *, stack: str, revision: Revision | None = None
 ) -> Machine:
-    """The machine after the update, settled, read back with our `applied` on it.
+    """Update the machine. Return it once it has settled and shows our `applied`.
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
@@ -49,9 +50,10 @@ async def send_config(
     skip_launch: bool = True,
     kind: PoolKind = PoolKind.TASK,
 ) -> Machine:
-    """The machine once it has settled with this config and exactly its metadata.
+    """Send the config.
 
-    `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
+    Return the machine once it has settled with it and its metadata. `live` is the GET under the lease. Raises ApiError,
+    LeaseLostError, UpdateFailedError.
     """
     version = await _send_once(context, lease, live, config, skip_launch=skip_launch)
     settled = await wait_settled(context, live, version=version)
@@ -66,9 +68,10 @@ async def send_config(
 async def _send_once(
     context: Context, lease: HeldLease, live: Machine, config: MachineConfig, *, skip_launch: bool
 ) -> str | None:
-    """Sends the update; a lost reply is explained by looking, and only an update that never arrived is sent again.
+    """Send the update.
 
-    The version that it makes; None where the reply tells none.
+    Return the version that it makes; None if the reply names none. After a lost reply the machine is read, and the
+    update is sent again only if it never arrived.
     """
     for is_last in (False, True):
         nonce = lease.guard()
@@ -85,7 +88,7 @@ async def _send_once(
             )
             return reply.instance_id if reply.instance_id != live.instance_id else None
         except asyncio.CancelledError:
-            lease.doubt()  # it may be under way: the lease expires by itself, so that nobody comes between
+            lease.doubt()  # the update may be under way: leave the lease to expire, so that nobody else writes
             raise
         except ApiError as error:
             if not error.is_unclear:
@@ -103,9 +106,9 @@ async def _send_once(
 async def _mend_metadata(
     context: Context, lease: HeldLease, before: Machine, seen: Machine, wanted: Mapping[str, str], kind: PoolKind
 ) -> None:
-    """Writes what the update dropped of the metadata, and removes what it was to drop and did not.
+    """Write metadata that the update lost, and delete what it should have dropped.
 
-    Not on services, whose check reports a write would reset.
+    Not on services: a metadata write resets their check reports.
     """
     if kind is PoolKind.SERVICE:
         return

@@ -1,4 +1,4 @@
-"""Waiting for what a write was to bring about, and reading it back: the reply to a write is never proof."""
+"""Wait for the effect of a write, and read it back: the reply is no proof."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SETTLE_TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 55.0
 _POLL_S: Final = 0.25
 _LAST_LOOK_S: Final = 5.0
-_KILL_AFTER_S: Final = 5.0  # where the config does not say
+_KILL_AFTER_S: Final = 5.0  # the platform's default
 _LONGEST_KILL_AFTER_S: Final = 300.0
 _AFTER_KILL_S: Final = 60.0
 
@@ -30,11 +30,11 @@ async def wait_until(
     timeout_s: float,
     version: str | None = None,
 ) -> Machine | None:
-    """The machine as soon as a GET of it satisfies `is_reached`; None once `timeout_s` has passed.
+    """Return the machine once a GET satisfies `is_reached`; None after `timeout_s`.
 
-    Parks in WAIT for `states`; its reply is only a hint to look again. A machine that is gone satisfies nothing more
-    and is returned as it is, in state DESTROYED. The `version` that a write has just made is waited for before the
-    first look, which would only find the machine on its way. A last look that takes long is given up.
+    Between the GETs it WAITs for `states`; the reply to that is only a hint to GET again. A machine that is gone is
+    returned as it is, in state DESTROYED. With `version`, which a write has just made, it WAITs before the first GET,
+    as the machine is still changing then. A last GET that takes over five seconds is given up.
     """
     try:
         async with asyncio.timeout(timeout_s + _LAST_LOOK_S):
@@ -68,17 +68,17 @@ async def _wait_until(
         if context.clock.monotonic() >= deadline:
             return None
         if not await park(seen.instance_id) or seen.state in states:
-            await context.clock.sleep(_POLL_S)  # a server whose WAIT answers at once must not be asked in a hot loop
+            await context.clock.sleep(_POLL_S)  # no busy loop, should WAIT return at once
 
 
 async def read_machine(context: Context, machine: Machine | MachineRef) -> Machine:
-    """Return the machine as it is now; one that the API no longer knows reads as destroyed."""
+    """Read the machine; DESTROYED if the API no longer knows it."""
     seen = await read_by_id(context, machine.app, machine.id)
     return seen or machine.destroyed()
 
 
 async def read_by_id(context: Context, app: str, machine_id: str) -> Machine | None:
-    """The machine as it is now; None where the API does not know it."""
+    """Read the machine; None if the API does not know it."""
     try:
         return await context.client.get_machine(app, machine_id)
     except ApiError as error:
@@ -90,7 +90,10 @@ async def read_by_id(context: Context, app: str, machine_id: str) -> Machine | N
 async def wait_settled(
     context: Context, machine: Machine, *, version: str | None = None, timeout_s: float = SETTLE_TIMEOUT_S
 ) -> Machine | None:
-    """The machine once it has left every transient state; None where it did not in time. `version` as above."""
+    """Return the machine once it has left all transient states; None if not in time.
+
+    `version` as for `wait_until`.
+    """
     return await wait_until(
         context,
         machine,
@@ -102,14 +105,14 @@ async def wait_settled(
 
 
 def stop_limit_s(machine: Machine) -> float:
-    """Return how long a machine that was told to stop is waited for: until its kill, and a while."""
+    """Return the seconds to wait for a machine to stop: until its kill, and a minute."""
     told_ns = nanoseconds(machine.config.stop_config.get("timeout")) if machine.config else None
     kill_after_s = told_ns / 1e9 if isinstance(told_ns, int) and told_ns > 0 else _KILL_AFTER_S
     return min(kill_after_s, _LONGEST_KILL_AFTER_S) + _AFTER_KILL_S
 
 
 async def stop_and_wait(context: Context, lease: HeldLease, live: Machine, *, timeout_s: float) -> Machine | None:
-    """Stop the machine and return it once it is stopped; None where it is not within `timeout_s`."""
+    """Stop the machine and return it once it is stopped; None if not in `timeout_s`."""
     await context.client.stop_machine(live.app, live.id, nonce=lease.guard())
     return await wait_until(
         context,
