@@ -1,6 +1,6 @@
-"""A target that gives no usable answer: asked again and again, told every minute, given up in the end.
+"""Retry while the target gives no usable answer, report it, give up in the end.
 
-Decides how long it is asked. What that means for a run, which may go on meanwhile, is the caller's to say.
+It decides how long to retry. What giving up means for a run, which may go on meanwhile, the caller decides.
 """
 
 import asyncio
@@ -13,21 +13,22 @@ from reconciler.slots.context import Context
 
 T = TypeVar("T")
 
-LOST_AFTER_S: Final = 1800.0  # the platform's API is away for some minutes now and then, and its machines run on
-_LOCAL_ENGINE_S: Final = 10.0  # one that is started again serves by then
-_REFUSED_S: Final = 60.0  # a 401, or a lease that someone holds, may pass too, and seldom does
-_WRITE_S: Final = 60.0  # what ends a run is not waited for longer: a later command can do it
+LOST_AFTER_S: Final = 1800.0  # the platform's API is down for some minutes now and then, and its machines run on
+_LOCAL_ENGINE_S: Final = 10.0  # an engine that is restarted serves by then
+_REFUSED_S: Final = 60.0  # a 401, or a lease that someone holds, seldom goes away
+_WRITE_S: Final = 60.0  # for stopping a run: a later command can do that too
 _TOLD_EACH_S: Final = 60.0
 _SHORTEST_PAUSE_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 10.0
 _LOCAL_PAUSE_S: Final = 0.5
-_NO_TIME_S: Final = 0.001  # what floats leave of a limit
+_NO_TIME_S: Final = 0.001  # what rounding errors leave of a limit
 
 
 class Absence:
-    """How long the target has given no usable answer to one who waits. `what` says in words what is not known then.
+    """The time for which the target gave no usable answer to one caller.
 
-    Given up after `lost_after_s`; sooner where the target is the local engine, or answers and refuses.
+    `what` says in progress lines what is not known meanwhile. The caller gives up after `lost_after_s`; sooner if the
+    target is the local engine, or if it answers and refuses.
     """
 
     def __init__(self, context: Context, what: str, *, lost_after_s: float) -> None:
@@ -41,16 +42,19 @@ class Absence:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the target gives no usable answer."""
+        """Return whether the target gives no usable answer at present."""
         return self._since is not None
 
     @property
     def lasted(self) -> str:
-        """Since when there has been no usable answer, in words."""
+        """Return for how long there was no usable answer, in words."""
         return f"no usable answer for {spelled(self._lasted_s)}"
 
     async def ask(self, look: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """Return what the look returns; None, after a pause, where it failed. Raises its error once it is given up."""
+        """Return what `look` returns; None, after a pause, if it failed.
+
+        Raises its error when it is time to give up.
+        """
         began = self._now
         looking = asyncio.create_task(look())
         try:
@@ -71,16 +75,16 @@ class Absence:
             await asyncio.gather(looking, return_exceptions=True)
 
     async def endure(self, error: ReconcilerError, *, began: float | None = None, at_most_s: float = math.inf) -> None:
-        """Pause after a failed look, and tell of it now and then. Raises the error once it is given up.
+        """Back off after a failed read, and report it once a minute.
 
-        `began` is when the look began, on the monotonic clock; now where it is not given.
+        Raises the error when it is time to give up. `began` is the monotonic time at which the read began, default now.
         """
         began = self._now if began is None else began
         self._note(error, began)
         await self._context.clock.sleep(min(self._left_s, self._pause_s, self._until_told_s(began), at_most_s))
 
     def end(self) -> None:
-        """There was an answer."""
+        """Note that there was an answer."""
         if self._since is not None:
             self._context.emit(f"{self._what}: answered again after {spelled(self._lasted_s)}")
         self._since = self._refused_since = self._told_at = self._last = None
@@ -116,14 +120,14 @@ class Absence:
         return left_s if left_s >= _NO_TIME_S else 0.0
 
     def _until_told_s(self, began: float) -> float:
-        """Seconds until silence is to be told of, or given up."""
+        """Return the seconds until the next report, or until giving up."""
         told_at = began if self._told_at is None else self._told_at
         until_s = max(_NO_TIME_S, told_at + _TOLD_EACH_S - self._now)
         return until_s if self._since is None else min(until_s, self._left_s)
 
     @property
     def _pause_s(self) -> float:
-        """Short at first, so that a short absence costs little; longer after a while."""
+        """Return the seconds between two attempts: short at first, longer after a while."""
         if self._context.local:
             return _LOCAL_PAUSE_S
         return min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, self._lasted_s / 10))
@@ -132,7 +136,10 @@ class Absence:
 async def do_patiently(
     context: Context, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, lost_after_s: float
 ) -> T:
-    """Return what the work returns, which is done again for a minute where it fails. Raises its error after that."""
+    """Return what `work` returns.
+
+    Retry it for a minute if it fails, then raise its error.
+    """
     absence = Absence(context, what, lost_after_s=min(lost_after_s, _WRITE_S))
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Attach to a run that exists: wait for its end, cancel it, read its logs, stop it once it is overdue."""
+"""Attach to a run: wait for it, cancel it, read its logs, stop it if overdue."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +19,13 @@ from reconciler.slots.run_starts import RunSpan
 
 
 def claim_of(run: FoundRun) -> Claim:
-    """The run as its claimer saw it, for whoever follows it later."""
+    """Return the run as its claim, to follow it later."""
     assert run.span is not None, "a run in progress has its start among the events"
     return Claim(run_ulid=run.info.id.partition("/")[2], machine=run.machine, start=run.span.starts[0])
 
 
 def run_of_claim(claim: Claim, context: Context, *, timeout_s: float | None) -> FoundRun:
-    """A run that has just begun, without another look."""
+    """Return a run that has just started, without reading the machine again."""
     machine = claim.machine
     info = RunInfo(
         id=f"{machine.name}/{claim.run_ulid}",
@@ -52,11 +52,11 @@ async def wait_run(
     on_incomplete: TakeProblem | None = None,
     was_stopped: bool = False,
 ) -> RunInfo:
-    """The run once it has ended. One past its recorded deadline is ended: nobody else does it for a dead watcher.
+    """Wait for the end of a run, and stop it at its recorded deadline.
 
-    Still running, with the outcome LOST, where the target gave no usable answer for `lost_after_s`, and for one that
-    `was_stopped` where it is seen to go on a minute after its kill was due. `take_line` gets its output;
-    `on_incomplete` is told where lines of that are missing.
+    Nobody else enforces the deadline once the process that started the run is dead. The result is still running, with
+    the outcome LOST, if the target gave no usable answer for `lost_after_s`, or if a run that `was_stopped` still runs
+    a minute after its kill was due. `take_line` gets its output; `on_incomplete` is called if lines are missing.
     """
     if run.info.state is not RunState.RUNNING and not _may_be_told_yet(run):
         if take_line and run.span is None:
@@ -84,23 +84,23 @@ async def wait_run(
 
 
 def _may_be_told_yet(run: FoundRun) -> bool:
-    """Whether its machine rests and its exit is not reported: that may come a moment after the state."""
+    """Return whether the exit may still be reported, as it can lag the state (A14)."""
     outcome = run.info.outcome
     is_lost = outcome is not None and outcome.name is OutcomeName.LOST and run.info.ended_at is None
     return is_lost and run.span is not None and run.span.following is None
 
 
 async def cancel_run(context: Context, run: FoundRun) -> bool:
-    """Ends the run with its stop signal, then the kill; False where it was over already."""
+    """Stop the run by its stop signal, then a kill. Return False if it had ended."""
     if run.info.state is not RunState.RUNNING:
         return False
     return await stop_run(context, claim_of(run))
 
 
 async def cancel_by_id(context: Context, app: str, run_id: str, *, stack: str, lost_after_s: float) -> RunInfo | None:
-    """End the run that its watcher let go, and return how it ended; None where it is no longer told of.
+    """Cancel the run of this id and return how it ended; None if it is not found.
 
-    Raises ReconcilerError where the target did not let us for a minute.
+    Raises ReconcilerError if it cannot be cancelled within a minute.
     """
 
     async def cancel() -> tuple[FoundRun, bool] | None:
@@ -115,9 +115,9 @@ async def cancel_by_id(context: Context, app: str, run_id: str, *, stack: str, l
 
 
 async def read_run_logs(context: Context, run: FoundRun, take_line: TakeLine, *, log_delay_s: float) -> None:
-    """Every line of the run that is kept, up to now.
+    """Read all retained lines of the run, up to now.
 
-    Raises UsageError where the run has none, LogsIncompleteError where they cannot all be read.
+    Raises UsageError if the lines of the run are not known, LogsIncompleteError if some cannot be read.
     """
     logs = _logs_of(context, run, take_line, log_delay_s, fail)
     up_to = context.clock.now() if run.info.state is RunState.RUNNING else None
@@ -129,7 +129,7 @@ async def read_run_logs(context: Context, run: FoundRun, take_line: TakeLine, *,
 
 
 def fail(problem: LogsIncompleteError) -> None:
-    """Raise it: for whoever wants the output and nothing else."""
+    """Raise the problem, for callers that want the complete output or an error."""
     raise problem
 
 
@@ -154,9 +154,9 @@ def _no_logs(run: FoundRun) -> str:
 
 
 async def end_overdue(context: Context, machines: Sequence[Machine]) -> bool:
-    """Stop the runs that are past their recorded deadline, as far as a list shows them; whether there were any.
+    """Stop the runs past their recorded deadline. Return whether there were any.
 
-    For whoever queues for these machines: a run whose watcher died would hold its slot for ever.
+    An invoke that queues for these machines calls this: a run whose process died would block its slot for ever.
     """
     now = context.clock.now()
     ended = False
@@ -171,7 +171,10 @@ async def end_overdue(context: Context, machines: Sequence[Machine]) -> bool:
 
 
 async def _stop_overdue(context: Context, claim: Claim) -> bool:
-    """As stop_run; False too where someone else has its lease, who may be stopping it."""
+    """Stop the run like `stop_run`.
+
+    False if someone else, who may stop it, has the lease.
+    """
     try:
         return await stop_run(context, claim)
     except LeaseLostError:

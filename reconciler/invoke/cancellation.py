@@ -1,4 +1,4 @@
-"""Work that a stop or a limit cuts short."""
+"""Run work that a stop event or a time limit can cancel."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -11,9 +11,9 @@ T = TypeVar("T")
 async def until_stopped(
     work: Coroutine[Any, Any, T], stop: asyncio.Event, *, timeout_s: float | None = None
 ) -> T | None:
-    """What the work returns; None where `stop` was set first, or `timeout_s` has passed.
+    """Return what `work` returns; None if `stop` was set or `timeout_s` passed first.
 
-    The work is cancelled then, and its leases are released.
+    The work is then cancelled, and it releases its leases.
     """
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
@@ -30,7 +30,10 @@ async def until_stopped(
 
 @asynccontextmanager
 async def in_turn(turn: asyncio.Semaphore | None, stop: asyncio.Event, *, timeout_s: float) -> AsyncIterator[None]:
-    """Waits for the turn, no longer than the queue's time; past it the claimant has its last try all the same."""
+    """Hold the turn for the block. Wait for it for at most `timeout_s`.
+
+    After that the block runs without the turn: the claimant has its last try all the same.
+    """
     has_turn = False
     if turn is not None and timeout_s > 0:
         has_turn = bool(await until_stopped(turn.acquire(), stop, timeout_s=timeout_s))

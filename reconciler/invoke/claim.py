@@ -1,8 +1,8 @@
-"""Claiming one machine: lease it, look under the lease, start it, and make sure that the start was ours.
+"""Claim one machine: lease it, read it, start it, confirm that the start is ours.
 
-The lease is the lock and the start event is the proof. Two claims never share a machine: a start under someone else's
-lease is refused, and a start that found the machine running already is not ours. How long all of it may take is the
-caller's to say: it cancels a claim that takes too long, and reads off its progress whether anything may run.
+The lease is the lock, and the start event is the proof. Two claims never get the same machine: a start under someone
+else's lease is refused, and a start that found the machine running is not ours. The caller limits the time: it cancels
+a claim that takes too long, and its Progress then tells whether something may run (docs/protocols.md, section 5).
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,10 @@ _REFUSED_WITHIN_S: Final = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class _Starting:
-    """A start under way. `is_in_doubt` once one was sent whose reply is unclear: from then on nothing else may run."""
+    """A start under way.
+
+    `is_in_doubt` is set once the reply to a start was unclear: from then on no other machine may be started instead.
+    """
 
     claimant: Claimant
     lease: HeldLease
@@ -42,9 +45,12 @@ class _Starting:
     is_in_doubt: bool = False
 
     def tell_flight(self, is_under_way: bool) -> None:
-        """A start goes out, or certainly had no effect; an earlier one that is in doubt stays so."""
+        """Note that a start is sent, or that it certainly had no effect.
+
+        An earlier start that is in doubt stays in doubt.
+        """
         if is_under_way or not self.is_in_doubt:
-            # Ended early while it is under way, the lease expires by itself: nobody comes between the start and us.
+            # If the claim is cancelled now, the lease is left to expire: nobody else may start before this start shows.
             self.lease.doubt() if is_under_way else self.lease.settle()
             self.tell(Unconfirmed(run_ulid=self.run_ulid, machine=self.live, why="") if is_under_way else None)
 
@@ -56,9 +62,10 @@ class _Starting:
 
 
 async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Claim | Refusal:
-    """Leases, checks and starts the machine. With `may_settle`, waits for one that is still being prepared.
+    """Lease, check and start the machine.
 
-    Raises ApiError and LeaseLostError; a lease held by someone else is a Refusal.
+    With `may_settle`, wait for a machine that the platform still prepares. A lease that someone else holds is a
+    Refusal. Raises ApiError and LeaseLostError.
     """
     claimant.progress.doing = f"leasing {machine.name}"
     try:
@@ -76,9 +83,9 @@ async def claim_under(
     may_settle: bool,
     announcement: Announcement | None = None,
 ) -> Claim | Refusal:
-    """Checks and starts the machine under a lease that is held. `announcement` is written right before the start.
+    """Check and start the machine under a lease that we hold.
 
-    Raises ApiError, LeaseLostError and StartUnclearError.
+    `announcement` is written right before the start. Raises ApiError, LeaseLostError and StartUnclearError.
     """
     context, progress = claimant.context, claimant.progress
     try:
@@ -105,9 +112,9 @@ async def claim_under(
 
 
 async def _fence(context: Context, live: Machine) -> str | Refusal | None:
-    """The id of the newest event; None where there is none at all.
+    """Return the id of the newest event; None if there are no events.
 
-    One that is not understood is no fence: an older start would pass for ours.
+    An invalid event is not used as a fence: an older start would pass for ours.
     """
     events = live.events or await context.client.list_events(live.app, live.id, limit=1)
     if live.not_understood or (events and not events[0].id):
@@ -127,7 +134,10 @@ def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
 
 
 async def _start(starting: _Starting, announcement: Announcement | None) -> Claim | Refusal:
-    """Records the run and starts it. However this ends, the record stays only where the start may have taken effect."""
+    """Record the run and start it.
+
+    Afterwards the record is taken back, unless the start may have had its effect.
+    """
     progress = starting.claimant.progress
     progress.doing = f"starting {starting.live.name}"
     record = ClaimRecord(
@@ -150,7 +160,7 @@ async def _start_recorded(starting: _Starting) -> Claim | Refusal:
     claimant, live = starting.claimant, starting.live
     for is_again in (False, True, True):
         if is_again and _left_s(starting) < _CONFIRM_S + _REFUSED_WITHIN_S:
-            break  # whether it took effect could not be seen any more
+            break  # too late to see whether another start took effect
         sent = await _send_start(starting)
         if isinstance(sent, Refusal):
             return sent
@@ -170,7 +180,10 @@ async def _start_recorded(starting: _Starting) -> Claim | Refusal:
 
 
 async def _send_start(starting: _Starting) -> Refusal | None:
-    """Sends the start until it is answered; None where a start may be ours, to be confirmed by its event."""
+    """Send the start until it is answered.
+
+    Return None if the start may be ours, which its event must confirm.
+    """
     context, live = starting.claimant.context, starting.live
     while True:
         try:
@@ -205,7 +218,10 @@ async def _send_start(starting: _Starting) -> Refusal | None:
 
 
 def _pause_s(starting: _Starting) -> float:
-    """Until the next try. None is made whose answer could come after the time is over: whether it runs were unknown."""
+    """Return the seconds until the next start.
+
+    No start is sent so late that its answer could miss the deadline: it would be unknown whether the task runs.
+    """
     left_s = _left_s(starting)
     return _SETTLE_POLL_S if left_s >= _SETTLE_POLL_S + _REFUSED_WITHIN_S else left_s + _REFUSED_WITHIN_S
 
@@ -215,9 +231,9 @@ def _left_s(starting: _Starting) -> float:
 
 
 async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
-    """The machine and its start event newer than the fence; no event where the start was dropped, or never arrived.
+    """Return the machine and its start event newer than the fence.
 
-    Raises StartUnclearError where that can no longer be learnt.
+    No event if the start was dropped or never arrived. Raises StartUnclearError if that cannot be known any more.
     """
     context, live = starting.claimant.context, starting.live
     starting.claimant.progress.doing = f"looking for the start of {live.name} among its events"
@@ -245,8 +261,9 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
 
 
 def _never_began(seen: Machine, newer: tuple[Event, ...] | None) -> bool:
-    """Whether the machine rests, and nothing says that it ran since the fence: an exit would, and an event that is not
-    understood may.
+    """Return whether the machine is at rest and has not run since the fence.
+
+    An exit shows that it ran; an event that is not understood may hide that.
     """
     may_tell = newer is None or any(event.exit is not None or not event.type for event in newer)
     return seen.state.is_resting and not may_tell

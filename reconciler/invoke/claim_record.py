@@ -1,6 +1,7 @@
-"""The run record of a claim: written before its start, and taken back where certainly nothing was started.
+"""Write the run record of a claim before its start.
 
-What is left is then as it was before: a record or a key that stays says that its claimer died.
+Take it back if nothing was started. A record or a key that stays without a start says that the process that claimed the
+machine died.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ _TAKE_BACK_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRecord:
-    """The record of one claim. `live` is the GET under the lease, right before the start."""
+    """The record of one claim. `live` is the GET under the lease, before the start."""
 
     claimant: Claimant
     lease: HeldLease
@@ -34,9 +35,9 @@ class ClaimRecord:
     announcement: Announcement | None
 
     async def write(self) -> None:
-        """Say whose the next start is. Before the start, so that a claimer who died before his own is voided by ours.
+        """Write whose the next start is. Raises ApiError and LeaseLostError.
 
-        Raises ApiError and LeaseLostError.
+        Written before the start: if the claimer before us died before its start, our record voids its claim.
         """
         previous = newest_record(self.live.metadata)
         if previous and previous.fence == (self.fence or ""):
@@ -46,9 +47,9 @@ class ClaimRecord:
             await self.announcement.write(self.run_ulid)
 
     async def take_back(self) -> None:
-        """Leave the marks as they were before, the key first: without its record it would say that its run is lost.
+        """Restore the marks. The key first: without its record, its run counts as lost.
 
-        What cannot be taken back stays, and reads as a claim that died.
+        A mark that cannot be restored stays, and reads as a claim whose process died.
         """
         key = next_key(self.live.metadata)
         with suppress(ApiError, LeaseLostError, TimeoutError):
@@ -81,7 +82,7 @@ class ClaimRecord:
 
 
 def _end_of(previous: RunRecord, live: Machine) -> Event | None:
-    """The exit of the run of the record before ours, as far as the machine's events reach."""
+    """Return the exit of the previous record's run, if its events are retained."""
     start = start_of(previous, live.events, live)
     newer = newer_than(live.events, start.id) if start else None
     return final_exit(newer) if newer else None

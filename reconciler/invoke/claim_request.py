@@ -1,4 +1,4 @@
-"""Who wants a machine, what it got, and why it did not get one."""
+"""Describe a claim: who wants a machine, what it got, or why it was refused."""
 
 import asyncio
 import random
@@ -35,22 +35,23 @@ _CAUSES: Final = {
 
 
 class Announcement(Protocol):
-    """What a keyed claim says elsewhere of the run that it is about to start."""
+    """What a claim with an idempotency key writes elsewhere before its start."""
 
     async def write(self, run_ulid: str) -> None:
-        """Write it; nothing may start where that fails."""
+        """Write it. If that fails, nothing may be started."""
         ...
 
     async def take_back(self) -> None:
-        """Leave it as it was before; nothing was started."""
+        """Restore what was there before: nothing was started."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A machine that runs for us, as last seen. `start` is the event of our start: only what is newer is of the run.
+    """A machine that runs for us, as last seen.
 
-    `declared` is the spec's config, to which a machine goes back after a run with args or variables of its own.
+    `start` is the event of our start: only newer events belong to the run. `declared` is the spec's config, which is
+    restored after a run with overrides.
     """
 
     run_ulid: str
@@ -65,7 +66,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unconfirmed:
-    """A run whose start was sent: whether it began cannot be learnt now. Its record is on the machine."""
+    """A run whose start was sent, with unclear effect. Its record is on the machine."""
 
     run_ulid: str
     machine: Machine
@@ -78,10 +79,10 @@ class Unconfirmed:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a claim has come, for whoever has to end it early.
+    """How far a claim has got, for the caller that cancels it.
 
-    `doing` says what is waited for, in words. `sent` is the run whose start may have taken effect. At `until`, on the
-    monotonic clock, it is ended.
+    `doing` says what it waits for, in words. `sent` is the run whose start may have had its effect. The claim is
+    cancelled at `until`, on the monotonic clock.
     """
 
     doing: str = "asking for a machine"
@@ -96,24 +97,25 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why this machine was not claimed; another one may be. `is_settling` where a moment's patience may help."""
+    """Why this machine was not claimed; another one may be."""
 
     why: str
     needs_apply: bool = False
-    is_settling: bool = False
-    is_held: bool = False  # someone else has its lease, or is changing it
-    is_broken: bool = False  # it does not start here now, and another try may
-    is_in_doubt: bool = False  # the run that is asked for may go on there: it must not begin elsewhere
+    is_settling: bool = False  # it is still being prepared, and can be started in a moment
+    is_held: bool = False  # someone else has its lease, or changes it
+    is_broken: bool = False  # it did not start; another try may succeed
+    is_in_doubt: bool = False  # the wanted run may be running there: it must not be started elsewhere
     is_final: bool = False  # no machine of the pool would start
     cause: NeverStarted | None = None  # what kept it from starting
-    error: ApiError | None = None  # the API failed before anything was started, and may not at the next try
+    error: ApiError | None = None  # the API failed before the start; another try may succeed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
-    """Who wants a machine of which pool, and until when it may take to start. `stop` ends the wanting.
+    """One invoke that wants a machine of a pool. `stop` cancels it.
 
-    `known` is where the machines of the pool were last seen; `number` tells waiters apart.
+    `known` holds the machines of the pool as last seen. `number` is random, so that claimants begin with different
+    machines.
     """
 
     context: Context
@@ -132,7 +134,7 @@ class Claimant:
 
 
 def out_of_reach(claimant: Claimant) -> Outcome | None:
-    """How an invoke of a pool ends of which no machine is there, or none can be reached; None where one can."""
+    """Return the outcome if the pool has no machine that can be reached, else None."""
     known, pool = claimant.known, claimant.pool
     if any(machine.is_observable for machine in known.machines):
         return None
@@ -148,7 +150,7 @@ def out_of_reach(claimant: Claimant) -> Outcome | None:
 
 
 def candidates(claimant: Claimant) -> list[Machine]:
-    """The machines worth trying, the likeliest first: ours and at rest, failed ones last, else in random order."""
+    """Return the machines to try: at rest, in random order, those that failed last."""
     resting = [machine for machine in claimant.known.untried if machine.state.is_resting and machine.is_observable]
     claimant.rng.shuffle(resting)
     return sorted(resting, key=lambda machine: _unlikeliness(machine.state))
@@ -159,7 +161,10 @@ def _unlikeliness(state: MachineState) -> int:
 
 
 def refusal_of(error: ApiError) -> Refusal:
-    """What an error says of this one machine. Raises the error where it says more."""
+    """Return an error as a refusal of this machine.
+
+    Raise it if it concerns more than this machine.
+    """
     if error.kind is ApiErrorKind.NOT_FOUND:
         return Refusal(why=error.message)
     if error.kind in _HELD:
@@ -177,12 +182,18 @@ def refusal_of(error: ApiError) -> Refusal:
 
 
 def cause_of(error: ApiError) -> NeverStarted | None:
-    """What the error says kept it from starting; None where it says something else."""
+    """Return what kept the machine from starting.
+
+    None if the error has another cause.
+    """
     return _CAUSES.get(error.kind)
 
 
 async def read_cause(context: Context, machine: Machine) -> tuple[str, NeverStarted] | None:
-    """The platform's own words in the log since the machine's newest event, and what they mean; None without any."""
+    """Return the platform's message in the machine's log, and its meaning.
+
+    Only lines since the machine's newest event count. None if there is no such message.
+    """
     since_ms = machine.events[0].timestamp_ms if machine.events else 0
     try:
         lines = await LogReader(context, machine, since_ms=since_ms).read_within(_LOG_PATIENCE_S)
@@ -196,13 +207,16 @@ async def read_cause(context: Context, machine: Machine) -> tuple[str, NeverStar
 
 
 def turned_to(machines: Sequence[Machine], claimant: Claimant, rounds: int) -> Machine | None:
-    """One of the machines: waiters begin at different ones, and go round."""
+    """Return the machine to wait for in this round; each claimant has its own order."""
     ordered = sorted(machines, key=lambda machine: machine.id)
     return ordered[(claimant.number + rounds) % len(ordered)] if ordered else None
 
 
 def objection(claimant: Claimant) -> Outcome | None:
-    """Why a run with args or variables of its own is refused: what was applied decides, not the spec at hand."""
+    """Return the refusal of a run with overrides, else None.
+
+    The `overrides` that were applied decide, not those of the spec file.
+    """
     if not claimant.override.is_any:
         return None
     terms = claimant.known.terms

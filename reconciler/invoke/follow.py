@@ -1,4 +1,4 @@
-"""From a claimed machine to the end of its run: waits, streams the run's logs, ends it at its timeout."""
+"""Follow a run to its end: wait, stream its logs, stop it at its timeout."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,15 +24,16 @@ from reconciler.slots.wait import read_machine, stop_limit_s
 _SLICE_S: Final = 55.0
 _EXIT_EVENT_PATIENCE_S: Final = 5.0
 _POLL_S: Final = 0.2
-_EVENTS: Final = 50  # as far as a list of them reaches back
+_EVENTS: Final = 50  # the platform retains no more
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the run ended, and its last event, if there is one. Where it is not over, it was lost from sight.
+    """How the run ended, and its exit event, if there is one.
 
-    `attempts` counts its starts, the platform's restarts among them; None where that is not known.
+    If not `is_over`, it is unknown whether the run has ended. `attempts` counts its starts, including restarts by the
+    platform; None if that is not known.
     """
 
     outcome: Outcome
@@ -50,10 +51,11 @@ async def follow(
     lost_after_s: float = LOST_AFTER_S,
     was_stopped: bool = False,
 ) -> Ending:
-    """The run's end. Errors of the platform while it goes on are waited out; the run goes on without us.
+    """Return the run's end.
 
-    Without a usable answer it is lost from sight after `lost_after_s`, or at its timeout if that comes first. One that
-    was told to stop, and is seen not to, is given up a minute after its kill was due.
+    Errors of the platform are retried; the run goes on meanwhile. Give up after `lost_after_s` without a usable answer,
+    or at the run's timeout if that comes first. Give up on a run that was told to stop and still runs a minute after
+    its kill was due.
     """
     streaming = asyncio.create_task(logs.stream()) if logs else None
     try:
@@ -101,12 +103,12 @@ async def _end_of(
 async def _end_by_timeout(
     context: Context, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence, *, lost_after_s: float
 ) -> Ending:
-    """Stops the run. One that cannot be stopped goes on, until a later `wait` stops it."""
+    """Stop the run. If that fails it goes on, until a later `wait` stops it."""
     what = f"{claim.machine.name}: cannot stop the run"
     stopping = asyncio.create_task(
         do_patiently(context, what, lambda: stop_run(context, claim), lost_after_s=lost_after_s)
     )
-    was_running: bool | None = None  # not known while the stop is under way
+    was_running: bool | None = None  # unknown while the stop is under way
     try:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
@@ -125,7 +127,10 @@ async def _end_by_timeout(
 
 
 async def _end_after_stop(context: Context, claim: Claim, waiting: asyncio.Task[Ending], absence: Absence) -> Ending:
-    """The end of a run that was told to stop. While the target is away, nothing says that it has not ended."""
+    """Return the end of a run that was told to stop.
+
+    While the target gives no usable answer, the time does not count: the run may have ended.
+    """
     limit_s = stop_limit_s(claim.machine)
     while not waiting.done():
         await asyncio.wait({waiting}, timeout=limit_s)
@@ -139,9 +144,9 @@ def _lost_from_sight(context: Context, claim: Claim, why: str) -> Ending:
 
 
 async def stop_run(context: Context, claim: Claim) -> bool:
-    """Stops the run if it still is the machine's newest; False where it had ended.
+    """Stop the run if it is still the machine's newest. Return False if it had ended.
 
-    Without the look under the lease, the stop might end the next run.
+    That is checked under the lease: else the stop might end the next run.
     """
     machine = claim.machine
     async with hold_lease(
@@ -153,7 +158,7 @@ async def stop_run(context: Context, claim: Claim) -> bool:
         if live.state.is_resting or live.state.is_gone or not is_ours:
             return False
         nonce = lease.guard()
-        lease.doubt()  # a stop without an answer may come late: until the lease expires nobody starts another run
+        lease.doubt()  # a lost stop may act late: until the lease expires nobody can start another run
         try:
             await context.client.stop_machine(machine.app, machine.id, nonce=nonce)
         except ApiError as error:
@@ -165,7 +170,10 @@ async def stop_run(context: Context, claim: Claim) -> bool:
 
 
 async def _wait_for_exit(context: Context, claim: Claim, absence: Absence) -> Ending:
-    """Raises ApiError where the target gives no usable answer for too long."""
+    """Return the run's end.
+
+    Raises ApiError if there is no usable answer for too long.
+    """
     missing_since: float | None = None
     is_hinted = False
     looked = await absence.ask(lambda: _judged(context, claim, claim.machine))
@@ -191,7 +199,10 @@ async def _look(context: Context, claim: Claim) -> tuple[Machine, Ending | None]
 
 
 async def _judged(context: Context, claim: Claim, seen: Machine) -> tuple[Machine, Ending | None]:
-    """The machine as seen, with the run's end if it tells of one. Raises ApiError where its host tells nothing."""
+    """Return the machine, and the run's end if its events show one.
+
+    Raises ApiError if they do not and the machine's host is down.
+    """
     ending = await _ending(context, claim, seen)
     if ending is None and seen.host_status is not HostStatus.OK:
         raise ApiError("the machine's host cannot be reached", kind=ApiErrorKind.UNCLEAR)
@@ -199,7 +210,7 @@ async def _judged(context: Context, claim: Claim, seen: Machine) -> tuple[Machin
 
 
 async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | None:
-    """The run's end as far as this GET shows it; None while it goes on."""
+    """Return the run's end that this GET shows; None while the run goes on."""
     newer = await _newer_events(context, claim, seen)
     if newer is None:
         return Ending(outcome=lost("the machine's history no longer reaches back to its start"))
@@ -208,7 +219,7 @@ async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | Non
     if update and (exited is None or is_newer(exited, update, newer)):
         return Ending(outcome=replaced("the machine was updated while the task ran"))
     if exited is not None and exited.exit is not None:
-        is_whole = len(newer) < _EVENTS - 1  # else the oldest of them may have left the list
+        is_whole = len(newer) < _EVENTS - 1  # else the oldest events may no longer be retained
         attempts = len(_span(claim, newer).starts) if is_whole else None
         return Ending(outcome=outcome_of(exited.exit), exit_event=exited, attempts=attempts)
     if seen.state is MachineState.DESTROYED:
@@ -217,10 +228,10 @@ async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | Non
 
 
 async def _newer_events(context: Context, claim: Claim, seen: Machine) -> tuple[Event, ...] | None:
-    """The events since the run's start, newest first; None where they no longer reach back to it.
+    """Return the events since the run's start, newest first; None if that is unknown.
 
-    The own start of a run that the platform restarts again and again leaves the list: then all of them are newer, while
-    no later claim is on record and no other start is among them.
+    The start of a run that the platform restarts again and again is no longer retained. Then all events are newer, if
+    no later claim is on record and no start of another run is among them.
     """
     newer = newer_than(seen.events, claim.start.id)  # a machine comes with its newest events: assumption A17
     if newer is not None:
@@ -239,13 +250,13 @@ def _span(claim: Claim, newer: Sequence[Event]) -> RunSpan:
 
 
 async def _park(context: Context, claim: Claim, seen: Machine, *, may_return_at_once: bool) -> bool:
-    """Waits for the end in one slice; whether the server says that it came.
+    """Wait for the end for one slice. Return whether the server says that it came.
 
-    A WAIT that is over at once without being of use must not become a hot loop.
+    A WAIT that returns at once, and is of no use, must not become a busy loop.
     """
     began = context.clock.monotonic()
     reached = False
-    with suppress(ApiError):  # whatever it is, the look that follows tells
+    with suppress(ApiError):  # whatever it is, the GET that follows shows the state
         reached = await context.client.wait_machine(
             seen.app,
             seen.id,

@@ -1,6 +1,6 @@
-"""The runs of one machine, from its events and the records on it. Pure.
+"""List the runs of one machine from its events and run records. Pure.
 
-Whose each start is, slots/run_starts.py says. Events are newest first and come from one server.
+slots/run_starts.py decides which start is whose. Events are newest first and come from one server.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ _UNKNOWN_STARTER: Final = "unknown"
 
 
 def runs_of(machine: Machine, events: Sequence[Event]) -> list[RunInfo]:
-    """The machine's runs, newest first: those of its events, then those of which only a later record tells the end."""
+    """Return the runs that the machine's events or records show, newest first."""
     return [info for info, _span in runs_with_spans(machine, events)]
 
 
 def runs_with_spans(machine: Machine, events: Sequence[Event]) -> list[tuple[RunInfo, RunSpan | None]]:
-    """The same, each with its starts as far as the events tell them."""
+    """Return the machine's runs like `runs_of`, each with its retained starts."""
     records = sorted(records_of(machine.metadata).values(), key=lambda record: record.ulid)
     found = owned_starts(events, records)
     runs: list[tuple[RunInfo, RunSpan | None]] = [
@@ -40,15 +40,16 @@ def runs_with_spans(machine: Machine, events: Sequence[Event]) -> list[tuple[Run
 
 
 def start_of(record: RunRecord, events: Sequence[Event], machine: Machine) -> Event | None:
-    """The record's start; None where it owns none in reach of the events."""
+    """Return the record's start; None if it has none among the events."""
     records = sorted(records_of(machine.metadata).values(), key=lambda one: one.ulid)
     found = (one for one in owned_starts(events, records) if one.record and one.record.ulid == record.ulid)
     return next((one.start for one in found), None)
 
 
 def _is_ahead(start: Event, machine: Machine, events: Sequence[Event]) -> bool:
-    """Whether the start came after the machine was looked at, whose state then says nothing of this run: its own newest
-    event is older than the start.
+    """Return whether the start came after the machine was read.
+
+    Then the machine's newest event is older than the start, and its state says nothing about this run.
     """
     newest = next(iter(machine.events), None)
     older = events[events.index(start) + 1 :]
@@ -84,12 +85,15 @@ def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
 
 
 def ending_of(ended: Exit, *, ended_at: datetime, deadline: datetime | None) -> Outcome:
-    """The outcome of an exit; one that was asked for at or after the run's deadline was its timeout."""
+    """Return the outcome of an exit.
+
+    A requested stop at or after the deadline is a timeout.
+    """
     return outcome_of(ended, timed_out=ended.requested_stop and is_past_deadline(ended_at, deadline))
 
 
 def _from_record(machine: Machine, record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> RunInfo:
-    """A run of which the events tell nothing any more, or a claim that never started."""
+    """Return a run whose events are not retained, or a claim that never started."""
     is_in_reach = any(event.id == record.fence for event in events)
     exited = _exit_without_start(record, following, events)
     info = RunInfo(
@@ -113,9 +117,9 @@ def _from_record(machine: Machine, record: RunRecord, following: RunRecord | Non
 
 
 def _exit_without_start(record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> Event | None:
-    """The exit of a run whose start is not told: between the record's fence and that of the next one.
+    """Return the exit of a run whose start is not retained, by the fences around it.
 
-    Not that of the run before: its exit may come late, after the machine was seen at rest.
+    Not the exit of the run before: that may come late, after the machine was seen at rest.
     """
     newer = newer_than(events, record.fence)
     if newer is None:

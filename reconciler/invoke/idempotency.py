@@ -1,9 +1,14 @@
-"""Idempotency keys: the first caller with a key starts the run, every other one attaches to it.
+"""Claim with an idempotency key: the first caller starts the run, others attach.
 
-First callers meet on one machine, the pool's anchor: what follows runs under its lease, and the server's unique names
-make it one machine. The key is written there right before the start, after the run's record on the run's own machine.
-So a key without a record says that the record was pushed out since, and one whose record owns no start that its caller
-died before the start. A key that had to make place for others left a fingerprint: it ran already.
+All callers meet on one machine, the pool's anchor, and work under its lease; the server's unique names make sure that
+there is only one. The key is written there right before the start, after the run record on the run's own machine.
+
+- A key whose record has a start: attach to that run.
+- A key whose record has no start: its caller died before the start.
+- A key without a record: the record was replaced by newer ones since, so the run happened.
+- A key that was evicted leaves a fingerprint: its run happened.
+
+See docs/protocols.md, section 6.
 """
 
 from dataclasses import dataclass
@@ -27,7 +32,7 @@ _CANDIDATES: Final = 3
 
 
 def digest_of_run(claimant: Claimant) -> str:
-    """What the run is, so that a key is not taken for another one's: the task, and what the run has of its own."""
+    """Return a digest of task, args and env, to which a key is bound."""
     override = claimant.override
     args = ["-"] if override.args is None else ["args", *override.args]
     return hash_of(claimant.pool.app, claimant.pool.name, *args, "env", *(f"{k}={v}" for k, v in sorted(override.env)))
@@ -35,7 +40,7 @@ def digest_of_run(claimant: Claimant) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _KeyMark:
-    """What the anchor remembers of the key: written before the start, or nothing starts; under the anchor's lease."""
+    """The key's mark on the anchor, written under its lease, before the start."""
 
     claimant: Claimant
     lease: HeldLease
@@ -49,7 +54,10 @@ class _KeyMark:
         await self.claimant.context.client.set_metadata(self.anchor.app, self.anchor.id, self._name, memory.to_text())
 
     async def take_back(self) -> None:
-        """Forget the key. That of an earlier caller who died stays: its start may be on its way still."""
+        """Delete the key.
+
+        Restore that of an earlier caller, whose start may still arrive.
+        """
         client, earlier = self.claimant.context.client, self.anchor.metadata.get(self._name)
         self.lease.guard()
         if earlier:
@@ -63,9 +71,10 @@ class _KeyMark:
 
 
 async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusal:
-    """A new run for the key, the run that it has already, its outcome where that is all there is, or why not now.
+    """Claim a machine for a new run of the key, or find the run that it has already.
 
-    Raises ApiError and LeaseLostError.
+    Return a final outcome if neither is possible, or a refusal if another try may succeed. Raises ApiError and
+    LeaseLostError.
     """
     anchor = claimant.known.anchor
     if anchor is None or not anchor.is_observable:
@@ -92,9 +101,10 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
 
 
 async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | Refusal | None:
-    """The run that the key has; None where it has none, or one that never started.
+    """Return the run that the key has.
 
-    A Refusal where its machine runs and no start tells whose run that is: its exit will.
+    None if it has none, or one that never started. A Refusal if its machine runs and no start event shows whose run
+    that is: wait for its exit.
     """
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
     if known is None and has_fingerprint(anchor.metadata, claimant.key, claimant.context.clock.now()):
@@ -128,10 +138,11 @@ def _lost(claimant: Claimant, why: str) -> Outcome:
 async def _start_new(
     claimant: Claimant, anchor_lease: HeldLease, anchor: Machine
 ) -> Claim | FoundRun | Outcome | Refusal:
-    """Starts the run on a free machine, the anchor first; another one is never waited for under the anchor's lease.
+    """Start the run on a free machine, the anchor first.
 
-    A caller that died between its key and its start may have that start on its way still. So its machine comes first,
-    and while its lease is someone's nothing else is begun: under our lease on it the dead one's start is refused.
+    Never wait for another machine under the anchor's lease. If an earlier caller died between its key and its start,
+    that start may still arrive. So its machine is tried first: under our lease on it, the late start is refused. While
+    someone else has that lease, no other machine is started.
     """
     context = claimant.context
 

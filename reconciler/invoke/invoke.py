@@ -1,4 +1,7 @@
-"""One invocation of a task: queue for a free machine, claim it, follow the run to its end. A failed run is a value."""
+"""Invoke a task: queue for a free machine, claim it, follow the run to its end.
+
+A run that failed is a value, not an exception.
+"""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -28,12 +31,13 @@ _LOG_DELAY_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvokeOptions:
-    """How one invoke behaves; durations in seconds. `timeout_s` None takes the task's own.
+    """How one invoke behaves. Durations are in seconds.
 
-    `take_line` gets each line of the task's output, or None for no logs; `log_delay_s` is how late lines may come after
-    the exit. `is_waiting` False returns as soon as the run has started. Of all invokes with one `key` the first one
-    starts the run, and the others attach to it. `override` is what this run has of its own. A target that gives no
-    usable answer for `lost_after_s` is given up.
+    With `timeout_s` None the task's own timeout holds. `take_line` gets each line of the task's output; with None no
+    logs are read. `log_delay_s` is how long after the exit lines may still come. With `is_waiting` False the invoke
+    returns as soon as the run has started. Of all invokes with the same `key` the first one starts the run, and the
+    others attach to it. `override` holds the args and env of this run. After `lost_after_s` without a usable answer of
+    the target the run is given up.
     """
 
     on_busy: OnBusy = OnBusy.WAIT
@@ -51,12 +55,11 @@ class InvokeOptions:
 async def invoke(
     context: Context, pool: Pool, *, stack: str, options: InvokeOptions, stop: asyncio.Event | None = None
 ) -> Run:
-    """The run, ended (or only started, with `is_waiting` False). Raises ApiError where the API itself fails.
+    """Invoke the task and return its run.
 
-    After an unexpected error a run that may have started is LOST.
-
-    Once `stop` is set: before the start nothing runs and the outcome is INTERRUPTED; after it the run goes on without
-    us and the outcome is DETACHED.
+    Raises ApiError if the API fails before the start. The run has ended, or only started with `is_waiting` False. After
+    an unexpected error a run that may have started is LOST. If `stop` is set before the start, nothing runs and the
+    outcome is INTERRUPTED; after the start the run goes on, and the outcome is DETACHED.
     """
     stop = stop or asyncio.Event()
     claimed = await begin(context, pool, stack=stack, options=options, stop=stop)
@@ -93,10 +96,11 @@ async def begin(
     known: KnownPool | None = None,
     turn: asyncio.Semaphore | None = None,
 ) -> Claim | FoundRun | Unconfirmed | Outcome:
-    """The run, just started; the one that its key has already; one that may have started, of which that cannot be
-    learnt; or how it ended without a start. Raises ApiError.
+    """Start a run, or find the one of its key. Raises ApiError.
 
-    Whoever invokes more than once keeps `known`, which spares the list, and `turn`, which keeps the queue in order.
+    Return the claim of a run that has just started, the run that the key has already, a run that may have started
+    (Unconfirmed), or the outcome if nothing was started. A caller that invokes more than once keeps `known`, which
+    saves the LIST, and `turn`, which keeps the queue in order.
     """
     claimant = Claimant(
         context=context,
@@ -114,7 +118,7 @@ async def begin(
 
 
 async def _attach(context: Context, pool: Pool, found: FoundRun, options: InvokeOptions, stop: asyncio.Event) -> Run:
-    """The run that someone with the same key started: its output and its end."""
+    """Wait for the run that another caller started with the same key."""
     context.emit(f"{found.info.id}: started before with this key; attaching")
     info = found.info
     if options.is_waiting:

@@ -1,7 +1,7 @@
-"""What the marks of a pool's anchor say of idempotency keys. Pure.
+"""Write and parse the marks of idempotency keys on a pool's anchor. Pure.
 
-A key is kept whole, with its run, while there is room. One that had to go leaves a fingerprint: 32 bits of its hash,
-in a mark for the hour in which its run began, so that a whole hour is forgotten at once. A key found there ran already.
+A key is kept whole, with its run, while there is room. An evicted key leaves a fingerprint: 32 bits of its hash, in a
+mark for the hour in which its run began, so that a whole hour expires at once. A key with a fingerprint has run before.
 """
 
 import base64
@@ -25,7 +25,7 @@ _PER_MARK: Final = 37  # 148 bytes are 200 characters in base 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedRun:
-    """What the anchor remembers of a key: the run's ULID and slot, the digest of what was asked for, and when."""
+    """The mark of a key: its run's ULID and slot, digest of task, args and env, time."""
 
     ulid: str
     slot: str
@@ -36,12 +36,12 @@ class KeyedRun:
         return _SEPARATOR.join((self.ulid, self.slot, self.digest, str(int(self.at.timestamp()))))
 
     def is_past(self, now: datetime) -> bool:
-        """Whether the key need not be remembered any more."""
+        """Return whether the key has expired."""
         return self.at + KEPT_FOR + _CLOCK_SLACK <= now
 
 
 def parse_keyed(text: str) -> KeyedRun | None:
-    """The memory of a metadata value; None where it is none."""
+    """Parse a metadata value; None if it is not the mark of a key."""
     fields = text.split(_SEPARATOR)
     if len(fields) != 4 or not (fields[3].isdecimal() and fields[3].isascii() and len(fields[3]) < 12):
         return None
@@ -49,12 +49,12 @@ def parse_keyed(text: str) -> KeyedRun | None:
 
 
 def hash_of(*parts: str) -> str:
-    """Sixteen characters that stand for the parts: keys may be secret, and are never written."""
+    """Return a hash of 16 characters: keys may be secret, and are never written."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def keys_of(metadata: Mapping[str, str]) -> dict[str, KeyedRun]:
-    """The keys that are kept whole, by their hash, the oldest first."""
+    """Return the keys that are kept whole, by their hash, oldest first."""
     found = {
         name.removeprefix(marks.KEY): memory
         for name, value in metadata.items()
@@ -64,18 +64,18 @@ def keys_of(metadata: Mapping[str, str]) -> dict[str, KeyedRun]:
 
 
 def has_fingerprint(metadata: Mapping[str, str], key: str, now: datetime) -> bool:
-    """Whether the key of this hash had a run within the last day that is no longer kept whole."""
+    """Return whether a key of this hash ran within the last day and was evicted."""
     sought = _fingerprint(key)
     return any(sought in _chunks(metadata[name]) for name in metadata if _hour_of(name) and not _is_past(name, now))
 
 
 def past_fingerprints(metadata: Mapping[str, str], now: datetime) -> list[str]:
-    """The marks of hours that need not be remembered any more."""
+    """Return the fingerprint marks of hours that have expired."""
     return [name for name in metadata if _hour_of(name) and _is_past(name, now)]
 
 
 def fingerprint_mark(metadata: Mapping[str, str], key: str, at: datetime) -> tuple[str, str]:
-    """The mark, and its value, that remembers the key beside those of the same hour."""
+    """Return name and value of the mark that adds the key's fingerprint to its hour."""
     hour = int(at.timestamp()) // _HOUR_S
     number = 0
     while True:
@@ -100,7 +100,7 @@ def _chunks(value: str) -> Iterator[bytes]:
 
 
 def _hour_of(name: str) -> int | None:
-    """The hour, since 1970, of a mark of fingerprints; None for any other."""
+    """Return the hour since 1970 of a fingerprint mark; None for any other mark."""
     if not name.startswith(marks.FINGERPRINTS):
         return None
     hour = name.removeprefix(marks.FINGERPRINTS).partition("_")[0]

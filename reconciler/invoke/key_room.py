@@ -1,8 +1,8 @@
-"""Room on a pool's anchor for one idempotency key more, so that no key is forgotten within a day.
+"""Make room on a pool's anchor for another idempotency key.
 
-The oldest key whose run has ended makes place, and leaves its fingerprint, which is written before the key goes: a
-caller that dies in between leaves both. A key whose run goes on is never taken off: whoever has it must find the run.
-All of it happens under the anchor's lease.
+No key is forgotten within a day. The oldest key whose run has ended is evicted. Its fingerprint is written before the
+key is deleted, so that a caller that dies in between leaves both. A key whose run goes on is never evicted: its callers
+must find the run. All of this happens under the anchor's lease.
 """
 
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ from reconciler.slots.run_ends import oldest_mark
 from reconciler.slots.run_records import newest_record, room_in
 from reconciler.slots.wait import read_machine
 
-_LEAST_KEYS: Final = 10  # so many stay whole, even where fingerprints need room
+_LEAST_KEYS: Final = 10  # so many keys stay whole, even if fingerprints need room
 
 
 @dataclass(slots=True, kw_only=True)
 class _Memory:
-    """The anchor's metadata as our writes leave it, and which runs of a slot have ended, as far as was asked."""
+    """The anchor's metadata after our writes, and the run states read so far."""
 
     claimant: Claimant
     lease: HeldLease
@@ -52,28 +52,31 @@ class _Memory:
         self.metadata.pop(name, None)
 
     def keys(self) -> dict[str, KeyedRun]:
-        """The keys beside our own, the oldest first."""
+        """Return the keys other than our own, oldest first."""
         return {key: memory for key, memory in keys_of(self.metadata).items() if key != self.claimant.key}
 
     def has_room(self) -> bool:
-        """Whether one key more fits, and the records of runs that are still to come on this machine."""
+        """Return whether another key fits, and the run records still to come here."""
         return room_in(self.metadata) >= len(marks.KEY) + len(self.claimant.key) + marks.MAX_VALUE_BYTES
 
     def seems_to_run(self, memory: KeyedRun) -> bool:
-        """Whether the run is the newest on a machine that was busy when it was last seen."""
+        """Return whether it is the newest run of a machine that was busy when last seen."""
         machine = self._machine(memory.slot)
         newest = newest_record(machine.metadata) if machine and not machine.state.is_resting else None
         return newest is not None and newest.ulid == memory.ulid
 
     async def has_ended(self, memory: KeyedRun) -> bool:
-        """Whether the key's run is over. A claim that has not started may start yet, for as long as keys are kept."""
+        """Return whether the key's run has ended.
+
+        A claim without a start may still start, for as long as keys are kept.
+        """
         if memory.slot not in self.states:
             self.states[memory.slot] = await self._states_on(memory.slot)
-        state = self.states[memory.slot].get(memory.ulid, RunState.ENDED)  # no longer told of: others came after it
+        state = self.states[memory.slot].get(memory.ulid, RunState.ENDED)  # not retained: newer runs came after it
         return state is RunState.ENDED or (state is RunState.NOT_STARTED and memory.is_past(self.now))
 
     async def _states_on(self, slot: str) -> dict[str, RunState]:
-        """Where the runs on this slot stand, by ULID; nothing where the slot is gone."""
+        """Return the states of the runs on this slot by ULID; empty if the slot is gone."""
         machine = self._machine(slot)
         if machine is None:
             return {}
@@ -86,8 +89,9 @@ class _Memory:
 
 
 async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Refusal | Outcome | None:
-    """None once there is room for one key more; else why there is none now, or at all.
+    """Make room for another key.
 
+    Return None if there is room, else why there is none. A Refusal if there may be room later, an Outcome if not.
     `anchor` is the GET under its lease. Raises ApiError and LeaseLostError.
     """
     memory = _Memory(
@@ -112,7 +116,7 @@ async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Re
         elif any(name.startswith(marks.FINGERPRINTS) for name in memory.metadata):
             return _full(claimant, anchor)
         else:
-            return None  # what fills the machine is not ours: the server decides
+            return None  # other tools' metadata fills the machine: let the server decide
 
 
 async def _forget_yesterday(memory: _Memory) -> None:
@@ -124,7 +128,10 @@ async def _forget_yesterday(memory: _Memory) -> None:
 
 
 async def _oldest_ended(memory: _Memory, keys: dict[str, KeyedRun]) -> str | None:
-    """The oldest key whose run is over. One that seems to go on is not asked about: there may be many of them."""
+    """Return the oldest key whose run has ended.
+
+    A run that seems to go on is not read again, as there may be many of those.
+    """
     for key, keyed in keys.items():
         if not memory.seems_to_run(keyed) and await memory.has_ended(keyed):
             return key

@@ -1,9 +1,9 @@
-"""The output of one run: streamed from its start on while it goes on, drained after its end, in order.
+"""Read the output of one run: stream it during the run, drain it afterwards.
 
-Log lines carry no run id, so a run's lines are told by time: from its start on, and, since its machine runs nothing
-else meanwhile, until the next run's start; those of its attempts by the platform's restarts in between. After a bad
-answer the same is asked again; once the run has ended that takes seconds. Lines that are missing are told, and never
-change a run's outcome.
+Log lines carry no run id, so the time tells which run a line belongs to: from the run's start until the next run's
+start, as a machine has one run at a time. The platform's restarts in between separate its attempts. After a failed read
+the same lines are asked for again, after the run's end for some seconds only. Missing lines are reported, and never
+change the outcome of the run.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from reconciler.slots.run_starts import RunSpan
 TakeLine: TypeAlias = Callable[[LogLine], None]
 TakeProblem: TypeAlias = Callable[[LogsIncompleteError], None]
 
-DRAIN_LIMIT_S: Final = 10.0  # for whoever waits for more than the log
-_PATIENCE_S: Final = 6.0  # with a log that cannot be read, after the run's end
-_WORTH_TELLING_S: Final = 5.0  # of a log that cannot be read, while the run goes on
+DRAIN_LIMIT_S: Final = 10.0  # for callers that wait for more than the log
+_PATIENCE_S: Final = 6.0  # how long to retry failed reads after the run's end
+_WORTH_TELLING_S: Final = 5.0  # how long reads may fail during the run before that is reported
 _FIRST_PAUSE_S: Final = 0.064
 _LONGEST_PAUSE_S: Final = 2.0
-_PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
+_PAGE_PAUSE_S: Final = 0.01  # no busy loop, whatever the server answers
 _DRAIN_POLL_S: Final = 0.1
-_CAUGHT_UP_S: Final = 10.0  # a reader has caught up by then, should our clock be wrong
+_CAUGHT_UP_S: Final = 10.0  # a reader has caught up by then, even if our clock is wrong
 _EVENTS: Final = 50
-_EVENT_TIME_MS: Final = 1  # an event's time is in whole milliseconds
+_EVENT_TIME_MS: Final = 1  # the times of events are whole milliseconds
 
 
 class RunLogs:
-    """Reads the log of a run's machine from the run's start on, and gives each of the task's own lines once.
+    """Read the log of a run's machine from the run's start; pass on each line once.
 
-    `delay_s` is how late lines may come. `span` are the run's starts as far as they are known, all of them up to
-    `known_until`. `on_incomplete` is told where lines are missing in the end; without it, it is progress.
+    `delay_s` is how late lines may come. `span` holds the known starts of the run, which are complete up to
+    `known_until`. `on_incomplete` is called if lines are missing in the end; by default that is reported as progress.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class RunLogs:
         self._ended_ms: float | None = None
         self._newest_ms = 0.0
         self._is_past_end = False  # a line of the next run was seen
-        self._unplaced: list[LogLine] = []  # read, and not known yet whose they are
+        self._unplaced: list[LogLine] = []  # lines whose run is not known yet
         self._failure: Exception | None = None  # of the last read
         self._failing_since = 0.0
 
     async def stream(self) -> None:
-        """Read until cancelled, seldom while nothing comes."""
+        """Read until cancelled; back off while no new lines come."""
         pause_s = _FIRST_PAUSE_S
         is_told = False
         while True:
@@ -89,9 +89,9 @@ class RunLogs:
     async def drain(
         self, *, ended_at: datetime | None = None, up_to: datetime | None = None, limit_s: float | None = None
     ) -> None:
-        """Read what is there, until nothing new comes for the target's log delay; within `limit_s`.
+        """Read until no new lines come for the log delay, for at most `limit_s`.
 
-        `ended_at` is the time of the run's exit. Of a run that goes on, what came after `up_to` need not be read.
+        `ended_at` is the time of the run's exit. For a run that goes on, lines after `up_to` need not be read.
         """
         self._ended_ms = _milliseconds(ended_at) if ended_at else None
         self._failing_since = self._context.clock.monotonic()
@@ -113,7 +113,7 @@ class RunLogs:
         return LogsIncompleteError(f"the output of {run_id} is incomplete: {why}", hint=hint)
 
     async def _read_to_end(self, up_to_ms: float | None) -> bool:
-        """Whether all was read."""
+        """Read to the end of the log. Return whether all lines were read."""
         clock = self._context.clock
         began = quiet_since = clock.monotonic()
         while not self._is_past_end:
@@ -135,7 +135,10 @@ class RunLogs:
         return True
 
     async def _has_news(self) -> bool:
-        """Read a page; whether a line in it is newer than all before. A failure is noted."""
+        """Read a page. Return whether it has a line newer than all before.
+
+        A failure is kept in `_failure`.
+        """
         began = self._context.clock.monotonic()
         try:
             lines = await self._read()
@@ -157,7 +160,7 @@ class RunLogs:
         return self._context.clock.monotonic() - self._failing_since
 
     async def _read(self) -> list[LogLine]:
-        """The lines of a page, once it is known whose they are: which of the machine's starts came before them."""
+        """Return the lines of a page, once the starts before them are known."""
         self._unplaced += await self._reader.read()
         if any(map(self._is_to_be_told_apart, self._unplaced)):
             machine = self._claim.machine

@@ -1,7 +1,7 @@
-"""From a machine's events to the outcome of one run. Pure; never a guess: what cannot be known is said as lost.
+"""Derive the outcome of a run from its machine's events. Pure.
 
-Events are newest first and come from one server, so "newer" means above in the list: the clocks of two hosts do not
-compare.
+Nothing is guessed: an end that cannot be known is LOST. Events are newest first and come from one server, so "newer"
+means above in the list: the clocks of two hosts cannot be compared.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,14 @@ TIMEOUT_CODE: Final = 124
 REFUSED_CODE: Final = 125
 INTERRUPTED_CODE: Final = 130
 _SIGNAL_BASE: Final = 128
-_HIGHEST_CODE: Final = 255  # of a process; what is above is cut to its low byte, and 256 would be a success
+_HIGHEST_CODE: Final = 255  # the system keeps the low byte of an exit code: 256 would be a success
 
 
 def newer_than(events: Sequence[Event], fence_id: str | None) -> tuple[Event, ...] | None:
-    """The events above the fence, newest first; all of them without a fence; None where the fence left the list."""
+    """Return the events above the fence, newest first; None if it is not in the list.
+
+    Without a fence, return all events.
+    """
     if fence_id is None:
         return tuple(events)
     for position, event in enumerate(events):
@@ -32,12 +35,15 @@ def newer_than(events: Sequence[Event], fence_id: str | None) -> tuple[Event, ..
 
 
 def first_start(events: Sequence[Event]) -> Event | None:
-    """The oldest `start` among events that are newest first: the run that the claim began."""
+    """Return the oldest `start` among events that are newest first: our own."""
     return next((event for event in reversed(events) if event.type == "start"), None)
 
 
 def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
-    """The outcome that an exit means. With `timed_out`, the run was ended by its own timeout."""
+    """Return the outcome of an exit.
+
+    With `timed_out`, the run was stopped at its timeout.
+    """
     if timed_out:
         return Outcome(
             name=OutcomeName.TIMED_OUT,
@@ -91,12 +97,12 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
 
 
 def process_code(code: int) -> int:
-    """Return what a process can end with for a task's code: no failure becomes a success."""
+    """Return our exit code for a task's code: no failure becomes a success."""
     return min(code, _HIGHEST_CODE)
 
 
 def lost(why: str, *, remedy: str | None = None) -> Outcome:
-    """The run's end cannot be learnt."""
+    """Return the outcome LOST: how the run ended cannot be known."""
     return Outcome(
         name=OutcomeName.LOST,
         exit_code=LOST_CODE,
@@ -106,16 +112,16 @@ def lost(why: str, *, remedy: str | None = None) -> Outcome:
 
 
 def lost_from_sight(run_id: str, why: str, local: LocalEngine | None = None, *, verb: str = "wait") -> Outcome:
-    """The run may go on, and can be found again by its id. `local` is the engine that it is on, if a local one.
+    """Return the outcome LOST for a run that may go on, and can be found by its id.
 
-    `verb` is the command to find it with, `wait` or `cancel`.
+    `local` is the local engine that it is on, if any. `verb` is the command to suggest, `wait` or `cancel`.
     """
     then = f"`reconciler {verb} {run_id}` {'tells how it ends' if verb == 'wait' else 'ends it'}"
     return lost(why, remedy=f"`{local.start}` starts the engine again; then {then}" if local else then)
 
 
 def replaced(why: str) -> Outcome:
-    """The machine was changed or destroyed under the run."""
+    """Return the outcome REPLACED: the machine was changed or destroyed meanwhile."""
     return Outcome(
         name=OutcomeName.REPLACED,
         exit_code=LOST_CODE,

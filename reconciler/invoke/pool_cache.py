@@ -1,7 +1,7 @@
-"""A pool's machines as they were last seen, so that no more is asked than has to be.
+"""Cache a pool's machines as last seen, to save calls.
 
-One list, and from then on what each look at a machine showed. Stale as it may be, it only says where to try: what is
-decided is decided by a look under the lease.
+One LIST, then each GET of a machine. It may be stale: it only tells which machine to try, and each decision rests on a
+GET under the lease.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
 
 
 def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Machine]:
-    """The machines of the pool that this stack owns and that are not gone."""
+    """Return the machines of the pool that this stack owns, without destroyed ones."""
     return [
         machine
         for machine in machines
@@ -30,7 +30,7 @@ def pool_machines(machines: Sequence[Machine], stack: str, pool: str) -> list[Ma
 
 
 class KnownPool:
-    """The machines of one pool. `known.terms` and `known.want` are what the last apply left on the pool's anchor."""
+    """The machines of one pool, and what the last apply wrote to its anchor."""
 
     def __init__(self, *, app: str, pool: str, stack: str) -> None:
         self.app = app
@@ -50,7 +50,7 @@ class KnownPool:
 
     @property
     def busy_words(self) -> str:
-        """Which machines are busy, in words; empty where none is."""
+        """Return which machines are busy, in words; empty if none is."""
         if not self.busy:
             return ""
         names = ", ".join(
@@ -62,7 +62,7 @@ class KnownPool:
 
     @property
     def is_listed(self) -> bool:
-        """Whether a list of the machines has come."""
+        """Return whether the machines were listed."""
         return self._listed_at > float("-inf")
 
     @property
@@ -70,7 +70,10 @@ class KnownPool:
         return [machine for machine in self.machines if not machine.state.is_resting]
 
     def unreachable(self, slots: Collection[str]) -> list[Machine]:
-        """The pool's machines that cannot be observed, by their marks, or by the names of `slots` without any."""
+        """Return the pool's machines that cannot be observed.
+
+        They are known by their marks; if the marks cannot be read, by the names of `slots`.
+        """
         ours = {machine.id for machine in self.machines}
         names = {*slots, ""}  # the name of one that nothing identifies
         return [
@@ -81,22 +84,22 @@ class KnownPool:
 
     @property
     def anchor(self) -> Machine | None:
-        """The machine of the pool that names itself the anchor."""
+        """Return the machine whose mark `anchor` names itself; None if there is none."""
         return next((one for one in self.machines if one.metadata.get(marks.ANCHOR) == one.name), None)
 
     @property
     def want(self) -> marks.Want | None:
-        """What the pool's machines should be, on whichever of them the mark is."""
+        """Return the mark `want`, on whichever machine it is."""
         text = self._mark(marks.WANT)
         return marks.parse_want(text) if text else None
 
     @property
     def terms(self) -> Terms | None:
-        """What one run may be, as the last apply left it; None where it did not say."""
+        """Return the applied policy of runs, such as overrides; None if there is none."""
         return parse_terms(self._mark(marks.TERMS) or "")
 
     async def list_first(self, context: Context) -> None:
-        """List them. A list may lag behind an apply that has just ended, so an empty one is asked for again."""
+        """List the machines; an empty list is retried, as it may be stale after an apply."""
         await self.refresh(context)
         for pause_s in _EMPTY_LIST_PAUSES_S:
             if self.machines or self._dark:
@@ -105,7 +108,10 @@ class KnownPool:
             await self.refresh(context)
 
     async def refresh(self, context: Context, *, older_than_s: float = 0.0) -> None:
-        """Lists them anew, where the last list is older than that: at most one call at a time. Raises ApiError."""
+        """List the machines again if the last list is older than `older_than_s`.
+
+        At most one LIST at a time. Raises ApiError.
+        """
         async with self._listing:
             began = context.clock.monotonic()
             if began - self._listed_at >= older_than_s:
@@ -113,7 +119,10 @@ class KnownPool:
                 self.take(listed, began=began, now=context.clock.monotonic())
 
     def take(self, listed: Sequence[Machine], *, began: float, now: float) -> None:
-        """A list of the app's machines was asked for and has come, at `began` and `now` on the monotonic clock."""
+        """Take over a list of the app's machines.
+
+        `began` and `now` are the monotonic times of request and reply.
+        """
         self.round_trip_s = now - began
         self._listed_at = now
         self._held.clear()
@@ -121,7 +130,7 @@ class KnownPool:
         self._machines = {machine.id: machine for machine in pool_machines(listed, self.stack, self.pool)}
 
     def see(self, machine: Machine) -> None:
-        """A machine was looked at. One that is no longer of the pool is forgotten."""
+        """Take over a GET of a machine; forget it if it no longer belongs to the pool."""
         self._held.discard(machine.id)
         is_ours = machine.config is None or pool_machines([machine], self.stack, self.pool)
         if machine.state.is_gone or not is_ours:
@@ -130,22 +139,22 @@ class KnownPool:
             self._machines[machine.id] = machine
 
     def see_held(self, machine: Machine) -> None:
-        """Someone else has the machine's lease: as good as busy, until it is looked at again."""
+        """Note that someone else has the machine's lease: busy until it is read again."""
         self._machines[machine.id] = replace(machine, state=MachineState.STARTING)
         self._held.add(machine.id)
 
     def is_held(self, machine: Machine) -> bool:
-        """Whether all that is known of the machine is that someone else had its lease."""
+        """Return whether someone else had the machine's lease when it was last tried."""
         return machine.id in self._held
 
     @property
     def untried(self) -> list[Machine]:
-        """The machines that no claimant of this process is trying at this moment."""
+        """Return the machines that no claimant of this process tries at present."""
         return [machine for machine in self.machines if machine.id not in self._tried]
 
     @contextmanager
     def trying(self, machine: Machine) -> Iterator[None]:
-        """Keeps the other claimants of this process off the machine for the block."""
+        """Keep other claimants of this process away from the machine during the block."""
         self._tried.add(machine.id)
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a machine needs before its start: the applied config, no snapshot, and what this run has of its own."""
+"""Prepare a machine for its start: applied config, overrides, no snapshot."""
 
 from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.invoke.claim_request import Claimant, Refusal
@@ -15,7 +15,10 @@ from reconciler.slots.wait import stop_and_wait
 
 
 async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine | Refusal:
-    """The machine, ready to be started for this run. Raises ApiError, LeaseLostError, UpdateFailedError."""
+    """Prepare the machine for this run.
+
+    Raises ApiError, LeaseLostError, UpdateFailedError.
+    """
     updated = await _bring_up_to_date(claimant, lease, live)
     if isinstance(updated, Refusal):
         return updated
@@ -25,13 +28,16 @@ async def prepare(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid:
 
 
 def declared_config(claimant: Claimant) -> MachineConfig:
-    """The spec's config, its image named by the digest that the last apply has resolved the tag to."""
+    """Return the spec's config, its image pinned to the digest of the last apply."""
     want = claimant.known.want
     return with_digest(claimant.pool.config, want.image_digest if want else None)
 
 
 async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine) -> Machine | Refusal:
-    """Applies the applied spec to a machine that was busy when it was; never a spec that was not applied."""
+    """Update a machine that was busy during the last apply, to what that applied.
+
+    A spec that was not applied is never deployed.
+    """
     want, applied = claimant.known.want, live.metadata.get(marks.APPLIED)
     if want is None or applied == want.digest:
         return live
@@ -66,7 +72,7 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
 
 
 async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run_ulid: str) -> Machine:
-    """The machine with what this run has of its own, and without what an earlier one left on it."""
+    """Set this run's overrides, and remove those that an earlier run left behind."""
     declared = declared_config(claimant)
     if claimant.override.is_any:
         terms = claimant.known.terms
@@ -80,5 +86,5 @@ async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run
 
 
 async def _discard_snapshot(context: Context, lease: HeldLease, live: Machine) -> Machine:
-    """A suspended machine would resume where it was, which is no new run; a stop throws that away."""
+    """Stop a suspended machine: it would resume its old run, not start a new one."""
     return await stop_and_wait(context, lease, live, timeout_s=CLAIM_TTL_S) or live

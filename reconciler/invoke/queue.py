@@ -1,8 +1,8 @@
-"""From the wish for a machine to a machine that runs: tries free ones, and waits for busy ones while there is time.
+"""Queue for a machine: try the free ones, wait for a busy one if there is time.
 
-Lists once. Then it waits on one busy machine after the other, parked in the server, and looks only at that one: any
-number of waiters in any number of processes cost a call now and then. Within a process they come in turn; between
-processes roughly by age, since the pause before a try is shorter the longer one has waited.
+It LISTs once. Then it WAITs on one busy machine after the other and reads only that one, so that any number of waiters
+in any number of processes cost few calls. Within a process waiters are served in order. Between processes they are
+served roughly by age: the longer one has waited, the shorter its pause before a try.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ from reconciler.slots.lease import CALL_TIMEOUT_S
 from reconciler.slots.wait import read_machine
 
 _SLICE_S: Final = 15.0
-_HELD_SLICE_S: Final = 3.0  # an apply has it for a moment only
+_HELD_SLICE_S: Final = 3.0  # an apply holds a lease only for a moment
 _LONGEST_PAUSE_S: Final = 2.0
 _SHORTEST_PAUSE_S: Final = 0.05
 _CALLS_TO_SPREAD_OVER: Final = 10
 _CONTENDED_PAUSE_S: Final = (0.5, 1.5)
 _FRESH_S: Final = 1.0
-_NO_TIME_S: Final = 0.001  # what floats leave of a deadline: a pause so short may not move the clock at all
-_RELIST_S: Final = 300.0  # machines that a later apply made are found then
+_NO_TIME_S: Final = 0.001  # a rounding error: a pause this short may not move the clock at all
+_RELIST_S: Final = 300.0  # to find machines that a later apply created
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
 class OnBusy(enum.Enum):
-    """What an invoke does while every machine of its task is busy."""
+    """What an invoke does if all machines of its task are busy."""
 
     WAIT = "wait"
     FAIL = "fail"
@@ -46,7 +46,7 @@ class OnBusy(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _Queue:
-    """One claimant's stay in the queue."""
+    """One claimant's wait in the queue."""
 
     claimant: Claimant
     on_busy: OnBusy
@@ -69,17 +69,21 @@ class _Queue:
 
     @property
     def round_s(self) -> float:
-        """How long a round may take; the first has a call's time also where there is no queue."""
+        """Return the seconds for one round.
+
+        The first may take a call's time even without a queue.
+        """
         return self.remaining_s or (0.0 if self.has_looked else CALL_TIMEOUT_S)
 
 
 async def queue(
     claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Semaphore | None = None
 ) -> Claim | FoundRun | Unconfirmed | Outcome:
-    """A machine that runs for us, a run that was there already, or how it ended without one. Raises ApiError.
+    """Wait for a machine and start the run on it. Raises ApiError.
 
-    `turn` is shared by the claimants of one pool in one process: they wait in the order in which they came, and only as
-    many of them as it lets through ask for machines.
+    Return the claim, the run that the key has already, a run that may have started, or the outcome if nothing was
+    started. The claimants of one pool in one process share `turn`: they wait in the order in which they came, and it
+    limits how many of them try at once.
     """
     known, now = claimant.known, claimant.context.clock.monotonic()
     list_s = max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
@@ -139,7 +143,10 @@ async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
 
 
 def _ended_busy(waiting: _Queue) -> Outcome:
-    """How it ends once its time in the queue is over. Raises ApiError where nothing but that kept it from a machine."""
+    """Return the outcome after the queue timeout.
+
+    Raises ApiError if only an error of the API, and no busy machine, kept it from a machine.
+    """
     why = _why_busy(waiting)
     error = next((one.error for one in waiting.tries.refused.values() if one.error), None)
     if error and not waiting.claimant.known.busy:
@@ -155,11 +162,14 @@ def _ended_busy(waiting: _Queue) -> Outcome:
 
 
 async def _wait_for_next(waiting: _Queue) -> bool:
-    """Waits until another try is worth it; False where the time is over. Raises ApiError where nothing is answered."""
+    """Wait until another try makes sense. Return False after the queue timeout.
+
+    Raises ApiError if the target gives no usable answer.
+    """
     claimant, known = waiting.claimant, waiting.claimant.known
     errors = [refusal.error for refusal in waiting.tries.refused.values() if refusal.error]
     if errors and len(errors) == len(waiting.tries.refused) and not known.busy:
-        waiting.tries.refused.clear()  # no machine was refused: the target is away
+        waiting.tries.refused.clear()  # no machine was refused: the target gave no answer
         raise errors[-1]
     if await end_overdue(claimant.context, known.machines):
         await known.refresh(claimant.context)
@@ -174,7 +184,10 @@ async def _wait_for_next(waiting: _Queue) -> bool:
 
 
 async def _wait_for_one(waiting: _Queue) -> None:
-    """Waits for one machine that is busy, another one each time, or a moment where none is; then looks at it."""
+    """Wait for one busy machine, another one each time, then read it.
+
+    Pause if none is busy.
+    """
     claimant, known = waiting.claimant, waiting.claimant.known
     context = claimant.context
     waiting.rounds += 1
@@ -191,20 +204,23 @@ async def _wait_for_one(waiting: _Queue) -> None:
             timeout_s=min(_HELD_SLICE_S if known.is_held(machine) else _SLICE_S, waiting.remaining_s),
         )
         if not reached and context.clock.monotonic() - began < 1.0:
-            await context.clock.sleep(1.0)  # a server whose WAIT says nothing must not be asked in a hot loop
+            await context.clock.sleep(1.0)  # no busy loop, should WAIT return at once
     await context.clock.sleep(_pause_s(waiting, is_contended=is_contended))
     if machine and not machine.state.is_resting:
-        known.see(await read_machine(context, machine))  # after the pause: by then another one may have taken it
+        known.see(await read_machine(context, machine))  # after the pause, as another claimant may have taken it
     if context.clock.monotonic() - waiting.listed_at >= _RELIST_S:
         await known.refresh(context)
         waiting.listed_at = context.clock.monotonic()
-    # Where none is busy nobody is about to change one: what needs an apply is set aside until all have been seen.
+    # If none is busy, nobody is changing one: machines that need an apply are not tried again until all were tried.
     kept = {} if known.busy else {key: refusal for key, refusal in waiting.tries.refused.items() if refusal.needs_apply}
     waiting.tries.refused = kept
 
 
 def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
-    """Spreads those who see a machine come free: over the time that a few calls take, and less for who waited long."""
+    """Return a random pause, so that not all waiters try a free machine at once.
+
+    It is at most the time of a few calls, and shorter the longer the claimant has waited.
+    """
     rng = waiting.claimant.rng
     if is_contended:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))

@@ -1,7 +1,7 @@
-"""List and find runs from what the API tells, without a memory of our own. Deciding how to act on one: attach.py.
+"""List and find runs from the API alone, without a state file.
 
-The runs of a machine that is gone are read from the marks that an apply left on the pool's anchor, and from the
-destroyed machine, which the platform lists for about two days (`include_deleted`).
+To act on one: attach.py. The runs of a machine that is gone are read from the marks that an apply left on the pool's
+anchor, and from the destroyed machine, which the platform lists for about two days (`include_deleted`).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _AT_ONCE: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRun:
-    """A run with what is needed to follow it: its machine, and its starts, if they are still told."""
+    """A run, its machine, and its starts, if those are retained."""
 
     info: RunInfo
     machine: Machine
@@ -44,11 +44,11 @@ async def list_runs(
     failures: list[str] | None = None,
     unreachable: list[str] | None = None,
 ) -> list[FoundRun]:
-    """Return the retained runs of the app's tasks, newest first: one call, and one more for each machine.
+    """Return the retained runs of the app's tasks, newest first.
 
-    Those of machines that are gone too, as far as a pool's anchor keeps them, or the platform tells of the machine. A
-    machine that cannot be read is added to `failures` in words; where None are kept, its error is raised. The addresses
-    of machines whose hosts are down are added to `unreachable`.
+    One call, and one more for each machine. Runs of destroyed machines are included if the pool's anchor keeps them or
+    the platform still lists the machine. If a machine cannot be read, the reason is added to `failures`; without
+    `failures` its error is raised. The addresses of machines whose hosts are down are added to `unreachable`.
     """
     listed = await context.client.list_machines(app, with_destroyed=True) or ()
     machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
@@ -82,9 +82,9 @@ async def list_runs(
 
 
 async def find_run(context: Context, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
-    """Return the run of this id, also where its machine is gone; None where the app has none such.
+    """Return the run of this id, even of a destroyed machine.
 
-    Raises UnobservedError where its machine cannot be observed.
+    None if the app has none. Raises UnobservedError if its machine cannot be observed.
     """
     seen = await context.client.list_machines(app) or ()
     machines = task_machines(seen, stack)
@@ -100,7 +100,10 @@ async def find_run(context: Context, app: str, run_id: str, *, stack: str | None
 
 
 async def _find_on(context: Context, machines: Sequence[Machine], run_id: str) -> FoundRun | None:
-    """The run of this id on the machines of its slot: a name may have been several machines' one after the other."""
+    """Return the run of this id.
+
+    Several machines may have had its slot's name in turn.
+    """
     for machine in machines:
         if machine.name == run_id.partition("/")[0]:
             found = next((run for run in await runs_on(context, machine) if run.info.id == run_id), None)
@@ -110,7 +113,7 @@ async def _find_on(context: Context, machines: Sequence[Machine], run_id: str) -
 
 
 def _kept(keepers: Iterable[Machine]) -> list[FoundRun]:
-    """The runs that these machines keep for others that are gone, each with its keeper."""
+    """Return the ended runs that these machines keep of destroyed ones, newest first."""
     found = {
         f"{end.slot}/{end.id}": FoundRun(info=_kept_run(end, keeper), machine=keeper)
         for keeper in keepers
@@ -135,17 +138,17 @@ def _kept_run(end: RunEnd, keeper: Machine) -> RunInfo:
 
 
 async def runs_on(context: Context, machine: Machine) -> list[FoundRun]:
-    """The runs of one machine that are still told of, newest first."""
+    """Read the retained runs of one machine, newest first."""
     return runs_in(machine, await read_events(context, machine))
 
 
 def runs_in(machine: Machine, events: Sequence[Event]) -> list[FoundRun]:
-    """The runs that the machine's records and these events tell of, newest first."""
+    """Return the runs that the machine's records and these events show, newest first."""
     return [FoundRun(info=info, machine=machine, span=span) for info, span in runs_with_spans(machine, events)]
 
 
 def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine]:
-    """The machines that cannot be observed, and whose marks, if there are any to read, do not name another stack."""
+    """Return the machines that cannot be observed and may belong to the stack."""
     return [
         machine
         for machine in machines
@@ -159,7 +162,7 @@ def _words(machine: Machine) -> str:
 
 
 def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: bool = False) -> list[Machine]:
-    """The machines of tasks, ours or, without a stack, any stack's; those of services have no runs."""
+    """Return the machines of tasks of the stack, or without a stack, of all stacks."""
     found = []
     for machine in machines:
         owner = machine.metadata.get(marks.STACK)
@@ -172,7 +175,7 @@ def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: b
 
 
 def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[str]]:
-    """The tasks that the machines are of, each with the stacks that have it."""
+    """Return the tasks of the machines, each with the stacks that have it."""
     found: dict[str, set[str]] = {}
     for machine in task_machines(machines, stack):
         found.setdefault(machine.metadata[marks.POOL], set()).add(machine.metadata[marks.STACK])
@@ -180,7 +183,10 @@ def tasks_of(machines: Sequence[Machine], stack: str | None) -> dict[str, set[st
 
 
 async def read_events(context: Context, machine: Machine) -> Sequence[Event]:
-    """The machine's newest events; of one that is pruned already, those that it was listed with."""
+    """Read the machine's events.
+
+    Of a destroyed one that was pruned, use the listed ones.
+    """
     try:
         return await context.client.list_events(machine.app, machine.id, limit=_EVENTS)
     except ApiError as error:

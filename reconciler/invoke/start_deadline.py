@@ -1,7 +1,7 @@
-"""One deadline from the claim to the confirmed start, whatever is waited for in between.
+"""Limit the time from a claim to its confirmed start, whatever it waits for.
 
-Decides how a claim ends that takes too long or is interrupted: lost where its start may have taken effect, else never
-started. The claim itself releases its leases and takes its marks back when it is cancelled.
+It decides the outcome of a claim that takes too long or is interrupted: LOST if its start may have had its effect, else
+NEVER_STARTED. A claim that is cancelled releases its leases and takes its marks back itself.
 """
 
 import asyncio
@@ -18,12 +18,15 @@ T = TypeVar("T")
 
 _SETTLED_WITHIN_S: Final = 1.0
 _SEEN_WITHIN_S: Final = 4.0
-_ANSWER_DUE_S: Final = 3.0  # a start that was sent is answered by then, or is not waited for after an interrupt
+_ANSWER_DUE_S: Final = 3.0  # how long an interrupt waits for the answer to a start that was sent
 
 
 @dataclass(slots=True, kw_only=True)
 class StartDeadline:
-    """The time for one start. It runs on while claims fail and none of the machines is busy; a queue stops it."""
+    """The time limit of one start.
+
+    It runs on while claims fail and no machine is busy. Waiting for a busy machine resets it.
+    """
 
     claimant: Claimant
     at: float | None = None
@@ -31,17 +34,17 @@ class StartDeadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds until it has passed; the whole time where no claim was begun."""
+        """Return the seconds until the deadline; the full time if no claim has begun."""
         now = self.claimant.context.clock.monotonic()
         return self.claimant.start_timeout_s if self.at is None else max(0.0, self.at - now)
 
     def forget(self) -> None:
-        """Nothing is being started any more: what is waited for now is a free machine."""
+        """Reset the deadline: nothing is being started, a free machine is waited for."""
         self.at = self.last = None
 
     @property
     def ended(self) -> Outcome | None:
-        """How the invoke ends between two claims: what is left is no time in which another start could be seen."""
+        """Return the outcome if too little time is left to see another start, else None."""
         if self.at is None or self.last is None:
             return None
         if self.left_s >= (_SETTLED_WITHIN_S if self.last.is_settling else _SEEN_WITHIN_S):
@@ -49,7 +52,7 @@ class StartDeadline:
         return never_started(f"{self.last.why}, for {self._words}", cause=self.last.cause)
 
     async def bound(self, work: Coroutine[Any, Any, T]) -> T | Unconfirmed | Outcome:
-        """What the claim comes to, or how it ended early: by the deadline, or by the claimant's stop."""
+        """Return what the claim returns, or its outcome if deadline or stop ended it."""
         claimant = self.claimant
         progress = claimant.progress
         progress.begin()
@@ -78,7 +81,7 @@ class StartDeadline:
             return _lost(progress.sent, claimant.context.explain(error))
 
     async def _wait(self, claiming: "asyncio.Task[Any]", progress: Progress) -> None:
-        """Returns when the claim has ended, or has to."""
+        """Wait until the claim has ended, or must be cancelled."""
         clock, stop = self.claimant.context.clock, self.claimant.stop
         timer = asyncio.create_task(clock.sleep(self.left_s))
         stopping = asyncio.create_task(stop.wait())
@@ -89,7 +92,7 @@ class StartDeadline:
                 answer_due = asyncio.create_task(clock.sleep(_ANSWER_DUE_S))
                 await asyncio.wait({claiming, timer, answer_due}, return_when=asyncio.FIRST_COMPLETED)
             if progress.is_confirmed:
-                await asyncio.wait({claiming})  # all that it still does is to release its leases
+                await asyncio.wait({claiming})  # it only releases its leases now
         finally:
             for task in (timer, stopping, answer_due):
                 if task:

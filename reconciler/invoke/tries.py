@@ -1,4 +1,4 @@
-"""Try once to claim one of the machines that seem free, and decide whether waiting for another one can help."""
+"""Try once to claim a machine that seems free; decide whether waiting can help."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,16 +28,19 @@ _BROKEN_TRIES: Final = 3
 
 @dataclass(slots=True, kw_only=True)
 class Tries:
-    """The tries of one claimant. `refused` holds by machine id why it was not claimed when it was last tried."""
+    """The tries of one claimant.
+
+    `refused` has by machine id why it was not claimed last.
+    """
 
     claimant: Claimant
     start: StartDeadline
     refused: dict[str, Refusal] = field(default_factory=dict)
-    broken: int = 0  # tries at which no machine would start
+    broken: int = 0  # rounds in which no machine would start
 
 
 async def try_free(tries: Tries, *, has_waited: bool) -> Claim | FoundRun | Unconfirmed | Outcome | None:
-    """Tries the machines that seem free; None where waiting is what is left."""
+    """Try the machines that seem free. Return None if waiting for one may help."""
     claimant, known = tries.claimant, tries.claimant.known
     if ended := out_of_reach(claimant):
         return ended
@@ -71,7 +74,7 @@ async def try_free(tries: Tries, *, has_waited: bool) -> Claim | FoundRun | Unco
 
 
 async def _try_round(tries: Tries) -> Claim | None:
-    """At most two machines; only the last one is waited for while it is still being prepared."""
+    """Try at most two machines; wait for the last one if it is still being prepared."""
     claimant, known = tries.claimant, tries.claimant.known
     free = [machine for machine in candidates(claimant) if machine.id not in tries.refused]
     chosen = free[:_CANDIDATES_PER_ROUND]
