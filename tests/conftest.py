@@ -1,10 +1,18 @@
-"""hypothesis: the same cases at each run, so that a failure is of the change at hand; RECONCILER_EXPLORE=1 looks
-further. Time is not a property here.
+"""Run `async def` tests on virtual time, and give them a `world` on it. Let hypothesis try the same cases at each run,
+so that a failure is of the change at hand; RECONCILER_EXPLORE=1 looks further. Time is not a property here.
 """
 
+import asyncio
+import inspect
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from reconciler.testing.virtual_time import VirtualLoop
+from tests.support.world import World, open_world
 
 settings.register_profile(
     "reconciler",
@@ -14,3 +22,31 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("reconciler")
+
+
+@pytest.fixture
+def virtual_time() -> Iterator[asyncio.Runner]:
+    """The loop on virtual time that an `async def` test and its fixtures share."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        yield runner
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, virtual_time: asyncio.Runner) -> Iterator[World]:
+    """A world with an empty engine; `@pytest.mark.world(...)` says what `open_world` is given."""
+    mark = request.node.get_closest_marker("world")
+    opening = open_world(*mark.args, **mark.kwargs) if mark else open_world()
+    yield virtual_time.run(opening.__aenter__())
+    virtual_time.run(opening.__aexit__(None, None, None))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test on virtual time."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = inspect.signature(pyfuncitem.obj).parameters
+    shared = pyfuncitem.funcargs.get("virtual_time")
+    with nullcontext(shared) if shared else asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments}))
+    return True

@@ -21,6 +21,7 @@ import random
 import re
 import secrets
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ import pytest
 
 # ULIDs (of machines' versions, leases, attempts), machines' ids, nonces and ids of volumes.
 IDS = re.compile(rb"\b[0-9A-HJKMNP-TV-Z]{26}\b|\b[0-9a-f]{14}\b|\b[0-9a-f]{12}\b|vol_[0-9a-f]{16}")
+_END = b"\0\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,9 +46,11 @@ def _transcript(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         yield
         return
     _seed(monkeypatch)
-    lines: list[bytes] = []
-    _listen(monkeypatch, lines.append)
-    yield
+    with tempfile.TemporaryFile(buffering=0) as heard:  # a file, as copies of the process write to it too
+        _listen(monkeypatch, lambda line: heard.write(line + _END))
+        yield
+        heard.seek(0)
+        lines = heard.read().split(_END)[:-1]
     if not lines:
         return
     lines = _numbered(lines)
@@ -85,7 +89,7 @@ def _seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "urandom", chance.randbytes)
 
 
-def _listen(monkeypatch: pytest.MonkeyPatch, say: Callable[[bytes], None]) -> None:
+def _listen(monkeypatch: pytest.MonkeyPatch, say: Callable[[bytes], object]) -> None:
     """Say each request to an engine in process, and what a world's operations end with."""
     from reconciler.render.json import plan_json
     from reconciler.render.report import report_json
@@ -115,7 +119,7 @@ def _listen(monkeypatch: pytest.MonkeyPatch, say: Callable[[bytes], None]) -> No
         monkeypatch.setattr(World, name, _told(getattr(World, name), name, document, say))
 
 
-def _told(operation: Any, name: str, document: Callable[[Any], Any], say: Callable[[bytes], None]) -> Any:
+def _told(operation: Any, name: str, document: Callable[[Any], Any], say: Callable[[bytes], object]) -> Any:
     async def told(self: Any, *arguments: Any, **options: Any) -> Any:
         try:
             result = operation(self, *arguments, **options)

@@ -8,8 +8,7 @@ pool is changed before its anchor, on which a run is in progress, tells what the
 """
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,8 @@ from reconciler.model.report import Report
 from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.support.faults import FAULTS, DeadError
+from tests.support.copies import Copies
+from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, spec_of, task_spec
 
 BEFORE = """
@@ -72,6 +72,8 @@ MEDDLING: dict[str, dict[str, Any]] = {
 KILL = "killed"
 BESIDE = "another apply begins"
 SLOTS = 14
+UPDATES = 8
+LEAST_REQUESTS = 60
 
 
 class Matrix:
@@ -135,99 +137,56 @@ class Matrix:
         assert len(world.machines()) == SLOTS
 
 
-async def request_count() -> int:
-    async with open_world() as world:
-        matrix = Matrix(world)
-        await matrix.set_up()
-        began = len(world.transport.requests)
-        assert (await world.apply(spec_of(AFTER))).is_success
-        return len(world.transport.requests) - began
-
-
-REQUESTS = run_virtually(request_count())
-
-
-async def strike(world: World, fault: str, position: int) -> None:
-    """The apply, with the fault at this request of it."""
+async def strike(world: World, fault: str, copies: Copies) -> None:
+    """The apply; in each copy, with the fault at one request of it."""
     if fault == BESIDE:
-        await apply_beside(world, position)
-        return
-    if fault == KILL:
-        await kill_at(world, position)
-        return
-    if fault in FAULTS:
-        world.transport.strike(fault, ahead=position)
+        await apply_beside(world, copies)
+    elif fault == KILL:
+        await copies.kill(world, world.apply(spec_of(AFTER)))
     else:
-        details = dict(MEDDLING[fault])
-        # What meddles with a machine does so at the request; what belongs to the engine, from there on once.
-        if fault == "update reverted":
-            details["after"] = position % 8
-        else:
-            details["request"] = world.engine.faults.requests + position
-        if fault == "machine destroyed by someone else":
-            details["machine"] = "[!bt]*"  # not the one that runs, nor theirs
-        world.engine.faults.add(**details)
-    with suppress(ReconcilerError):
-        await world.apply(spec_of(AFTER))
+        with suppress(ReconcilerError), struck(world, fault, copies):
+            await world.apply(spec_of(AFTER))
 
 
-async def kill_at(world: World, position: int, work: Awaitable[Any] | None = None) -> None:
-    """The process dies after it sent this request: nothing is awaited, released or cleaned up any more."""
-    reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    at = len(world.transport.requests) + position
-    check = world.transport.before
-    is_dead = False
-
-    def before(request: Any) -> None:
-        if is_dead:
-            raise DeadError
-        check(request)
-        if len(world.transport.requests) > at and not reached.done():
-            reached.set_result(None)
-
-    world.transport.before = before
-    working = asyncio.ensure_future(work or world.apply(spec_of(AFTER)))
-    await asyncio.wait({working, reached}, return_when=asyncio.FIRST_COMPLETED)
-    is_dead = True
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    world.transport.before = check
+def struck(world: World, fault: str, copies: Copies) -> AbstractContextManager[None]:
+    """Lets the fault strike: what belongs to the engine from here on once, the others at each request of the block."""
+    if fault in FAULTS:
+        return copies.strike(world, fault)
+    faults, details = world.engine.faults, dict(MEDDLING[fault])
+    if fault == "update reverted":
+        for after in range(UPDATES):
+            if copies.part(f"at update {after}"):
+                faults.add(**details, after=after)
+                break
+        return nullcontext()
+    if fault == "machine destroyed by someone else":
+        details["machine"] = "[!bt]*"  # not the one that runs, nor theirs
+    return copies.at_each_request(world, lambda ahead: faults.add(**details, request=faults.requests + ahead))
 
 
-async def apply_beside(world: World, position: int) -> None:
-    """Another apply of the same begins at this request. Both end well, whichever was first at a machine."""
-    check, at = world.transport.before, len(world.transport.requests) + position
+async def apply_beside(world: World, copies: Copies) -> None:
+    """Another apply of the same begins at each request. Both end well, whichever was first at a machine."""
     others: list[asyncio.Task[Report]] = []
 
-    def before(request: Any) -> None:
-        check(request)
-        if len(world.transport.requests) > at and not others:
-            others.append(asyncio.create_task(world.apply(spec_of(AFTER))))
+    def begin(_ahead: int) -> None:
+        others.append(asyncio.create_task(world.apply(spec_of(AFTER))))
 
-    world.transport.before = before
-    reports = [await world.apply(spec_of(AFTER)), *await asyncio.gather(*others)]
-    world.transport.before = check
-    assert len(reports) == 2
+    with copies.at_each_request(world, begin):
+        reports = [await world.apply(spec_of(AFTER)), *await asyncio.gather(*others)]
+    assert len(reports) == 1 + copies.is_copy
     for report in reports:
         assert report.is_success, (report.entries, report.mismatches, report.failures)
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, *MEDDLING, BESIDE, KILL])
-def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(fault: str) -> None:
-    async def scenario(position: int) -> None:
-        async with open_world() as world:
-            matrix = Matrix(world)
-            await matrix.set_up()
-            await strike(world, fault, position)
-            matrix.check_safety()
-            await matrix.finish(spec_of(AFTER))
-
-    for position in range(REQUESTS):
-        try:
-            run_virtually(scenario(position))
-        except BaseException as error:
-            error.add_note(f"{fault} at request {position} of {REQUESTS}")
-            raise
+async def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(world: World, fault: str) -> None:
+    matrix = Matrix(world)
+    await matrix.set_up()
+    with Copies() as copies:
+        await strike(world, fault, copies)
+        matrix.check_safety()
+        await matrix.finish(spec_of(AFTER))
+    assert copies.made >= (UPDATES if fault == "update reverted" else LEAST_REQUESTS)
 
 
 @pytest.mark.parametrize(
@@ -236,33 +195,29 @@ def test_whatever_happens_at_any_request_nothing_is_doubled_orphaned_or_killed(f
         ("update", "concurrent_replace", 1, 6),
         ("update", "concurrent_replace", 3, 6),
         ("update", "stale_metadata", 1, 6),
-        ("delete", "concurrent_replace", 1, 3),
-        ("lease", "steal_lease", 1, 10),
+        ("delete", "concurrent_replace", 1, 4),
+        ("lease", "steal_lease", 1, 11),
     ],
 )
-def test_whichever_change_is_overtaken_the_same_apply_makes_it(call: str, fault: str, times: int, calls: int) -> None:
+async def test_whichever_change_is_overtaken_the_same_apply_makes_it(
+    world: World, call: str, fault: str, times: int, calls: int
+) -> None:
     """D4: the machine settles, is looked at under a new lease, and the change is judged again."""
-
-    async def scenario(after: int) -> bool:
-        async with open_world() as world:
-            matrix = Matrix(world)
-            await matrix.set_up()
-            seconds = {"seconds": 20.0} if fault == "steal_lease" else {}
-            rule = world.engine.faults.add(fault, calls=(call,), after=after, times=times, **seconds)
-            report = await world.apply(spec_of(AFTER))
-            assert report.is_success, (report.entries, report.mismatches, report.failures)
-            matrix.check_safety()
-            await matrix.finish(spec_of(AFTER))
-            return rule.struck > 0
-
-    after = 0
-    while run_virtually(scenario(after)):
-        after += 1
-    assert after >= calls
+    matrix = Matrix(world)
+    await matrix.set_up()
+    with Copies() as copies:
+        after = next((number for number in range(calls + 1) if copies.part(f"after {number} calls")), calls)
+        seconds = {"seconds": 20.0} if fault == "steal_lease" else {}
+        rule = world.engine.faults.add(fault, calls=(call,), after=after, times=times, **seconds)
+        report = await world.apply(spec_of(AFTER))
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+        matrix.check_safety()
+        await matrix.finish(spec_of(AFTER))
+        assert (rule.struck > 0) == (after < calls)
 
 
 def test_the_matrix_is_large_enough() -> None:
-    assert (len(FAULTS) + len(MEDDLING) + 1) * REQUESTS >= 1000
+    assert (len(FAULTS) + len(MEDDLING) + 1) * LEAST_REQUESTS >= 1000
 
 
 def test_with_a_list_that_lags_the_same_holds() -> None:
@@ -281,36 +236,28 @@ def test_with_a_list_that_lags_the_same_holds() -> None:
 
 FIRST = task_spec(count="2")
 PROPAGATING_S = 3.0
-FIRST_REQUESTS = 16  # with a few that come after the end where the app is known sooner
+FIRST_REQUESTS = 12
 
 
+@pytest.mark.world(Settings(latency=replace(Latency(), propagate_s=PROPAGATING_S)))
 @pytest.mark.parametrize("fault", [*FAULTS, KILL])
-def test_whatever_happens_at_any_request_of_a_first_apply_nothing_is_doubled(fault: str) -> None:
+async def test_whatever_happens_at_any_request_of_a_first_apply_nothing_is_doubled(world: World, fault: str) -> None:
     """The app that it creates is not known everywhere for some seconds."""
-
-    async def scenario(position: int) -> None:
-        async with open_world(Settings(latency=replace(Latency(), propagate_s=PROPAGATING_S))) as world:
-            world.transport.before = lambda _request: world.assert_unique_names()
-            if fault == KILL:
-                await kill_at(world, position, world.apply(FIRST))
-            else:
-                world.transport.strike(fault, ahead=position)
-                with suppress(ReconcilerError):
-                    await world.apply(FIRST)
-            world.transport.relent()
-            await world.context.clock.sleep(400)
-            report = await world.apply(FIRST)
-            assert report.is_success, (report.entries, report.mismatches, report.failures)
-            assert not (await world.plan(FIRST)).has_changes
-            assert [machine.name for machine in world.machines()] == ["work-iad-0", "work-iad-1"]
-            assert world.runtime.starts == []
-
-    for position in range(FIRST_REQUESTS):
-        try:
-            run_virtually(scenario(position))
-        except BaseException as error:
-            error.add_note(f"{fault} at request {position} of a first apply")
-            raise
+    world.transport.before = lambda _request: world.assert_unique_names()
+    with Copies() as copies:
+        if fault == KILL:
+            await copies.kill(world, world.apply(FIRST))
+        else:
+            with suppress(ReconcilerError), copies.strike(world, fault):
+                await world.apply(FIRST)
+        world.transport.relent()
+        await world.context.clock.sleep(400)
+        report = await world.apply(FIRST)
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+        assert not (await world.plan(FIRST)).has_changes
+        assert [machine.name for machine in world.machines()] == ["work-iad-0", "work-iad-1"]
+        assert world.runtime.starts == []
+    assert copies.made >= FIRST_REQUESTS
 
 
 INVOKED = task_spec("[run, '5', exit, '3']", count="1")
@@ -321,62 +268,50 @@ SILENT = ("two minutes of silence", "done two minutes later")  # what is taken b
 CLAIM_FAULTS = [*FAULTS, "lease stolen", "lease lost", KILL]
 
 
-async def invoke_struck(world: World, *, is_refused: bool, fault: str, position: int) -> Run | None:
+async def invoke_struck(world: World, *, is_refused: bool, fault: str, copies: Copies) -> Run | None:
     """The invoke whose start is refused, or never seen; None where the fault was its end."""
-    if fault in FAULTS:
-        world.transport.strike(fault, ahead=position)
-    elif fault != KILL:
-        world.engine.faults.add(**MEDDLING[fault], request=world.engine.faults.requests + position)
     if is_refused:
         world.engine.faults.add("not_startable", calls=("start",), times=-1)
     else:
         world.transport.hidden = {"start"}
     invoking = world.invoke(INVOKED, start_timeout_s=START_TIMEOUT_S, on_busy=OnBusy.FAIL, key="K")
     if fault == KILL:
-        await kill_at(world, position, invoking)
+        await copies.kill(world, invoking)
         return None
-    with suppress(ReconcilerError):
+    with suppress(ReconcilerError), struck(world, fault, copies):
         return await invoking
     return None
 
 
 @pytest.mark.parametrize("is_refused", [True, False], ids=["start refused", "start never seen"])
 @pytest.mark.parametrize("fault", CLAIM_FAULTS)
-def test_an_invoke_that_gets_no_start_ends_in_time_and_its_key_runs_once(fault: str, is_refused: bool) -> None:
+async def test_an_invoke_that_gets_no_start_ends_in_time_and_its_key_runs_once(
+    world: World, fault: str, is_refused: bool
+) -> None:
     """A3 and C5: the lease is free, what never began is no run, and what may have begun is found again."""
-
-    async def scenario(position: int) -> None:
-        async with open_world() as world:
-            await world.apply(INVOKED)
-            await world.context.clock.sleep(60)
-            began = world.context.clock.monotonic()
-            run = await invoke_struck(world, is_refused=is_refused, fault=fault, position=position)
-            assert (
-                world.context.clock.monotonic() - began <= START_TIMEOUT_S + LETTING_GO_S + 60
-            )  # a list takes its time
-            if run and run.outcome.name in {OutcomeName.BUSY, OutcomeName.NEVER_STARTED}:
-                assert not world.runtime.starts, "what ran is never called not started"
-                begun = await list_runs(world.context, "app", stack="stack")
-                assert fault in SILENT or not begun, "what never began is no run"
-            elif run:
-                assert run.outcome.exit_code in {3, 122}, run
-            world.transport.relent()
-            world.transport.hidden = set()
-            await world.context.clock.sleep(160)  # a request two minutes late, and the lease that it takes
-            now = world.context.clock.now().timestamp()
-            assert not [one.name for one in world.machines() if one.lease and one.lease.expires_at > now]
-            told = [one.info for one in await list_runs(world.context, "app", stack="stack")]
-            assert sum(info.state is RunState.ENDED for info in told) == len(world.runtime.starts)
-            if run and run.id:
-                assert run.id in {info.id for info in told}
-            again = await world.invoke(INVOKED, key="K")
-            # A key that is written two minutes late has no record any more: then nothing runs, rather than twice.
-            assert again.outcome.exit_code == 3 or (fault in SILENT and again.outcome.exit_code == 122), again
-            assert len(world.runtime.starts) == (again.outcome.exit_code == 3)
-
-    for position in range(CLAIM_REQUESTS):
-        try:
-            run_virtually(scenario(position))
-        except BaseException as error:
-            error.add_note(f"{fault} at request {position} of {CLAIM_REQUESTS}")
-            raise
+    await world.apply(INVOKED)
+    await world.context.clock.sleep(60)
+    with Copies(most=CLAIM_REQUESTS) as copies:
+        began = world.context.clock.monotonic()
+        run = await invoke_struck(world, is_refused=is_refused, fault=fault, copies=copies)
+        assert world.context.clock.monotonic() - began <= START_TIMEOUT_S + LETTING_GO_S + 60  # a list takes its time
+        if run and run.outcome.name in {OutcomeName.BUSY, OutcomeName.NEVER_STARTED}:
+            assert not world.runtime.starts, "what ran is never called not started"
+            begun = await list_runs(world.context, "app", stack="stack")
+            assert fault in SILENT or not begun, "what never began is no run"
+        elif run:
+            assert run.outcome.exit_code in {3, 122}, run
+        world.transport.relent()
+        world.transport.hidden = set()
+        await world.context.clock.sleep(160)  # a request two minutes late, and the lease that it takes
+        now = world.context.clock.now().timestamp()
+        assert not [one.name for one in world.machines() if one.lease and one.lease.expires_at > now]
+        told = [one.info for one in await list_runs(world.context, "app", stack="stack")]
+        assert sum(info.state is RunState.ENDED for info in told) == len(world.runtime.starts)
+        if run and run.id:
+            assert run.id in {info.id for info in told}
+        again = await world.invoke(INVOKED, key="K")
+        # A key that is written two minutes late has no record any more: then nothing runs, rather than twice.
+        assert again.outcome.exit_code == 3 or (fault in SILENT and again.outcome.exit_code == 122), again
+        assert len(world.runtime.starts) == (again.outcome.exit_code == 3)
+    assert copies.made == CLAIM_REQUESTS
