@@ -2,8 +2,7 @@
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.report import Status
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, spec_of
+from tests.support.world import World, spec_of
 
 TWO = spec_of(
     """
@@ -33,51 +32,39 @@ class Creations:
         await self._create(app, org=org)
 
 
-def test_a_machine_is_made_once_its_own_app_is_there_and_not_later() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            Creations(world, after_s={"second": 30.0})
-            created: dict[str, float] = {}
-            world.transport.before = lambda request: (
-                created.setdefault(request.url.path.split("/")[3], world.context.clock.monotonic())
-                if request.method == "POST" and request.url.path.endswith("/machines")
-                else None
-            )
-            assert (await world.apply(TWO)).is_success
-            assert created["first"] < 1
-            assert created["second"] >= 30
-
-    run_virtually(scenario())
+async def test_a_machine_is_made_once_its_own_app_is_there_and_not_later(world: World) -> None:
+    Creations(world, after_s={"second": 30.0})
+    created: dict[str, float] = {}
+    world.transport.before = lambda request: (
+        created.setdefault(request.url.path.split("/")[3], world.context.clock.monotonic())
+        if request.method == "POST" and request.url.path.endswith("/machines")
+        else None
+    )
+    assert (await world.apply(TWO)).is_success
+    assert created["first"] < 1
+    assert created["second"] >= 30
 
 
-def test_an_app_that_cannot_be_created_fails_alone() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            Creations(world, after_s={"second": 5.0}, refused=("second",))
-            report = await world.apply(TWO)
-            assert not report.is_success
-            assert report.apps_created == ("first",)
-            assert report.failures == ("app second could not be created: create app second: 403 no",)
-            ended = {entry.address: entry.status for entry in report.entries}
-            assert ended["first/work-iad-0"] is ended["first/work-iad-1"] is Status.DONE
-            assert ended["second/work-iad-0"] is ended["second/work-iad-1"] is Status.SKIPPED
-            assert not any(request.startswith("POST /apps/second/machines") for request in world.transport.requests)
-
-    run_virtually(scenario())
+async def test_an_app_that_cannot_be_created_fails_alone(world: World) -> None:
+    Creations(world, after_s={"second": 5.0}, refused=("second",))
+    report = await world.apply(TWO)
+    assert not report.is_success
+    assert report.apps_created == ("first",)
+    assert report.failures == ("app second could not be created: create app second: 403 no",)
+    ended = {entry.address: entry.status for entry in report.entries}
+    assert ended["first/work-iad-0"] is ended["first/work-iad-1"] is Status.DONE
+    assert ended["second/work-iad-0"] is ended["second/work-iad-1"] is Status.SKIPPED
+    assert not any(request.startswith("POST /apps/second/machines") for request in world.transport.requests)
 
 
-def test_an_app_that_another_apply_made_a_moment_before_is_used() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            create = world.context.client.apps.create
+async def test_an_app_that_another_apply_made_a_moment_before_is_used(world: World) -> None:
+    create = world.context.client.apps.create
 
-            async def meddled(app: str, *, org: str) -> None:
-                await create(app, org=org)
-                await create(app, org=org)  # 422: the name is taken
+    async def meddled(app: str, *, org: str) -> None:
+        await create(app, org=org)
+        await create(app, org=org)  # 422: the name is taken
 
-            world.context.client.apps.create = meddled  # type: ignore[method-assign]
-            report = await world.apply(TWO)
-            assert report.is_success
-            assert report.apps_created == ("first", "second")
-
-    run_virtually(scenario())
+    world.context.client.apps.create = meddled  # type: ignore[method-assign]
+    report = await world.apply(TWO)
+    assert report.is_success
+    assert report.apps_created == ("first", "second")

@@ -1,13 +1,14 @@
 """How long an apply is said to take, against how long it takes."""
 
+import pytest
+
 from reconciler.apply.eta import Forecast
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import Settings
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind, Slot
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import open_world, task_spec
+from tests.support.world import World, task_spec
 
 
 def change(number: int, action: Action = Action.CREATE, *, app: str = "app", deferred: str | None = None) -> Change:
@@ -60,26 +61,21 @@ def test_what_had_to_be_deferred_after_all_is_counted_again_when_it_is_done() ->
     assert (forecast.done, forecast.total) == (2, 2)
 
 
-def test_an_apply_takes_as_long_as_was_said() -> None:
-    async def scenario() -> None:
-        async with open_world(Settings(limits_rates=True), paced=True) as world:
-            clock = world.context.clock
-            spec = task_spec(count="50")
-            plan = await world.plan(spec)
-            forecast = Forecast(
-                plan.effective, creation_pause_s=world.context.client.creation_pause_s, began=clock.monotonic()
-            )
-            said = [forecast.left_s(clock.monotonic())]
-            at = [clock.monotonic()]
+@pytest.mark.world(Settings(limits_rates=True), paced=True)
+async def test_an_apply_takes_as_long_as_was_said(world: World) -> None:
+    clock = world.context.clock
+    spec = task_spec(count="50")
+    plan = await world.plan(spec)
+    forecast = Forecast(plan.effective, creation_pause_s=world.context.client.creation_pause_s, began=clock.monotonic())
+    said = [forecast.left_s(clock.monotonic())]
+    at = [clock.monotonic()]
 
-            def count(entry: Entry) -> None:
-                forecast.count(entry)
-                said.append(forecast.left_s(clock.monotonic()))
-                at.append(clock.monotonic())
+    def count(entry: Entry) -> None:
+        forecast.count(entry)
+        said.append(forecast.left_s(clock.monotonic()))
+        at.append(clock.monotonic())
 
-            await world.apply(spec, on_end=count, stop=Stop())
-            for left_s, moment in zip(said[:-1], at[:-1], strict=True):
-                assert left_s is not None
-                assert abs(moment + left_s - at[-1]) <= 3.5
-
-    run_virtually(scenario())
+    await world.apply(spec, on_end=count, stop=Stop())
+    for left_s, moment in zip(said[:-1], at[:-1], strict=True):
+        assert left_s is not None
+        assert abs(moment + left_s - at[-1]) <= 3.5

@@ -57,14 +57,11 @@ def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
         run_virtually(scenario(seed))
 
 
-def test_a_place_that_is_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_next() -> None:
-    async def scenario() -> None:
-        places = PrioritySemaphore(1)
-        await places.acquire()
-        gives_up, next_one = (asyncio.create_task(places.acquire()) for _ in range(2))
-        await asyncio.sleep(0)
-        places.release()
-        gives_up.cancel()
-        await asyncio.wait_for(next_one, timeout=1)
-
-    run_virtually(scenario())
+async def test_a_place_that_is_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_next() -> None:
+    places = PrioritySemaphore(1)
+    await places.acquire()
+    gives_up, next_one = (asyncio.create_task(places.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    places.release()
+    gives_up.cancel()
+    await asyncio.wait_for(next_one, timeout=1)

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.cli.ui.keepalive import Heartbeat
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.environment import clear_environment
 
 BROKEN = "version: 1\nname: s\napps:\n  app:\n    image: i\n    tasks:\n      t: {comand: x, count: 'a:b,c%'}\n"
@@ -57,19 +57,16 @@ def test_an_error_elsewhere_is_annotated_without_a_place(
     assert commands(capsys.readouterr().err) == []
 
 
-def test_silence_is_broken_every_half_minute_and_news_put_it_off(capsys: pytest.CaptureFixture[str]) -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        async with Heartbeat(clock=clock) as beats:
-            tell = beats.heard(lambda _news: None)
-            tell("work-iad-0: started")
-            await clock.sleep(70)
-            for _ in range(10):
-                tell("a line of the task")
-                await clock.sleep(20)
-            await clock.sleep(35)
-
-    run_virtually(scenario())
+async def test_silence_is_broken_every_half_minute_and_news_put_it_off(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = VirtualClock()
+    async with Heartbeat(clock=clock) as beats:
+        tell = beats.heard(lambda _news: None)
+        tell("work-iad-0: started")
+        await clock.sleep(70)
+        for _ in range(10):
+            tell("a line of the task")
+            await clock.sleep(20)
+        await clock.sleep(35)
     assert capsys.readouterr().err.splitlines() == [
         "still waiting after 30s; the last news: work-iad-0: started",
         "still waiting after 1m00s; the last news: work-iad-0: started",
@@ -77,14 +74,11 @@ def test_silence_is_broken_every_half_minute_and_news_put_it_off(capsys: pytest.
     ]
 
 
-def test_outside_of_a_pipeline_silence_is_kept(
+async def test_outside_of_a_pipeline_silence_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI")
 
-    async def scenario() -> None:
-        async with Heartbeat(clock=VirtualClock()):
-            await VirtualClock().sleep(1000)
-
-    run_virtually(scenario())
+    async with Heartbeat(clock=VirtualClock()):
+        await VirtualClock().sleep(1000)
     assert capsys.readouterr().err == ""

@@ -4,20 +4,17 @@ import pytest
 
 from reconciler.apply.eta import Forecast
 from reconciler.cli.ui.progress import progress, spelled
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 from tests.apply.test_forecast import change, ended
 
 
-def test_in_a_pipe_it_says_what_is_expected_and_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        forecast = Forecast([change(number) for number in range(100)], creation_pause_s=1.0, began=0.0)
-        with progress(forecast, clock) as (_say, count):
-            for number in range(100):
-                await clock.sleep(1.0 if number > 2 else 0.0)
-                count(ended(number))
-
-    run_virtually(scenario())
+async def test_in_a_pipe_it_says_what_is_expected_and_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = VirtualClock()
+    forecast = Forecast([change(number) for number in range(100)], creation_pause_s=1.0, began=0.0)
+    with progress(forecast, clock) as (_say, count):
+        for number in range(100):
+            await clock.sleep(1.0 if number > 2 else 0.0)
+            count(ended(number))
     assert capsys.readouterr().err.splitlines() == [
         "100 changes, about 1m37s: the platform limits how fast machines are made",
         "33 of 100 changes done, about 1m07s left",
@@ -26,14 +23,11 @@ def test_in_a_pipe_it_says_what_is_expected_and_how_far_it_is(capsys: pytest.Cap
     ]
 
 
-def test_what_is_done_at_once_is_not_talked_about(capsys: pytest.CaptureFixture[str]) -> None:
-    async def scenario() -> None:
-        forecast = Forecast([change(number) for number in range(5)], creation_pause_s=1.0, began=0.0)
-        with progress(forecast, VirtualClock()) as (_say, count):
-            for number in range(5):
-                count(ended(number))
-
-    run_virtually(scenario())
+async def test_what_is_done_at_once_is_not_talked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    forecast = Forecast([change(number) for number in range(5)], creation_pause_s=1.0, began=0.0)
+    with progress(forecast, VirtualClock()) as (_say, count):
+        for number in range(5):
+            count(ended(number))
     assert capsys.readouterr().err == ""
 
 

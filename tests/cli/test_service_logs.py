@@ -16,7 +16,7 @@ from reconciler.operations.service_logs import find_service, read_service_logs
 from reconciler.testing.virtual_time import run_virtually
 from tests.cli.test_json import strict
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
-from tests.support.world import open_world, spec_of
+from tests.support.world import World, open_world, spec_of
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "log-line.schema.json"
 SPEC = """
@@ -129,22 +129,18 @@ def test_a_task_is_no_service() -> None:
     assert find_service(spec_of(SPEC), "work") is None
 
 
-def test_a_target_that_stays_away_is_given_up() -> None:
+async def test_a_target_that_stays_away_is_given_up(world: World) -> None:
     spec = spec_of(SPEC)
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            assert (await world.apply(spec)).is_success
-            service = find_service(spec, "web")
-            assert service
-            options: Any = SimpleNamespace(is_json=False)
-            world.engine.faults.add("refuse_connection", calls=("logs",), times=-1)
-            following = read_service_logs(
-                world.context, spec, service, "web", machine_printer(options), follows=True, lost_after_s=600.0
-            )
-            async with asyncio.timeout(700):
-                with pytest.raises(ApiError):
-                    await following
-            assert world.context.clock.monotonic() >= 600
-
-    run_virtually(scenario())
+    assert (await world.apply(spec)).is_success
+    service = find_service(spec, "web")
+    assert service
+    options: Any = SimpleNamespace(is_json=False)
+    world.engine.faults.add("refuse_connection", calls=("logs",), times=-1)
+    following = read_service_logs(
+        world.context, spec, service, "web", machine_printer(options), follows=True, lost_after_s=600.0
+    )
+    async with asyncio.timeout(700):
+        with pytest.raises(ApiError):
+            await following
+    assert world.context.clock.monotonic() >= 600

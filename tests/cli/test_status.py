@@ -4,11 +4,9 @@ from datetime import UTC, datetime
 
 from reconciler.engine.models import CheckResult
 from reconciler.machines_api.observe import observe
-from reconciler.model.slot_status import SlotStatus
 from reconciler.operations.status import rows_of
 from reconciler.render.status import status_json, status_text
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import open_world, spec_of
+from tests.support.world import World, spec_of
 
 SPEC = """
 version: 1
@@ -24,20 +22,14 @@ apps:
 """
 
 
-def test_restarts_and_failing_checks_are_told() -> None:
+async def test_restarts_and_failing_checks_are_told(world: World) -> None:
     spec = spec_of(SPEC)
 
-    async def scenario() -> list[SlotStatus]:
-        async with open_world() as world:
-            await world.apply(spec)
-            world.engine.check_results.begin(
-                world.machines()[0], ["alive"], CheckResult(status="critical", output="refused")
-            )
-            await world.context.clock.sleep(8)
-            observed = await observe(world.context.client, ["app"], clock=world.context.clock)
-            return list(rows_of(spec, observed))
-
-    [row] = run_virtually(scenario())
+    await world.apply(spec)
+    world.engine.check_results.begin(world.machines()[0], ["alive"], CheckResult(status="critical", output="refused"))
+    await world.context.clock.sleep(8)
+    observed = await observe(world.context.client, ["app"], clock=world.context.clock)
+    [row] = list(rows_of(spec, observed))
     assert row.restarts >= 2
     text = status_text([row], now=datetime(2026, 1, 1, tzinfo=UTC))
     assert f"{row.restarts} restarts; check alive critical (refused)" in text

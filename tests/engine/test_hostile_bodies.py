@@ -12,7 +12,7 @@ from reconciler.engine.http.routes import ENDPOINTS
 from reconciler.engine.http.routes.base import Endpoint
 from reconciler.http import httpx
 from reconciler.testing.scripted import ScriptedRuntime
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 from tests.engine.test_api import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
@@ -105,23 +105,20 @@ def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
     with_api(scenario)
 
 
-def test_what_an_earlier_version_kept_is_shown_again(tmp_path: Path) -> None:
-    async def run() -> None:
-        config = {
-            "image": "i",
-            "env": {"A\ud800": "b\udfff", "C": "\U0001f600"},
-            "unknown": [float("nan"), float("inf")],
-        }
-        for is_again in (False, True):
-            engine = Engine(database=tmp_path / "db", runtime=ScriptedRuntime(), clock=VirtualClock())
-            await engine.start()
-            if not is_again:
-                engine.create_app("app", "personal")
-                engine.create("app", {"config": config, "skip_launch": True})
-            [machine] = engine.machines("app")
-            [(_, version)] = engine.versions("app", machine.id)
-            await engine.close()
-        mended = {"image": "i", "env": {"A?": "b?", "C": "\U0001f600"}, "unknown": [None, None]}
-        assert machine.config == version == mended
-
-    run_virtually(run())
+async def test_what_an_earlier_version_kept_is_shown_again(tmp_path: Path) -> None:
+    config = {
+        "image": "i",
+        "env": {"A\ud800": "b\udfff", "C": "\U0001f600"},
+        "unknown": [float("nan"), float("inf")],
+    }
+    for is_again in (False, True):
+        engine = Engine(database=tmp_path / "db", runtime=ScriptedRuntime(), clock=VirtualClock())
+        await engine.start()
+        if not is_again:
+            engine.create_app("app", "personal")
+            engine.create("app", {"config": config, "skip_launch": True})
+        [machine] = engine.machines("app")
+        [(_, version)] = engine.versions("app", machine.id)
+        await engine.close()
+    mended = {"image": "i", "env": {"A?": "b?", "C": "\U0001f600"}, "unknown": [None, None]}
+    assert machine.config == version == mended

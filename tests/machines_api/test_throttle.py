@@ -55,17 +55,14 @@ def test_reading_a_machine_has_a_rate_of_its_own() -> None:
     assert at == [pytest.approx(moment) for moment in [0.0] * 10 + [0.25, 2 * PAUSE_S / 5]]
 
 
-def test_a_bucket_that_had_time_is_full_again() -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        throttle, rates = Throttle(clock, is_paced=True), Rates(clock)
-        for _ in range(3):
-            began = clock.monotonic()
-            at = await sent_at(throttle, rates, "create_machine", [(0.01, 0.01)] * 5)
-            assert [moment - began for moment in at] == [0, 0, 0, pytest.approx(1.03), pytest.approx(2.04)]
-            await clock.sleep(10)
-
-    run_virtually(scenario())
+async def test_a_bucket_that_had_time_is_full_again() -> None:
+    clock = VirtualClock()
+    throttle, rates = Throttle(clock, is_paced=True), Rates(clock)
+    for _ in range(3):
+        began = clock.monotonic()
+        at = await sent_at(throttle, rates, "create_machine", [(0.01, 0.01)] * 5)
+        assert [moment - began for moment in at] == [0, 0, 0, pytest.approx(1.03), pytest.approx(2.04)]
+        await clock.sleep(10)
 
 
 def test_each_action_and_each_id_has_a_bucket_of_its_own() -> None:
@@ -103,40 +100,32 @@ def test_without_pacing_nothing_waits() -> None:
     assert run_virtually(scenario()) == 0
 
 
-def test_who_waits_for_the_pace_holds_no_place() -> None:
+async def test_who_waits_for_the_pace_holds_no_place() -> None:
     """With two places, twenty calls of one bucket do not keep those of another from going on beside them."""
+    clock = VirtualClock()
+    throttle, limit, ended = Throttle(clock, is_paced=True), PrioritySemaphore(2), {}
 
-    async def scenario() -> dict[str, float]:
-        clock = VirtualClock()
-        throttle, limit, ended = Throttle(clock, is_paced=True), PrioritySemaphore(2), {}
+    async def one(identifier: str) -> None:
+        bucket = throttle.bucket("create_machine", identifier)
+        assert await bucket.enter(limit, asyncio.Event())
+        ticket = await bucket.pass_through()
+        await clock.sleep(0.1)
+        ticket.answered()
+        limit.release()
+        ended[identifier] = clock.monotonic()
 
-        async def one(identifier: str) -> None:
-            bucket = throttle.bucket("create_machine", identifier)
-            assert await bucket.enter(limit, asyncio.Event())
-            ticket = await bucket.pass_through()
-            await clock.sleep(0.1)
-            ticket.answered()
-            limit.release()
-            ended[identifier] = clock.monotonic()
-
-        await asyncio.gather(*(one(identifier) for identifier in ["a"] * 20 + ["b"] * 20))
-        return ended
-
-    ended = run_virtually(scenario())
+    await asyncio.gather(*(one(identifier) for identifier in ["a"] * 20 + ["b"] * 20))
     assert all(moment <= 17 * PAUSE_S + 1 for moment in ended.values())
 
 
-def test_a_stop_sends_away_all_who_wait() -> None:
-    async def scenario() -> tuple[list[bool], float]:
-        clock = VirtualClock()
-        bucket = Throttle(clock, is_paced=True).bucket("create_machine", "a")
-        limit, stop = PrioritySemaphore(10), asyncio.Event()
-        waiting = [asyncio.create_task(bucket.enter(limit, stop)) for _ in range(8)]
-        await clock.sleep(1.5)
-        stop.set()
-        return await asyncio.gather(*waiting), clock.monotonic()
-
-    entered, at = run_virtually(scenario())
+async def test_a_stop_sends_away_all_who_wait() -> None:
+    clock = VirtualClock()
+    bucket = Throttle(clock, is_paced=True).bucket("create_machine", "a")
+    limit, stop = PrioritySemaphore(10), asyncio.Event()
+    waiting = [asyncio.create_task(bucket.enter(limit, stop)) for _ in range(8)]
+    await clock.sleep(1.5)
+    stop.set()
+    entered, at = await asyncio.gather(*waiting), clock.monotonic()
     assert entered == [True] * 4 + [False] * 4
     assert at == 1.5
 

@@ -30,22 +30,20 @@ def is_leased(world: World) -> bool:
 @pytest.mark.parametrize(
     "late", [{"fault": "late_reply", "seconds": 8.0}, {"fault": "server_error", "times": 4}], ids=str
 )
-def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renewal_says(late: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            machine = await one_machine(world)
-            async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
-                await world.context.clock.sleep(1)
-                world.engine.faults.add(calls=("lease",), **late)
-                await world.context.clock.sleep(9.5)
-                with pytest.raises(LeaseLostError):
-                    lease.guard(20)  # longer than it would last: given up, while its renewal is on its way
-                await world.context.clock.sleep(30)
-                assert lease._is_lost
-                with pytest.raises(LeaseLostError):
-                    lease.guard(1)
-
-    run_virtually(scenario())
+async def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renewal_says(
+    world: World, late: dict[str, Any]
+) -> None:
+    machine = await one_machine(world)
+    async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
+        await world.context.clock.sleep(1)
+        world.engine.faults.add(calls=("lease",), **late)
+        await world.context.clock.sleep(9.5)
+        with pytest.raises(LeaseLostError):
+            lease.guard(20)  # longer than it would last: given up, while its renewal is on its way
+        await world.context.clock.sleep(30)
+        assert lease._is_lost
+        with pytest.raises(LeaseLostError):
+            lease.guard(1)
 
 
 def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,48 +80,42 @@ def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pyte
     ],
     ids=lambda fault: fault["fault"],
 )
-def test_a_caller_who_is_cancelled_while_the_lease_is_granted_leaves_none(fault: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            machine = await one_machine(world)
-            world.engine.faults.add(calls=("lease",), **fault)
-            if fault["fault"] == "lose_reply":
-                world.engine.faults.add("late_reply", calls=("get_lease",), seconds=60.0)
+async def test_a_caller_who_is_cancelled_while_the_lease_is_granted_leaves_none(
+    world: World, fault: dict[str, Any]
+) -> None:
+    machine = await one_machine(world)
+    world.engine.faults.add(calls=("lease",), **fault)
+    if fault["fault"] == "lose_reply":
+        world.engine.faults.add("late_reply", calls=("get_lease",), seconds=60.0)
 
-            async def work() -> None:
-                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
-                    pytest.fail("it was cancelled before")
+    async def work() -> None:
+        async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
+            pytest.fail("it was cancelled before")
 
-            task = asyncio.create_task(work())
-            await world.context.clock.sleep(3)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert task.cancelled()
-            assert not is_leased(world)
-
-    run_virtually(scenario())
+    task = asyncio.create_task(work())
+    await world.context.clock.sleep(3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert not is_leased(world)
 
 
-def test_a_caller_who_is_cancelled_twice_gives_the_lease_back() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            machine = await one_machine(world)
-            world.engine.faults.add("late_request", calls=("release",), seconds=2.0)
+async def test_a_caller_who_is_cancelled_twice_gives_the_lease_back(world: World) -> None:
+    machine = await one_machine(world)
+    world.engine.faults.add("late_request", calls=("release",), seconds=2.0)
 
-            async def work() -> None:
-                async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
-                    await world.context.clock.sleep(1000)
+    async def work() -> None:
+        async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=3000):
+            await world.context.clock.sleep(1000)
 
-            task = asyncio.create_task(work())
-            await world.context.clock.sleep(1)
-            assert is_leased(world)
-            task.cancel()
-            await world.context.clock.sleep(1)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert not is_leased(world)
-
-    run_virtually(scenario())
+    task = asyncio.create_task(work())
+    await world.context.clock.sleep(1)
+    assert is_leased(world)
+    task.cancel()
+    await world.context.clock.sleep(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert not is_leased(world)
 
 
 def test_a_holder_tells_where_its_process_counts() -> None:
@@ -144,42 +136,35 @@ def test_where_the_system_does_not_tell_that_nothing_is_said_of_it(monkeypatch: 
 
 
 @pytest.mark.parametrize(("late_s", "is_left"), [(3.0, False), (120.0, True)])
-def test_a_renewal_that_is_on_its_way_at_the_end_revives_no_lease(late_s: float, is_left: bool) -> None:
+async def test_a_renewal_that_is_on_its_way_at_the_end_revives_no_lease(
+    world: World, late_s: float, is_left: bool
+) -> None:
     """It is waited for before the release; where that takes too long the lease is left to expire."""
-
-    async def scenario() -> None:
-        async with open_world() as world:
-            machine = await one_machine(world)
-            clock = world.context.clock
-            async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
-                await clock.sleep(9.5)
-                world.engine.faults.add("late_request", seconds=late_s)
-                await clock.sleep(1.5)
-                ended = clock.monotonic()
-            assert clock.monotonic() - ended < 6
-            assert is_leased(world) is is_left
-            await clock.sleep(25)
-            assert not is_leased(world)
-
-    run_virtually(scenario())
+    machine = await one_machine(world)
+    clock = world.context.clock
+    async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
+        await clock.sleep(9.5)
+        world.engine.faults.add("late_request", seconds=late_s)
+        await clock.sleep(1.5)
+        ended = clock.monotonic()
+    assert clock.monotonic() - ended < 6
+    assert is_leased(world) is is_left
+    await clock.sleep(25)
+    assert not is_leased(world)
 
 
-def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            machine = await one_machine(world)
+async def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none(world: World) -> None:
+    machine = await one_machine(world)
 
-            async def work() -> None:
-                async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
-                    await asyncio.Event().wait()
+    async def work() -> None:
+        async with hold_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30):
+            await asyncio.Event().wait()
 
-            working = asyncio.create_task(work())
-            await world.context.clock.sleep(9.5)
-            world.engine.faults.add("late_request", seconds=3.0)
-            await world.context.clock.sleep(1.5)
-            working.cancel()
-            await asyncio.wait({working})
-            await world.context.clock.sleep(5)
-            assert not is_leased(world)
-
-    run_virtually(scenario())
+    working = asyncio.create_task(work())
+    await world.context.clock.sleep(9.5)
+    world.engine.faults.add("late_request", seconds=3.0)
+    await world.context.clock.sleep(1.5)
+    working.cancel()
+    await asyncio.wait({working})
+    await world.context.clock.sleep(5)
+    assert not is_leased(world)

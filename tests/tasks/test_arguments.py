@@ -90,17 +90,14 @@ def test_what_no_call_can_hold_makes_no_tasks(arguments: dict[str, Any], words: 
         AsyncTasks(**{"app": "app", "token": "t", **arguments})
 
 
-def test_a_run_is_found_by_text_alone() -> None:
-    async def scenario() -> None:
-        async with AsyncTasks("app", token="t", url="http://127.0.0.1:1", transport=NoCalls()) as tasks:
-            with pytest.raises(ValueError, match="run_id must be text"):
-                await tasks.find("work-iad-0/\udcff")
-            with pytest.raises(ValueError, match="task must be text"):
-                await tasks.runs("\udcff")
-            with pytest.raises(TypeError, match="run_id must be a string"):
-                await tasks.find(7)  # type: ignore[arg-type]
-
-    run_virtually(scenario())
+async def test_a_run_is_found_by_text_alone() -> None:
+    async with AsyncTasks("app", token="t", url="http://127.0.0.1:1", transport=NoCalls()) as tasks:
+        with pytest.raises(ValueError, match="run_id must be text"):
+            await tasks.find("work-iad-0/\udcff")
+        with pytest.raises(ValueError, match="task must be text"):
+            await tasks.runs("\udcff")
+        with pytest.raises(TypeError, match="run_id must be a string"):
+            await tasks.find(7)  # type: ignore[arg-type]
 
 
 def test_the_synchronous_face_refuses_the_same() -> None:

@@ -11,7 +11,6 @@ import pytest
 from reconciler.errors import LogsIncompleteError, UnobservedError
 from reconciler.model.run import NeverStarted, OutcomeName, RunState
 from reconciler.tasks import AsyncRun, AsyncTasks, NotStartedError, ReconcilerError
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
 from tests.support.log_endpoint import LogEndpoint, refused
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
@@ -33,146 +32,122 @@ async def opened(world: World, **options: object) -> AsyncIterator[AsyncTasks]:
     yield tasks
 
 
-def test_a_run_is_a_call_with_an_outcome_and_its_output() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(SPEC)
-            await world.context.clock.sleep(60)
-            run = await tasks.invoke("work")
-            assert run.info.state is RunState.RUNNING
-            lines = [line.message async for line in run.logs()]
-            outcome = await run.wait()
-            assert (lines, outcome.name, outcome.exit_code) == (["hello"], OutcomeName.FAILED, 3)
-            assert run.info.state is RunState.ENDED
-            assert [line.message async for line in run.logs()] == ["hello"]
-            assert [info.id for info in await tasks.runs("work")] == [run.id]
-            again = await tasks.find(run.id)
-            assert (await again.wait()).exit_code == 3
-            assert [line.message async for line in again.logs()] == ["hello"]
-
-    run_virtually(scenario())
+async def test_a_run_is_a_call_with_an_outcome_and_its_output(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(SPEC)
+        await world.context.clock.sleep(60)
+        run = await tasks.invoke("work")
+        assert run.info.state is RunState.RUNNING
+        lines = [line.message async for line in run.logs()]
+        outcome = await run.wait()
+        assert (lines, outcome.name, outcome.exit_code) == (["hello"], OutcomeName.FAILED, 3)
+        assert run.info.state is RunState.ENDED
+        assert [line.message async for line in run.logs()] == ["hello"]
+        assert [info.id for info in await tasks.runs("work")] == [run.id]
+        again = await tasks.find(run.id)
+        assert (await again.wait()).exit_code == 3
+        assert [line.message async for line in again.logs()] == ["hello"]
 
 
-def test_args_variables_and_the_timeout_come_from_the_marks() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            extra = "        args: [exit, '1']\n        overrides: {args: true, env: [A]}\n        timeout: 60s\n"
-            await world.apply(task_spec("[run, '5']", count="1", extra=extra))
-            run = await tasks.invoke("work", args=["exit", "9"], env={"A": "1"})
-            assert (await run.wait()).exit_code == 9
-            assert world.runtime.starts[-1].commands[0].env["A"] == "1"
-            long = await tasks.invoke("work", args=["run", "1000"])
-            assert (await long.wait()).name is OutcomeName.TIMED_OUT
-            with pytest.raises(NotStartedError) as refused:
-                await tasks.invoke("work", env={"B": "1"})
-            assert refused.value.outcome.name is OutcomeName.REFUSED
-
-    run_virtually(scenario())
+async def test_args_variables_and_the_timeout_come_from_the_marks(world: World) -> None:
+    async with opened(world) as tasks:
+        extra = "        args: [exit, '1']\n        overrides: {args: true, env: [A]}\n        timeout: 60s\n"
+        await world.apply(task_spec("[run, '5']", count="1", extra=extra))
+        run = await tasks.invoke("work", args=["exit", "9"], env={"A": "1"})
+        assert (await run.wait()).exit_code == 9
+        assert world.runtime.starts[-1].commands[0].env["A"] == "1"
+        long = await tasks.invoke("work", args=["run", "1000"])
+        assert (await long.wait()).name is OutcomeName.TIMED_OUT
+        with pytest.raises(NotStartedError) as refused:
+            await tasks.invoke("work", env={"B": "1"})
+        assert refused.value.outcome.name is OutcomeName.REFUSED
 
 
-def test_the_calls_of_the_second_run_and_of_all_later_ones() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(task_spec("[exit, '0']", count="1"))
-            await world.context.clock.sleep(60)
-            for _ in range(3):
-                world.transport.requests.clear()
-                assert (await (await tasks.invoke("work")).wait()).exit_code == 0
-            calls = [shape(request) for request in world.transport.requests]
-            machine = "/apps/*/machines/*"
-            assert [call.replace("reconciler_r2", "reconciler_r*") for call in calls] == [
-                f"POST {machine}/lease",
-                f"GET {machine}",
-                f"POST {machine}/metadata/reconciler_r*",
-                f"POST {machine}/start",
-                f"GET {machine}",
-                f"DELETE {machine}/lease",
-                f"GET {machine}/wait",
-                f"GET {machine}",
-            ]
-
-    run_virtually(scenario())
+async def test_the_calls_of_the_second_run_and_of_all_later_ones(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[exit, '0']", count="1"))
+        await world.context.clock.sleep(60)
+        for _ in range(3):
+            world.transport.requests.clear()
+            assert (await (await tasks.invoke("work")).wait()).exit_code == 0
+        calls = [shape(request) for request in world.transport.requests]
+        machine = "/apps/*/machines/*"
+        assert [call.replace("reconciler_r2", "reconciler_r*") for call in calls] == [
+            f"POST {machine}/lease",
+            f"GET {machine}",
+            f"POST {machine}/metadata/reconciler_r*",
+            f"POST {machine}/start",
+            f"GET {machine}",
+            f"DELETE {machine}/lease",
+            f"GET {machine}/wait",
+            f"GET {machine}",
+        ]
 
 
-def test_many_at_once_share_no_machine_and_come_in_turn() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(SPEC)
+async def test_many_at_once_share_no_machine_and_come_in_turn(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(SPEC)
 
-            async def one() -> str:
-                run = await tasks.invoke("work", queue_timeout_s=3600.0)
-                assert (await run.wait()).exit_code == 3
-                return run.id
+        async def one() -> str:
+            run = await tasks.invoke("work", queue_timeout_s=3600.0)
+            assert (await run.wait()).exit_code == 3
+            return run.id
 
-            ids = await asyncio.gather(*(one() for _ in range(20)))
-            assert len(set(ids)) == 20 == len(world.runtime.starts)
-            assert world.runtime.most_at_once_on_a_machine == 1
-            calls = Counter(shape(request) for request in world.transport.requests)
-            assert calls["POST /apps/*/machines/*/lease"] <= 20 * 3  # some are met while they settle
-
-    run_virtually(scenario())
+        ids = await asyncio.gather(*(one() for _ in range(20)))
+        assert len(set(ids)) == 20 == len(world.runtime.starts)
+        assert world.runtime.most_at_once_on_a_machine == 1
+        calls = Counter(shape(request) for request in world.transport.requests)
+        assert calls["POST /apps/*/machines/*/lease"] <= 20 * 3  # some are met while they settle
 
 
-def test_one_key_is_one_run_whoever_asks() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks, opened(world) as others:
-            await world.apply(SPEC)
-            runs = await asyncio.gather(*(one.invoke("work", key="k") for one in (tasks, others) for _ in range(3)))
-            assert len({run.id for run in runs}) == 1
-            assert {outcome.exit_code for outcome in await asyncio.gather(*(run.wait() for run in runs))} == {3}
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+async def test_one_key_is_one_run_whoever_asks(world: World) -> None:
+    async with opened(world) as tasks, opened(world) as others:
+        await world.apply(SPEC)
+        runs = await asyncio.gather(*(one.invoke("work", key="k") for one in (tasks, others) for _ in range(3)))
+        assert len({run.id for run in runs}) == 1
+        assert {outcome.exit_code for outcome in await asyncio.gather(*(run.wait() for run in runs))} == {3}
+        assert len(world.runtime.starts) == 1
 
 
-def test_a_wait_that_is_given_up_ends_neither_the_run_nor_another_wait() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(task_spec("[run, '60', exit, '3']", count="1"))
-            run = await tasks.invoke("work")
-            other = asyncio.ensure_future(run.wait())
-            with pytest.raises(TimeoutError):
-                await run.wait(timeout_s=5)
-            assert (await other).exit_code == 3
-
-    run_virtually(scenario())
+async def test_a_wait_that_is_given_up_ends_neither_the_run_nor_another_wait(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '60', exit, '3']", count="1"))
+        run = await tasks.invoke("work")
+        other = asyncio.ensure_future(run.wait())
+        with pytest.raises(TimeoutError):
+            await run.wait(timeout_s=5)
+        assert (await other).exit_code == 3
 
 
-def test_cancel_ends_it_once() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(task_spec("[run, '600']", count="1"))
-            run = await tasks.invoke("work")
-            assert await run.cancel() is True
-            assert (await run.wait()).name is OutcomeName.CANCELLED
-            assert await run.cancel() is False
-
-    run_virtually(scenario())
+async def test_cancel_ends_it_once(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '600']", count="1"))
+        run = await tasks.invoke("work")
+        assert await run.cancel() is True
+        assert (await run.wait()).name is OutcomeName.CANCELLED
+        assert await run.cancel() is False
 
 
-def test_what_cannot_start_is_raised_with_its_outcome() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(task_spec("[run, '600']", count="1"))
-            with pytest.raises(ReconcilerError, match="no task 'other'") as unknown:
-                await tasks.invoke("other")
-            assert "work" in (unknown.value.hint or "")
-            with pytest.raises(ReconcilerError, match="no run"):
-                await tasks.find("work-iad-0/01ARZ3NDEKTSV4RRFFQ69G5FAV")
+async def test_what_cannot_start_is_raised_with_its_outcome(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '600']", count="1"))
+        with pytest.raises(ReconcilerError, match="no task 'other'") as unknown:
+            await tasks.invoke("other")
+        assert "work" in (unknown.value.hint or "")
+        with pytest.raises(ReconcilerError, match="no run"):
+            await tasks.find("work-iad-0/01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        await tasks.invoke("work")
+        with pytest.raises(NotStartedError) as busy:
+            await tasks.invoke("work", on_busy="fail")
+        assert busy.value.outcome.name is OutcomeName.BUSY
+        await world.context.clock.sleep(700)
+        world.engine.faults.add("host_capacity", calls=("start",), times=-1)
+        with pytest.raises(NotStartedError) as full:
             await tasks.invoke("work")
-            with pytest.raises(NotStartedError) as busy:
-                await tasks.invoke("work", on_busy="fail")
-            assert busy.value.outcome.name is OutcomeName.BUSY
-            await world.context.clock.sleep(700)
-            world.engine.faults.add("host_capacity", calls=("start",), times=-1)
-            with pytest.raises(NotStartedError) as full:
-                await tasks.invoke("work")
-            assert full.value.outcome.cause is NeverStarted.CAPACITY
-
-    run_virtually(scenario())
+        assert full.value.outcome.cause is NeverStarted.CAPACITY
 
 
-def test_two_stacks_with_a_task_of_one_name_are_told_apart() -> None:
+async def test_two_stacks_with_a_task_of_one_name_are_told_apart(world: World) -> None:
     text = """
 version: 1
 name: {}
@@ -183,100 +158,82 @@ apps:
       work: {{command: [exit, '{}'], regions: [{}]}}
 """
 
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks, opened(world, stack="b") as chosen:
-            await world.apply(spec_of(text.format("a", 1, "iad")))
-            await world.apply(spec_of(text.format("b", 2, "ams")))
-            with pytest.raises(ReconcilerError, match="several stacks"):
-                await tasks.invoke("work")
-            assert (await (await chosen.invoke("work")).wait()).exit_code == 2
-
-    run_virtually(scenario())
+    async with opened(world) as tasks, opened(world, stack="b") as chosen:
+        await world.apply(spec_of(text.format("a", 1, "iad")))
+        await world.apply(spec_of(text.format("b", 2, "ams")))
+        with pytest.raises(ReconcilerError, match="several stacks"):
+            await tasks.invoke("work")
+        assert (await (await chosen.invoke("work")).wait()).exit_code == 2
 
 
-def test_machines_that_an_apply_replaced_are_found_anew() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(task_spec("[exit, '0']", count="1"))
-            await (await tasks.invoke("work")).wait()
-            for machine in world.machines():
-                await world.engine.destroy("app", machine.id, None, force=True)
-            await world.context.clock.sleep(60)
-            await world.apply(task_spec("[exit, '4']", count="1"))
-            assert (await (await tasks.invoke("work")).wait()).exit_code == 4
-
-    run_virtually(scenario())
+async def test_machines_that_an_apply_replaced_are_found_anew(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[exit, '0']", count="1"))
+        await (await tasks.invoke("work")).wait()
+        for machine in world.machines():
+            await world.engine.destroy("app", machine.id, None, force=True)
+        await world.context.clock.sleep(60)
+        await world.apply(task_spec("[exit, '4']", count="1"))
+        assert (await (await tasks.invoke("work")).wait()).exit_code == 4
 
 
-def test_a_wait_for_a_rate_limit_is_progress() -> None:
-    async def scenario() -> None:
-        said: list[str] = []
-        async with open_world() as world, opened(world, emit=said.append) as tasks:
-            await world.apply(SPEC)
-            endpoint = LogEndpoint(world)
-            run = await tasks.invoke("work")
-            said.clear()
-            endpoint.strike(refused(429, **{"retry-after": "20"}), times=1)
-            assert [line.message async for line in run.logs()] == ["hello"]
-            [announced] = said
-            assert re.fullmatch(r"rate limited by the platform: 'read logs' waits (19|20) s", announced)
-
-    run_virtually(scenario())
+async def test_a_wait_for_a_rate_limit_is_progress() -> None:
+    said: list[str] = []
+    async with open_world() as world, opened(world, emit=said.append) as tasks:
+        await world.apply(SPEC)
+        endpoint = LogEndpoint(world)
+        run = await tasks.invoke("work")
+        said.clear()
+        endpoint.strike(refused(429, **{"retry-after": "20"}), times=1)
+        assert [line.message async for line in run.logs()] == ["hello"]
+        [announced] = said
+        assert re.fullmatch(r"rate limited by the platform: 'read logs' waits (19|20) s", announced)
 
 
 @pytest.mark.parametrize("has_ended", [False, True])
-def test_output_that_cannot_be_read_to_its_end_is_an_error_after_its_lines(has_ended: bool) -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world) as tasks:
-            await world.apply(SPEC)
-            run = await tasks.invoke("work")
-            if has_ended:
-                await run.wait()
-            endpoint = LogEndpoint(world)
-            endpoint.strike(refused(401), ahead=1 if has_ended else 3)
-            lines = run.logs()
-            assert (await anext(lines)).message == "hello"
-            with pytest.raises(LogsIncompleteError, match="401"):
-                await anext(lines)
-            assert (await run.wait()).exit_code == 3
-
-    run_virtually(scenario())
+async def test_output_that_cannot_be_read_to_its_end_is_an_error_after_its_lines(world: World, has_ended: bool) -> None:
+    async with opened(world) as tasks:
+        await world.apply(SPEC)
+        run = await tasks.invoke("work")
+        if has_ended:
+            await run.wait()
+        endpoint = LogEndpoint(world)
+        endpoint.strike(refused(401), ahead=1 if has_ended else 3)
+        lines = run.logs()
+        assert (await anext(lines)).message == "hello"
+        with pytest.raises(LogsIncompleteError, match="401"):
+            await anext(lines)
+        assert (await run.wait()).exit_code == 3
 
 
-def test_a_run_that_was_lost_from_sight_is_not_taken_for_ended() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world, lost_after_s=60.0) as tasks:
-            await world.apply(task_spec("[say, one, run, '600', say, two, exit, '3']", count="1"))
-            run = await tasks.invoke("work")
-            await world.context.clock.sleep(5)
-            world.engine.faults.add("refuse_connection", times=-1)
-            reading = asyncio.ensure_future(_lines_of(run))
-            lost = await run.wait()
-            assert (lost.name, lost.exit_code, run.info.state) == (OutcomeName.LOST, 122, RunState.RUNNING)
-            assert run.id in (lost.remedy or "")
-            with pytest.raises(UnobservedError):
-                await reading
-            world.transport.relent()
-            assert (await run.wait()).exit_code == 3
-            assert run.info.state is RunState.ENDED
-            assert await _lines_of(run) == ["one", "two"]
-
-    run_virtually(scenario())
+async def test_a_run_that_was_lost_from_sight_is_not_taken_for_ended(world: World) -> None:
+    async with opened(world, lost_after_s=60.0) as tasks:
+        await world.apply(task_spec("[say, one, run, '600', say, two, exit, '3']", count="1"))
+        run = await tasks.invoke("work")
+        await world.context.clock.sleep(5)
+        world.engine.faults.add("refuse_connection", times=-1)
+        reading = asyncio.ensure_future(_lines_of(run))
+        lost = await run.wait()
+        assert (lost.name, lost.exit_code, run.info.state) == (OutcomeName.LOST, 122, RunState.RUNNING)
+        assert run.id in (lost.remedy or "")
+        with pytest.raises(UnobservedError):
+            await reading
+        world.transport.relent()
+        assert (await run.wait()).exit_code == 3
+        assert run.info.state is RunState.ENDED
+        assert await _lines_of(run) == ["one", "two"]
 
 
-def test_a_cancel_whose_end_is_not_seen_is_no_success() -> None:
-    async def scenario() -> None:
-        async with open_world() as world, opened(world, lost_after_s=60.0) as tasks:
-            await world.apply(task_spec("[run, '600']", count="1"))
-            run = await tasks.invoke("work")
-            world.transport.before = lambda request: _go_away_after(world, request.url.path, "/stop")
-            with pytest.raises(UnobservedError):
-                await run.cancel()
-            world.transport.before = lambda _request: None
-            world.transport.relent()
-            assert (await run.wait()).name is OutcomeName.CANCELLED
-
-    run_virtually(scenario())
+async def test_a_cancel_whose_end_is_not_seen_is_no_success(world: World) -> None:
+    async with opened(world, lost_after_s=60.0) as tasks:
+        await world.apply(task_spec("[run, '600']", count="1"))
+        run = await tasks.invoke("work")
+        world.transport.before = lambda request: _go_away_after(world, request.url.path, "/stop")
+        with pytest.raises(UnobservedError):
+            await run.cancel()
+        world.transport.before = lambda _request: None
+        world.transport.relent()
+        assert (await run.wait()).name is OutcomeName.CANCELLED
 
 
 def _go_away_after(world: World, path: str, last: str) -> None:

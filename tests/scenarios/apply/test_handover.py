@@ -53,85 +53,65 @@ async def ends_well(world: World, applied: Spec, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("after", [STAYS, CHANGED], ids=["only the region goes", "the command changes too"])
-def test_the_heir_knows_the_keys(after: Spec) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            run_id = await keyed_on_iad(world)
-            report = await world.apply(after)
-            assert report.is_success, report
-            assert anchors(world) == ["work-iad-0"]
-            await ends_well(world, after, run_id)
-
-    run_virtually(scenario())
+async def test_the_heir_knows_the_keys(world: World, after: Spec) -> None:
+    run_id = await keyed_on_iad(world)
+    report = await world.apply(after)
+    assert report.is_success, report
+    assert anchors(world) == ["work-iad-0"]
+    await ends_well(world, after, run_id)
 
 
-def test_where_the_whole_pool_moves_a_key_is_lost_and_never_run_a_second_time() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await keyed_on_iad(world)
-            report = await world.apply(ELSEWHERE)
-            assert report.is_success, report
-            assert anchors(world) == ["work-fra-0"]
-            starts = len(world.runtime.starts)
-            run = await world.invoke(ELSEWHERE, key="k")
-            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.LOST, 122)
-            assert len(world.runtime.starts) == starts
-            assert not (await world.plan(ELSEWHERE)).has_changes
-
-    run_virtually(scenario())
+async def test_where_the_whole_pool_moves_a_key_is_lost_and_never_run_a_second_time(world: World) -> None:
+    await keyed_on_iad(world)
+    report = await world.apply(ELSEWHERE)
+    assert report.is_success, report
+    assert anchors(world) == ["work-fra-0"]
+    starts = len(world.runtime.starts)
+    run = await world.invoke(ELSEWHERE, key="k")
+    assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.LOST, 122)
+    assert len(world.runtime.starts) == starts
+    assert not (await world.plan(ELSEWHERE)).has_changes
 
 
-def test_the_heir_knows_the_keys_that_had_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_heir_knows_the_keys_that_had_to_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two moves, since what a cut-off one left on the heir must not hide what is newer."""
     monkeypatch.setattr(key_room, "MAX_KEYS", 1)
     monkeypatch.setattr(key_room, "_LEAST_KEYS", 0)
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(BOTH)
-            await world.context.clock.sleep(10)
-            for key in ("first", "second", "third"):
-                assert (await world.invoke(BOTH, key=key)).outcome.exit_code == 3
-            for after in (STAYS, ELSEWHERE):
-                report = await world.apply(after)
-                assert report.is_success, report
-                for key in ("first", "second", "third"):
-                    assert (await world.invoke(after, key=key)).outcome.exit_code in {3, 122}
-            assert len(world.runtime.starts) == 3
-
-    run_virtually(scenario())
+    await world.apply(BOTH)
+    await world.context.clock.sleep(10)
+    for key in ("first", "second", "third"):
+        assert (await world.invoke(BOTH, key=key)).outcome.exit_code == 3
+    for after in (STAYS, ELSEWHERE):
+        report = await world.apply(after)
+        assert report.is_success, report
+        for key in ("first", "second", "third"):
+            assert (await world.invoke(after, key=key)).outcome.exit_code in {3, 122}
+    assert len(world.runtime.starts) == 3
 
 
-def test_what_a_cut_off_handover_left_on_the_heir_goes_with_the_next() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await keyed_on_iad(world)
-            heir = next(machine for machine in world.machines() if machine.name == "work-iad-0")
-            stale = {f"{marks.KEY}{'0' * 16}": "stale", f"{marks.FINGERPRINTS}1_0": "AAAA"}
-            for key, value in stale.items():
-                await world.context.client.set_metadata("app", heir.id, key, value)
-            assert (await world.apply(STAYS)).is_success
-            assert not stale.keys() & world.machines()[0].config["metadata"].keys()
-
-    run_virtually(scenario())
+async def test_what_a_cut_off_handover_left_on_the_heir_goes_with_the_next(world: World) -> None:
+    await keyed_on_iad(world)
+    heir = next(machine for machine in world.machines() if machine.name == "work-iad-0")
+    stale = {f"{marks.KEY}{'0' * 16}": "stale", f"{marks.FINGERPRINTS}1_0": "AAAA"}
+    for key, value in stale.items():
+        await world.context.client.set_metadata("app", heir.id, key, value)
+    assert (await world.apply(STAYS)).is_success
+    assert not stale.keys() & world.machines()[0].config["metadata"].keys()
 
 
-def test_a_busy_anchor_stays_the_anchor_until_it_can_go() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(BOTH)
-            await world.context.clock.sleep(10)
-            run = await world.invoke(BOTH, key="k", is_waiting=False)
-            assert run.slot
-            assert run.slot.region == "ams"
-            assert (await world.apply(STAYS)).is_success
-            assert anchors(world) == ["work-ams-0"]
-            assert (await world.invoke(STAYS, key="k")).id == run.id
-            assert (await world.apply(STAYS)).is_success
-            assert anchors(world) == ["work-iad-0"]
-            assert (await world.invoke(STAYS, key="k")).outcome.exit_code == 122  # its machine is gone
-
-    run_virtually(scenario())
+async def test_a_busy_anchor_stays_the_anchor_until_it_can_go(world: World) -> None:
+    await world.apply(BOTH)
+    await world.context.clock.sleep(10)
+    run = await world.invoke(BOTH, key="k", is_waiting=False)
+    assert run.slot
+    assert run.slot.region == "ams"
+    assert (await world.apply(STAYS)).is_success
+    assert anchors(world) == ["work-ams-0"]
+    assert (await world.invoke(STAYS, key="k")).id == run.id
+    assert (await world.apply(STAYS)).is_success
+    assert anchors(world) == ["work-iad-0"]
+    assert (await world.invoke(STAYS, key="k")).outcome.exit_code == 122  # its machine is gone
 
 
 async def request_count() -> int:
@@ -172,21 +152,19 @@ def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_ma
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
-def test_an_anchor_whose_replace_was_cut_off_or_that_a_hand_destroyed_leaves_its_keys_to_the_next(count: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(count))
-            await world.context.clock.sleep(10)
-            first = await world.invoke(spec(count), key="k")
-            assert first.outcome.exit_code == 3
-            await world.context.clock.sleep(60)
-            anchor = world.machines()[0]
-            await world.engine.destroy("app", anchor.id, None, force=True)
-            await world.context.clock.sleep(60)
-            assert (await world.apply(spec(count, seconds=20))).is_success
-            assert len(anchors(world)) == 1
-            again = await world.invoke(spec(count, seconds=20), key="k")
-            assert again.outcome.exit_code in {3, 122}
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+async def test_an_anchor_whose_replace_was_cut_off_or_that_a_hand_destroyed_leaves_its_keys_to_the_next(
+    world: World, count: str
+) -> None:
+    await world.apply(spec(count))
+    await world.context.clock.sleep(10)
+    first = await world.invoke(spec(count), key="k")
+    assert first.outcome.exit_code == 3
+    await world.context.clock.sleep(60)
+    anchor = world.machines()[0]
+    await world.engine.destroy("app", anchor.id, None, force=True)
+    await world.context.clock.sleep(60)
+    assert (await world.apply(spec(count, seconds=20))).is_success
+    assert len(anchors(world)) == 1
+    again = await world.invoke(spec(count, seconds=20), key="k")
+    assert again.outcome.exit_code in {3, 122}
+    assert len(world.runtime.starts) == 1

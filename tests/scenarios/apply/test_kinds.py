@@ -48,73 +48,53 @@ async def forget_kinds(world: World) -> None:
 
 
 @pytest.mark.parametrize("restart", RESTARTS)
-def test_a_run_of_a_pool_that_left_the_spec_is_let_finish(restart: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(task(restart))
-            await world.context.clock.sleep(10)
-            await world.invoke(task(restart), is_waiting=False)
-            report = await world.apply(EMPTY)
-            assert [ended.status for ended in report.entries] == [Status.DEFERRED]
-            assert [machine.state for machine in world.machines()] == ["started"]
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+async def test_a_run_of_a_pool_that_left_the_spec_is_let_finish(world: World, restart: str) -> None:
+    await world.apply(task(restart))
+    await world.context.clock.sleep(10)
+    await world.invoke(task(restart), is_waiting=False)
+    report = await world.apply(EMPTY)
+    assert [ended.status for ended in report.entries] == [Status.DEFERRED]
+    assert [machine.state for machine in world.machines()] == ["started"]
+    assert len(world.runtime.starts) == 1
 
 
 @pytest.mark.parametrize("restart", RESTARTS)
-def test_a_service_of_a_pool_that_left_the_spec_is_destroyed(restart: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            assert (await world.apply(service(restart))).is_success
-            report = await world.apply(EMPTY)
-            assert [ended.status for ended in report.entries] == [Status.DONE]
-            assert world.machines() == []
-
-    run_virtually(scenario())
+async def test_a_service_of_a_pool_that_left_the_spec_is_destroyed(world: World, restart: str) -> None:
+    assert (await world.apply(service(restart))).is_success
+    report = await world.apply(EMPTY)
+    assert [ended.status for ended in report.entries] == [Status.DONE]
+    assert world.machines() == []
 
 
 @pytest.mark.parametrize("restart", RESTARTS)
-def test_the_runs_of_a_task_are_known_whatever_its_restart_policy(restart: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(task(restart))
-            await world.context.clock.sleep(10)
-            run = await world.invoke(task(restart), is_waiting=False)
-            assert [one.info.id for one in await list_runs(world.context, "app", stack="stack")] == [run.id]
-            assert await find_run(world.context, "app", str(run.id), stack="stack")
-            listed = await world.context.client.list_machines("app") or ()
-            assert tasks_of(listed, "stack") == {"work": {"stack"}}
-
-    run_virtually(scenario())
+async def test_the_runs_of_a_task_are_known_whatever_its_restart_policy(world: World, restart: str) -> None:
+    await world.apply(task(restart))
+    await world.context.clock.sleep(10)
+    run = await world.invoke(task(restart), is_waiting=False)
+    assert [one.info.id for one in await list_runs(world.context, "app", stack="stack")] == [run.id]
+    assert await find_run(world.context, "app", str(run.id), stack="stack")
+    listed = await world.context.client.list_machines("app") or ()
+    assert tasks_of(listed, "stack") == {"work": {"stack"}}
 
 
 @pytest.mark.parametrize("restart", RESTARTS)
-def test_a_service_has_no_runs(restart: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            assert (await world.apply(service(restart))).is_success
-            assert await list_runs(world.context, "app", stack="stack") == []
-
-    run_virtually(scenario())
+async def test_a_service_has_no_runs(world: World, restart: str) -> None:
+    assert (await world.apply(service(restart))).is_success
+    assert await list_runs(world.context, "app", stack="stack") == []
 
 
-def test_an_absent_mark_is_no_difference_and_is_written_only_where_the_config_misleads() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            for spec in (task("no"), task("always"), service("on-failure", name="web"), service("always", name="web")):
-                await world.apply(spec)
-                await world.context.clock.sleep(10)
-                await forget_kinds(world)
-                assert not (await world.plan(spec)).has_changes
-                report = await world.apply(spec)
-                assert report.entries == ()
-                is_misleading = spec in (task("always"), service("on-failure", name="web"))
-                assert kinds(world) == [spec.pools[0].kind.value if is_misleading else None]
-                await world.apply(EMPTY, force=True)
-                await world.context.clock.sleep(10)
-
-    run_virtually(scenario())
+async def test_an_absent_mark_is_no_difference_and_is_written_only_where_the_config_misleads(world: World) -> None:
+    for spec in (task("no"), task("always"), service("on-failure", name="web"), service("always", name="web")):
+        await world.apply(spec)
+        await world.context.clock.sleep(10)
+        await forget_kinds(world)
+        assert not (await world.plan(spec)).has_changes
+        report = await world.apply(spec)
+        assert report.entries == ()
+        is_misleading = spec in (task("always"), service("on-failure", name="web"))
+        assert kinds(world) == [spec.pools[0].kind.value if is_misleading else None]
+        await world.apply(EMPTY, force=True)
+        await world.context.clock.sleep(10)
 
 
 def test_without_the_mark_services_and_checks_are_a_services() -> None:
@@ -131,22 +111,18 @@ def test_without_the_mark_services_and_checks_are_a_services() -> None:
     run_virtually(scenario("        checks: {up: {type: tcp, port: 8080}}\n"))
 
 
-def test_a_task_that_becomes_a_service_is_changed_only_after_its_run() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(task("no"))
-            await world.context.clock.sleep(10)
-            run = await world.invoke(task("no"), is_waiting=False)
-            report = await world.apply(service())
-            assert [ended.status for ended in report.entries] == [Status.DEFERRED]
-            found = await find_run(world.context, "app", str(run.id), stack="stack")
-            assert found
-            assert (await wait_run(world.context, found)).outcome.exit_code == 0  # type: ignore[union-attr]
-            assert (await world.apply(service())).is_success
-            assert kinds(world) == ["service"]
-            assert [machine.state for machine in world.machines()] == ["started"]
-
-    run_virtually(scenario())
+async def test_a_task_that_becomes_a_service_is_changed_only_after_its_run(world: World) -> None:
+    await world.apply(task("no"))
+    await world.context.clock.sleep(10)
+    run = await world.invoke(task("no"), is_waiting=False)
+    report = await world.apply(service())
+    assert [ended.status for ended in report.entries] == [Status.DEFERRED]
+    found = await find_run(world.context, "app", str(run.id), stack="stack")
+    assert found
+    assert (await wait_run(world.context, found)).outcome.exit_code == 0  # type: ignore[union-attr]
+    assert (await world.apply(service())).is_success
+    assert kinds(world) == ["service"]
+    assert [machine.state for machine in world.machines()] == ["started"]
 
 
 def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
@@ -168,34 +144,26 @@ def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
     run_virtually(scenario(task("always", "[run, '100000']")))
 
 
-def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service() -> None:
+async def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service(world: World) -> None:
     """The change was planned as a service's; under the lease it is a task's, and runs."""
     from reconciler.apply.actions import perform
     from reconciler.apply.options import Options
     from reconciler.model.spec import PoolKind
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(task("no"))
-            await world.context.clock.sleep(10)
-            [change] = (await world.plan(EMPTY)).effective
-            await world.invoke(task("no"), is_waiting=False)
-            ended = await perform(world.context, replace(change, kind=PoolKind.SERVICE), "stack", Options())
-            assert ended.status is Status.DEFERRED
-            assert [machine.state for machine in world.machines()] == ["started"]
-
-    run_virtually(scenario())
+    await world.apply(task("no"))
+    await world.context.clock.sleep(10)
+    [change] = (await world.plan(EMPTY)).effective
+    await world.invoke(task("no"), is_waiting=False)
+    ended = await perform(world.context, replace(change, kind=PoolKind.SERVICE), "stack", Options())
+    assert ended.status is Status.DEFERRED
+    assert [machine.state for machine in world.machines()] == ["started"]
 
 
 @pytest.mark.parametrize(("spec", "kind"), [(task("always"), "task"), (service("on-failure"), "service")])
-def test_status_tells_the_kind_of_a_pool_that_left_the_spec(spec: Spec, kind: str) -> None:
+async def test_status_tells_the_kind_of_a_pool_that_left_the_spec(world: World, spec: Spec, kind: str) -> None:
     from reconciler.machines_api.observe import observe
     from reconciler.operations.status import rows_of
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec)
-            observed = await observe(world.context.client, ["app"], clock=world.context.clock)
-            assert [(row.pool, row.kind) for row in rows_of(EMPTY, observed)] == [("work", kind)]
-
-    run_virtually(scenario())
+    await world.apply(spec)
+    observed = await observe(world.context.client, ["app"], clock=world.context.clock)
+    assert [(row.pool, row.kind) for row in rows_of(EMPTY, observed)] == [("work", kind)]

@@ -9,7 +9,7 @@ from reconciler.engine.faults.rules import ALWAYS
 from reconciler.invoke.attach import cancel_run, wait_run
 from reconciler.invoke.queue import OnBusy
 from reconciler.invoke.runs import list_runs
-from reconciler.model.report import Report, Status
+from reconciler.model.report import Status
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing import scripted
@@ -41,20 +41,16 @@ def emptied(spec: Spec) -> Spec:
 
 @pytest.mark.parametrize("state", ["replacing", "updating", "creating"])
 @pytest.mark.parametrize(("limit_s", "at_most_s"), [(5.0, 7.0), (0.0, 2.0), (None, 302.0)])
-def test_a_machine_that_never_settles_is_waited_for_no_longer_than_given(
-    state: str, limit_s: float | None, at_most_s: float
+async def test_a_machine_that_never_settles_is_waited_for_no_longer_than_given(
+    world: World, state: str, limit_s: float | None, at_most_s: float
 ) -> None:
-    async def scenario() -> tuple[Report, float]:
-        async with open_world() as world:
-            spec = task_spec(count="3")
-            await world.apply(spec)
-            freeze(world, "work-iad-1", state)
-            began = world.context.clock.monotonic()
-            report = await world.apply(emptied(spec), wait_busy_s=limit_s, verb="destroy")
-            assert [machine.name for machine in world.machines()] == ["work-iad-1"]
-            return report, world.context.clock.monotonic() - began
-
-    report, took_s = run_virtually(scenario())
+    spec = task_spec(count="3")
+    await world.apply(spec)
+    freeze(world, "work-iad-1", state)
+    began = world.context.clock.monotonic()
+    report = await world.apply(emptied(spec), wait_busy_s=limit_s, verb="destroy")
+    assert [machine.name for machine in world.machines()] == ["work-iad-1"]
+    report, took_s = report, world.context.clock.monotonic() - began
     assert took_s <= at_most_s
     ends = {ended.slot.name: ended for ended in report.entries}
     assert ends["work-iad-1"].status is Status.FAILED
@@ -78,20 +74,16 @@ def test_several_that_never_settle_share_the_limit() -> None:
 
 
 @pytest.mark.parametrize("kind", ["task", "service"])
-def test_an_update_waits_no_longer_either(kind: str) -> None:
-    async def scenario() -> tuple[Report, float]:
-        async with open_world() as world:
-            specs = [task_spec(count="1"), task_spec("[exit, '1']", count="1")]
-            if kind == "service":
-                specs = [spec_of(WEB.format(1)), spec_of(WEB.format(2))]
-            await world.apply(specs[0])
-            [machine] = world.machines()
-            freeze(world, machine.name, "replacing")
-            began = world.context.clock.monotonic()
-            report = await world.apply(specs[1], wait_busy_s=5.0)
-            return report, world.context.clock.monotonic() - began
-
-    report, took_s = run_virtually(scenario())
+async def test_an_update_waits_no_longer_either(world: World, kind: str) -> None:
+    specs = [task_spec(count="1"), task_spec("[exit, '1']", count="1")]
+    if kind == "service":
+        specs = [spec_of(WEB.format(1)), spec_of(WEB.format(2))]
+    await world.apply(specs[0])
+    [machine] = world.machines()
+    freeze(world, machine.name, "replacing")
+    began = world.context.clock.monotonic()
+    report = await world.apply(specs[1], wait_busy_s=5.0)
+    report, took_s = report, world.context.clock.monotonic() - began
     assert [ended.status for ended in report.entries] == [Status.FAILED]
     assert report.entries[0].detail.startswith("still replacing after 5 s")
     assert took_s <= 7
@@ -116,34 +108,26 @@ def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs(call:
     assert run_virtually(scenario()) < 6
 
 
-def test_a_service_that_never_can_be_started_is_given_up() -> None:
-    async def scenario() -> tuple[Report, float]:
-        async with open_world() as world:
-            await world.apply(spec_of(WEB.format(1)))
-            await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
-            await world.context.clock.sleep(30)
-            world.engine.faults.add("not_startable", calls=("start",), times=ALWAYS)
-            began = world.context.clock.monotonic()
-            report = await world.apply(spec_of(WEB.format(1)))
-            return report, world.context.clock.monotonic() - began
-
-    report, took_s = run_virtually(scenario())
+async def test_a_service_that_never_can_be_started_is_given_up(world: World) -> None:
+    await world.apply(spec_of(WEB.format(1)))
+    await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
+    await world.context.clock.sleep(30)
+    world.engine.faults.add("not_startable", calls=("start",), times=ALWAYS)
+    began = world.context.clock.monotonic()
+    report = await world.apply(spec_of(WEB.format(1)))
+    report, took_s = report, world.context.clock.monotonic() - began
     [ended] = report.entries
     assert ended.status is Status.FAILED
     assert "could not be started within 300 s" in ended.detail
     assert took_s < 310
 
 
-def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease() -> None:
-    async def scenario() -> tuple[Report, float]:
-        async with open_world() as world:
-            await world.apply(task_spec(count="1"))
-            world.engine.faults.add("rate_limited", calls=("lease",), times=ALWAYS)
-            began = world.context.clock.monotonic()
-            report = await world.apply(task_spec("[exit, '1']", count="1"), lock_timeout_s=1.0)
-            return report, world.context.clock.monotonic() - began
-
-    report, took_s = run_virtually(scenario())
+async def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease(world: World) -> None:
+    await world.apply(task_spec(count="1"))
+    world.engine.faults.add("rate_limited", calls=("lease",), times=ALWAYS)
+    began = world.context.clock.monotonic()
+    report = await world.apply(task_spec("[exit, '1']", count="1"), lock_timeout_s=1.0)
+    report, took_s = report, world.context.clock.monotonic() - began
     assert [ended.status for ended in report.entries] == [Status.FAILED]
     assert "no usable answer in time" in report.entries[0].detail
     assert took_s < 40
@@ -183,16 +167,12 @@ def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue() -> None
     assert run_virtually(scenario()) < 7
 
 
-def test_without_a_queue_a_busy_task_is_told_as_ever() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            spec = task_spec("[run, '100000']", count="1")
-            await world.apply(spec)
-            await world.context.clock.sleep(1)
-            await world.invoke(spec, is_waiting=False)
-            assert (await world.invoke(spec, on_busy=OnBusy.FAIL)).outcome.name is OutcomeName.BUSY
-
-    run_virtually(scenario())
+async def test_without_a_queue_a_busy_task_is_told_as_ever(world: World) -> None:
+    spec = task_spec("[run, '100000']", count="1")
+    await world.apply(spec)
+    await world.context.clock.sleep(1)
+    await world.invoke(spec, is_waiting=False)
+    assert (await world.invoke(spec, on_busy=OnBusy.FAIL)).outcome.name is OutcomeName.BUSY
 
 
 async def _ignore(_self: Any, _number: int) -> None:

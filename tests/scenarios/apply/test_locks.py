@@ -65,58 +65,51 @@ LOCKED = {
 
 @pytest.mark.parametrize("is_running", [False, True], ids=["at rest", "with a run"])
 @pytest.mark.parametrize("count", ["3", "2"], ids=["as many", "shrinks"])
-def test_while_the_anchor_is_locked_nothing_of_its_pool_is_changed(is_running: bool, count: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(1000))
-            await world.context.clock.sleep(1)
-            if is_running:
-                await start(world, "work-iad-0")
-            lock(world, "work-iad-0")
-            before, began = world.machines(), world.context.clock.monotonic()
-            report = await world.apply(spec(1001, count), lock_timeout_s=1)
-            assert ends(report) == LOCKED
-            assert not report.is_success
-            assert world.machines() == before
-            assert world.context.clock.monotonic() - began < 3
-            for name in LOCKED:
-                assert "bob@tokens.fly.io (`reconciler invoke` of carol@build-7) until 01:00:0" in detail(report, name)
-
-    run_virtually(scenario())
+async def test_while_the_anchor_is_locked_nothing_of_its_pool_is_changed(
+    world: World, is_running: bool, count: str
+) -> None:
+    await world.apply(spec(1000))
+    await world.context.clock.sleep(1)
+    if is_running:
+        await start(world, "work-iad-0")
+    lock(world, "work-iad-0")
+    before, began = world.machines(), world.context.clock.monotonic()
+    report = await world.apply(spec(1001, count), lock_timeout_s=1)
+    assert ends(report) == LOCKED
+    assert not report.is_success
+    assert world.machines() == before
+    assert world.context.clock.monotonic() - began < 3
+    for name in LOCKED:
+        assert "bob@tokens.fly.io (`reconciler invoke` of carol@build-7) until 01:00:0" in detail(report, name)
 
 
 @pytest.mark.parametrize("is_planned", [True, False], ids=["seen in the plan", "begun since"])
-def test_a_busy_anchor_is_told_before_any_other_slot_is_changed(is_planned: bool) -> None:
+async def test_a_busy_anchor_is_told_before_any_other_slot_is_changed(world: World, is_planned: bool) -> None:
     """Else the next invoke would bring the others back to what the anchor still names."""
+    await world.apply(spec(1000))
+    await world.context.clock.sleep(1)
+    old = want_of(world, "work-iad-0")
+    order: list[str] = []
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(1000))
-            await world.context.clock.sleep(1)
-            old = want_of(world, "work-iad-0")
-            order: list[str] = []
+    def note(_request: Any) -> None:
+        if want_of(world, "work-iad-0") != old and "want" not in order:
+            order.append("want")
+        if len(set(applied(world).values())) > 1 and "update" not in order:
+            order.append("update")
 
-            def note(_request: Any) -> None:
-                if want_of(world, "work-iad-0") != old and "want" not in order:
-                    order.append("want")
-                if len(set(applied(world).values())) > 1 and "update" not in order:
-                    order.append("update")
-
-            if is_planned:
-                await start(world, "work-iad-0")
-            else:
-                world.engine.faults.add("foreign_start", calls=("lease",), machine="work-iad-0")
-            world.transport.before = note
-            report = await world.apply(spec(1001))
-            assert report.is_success
-            assert ends(report)["work-iad-0"] == (Status.DEFERRED, Reason.RUN)
-            assert order == ["want", "update"]
-            assert len(world.runtime.starts) == 1
-            run = await world.invoke(spec(1001), is_waiting=False)
-            assert run.slot
-            assert world.runtime.starts[-1].commands[0].words == ("run", "1001")
-
-    run_virtually(scenario())
+    if is_planned:
+        await start(world, "work-iad-0")
+    else:
+        world.engine.faults.add("foreign_start", calls=("lease",), machine="work-iad-0")
+    world.transport.before = note
+    report = await world.apply(spec(1001))
+    assert report.is_success
+    assert ends(report)["work-iad-0"] == (Status.DEFERRED, Reason.RUN)
+    assert order == ["want", "update"]
+    assert len(world.runtime.starts) == 1
+    run = await world.invoke(spec(1001), is_waiting=False)
+    assert run.slot
+    assert world.runtime.starts[-1].commands[0].words == ("run", "1001")
 
 
 def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> None:
@@ -138,17 +131,13 @@ def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> Non
         assert "could not be told what the pool should be" in detail(report, "work-iad-2")
 
 
-def test_a_pool_of_one_whose_busy_anchor_cannot_be_told_is_no_success() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(1000, "1"))
-            await world.context.clock.sleep(1)
-            await start(world, "work-iad-0")
-            lock(world, "work-iad-0")
-            report = await world.apply(spec(1001, "1"), lock_timeout_s=1)
-            assert ends(report) == {"work-iad-0": (Status.FAILED, Reason.LOCK)}
-
-    run_virtually(scenario())
+async def test_a_pool_of_one_whose_busy_anchor_cannot_be_told_is_no_success(world: World) -> None:
+    await world.apply(spec(1000, "1"))
+    await world.context.clock.sleep(1)
+    await start(world, "work-iad-0")
+    lock(world, "work-iad-0")
+    report = await world.apply(spec(1001, "1"), lock_timeout_s=1)
+    assert ends(report) == {"work-iad-0": (Status.FAILED, Reason.LOCK)}
 
 
 def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> None:
@@ -177,24 +166,20 @@ def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> Non
     run_virtually(scenario(is_locked=True))
 
 
-def test_an_anchor_that_is_to_be_replaced_and_runs_is_told_too() -> None:
+async def test_an_anchor_that_is_to_be_replaced_and_runs_is_told_too(world: World) -> None:
     def with_volumes(number: int) -> Spec:
         return task_spec(
             "[run, '1000']", count="1", extra=f"        config: {{mounts: [{{volume: vol_{number}, path: /d}}]}}"
         )
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            world.add_volumes("vol_1", "vol_2")
-            await world.apply(with_volumes(1))
-            await world.context.clock.sleep(1)
-            before = want_of(world, "work-iad-0")
-            await start(world, "work-iad-0")
-            report = await world.apply(with_volumes(2))
-            assert ends(report) == {"work-iad-0": (Status.DEFERRED, Reason.RUN)}
-            assert want_of(world, "work-iad-0") != before
-
-    run_virtually(scenario())
+    world.add_volumes("vol_1", "vol_2")
+    await world.apply(with_volumes(1))
+    await world.context.clock.sleep(1)
+    before = want_of(world, "work-iad-0")
+    await start(world, "work-iad-0")
+    report = await world.apply(with_volumes(2))
+    assert ends(report) == {"work-iad-0": (Status.DEFERRED, Reason.RUN)}
+    assert want_of(world, "work-iad-0") != before
 
 
 def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
@@ -285,7 +270,7 @@ apps:
 """
 
 
-def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
+async def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
     """An update, a destroy and a replace of a task, an adoption, and a service's update and start."""
 
     async def failed(world: World, spec: Spec, name: str, **options: Any) -> None:
@@ -295,49 +280,41 @@ def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
         assert "carol@build-7" in detail(report, name)
         assert not report.is_success
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(1))
-            await failed(world, spec(2), "work-iad-2")
-            await failed(world, spec(2, "2"), "work-iad-2")
-        async with open_world() as world:
-            world.add_volumes("vol_1")
-            await world.apply(spec(1, "1"))
-            mounted = spec(1, "1", extra="        config: {mounts: [{volume: vol_1, path: /data}]}")
-            await failed(world, mounted, "work-iad-0")
-        async with open_world() as world:
-            world.engine.create_app("app", "personal")
-            config = {"image": "by-hand", "init": {"cmd": ["exit", "9"]}}
-            world.engine.create("app", {"name": "work-iad-0", "config": config, "skip_launch": True})
-            await failed(world, spec(1), "work-iad-0", adopt=True)
-        async with open_world() as world:
-            await world.apply(spec_of(SERVICE.format(1)))
-            await failed(world, spec_of(SERVICE.format(2)), "web-iad-0")
-            world.engine.store.save(replace(world.machines()[0], lease=None))
-            await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
-            await world.context.clock.sleep(10)
-            await failed(world, spec_of(SERVICE.format(1)), "web-iad-0")
-
-    run_virtually(scenario())
+    async with open_world() as world:
+        await world.apply(spec(1))
+        await failed(world, spec(2), "work-iad-2")
+        await failed(world, spec(2, "2"), "work-iad-2")
+    async with open_world() as world:
+        world.add_volumes("vol_1")
+        await world.apply(spec(1, "1"))
+        mounted = spec(1, "1", extra="        config: {mounts: [{volume: vol_1, path: /data}]}")
+        await failed(world, mounted, "work-iad-0")
+    async with open_world() as world:
+        world.engine.create_app("app", "personal")
+        config = {"image": "by-hand", "init": {"cmd": ["exit", "9"]}}
+        world.engine.create("app", {"name": "work-iad-0", "config": config, "skip_launch": True})
+        await failed(world, spec(1), "work-iad-0", adopt=True)
+    async with open_world() as world:
+        await world.apply(spec_of(SERVICE.format(1)))
+        await failed(world, spec_of(SERVICE.format(2)), "web-iad-0")
+        world.engine.store.save(replace(world.machines()[0], lease=None))
+        await world.engine.stop_machine("app", world.machines()[0].id, {}, None)
+        await world.context.clock.sleep(10)
+        await failed(world, spec_of(SERVICE.format(1)), "web-iad-0")
 
 
-def test_a_mark_that_cannot_be_written_is_told_and_no_success() -> None:
+async def test_a_mark_that_cannot_be_written_is_told_and_no_success(world: World) -> None:
     """Nothing of a config changes: only the pool's protection is to be remembered, and its machine is locked."""
-
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(1))
-            lock(world, "work-iad-1")
-            began = world.context.clock.monotonic()
-            report = await world.apply(spec(1, extra="        protect: true"), lock_timeout_s=1)
-            assert report.entries == ()
-            assert not report.is_success
-            [failure] = report.failures
-            assert failure.startswith(f"app/work-iad-1: could not write {marks.PROTECT}: machine ")
-            assert "is leased by bob@tokens.fly.io" in failure
-            assert world.context.clock.monotonic() - began < 3
-
-    run_virtually(scenario())
+    await world.apply(spec(1))
+    lock(world, "work-iad-1")
+    began = world.context.clock.monotonic()
+    report = await world.apply(spec(1, extra="        protect: true"), lock_timeout_s=1)
+    assert report.entries == ()
+    assert not report.is_success
+    [failure] = report.failures
+    assert failure.startswith(f"app/work-iad-1: could not write {marks.PROTECT}: machine ")
+    assert "is leased by bob@tokens.fly.io" in failure
+    assert world.context.clock.monotonic() - began < 3
 
 
 def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None:

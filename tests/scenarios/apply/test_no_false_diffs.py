@@ -12,9 +12,8 @@ import pytest
 from reconciler.canonical.normalize import canonical
 from reconciler.model.plan import Action, Cause, Plan
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.openapi import leaves_of_a_config
-from tests.support.world import World, open_world, spec_of
+from tests.support.world import World, spec_of
 
 ITEM, KEY = "[]", "*"
 # What must stand beside a property for the config to make sense at all, by the path of its parent.
@@ -161,28 +160,24 @@ def test_every_property_has_values_that_differ() -> None:
 
 
 @pytest.mark.parametrize("one", PROPERTIES, ids=lambda one: one.path)
-def test_a_property_that_is_set_makes_one_change_and_then_none(one: Property) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            specs = variants(one)
-            world.add_volumes("a", "b", "x", "y", "vol_1", "vol_2")
-            assert (await world.apply(specs[0])).is_success
-            await settle(world)
-            last = canonical(specs[0].pools[0].config)
-            for spec in specs[1:]:
-                plan = await world.plan(spec)
-                if one.path in OF_THE_VOLUME:
-                    assert not plan.has_changes
-                    continue
-                now = canonical(spec.pools[0].config)
-                is_replaced = one.path == REPLACING or "mounts" in set(now) ^ set(last)
-                assert changes(plan) == [Action.REPLACE if is_replaced else Action.UPDATE], one.path
-                assert {field.cause for change in plan.effective for field in change.fields} <= {Cause.SPEC}
-                report = await world.apply(spec)
-                assert report.is_success, report
-                await settle(world)
-                again = await world.plan(spec)
-                assert not again.has_changes, [(change.reason, change.fields) for change in again.effective]
-                last = now
-
-    run_virtually(scenario())
+async def test_a_property_that_is_set_makes_one_change_and_then_none(world: World, one: Property) -> None:
+    specs = variants(one)
+    world.add_volumes("a", "b", "x", "y", "vol_1", "vol_2")
+    assert (await world.apply(specs[0])).is_success
+    await settle(world)
+    last = canonical(specs[0].pools[0].config)
+    for spec in specs[1:]:
+        plan = await world.plan(spec)
+        if one.path in OF_THE_VOLUME:
+            assert not plan.has_changes
+            continue
+        now = canonical(spec.pools[0].config)
+        is_replaced = one.path == REPLACING or "mounts" in set(now) ^ set(last)
+        assert changes(plan) == [Action.REPLACE if is_replaced else Action.UPDATE], one.path
+        assert {field.cause for change in plan.effective for field in change.fields} <= {Cause.SPEC}
+        report = await world.apply(spec)
+        assert report.is_success, report
+        await settle(world)
+        again = await world.plan(spec)
+        assert not again.has_changes, [(change.reason, change.fields) for change in again.effective]
+        last = now

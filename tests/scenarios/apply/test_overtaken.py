@@ -38,36 +38,24 @@ async def applied_under(world: World, **fault: Any) -> Report:
 
 @pytest.mark.parametrize("fault", REFUSALS)
 @pytest.mark.parametrize("times", [1, 3])
-def test_an_update_that_was_overtaken_is_made_all_the_same(fault: str, times: int) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            report = await applied_under(world, fault=fault, times=times)
-            assert [ended.status for ended in report.entries] == [Status.DONE] * 3
-            assert report.is_success
-            assert not (await world.plan(task_spec("[exit, '1']", count="3"))).has_changes
-
-    run_virtually(scenario())
+async def test_an_update_that_was_overtaken_is_made_all_the_same(world: World, fault: str, times: int) -> None:
+    report = await applied_under(world, fault=fault, times=times)
+    assert [ended.status for ended in report.entries] == [Status.DONE] * 3
+    assert report.is_success
+    assert not (await world.plan(task_spec("[exit, '1']", count="3"))).has_changes
 
 
-def test_one_that_is_overtaken_again_and_again_fails_with_the_cause() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            report = await applied_under(world, fault="concurrent_replace", times=ALWAYS)
-            assert [ended.status for ended in report.entries] == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
-            assert "machine is replacing" in report.entries[0].detail
-
-    run_virtually(scenario())
+async def test_one_that_is_overtaken_again_and_again_fails_with_the_cause(world: World) -> None:
+    report = await applied_under(world, fault="concurrent_replace", times=ALWAYS)
+    assert [ended.status for ended in report.entries] == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
+    assert "machine is replacing" in report.entries[0].detail
 
 
-def test_a_service_that_was_overtaken_goes_on_rolling() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec_of(ROLLING.format(1)))
-            world.engine.faults.add("concurrent_replace", calls=("update",), machine="web-iad-0")
-            report = await world.apply(spec_of(ROLLING.format(2)))
-            assert [ended.status for ended in report.entries] == [Status.DONE] * 3
-
-    run_virtually(scenario())
+async def test_a_service_that_was_overtaken_goes_on_rolling(world: World) -> None:
+    await world.apply(spec_of(ROLLING.format(1)))
+    world.engine.faults.add("concurrent_replace", calls=("update",), machine="web-iad-0")
+    report = await world.apply(spec_of(ROLLING.format(2)))
+    assert [ended.status for ended in report.entries] == [Status.DONE] * 3
 
 
 @pytest.mark.parametrize("fault", ["concurrent_replace", "steal_lease"])
@@ -87,24 +75,19 @@ def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) 
         run_virtually(scenario("delete", "1"))
 
 
-def test_what_a_hand_made_of_it_meanwhile_is_not_overwritten() -> None:
+async def test_what_a_hand_made_of_it_meanwhile_is_not_overwritten(world: World) -> None:
     """The refusal was because of a change that is none of ours: it is judged like any that came since the plan."""
+    await world.apply(task_spec("[exit, '0']", count="1"))
+    await world.context.clock.sleep(1)
+    rule = world.engine.faults.add("concurrent_update", calls=("update",))
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(task_spec("[exit, '0']", count="1"))
-            await world.context.clock.sleep(1)
-            rule = world.engine.faults.add("concurrent_update", calls=("update",))
+    def meddle(_request: Any) -> None:
+        [machine] = world.machines()
+        if rule.struck and machine.config.get("env") is None:
+            config = machine.config | {"env": {"BY": "hand"}}
+            world.engine.store.save(replace(machine, config=config))
 
-            def meddle(_request: Any) -> None:
-                [machine] = world.machines()
-                if rule.struck and machine.config.get("env") is None:
-                    config = machine.config | {"env": {"BY": "hand"}}
-                    world.engine.store.save(replace(machine, config=config))
-
-            world.transport.before = meddle
-            report = await world.apply(task_spec("[exit, '1']", count="1"))
-            assert [ended.status for ended in report.entries] == [Status.FAILED]
-            assert world.machines()[0].config["env"] == {"BY": "hand"}
-
-    run_virtually(scenario())
+    world.transport.before = meddle
+    report = await world.apply(task_spec("[exit, '1']", count="1"))
+    assert [ended.status for ended in report.entries] == [Status.FAILED]
+    assert world.machines()[0].config["env"] == {"BY": "hand"}

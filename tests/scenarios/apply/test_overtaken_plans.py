@@ -105,58 +105,48 @@ async def start(world: World, spec: Spec | None) -> None:
 
 @pytest.mark.parametrize("before", [None, ONE])
 @pytest.mark.parametrize("is_failing_fast", [False, True])
-def test_what_another_apply_made_otherwise_is_planned_again(before: Spec | None, is_failing_fast: bool) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, before)
-            report = await apply_late(world, THREE, after(TWO), is_failing_fast=is_failing_fast)
-            assert report.is_success, report
-            assert [(one.action, one.status) for one in report.entries] == [(Action.UPDATE, Status.DONE)] * 2
-            assert commands(world) == ["2", "2"]
-            assert not (await world.plan(THREE)).has_changes
-            assert sum("planning again" in line for line in world.said) == 1
-
-    run_virtually(scenario())
+async def test_what_another_apply_made_otherwise_is_planned_again(
+    world: World, before: Spec | None, is_failing_fast: bool
+) -> None:
+    await start(world, before)
+    report = await apply_late(world, THREE, after(TWO), is_failing_fast=is_failing_fast)
+    assert report.is_success, report
+    assert [(one.action, one.status) for one in report.entries] == [(Action.UPDATE, Status.DONE)] * 2
+    assert commands(world) == ["2", "2"]
+    assert not (await world.plan(THREE)).has_changes
+    assert sum("planning again" in line for line in world.said) == 1
 
 
 @pytest.mark.parametrize("before", [None, ONE])
 @pytest.mark.parametrize("is_reviewed", [False, True])
-def test_what_another_apply_made_as_declared_is_done(before: Spec | None, is_reviewed: bool) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, before)
-            report = await apply_late(world, TWO, after(TWO), is_reviewed=is_reviewed)
-            assert report.is_success, report
-            assert {one.status for one in report.entries} == {Status.DONE}
-            assert not any("planning again" in line for line in world.said)
-
-    run_virtually(scenario())
+async def test_what_another_apply_made_as_declared_is_done(
+    world: World, before: Spec | None, is_reviewed: bool
+) -> None:
+    await start(world, before)
+    report = await apply_late(world, TWO, after(TWO), is_reviewed=is_reviewed)
+    assert report.is_success, report
+    assert {one.status for one in report.entries} == {Status.DONE}
+    assert not any("planning again" in line for line in world.said)
 
 
 @pytest.mark.parametrize("before", [None, ONE])
-def test_a_reviewed_plan_overwrites_nothing_that_was_not_reviewed(before: Spec | None) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, before)
-            report = await apply_late(world, THREE, after(TWO), is_reviewed=True)
-            assert not report.is_success
-            assert [one.status for one in report.entries] == [Status.FAILED, Status.SKIPPED]
-            assert "plan again" in report.entries[0].detail
-            assert commands(world) == ["1", "1"]
-
-    run_virtually(scenario())
+async def test_a_reviewed_plan_overwrites_nothing_that_was_not_reviewed(world: World, before: Spec | None) -> None:
+    await start(world, before)
+    report = await apply_late(world, THREE, after(TWO), is_reviewed=True)
+    assert not report.is_success
+    assert [one.status for one in report.entries] == [Status.FAILED, Status.SKIPPED]
+    assert "plan again" in report.entries[0].detail
+    assert commands(world) == ["1", "1"]
 
 
 @pytest.mark.parametrize("before", [None, ONE])
-def test_what_a_hand_made_of_another_applys_work_is_neither_done_nor_undone(before: Spec | None) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, before)
-            report = await apply_late(world, TWO, both(after(TWO), by_hand(edit)))
-            assert [one.status for one in report.entries] == [Status.FAILED, Status.DONE]
-            assert machine_of(world, "work-iad-0").config["env"] == {"BY": "hand"}
-
-    run_virtually(scenario())
+async def test_what_a_hand_made_of_another_applys_work_is_neither_done_nor_undone(
+    world: World, before: Spec | None
+) -> None:
+    await start(world, before)
+    report = await apply_late(world, TWO, both(after(TWO), by_hand(edit)))
+    assert [one.status for one in report.entries] == [Status.FAILED, Status.DONE]
+    assert machine_of(world, "work-iad-0").config["env"] == {"BY": "hand"}
 
 
 @pytest.mark.parametrize("gone", [vanish, vanish_without_trace])
@@ -172,117 +162,92 @@ def test_a_machine_that_went_is_made_again_unless_the_plan_was_reviewed(gone: Ca
     run_virtually(scenario(is_reviewed=True))
 
 
-def test_a_machine_that_would_run_its_command_is_not_made_instead_of_an_update() -> None:
+async def test_a_machine_that_would_run_its_command_is_not_made_instead_of_an_update(world: World) -> None:
     """A plan announces what it runs; this one announced an update."""
-
-    async def scenario() -> None:
-        async with open_world() as world:
-            specs = [task_spec(f"[exit, '{code}']", extra="        launch: true\n") for code in range(2)]
-            await start(world, specs[0])
-            began = len(world.runtime.starts)
-            report = await apply_late(world, specs[1], by_hand(vanish, "work-iad-1"))
-            assert not report.is_success
-            assert len(world.runtime.starts) == began
-            assert len(world.machines()) == 1
-
-    run_virtually(scenario())
+    specs = [task_spec(f"[exit, '{code}']", extra="        launch: true\n") for code in range(2)]
+    await start(world, specs[0])
+    began = len(world.runtime.starts)
+    report = await apply_late(world, specs[1], by_hand(vanish, "work-iad-1"))
+    assert not report.is_success
+    assert len(world.runtime.starts) == began
+    assert len(world.machines()) == 1
 
 
 @pytest.mark.parametrize("gone", [vanish, vanish_without_trace])
-def test_a_machine_that_was_to_be_destroyed_and_is_gone_is_done(gone: Callable[[World, Machine], None]) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, ONE)
-            report = await apply_late(world, task_spec("[exit, '0']", count="1"), by_hand(gone, "work-iad-1"))
-            assert report.is_success, report
-            assert [one.status for one in report.entries] == [Status.DONE]
-
-    run_virtually(scenario())
+async def test_a_machine_that_was_to_be_destroyed_and_is_gone_is_done(
+    world: World, gone: Callable[[World, Machine], None]
+) -> None:
+    await start(world, ONE)
+    report = await apply_late(world, task_spec("[exit, '0']", count="1"), by_hand(gone, "work-iad-1"))
+    assert report.is_success, report
+    assert [one.status for one in report.entries] == [Status.DONE]
 
 
 @pytest.mark.parametrize("gone", [vanish, vanish_without_trace])
-def test_a_replacement_of_a_machine_that_is_gone_remembers_the_keys(gone: Callable[[World, Machine], None]) -> None:
+async def test_a_replacement_of_a_machine_that_is_gone_remembers_the_keys(
+    world: World, gone: Callable[[World, Machine], None]
+) -> None:
     """The anchor knows which keys have run, and how: what replaces it must know it too."""
 
     def spec(volume: str) -> Spec:
         return task_spec(count="1", extra=f"        config: {{mounts: [{{volume: {volume}, path: /data}}]}}\n")
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            world.add_volumes("vol_1", "vol_2")
-            await start(world, spec("vol_1"))
-            assert (await world.invoke(spec("vol_1"), key="once")).outcome.exit_code == 0
-            report = await apply_late(world, spec("vol_2"), by_hand(gone))
-            assert report.is_success, report
-            kept = marks.ENDS + "0" in machine_of(world, "work-iad-0").config["metadata"]
-            assert kept is (gone is vanish)  # without a trace, how the run ended is not known
-            assert (await world.invoke(spec("vol_2"), key="once")).outcome.exit_code == 122
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+    world.add_volumes("vol_1", "vol_2")
+    await start(world, spec("vol_1"))
+    assert (await world.invoke(spec("vol_1"), key="once")).outcome.exit_code == 0
+    report = await apply_late(world, spec("vol_2"), by_hand(gone))
+    assert report.is_success, report
+    kept = marks.ENDS + "0" in machine_of(world, "work-iad-0").config["metadata"]
+    assert kept is (gone is vanish)  # without a trace, how the run ended is not known
+    assert (await world.invoke(spec("vol_2"), key="once")).outcome.exit_code == 122
+    assert len(world.runtime.starts) == 1
 
 
-def test_a_service_that_another_apply_left_stopped_is_started() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            spec = spec_of(SERVICE.format(count=2, v=1))
+async def test_a_service_that_another_apply_left_stopped_is_started(world: World) -> None:
+    spec = spec_of(SERVICE.format(count=2, v=1))
 
-            async def meanwhile(world: World) -> None:
-                await after(spec)(world)
-                await world.engine.stop_machine("app", machine_of(world, "web-iad-1").id, {}, None)
-                await world.context.clock.sleep(1)
+    async def meanwhile(world: World) -> None:
+        await after(spec)(world)
+        await world.engine.stop_machine("app", machine_of(world, "web-iad-1").id, {}, None)
+        await world.context.clock.sleep(1)
 
-            report = await apply_late(world, spec, meanwhile)
-            assert report.is_success, report
-            assert {machine.state for machine in world.machines()} == {"started"}
-
-    run_virtually(scenario())
+    report = await apply_late(world, spec, meanwhile)
+    assert report.is_success, report
+    assert {machine.state for machine in world.machines()} == {"started"}
 
 
-def test_an_anchor_that_went_before_it_was_told_is_planned_again() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            spec = task_spec("[run, '100']", count="2")
-            await start(world, spec)
-            await world.engine.start_machine("app", machine_of(world, "work-iad-0").id, None)
-            await world.context.clock.sleep(1)
-            changed = task_spec("[run, '200']", count="2")
-            report = await apply_late(world, changed, by_hand(vanish))
-            assert report.is_success, report
-            assert commands(world) == ["200", "200"]
-
-    run_virtually(scenario())
+async def test_an_anchor_that_went_before_it_was_told_is_planned_again(world: World) -> None:
+    spec = task_spec("[run, '100']", count="2")
+    await start(world, spec)
+    await world.engine.start_machine("app", machine_of(world, "work-iad-0").id, None)
+    await world.context.clock.sleep(1)
+    changed = task_spec("[run, '200']", count="2")
+    report = await apply_late(world, changed, by_hand(vanish))
+    assert report.is_success, report
+    assert commands(world) == ["200", "200"]
 
 
-def test_a_slot_that_was_deferred_and_then_changed_by_another_apply_is_done() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            spec, changed = (task_spec(f"[run, '{seconds}']", count="1") for seconds in (20, 30))
-            await start(world, spec)
-            await world.engine.start_machine("app", machine_of(world, "work-iad-0").id, None)
-            world.transport.before = lambda _request: None
-            report = await world.apply(changed, wait_busy_s=100.0)
-            assert [one.status for one in report.entries] == [Status.DONE]
-
-    run_virtually(scenario())
+async def test_a_slot_that_was_deferred_and_then_changed_by_another_apply_is_done(world: World) -> None:
+    spec, changed = (task_spec(f"[run, '{seconds}']", count="1") for seconds in (20, 30))
+    await start(world, spec)
+    await world.engine.start_machine("app", machine_of(world, "work-iad-0").id, None)
+    world.transport.before = lambda _request: None
+    report = await world.apply(changed, wait_busy_s=100.0)
+    assert [one.status for one in report.entries] == [Status.DONE]
 
 
-def test_what_is_overtaken_again_and_again_ends() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await start(world, ONE)
-            numbers = count()
+async def test_what_is_overtaken_again_and_again_ends(world: World) -> None:
+    await start(world, ONE)
+    numbers = count()
 
-            def before(_request: Any) -> None:
-                """Another apply's mark, before each request."""
-                machine = machine_of(world, "work-iad-0")
-                metadata = machine.config["metadata"] | {marks.APPLIED: f"1:{next(numbers):020}"}
-                world.engine.store.save(replace(machine, config=machine.config | {"metadata": metadata}))
+    def before(_request: Any) -> None:
+        """Another apply's mark, before each request."""
+        machine = machine_of(world, "work-iad-0")
+        metadata = machine.config["metadata"] | {marks.APPLIED: f"1:{next(numbers):020}"}
+        world.engine.store.save(replace(machine, config=machine.config | {"metadata": metadata}))
 
-            world.transport.before = before
-            report = await world.apply(TWO)
-            assert not report.is_success
-            assert [one.reason for one in report.entries] == [Reason.OVERTAKEN] * 2
-            assert sum("planning again" in line for line in world.said) == 4
-
-    run_virtually(scenario())
+    world.transport.before = before
+    report = await world.apply(TWO)
+    assert not report.is_success
+    assert [one.reason for one in report.entries] == [Reason.OVERTAKEN] * 2
+    assert sum("planning again" in line for line in world.said) == 4

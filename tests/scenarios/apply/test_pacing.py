@@ -38,15 +38,11 @@ def refusals(world: World) -> list[TraceEntry]:
     return [entry for entry in world.trace if entry.status == 429]
 
 
+@pytest.mark.world(LIMITED, paced=True)
 @pytest.mark.parametrize("count", [4, 20, 100])
-def test_creating_machines_in_one_app_takes_a_second_each_less_the_burst(count: int) -> None:
-    async def scenario() -> float:
-        async with open_world(LIMITED, paced=True) as world:
-            took_s = await seconds(world, task_spec(count=str(count)))
-            assert refusals(world) == []
-            return took_s
-
-    took_s = run_virtually(scenario())
+async def test_creating_machines_in_one_app_takes_a_second_each_less_the_burst(world: World, count: int) -> None:
+    took_s = await seconds(world, task_spec(count=str(count)))
+    assert refusals(world) == []
     assert count - 3 <= took_s <= 1.05 * (count - 3) + SETTLING_S
 
 
@@ -61,17 +57,15 @@ def test_different_apps_go_on_side_by_side() -> None:
     assert run_virtually(scenario()) <= creating_apps_s + 1.05 * (20 - 3) + SETTLING_S
 
 
-def test_different_actions_go_on_side_by_side() -> None:
+@pytest.mark.world(LIMITED, paced=True)
+async def test_different_actions_go_on_side_by_side(world: World) -> None:
     """Thirty updates take a settling time, and thirty creates half a minute: the updates end first, in the midst."""
-
-    async def scenario() -> tuple[float, list[str]]:
-        async with open_world(LIMITED, paced=True) as world:
-            old = task_spec(count="30", name="old")
-            await world.apply(old)
-            await world.context.clock.sleep(60)
-            ended: list[str] = []
-            both = spec_of(
-                """
+    old = task_spec(count="30", name="old")
+    await world.apply(old)
+    await world.context.clock.sleep(60)
+    ended: list[str] = []
+    both = spec_of(
+        """
 version: 1
 name: stack
 apps:
@@ -81,12 +75,9 @@ apps:
       young: {command: [exit, '0'], count: 30}
       old: {command: [exit, '1'], count: 30}
 """
-            )
-            took_s = await seconds(world, both, on_end=lambda entry: ended.append(entry.action.value))
-            assert refusals(world) == []
-            return took_s, ended
-
-    took_s, ended = run_virtually(scenario())
+    )
+    took_s = await seconds(world, both, on_end=lambda entry: ended.append(entry.action.value))
+    assert refusals(world) == []
     assert took_s <= 1.05 * (30 - 3) + SETTLING_S
     assert "update" not in ended[-15:]
 
@@ -125,47 +116,40 @@ apps:
     assert updated_s > 60
 
 
-def test_a_refusal_is_honoured_and_of_no_consequence() -> None:
+@pytest.mark.world(LIMITED, paced=True)
+async def test_a_refusal_is_honoured_and_of_no_consequence(world: World) -> None:
     """Someone else takes half of the app's rate: the server refuses, and all is done all the same."""
+    await world.apply(task_spec(count="1"))
+    await world.context.clock.sleep(60)
 
-    async def scenario() -> None:
-        async with open_world(LIMITED, paced=True) as world:
-            await world.apply(task_spec(count="1"))
-            await world.context.clock.sleep(60)
+    other = httpx.AsyncClient(base_url="http://127.0.0.1/v1", transport=world.transport)
 
-            other = httpx.AsyncClient(base_url="http://127.0.0.1/v1", transport=world.transport)
+    async def meddle() -> None:
+        """Another caller, who takes every second of the calls that the app may have."""
+        for number in range(30):
+            body = {"name": f"theirs-{number}", "config": {"image": "x"}, "skip_launch": True}
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            await other.post("/apps/app/machines", json=body, headers=headers)
+            await world.context.clock.sleep(2.0)
 
-            async def meddle() -> None:
-                """Another caller, who takes every second of the calls that the app may have."""
-                for number in range(30):
-                    body = {"name": f"theirs-{number}", "config": {"image": "x"}, "skip_launch": True}
-                    headers = {"Authorization": f"Bearer {TOKEN}"}
-                    await other.post("/apps/app/machines", json=body, headers=headers)
-                    await world.context.clock.sleep(2.0)
-
-            meddling = asyncio.create_task(meddle())
-            report = await world.apply(task_spec(count="20"))
-            await meddling
-            assert report.is_success
-            assert refusals(world)
-            ours = [machine.name for machine in world.machines() if machine.name.startswith("work-")]
-            assert len(ours) == 20
-
-    run_virtually(scenario())
+    meddling = asyncio.create_task(meddle())
+    report = await world.apply(task_spec(count="20"))
+    await meddling
+    assert report.is_success
+    assert refusals(world)
+    ours = [machine.name for machine in world.machines() if machine.name.startswith("work-")]
+    assert len(ours) == 20
 
 
-def test_an_interrupt_does_not_wait_for_the_pace() -> None:
-    async def scenario() -> None:
-        async with open_world(replace(LIMITED, latency=Latency()), paced=True) as world:
-            stop = Stop()
-            applying = asyncio.create_task(world.apply(task_spec(count="100"), stop=stop))
-            await world.context.clock.sleep(10)
-            stop.interrupt()
-            report = await applying
-            assert report.interrupted
-            assert world.context.clock.monotonic() < 12
-            statuses = [entry.status for entry in report.entries]
-            assert statuses.count(Status.DONE) == len(world.machines())
-            assert statuses.count(Status.SKIPPED) == 100 - len(world.machines())
-
-    run_virtually(scenario())
+@pytest.mark.world(replace(LIMITED, latency=Latency()), paced=True)
+async def test_an_interrupt_does_not_wait_for_the_pace(world: World) -> None:
+    stop = Stop()
+    applying = asyncio.create_task(world.apply(task_spec(count="100"), stop=stop))
+    await world.context.clock.sleep(10)
+    stop.interrupt()
+    report = await applying
+    assert report.interrupted
+    assert world.context.clock.monotonic() < 12
+    statuses = [entry.status for entry in report.entries]
+    assert statuses.count(Status.DONE) == len(world.machines())
+    assert statuses.count(Status.SKIPPED) == 100 - len(world.machines())

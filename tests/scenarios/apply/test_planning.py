@@ -11,8 +11,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as plan_of
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, spec_of
+from tests.support.world import World, spec_of
 
 APPS = 24
 
@@ -94,6 +93,7 @@ async def run_with_args(world: World) -> None:
     await world.invoke(replace(spec, apps=(replace(spec.apps[3], pools=(pool,)),)), override=Override(args=("9",)))
 
 
+@pytest.mark.world(Settings(latency=replace(LATENCIES["fly"], list_lag_s=0.0)))
 @pytest.mark.parametrize(
     ("work", "has_changes"),
     [
@@ -110,32 +110,24 @@ async def run_with_args(world: World) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_app_is_listed_once_for_the_plan_of_the_whole(
-    work: Callable[[World], Awaitable[None]], has_changes: bool
+async def test_each_app_is_listed_once_for_the_plan_of_the_whole(
+    world: World, work: Callable[[World], Awaitable[None]], has_changes: bool
 ) -> None:
-    async def scenario() -> None:
-        async with open_world(Settings(latency=replace(LATENCIES["fly"], list_lag_s=0.0))) as world:
-            assert (await world.apply(many())).is_success
-            await world.context.clock.sleep(120)
-            await work(world)
-            plan, calls = await planned(world, many())
-            names = [app.name for app in many().apps]
-            whole = plan_of(many(), await observe(world.context.client, names, clock=world.context.clock))
-            assert plan == replace(whole, observed_at=plan.observed_at)
-            assert plan.has_changes == has_changes
-            lists = [call for call in calls if call.endswith("/machines")]
-            assert sorted(lists) == sorted(f"GET /apps/app-{number}/machines" for number in range(APPS))
-            assert len(calls) - len(lists) == (work is destroy_all)  # an empty app is asked for its own count
-
-    run_virtually(scenario())
+    assert (await world.apply(many())).is_success
+    await world.context.clock.sleep(120)
+    await work(world)
+    plan, calls = await planned(world, many())
+    names = [app.name for app in many().apps]
+    whole = plan_of(many(), await observe(world.context.client, names, clock=world.context.clock))
+    assert plan == replace(whole, observed_at=plan.observed_at)
+    assert plan.has_changes == has_changes
+    lists = [call for call in calls if call.endswith("/machines")]
+    assert sorted(lists) == sorted(f"GET /apps/app-{number}/machines" for number in range(APPS))
+    assert len(calls) - len(lists) == (work is destroy_all)  # an empty app is asked for its own count
 
 
-def test_a_spec_that_changed_differs_in_that_app_alone() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            assert (await world.apply(many())).is_success
-            await world.context.clock.sleep(120)
-            plan, _calls = await planned(world, many(env="2"))
-            assert {change.slot.app for change in plan.effective} == {"app-0"}
-
-    run_virtually(scenario())
+async def test_a_spec_that_changed_differs_in_that_app_alone(world: World) -> None:
+    assert (await world.apply(many())).is_success
+    await world.context.clock.sleep(120)
+    plan, _calls = await planned(world, many(env="2"))
+    assert {change.slot.app for change in plan.effective} == {"app-0"}

@@ -60,97 +60,75 @@ def refused_creates(world: World) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["tasks", "services"])
 @pytest.mark.parametrize("parallelism", [1, 10])
-def test_a_renamed_pool_takes_its_volume_over_in_one_apply(kind: str, parallelism: int) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, kind, old="vol_1")
-            after = spec(kind, new="vol_1")
-            plan = await world.plan(after)
-            [created] = [change for change in plan.changes if change.action is Action.CREATE]
-            assert created.depends_on == ("app/old-iad-0",)
-            report = await world.apply(after, parallelism=parallelism)
-            assert report.is_success, report
-            assert [machine.name for machine in world.machines()] == ["new-iad-0"]
-            assert refused_creates(world) == []
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+async def test_a_renamed_pool_takes_its_volume_over_in_one_apply(world: World, kind: str, parallelism: int) -> None:
+    await applied(world, kind, old="vol_1")
+    after = spec(kind, new="vol_1")
+    plan = await world.plan(after)
+    [created] = [change for change in plan.changes if change.action is Action.CREATE]
+    assert created.depends_on == ("app/old-iad-0",)
+    report = await world.apply(after, parallelism=parallelism)
+    assert report.is_success, report
+    assert [machine.name for machine in world.machines()] == ["new-iad-0"]
+    assert refused_creates(world) == []
+    assert not (await world.plan(after)).has_changes
 
 
-def test_a_volume_goes_on_along_a_chain_of_pools() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, a="vol_1", b="vol_2")
-            report = await world.apply(spec(a="vol_3", b="vol_1", c="vol_2"))
-            assert report.is_success, report
-            assert refused_creates(world) == []
-
-    run_virtually(scenario())
+async def test_a_volume_goes_on_along_a_chain_of_pools(world: World) -> None:
+    await applied(world, a="vol_1", b="vol_2")
+    report = await world.apply(spec(a="vol_3", b="vol_1", c="vol_2"))
+    assert report.is_success, report
+    assert refused_creates(world) == []
 
 
 @pytest.mark.parametrize(("parallelism", "applies"), [(10, 1), (1, 2)])
-def test_two_pools_that_exchange_their_volumes_never_wait_for_each_other_for_good(
-    parallelism: int, applies: int
+async def test_two_pools_that_exchange_their_volumes_never_wait_for_each_other_for_good(
+    world: World, parallelism: int, applies: int
 ) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, a="vol_1", b="vol_2")
-            after = spec(a="vol_2", b="vol_1")
-            reports = [await world.apply(after, parallelism=parallelism) for _ in range(applies)]
-            assert reports[-1].is_success, reports
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+    await applied(world, a="vol_1", b="vol_2")
+    after = spec(a="vol_2", b="vol_1")
+    reports = [await world.apply(after, parallelism=parallelism) for _ in range(applies)]
+    assert reports[-1].is_success, reports
+    assert not (await world.plan(after)).has_changes
 
 
-def test_what_mounts_the_volume_of_a_running_task_is_deferred_with_it() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, old="vol_1", other="vol_2")
-            await begin_run(world, "old-iad-0")
-            after = spec(new="vol_1", other="vol_2")
-            plan = await world.plan(after)
-            created = next(change for change in plan.changes if change.action is Action.CREATE)
-            assert created.deferred
-            assert created.deferred.startswith("volume vol_1 is still mounted by old-iad-0: busy: a run is in progress")
-            report = await world.apply(after)
-            assert report.is_success
-            assert ends(report) == {"new-iad-0": Status.DEFERRED, "old-iad-0": Status.DEFERRED}
-            assert refused_creates(world) == []
-            report = await world.apply(after, wait_busy_s=2000)
-            assert ends(report) == {"new-iad-0": Status.DONE, "old-iad-0": Status.DONE}
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+async def test_what_mounts_the_volume_of_a_running_task_is_deferred_with_it(world: World) -> None:
+    await applied(world, old="vol_1", other="vol_2")
+    await begin_run(world, "old-iad-0")
+    after = spec(new="vol_1", other="vol_2")
+    plan = await world.plan(after)
+    created = next(change for change in plan.changes if change.action is Action.CREATE)
+    assert created.deferred
+    assert created.deferred.startswith("volume vol_1 is still mounted by old-iad-0: busy: a run is in progress")
+    report = await world.apply(after)
+    assert report.is_success
+    assert ends(report) == {"new-iad-0": Status.DEFERRED, "old-iad-0": Status.DEFERRED}
+    assert refused_creates(world) == []
+    report = await world.apply(after, wait_busy_s=2000)
+    assert ends(report) == {"new-iad-0": Status.DONE, "old-iad-0": Status.DONE}
+    assert not (await world.plan(after)).has_changes
 
 
-def test_a_run_that_begins_after_the_plan_defers_what_mounts_its_volume_and_takes_no_machine_away() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, old="vol_1", other="vol_2")
-            before = {machine.id for machine in world.machines()}
-            after = spec(other="vol_1", third="vol_2")
-            plan = await world.plan(after)
-            await begin_run(world, "old-iad-0")
-            report = await apply(world.context, after, plan)
-            assert report.is_success
-            assert set(ends(report).values()) == {Status.DEFERRED}
-            assert "volume vol_1 is still mounted by old-iad-0" in one(report, "other-iad-0").detail
-            assert {machine.id for machine in world.machines()} == before
-
-    run_virtually(scenario())
+async def test_a_run_that_begins_after_the_plan_defers_what_mounts_its_volume_and_takes_no_machine_away(
+    world: World,
+) -> None:
+    await applied(world, old="vol_1", other="vol_2")
+    before = {machine.id for machine in world.machines()}
+    after = spec(other="vol_1", third="vol_2")
+    plan = await world.plan(after)
+    await begin_run(world, "old-iad-0")
+    report = await apply(world.context, after, plan)
+    assert report.is_success
+    assert set(ends(report).values()) == {Status.DEFERRED}
+    assert "volume vol_1 is still mounted by old-iad-0" in one(report, "other-iad-0").detail
+    assert {machine.id for machine in world.machines()} == before
 
 
 @pytest.mark.parametrize("fault", ["volume_claimed", "volume_bound"])
 @pytest.mark.parametrize("times", [1, 20])
-def test_a_volume_that_is_not_free_yet_is_waited_for(fault: str, times: int) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, old="vol_1")
-            world.engine.faults.add(fault, calls=("create",), times=times)
-            assert (await world.apply(spec(new="vol_1"))).is_success
-
-    run_virtually(scenario())
+async def test_a_volume_that_is_not_free_yet_is_waited_for(world: World, fault: str, times: int) -> None:
+    await applied(world, old="vol_1")
+    world.engine.faults.add(fault, calls=("create",), times=times)
+    assert (await world.apply(spec(new="vol_1"))).is_success
 
 
 def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
@@ -176,18 +154,13 @@ def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
     run_virtually(scenario(is_told=False))
 
 
-def test_a_volume_that_a_running_task_has_is_not_waited_for() -> None:
+async def test_a_volume_that_a_running_task_has_is_not_waited_for(world: World) -> None:
     """A part of the plan: what has the volume is no part of it."""
-
-    async def scenario() -> None:
-        async with open_world() as world:
-            await applied(world, old="vol_1")
-            await begin_run(world, "old-iad-0")
-            after = spec(new="vol_1")
-            plan = await world.plan(after, only=("new",))
-            began = world.context.clock.monotonic()
-            report = await apply(world.context, after, plan, Options(only=("new",)))
-            assert world.context.clock.monotonic() - began < 5
-            assert ends(report)["new-iad-0"] is Status.DEFERRED
-
-    run_virtually(scenario())
+    await applied(world, old="vol_1")
+    await begin_run(world, "old-iad-0")
+    after = spec(new="vol_1")
+    plan = await world.plan(after, only=("new",))
+    began = world.context.clock.monotonic()
+    report = await apply(world.context, after, plan, Options(only=("new",)))
+    assert world.context.clock.monotonic() - began < 5
+    assert ends(report)["new-iad-0"] is Status.DEFERRED

@@ -123,19 +123,15 @@ def test_progress_that_cannot_be_shown_loses_no_end() -> None:
     assert "app/web-iad-1: its progress could not be shown: unexpected BugError: web-iad-1" in report_text(report)
 
 
-def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before() -> None:
-    async def scenario() -> Report:
-        async with open_world() as world:
-            spec = task_spec("[run, '100']", count="2")
-            await world.apply(spec)
-            await world.context.clock.sleep(1)
-            busy = world.machines()[0]
-            await world.engine.start_machine("app", busy.id, None)
-            await world.context.clock.sleep(1)
-            world.engine.faults.add("unauthorized", calls=("list",), after=2, times=9)
-            return await world.apply(task_spec("[run, '101']", count="2"), wait_busy_s=600.0)
-
-    report = run_virtually(scenario())
+async def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before(world: World) -> None:
+    spec = task_spec("[run, '100']", count="2")
+    await world.apply(spec)
+    await world.context.clock.sleep(1)
+    busy = world.machines()[0]
+    await world.engine.start_machine("app", busy.id, None)
+    await world.context.clock.sleep(1)
+    world.engine.faults.add("unauthorized", calls=("list",), after=2, times=9)
+    report = await world.apply(task_spec("[run, '101']", count="2"), wait_busy_s=600.0)
     assert [ended.status for ended in report.entries] == [Status.DEFERRED, Status.DONE]
     assert any("could not be planned again" in failure for failure in report.failures)
 

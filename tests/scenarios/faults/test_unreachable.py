@@ -30,8 +30,7 @@ from reconciler.render.changes import closing_line
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.report import problems, report_json, report_text
 from reconciler.render.runs import runs_json
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, spec_of, task_spec
 
 APPLIED = task_spec(count="3")
 CHANGED = task_spec("[exit, '1']", count="3")
@@ -50,94 +49,74 @@ def writes(world: World, since: int, machine_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("spec", [APPLIED, CHANGED], ids=["as declared", "changed"])
-def test_a_plan_counts_it_and_an_apply_ends_with_its_name(spec: Spec) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await darkened(world)
-            dark = next(machine for machine in world.machines() if machine.name == "work-iad-1")
-            before = len(world.transport.requests)
-            found = await world.plan(spec)
-            assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
-            assert found.foreign == ()
-            assert "1 unreachable" in closing_line(found)
-            assert not found.is_settled
-            report = await world.apply(spec)
-            assert not report.is_success
-            assert all(entry.status is Status.DONE for entry in report.entries)
-            assert "app/work-iad-1: unreachable" in report_text(report)
-            assert any("app/work-iad-1: unreachable" in line for line in problems(report))
-            assert report_json(report)["unreachable"] == ["app/work-iad-1"]
-            assert not writes(world, before, dark.id)
-            assert len(world.machines()) == 3
-            world.transport.relent()
-            assert (await world.apply(spec)).is_success
-            assert (await world.plan(spec)).is_settled
-
-    run_virtually(scenario())
+async def test_a_plan_counts_it_and_an_apply_ends_with_its_name(world: World, spec: Spec) -> None:
+    await darkened(world)
+    dark = next(machine for machine in world.machines() if machine.name == "work-iad-1")
+    before = len(world.transport.requests)
+    found = await world.plan(spec)
+    assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
+    assert found.foreign == ()
+    assert "1 unreachable" in closing_line(found)
+    assert not found.is_settled
+    report = await world.apply(spec)
+    assert not report.is_success
+    assert all(entry.status is Status.DONE for entry in report.entries)
+    assert "app/work-iad-1: unreachable" in report_text(report)
+    assert any("app/work-iad-1: unreachable" in line for line in problems(report))
+    assert report_json(report)["unreachable"] == ["app/work-iad-1"]
+    assert not writes(world, before, dark.id)
+    assert len(world.machines()) == 3
+    world.transport.relent()
+    assert (await world.apply(spec)).is_success
+    assert (await world.plan(spec)).is_settled
 
 
-def test_a_destroy_leaves_it_and_says_so() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await darkened(world)
-            found = await world.plan(EMPTIED, allow_destroy=10)
-            assert [one.slot.address for one in found.unreachable] == ["app/work-iad-1"]
-            report = await world.apply(EMPTIED, force=True)
-            assert not report.is_success
-            assert [machine.name for machine in world.machines()] == ["work-iad-1"]
-            world.transport.relent()
-            assert (await world.apply(EMPTIED, force=True)).is_success
-            assert world.machines() == []
-
-    run_virtually(scenario())
+async def test_a_destroy_leaves_it_and_says_so(world: World) -> None:
+    await darkened(world)
+    found = await world.plan(EMPTIED, allow_destroy=10)
+    assert [one.slot.address for one in found.unreachable] == ["app/work-iad-1"]
+    report = await world.apply(EMPTIED, force=True)
+    assert not report.is_success
+    assert [machine.name for machine in world.machines()] == ["work-iad-1"]
+    world.transport.relent()
+    assert (await world.apply(EMPTIED, force=True)).is_success
+    assert world.machines() == []
 
 
-def test_a_run_that_is_waited_for_is_waited_for_all_the_same() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            spec = task_spec("[run, '90']", count="2")
-            await darkened(world, spec)
-            await world.invoke(spec, is_waiting=False)
-            report = await world.apply(task_spec("[exit, '1']", count="2"), wait_busy_s=600)
-            assert [entry.status for entry in report.entries] == [Status.DONE]
-            assert not report.is_success
-
-    run_virtually(scenario())
+async def test_a_run_that_is_waited_for_is_waited_for_all_the_same(world: World) -> None:
+    spec = task_spec("[run, '90']", count="2")
+    await darkened(world, spec)
+    await world.invoke(spec, is_waiting=False)
+    report = await world.apply(task_spec("[exit, '1']", count="2"), wait_busy_s=600)
+    assert [entry.status for entry in report.entries] == [Status.DONE]
+    assert not report.is_success
 
 
-def test_drift_and_status_and_runs_use_the_word() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await darkened(world)
-            for found in (with_drift(await world.plan(APPLIED)), only_drift(await world.plan(APPLIED))):
-                assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
-            seen = await observe(world.context.client, ["app"], clock=world.context.clock)
-            rows = {row.slot: row for row in rows_of(APPLIED, seen)}
-            assert [rows[f"work-iad-{number}"].state for number in range(3)] == ["created", "unreachable", "created"]
-            assert rows["work-iad-1"].pool == "work"
-            assert "foreign" not in rows["work-iad-1"].note
-            [emptied] = [row for row in rows_of(EMPTIED, seen) if row.slot == "work-iad-1"]
-            assert (emptied.state, emptied.pool) == ("unreachable", "work")
-            await list_runs(world.context, "app", stack="stack")
-            assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said
-            with pytest.raises(UnobservedError, match="unreachable"):
-                await find_run(world.context, "app", "work-iad-1/01", stack="stack")
-
-    run_virtually(scenario())
+async def test_drift_and_status_and_runs_use_the_word(world: World) -> None:
+    await darkened(world)
+    for found in (with_drift(await world.plan(APPLIED)), only_drift(await world.plan(APPLIED))):
+        assert [one.slot.name for one in found.unreachable] == ["work-iad-1"]
+    seen = await observe(world.context.client, ["app"], clock=world.context.clock)
+    rows = {row.slot: row for row in rows_of(APPLIED, seen)}
+    assert [rows[f"work-iad-{number}"].state for number in range(3)] == ["created", "unreachable", "created"]
+    assert rows["work-iad-1"].pool == "work"
+    assert "foreign" not in rows["work-iad-1"].note
+    [emptied] = [row for row in rows_of(EMPTIED, seen) if row.slot == "work-iad-1"]
+    assert (emptied.state, emptied.pool) == ("unreachable", "work")
+    await list_runs(world.context, "app", stack="stack")
+    assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said
+    with pytest.raises(UnobservedError, match="unreachable"):
+        await find_run(world.context, "app", "work-iad-1/01", stack="stack")
 
 
-def test_a_host_that_goes_down_after_the_plan_is_not_written_to() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(APPLIED)
-            less = task_spec("[exit, '1']", count="1")
-            made = await world.plan(less, allow_destroy=10)
-            world.engine.faults.add("host_unreachable", machine="work-iad-2")
-            report = await apply(world.context, less, made)
-            assert not report.is_success
-            assert "work-iad-2" in {machine.name for machine in world.machines()}
-
-    run_virtually(scenario())
+async def test_a_host_that_goes_down_after_the_plan_is_not_written_to(world: World) -> None:
+    await world.apply(APPLIED)
+    less = task_spec("[exit, '1']", count="1")
+    made = await world.plan(less, allow_destroy=10)
+    world.engine.faults.add("host_unreachable", machine="work-iad-2")
+    report = await apply(world.context, less, made)
+    assert not report.is_success
+    assert "work-iad-2" in {machine.name for machine in world.machines()}
 
 
 def machine(name: str, metadata: dict[str, str] | None, *, is_dark: bool = True, id: str = "1") -> Machine:
@@ -210,7 +189,7 @@ def test_only_the_pools_that_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", ["destroy", "update", "start"])
-def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> None:
+async def test_a_host_that_goes_down_under_the_lease_is_not_written_to(world: World, kind: str) -> None:
     text = "version: 1\nname: stack\napps: {app: {image: i, services: {web: {command: [run, '100000'], count: N}}}}"
     stays, less = spec_of(text.replace("N", "2")), spec_of(text.replace("N", "1"))
     wanted = {
@@ -219,60 +198,50 @@ def test_a_host_that_goes_down_under_the_lease_is_not_written_to(kind: str) -> N
         "update": spec_of(text.replace("N", "2").replace("'100000'", "'200000'")),
     }
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(stays)
-            web = world.machines()[1]
-            if kind == "start":
-                await world.engine.stop_machine("app", web.id, {}, None)
-            await world.context.clock.sleep(10)
-            made = await world.plan(wanted[kind], allow_destroy=10)
-            leased: list[str] = []
+    await world.apply(stays)
+    web = world.machines()[1]
+    if kind == "start":
+        await world.engine.stop_machine("app", web.id, {}, None)
+    await world.context.clock.sleep(10)
+    made = await world.plan(wanted[kind], allow_destroy=10)
+    leased: list[str] = []
 
-            def before(request: httpx.Request) -> None:
-                path = request.url.path
-                if request.method == "GET" and path.endswith(f"/machines/{web.id}") and leased:
-                    world.engine.faults.add("host_unreachable", machine=web.name)
-                leased.extend([path] * (request.method == "POST" and path.endswith(f"{web.id}/lease")))
+    def before(request: httpx.Request) -> None:
+        path = request.url.path
+        if request.method == "GET" and path.endswith(f"/machines/{web.id}") and leased:
+            world.engine.faults.add("host_unreachable", machine=web.name)
+        leased.extend([path] * (request.method == "POST" and path.endswith(f"{web.id}/lease")))
 
-            world.transport.before = before
-            report = await apply(world.context, wanted[kind], made)
-            [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
-            assert ended.status is Status.FAILED
-            assert ended.detail == "unreachable: its host is down"
-
-    run_virtually(scenario())
+    world.transport.before = before
+    report = await apply(world.context, wanted[kind], made)
+    [ended] = [entry for entry in report.entries if entry.slot.name == "web-iad-1"]
+    assert ended.status is Status.FAILED
+    assert ended.detail == "unreachable: its host is down"
 
 
 @pytest.mark.parametrize("key", [None, "K"])
-def test_an_invoke_of_a_pool_that_is_all_unreachable_says_so_and_a_later_one_runs(key: str | None) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await darkened(world, name="work-iad-*")
-            began = world.context.clock.monotonic()
-            known = KnownPool(app="app", pool="work", stack="stack")
-            [pool] = APPLIED.tasks
-            options = InvokeOptions(key=key)
-            ended = await begin(world.context, pool, stack="stack", options=options, known=known)
-            assert isinstance(ended, Outcome)
-            assert (ended.name, ended.exit_code) == (OutcomeName.NEVER_STARTED, 121)
-            assert "unreachable" in ended.message
-            assert "work-iad-0, work-iad-1, work-iad-2" in ended.message
-            assert ended.cause is NeverStarted.HOST
-            assert world.context.clock.monotonic() - began < 5
-            world.transport.relent()
-            assert isinstance(await begin(world.context, pool, stack="stack", options=options, known=known), Claim)
-
-    run_virtually(scenario())
+async def test_an_invoke_of_a_pool_that_is_all_unreachable_says_so_and_a_later_one_runs(
+    world: World, key: str | None
+) -> None:
+    await darkened(world, name="work-iad-*")
+    began = world.context.clock.monotonic()
+    known = KnownPool(app="app", pool="work", stack="stack")
+    [pool] = APPLIED.tasks
+    options = InvokeOptions(key=key)
+    ended = await begin(world.context, pool, stack="stack", options=options, known=known)
+    assert isinstance(ended, Outcome)
+    assert (ended.name, ended.exit_code) == (OutcomeName.NEVER_STARTED, 121)
+    assert "unreachable" in ended.message
+    assert "work-iad-0, work-iad-1, work-iad-2" in ended.message
+    assert ended.cause is NeverStarted.HOST
+    assert world.context.clock.monotonic() - began < 5
+    world.transport.relent()
+    assert isinstance(await begin(world.context, pool, stack="stack", options=options, known=known), Claim)
 
 
-def test_runs_as_json_name_the_unreachable_machines() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await darkened(world)
-            unreachable: list[str] = []
-            runs = await list_runs(world.context, "app", stack="stack", unreachable=unreachable)
-            document = runs_json([run.info for run in runs], unreachable=unreachable)
-            assert document["unreachable"] == ["app/work-iad-1"]
-
-    run_virtually(scenario())
+async def test_runs_as_json_name_the_unreachable_machines(world: World) -> None:
+    await darkened(world)
+    unreachable: list[str] = []
+    runs = await list_runs(world.context, "app", stack="stack", unreachable=unreachable)
+    document = runs_json([run.info for run in runs], unreachable=unreachable)
+    assert document["unreachable"] == ["app/work-iad-1"]

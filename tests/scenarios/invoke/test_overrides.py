@@ -43,19 +43,15 @@ DECLARED = {
 
 
 @pytest.mark.parametrize("declared", [spec(), spec(command="[run, '1']", extra=ALLOWED + "        timeout: 60s\n")])
-def test_a_run_has_its_own_args_and_variables_and_the_next_one_the_tasks(declared: Spec) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(declared)
-            assert (await world.invoke(declared, override=OTHER)).outcome.exit_code == 5
-            assert configs(world) == [DECLARED]
-            assert not (await world.plan(declared)).has_changes
-            assert (await world.invoke(declared)).outcome.exit_code == 1
-            assert words(world) == [("run", "1", "exit", "5"), ("run", "1", "exit", "1")]
-            environments = [launch.commands[0].env for launch in world.runtime.starts]
-            assert [environment["LEVEL"] for environment in environments] == ["high", "low"]
-
-    run_virtually(scenario())
+async def test_a_run_has_its_own_args_and_variables_and_the_next_one_the_tasks(world: World, declared: Spec) -> None:
+    await world.apply(declared)
+    assert (await world.invoke(declared, override=OTHER)).outcome.exit_code == 5
+    assert configs(world) == [DECLARED]
+    assert not (await world.plan(declared)).has_changes
+    assert (await world.invoke(declared)).outcome.exit_code == 1
+    assert words(world) == [("run", "1", "exit", "5"), ("run", "1", "exit", "1")]
+    environments = [launch.commands[0].env for launch in world.runtime.starts]
+    assert [environment["LEVEL"] for environment in environments] == ["high", "low"]
 
 
 @pytest.mark.parametrize(
@@ -66,96 +62,77 @@ def test_a_run_has_its_own_args_and_variables_and_the_next_one_the_tasks(declare
         (Override(env=(("PATH", "x"),)), "PATH"),
     ],
 )
-def test_what_was_not_applied_as_allowed_is_refused(override: Override, why: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(extra="        overrides: {env: [LEVEL]}\n"))
-            run = await world.invoke(spec(), override=override)
-            assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.REFUSED, 125)
-            assert why in run.outcome.message
-            assert "overrides" in (run.outcome.remedy or "")
-            assert not world.runtime.starts
-
-    run_virtually(scenario())
+async def test_what_was_not_applied_as_allowed_is_refused(world: World, override: Override, why: str) -> None:
+    await world.apply(spec(extra="        overrides: {env: [LEVEL]}\n"))
+    run = await world.invoke(spec(), override=override)
+    assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.REFUSED, 125)
+    assert why in run.outcome.message
+    assert "overrides" in (run.outcome.remedy or "")
+    assert not world.runtime.starts
 
 
-def test_terms_that_changed_alone_are_applied_though_no_machine_changes() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            closed, opened = spec(extra="        args: [exit, '1']\n        env: {LEVEL: low}\n"), spec()
-            await world.apply(closed)
-            assert not (await world.plan(opened)).has_changes
-            assert (await world.apply(opened)).is_success
-            assert (await world.invoke(opened, override=OTHER)).outcome.exit_code == 5
-
-    run_virtually(scenario())
+async def test_terms_that_changed_alone_are_applied_though_no_machine_changes(world: World) -> None:
+    closed, opened = spec(extra="        args: [exit, '1']\n        env: {LEVEL: low}\n"), spec()
+    await world.apply(closed)
+    assert not (await world.plan(opened)).has_changes
+    assert (await world.apply(opened)).is_success
+    assert (await world.invoke(opened, override=OTHER)).outcome.exit_code == 5
 
 
-def test_a_run_of_its_own_is_no_drift_while_it_goes_on_and_no_reason_to_refuse_a_plan() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            declared = spec()
-            changed = spec(command="[run, '2']")
-            await world.apply(declared)
-            planned = await world.plan(changed)
-            override = Override(args=("run", "100", "exit", "5"), env=(("LEVEL", "high"),))
-            await world.invoke(declared, override=override, is_waiting=False)
-            assert not (await world.plan(declared)).has_changes
-            deferred = await world.plan(changed)
-            assert [field.path for change in deferred.effective for field in change.fields] == ["init.cmd"]
-            await world.context.clock.sleep(200)
-            from reconciler.apply.apply import apply
+async def test_a_run_of_its_own_is_no_drift_while_it_goes_on_and_no_reason_to_refuse_a_plan(world: World) -> None:
+    declared = spec()
+    changed = spec(command="[run, '2']")
+    await world.apply(declared)
+    planned = await world.plan(changed)
+    override = Override(args=("run", "100", "exit", "5"), env=(("LEVEL", "high"),))
+    await world.invoke(declared, override=override, is_waiting=False)
+    assert not (await world.plan(declared)).has_changes
+    deferred = await world.plan(changed)
+    assert [field.path for change in deferred.effective for field in change.fields] == ["init.cmd"]
+    await world.context.clock.sleep(200)
+    from reconciler.apply.apply import apply
 
-            report = await apply(world.context, changed, planned)
-            assert report.is_success, report
-            assert configs(world)[0]["init"] == {"cmd": ["run", "2", "exit", "1"]}
-            assert configs(world)[0]["env"] == {"LEVEL": "low"}
-            assert not (await world.plan(changed)).has_changes
-
-    run_virtually(scenario())
+    report = await apply(world.context, changed, planned)
+    assert report.is_success, report
+    assert configs(world)[0]["init"] == {"cmd": ["run", "2", "exit", "1"]}
+    assert configs(world)[0]["env"] == {"LEVEL": "low"}
+    assert not (await world.plan(changed)).has_changes
 
 
 @pytest.mark.parametrize("who", ["a run of its own", "a plain run", "an apply"])
 @pytest.mark.parametrize("keeps_user_config", [True, False])
-def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_config: bool) -> None:
-    async def scenario() -> None:
-        settings = Settings(behaviour=Behaviour(keeps_user_config=keeps_user_config))
-        async with open_world(settings) as world:
-            declared = spec()
-            await world.apply(declared)
-            await world.invoke(declared, override=OTHER, is_waiting=False)
-            await world.context.clock.sleep(60)
-            assert configs(world)[0]["override"]
-            match who:
-                case "an apply":
-                    assert (await world.apply(declared)).is_success
-                case "a plain run":
-                    assert (await world.invoke(declared)).outcome.exit_code == 1
-                case _:
-                    third = Override(env=(("MORE", "1"),))
-                    assert (await world.invoke(declared, override=third)).outcome.exit_code == 1
-                    assert world.runtime.starts[-1].commands[0].env["LEVEL"] == "low"
-            assert configs(world) == [DECLARED]
-            assert not (await world.plan(declared)).has_changes
-
-    run_virtually(scenario())
+async def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_config: bool) -> None:
+    settings = Settings(behaviour=Behaviour(keeps_user_config=keeps_user_config))
+    async with open_world(settings) as world:
+        declared = spec()
+        await world.apply(declared)
+        await world.invoke(declared, override=OTHER, is_waiting=False)
+        await world.context.clock.sleep(60)
+        assert configs(world)[0]["override"]
+        match who:
+            case "an apply":
+                assert (await world.apply(declared)).is_success
+            case "a plain run":
+                assert (await world.invoke(declared)).outcome.exit_code == 1
+            case _:
+                third = Override(env=(("MORE", "1"),))
+                assert (await world.invoke(declared, override=third)).outcome.exit_code == 1
+                assert world.runtime.starts[-1].commands[0].env["LEVEL"] == "low"
+        assert configs(world) == [DECLARED]
+        assert not (await world.plan(declared)).has_changes
 
 
-def test_nobody_takes_it_off_a_machine_that_runs() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            override = Override(args=("run", "50", "exit", "5"))
-            going = asyncio.ensure_future(world.invoke(spec(), override=override))
-            await world.context.clock.sleep(10)
-            [machine] = await world.context.client.list_machines("app") or ()
-            for ulid in (None, owner_of(machine.metadata[marks.OVERRIDE])):
-                await restore_if_idle(world.context, machine, ulid=ulid)
-            assert configs(world)[0]["override"]
-            assert (await going).outcome.exit_code == 5
-            assert configs(world) == [DECLARED]
-
-    run_virtually(scenario())
+async def test_nobody_takes_it_off_a_machine_that_runs(world: World) -> None:
+    await world.apply(spec())
+    override = Override(args=("run", "50", "exit", "5"))
+    going = asyncio.ensure_future(world.invoke(spec(), override=override))
+    await world.context.clock.sleep(10)
+    [machine] = await world.context.client.list_machines("app") or ()
+    for ulid in (None, owner_of(machine.metadata[marks.OVERRIDE])):
+        await restore_if_idle(world.context, machine, ulid=ulid)
+    assert configs(world)[0]["override"]
+    assert (await going).outcome.exit_code == 5
+    assert configs(world) == [DECLARED]
 
 
 async def request_count() -> int:
@@ -218,73 +195,61 @@ def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
         run_virtually(scenario(position))
 
 
-def test_the_same_key_with_other_args_is_refused() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(count="2"))
-            first = await world.invoke(spec(count="2"), override=OTHER, key="k")
-            again = await world.invoke(spec(count="2"), override=OTHER, key="k")
-            assert (again.id, again.outcome.exit_code) == (first.id, 5)
-            others = [Override(), Override(args=("exit", "6"), env=OTHER.env), Override(args=OTHER.args)]
-            for other in others:
-                run = await world.invoke(spec(count="2"), override=other, key="k")
-                assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.REFUSED, 125)
-                assert "another command" in run.outcome.message
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+async def test_the_same_key_with_other_args_is_refused(world: World) -> None:
+    await world.apply(spec(count="2"))
+    first = await world.invoke(spec(count="2"), override=OTHER, key="k")
+    again = await world.invoke(spec(count="2"), override=OTHER, key="k")
+    assert (again.id, again.outcome.exit_code) == (first.id, 5)
+    others = [Override(), Override(args=("exit", "6"), env=OTHER.env), Override(args=OTHER.args)]
+    for other in others:
+        run = await world.invoke(spec(count="2"), override=other, key="k")
+        assert (run.outcome.name, run.outcome.exit_code) == (OutcomeName.REFUSED, 125)
+        assert "another command" in run.outcome.message
+    assert len(world.runtime.starts) == 1
 
 
-def test_many_at_once_with_and_without_each_run_what_they_asked_for() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            declared = spec(count="3")
-            await world.apply(declared)
-            wanted = [None if number % 3 == 0 else number % 7 + 20 for number in range(21)]
+async def test_many_at_once_with_and_without_each_run_what_they_asked_for(world: World) -> None:
+    declared = spec(count="3")
+    await world.apply(declared)
+    wanted = [None if number % 3 == 0 else number % 7 + 20 for number in range(21)]
 
-            async def one(code: int | None) -> int:
-                override = Override() if code is None else Override(args=("exit", str(code)))
-                return (await world.invoke(declared, override=override, queue_timeout_s=3600.0)).outcome.exit_code
+    async def one(code: int | None) -> int:
+        override = Override() if code is None else Override(args=("exit", str(code)))
+        return (await world.invoke(declared, override=override, queue_timeout_s=3600.0)).outcome.exit_code
 
-            codes = await asyncio.gather(*(one(code) for code in wanted))
-            assert codes == [1 if code is None else code for code in wanted]
-            assert configs(world) == [DECLARED] * 3
-            assert world.runtime.most_at_once_on_a_machine == 1
-
-    run_virtually(scenario())
+    codes = await asyncio.gather(*(one(code) for code in wanted))
+    assert codes == [1 if code is None else code for code in wanted]
+    assert configs(world) == [DECLARED] * 3
+    assert world.runtime.most_at_once_on_a_machine == 1
 
 
-def test_the_calls_that_args_of_its_own_cost() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            await world.context.clock.sleep(60)
-            world.transport.requests.clear()
-            await world.invoke(spec(), override=OTHER)
-            machine = "/apps/*/machines/*"
-            assert [shape(request) for request in world.transport.requests] == [
-                "GET /apps/*/machines",
-                f"POST {machine}/lease",
-                f"GET {machine}",
-                f"POST {machine}",  # the update
-                f"GET {machine}/wait",
-                f"GET {machine}",
-                f"POST {machine}/metadata/reconciler_r0",
-                f"POST {machine}/start",
-                f"GET {machine}",
-                f"DELETE {machine}/lease",
-                f"GET {machine}/wait",
-                f"GET {machine}",
-                f"POST {machine}/lease",
-                f"GET {machine}",
-                f"GET {machine}/versions",
-                f"POST {machine}",
-                f"GET {machine}/wait",
-                f"GET {machine}",
-                f"DELETE {machine}/lease",
-            ]
-
-    run_virtually(scenario())
+async def test_the_calls_that_args_of_its_own_cost(world: World) -> None:
+    await world.apply(spec())
+    await world.context.clock.sleep(60)
+    world.transport.requests.clear()
+    await world.invoke(spec(), override=OTHER)
+    machine = "/apps/*/machines/*"
+    assert [shape(request) for request in world.transport.requests] == [
+        "GET /apps/*/machines",
+        f"POST {machine}/lease",
+        f"GET {machine}",
+        f"POST {machine}",  # the update
+        f"GET {machine}/wait",
+        f"GET {machine}",
+        f"POST {machine}/metadata/reconciler_r0",
+        f"POST {machine}/start",
+        f"GET {machine}",
+        f"DELETE {machine}/lease",
+        f"GET {machine}/wait",
+        f"GET {machine}",
+        f"POST {machine}/lease",
+        f"GET {machine}",
+        f"GET {machine}/versions",
+        f"POST {machine}",
+        f"GET {machine}/wait",
+        f"GET {machine}",
+        f"DELETE {machine}/lease",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -309,18 +274,14 @@ def test_no_override_is_always_allowed_and_the_repr_hides_values() -> None:
 @pytest.mark.parametrize("fault", ["concurrent_replace", "concurrent_update", "getting_replaced", "not_startable"])
 @pytest.mark.parametrize("key", [None, "K"])
 @pytest.mark.parametrize("count", ["1", "2"])
-def test_an_update_that_someone_else_came_before_is_no_end_another_slot_or_another_try_is(
-    fault: str, key: str | None, count: str
+async def test_an_update_that_someone_else_came_before_is_no_end_another_slot_or_another_try_is(
+    world: World, fault: str, key: str | None, count: str
 ) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            extra = "        args: [exit, '1']\n        overrides: {args: true}\n"
-            spec = task_spec("[run, '5']", count=count, extra=extra)
-            await world.apply(spec)
-            await world.context.clock.sleep(60)
-            world.engine.faults.add(fault, calls=("update",), times=1)
-            run = await world.invoke(spec, override=Override(args=("exit", "4")), key=key)
-            assert run.outcome.exit_code == 4, run
-            assert len(world.runtime.starts) == 1
-
-    run_virtually(scenario())
+    extra = "        args: [exit, '1']\n        overrides: {args: true}\n"
+    spec = task_spec("[run, '5']", count=count, extra=extra)
+    await world.apply(spec)
+    await world.context.clock.sleep(60)
+    world.engine.faults.add(fault, calls=("update",), times=1)
+    run = await world.invoke(spec, override=Override(args=("exit", "4")), key=key)
+    assert run.outcome.exit_code == 4, run
+    assert len(world.runtime.starts) == 1

@@ -66,115 +66,91 @@ REMOVALS = {
 
 @pytest.mark.parametrize("removal", REMOVALS)
 @pytest.mark.parametrize("is_forgotten", [True, False], ids=["the platform has forgotten", "the platform tells"])
-def test_a_finished_run_outlives_its_machine(removal: str, is_forgotten: bool) -> None:
+async def test_a_finished_run_outlives_its_machine(world: World, removal: str, is_forgotten: bool) -> None:
     before, slot, after = REMOVALS[removal]
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(before)
-            await world.context.clock.sleep(10)
-            run_id = await run_on(world, before, slot)
-            report = await world.apply(after)
-            assert report.is_success, report
-            assert slot not in {machine.name for machine in world.machines()}
-            if is_forgotten:
-                await forget_destroyed(world)
-            await is_told(world, run_id)
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+    await world.apply(before)
+    await world.context.clock.sleep(10)
+    run_id = await run_on(world, before, slot)
+    report = await world.apply(after)
+    assert report.is_success, report
+    assert slot not in {machine.name for machine in world.machines()}
+    if is_forgotten:
+        await forget_destroyed(world)
+    await is_told(world, run_id)
+    assert not (await world.plan(after)).has_changes
 
 
 @pytest.mark.parametrize("slot", ["work-iad-0", "work-ams-0"])
-def test_a_finished_run_outlives_the_replacement_of_its_machine(slot: str) -> None:
+async def test_a_finished_run_outlives_the_replacement_of_its_machine(world: World, slot: str) -> None:
     """A machine that stands in another region than its slot is replaced."""
     declared = spec("{iad: 1}" if slot == "work-iad-0" else "{iad: 1, ams: 1}")
 
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(declared)
-            await world.context.clock.sleep(10)
-            run_id = await run_on(world, declared, slot)
-            old = next(machine for machine in world.machines() if machine.name == slot)
-            world.engine.store.save(replace(old, region="lhr"))
-            assert (await world.apply(declared)).is_success
-            assert old.id not in {machine.id for machine in world.machines()}
-            await forget_destroyed(world)
-            await is_told(world, run_id)
-
-    run_virtually(scenario())
+    await world.apply(declared)
+    await world.context.clock.sleep(10)
+    run_id = await run_on(world, declared, slot)
+    old = next(machine for machine in world.machines() if machine.name == slot)
+    world.engine.store.save(replace(old, region="lhr"))
+    assert (await world.apply(declared)).is_success
+    assert old.id not in {machine.id for machine in world.machines()}
+    await forget_destroyed(world)
+    await is_told(world, run_id)
 
 
-def test_of_a_pool_that_left_the_spec_the_destroyed_machine_tells() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            await world.context.clock.sleep(10)
-            run_id = await run_on(world, spec(), "work-iad-1")
-            assert (await world.apply(EMPTY)).is_success
-            assert world.machines() == []
-            await is_told(world, run_id)
-            await forget_destroyed(world)
-            assert await find_run(world.context, "app", run_id, stack="stack") is None
-
-    run_virtually(scenario())
+async def test_of_a_pool_that_left_the_spec_the_destroyed_machine_tells(world: World) -> None:
+    await world.apply(spec())
+    await world.context.clock.sleep(10)
+    run_id = await run_on(world, spec(), "work-iad-1")
+    assert (await world.apply(EMPTY)).is_success
+    assert world.machines() == []
+    await is_told(world, run_id)
+    await forget_destroyed(world)
+    assert await find_run(world.context, "app", run_id, stack="stack") is None
 
 
-def test_a_run_that_its_timeout_ended_stays_one() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            await world.context.clock.sleep(10)
-            world.engine.faults.add("host_capacity", calls=("start",), machine="work-iad-0", times=1)
-            run = await world.invoke(spec(), timeout_s=10.0)
-            assert run.outcome.name is OutcomeName.TIMED_OUT
-            slot = run.slot.name if run.slot else ""
-            assert slot == "work-iad-1"
-            await world.apply(spec("1"))
-            await forget_destroyed(world)
-            found = await find_run(world.context, "app", str(run.id), stack="stack")
-            assert found
-            assert found.info.outcome == run.outcome
-
-    run_virtually(scenario())
+async def test_a_run_that_its_timeout_ended_stays_one(world: World) -> None:
+    await world.apply(spec())
+    await world.context.clock.sleep(10)
+    world.engine.faults.add("host_capacity", calls=("start",), machine="work-iad-0", times=1)
+    run = await world.invoke(spec(), timeout_s=10.0)
+    assert run.outcome.name is OutcomeName.TIMED_OUT
+    slot = run.slot.name if run.slot else ""
+    assert slot == "work-iad-1"
+    await world.apply(spec("1"))
+    await forget_destroyed(world)
+    found = await find_run(world.context, "app", str(run.id), stack="stack")
+    assert found
+    assert found.info.outcome == run.outcome
 
 
-def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            runs = []
-            for _ in range(30):
-                await world.apply(spec("2"))
-                await world.context.clock.sleep(10)
-                runs.append(await run_on(world, spec("2"), "work-iad-1"))
-                assert (await world.apply(spec("1"))).is_success
-            await forget_destroyed(world)
-            [anchor] = world.machines()
-            kept = [key for key in anchor.config["metadata"] if key.startswith(marks.ENDS) and key[-1].isdigit()]
-            assert len(kept) == 8
-            listed = await list_runs(world.context, "app", stack="stack")
-            told = [run.info.id for run in listed if run.info.slot == "work-iad-1"]
-            assert told == runs[::-1][: len(told)]
-            assert len(told) >= 8
-
-    run_virtually(scenario())
+async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(world: World) -> None:
+    runs = []
+    for _ in range(30):
+        await world.apply(spec("2"))
+        await world.context.clock.sleep(10)
+        runs.append(await run_on(world, spec("2"), "work-iad-1"))
+        assert (await world.apply(spec("1"))).is_success
+    await forget_destroyed(world)
+    [anchor] = world.machines()
+    kept = [key for key in anchor.config["metadata"] if key.startswith(marks.ENDS) and key[-1].isdigit()]
+    assert len(kept) == 8
+    listed = await list_runs(world.context, "app", stack="stack")
+    told = [run.info.id for run in listed if run.info.slot == "work-iad-1"]
+    assert told == runs[::-1][: len(told)]
+    assert len(told) >= 8
 
 
-def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_is_said() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            await world.context.clock.sleep(10)
-            run_id = await run_on(world, spec(), "work-iad-1")
-            anchor = next(machine for machine in world.machines() if machine.name == "work-iad-0")
-            client = world.context.client
-            await client.leases.acquire("app", anchor.id, ttl_s=3600, description="someone")
-            await world.apply(spec("1"), lock_timeout_s=2.0)
-            assert [machine.name for machine in world.machines()] == ["work-iad-0"]
-            assert any("cannot be kept" in line for line in world.said)
-            await is_told(world, run_id)
-
-    run_virtually(scenario())
+async def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_is_said(world: World) -> None:
+    await world.apply(spec())
+    await world.context.clock.sleep(10)
+    run_id = await run_on(world, spec(), "work-iad-1")
+    anchor = next(machine for machine in world.machines() if machine.name == "work-iad-0")
+    client = world.context.client
+    await client.leases.acquire("app", anchor.id, ttl_s=3600, description="someone")
+    await world.apply(spec("1"), lock_timeout_s=2.0)
+    assert [machine.name for machine in world.machines()] == ["work-iad-0"]
+    assert any("cannot be kept" in line for line in world.said)
+    await is_told(world, run_id)
 
 
 def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated() -> None:
