@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.spec.diagnostics import Findings
-from reconciler.spec.shape import fits
+from reconciler.spec.shape import fits, properties_of
+from reconciler.spec.unknown_keys import hint_for_unknown
 from reconciler.spec.yaml_nodes import List, Map, Node, plain_value
 
 _WORDS: Final = {
@@ -20,9 +21,6 @@ _WORDS: Final = {
     "number": "a number",
     "null": "nothing",
 }
-
-
-_LONGEST_KEY: Final = 64  # of which a likely spelling is looked for
 
 
 @cache
@@ -58,8 +56,8 @@ def _explain(error: Any, root: Node, findings: Findings) -> None:
             for inner in branch:
                 _explain(inner, root, findings)
             return
-    if error.validator == "additionalProperties" and isinstance(node, Map):
-        _explain_unknown_keys(error, node, findings)
+    if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(node, Map):
+        _explain_unknown_keys(error, node, path, findings)
         return
     if error.validator == "required" and isinstance(node, Map):
         missing = [key for key in error.validator_value if key not in node.entries]
@@ -81,22 +79,18 @@ def _meant_branch(error: Any) -> list[Any] | None:
     meant = [
         inners
         for inners in branches.values()
-        if isinstance(error.instance, dict | list) and not any(i.validator == "type" and not i.path for i in inners)
+        if isinstance(error.instance, dict | list)
+        and not any(i.validator in {"type", "enum"} and not i.path for i in inners)
     ]
     return meant[0] if len(meant) == 1 else None
 
 
-def _explain_unknown_keys(error: Any, node: Map, findings: Findings) -> None:
-    known = list(error.schema.get("properties", {}))
+def _explain_unknown_keys(error: Any, node: Map, path: list[Any], findings: Findings) -> None:
+    known = list(properties_of(error.schema, spec_schema()))
     patterns = list(error.schema.get("patternProperties", {}))
     for key, entry in node.items():
-        if key in known or any(_matches(pattern, key) for pattern in patterns):
-            continue
-        import difflib
-
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) if len(key) <= _LONGEST_KEY else []
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-        findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint)
+        if key not in known and not any(_matches(pattern, key) for pattern in patterns):
+            findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint_for_unknown(key, known, path))
 
 
 def _matches(pattern: str, key: str) -> bool:

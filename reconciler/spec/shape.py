@@ -33,6 +33,17 @@ def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
     return all(_holds(keyword, value, schema, root) for keyword in schema if keyword not in _ANNOTATIONS)
 
 
+def properties_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of an object's schema, after those that it has by `allOf` or `$ref`."""
+    if "$ref" in schema:
+        return properties_of(_resolved(schema["$ref"], root), root)
+    found: dict[str, Any] = {}
+    for one in schema.get("allOf", ()):
+        found |= properties_of(one, root)
+    found |= schema.get("properties", {})
+    return found
+
+
 def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
     argument = schema[keyword]
     match keyword:
@@ -44,12 +55,16 @@ def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[st
             return any(value == one and type(value) is type(one) for one in argument)
         case "const":
             return bool(value == argument) and isinstance(value, bool) == isinstance(argument, bool)
+        case "allOf":
+            return all(fits(value, one, root) for one in argument)
         case "anyOf":
             return any(fits(value, one, root) for one in argument)
         case "oneOf":
             return sum(fits(value, one, root) for one in argument) == 1
         case "properties" | "patternProperties" | "additionalProperties" | "required" | "minProperties":
             return not isinstance(value, dict) or _holds_for_object(keyword, value, schema, root)
+        case "unevaluatedProperties" if argument is False:
+            return not isinstance(value, dict) or value.keys() <= properties_of(schema, root).keys()
         case "propertyNames":
             return not isinstance(value, dict) or all(fits(key, argument, root) for key in value)
         case "items":
