@@ -45,6 +45,9 @@ def test_each_path_that_a_document_names_exists(document: Path) -> None:
     modules = re.findall(r"`(reconciler(?:\.[a-z_]+)+)`", text)
     for path in paths:
         assert any((place / path).exists() for place in (ROOT, PACKAGE, document.parent)), path
+    for name, path in re.findall(r"`([A-Za-z_]+)` in `([\w/]+\.py)`", text):
+        file = next(place / path for place in (ROOT, PACKAGE) if (place / path).exists())
+        assert re.search(rf"^((async )?def |class )?{name}\b", file.read_text(), re.MULTILINE), (name, path)
     for module in modules:
         assert is_module(module) or is_module(module.rpartition(".")[0]), module
 
