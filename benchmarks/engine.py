@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
+
 from benchmarks.measure import Figure
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.http import httpx
 
 CLIENTS = 10
 CALLS = 600

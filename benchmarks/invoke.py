@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 
+import httpx
+
 from benchmarks.home import Home, open_home
 from benchmarks.measure import Figure, compare
-from reconciler.http import httpx
 from reconciler.tasks import Tasks
 
 _CURL = """

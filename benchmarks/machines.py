@@ -9,26 +9,37 @@ from collections.abc import Iterator
 from benchmarks.home import Home, open_home
 from benchmarks.measure import Figure, compare
 
-# As our own command does it, each program imports httpx without httpx's command line.
-LIST = """
+# As our own command does it, each program imports httpx without the command `httpx`.
+_HTTPX = """
+import sys, types
+sys.modules["httpx._main"] = types.ModuleType("httpx._main")
+sys.modules["httpx._main"].main = lambda: None
+import httpx
+"""
+LIST = (
+    _HTTPX
+    + """
 import os
-from reconciler.http import httpx
 headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
 with httpx.Client(headers=headers, trust_env=False) as http:
     machines = http.get(os.environ["URL"] + "/b/machines", timeout=60).json()
 assert len(machines) == 1000
 """
-DUMP = """
+)
+DUMP = (
+    _HTTPX
+    + """
 import json, os
-from reconciler.http import httpx
 headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
 machines = httpx.get(os.environ["URL"] + "/b/machines", headers=headers, trust_env=False).json()
 bodies = [{"skip_launch": True} | {key: one[key] for key in ("name", "region", "config")} for one in machines]
 json.dump(bodies, open("bodies.json", "w"))
 """
-CREATE = """
+)
+CREATE = (
+    _HTTPX
+    + """
 import asyncio, json, os, sys
-from reconciler.http import httpx
 app, bodies = sys.argv[1], json.load(open("bodies.json"))
 
 async def main():
@@ -42,9 +53,11 @@ async def main():
 
 asyncio.run(main())
 """
-LIST_EACH = """
+)
+LIST_EACH = (
+    _HTTPX
+    + """
 import asyncio, os
-from reconciler.http import httpx
 
 async def main():
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
@@ -56,6 +69,7 @@ async def main():
 
 asyncio.run(main())
 """
+)
 SPEC = """version: 1
 name: b
 apps:

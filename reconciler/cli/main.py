@@ -6,6 +6,9 @@ start fast.
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Final
 
 import click
@@ -101,8 +104,35 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of the command line `arguments`."""
-    with open_output() as output:
+    with _without_httpx_command(), open_output() as output:
         return _run(arguments, output)
+
+
+@contextmanager
+def _without_httpx_command() -> Iterator[None]:
+    """For the block, `import httpx` does not import the command `httpx`.
+
+    Where click and rich are installed, that import takes as long as all the rest of httpx, and nothing here needs it. A
+    stand-in takes the module's place meanwhile. The library imports httpx as it is.
+    """
+    name = "httpx._main"
+    if name in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(name)
+    stand_in.main = _run_httpx_command  # type: ignore[attr-defined]
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        sys.modules.pop(name, None)
+
+
+def _run_httpx_command() -> None:
+    """Be `httpx.main` for whoever calls it in a process that ran this command before."""
+    from httpx._main import main
+
+    main()
 
 
 def _run(arguments: list[str], output: Output) -> int:

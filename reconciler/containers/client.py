@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+import httpx
+
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.wire import Output, Wire
-from reconciler.http import httpx, is_loopback
+from reconciler.http import is_loopback
 from reconciler.model.image import DOCKER_HUB, ImageReference
 
 PLATFORM: Final = "linux/amd64"

@@ -5,9 +5,10 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn
 
+import httpx
+
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.frames import unframed, unterminated
-from reconciler.http import httpx
 
 _CONNECT_S: Final = 5.0
 _CALL_S: Final = 120.0

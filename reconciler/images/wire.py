@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
+import httpx
+
 from reconciler.errors import RegistryError, RegistryErrorKind
-from reconciler.http import httpx, is_loopback
+from reconciler.http import is_loopback
 
 _TIMEOUT_S: Final = 10.0
 _REDIRECTS: Final = 5

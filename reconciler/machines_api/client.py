@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+import httpx
+
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.http import httpx
 from reconciler.machines_api import wire
 from reconciler.machines_api.apps import Apps
 from reconciler.machines_api.leases import Leases

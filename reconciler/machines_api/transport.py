@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import httpx
+
 from reconciler.canonical.secrets import secret_values
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.http import httpx, is_loopback
+from reconciler.http import is_loopback
 from reconciler.machines_api.auth import authorization_header
 from reconciler.machines_api.errors import (
     READ_HINT,

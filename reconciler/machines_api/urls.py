@@ -32,7 +32,7 @@ def parse_target_url(text: str, *, source: str = "--target") -> str:
     """
     if "@" in text:
         raise TargetError(f"{source}: no user or password in the URL", hint="set FLY_API_TOKEN instead")
-    from reconciler.http import httpx
+    import httpx
 
     try:
         parts = urlsplit(text.strip())

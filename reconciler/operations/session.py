@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from reconciler.targets import Target, who_asks
 
 if TYPE_CHECKING:
+    import httpx
+
     from reconciler.clock import Clock
-    from reconciler.http import httpx
     from reconciler.machines_api.transport import TraceEntry
     from reconciler.slots.context import Context, Emit
 

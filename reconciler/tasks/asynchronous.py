@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+import httpx
+
 from reconciler.clock import Clock, SystemClock
 from reconciler.errors import NotStartedError, UsageError
-from reconciler.http import httpx
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.attach import run_of_claim
 from reconciler.invoke.claim_request import Claim, Unconfirmed

@@ -54,7 +54,7 @@ class LiveEngine(EngineFixture):
 
     def client(self, **options: Any) -> "httpx.Client":
         """A client of `URL/v1` with the token, closed with the engine; `options` are those of httpx.Client."""
-        from reconciler.http import httpx
+        import httpx
 
         return self._held.enter_context(httpx.Client(**self._client_options(options)))
 

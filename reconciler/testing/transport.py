@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
+import httpx
+
 from reconciler.engine.engine import Engine
 from reconciler.engine.faults.rules import ConnectionLost
 from reconciler.engine.http.app import create_engine_app
-from reconciler.http import httpx
 
 
 class EngineTransport(httpx.AsyncBaseTransport):

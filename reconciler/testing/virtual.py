@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
+import httpx
+
 from reconciler.engine.services.schedules import Schedules
 from reconciler.engine.store.cleanup import Cleanup
-from reconciler.http import httpx
 from reconciler.testing.controller import EngineController
 from reconciler.testing.fixture import EngineFixture
 from reconciler.testing.scripted import ScriptedRuntime, parse_script

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import prepare_home, start_engine, stop_engine
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import engine_status, read_token, stop_engine
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, busybox_context, podman_service
 from tests.support.python_image import python_context

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 
 ROOT = Path(__file__).resolve().parents[2]

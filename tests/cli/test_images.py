@@ -135,8 +135,9 @@ def test_a_machine_that_was_busy_gets_the_applied_digest_by_the_next_invoke(stac
 
 
 def test_what_someone_else_put_there_is_drift_and_put_back(stack: Stack) -> None:
+    import httpx
+
     from reconciler.engine.server.daemon import engine_status, read_token
-    from reconciler.http import httpx
 
     first = stack.push("one")
     stack.declare(count=1)

@@ -148,3 +148,26 @@ def test_every_verb_that_talks_is_in_the_table() -> None:
 
 def test_the_command_line_of_httpx_is_not_imported(imported: dict[str, dict[str, str]]) -> None:
     assert not any("httpx._main" in files for files in imported.values())
+
+
+def test_the_library_changes_nothing_of_httpx() -> None:
+    program = """
+import reconciler.tasks, reconciler.machines_api.client, reconciler.operations.apply
+import httpx
+import httpx._main
+assert httpx.main is httpx._main.main
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_after_the_command_in_the_same_process_the_command_of_httpx_works() -> None:
+    program = """
+import sys
+from reconciler.cli.main import run
+assert run(["--target", "http://127.0.0.1:9", "-f", "none.yaml", "status"]) == 1
+import httpx
+sys.argv = ["httpx", "--help"]
+httpx.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True)
+    assert "httpx" in ended.stdout

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

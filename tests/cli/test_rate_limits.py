@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reconciler.cli.main import VERBS, run
-from reconciler.http import httpx
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 from tests.support.environment import clear_environment
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,6 @@ from reconciler.containers.client import ContainerEngine, State
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.frames import unframed
 from reconciler.containers.sockets import addresses
-from reconciler.http import httpx
 from reconciler.model.image import parse_image
 
 DIGEST = f"sha256:{'a' * 64}"

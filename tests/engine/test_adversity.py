@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.faults.config import load_fault_file
 from reconciler.engine.faults.rules import ALWAYS, API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS, FaultConfigError, Rule
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.errors import ApiErrorKind as K
-from reconciler.http import httpx
 from reconciler.machines_api.errors import classify
 from reconciler.testing.faults import rule_of
 from tests.engine.test_api import Ask, make, refusal, with_api

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.faults.settings import Latency, Settings
-from reconciler.http import httpx
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.clock import SystemClock
@@ -21,7 +22,6 @@ from reconciler.engine.runtime.container import ContainerRuntime
 from reconciler.engine.runtime.select import make_runtime
 from reconciler.engine.server.daemon import engine_status, read_token, start_engine, stop_engine
 from reconciler.engine.server.start_errors import EngineStartError
-from reconciler.http import httpx
 from reconciler.model.image import ImageReference
 from tests.support.podman import NEEDS_PODMAN, Podman, busybox_context, podman_service
 

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
 from reconciler.engine.http.app import create_engine_app
 from reconciler.engine.runtime.process import ProcessRuntime
-from reconciler.http import httpx
 from tests.support.world import TOKEN
 
 Call = Callable[..., Awaitable[httpx.Response]]

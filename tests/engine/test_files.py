@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.engine.server.start_errors import EngineStartError
 from reconciler.engine.store.database import VERSION, open_database
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [sh, -c, 'echo x > made; echo said']}}}}\n"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.http.routes import ENDPOINTS
 from reconciler.engine.http.routes.base import Endpoint
-from reconciler.http import httpx
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock
 from tests.engine.test_api import Ask, make, with_api

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
-from reconciler.http import httpx
 
 CLIENTS = 50
 CALLS = 40

@@ -5,13 +5,13 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.http.app import create_engine_app
-from reconciler.http import httpx
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock, VirtualLoop
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -17,7 +18,6 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.http import httpx
 from tests.support.openapi import document
 
 # What calls may answer besides what the document says: refusals by wrong input, unknown names, states and leases.

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
 from reconciler.engine.server.serve import EngineServer
-from reconciler.http import httpx
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.errors import RegistryError, RegistryErrorKind
-from reconciler.http import httpx
 from reconciler.images.credentials import Credentials
 from reconciler.images.registry import LIMIT_BYTES, Registry, ResolvedImage
 from reconciler.images.resolve import Resolve, Resolved, resolve_images

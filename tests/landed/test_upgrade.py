@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.canonical.digest import digest_of
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from reconciler.errors import SpecError
-from reconciler.http import httpx
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.revision import numbered

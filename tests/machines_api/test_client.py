@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.errors import ApiError
-from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.config import MachineConfig
 from reconciler.model.secret import Secret

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.environment import clear_environment

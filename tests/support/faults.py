@@ -4,8 +4,9 @@ import json
 import re
 from typing import Any
 
+import httpx
+
 from reconciler.engine.engine import Engine
-from reconciler.http import httpx
 from reconciler.testing.transport import EngineTransport
 
 # What may happen to any single request: a fault of the engine's fault rules, and its details.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-from reconciler.http import httpx
+import httpx
+
 from tests.support.world import World
 
 BadAnswer = Callable[[httpx.Request], Any]

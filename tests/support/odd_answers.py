@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.http import httpx
+import httpx
+
 from tests.support.faults import shape
 
 Path = tuple[Any, ...]

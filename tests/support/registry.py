@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler.http import httpx
+import httpx
 
 PROGRAM = shutil.which("docker-registry")
 _TYPE = "application/vnd.docker.distribution.manifest.v2+json"

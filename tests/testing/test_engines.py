@@ -4,10 +4,10 @@ import asyncio
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.engine.faults.rules import API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS
-from reconciler.http import httpx
 from reconciler.testing.live import LiveEngine
 from reconciler.testing.scripted import parse_script
 from reconciler.testing.virtual import VirtualEngine

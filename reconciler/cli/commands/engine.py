@@ -151,9 +151,10 @@ def status(**_values: object) -> int:
 
 def _services(home: Path, url: str) -> list[dict[str, Any]]:
     """Where the engine serves which port; nothing where it does not answer."""
+    import httpx
+
     from reconciler.engine.server.daemon import read_token
     from reconciler.engine.server.start_errors import EngineStartError
-    from reconciler.http import httpx
 
     try:
         headers = {"Authorization": f"Bearer {read_token(home)}"}

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
-from reconciler.http import httpx
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.plan import Action
 from reconciler.model.report import Entry, Status

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.faults.settings import Latency, Settings
-from reconciler.http import httpx
 from reconciler.model.report import Report, Status
 from tests.scenarios.apply.test_side_by_side import NEW, assert_well, person
 from tests.support.world import World, open_world, spec_of

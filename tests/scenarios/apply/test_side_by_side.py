@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
+
 from reconciler.apply.apply import BlockedError
-from reconciler.http import httpx
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.report import Report, Status
 from reconciler.model.revision import numbered

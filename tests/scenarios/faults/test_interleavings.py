@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ReconcilerError
-from reconciler.http import httpx
 from reconciler.invoke import key_room
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.invoke.runs import list_runs

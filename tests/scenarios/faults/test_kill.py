@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.http import httpx
 from tests.support.environment import clear_environment
 
 KILLS = 50

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from functools import partial
 
+import httpx
+
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
-from reconciler.http import httpx
 from reconciler.machines_api.observe import observe
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.run import OutcomeName

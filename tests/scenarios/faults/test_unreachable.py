@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.errors import UnobservedError
-from reconciler.http import httpx
 from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.invoke import InvokeOptions, begin
 from reconciler.invoke.pool_cache import KnownPool
