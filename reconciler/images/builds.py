@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from reconciler.errors import BuildError, RegistryError, RegistryErrorKind
 from reconciler.images.builder import Builder
 from reconciler.images.context import context_of, context_tag, dockerfile_of
 from reconciler.images.credentials import Credentials
-from reconciler.images.registry import ResolvedImage
+from reconciler.images.registry import Images
 from reconciler.model.image import ImageReference, parse_image
 from reconciler.model.spec import Build, Pool, Spec
 
@@ -71,14 +71,6 @@ def with_push_to(spec: Spec, prefix: str) -> Spec:
 
     apps = tuple(replace(app, pools=tuple(moved(pool) for pool in app.pools)) for app in spec.apps)
     return replace(spec, apps=apps)
-
-
-class Images(Protocol):
-    """Where images are: a registry, or something that is asked as one."""
-
-    async def resolve(self, image: ImageReference) -> ResolvedImage:
-        """What a reference names there. Raises RegistryError."""
-        ...
 
 
 async def find_built(images: Images, job: Job) -> str | None:

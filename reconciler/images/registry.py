@@ -4,17 +4,19 @@ A digest is computed from the bytes that came, never taken from a header. A cred
 for and to the token server that this registry names, and to no host that an answer redirects to.
 """
 
+import asyncio
+import enum
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
 from reconciler.images.login import Login
 from reconciler.images.wire import Answer, Connection
-from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference
+from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference, parse_image
 
 PLATFORM: Final = ("linux", "amd64")  # the one that Fly Machines run
 # Fly's documented limit is of 8 GB unpacked. A registry tells packed sizes alone, which are smaller.
@@ -30,6 +32,7 @@ _MANIFESTS: Final = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT: Final = ", ".join((*_INDEXES, *_MANIFESTS))
+_AT_ONCE: Final = 8
 
 K = RegistryErrorKind
 
@@ -40,6 +43,30 @@ class ResolvedImage:
 
     digest: str
     size_bytes: int
+
+
+class Images(Protocol):
+    """Where images are: a registry, or something that is asked as one."""
+
+    async def resolve(self, image: ImageReference) -> ResolvedImage:
+        """What a reference names there. Raises RegistryError."""
+        ...
+
+
+class Resolve(enum.Enum):
+    """Whether tags are looked up: always, or as far as their registries answer, or not at all."""
+
+    ALWAYS = "always"
+    AUTO = "auto"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The digest of each image that was looked up, by its reference as it is written, and why others were not."""
+
+    digests: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 class Registry:
@@ -95,6 +122,33 @@ class Registry:
         if answer.status == 200:
             return answer
         raise _refused(image, answer)
+
+
+async def resolve_images(where: Images, images: Iterable[str], mode: Resolve) -> Resolved:
+    """What the images' tags name now. Raises RegistryError: for an image that is not there or will not run, and with
+    ALWAYS for one that cannot be looked up.
+    """
+    if mode is Resolve.NEVER:
+        return Resolved(digests={})
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def look_up(image: str) -> str | RegistryError:
+        async with limit:
+            try:
+                return (await where.resolve(parse_image(image))).digest
+            except RegistryError as error:
+                return error
+
+    names = sorted(set(images))
+    found = dict(zip(names, await asyncio.gather(*(look_up(name) for name in names)), strict=True))
+    errors = {name: one for name, one in found.items() if isinstance(one, RegistryError)}
+    for error in errors.values():
+        if error.is_final or mode is Resolve.ALWAYS:
+            raise error
+    return Resolved(
+        digests={name: one for name, one in found.items() if isinstance(one, str)},
+        warnings=tuple(f"{error.message}; its tag is compared, and not what it names" for error in errors.values()),
+    )
 
 
 def _refused(image: ImageReference, answer: Answer) -> RegistryError:

@@ -11,8 +11,9 @@ from reconciler.operations.session import Session
 
 if TYPE_CHECKING:
     from reconciler.images.builder import Builder
-    from reconciler.images.builds import Built, Deliver, Images
+    from reconciler.images.builds import Built, Deliver
     from reconciler.images.credentials import Credentials
+    from reconciler.images.registry import Images
     from reconciler.targets import Target
 
 _HOW_TO_BUILD = "run `reconciler build`, or apply with --build"
@@ -71,7 +72,7 @@ async def look_up(
         digests = {one.job.image: one.digest for one in built}
     if policy.mode == "never":
         return digests, ()
-    from reconciler.images.resolve import Resolve, resolve_images
+    from reconciler.images.registry import Resolve, resolve_images
 
     async with _places(session, policy.push_to) as places:
         resolved = await resolve_images(places.named, images, Resolve(policy.mode))

@@ -12,8 +12,7 @@ import pytest
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
-from reconciler.images.registry import LIMIT_BYTES, Registry, ResolvedImage
-from reconciler.images.resolve import Resolve, Resolved, resolve_images
+from reconciler.images.registry import LIMIT_BYTES, Registry, Resolve, Resolved, ResolvedImage, resolve_images
 from reconciler.images.wire import Connection
 from reconciler.model.image import parse_image
 from reconciler.model.secret import Secret
