@@ -1,4 +1,4 @@
-"""The clock protocol: time is handed in wherever a decision or a wait depends on it, so that tests own it."""
+"""The clock, which is passed in wherever the time matters, so that tests set it."""
 
 import asyncio
 import time
@@ -7,23 +7,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A source of time. `now` is the wall clock, `monotonic` never goes back but may stop in a sleeping laptop."""
+    """A source of time. The monotonic clock may stop in a sleeping laptop."""
 
     def now(self) -> datetime:
-        """The wall clock's time, aware, in UTC."""
+        """Return the wall clock's time, in UTC, with its time zone."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary point, never decreasing."""
+        """Return seconds since an arbitrary point, never decreasing."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Returns after `seconds` of this clock's time; at once where they are not positive."""
+        """Sleep for `seconds` of this clock's time; not at all if not positive."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock and the running event loop's timers."""
+    """The system's clocks and the timers of the running event loop."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -36,5 +36,5 @@ class SystemClock:
 
 
 def now_ms(clock: Clock) -> int:
-    """The wall clock's time in milliseconds since 1970."""
+    """Return the wall clock's time in milliseconds since 1970."""
     return int(clock.now().timestamp() * 1000)

@@ -1,7 +1,7 @@
-"""`.dockerignore`: which files of a build's context the builder is not given, and the walk over those that it is.
+"""Apply `.dockerignore`: walk the files of a context that are not ignored.
 
-The rules are those of Docker's documentation: the last pattern that matches decides, `!` takes a file back, `**` is any
-number of directories, and a pattern that matches a directory matches all that is in it.
+The rules are those of Docker's documentation: the last matching pattern decides, `!` includes a file again, `**` is any
+number of directories, and a pattern that matches a directory matches everything in it.
 """
 
 import os
@@ -11,31 +11,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-_ANY: Final = re.compile(r"[^/]")  # what `?` stands for
+_ANY: Final = re.compile(r"[^/]")  # what `?` matches
 _SLASH: Final = re.compile("/")
-# One name's pattern: what its characters must be, one after the other; True and False for any number of them, with `/`
-# among them or without.
+# The pattern of one name: a regular expression for each character, True for any number of characters, and False for any
+# number of characters other than `/`.
 _Name: TypeAlias = list[re.Pattern[str] | bool]
 
 
 class Ignore:
     """The patterns of one file, in its order.
 
-    All are followed at once, a bit for each place in each pattern: a pattern of many `*` makes a regular expression try
-    all their combinations, and whoever writes a pull request writes the patterns.
+    A state machine that matches all patterns at once, with one bit for each position in each pattern. A regular
+    expression would be exponential for a pattern with many `*`, and patterns come from anyone who opens a pull request.
     """
 
     def __init__(self) -> None:
-        self._singles: list[tuple[int, re.Pattern[str]]] = []  # a place, and the characters that lead to the next one
-        self._stays = {False: 0, True: 0}  # the places that any character, even `/`, leaves where they are
-        self._skips = {1: 0, 3: 0}  # the places from which so many may be passed over
+        self._singles: list[tuple[int, re.Pattern[str]]] = []  # a position, and the characters that lead to the next
+        self._stays = {False: 0, True: 0}  # positions that stay at any character; True: at `/` too
+        self._skips = {1: 0, 3: 0}  # positions from which 1 or 3 positions may be skipped
         self._starts = 0
-        self._ends: list[tuple[int, bool]] = []  # of each pattern the places at its end, and whether it takes back
+        self._ends: list[tuple[int, bool]] = []  # the end positions of each pattern, and whether it begins with `!`
         self._size = 0
-        self._steps: dict[str, int] = {}  # by character, the places that it leads on from
+        self._steps: dict[str, int] = {}  # by character, the positions that it leads on from
 
     def matches(self, path: str) -> bool:
-        """Whether the file of this path, from the context with `/` between names, is left out."""
+        """Return whether a file is ignored.
+
+        Its path is relative to the context, with `/`.
+        """
         places = self._passed_over(self._starts)
         for character in path:
             stays = self._stays[True] | (0 if character == "/" else self._stays[False])
@@ -44,11 +47,11 @@ class Ignore:
 
     @property
     def has_exceptions(self) -> bool:
-        """Whether something may be taken back below a directory that is left out."""
+        """Return whether a file in an ignored directory may be included again."""
         return any(takes_back for _, takes_back in self._ends)
 
     def add(self, names: list[_Name | None], *, takes_back: bool) -> None:
-        """Adds a pattern of these names, None for any number of them."""
+        """Add a pattern of these names; None stands for any number of names."""
         self._starts |= 1 << self._size
         for position, name in enumerate(names):
             is_last = position == len(names) - 1
@@ -56,7 +59,7 @@ class Ignore:
                 self._add_name(name)
             elif is_last:
                 self._add_stay(crosses=True)
-            else:  # any names with a slash behind them, or none at all
+            else:  # any number of names, each with a slash
                 self._skips[1] |= 1 << self._size
                 self._skips[3] |= 1 << self._size
                 self._size += 1
@@ -64,7 +67,7 @@ class Ignore:
             if not is_last:
                 self._add_single(_SLASH)
         end = 1 << self._size
-        self._add_single(_SLASH)  # all that is in a directory that matches
+        self._add_single(_SLASH)  # everything in a directory that matches
         self._stays[True] |= 1 << self._size
         self._ends.append((end | 1 << self._size, takes_back))
         self._size += 1
@@ -92,14 +95,14 @@ class Ignore:
         return self._steps[character]
 
     def _passed_over(self, places: int) -> int:
-        """The places, and those that are reached from them without a character."""
+        """Return the positions, and those that are reached from them without a character."""
         while (more := places | (places & self._skips[1]) << 1 | (places & self._skips[3]) << 3) != places:
             places = more
         return places
 
 
 def parse_ignore(lines: Iterable[str]) -> Ignore:
-    """The patterns of a `.dockerignore`. A line that is no pattern is passed over, as builders do."""
+    """Parse a `.dockerignore`. An invalid line is skipped, as builders do."""
     ignore = Ignore()
     for line in lines:
         text = line.strip()
@@ -115,7 +118,10 @@ def parse_ignore(lines: Iterable[str]) -> Ignore:
 
 
 def read_ignore(*files: Path) -> Ignore:
-    """The patterns of the first of the files that is there; none without any. Raises OSError."""
+    """Read the first of the files that exists; no patterns if none does.
+
+    Raises OSError.
+    """
     for path in files:
         try:
             return parse_ignore(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines())
@@ -125,7 +131,10 @@ def read_ignore(*files: Path) -> Ignore:
 
 
 def kept(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
-    """Every file, link and directory that is not left out, with its path from the context, in the order of names."""
+    """Yield every file, link and directory that is not ignored, sorted by name.
+
+    Each comes with its path relative to the context.
+    """
     for folder, folders, names in os.walk(context):
         folders.sort()
         here = Path(folder).relative_to(context)
@@ -138,17 +147,20 @@ def kept(context: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
 
 
 def _names(parts: list[str]) -> list[_Name | None]:
-    """What each name must be; None for any number of names. Raises re.error where one is no pattern."""
+    """Parse the names of a pattern; None is any number of names. Raises re.error."""
     names: list[_Name | None] = []
     for part in parts:
         name = None if part == "**" else _name(part)
-        if name is not None or not names or names[-1] is not None:  # more `**` in a row say no more
+        if name is not None or not names or names[-1] is not None:  # several `**` in a row are one
             names.append(name)
     return names
 
 
 def _name(part: str) -> _Name:
-    """One name's pattern: `*` and `?` match no `/`, `[a-z]` and `[^a-z]` as in Go, `**` within a name as there."""
+    """Parse one name: `*` and `?` do not match `/`.
+
+    `[a-z]`, `[^a-z]` and `**` are as in Go.
+    """
     name: _Name = []
     at = 0
     while at < len(part):

@@ -1,17 +1,17 @@
 """Every error that this package raises on purpose.
 
 ReconcilerError                what went wrong; `hint` says what to do next
-├── SpecError                  the spec is not valid; carries every diagnostic
+├── SpecError                  the spec is invalid; it has all diagnostics
 ├── UsageError                 the call itself is wrong (unknown task, missing file)
-├── TargetError                no token, an unusable URL, an engine that does not start
-├── UnobservedError            the platform's answer cannot be believed (an empty list of a full app), or does not come
+├── TargetError                no token, an invalid URL, an engine that does not start
+├── UnobservedError            the platform's answer is missing, or not credible (an empty list of a full app)
 ├── NotStartedError            a run did not start; `outcome` says why
-├── StartUnclearError          whether a run started cannot be learnt
-├── RegistryError              an image cannot be resolved, or the platform could not run it; `kind` says how
-├── BuildError                 an image could not be built or pushed; `lines` are the builder's last
+├── StartUnclearError          it is unknown whether a run started
+├── RegistryError              an image cannot be resolved, or the platform cannot run it; `kind` says why
+├── BuildError                 an image could not be built or pushed; `lines` are the builder's last ones
 ├── LeaseLostError             a lease ended before the work that it guarded
-├── LogsIncompleteError        lines of a run's output, or a service's, are missing
-└── ApiError                   the Machines API refused, or could not be understood; `kind` says how
+├── LogsIncompleteError        lines of the output of a run or a service are missing
+└── ApiError                   the Machines API refused, or its answer is invalid; `kind` says what happened
 """
 
 import enum
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ReconcilerError(Exception):
-    """What went wrong, where, and in `hint` what to do next. Both are safe to print."""
+    """What went wrong, and in `hint` what to do about it. Both are safe to print."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -35,12 +35,12 @@ class ReconcilerError(Exception):
 
 
 def unexpected_words(error: BaseException) -> str:
-    """Return what to say of an error that this package does not raise on purpose."""
+    """Return the message for an error that this package does not raise on purpose."""
     return f"unexpected {type(error).__name__}: {error}"
 
 
 class SpecError(ReconcilerError):
-    """The spec is not valid. `diagnostics` lists the file's errors, in the file's order; `more` that are left out."""
+    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out."""
 
     def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
         count = len(diagnostics) + more
@@ -54,17 +54,17 @@ class UsageError(ReconcilerError):
 
 
 class TargetError(ReconcilerError):
-    """The target cannot be used: no token, an unusable URL, an engine that does not start."""
+    """The target cannot be used: no token, a bad URL, an engine that does not start."""
 
 
 class UnobservedError(ReconcilerError):
-    """What the platform answered cannot be believed, or it was away too long: nothing may be concluded or written."""
+    """The platform's answer is missing or not credible: conclude and write nothing."""
 
 
 class NotStartedError(ReconcilerError):
-    """A run did not start: no free machine in time, no room, a refused override. `outcome` says which, by name.
+    """A run did not start: no free machine in time, no capacity, a refused override.
 
-    LOST where it may have started and that cannot be learnt: `run_id` is then the id by which it is found later.
+    `outcome` says which. With LOST it is unknown whether the run started, and `run_id` is its id to find it later.
     """
 
     def __init__(self, outcome: "Outcome", *, run_id: str | None = None) -> None:
@@ -74,23 +74,23 @@ class NotStartedError(ReconcilerError):
 
 
 class LeaseLostError(ReconcilerError):
-    """Our lease on a machine ended before the work that it guarded; nothing more is written to that machine."""
+    """Our lease ended before the work that it guarded; nothing more is written there."""
 
 
 class LogsIncompleteError(ReconcilerError):
-    """A log could not be read to its end: lines that were written are missing from what was shown."""
+    """A log could not be read to its end: lines are missing from the output."""
 
 
 class StartUnclearError(ReconcilerError):
-    """A start was sent, and whether it had its effect cannot be learnt: nothing else may be started in its place."""
+    """A start was sent, and its effect is unknown: start nothing in its place."""
 
 
 class ApiErrorKind(enum.Enum):
-    """What an answer of the API means, whatever its status and text were. Set in machines_api/errors.py only."""
+    """What an answer of the API means. Only machines_api/errors.py decides that."""
 
     UNREACHABLE = "unreachable"  # nothing was sent: no connection
-    UNCLEAR = "unclear"  # something was sent, and whether it had an effect is not known
-    NOT_AN_API = "not an API"  # an answer that no Machines API gives (HTML, a redirect)
+    UNCLEAR = "unclear"  # something was sent, and its effect is unknown
+    NOT_AN_API = "not an API"  # an answer that no Machines API sends (HTML, a redirect)
     RATE_LIMITED = "rate limited"
     LEASE_HELD = "lease held"
     LEASE_NOT_FOUND = "lease not found"
@@ -102,7 +102,7 @@ class ApiErrorKind(enum.Enum):
     VOLUME_BUSY = "volume busy"  # a machine has the volume
     CAPACITY = "capacity"
     HOST_MAINTENANCE = "host maintenance"
-    QUOTA = "quota"  # a limit of the organisation
+    QUOTA = "quota"  # a limit of the organisation is reached
     IMAGE_NOT_READY = "image not ready"
     WAIT_EXPIRED = "wait expired"
     REPLACED = "replaced"
@@ -110,17 +110,17 @@ class ApiErrorKind(enum.Enum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     BAD_INPUT = "bad input"
-    REFUSED = "refused"  # a final answer that none of the above describes
+    REFUSED = "refused"  # any other final answer
 
 
 _PASSING = {ApiErrorKind.UNREACHABLE, ApiErrorKind.UNCLEAR, ApiErrorKind.RATE_LIMITED, ApiErrorKind.NOT_AN_API}
 
 
 class ApiError(ReconcilerError):
-    """The Machines API refused or could not be understood. `status` is the HTTP status, None without an answer.
+    """The Machines API refused, or its answer is invalid.
 
-    `machine_id` is the holder of a taken name or volume; `held_until` a lease's printed expiry, `held_by` its owner;
-    `retry_after_s` what a 429 asked for.
+    `status` is the HTTP status, None without an answer. `machine_id` is the machine that has a name or volume that is
+    taken. `held_by` is the owner of a lease, `held_until` its expiry. `retry_after_s` is what a 429 asked for.
     """
 
     def __init__(
@@ -147,19 +147,19 @@ class ApiError(ReconcilerError):
 
     @property
     def is_passing(self) -> bool:
-        """Whether network or server failed, and may not at the next try, where the target has answered before."""
+        """Return whether network or server failed, so that another try may succeed."""
         return self.kind in _PASSING
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the call may have had its effect all the same."""
+        """Return whether the call may have had its effect."""
         return self.kind is ApiErrorKind.UNCLEAR
 
 
 class RegistryErrorKind(enum.Enum):
-    """What is the matter with an image, as its registry tells it."""
+    """Why an image cannot be used, as its registry reports it."""
 
-    UNREACHABLE = "unreachable"  # no connection, no answer in time, a 5xx, a rate limit: may pass
+    UNREACHABLE = "unreachable"  # no connection, no answer in time, a 5xx, a rate limit: may be temporary
     DENIED = "denied"
     NOT_FOUND = "not found"
     UNSUITABLE = "unsuitable"  # no image for the platform, or one that is too large
@@ -167,7 +167,7 @@ class RegistryErrorKind(enum.Enum):
 
 
 class RegistryError(ReconcilerError):
-    """A tag could not be resolved, or the platform could not run what it names."""
+    """A tag cannot be resolved, or the platform cannot run its image."""
 
     def __init__(self, message: str, *, kind: RegistryErrorKind, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -175,7 +175,7 @@ class RegistryError(ReconcilerError):
 
     @property
     def is_final(self) -> bool:
-        """Whether the registry has said that this image will not do. Else nothing is known of it."""
+        """Return whether the registry says that this image cannot be used."""
         return self.kind in {RegistryErrorKind.NOT_FOUND, RegistryErrorKind.UNSUITABLE}
 
 

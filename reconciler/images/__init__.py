@@ -1,1 +1,1 @@
-"""The only talk with registries: which digest a tag has now, and whether the platform can run that image."""
+"""Talk to image registries and builders: resolve tags to digests, build, push."""

@@ -1,7 +1,6 @@
-"""Builds an image and pushes it, by whichever of docker, podman and buildah is here. Decides nothing of what is built.
+"""Build and push an image with docker, podman or buildah, whichever is installed.
 
-Nothing secret is in a command line: args of the build go by the environment, the registry's password by a file of ours
-that is gone afterwards.
+No secret is in a command line: build args are passed by the environment, the registry's password by a temporary file.
 """
 
 import asyncio
@@ -37,28 +36,28 @@ TakeLine = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """One of the programs, where it is. `say` gets each line of what it tells."""
+    """One of the programs, and its path. `say` gets each line of its output."""
 
     name: str
     program: str
     say: TakeLine
 
     async def build(self, build: Build, image: str, *, context: Path, dockerfile: Path) -> None:
-        """Builds the image and gives it this name. Raises BuildError."""
+        """Build the image and give it this name. Raises BuildError."""
         words = [self.program, "build", "--platform", _PLATFORM, "--tag", image, "--file", str(dockerfile)]
         if self.name == "podman":
-            words += ["--layers=false"]  # its cache takes layers for the same whose ARG has another value (4.3)
+            words += ["--layers=false"]  # podman 4.3 reuses cached layers although an ARG has another value
         words += ["--target", build.target] if build.target else []
         for name in sorted(build.args):
             words += ["--build-arg", name]
         await self._run([*words, str(context)], "the build", dict(build.args))
 
     async def tag(self, image: str, name: str) -> None:
-        """Gives the image another name besides. Raises BuildError."""
+        """Give the image a further name. Raises BuildError."""
         await self._run([self.program, "tag", image, name], "the tag", {})
 
     async def save(self, image: str, archive: Path) -> None:
-        """Writes the image to a file that `docker load` takes. Raises BuildError."""
+        """Write the image to a file for `docker load`. Raises BuildError."""
         words = {
             "docker": ["save", "--output", str(archive), image],
             "podman": ["save", "--format", "docker-archive", "--output", str(archive), image],
@@ -67,7 +66,7 @@ class Builder:
         await self._run([self.program, *words], "saving the image", {})
 
     async def push(self, image: ImageReference, credentials: Credentials | None) -> None:
-        """Pushes the image that has this name. Raises BuildError."""
+        """Push the image of this name. Raises BuildError."""
         with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
             file = Path(folder) / "config.json"
             environment: dict[str, str] = {}
@@ -117,7 +116,7 @@ class Builder:
 
 
 def find_builder(name: str | None, say: TakeLine) -> Builder:
-    """The builder of this name, else the first that is here and can build. Raises BuildError."""
+    """Return the builder of this name, else the first that works. Raises BuildError."""
     for one in (name,) if name else BUILDERS:
         program = shutil.which(one)
         if program and (name or one != "docker" or _has_docker(program)):
@@ -127,7 +126,7 @@ def find_builder(name: str | None, say: TakeLine) -> Builder:
 
 
 def _has_docker(program: str) -> bool:
-    """Whether docker, which is a client alone, has an engine that answers, and that is no Podman: that has its own."""
+    """Return whether the docker client has a server, other than Podman, that answers."""
     words = [program, "version", "--format", "{{json .Server}}"]
     try:
         ended = subprocess.run(words, capture_output=True, text=True, timeout=_ENGINE_TIMEOUT_S)
@@ -137,7 +136,7 @@ def _has_docker(program: str) -> bool:
 
 
 async def _line(stream: asyncio.StreamReader) -> str:
-    """The next line, without its end; empty lines are passed over. Empty at the end."""
+    """Return the next line that is not empty; "" at the end of the stream."""
     while True:
         try:
             content = await stream.readline()
@@ -150,7 +149,7 @@ async def _line(stream: asyncio.StreamReader) -> str:
 
 
 def _write_auth(file: Path, image: ImageReference, credentials: Credentials) -> None:
-    """A file as Docker and Podman read it, for this registry alone and for its owner's eyes alone."""
+    """Write a Docker config file for this registry only, readable by its owner only."""
     key = _HUB_KEY if image.registry == DOCKER_HUB else image.registry
     if credentials.user:
         pair = f"{credentials.user}:{credentials.password.reveal()}".encode()

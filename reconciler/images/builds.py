@@ -1,6 +1,6 @@
-"""The images that a spec builds: whether this content is already where it belongs, and how it gets there. Each once.
+"""Build and deliver the images of a spec that are not yet in their registry.
 
-What is asked for and delivered is a tag made of the content's digest. So the same content is built once, whoever asks.
+The tag is made of the digest of the build's content, so that the same content is built only once.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from reconciler.model.spec import Build, Pool, Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One image of a spec that is built: `image` is its name in configs, `content` the tag of what it is made of."""
+    """One image to build: `image` is its name in configs, `content` has the tag."""
 
     image: str
     content: ImageReference
@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """An image that is where it belongs. `was_there` where nothing had to be built."""
+    """An image in its registry. `was_there` if it did not have to be built."""
 
     job: Job
     digest: str
@@ -38,7 +38,10 @@ class Built:
 
 
 def jobs_of(spec: Spec, base: Path, *, only: Iterable[str] = ()) -> list[Job]:
-    """The builds of the spec's pools, or of these alone. Reads every file of their contexts. Raises BuildError."""
+    """Return the builds of the spec's pools, or of `only` these pools.
+
+    Reads every file of their contexts. Raises BuildError.
+    """
     chosen = frozenset(only)
     builds: dict[str, Build] = {}
     for pool in spec.pools:
@@ -56,7 +59,10 @@ def jobs_of(spec: Spec, base: Path, *, only: Iterable[str] = ()) -> list[Job]:
 
 
 def with_push_to(spec: Spec, prefix: str) -> Spec:
-    """The spec whose built images are pushed below this registry, or path of one, and not Fly's. Raises BuildError."""
+    """Return the spec with its built images under this registry or path, not Fly's.
+
+    Raises BuildError.
+    """
 
     def moved(pool: Pool) -> Pool:
         if pool.build is None:
@@ -74,7 +80,10 @@ def with_push_to(spec: Spec, prefix: str) -> Spec:
 
 
 async def find_built(images: Images, job: Job) -> str | None:
-    """The digest of the job's content where it belongs; None where that was not built yet. Raises RegistryError."""
+    """Return the digest of the built content; None if it is not built.
+
+    Raises RegistryError.
+    """
     try:
         return (await images.resolve(job.content)).digest
     except RegistryError as error:
@@ -84,11 +93,11 @@ async def find_built(images: Images, job: Job) -> str | None:
 
 
 Deliver: TypeAlias = Callable[[Builder, Job], Awaitable[None]]
-"""Brings what was built, under both its names, to where it is asked for. Raises BuildError."""
+"""Delivers a built image, under both its names, to its registry. Raises BuildError."""
 
 
 async def make(images: Images, find_builder: Callable[[], Builder], job: Job, deliver: Deliver) -> Built:
-    """The job's image, built and delivered unless it is there. Raises BuildError, RegistryError."""
+    """Build and deliver the image unless it exists. Raises BuildError, RegistryError."""
     if digest := await _found_or_none(images, job):
         return Built(job=job, digest=digest, was_there=True)
     builder = find_builder()
@@ -102,11 +111,11 @@ async def make(images: Images, find_builder: Callable[[], Builder], job: Job, de
 
 
 def pushing(credentials: Callable[[str, str], Credentials | None]) -> Deliver:
-    """The delivery to the registry that the image is named after."""
+    """Return the delivery that pushes to the registry in the image's name."""
 
     async def push(builder: Builder, job: Job) -> None:
         found = await asyncio.to_thread(credentials, job.content.registry, job.content.repository)
-        # The content's tag last: it says that all of it is there.
+        # The content's tag last: it shows that the image is complete.
         for image in (parse_image(job.image), job.content):
             await builder.push(image, found)
 
@@ -114,7 +123,10 @@ def pushing(credentials: Callable[[str, str], Credentials | None]) -> Deliver:
 
 
 async def _found_or_none(images: Images, job: Job) -> str | None:
-    """A registry that lets nobody read before the first push says so in its own way: then the push will tell."""
+    """Return the digest if the content is built, else None.
+
+    A registry may deny reading before the first push: then the push shows whether we have access.
+    """
     try:
         return await find_built(images, job)
     except RegistryError as error:

@@ -1,6 +1,6 @@
-"""What a build is made of, as one digest: the context's files as the builder sees them, Dockerfile, target and args.
+"""Compute the digest of a build: context, Dockerfile, target and args.
 
-The same content has the same digest wherever it is checked out: no times, owners or paths of this machine are in it.
+The same content has the same digest wherever it is checked out: times, owners and absolute paths do not count.
 """
 
 import hashlib
@@ -21,7 +21,10 @@ _MOST_FILES: Final = 200_000
 
 
 def context_tag(build: Build, base: Path) -> str:
-    """The tag of the image that this content makes. Paths of the build are seen from `base`. Raises BuildError."""
+    """Return the tag for the build's content. Paths are relative to `base`.
+
+    Raises BuildError.
+    """
     context = context_of(build, base)
     dockerfile = dockerfile_of(build, base)
     found = hashlib.sha256(_SCHEME)
@@ -40,15 +43,17 @@ def context_tag(build: Build, base: Path) -> str:
 
 
 def context_of(build: Build, base: Path) -> Path:
-    """The context's directory. Raises BuildError."""
+    """Return the context's directory. Raises BuildError."""
     context = base / build.context
     if not context.is_dir():
-        raise BuildError(f"the build's context {build.context} is no directory", hint="it is seen from the spec's file")
+        raise BuildError(
+            f"the build's context {build.context} is no directory", hint="the path is relative to the spec file"
+        )
     return context
 
 
 def dockerfile_of(build: Build, base: Path) -> Path:
-    """The Dockerfile, in the context or beside it. Raises BuildError."""
+    """Return the path of the Dockerfile. Raises BuildError."""
     dockerfile = context_of(build, base) / build.dockerfile
     if not dockerfile.is_file():
         raise BuildError(f"there is no {build.dockerfile} in {build.context}", hint="name it with `build.dockerfile`")
@@ -56,7 +61,7 @@ def dockerfile_of(build: Build, base: Path) -> Path:
 
 
 def _ignore(context: Path, dockerfile: Path) -> Ignore:
-    """The ignore file of this Dockerfile, else the context's."""
+    """Read the ignore file of this Dockerfile, else the context's."""
     return read_ignore(dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
 
 
@@ -79,5 +84,5 @@ def _add_file(found: "hashlib._Hash", path: Path, name: str) -> None:
 
 
 def _add(found: "hashlib._Hash", part: bytes) -> None:
-    """A part behind its length, so that no two lists of parts look alike."""
+    """Add a part after its length, so that two different lists of parts differ."""
     found.update(len(part).to_bytes(8, "big") + part)

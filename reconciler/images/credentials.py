@@ -1,6 +1,6 @@
-"""Who we are to a registry: Docker's and Podman's files, credential helpers, and for Fly's registry the Fly token.
+"""Find credentials for a registry: from config files, helpers or the Fly token.
 
-The files are read when a registry is first asked about. Nothing of them is ever shown.
+The files are read when a registry is first asked. Their contents are never shown.
 """
 
 import base64
@@ -18,14 +18,17 @@ from reconciler.model.secret import Secret
 
 _HUB_NAMES: Final = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 _FLY_USER: Final = "x"
-_TOKEN_USER: Final = "<token>"  # a helper's word for: the secret is an identity token
+_TOKEN_USER: Final = "<token>"  # a helper's user name if the secret is an identity token
 _HELPER_TIMEOUT_S: Final = 20
 _MAX_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A user and a password; or, with an empty user, an identity token that is exchanged for others."""
+    """A user and a password.
+
+    With an empty user, an identity token to exchange for others.
+    """
 
     user: str
     password: Secret
@@ -34,9 +37,10 @@ class Credentials:
 def find_credentials(
     registry: str, repository: str, environment: Mapping[str, str], *, fly_token: Secret | None = None
 ) -> Credentials | None:
-    """What there is for this repository: the Fly token for Fly's own registry, else Docker's, else Podman's files.
+    """Return the credentials for this repository; None if there are none.
 
-    Raises RegistryError where a credential helper fails.
+    For Fly's own registry the Fly token, else those of Docker's files, else of Podman's. Raises RegistryError if a
+    credential helper cannot be run.
     """
     if fly_token and registry == environment.get("FLY_REGISTRY_HOST", FLY_REGISTRY):
         return Credentials(user=_FLY_USER, password=fly_token)
@@ -94,7 +98,7 @@ def _from_entry(entry: Mapping[str, Any]) -> Credentials | None:
 
 
 def _ask_helper(helper: str, server: str) -> Credentials | None:
-    """What `docker-credential-HELPER get` says; None where it knows nothing of that server."""
+    """Run `docker-credential-HELPER get`; None if it does not know the server."""
     if not helper.replace("-", "").replace("_", "").isalnum():
         return None
     try:
@@ -119,12 +123,15 @@ def _ask_helper(helper: str, server: str) -> Credentials | None:
 
 
 def _names(registry: str) -> tuple[str, ...]:
-    """The names under which helpers know a registry."""
+    """Return the names that helpers use for a registry."""
     return _HUB_NAMES if registry == DOCKER_HUB else (registry, f"https://{registry}")
 
 
 def _scopes(registry: str, repository: str) -> Iterator[str]:
-    """The names under which a file may hold it, the most precise first: Podman's may name a repository."""
+    """Yield the keys of a registry in files, most specific first.
+
+    Podman's files may name a repository.
+    """
     parts = repository.split("/")
     for length in range(len(parts), 0, -1):
         yield f"{registry}/{'/'.join(parts[:length])}"
@@ -132,7 +139,7 @@ def _scopes(registry: str, repository: str) -> Iterator[str]:
 
 
 def _bare(name: str) -> str:
-    """The host, or host and path, of a file's key: some are URLs."""
+    """Return host and path of a file's key, which may be a URL."""
     bare = name.removeprefix("https://").removeprefix("http://").rstrip("/")
     return bare.removesuffix("/v1").removesuffix("/v2")
 

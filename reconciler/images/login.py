@@ -1,4 +1,4 @@
-"""How a registry is told who we are: its challenge answered, with a password, or with a token from its token server."""
+"""Answer a registry's challenge, with a password or a token."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ _MAX_TOKEN: Final = 64 * 1024
 
 
 class Login:
-    """Answers challenges, and remembers for each repository what was accepted."""
+    """Answer challenges, and cache the accepted authorization of each repository."""
 
     def __init__(self, connection: Connection, credentials: Callable[[str, str], Credentials | None]) -> None:
         self._connection = connection
@@ -26,13 +26,14 @@ class Login:
         self._known: dict[tuple[str, str], str] = {}
 
     def known(self, image: ImageReference) -> str | None:
-        """The authorization that this repository accepted before."""
+        """Return the authorization that this repository accepted before."""
         return self._known.get((image.registry, image.repository))
 
     async def answer(self, image: ImageReference, challenges: str, *, is_second: bool) -> str:
-        """The authorization that the challenge asks for. Raises RegistryError where there is none to give.
+        """Return the authorization that the challenge asks for.
 
-        `is_second` where one was sent already: a token that has expired is fetched anew, once.
+        With `is_second` one was sent already, and an expired token is renewed once. Raises RegistryError if there are
+        no credentials, or they are refused.
         """
         key = (image.registry, image.repository)
         found = self._credentials(image.registry, image.repository)
@@ -77,7 +78,7 @@ class Login:
 
 
 def _challenge(header: str) -> tuple[str, dict[str, str]] | None:
-    """Scheme and parameters of the challenge to answer: Bearer where it is offered, else Basic."""
+    """Return the challenge to answer: Bearer if offered, else Basic; None otherwise."""
     found = {one[1].lower(): one.end() for one in reversed(list(_SCHEME.finditer(header)))}
     for scheme in ("bearer", "basic"):
         if scheme in found:

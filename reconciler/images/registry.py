@@ -1,7 +1,7 @@
-"""Which image a tag names now: the OCI distribution API of a registry, as far as reading manifests needs it.
+"""Resolve image tags to digests, by the OCI distribution API of their registries.
 
-A digest is computed from the bytes that came, never taken from a header. A credential goes to the registry that it is
-for and to the token server that this registry names, and to no host that an answer redirects to.
+A digest is computed from the bytes received, never taken from a header. Credentials are sent only to their registry and
+to the token server that it names, never to a host that a reply redirects to.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from reconciler.images.login import Login
 from reconciler.images.wire import Answer, Connection
 from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference, parse_image
 
-PLATFORM: Final = ("linux", "amd64")  # the one that Fly Machines run
-# Fly's documented limit is of 8 GB unpacked. A registry tells packed sizes alone, which are smaller.
+PLATFORM: Final = ("linux", "amd64")  # what Fly Machines run
+# Fly's documented limit is 8 GB unpacked. A registry reports only packed sizes, which are smaller.
 LIMIT_BYTES: Final = 8 * 10**9
 _HUB_HOST: Final = "registry-1.docker.io"
 _MAX_MANIFEST: Final = 4 * 1024 * 1024  # what the OCI specification asks registries to accept
@@ -39,22 +39,25 @@ K = RegistryErrorKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedImage:
-    """What a reference names for the platform. `digest` is of the manifest; `size_bytes` of its layers, packed."""
+    """The image that a reference names for our platform.
+
+    `digest` is that of the manifest; `size_bytes` is the size of its packed layers.
+    """
 
     digest: str
     size_bytes: int
 
 
 class Images(Protocol):
-    """Where images are: a registry, or something that is asked as one."""
+    """A place that has images: a registry, or a container engine's store."""
 
     async def resolve(self, image: ImageReference) -> ResolvedImage:
-        """What a reference names there. Raises RegistryError."""
+        """Return the image that a reference names. Raises RegistryError."""
         ...
 
 
 class Resolve(enum.Enum):
-    """Whether tags are looked up: always, or as far as their registries answer, or not at all."""
+    """Whether to resolve tags: always, if their registries answer, or never."""
 
     ALWAYS = "always"
     AUTO = "auto"
@@ -63,21 +66,21 @@ class Resolve(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The digest of each image that was looked up, by its reference as it is written, and why others were not."""
+    """The digests of images by their reference in the spec, and why others have none."""
 
     digests: dict[str, str]
     warnings: tuple[str, ...] = ()
 
 
 class Registry:
-    """Asks registries. One for each process: it remembers what they let it read."""
+    """A client of registries. Use one for each process, as it caches authorizations."""
 
     def __init__(self, connection: Connection, credentials: Callable[[str, str], Credentials | None]) -> None:
         self._connection = connection
         self._login = Login(connection, credentials)
 
     async def resolve(self, image: ImageReference) -> ResolvedImage:
-        """The image for linux/amd64. Raises RegistryError."""
+        """Return the image for linux/amd64. Raises RegistryError."""
         wanted = image.digest or image.tag
         assert wanted is not None
         answer = await self._get(image, f"manifests/{wanted}", accept=_ACCEPT)
@@ -100,7 +103,7 @@ class Registry:
         return ResolvedImage(digest=digest, size_bytes=size_bytes)
 
     async def _check_platform(self, image: ImageReference, manifest: Mapping[str, Any]) -> None:
-        """An image of one platform tells in its config which."""
+        """Check the platform of an image that is for one platform: its config names it."""
         config = manifest.get("config")
         digest = config.get("digest") if isinstance(config, dict) else None
         if not isinstance(digest, str) or not digest.startswith("sha256:"):
@@ -125,8 +128,10 @@ class Registry:
 
 
 async def resolve_images(where: Images, images: Iterable[str], mode: Resolve) -> Resolved:
-    """What the images' tags name now. Raises RegistryError: for an image that is not there or will not run, and with
-    ALWAYS for one that cannot be looked up.
+    """Resolve the tags of images, concurrently.
+
+    Raises RegistryError for an image that does not exist or cannot run, and with ALWAYS for one that cannot be
+    resolved.
     """
     if mode is Resolve.NEVER:
         return Resolved(digests={})
@@ -167,7 +172,7 @@ def _refused(image: ImageReference, answer: Answer) -> RegistryError:
 
 
 def _scheme(host: str) -> str:
-    """Plain HTTP only where nothing leaves this machine."""
+    """Return the URL scheme: plain HTTP only for this machine itself."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return "http" if name in {"localhost", "[::1]"} or name.startswith("127.") else "https"
 
@@ -191,7 +196,7 @@ def _is_index(manifest: Mapping[str, Any]) -> bool:
 
 
 def _for_platform(image: ImageReference, index: Mapping[str, Any]) -> str:
-    """The digest of the index's manifest for the platform; of several the first, as clients take it."""
+    """Return the digest of the first manifest for our platform, as clients choose it."""
     there = []
     for one in index.get("manifests") or []:
         platform = one.get("platform") if isinstance(one, dict) else None

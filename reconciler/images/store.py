@@ -1,6 +1,7 @@
-"""The images that a container engine has by itself, where the local engine runs them from: no registry is needed.
+"""Use the images in a container engine's own store, without a registry.
 
-Such an image has no digest in any registry; its own id, the digest of its configuration, takes that place.
+The local engine runs them from there. Such an image has no registry digest: its id, the digest of its configuration, is
+used instead.
 """
 
 import tempfile
@@ -16,13 +17,13 @@ from reconciler.model.image import ImageReference
 
 
 class Store:
-    """The images of one container engine, asked for as a registry is."""
+    """The images of one container engine, used like a registry."""
 
     def __init__(self, engine: ContainerEngine) -> None:
         self._engine = engine
 
     async def resolve(self, image: ImageReference) -> ResolvedImage:
-        """The image as the engine has it now. Raises RegistryError."""
+        """Return the image in the engine. Raises RegistryError."""
         try:
             found = await self._engine.image(image.tagged)
         except ContainerError as error:
@@ -33,7 +34,7 @@ class Store:
         return ResolvedImage(digest=found.id, size_bytes=0)
 
     async def deliver(self, builder: Builder, job: Job) -> None:
-        """Brings what was built to the engine, unless the builder builds there. Raises BuildError."""
+        """Load a built image into the engine, unless it is there. Raises BuildError."""
         try:
             if await self._engine.image(job.content.tagged):
                 return
@@ -42,18 +43,18 @@ class Store:
                 await builder.save(job.content.tagged, archive)
                 await self._engine.load(archive)
         except ContainerError as error:
-            raise BuildError(f"the image does not get to the container engine: {error}") from error
+            raise BuildError(f"the image cannot be loaded into the container engine: {error}") from error
 
 
 class RegistryThenStore:
-    """What a registry says of an image; what the engine has, where no registry tells."""
+    """Resolve images by their registry, else by the container engine's store."""
 
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
 
     async def resolve(self, image: ImageReference) -> ResolvedImage:
-        """The image. Raises RegistryError: the registry's."""
+        """Return the image. Raises the registry's RegistryError if neither has it."""
         try:
             return await self._registry.resolve(image)
         except RegistryError as error:

@@ -1,4 +1,7 @@
-"""One exchange with a registry or its token server: bounded in time and size, redirected without credentials."""
+"""Exchange one request with a registry or its token server.
+
+Time and size are limited, and redirects are followed without credentials.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +21,7 @@ _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came. `challenges` is the header that says how to log in."""
+    """A reply. `challenges` is the header that says how to log in."""
 
     status: int
     content: bytes
@@ -26,7 +29,10 @@ class Answer:
 
 
 class Connection:
-    """Keeps connections open while it is; no cookies are kept, and no proxy is used for this machine itself."""
+    """Keep connections open.
+
+    Keep no cookies, and use no proxy for this machine itself.
+    """
 
     def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._transport = transport
@@ -49,9 +55,10 @@ class Connection:
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer after redirects; a `form` is posted. The authorization goes to the first host alone.
+        """Return the reply after redirects. A `form` is sent by POST.
 
-        Raises RegistryError where there is none: no connection, not in time, larger than `limit` bytes.
+        The authorization is sent only to the first host. Raises RegistryError if there is no connection, no reply in
+        time, or one of more than `limit` bytes.
         """
         home = _origin(url)
         for _ in range(_REDIRECTS + 1):
@@ -115,7 +122,7 @@ def _error(url: str, why: str, kind: RegistryErrorKind) -> RegistryError:
 
 
 def _words(error: Exception) -> str:
-    """Of what kind the failure is; its text may quote what was sent."""
+    """Return the kind of failure; the error's own text may quote secrets."""
     return {"ConnectError": "no connection", "ConnectTimeout": "no connection in time"}.get(
         type(error).__name__, f"the exchange failed ({type(error).__name__})"
     )
