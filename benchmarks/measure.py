@@ -38,11 +38,6 @@ class Figure:
         return asdict(self) | {"ratio": self.ratio, "is_met": is_met}
 
 
-def median_s(work: Work, runs: int = RUNS) -> float:
-    """The median time of the work, in seconds, after one run to warm up."""
-    return _medians([work], runs)[0]
-
-
 def compare(
     name: str, work: Work, baseline: str, *baseline_works: Work, goal: float | None = None, runs: int = RUNS
 ) -> Figure:
