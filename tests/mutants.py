@@ -675,7 +675,7 @@ MUTANTS = (
     Mutant(
         "a key whose record is gone is lost, not run again",
         "invoke/idempotency.py",
-        '        return _lost(claimant, "the key\'s run is no longer told of; it is not run a second time")\n',
+        '        return _lost(claimant, "the key\'s run is no longer retained; it is not run a second time")\n',
         "        return None\n",
     ),
     Mutant(

@@ -86,13 +86,15 @@ class Registry:
         answer = await self._get(image, f"manifests/{wanted}", accept=_ACCEPT)
         digest = _digest_of(answer.content)
         if image.digest and image.digest.startswith("sha256:") and image.digest != digest:
-            raise _error(image, K.NOT_A_REGISTRY, "the registry sent something else than that digest")
+            raise _error(image, K.NOT_A_REGISTRY, "the registry sent content with another digest")
         manifest = _parsed(image, answer)
         if _is_index(manifest):
             digest = _for_platform(image, manifest)
             answer = await self._get(image, f"manifests/{digest}", accept=_ACCEPT)
             if _digest_of(answer.content) != digest:
-                raise _error(image, K.NOT_A_REGISTRY, "the registry sent something else than its index names")
+                raise _error(
+                    image, K.NOT_A_REGISTRY, "the registry sent a manifest with another digest than in its index"
+                )
             manifest = _parsed(image, answer)
         else:
             await self._check_platform(image, manifest)
@@ -107,7 +109,7 @@ class Registry:
         config = manifest.get("config")
         digest = config.get("digest") if isinstance(config, dict) else None
         if not isinstance(digest, str) or not digest.startswith("sha256:"):
-            raise _error(image, K.UNSUITABLE, "its manifest is of no kind that the platform runs")
+            raise _error(image, K.UNSUITABLE, "the platform does not support its kind of manifest")
         about = _parsed(image, await self._get(image, f"blobs/{digest}", accept="*/*"))
         found = (about.get("os"), about.get("architecture"))
         if found != PLATFORM:
@@ -152,7 +154,7 @@ async def resolve_images(where: Images, images: Iterable[str], mode: Resolve) ->
             raise error
     return Resolved(
         digests={name: one for name, one in found.items() if isinstance(one, str)},
-        warnings=tuple(f"{error.message}; its tag is compared, and not what it names" for error in errors.values()),
+        warnings=tuple(f"{error.message}; comparing its tag, not its digest" for error in errors.values()),
     )
 
 
@@ -160,7 +162,7 @@ def _refused(image: ImageReference, answer: Answer) -> RegistryError:
     if answer.status in {401, 403}:
         hint = f"log in to it with `docker login {image.registry}`"
         if image.registry == FLY_REGISTRY:
-            hint = "the token must reach the app that the image is named after"
+            hint = "the token must have access to the app that the image is named after"
         return _error(image, K.DENIED, "the registry does not let us read it", hint=hint)
     if answer.status == 404:
         return _error(image, K.NOT_FOUND, "there is no such image", hint="check the name and tag, or push it first")
@@ -214,7 +216,7 @@ def _for_platform(image: ImageReference, index: Mapping[str, Any]) -> str:
 def _size_of(image: ImageReference, manifest: Mapping[str, Any]) -> int:
     layers = manifest.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        raise _error(image, K.UNSUITABLE, "its manifest is of no kind that the platform runs")
+        raise _error(image, K.UNSUITABLE, "the platform does not support its kind of manifest")
     sizes = [layer.get("size") for layer in layers]
     return sum(size for size in sizes if isinstance(size, int) and size > 0)
 

@@ -101,7 +101,7 @@ class Absence:
         if self._told_at is None or self._now - self._told_at >= _TOLD_EACH_S:
             self._told_at = self._now
             lasted = f" for {spelled(self._lasted_s)}" if self._lasted_s >= _TOLD_EACH_S else ""
-            self._context.emit(f"{self._what}{lasted}: {error.message}; asking for another {spelled(self._left_s)}")
+            self._context.emit(f"{self._what}{lasted}: {error.message}; retrying for another {spelled(self._left_s)}")
 
     @property
     def _now(self) -> float:

@@ -124,7 +124,7 @@ async def read_run_logs(context: Context, run: FoundRun, take_line: TakeLine, *,
     await logs.drain(ended_at=run.info.ended_at, up_to=up_to)
     if run.info.started_at is None:
         raise LogsIncompleteError(
-            f"the output of {run.info.id} is incomplete: its first attempts are no longer told from other runs"
+            f"the output of {run.info.id} is incomplete: the lines of its first attempts can no longer be identified"
         )
 
 
@@ -150,7 +150,7 @@ def _logs_of(
 
 
 def _no_logs(run: FoundRun) -> str:
-    return f"the logs of run {run.info.id} are no longer told from others"
+    return f"the log lines of run {run.info.id} can no longer be identified"
 
 
 async def end_overdue(context: Context, machines: Sequence[Machine]) -> bool:

@@ -58,7 +58,7 @@ class _Starting:
         self.claimant.progress.sent = sent
 
     def unclear(self, error: ReconcilerError) -> StartUnclearError:
-        return StartUnclearError(f"whether {self.live.name} was started cannot be learnt: {error.message}")
+        return StartUnclearError(f"it is unknown whether {self.live.name} was started: {error.message}")
 
 
 async def claim(claimant: Claimant, machine: Machine, *, may_settle: bool) -> Claim | Refusal:
@@ -96,7 +96,7 @@ async def claim_under(
         if refusal:
             return refusal
         run_ulid = new_ulid(context.clock.now())
-        progress.doing = f"bringing {live.name} to the config of this run"
+        progress.doing = f"updating {live.name} to the config of this run"
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):
             return ready
@@ -118,7 +118,7 @@ async def _fence(context: Context, live: Machine) -> str | Refusal | None:
     """
     events = live.events or await context.client.list_events(live.app, live.id, limit=1)
     if live.not_understood or (events and not events[0].id):
-        return Refusal(why=f"the events of {live.name} are not understood", is_broken=True)
+        return Refusal(why=f"the events of {live.name} are invalid", is_broken=True)
     return events[0].id if events else None
 
 
@@ -127,7 +127,7 @@ def _refusal(live: Machine, claimant: Claimant) -> Refusal | None:
         cause = NeverStarted.HOST if live.is_dark else None
         return Refusal(why=f"{live.name} is {live.doubt}", is_broken=True, cause=cause)
     if not pool_machines([live], claimant.stack, claimant.pool.name):
-        return Refusal(why=f"{live.name} is no longer of this pool")
+        return Refusal(why=f"{live.name} no longer belongs to this pool")
     if not live.state.is_resting:
         return Refusal(why=f"{live.name} is {live.state.value}")
     return None
@@ -170,7 +170,9 @@ async def _start_recorded(starting: _Starting) -> Claim | Refusal:
             claimant.progress.is_confirmed = True
             return Claim(run_ulid=starting.run_ulid, machine=seen, start=start, declared=declared_config(claimant))
     if starting.is_in_doubt:
-        raise StartUnclearError(f"whether {live.name} was started cannot be learnt: it rests, and no start is told")
+        raise StartUnclearError(
+            f"it is unknown whether {live.name} was started: it is at rest, and its events show no start"
+        )
     starting.tell(None)
     why = f"{live.name} accepted the start and did not start"
     found = await read_cause(claimant.context, live)
@@ -254,7 +256,7 @@ async def _confirm(starting: _Starting) -> tuple[Machine, Event | None]:
         if start is not None:
             return seen, start
         if seen.state.is_gone:
-            raise StartUnclearError(f"{live.name} was destroyed, and whether it was started is not told any more")
+            raise StartUnclearError(f"it is unknown whether {live.name} was started: it was destroyed")
         if _never_began(seen, newer) and context.clock.monotonic() - looked_at >= _CONFIRM_S:
             return seen, None
         await context.clock.sleep(_POLL_S)

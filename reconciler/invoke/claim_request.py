@@ -222,7 +222,7 @@ def objection(claimant: Claimant) -> Outcome | None:
     terms = claimant.known.terms
     if terms is None:
         return refused(
-            f"what a run of {claimant.pool.name} may change was not applied yet", remedy="run `reconciler apply` first"
+            f"the `overrides` of task {claimant.pool.name} were not applied yet", remedy="run `reconciler apply` first"
         )
     why = objection_to(claimant.override, terms)
     remedy = "allow it with `overrides` in the spec, and apply"

@@ -89,7 +89,7 @@ async def _end_of(
         await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
-        context.emit(f"{claim.machine.name}: {timeout_s:g} s are over; stopping the run")
+        context.emit(f"{claim.machine.name}: its timeout of {timeout_s:g} s has passed; stopping the run")
         return await _end_by_timeout(context, claim, waiting, absence, lost_after_s=lost_after_s)
     except ApiError as error:
         return _lost_from_sight(context, claim, f"{absence.lasted}: {error.message}")
@@ -115,7 +115,9 @@ async def _end_by_timeout(
             try:
                 was_running = stopping.result()
             except (ApiError, LeaseLostError) as error:
-                return _lost_from_sight(context, claim, f"its time is over, and it was not stopped: {error.message}")
+                return _lost_from_sight(
+                    context, claim, f"its timeout has passed, and it could not be stopped: {error.message}"
+                )
         ending = await _end_after_stop(context, claim, waiting, absence)
     finally:
         stopping.cancel()
@@ -186,7 +188,7 @@ async def _wait_for_exit(context: Context, claim: Claim, absence: Absence) -> En
                 # The state may be visible a moment before its exit event: assumption A14.
                 missing_since = missing_since or context.clock.monotonic()
                 if context.clock.monotonic() - missing_since >= _EXIT_EVENT_PATIENCE_S:
-                    return Ending(outcome=lost("the machine rests, and no exit was reported"))
+                    return Ending(outcome=lost("the machine is at rest, and no exit was reported"))
                 await context.clock.sleep(_POLL_S)
             else:
                 missing_since = None
@@ -213,7 +215,7 @@ async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | Non
     """Return the run's end that this GET shows; None while the run goes on."""
     newer = await _newer_events(context, claim, seen)
     if newer is None:
-        return Ending(outcome=lost("the machine's history no longer reaches back to its start"))
+        return Ending(outcome=lost("the events since its start are no longer retained"))
     update = next((event for event in reversed(newer) if event.type == "update"), None)
     exited = final_exit(newer)
     if update and (exited is None or is_newer(exited, update, newer)):

@@ -80,7 +80,7 @@ def _info(machine: Machine, run: OwnedStart, *, is_ahead: bool) -> RunInfo:
         outcome = ending_of(exited.exit, ended_at=exited.at, deadline=info.deadline)
         return replace(info, state=RunState.ENDED, ended_at=exited.at, outcome=outcome)
     if run.following or ((machine.state.is_resting or machine.state.is_gone) and not is_ahead):
-        return replace(info, state=RunState.ENDED, outcome=lost("the machine rests, and no exit was reported"))
+        return replace(info, state=RunState.ENDED, outcome=lost("the machine is at rest, and no exit was reported"))
     return info
 
 
@@ -113,7 +113,7 @@ def _from_record(machine: Machine, record: RunRecord, following: RunRecord | Non
         return info
     if following and following.previous:
         return replace(info, outcome=outcome_of(following.previous, timed_out=following.previous_was_late))
-    return replace(info, outcome=lost("how it ended is no longer kept"))
+    return replace(info, outcome=lost("its end is no longer retained"))
 
 
 def _exit_without_start(record: RunRecord, following: RunRecord | None, events: Sequence[Event]) -> Event | None:

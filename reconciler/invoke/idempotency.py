@@ -119,7 +119,7 @@ async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome |
     live = await read_machine(claimant.context, machine)
     claimant.known.see(live)
     if known.ulid not in {record.ulid for record in records_of(live.metadata).values()}:
-        return _lost(claimant, "the key's run is no longer told of; it is not run a second time")
+        return _lost(claimant, "the key's run is no longer retained; it is not run a second time")
     found = await runs_on(claimant.context, live)
     run = next((one for one in found if one.info.id == f"{known.slot}/{known.ulid}"), None)
     if run is not None and run.info.state is not RunState.NOT_STARTED:
@@ -131,7 +131,7 @@ async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome |
 
 
 def _lost(claimant: Claimant, why: str) -> Outcome:
-    known = f"`reconciler runs {claimant.pool.name}` lists the runs that are still known"
+    known = f"`reconciler runs {claimant.pool.name}` lists the retained runs"
     return lost(why, remedy=f"{known}; another key starts a new run")
 
 

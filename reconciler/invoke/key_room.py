@@ -112,7 +112,7 @@ async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Re
             await memory.write(name, value)
             await memory.drop(marks.KEY + oldest)
         elif is_full:
-            return Refusal(why=f"{len(keys)} runs with keys of their own have no end yet")
+            return Refusal(why=f"{len(keys)} runs with other keys have not ended yet")
         elif any(name.startswith(marks.FINGERPRINTS) for name in memory.metadata):
             return _full(claimant, anchor)
         else:

@@ -106,7 +106,7 @@ class RunLogs:
 
     def _problem(self) -> LogsIncompleteError:
         run_id = self._claim.run_id
-        why = "its log is too long for now"
+        why = "reading its log took too long"
         if self._failure:
             why = f"its log cannot be read: {self._context.explain(self._failure)}"
         hint = f"`reconciler logs {run_id}` shows it, once its log can be read"

@@ -125,7 +125,7 @@ def replaced(why: str) -> Outcome:
     return Outcome(
         name=OutcomeName.REPLACED,
         exit_code=LOST_CODE,
-        message=f"replaced underneath: {why}",
+        message=f"replaced: {why}",
         remedy="something other than this tool changes these machines; invoke it again",
     )
 
@@ -146,9 +146,9 @@ def skipped(why: str) -> Outcome:
 _REMEDIES: Final = {
     None: "`reconciler status` shows the machines; try again, or raise --start-timeout",
     NeverStarted.IMAGE: "check that the image exists and that the app may pull it, then apply and try again",
-    NeverStarted.CAPACITY: "the platform has no room there now: try again later, or give the pool another region",
+    NeverStarted.CAPACITY: "the platform has no capacity there now: try again later, or give the pool another region",
     NeverStarted.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
-    NeverStarted.HOST: "the machine's host is away or in maintenance: try again later, or raise `count`",
+    NeverStarted.HOST: "the machine's host is down or in maintenance: try again later, or raise `count`",
 }
 
 

@@ -43,7 +43,7 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
         return live
     desired = declared_config(claimant)
     if digest_of(desired) != want.digest:
-        return Refusal(why=f"{live.name} has not been brought to the applied config yet", needs_apply=True)
+        return Refusal(why=f"{live.name} does not have the applied config yet", needs_apply=True)
     assert live.config is not None
     slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
     if slot is None:

@@ -158,7 +158,7 @@ def _unreachable(machines: Sequence[Machine], stack: str | None) -> list[Machine
 
 
 def _words(machine: Machine) -> str:
-    return f"{machine.app}/{machine.name or 'a machine'} is {machine.doubt}, so its runs cannot be told"
+    return f"{machine.app}/{machine.name or 'a machine'} is {machine.doubt}, so its runs are not known"
 
 
 def task_machines(machines: Iterable[Machine], stack: str | None, *, are_gone: bool = False) -> list[Machine]:

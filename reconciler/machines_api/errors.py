@@ -77,15 +77,15 @@ _HINTS: Final = {
     K.UNREACHABLE: "check the URL and the network; `--target local` needs neither",
     K.UNAUTHORIZED: "the token is missing, wrong or expired: `fly auth login`, or set FLY_API_TOKEN to the output of"
     " `fly tokens create deploy`",
-    K.FORBIDDEN: "the token does not reach this app: use one of the app's organisation (names are global on Fly)",
+    K.FORBIDDEN: "the token has no access to this app: use one of the app's organisation (names are global on Fly)",
     K.NOT_AN_API: "is this the URL of a Machines API?",
     K.RATE_LIMITED: "the platform allows one call a second for each action; try again, or lower --parallelism",
     K.VOLUME_BUSY: "a volume has one machine at a time: take it off the other one, or wait until that is destroyed",
-    K.CAPACITY: "the platform has no room there now: try again later, or another region",
+    K.CAPACITY: "the platform has no capacity there now: try again later, or another region",
     K.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
     K.HOST_MAINTENANCE: "the machine's host is in maintenance: try again later",
     K.IMAGE_NOT_READY: "check that the image was pushed; right after a push it may take a minute to be seen",
-    K.UNCLEAR: "it may have taken effect: run the command again, it looks before it acts",
+    K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
 }
 
 READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET

@@ -178,7 +178,7 @@ async def _acquire_patiently(
             async with asyncio.timeout(max(deadline - context.clock.monotonic(), CALL_TIMEOUT_S)):
                 return await acquire_lease(context, app, machine_id, verb=verb, ttl_s=ttl_s)
         except TimeoutError as error:
-            why = f"the lease on machine {machine_id} of {app} could not be asked for: no usable answer in time"
+            why = f"the lease on machine {machine_id} of {app} could not be requested: no usable answer in time"
             raise ApiError(why, kind=ApiErrorKind.UNREACHABLE) from error
         except ApiError as error:
             remaining_s = deadline - context.clock.monotonic()

@@ -81,7 +81,7 @@ async def restore_if_idle(
     except Exception as error:
         if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:
             return None  # whoever holds the lease restores the config
-        return f"{machine.app}/{machine.name}: one run's own config is still on it: {context.explain(error)}"
+        return f"{machine.app}/{machine.name}: the override of a run is still on it: {context.explain(error)}"
     return None
 
 
@@ -100,7 +100,9 @@ async def _base_of(context: Context, live: Machine, declared: MachineConfig | No
         return version, config, digest
     if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):
         return version, declared, digest
-    raise UpdateFailedError(f"{live.name}: what it was before an override is no longer kept; run `reconciler apply`")
+    raise UpdateFailedError(
+        f"{live.name}: its config from before an override is no longer retained; run `reconciler apply`"
+    )
 
 
 def _changed(base: MachineConfig, override: Override, terms: Terms) -> dict[str, Any]:

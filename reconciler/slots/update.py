@@ -129,4 +129,4 @@ def _is_reverted(before: Machine, seen: Machine) -> bool:
 def _ending(before: Machine, seen: Machine) -> str:
     if _is_reverted(before, seen):
         return "accepted and then reverted by the platform"
-    return "accepted, yet it is not there"
+    return "accepted, but the machine does not show it"

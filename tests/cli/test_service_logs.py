@@ -120,7 +120,7 @@ def test_an_outage_is_waited_out_by_whoever_follows(capsys: pytest.CaptureFixtur
     told = shown(capsys, "web-iad-0", follow_s=400, spoil=for_some_minutes)
     assert told[:2] == ["web-iad-0 | up", "web-iad-0 | later"]
     cannot = "web-iad-0: the logs cannot be read"
-    assert told[2] == f"{cannot}: read logs of app: 500 not today; asking for another 30 min"
+    assert told[2] == f"{cannot}: read logs of app: 500 not today; retrying for another 30 min"
     assert told[-1].startswith(f"{cannot}: answered again after")
     assert len(told) <= 9  # once a minute
 

@@ -253,8 +253,8 @@ def test_another_content_than_the_digest_names_is_not_believed() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=listed if request.url.path.endswith("/1") else other)
 
-    assert "something else" in refused(answer).message
-    assert "something else" in refused(answer, image=f"registry.example/app@{DIGEST}").message
+    assert "another digest" in refused(answer).message
+    assert "another digest" in refused(answer, image=f"registry.example/app@{DIGEST}").message
 
 
 def resolved(handler: Handler, mode: Resolve, *images: str) -> Resolved:

@@ -104,7 +104,7 @@ async def test_drift_and_status_and_runs_use_the_word(world: World) -> None:
     [emptied] = [row for row in rows_of(EMPTIED, seen) if row.slot == "work-iad-1"]
     assert (emptied.state, emptied.pool) == ("unreachable", "work")
     await list_runs(world.context, "app", stack="stack")
-    assert "app/work-iad-1 is unreachable: its host is down, so its runs cannot be told" in world.said
+    assert "app/work-iad-1 is unreachable: its host is down, so its runs are not known" in world.said
     with pytest.raises(UnobservedError, match="unreachable"):
         await find_run(world.context, "app", "work-iad-1/01", stack="stack")
 
