@@ -510,7 +510,7 @@ MUTANTS = (
         "    return None\n",
     ),
     Mutant(
-        "the brake on mass deletion",
+        "the deletion limit",
         "planner/limits.py",
         "    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:\n",
         "    if False:\n",
@@ -685,13 +685,13 @@ MUTANTS = (
         "            if False:\n",
     ),
     Mutant(
-        "an anchor names its heir before the heir names itself",
+        "an anchor names its successor before the successor names itself",
         "apply/handover.py",
-        "        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)\n",
+        "        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, successor.name)\n",
         "        pass\n",
     ),
     Mutant(
-        "the heir of an anchor learns its keys",
+        "the successor of an anchor learns its keys",
         "apply/handover.py",
         "if key.startswith(_KEYS)}",
         "if False}",

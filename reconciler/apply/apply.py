@@ -24,7 +24,7 @@ from reconciler.slots.context import Context
 
 
 class BlockedError(ReconcilerError):
-    """The plan may not be applied as it is: an unobserved app, the brake, a name held by a foreign machine."""
+    """The plan may not be applied as it is: an unobserved app, the deletion limit, a name held by a foreign machine."""
 
 
 async def apply(

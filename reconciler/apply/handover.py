@@ -23,15 +23,15 @@ _KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 async def hand_over(
     context: Context, lease: HeldLease, leaving: Machine, change: Change, options: Options, locks: Locks
 ) -> None:
-    """Makes the change's heir the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
-    if change.heir is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
+    """Makes the change's successor the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
+    if change.successor is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
-    heir = await find_by_name(context, leaving, change.heir)
-    if heir is None:
-        message = f"{change.heir} is to be the pool's anchor, and is not there yet; apply again"
+    successor = await find_by_name(context, leaving, change.successor)
+    if successor is None:
+        message = f"{change.successor} is to be the pool's anchor, and is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
-    async with locks.hold(heir.app, heir.id) as heirs_lease:
-        live = await read_machine(context, heir)
+    async with locks.hold(successor.app, successor.id) as successors_lease:
+        live = await read_machine(context, successor)
         revision = str(options.revision) if options.revision else None
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}
         passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
@@ -39,13 +39,13 @@ async def hand_over(
         passed_on |= {marks.COUNTS: change.counts} if change.counts else {}
         for key in live.metadata.keys() - passed_on.keys():
             if key.startswith(_KEYS):  # from a handing over that was cut off: the anchor has dropped it since
-                heirs_lease.guard()
-                await context.client.delete_metadata(heir.app, heir.id, key)
+                successors_lease.guard()
+                await context.client.delete_metadata(successor.app, successor.id, key)
         for key, value in passed_on.items():
             if live.metadata.get(key) != value:
-                heirs_lease.guard()
-                await context.client.set_metadata(heir.app, heir.id, key, value)
+                successors_lease.guard()
+                await context.client.set_metadata(successor.app, successor.id, key, value)
         lease.guard()
-        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, heir.name)
-        heirs_lease.guard()
-        await context.client.set_metadata(heir.app, heir.id, marks.ANCHOR, heir.name)
+        await context.client.set_metadata(leaving.app, leaving.id, marks.ANCHOR, successor.name)
+        successors_lease.guard()
+        await context.client.set_metadata(successor.app, successor.id, marks.ANCHOR, successor.name)

@@ -78,7 +78,7 @@ class Change:
     desired: MachineConfig | None = None
     desired_digest: str | None = None
     anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
-    heir: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
+    successor: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
     keeper: str | None = None  # name of the slot that keeps how this machine's runs ended, when it goes
     keeper_id: str | None = None  # its machine, where there is one yet
     terms: str | None = None  # what one run may be, for the anchor's mark
@@ -91,13 +91,13 @@ class Change:
     is_first: bool = False  # the first of its service's machines to be changed
     is_protected: bool = False
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
-    is_twin: bool = False  # a second machine of the slot's name, to be removed
+    is_duplicate: bool = False  # a second machine of the slot's name, to be removed
     depends_on: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
         """Unique in a plan."""
-        return f"{self.slot.address} ({self.machine_id})" if self.is_twin else self.slot.address
+        return f"{self.slot.address} ({self.machine_id})" if self.is_duplicate else self.slot.address
 
     @property
     def machine(self) -> MachineRef:
@@ -233,7 +233,7 @@ def unreachable_counts(machines: Iterable[UnreachableMachine]) -> list[str]:
 class Plan:
     """All changes in a stable order (unchanged slots included, as NONE or WATCH), with what was seen beside them.
 
-    `blocked` says why nothing may be applied: an unobserved app, the brake on mass deletion.
+    `blocked` says why nothing may be applied: an unobserved app, the deletion limit.
     """
 
     stack: str

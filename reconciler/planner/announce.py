@@ -33,7 +33,7 @@ def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change
     dark, digest = _dark_anchor(paired, pool), digest_of(pool.config)
     anchor = dark.name if dark else anchors_of(paired, (pool,))[pool.name]
     machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
-    own = [change for change in changes if change.slot.name == anchor and not change.is_twin]
+    own = [change for change in changes if change.slot.name == anchor and not change.is_duplicate]
     if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
         return None
     if dark is None and (machine is None or _wants(machine) == digest):

@@ -1,4 +1,4 @@
-"""The changes of one app: for each slot of the spec, for each machine of ours without a slot, for each twin. Pure."""
+"""The changes of one app: for each slot of the spec, each orphan and each duplicate. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
 from reconciler.planner.diff import Differ
 from reconciler.planner.images import has_moved
-from reconciler.planner.leader_slot import anchors_of, heir_of
+from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
 from reconciler.planner.rules import Situation, crash_of, decide, deferral
 
@@ -153,17 +153,17 @@ def _expected_digest(machine: Machine | None) -> str | None:
     return live_digest(machine.config)
 
 
-def surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
+def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
     """The machines of ours that the spec no longer has, the highest numbers first."""
     pools = {pool.name: pool for pool in app.pools}
-    for slot in sorted(paired.surplus, key=lambda slot: (slot.pool, -slot.number, slot.region)):
-        pool, machine = pools.get(slot.pool), paired.surplus[slot]
-        removal = _keeping(_removal(slot, machine, pool, _why_surplus(slot, pool)), pool, paired)
+    for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region)):
+        pool, machine = pools.get(slot.pool), paired.orphans[slot]
+        removal = _keeping(_removal(slot, machine, pool, _why_orphaned(slot, pool)), pool, paired)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
-            heir = heir_of(pool, paired)
+            successor = successor_of(pool, paired)
             removal = replace(
                 removal,
-                heir=heir,
+                successor=successor,
                 desired_digest=digest_of(pool.config),
                 terms=pool.terms.to_text(),
                 image_digest=pool.resolved_digest,
@@ -172,17 +172,17 @@ def surplus_changes(app: App, paired: Paired) -> Iterator[Change]:
         yield removal
 
 
-def twin_changes(app: App, paired: Paired) -> Iterator[Change]:
+def duplicate_changes(app: App, paired: Paired) -> Iterator[Change]:
     """The second machines of a name, which a race left where names are not unique."""
     pools = {pool.name: pool for pool in app.pools}
-    for slot, machine in sorted(paired.twins, key=lambda twin: (twin[0], twin[1].id)):
-        kept = paired.by_slot.get(slot) or paired.surplus[slot]
+    for slot, machine in sorted(paired.duplicates, key=lambda duplicate: (duplicate[0], duplicate[1].id)):
+        kept = paired.by_slot.get(slot) or paired.orphans[slot]
         reason = f"a twin of machine {kept.id}, which stays"
         pool = pools.get(slot.pool)
-        yield _keeping(_removal(slot, machine, pool, reason, is_twin=True), pool, paired)
+        yield _keeping(_removal(slot, machine, pool, reason, is_duplicate=True), pool, paired)
 
 
-def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_twin: bool = False) -> Change:
+def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_duplicate: bool = False) -> Change:
     kind = kind_of(machine, declared=pool.kind if pool else None)
     return Change(
         slot=slot,
@@ -196,7 +196,7 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
         expected_applied=machine.metadata.get(marks.APPLIED),
         observed=machine.config,
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
-        is_twin=is_twin,
+        is_duplicate=is_duplicate,
     )
 
 
@@ -204,15 +204,15 @@ def _keeping(change: Change, pool: Pool | None, paired: Paired) -> Change:
     """The change with the slot that keeps how the machine's runs ended; an anchor that stays keeps its own."""
     if pool is None or change.kind is PoolKind.SERVICE or not pool.slots:
         return change
-    keeper = heir_of(pool, paired)
-    if keeper is None or (keeper == change.slot.name and not change.is_twin):
+    keeper = successor_of(pool, paired)
+    if keeper is None or (keeper == change.slot.name and not change.is_duplicate):
         return change
     slot = next(slot for slot in pool.slots if slot.name == keeper)
     machine = paired.by_slot.get(slot)
     return replace(change, keeper=keeper, keeper_id=machine.id if machine else None)
 
 
-def _why_surplus(slot: Slot, pool: Pool | None) -> str:
+def _why_orphaned(slot: Slot, pool: Pool | None) -> str:
     if pool is None:
         return f"pool {slot.pool} is no longer in the spec"
     count = pool.counts.get(slot.region)

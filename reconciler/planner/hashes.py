@@ -57,7 +57,7 @@ def _change(change: Change) -> dict[str, Any]:
         "after": change.desired_digest,
         "runs_at_once": change.may_launch,
         "anchor": change.anchor,
-        "heir": change.heir,
+        "heir": change.successor,
         "terms": change.terms,
         "protect": change.is_protected,
     }

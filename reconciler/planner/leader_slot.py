@@ -9,16 +9,16 @@ from reconciler.planner.pair import Paired
 
 def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
     """For each pool the slot that was its anchor when it was first applied, also while it is on its way out of the
-    spec: it hands over before it goes. Without such a one the heir.
+    spec: it hands over before it goes. Without such a slot, its successor.
     """
     leaving: dict[str, str] = {}
-    for slot, machine in paired.surplus.items():
+    for slot, machine in paired.orphans.items():
         if machine.metadata.get(marks.ANCHOR) == machine.name:
             leaving.setdefault(slot.pool, machine.name)
-    return {pool.name: leaving.get(pool.name) or heir_of(pool, paired) for pool in pools}
+    return {pool.name: leaving.get(pool.name) or successor_of(pool, paired) for pool in pools}
 
 
-def heir_of(pool: Pool, paired: Paired) -> str | None:
+def successor_of(pool: Pool, paired: Paired) -> str | None:
     """The slot of the spec that the machines name as their anchor, else the smallest with a machine, else of all."""
     slots = pool.slots
     names = {slot.name for slot in slots}

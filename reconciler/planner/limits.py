@@ -13,9 +13,9 @@ _SHARE: Final = 3  # a third
 _LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
 
 
-def brakes(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> list[str]:
-    """Why so much, or this, may not be destroyed: the brake on mass deletion, and protected pools."""
-    losses = [change for change in changes if change.action in _LOSES and not change.is_twin]
+def deletion_limits(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> list[str]:
+    """Why so much, or this, may not be destroyed: the deletion limit, and protected pools."""
+    losses = [change for change in changes if change.action in _LOSES and not change.is_duplicate]
     lost = len(losses)
     found = _protected(losses)
     if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:

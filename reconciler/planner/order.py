@@ -2,7 +2,7 @@
 
 An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
 pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
-that goes comes after its heir, and any machine that goes after the one that is made to keep how its runs ended.
+that goes comes after its successor, and any machine that goes after the one that is made to keep how its runs ended.
 Services change one at a time, and the first of each is known as such; none does before those of its machines that have
 crashed, and are as declared, are seen to stay up. What mounts a volume comes after what frees it.
 """
@@ -42,8 +42,8 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
             needs += [first] if first else []
             if change.action in _AFTER_ANCHOR and anchor:
                 needs.append(anchor)
-            if change.heir in addresses:
-                needs.append(addresses[change.heir])
+            if change.successor in addresses:
+                needs.append(addresses[change.successor])
             if change.keeper in made:
                 needs.append(made[change.keeper])
             if change.kind is PoolKind.SERVICE and change.action in _WRITES_CONFIG:

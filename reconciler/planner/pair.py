@@ -11,20 +11,20 @@ from reconciler.model.spec import App, Slot, Spec
 
 @dataclass(slots=True, kw_only=True)
 class Paired:
-    """One app's machines, sorted out. `surplus` is ours and has no slot in the spec any more."""
+    """One app's machines, sorted out. `orphans` are ours and have no slot in the spec."""
 
     by_slot: dict[Slot, Machine] = field(default_factory=dict)
-    surplus: dict[Slot, Machine] = field(default_factory=dict)
+    orphans: dict[Slot, Machine] = field(default_factory=dict)
     foreign: list[ForeignMachine] = field(default_factory=list)
     blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
-    twins: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
+    duplicates: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
     owned: list[Machine] = field(default_factory=list)
     unreachable: dict[Slot, Machine] = field(default_factory=dict)  # not observable: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
 
     @property
     def owned_count(self) -> int:
-        return len(self.by_slot) + len(self.surplus)
+        return len(self.by_slot) + len(self.orphans)
 
 
 def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
@@ -45,16 +45,16 @@ def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
             paired.foreign.append(_foreign(machine, "its name does not fit its marks"))
             continue
         paired.owned.append(machine)
-        home = paired.by_slot if slot else paired.surplus
+        home = paired.by_slot if slot else paired.orphans
         if place in home:
-            paired.twins.append((place, machine))
+            paired.duplicates.append((place, machine))
             continue
         home[place] = machine
     return paired
 
 
 def _in_order(machines: Iterable[Machine]) -> list[Machine]:
-    """Gone ones last; of twins the busy one first, then the older: that one is kept."""
+    """Gone ones last; of duplicates the busy one first, then the older: that one is kept."""
 
     def key(machine: Machine) -> tuple[bool, bool, float, str]:
         created = machine.created_at.timestamp() if machine.created_at else 0.0

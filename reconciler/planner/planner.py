@@ -15,11 +15,11 @@ from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.announce import announcements_of
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
-from reconciler.planner.changes import adoption, slot_changes, surplus_changes, twin_changes
+from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
 from reconciler.planner.leader_slot import anchors_of
-from reconciler.planner.limits import brakes, newer_revision
+from reconciler.planner.limits import deletion_limits, newer_revision
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.volumes import held_back
@@ -44,7 +44,7 @@ class _Draft:
 class Planner:
     """Makes the plan of a stack, one app after the other.
 
-    `only` restricts it to the pools of these names. `allow_destroy` lets a plan pass the brake on mass deletion that
+    `only` restricts it to the pools of these names. `allow_destroy` lets a plan pass the deletion limit that
     destroys or replaces at most so many machines. Where a newer `revision` was applied the plan is blocked, unless
     `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over.
     """
@@ -81,7 +81,7 @@ class Planner:
         changes = tuple(change for draft in drafts for change in draft.changes)
         if self._only:
             said.append(f"a partial plan: only {', '.join(sorted(self._only))}; the rest was not compared")
-        blocked += brakes(changes, sum(draft.owned_count for draft in drafts), self._allow_destroy)
+        blocked += deletion_limits(changes, sum(draft.owned_count for draft in drafts), self._allow_destroy)
         if newer := self._newer():
             if self._allow_rollback:
                 said.append(f"{newer}; an apply of it needs --allow-rollback")
@@ -122,8 +122,8 @@ class Planner:
         draft.newer = newer_revision(paired.owned, self._revision)
         found = (
             *slot_changes(app, paired, self._differ, at),
-            *surplus_changes(app, paired),
-            *twin_changes(app, paired),
+            *orphan_changes(app, paired),
+            *duplicate_changes(app, paired),
             *adopted,
         )
         changes = held_back([change for change in found if not self._only or change.slot.pool in self._only])

@@ -93,7 +93,9 @@ class Group:
             if len(run) >= _SHORTEST_RANGE:
                 names.append(f"{run[0].slot.name}…{run[-1].slot.number}")
             else:
-                names += [one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_twin else "") for one in run]
+                names += [
+                    one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_duplicate else "") for one in run
+                ]
         return names
 
     def rows(self, salt: str | None) -> list[Row]:
@@ -107,7 +109,7 @@ def grouped(plan: Plan) -> list[Group]:
     """The plan's changes, alike ones side by side, in the order of their first. A pool's machines are made alike."""
     groups: dict[Any, list[Change]] = {}
     for change in plan.effective:
-        where = (change.slot.app, change.slot.pool, change.is_twin)
+        where = (change.slot.app, change.slot.pool, change.is_duplicate)
         key = (*where, change.action, change.reason, change.deferred, repr(change.fields))
         groups.setdefault(key, []).append(change)
     return [Group(tuple(changes)) for changes in groups.values()]
@@ -180,4 +182,4 @@ def _continues(run: list[Change], change: Change) -> bool:
     last = run[-1].slot
     step = change.slot.number - last.number
     is_steady = len(run) < 2 or step == last.number - run[-2].slot.number
-    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_twin
+    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_duplicate

@@ -39,7 +39,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
             "applied": change.expected_applied,
             "desired": change.desired_digest,
         }
-        shown["is_twin"] = change.is_twin
+        shown["is_twin"] = change.is_duplicate
     document["saved"] = {
         "tool_version": saved.tool_version,
         "scheme": saved.scheme,
@@ -130,7 +130,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         desired=_config(after) if action is not Action.START else None,
         desired_digest=bound["desired"],
         launch=bool(value["launch"]),
-        is_twin=bool(value["is_twin"]),
+        is_duplicate=bool(value["is_twin"]),
         depends_on=tuple(value["depends_on"]),
     )
 

@@ -174,7 +174,7 @@ apps:
     await assert_converged(world, spec_of(text.format(2)))
 
 
-async def test_the_brake_stops_mass_deletion_before_the_first_write(world: World) -> None:
+async def test_the_deletion_limit_stops_an_apply_before_the_first_write(world: World) -> None:
     await world.apply(task_spec(count="8"))
     small = task_spec(count="2")
     with pytest.raises(BlockedError, match="--allow-destroy 6"):

@@ -53,7 +53,7 @@ async def ends_well(world: World, applied: Spec, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("after", [STAYS, CHANGED], ids=["only the region goes", "the command changes too"])
-async def test_the_heir_knows_the_keys(world: World, after: Spec) -> None:
+async def test_the_successor_knows_the_keys(world: World, after: Spec) -> None:
     run_id = await keyed_on_iad(world)
     report = await world.apply(after)
     assert report.is_success, report
@@ -73,8 +73,8 @@ async def test_where_the_whole_pool_moves_a_key_is_lost_and_never_run_a_second_t
     assert not (await world.plan(ELSEWHERE)).has_changes
 
 
-async def test_the_heir_knows_the_keys_that_had_to_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two moves, since what a cut-off one left on the heir must not hide what is newer."""
+async def test_the_successor_knows_the_keys_that_had_to_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two moves, since what a cut-off one left on the successor must not hide what is newer."""
     monkeypatch.setattr(key_room, "MAX_KEYS", 1)
     monkeypatch.setattr(key_room, "_LEAST_KEYS", 0)
 
@@ -90,12 +90,12 @@ async def test_the_heir_knows_the_keys_that_had_to_go(world: World, monkeypatch:
     assert len(world.runtime.starts) == 3
 
 
-async def test_what_a_cut_off_handover_left_on_the_heir_goes_with_the_next(world: World) -> None:
+async def test_what_a_cut_off_handover_left_on_the_successor_goes_with_the_next(world: World) -> None:
     await keyed_on_iad(world)
-    heir = next(machine for machine in world.machines() if machine.name == "work-iad-0")
+    successor = next(machine for machine in world.machines() if machine.name == "work-iad-0")
     stale = {f"{marks.KEY}{'0' * 16}": "stale", f"{marks.FINGERPRINTS}1_0": "AAAA"}
     for key, value in stale.items():
-        await world.context.client.set_metadata("app", heir.id, key, value)
+        await world.context.client.set_metadata("app", successor.id, key, value)
     assert (await world.apply(STAYS)).is_success
     assert not stale.keys() & world.machines()[0].config["metadata"].keys()
 

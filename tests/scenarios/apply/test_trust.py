@@ -170,25 +170,25 @@ async def test_a_protected_pool_is_destroyed_by_nothing_until_it_is_unprotected(
 EMPTY = "version: 1\nname: stack\napps: {app: {tasks: {}}}"
 
 
-async def test_where_names_are_not_unique_the_next_apply_removes_a_twin_and_the_busy_one_stays() -> None:
+async def test_where_names_are_not_unique_the_next_apply_removes_a_duplicate_and_the_busy_one_stays() -> None:
     settings = Settings(behaviour=Behaviour(enforces_names=False))
 
     async with open_world(settings) as world:
         spec = task_spec("[run, '500']", count="2")
         await world.apply(spec)
-        twin_of = world.machines()[1]
-        body = {"name": twin_of.name, "config": twin_of.config, "skip_launch": True}
+        duplicate = world.machines()[1]
+        body = {"name": duplicate.name, "config": duplicate.config, "skip_launch": True}
         young = world.engine.create("app", body)
         await world.context.clock.sleep(1)
         await world.engine.start_machine("app", young.id, None)
         plan = await world.plan(spec)
-        assert [(change.action, change.machine_id) for change in plan.effective] == [(Action.DESTROY, twin_of.id)]
+        assert [(change.action, change.machine_id) for change in plan.effective] == [(Action.DESTROY, duplicate.id)]
         assert (await world.apply(spec)).is_success
-        assert [machine.id for machine in world.machines() if machine.name == twin_of.name] == [young.id]
+        assert [machine.id for machine in world.machines() if machine.name == duplicate.name] == [young.id]
         assert not (await world.plan(spec)).has_changes
 
 
-async def test_a_lost_reply_to_a_create_makes_no_twin_even_where_names_are_not_unique() -> None:
+async def test_a_lost_reply_to_a_create_makes_no_duplicate_even_where_names_are_not_unique() -> None:
     settings = Settings(behaviour=Behaviour(enforces_names=False), latency=Latency(list_lag_s=1.0))
 
     async with open_world(settings) as world:

@@ -72,7 +72,7 @@ class Accident:
 ACCIDENTS = st.lists(
     st.builds(
         Accident,
-        st.sampled_from(["drift", "foreign", "destroy", "twin", "unmark", "start", "stop", "metadata", "dark"]),
+        st.sampled_from(["drift", "foreign", "destroy", "duplicate", "unmark", "start", "stop", "metadata", "dark"]),
         st.integers(0, 5),
     ),
     max_size=4,
@@ -95,7 +95,7 @@ async def befall(world: World, accident: Accident) -> None:
                 await engine.update("app", machine.id, {"config": config}, None)
             case "destroy":
                 await engine.destroy("app", machine.id, None, force=True)
-            case "twin":
+            case "duplicate":
                 engine.create("app", {"name": machine.name, "config": machine.config, "skip_launch": True})
             case "unmark":
                 engine.set_metadata("app", machine.id, {marks.APPLIED: None, marks.FIELDS: None})
@@ -110,7 +110,7 @@ async def befall(world: World, accident: Accident) -> None:
 
 
 def watch_safety(world: World, *, enforced: bool) -> Callable[[Any], None]:
-    """A check for every request: no twins where names are unique, what is foreign untouched, one run on a machine."""
+    """Check each request: no duplicate where names are unique, foreign machines untouched, one run on a machine."""
     known: dict[str, Any] = {}
 
     def check(_request: Any) -> None:
