@@ -75,8 +75,8 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
 
 def _local(environment: Mapping[str, str]) -> Target:
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import engine_status, read_token, start_engine
-    from reconciler.engine.server.start_errors import EngineStartError
 
     home = engine_home(environment)
     runtime = environment.get("RECONCILER_RUNTIME")

@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.engine.errors import EngineStartError
 from reconciler.engine.server.serve import run_engine
-from reconciler.engine.server.start_errors import EngineStartError
 
 
 def main() -> int:

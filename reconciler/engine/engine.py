@@ -1,4 +1,9 @@
-"""The engine: every call of the API as a method, on apps and machines. Windows of time run on the clock handed in."""
+"""The engine: each call of the Machines API as a method, without HTTP.
+
+It checks that the app and the machine are there and reachable, and hands the call on: to `Transitions` for what changes
+a machine's state, to `GuestCalls` for what reaches into a running one, to `Secrets` and `Volumes`. All time is the
+clock's.
+"""
 
 import re
 from collections.abc import Callable
@@ -6,20 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.clock import Clock
+from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import limits_of, whole_number
 from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.faults.rules import FaultRules, api_fault
 from reconciler.engine.faults.settings import Settings
-from reconciler.engine.machines import metadata
 from reconciler.engine.machines.create import MachineCreator
 from reconciler.engine.machines.exit_events import UNKNOWN_EXIT, exit_request
 from reconciler.engine.machines.leases import Leases
+from reconciler.engine.machines.metadata import write_metadata
 from reconciler.engine.machines.runner import Runner
 from reconciler.engine.machines.stale_lists import StaleLists
 from reconciler.engine.machines.transitions import Transitions
-from reconciler.engine.machines.wait import Wait
-from reconciler.engine.machines.watch import Watchers
+from reconciler.engine.machines.wait import Wait, Watchers
 from reconciler.engine.models import RESTING, RUNNING, App, Machine
 from reconciler.engine.runtime.base import Ended, Leftover, Runtime
 from reconciler.engine.runtime.exec import GuestCalls
@@ -32,9 +36,9 @@ _APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Engine:
-    """Apps and machines. `start` settles what a killed engine left; `close` ends what runs.
+    """Apps and machines. `start` settles what an engine that was killed left; `close` ends what runs.
 
-    `on_change`, where given, is told of every machine after each of its changes; `volumes` is where volumes keep files.
+    `on_change` is called with each machine whose record or log has changed; `volumes` is the directory of volumes.
     """
 
     def __init__(
@@ -53,11 +57,12 @@ class Engine:
         self.clock = clock
         self.runtime = runtime
         self.store = Store(database)
-        self._subscribers = [on_change] if on_change else []
-        self.watchers = Watchers(clock)
-        self._stale_lists = StaleLists(clock, self.settings.latency.list_lag_s, self.store.machine)
         self.secrets = Secrets(self.store, clock)
         self.volumes = Volumes(self.store, clock, volumes)
+        self.watchers = Watchers(clock)
+        self.check_results = CheckResults(self.watchers.notify)
+        self._subscribers = [on_change] if on_change else []
+        self._stale_lists = StaleLists(clock, self.settings.latency.list_lag_s, self.store.machine)
         self._runner = Runner(
             self.store,
             runtime,
@@ -68,17 +73,22 @@ class Engine:
             secrets=self.secrets,
             volumes=self.volumes,
         )
-        takes_expired = self.settings.behaviour.takes_expired_nonce
-        self.leases = Leases(clock, self.watchers, self.machine, self._runner.save, takes_expired_nonce=takes_expired)
+        behaviour = self.settings.behaviour
+        self.leases = Leases(
+            clock, self.watchers, self.machine, self._runner.save, takes_expired_nonce=behaviour.takes_expired_nonce
+        )
         self.guest = GuestCalls(self._runner, self.leases, self._reachable, runtime)
-        self.check_results = CheckResults(self.watchers.notify)
         self._transitions = Transitions(
             self.store, self._runner, self.leases, runtime, clock, self.settings, self.secrets
         )
-        behaviour = self.settings.behaviour
-        self._creator = MachineCreator(self.store, self._runner, self.leases, behaviour, self.secrets, self.volumes)
+        self._creator = MachineCreator(
+            self.store, self._runner, self.leases, clock, behaviour, self.secrets, self.volumes
+        )
+
+    # Life of the engine
 
     async def start(self) -> None:
+        """Settle the machines that a killed engine left, and start again those whose policy is `always`."""
         unsettled = [
             machine
             for machine in self.store.machines()
@@ -94,23 +104,24 @@ class Engine:
                 await self._runner.start(machine)
 
     def _settle_after_crash(self, machine: Machine, ended: Ended) -> None:
-        """What was running has ended; what was on its way has arrived."""
+        """Record that the machine's run has ended, and that what was under way is done."""
         settled = replace(machine, state="stopped", is_prepared=True, pids=())
         if machine.state == "suspended":
             self._runner.save(replace(machine, pids=()))  # its next start is a cold one
         elif machine.state == "destroying":
-            self._runner.destroyed(machine)
+            self._runner.record_destroyed(machine)
         elif machine.state in RUNNING:
-            request = exit_request(ended, self._runner.now_ms())
-            self._runner.save(settled, event=self._runner.event("exit", "stopped", "flyd", request))
+            request = exit_request(ended, now_ms(self.clock))
+            self._runner.save(settled, event=self._runner.new_event("exit", "stopped", "flyd", request))
         else:
             self._runner.save(settled)
 
     def begin_close(self) -> None:
-        """Ends the waits, so that their connections end too."""
+        """End the long polls, so that their connections end."""
         self.watchers.close()
 
     async def close(self) -> None:
+        """End everything that runs, and close the database."""
         self.begin_close()
         await self._runner.close()
         await self.runtime.close()
@@ -121,38 +132,41 @@ class Engine:
         self._stale_lists.note(machine_id)
         machine = self.store.machine(machine_id)
         if machine:
-            for follower in tuple(self._subscribers):
-                follower(machine)
+            for subscriber in tuple(self._subscribers):
+                subscriber(machine)
 
-    def subscribe(self, follower: Callable[[Machine], None]) -> Callable[[], None]:
-        """Has the follower told of every machine after each of its changes; gives what ends that."""
-        self._subscribers.append(follower)
-        return lambda: self._subscribers.remove(follower)
+    def subscribe(self, subscriber: Callable[[Machine], None]) -> Callable[[], None]:
+        """Call the subscriber with each machine that changes; return the function that ends that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
 
     # Apps
 
     def create_app(self, name: Any, org: Any) -> App:
+        """Return a new app. Raises ApiFault."""
         if not isinstance(org, str) or not org:
             raise bad_request("org_slug is required")
         if not isinstance(name, str) or not _APP_NAME.fullmatch(name):
             raise ApiFault(422, "Validation failed: Name may only contain numbers, lowercase letters and dashes")
         if name in self.store.apps:
             raise ApiFault(422, "Validation failed: Name has already been taken", "name_taken")
-        app = App(name=name, org=org, created_ms=self._runner.now_ms())
+        app = App(name=name, org=org, created_ms=now_ms(self.clock))
         self.store.add_app(app)
         return app
 
     def app(self, name: str) -> App:
+        """Return the app of this name. Raises ApiFault."""
         if name not in self.store.apps:
             raise not_found("app")
         return self.store.apps[name]
 
     def is_propagating(self, name: str) -> bool:
-        """Whether the app was created so lately that calls on it are refused."""
+        """Whether the app is so new that calls on it are refused still (latency `propagate_s`)."""
         app = self.store.apps.get(name)
-        return app is not None and self._runner.now_ms() < app.created_ms + self.settings.latency.propagate_s * 1000
+        return app is not None and now_ms(self.clock) < app.created_ms + self.settings.latency.propagate_s * 1000
 
     async def delete_app(self, name: str) -> None:
+        """Delete the app with all that it has; running machines are killed. Raises ApiFault."""
         self.app(name)
         for machine in self.machines(name):
             if machine.state != "destroying":
@@ -161,19 +175,20 @@ class Engine:
         self.secrets.forget(name)
         self.store.remove_app(name)
 
-    # Machines
+    # Machines: reading
 
     def machines(self, app: str, *, with_destroyed: bool = False) -> list[Machine]:
-        """The app's machines as they are."""
+        """Return the app's machines as they are now. Raises ApiFault."""
         self.app(app)
         return [machine for machine in self.store.machines(app) if with_destroyed or not machine.is_destroyed]
 
     def listed_machines(self, app: str, *, with_destroyed: bool = False) -> list[Machine]:
-        """The app's machines as a list shows them, which may lag."""
+        """Return the app's machines as the API lists them, which may be stale. Raises ApiFault."""
         seen = [self._stale_lists.listed(machine) for machine in self.machines(app, with_destroyed=True)]
         return [machine for machine in seen if machine and (with_destroyed or not machine.is_destroyed)]
 
     def machine(self, app: str, machine_id: str) -> Machine:
+        """Return one machine. Raises ApiFault."""
         self.app(app)
         machine = self.store.machine(machine_id)
         if machine is None or machine.app != app:
@@ -181,10 +196,42 @@ class Engine:
         return machine
 
     def is_unreachable(self, machine: Machine) -> bool:
-        """Whether the machine's host is down."""
+        """Whether the machine's host is down, by a fault rule."""
         return self._runner.has_fault("host_unreachable", machine)
 
+    def versions(self, app: str, machine_id: str) -> list[tuple[str, Any]]:
+        """Return each version of the machine with the config that was sent, newest first. Raises ApiFault."""
+        versions = self.store.versions(self.machine(app, machine_id).id)
+        if self.settings.behaviour.keeps_user_config:
+            return versions
+        return [(version, None) for version, _ in versions]
+
+    async def wait(self, app: str, machine_id: str, wait: Wait) -> Machine:
+        """Return the machine once the wait is over. Raises ApiFault, also where its time is over."""
+        wait.check()
+        if wait.from_event_id and not self.settings.behaviour.heeds_from_event_id:
+            wait = replace(wait, from_event_id=None)
+
+        def reached() -> Machine | None:
+            machine = self.machine(app, machine_id)
+            return machine if wait.is_over(machine) else None
+
+        machine = await self.watchers.until(machine_id, reached, wait.timeout_s)
+        if machine is None:
+            raise wait.expired(self.machine(app, machine_id))
+        return machine
+
+    def _reachable(self, app: str, machine_id: str) -> Machine:
+        """Return the machine for a call that its host has to carry out. Raises ApiFault."""
+        machine = self.machine(app, machine_id)
+        if self.is_unreachable(machine):
+            raise api_fault("upstream_timeout")
+        return machine
+
+    # Machines: calls of the API; who is allowed to make them is decided in `machines/call_rules.py`
+
     def create(self, app: str, body: dict[str, Any]) -> Machine:
+        """Create a machine, and start it in the background unless `body` says otherwise. Raises ApiFault."""
         self.app(app)
         machine = self._creator.create(app, body)
         self._transitions.prepare(machine)
@@ -208,8 +255,12 @@ class Engine:
     async def cordon(self, app: str, machine_id: str, nonce: str | None, *, is_cordoned: bool) -> None:
         await self._transitions.cordon(self._reachable(app, machine_id), nonce, is_cordoned=is_cordoned)
 
+    async def destroy(self, app: str, machine_id: str, nonce: str | None, *, force: bool) -> None:
+        machine = self.machine(app, machine_id) if force else self._reachable(app, machine_id)
+        await self._transitions.destroy(machine, nonce, force=force)
+
     def limit_memory(self, app: str, machine_id: str, limit_mb: Any) -> Machine:
-        """Remembers the limit, which has no effect here. Raises ApiFault."""
+        """Record a memory limit, which has no effect here. Raises ApiFault."""
         machine = self._reachable(app, machine_id)
         most_mb = limits_of(machine.config).memory_mb
         limit = whole_number(limit_mb, "limit_mb")
@@ -217,74 +268,32 @@ class Engine:
             raise bad_request(f"limit_mb must be between 1 and {most_mb}")
         return self._runner.save(replace(machine, memory_limit_mb=limit))
 
-    async def destroy(self, app: str, machine_id: str, nonce: str | None, *, force: bool) -> None:
-        machine = self.machine(app, machine_id) if force else self._reachable(app, machine_id)
-        await self._transitions.destroy(machine, nonce, force=force)
+    def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
+        """Set keys of the machine's metadata, without a new version: see write_metadata. Raises ApiFault."""
+        machine = self._reachable(app, machine_id)
+        self._runner.save(write_metadata(machine, values, version, self.settings.behaviour))
+
+    # Machines: what happens without a call
+
+    async def start_unleased(self, machine: Machine) -> None:
+        """Start the machine without asking for its lease, as proxy and scheduler do (assumption A12)."""
+        if machine.state in RESTING and machine.is_prepared:
+            await self._transitions.begin(machine)
+
+    async def stop_unleased(self, machine: Machine, *, how: str) -> None:
+        """Stop an idle machine without asking for its lease; `how` is stop or suspend."""
+        if how == "suspend":
+            await self._runner.suspend(machine)
+        else:
+            self._transitions.stop_unleased(machine)
 
     def vanish(self, machine: Machine) -> None:
-        """Someone else destroys the machine, with force."""
+        """Destroy the machine with force, as another user would."""
         if not machine.is_destroyed and machine.state != "destroying":
             self._transitions.destroy_now(machine)
 
     def forget(self, machine: Machine) -> None:
-        """Leaves no trace of a machine that was destroyed."""
-        self.runtime.forget(machine.id)  # again: an engine that was killed as it destroyed the machine did not
+        """Remove the record of a destroyed machine, and all that it left."""
+        self._runner.forget(machine.id)
         self._stale_lists.forget(machine.id)
         self.store.forget(machine)
-
-    async def start_unleased(self, machine: Machine) -> None:
-        """Someone starts the machine without heeding its lease."""
-        if machine.state in RESTING and machine.is_prepared:
-            await self._transitions.begin(machine)
-
-    async def rest_unleased(self, machine: Machine, *, how: str) -> None:
-        """The platform lets an idle machine rest without heeding its lease; `how` is stop or suspend."""
-        if how == "suspend":
-            await self._runner.suspend(machine)
-        else:
-            self._transitions.rest(machine)
-
-    def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
-        """Sets keys; null or an empty string takes one away. Makes no version, and no lease stops it. Raises ApiFault
-        where a `version` is given that is not the machine's.
-        """
-        machine = self._reachable(app, machine_id)
-        behaviour = self.settings.behaviour
-        if machine.is_destroyed:
-            raise not_found("machine")
-        if version and version != machine.instance_id:
-            raise api_fault("stale_metadata")
-        if not behaviour.takes_metadata_at_rest and machine.state in RESTING:
-            raise ApiFault(412, "failed_precondition: machine is not started")
-        changed = metadata.changed(machine.config.get("metadata") or {}, values)
-        metadata.check_size(changed, behaviour.metadata_limit_bytes)
-        self._runner.save(replace(machine, config=machine.config | {"metadata": changed}))
-
-    def versions(self, app: str, machine_id: str) -> list[tuple[str, Any]]:
-        """Each version of the machine with its config as it was sent, newest first."""
-        versions = self.store.versions(self.machine(app, machine_id).id)
-        if self.settings.behaviour.keeps_user_config:
-            return versions
-        return [(version, None) for version, _ in versions]
-
-    async def wait(self, app: str, machine_id: str, wait: Wait) -> Machine:
-        """The machine once the wait is over. Raises ApiFault."""
-        wait.check()
-        if wait.from_event_id and not self.settings.behaviour.heeds_from_event_id:
-            wait = replace(wait, from_event_id=None)
-
-        def reached() -> Machine | None:
-            machine = self.machine(app, machine_id)
-            return machine if wait.is_over(machine) else None
-
-        machine = await self.watchers.until(machine_id, reached, wait.timeout_s)
-        if machine is None:
-            raise wait.expired(self.machine(app, machine_id))
-        return machine
-
-    def _reachable(self, app: str, machine_id: str) -> Machine:
-        """The machine for a call that its host would have to carry out. Raises ApiFault."""
-        machine = self.machine(app, machine_id)
-        if self.is_unreachable(machine):
-            raise api_fault("upstream_timeout")
-        return machine

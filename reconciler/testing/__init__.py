@@ -60,7 +60,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _started(engine: "LiveEngine", held: ExitStack) -> "LiveEngine":
     """The engine, which ends with the stack; a failure in words where this computer has no place for it."""
-    from reconciler.engine.server.start_errors import EngineStartError
+    from reconciler.engine.errors import EngineStartError
 
     try:
         return held.enter_context(engine)

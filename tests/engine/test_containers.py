@@ -15,13 +15,13 @@ import pytest
 from reconciler.clock import SystemClock
 from reconciler.containers.client import ContainerEngine
 from reconciler.engine.engine import Engine
+from reconciler.engine.errors import EngineStartError
 from reconciler.engine.machines.wait import Wait
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.runtime.container import ContainerRuntime
 from reconciler.engine.runtime.select import make_runtime
 from reconciler.engine.server.daemon import engine_status, read_token, start_engine, stop_engine
-from reconciler.engine.server.start_errors import EngineStartError
 from reconciler.model.image import ImageReference
 from tests.support.podman import NEEDS_PODMAN, Podman, busybox_context, podman_service
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from reconciler.cli.main import run
+from reconciler.engine.errors import EngineStartError
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.engine.server.start_errors import EngineStartError
 from reconciler.engine.store.database import VERSION, open_database
 from tests.support.environment import clear_environment
 

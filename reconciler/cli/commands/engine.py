@@ -47,8 +47,8 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
     """Run the engine in the foreground, until Ctrl-C."""
     import signal
 
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.serve import run_engine
-    from reconciler.engine.server.start_errors import EngineStartError
 
     try:
         with streams.current().outlasted(lambda: signal.raise_signal(signal.SIGTERM)):
@@ -70,8 +70,8 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
 @shared_options
 def start(runtime: str | None, latency: str | None, adversity: Path | None, **_values: object) -> int:
     """Start the engine in the background, unless it runs."""
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import engine_status, start_engine
-    from reconciler.engine.server.start_errors import EngineStartError
 
     home = engine_home(os.environ)
     extra: tuple[str, ...] = ("--latency", latency) if latency else ()
@@ -93,8 +93,8 @@ def start(runtime: str | None, latency: str | None, adversity: Path | None, **_v
 @shared_options
 def stop(**_values: object) -> int:
     """Stop the engine and the commands that it runs. Its machines stay on record."""
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import stop_engine
-    from reconciler.engine.server.start_errors import EngineStartError
 
     try:
         was_running = stop_engine(engine_home(os.environ))
@@ -110,8 +110,8 @@ def open_page(**_values: object) -> int:
     """Open the engine's page in a browser: its machines, their events and logs as they come."""
     import webbrowser
 
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import engine_status, write_redirect_page
-    from reconciler.engine.server.start_errors import EngineStartError
 
     home = engine_home(os.environ)
     found = engine_status(home)
@@ -153,8 +153,8 @@ def _services(home: Path, url: str) -> list[dict[str, Any]]:
     """Where the engine serves which port; nothing where it does not answer."""
     import httpx
 
+    from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import read_token
-    from reconciler.engine.server.start_errors import EngineStartError
 
     try:
         headers = {"Authorization": f"Bearer {read_token(home)}"}

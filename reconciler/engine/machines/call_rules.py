@@ -1,20 +1,25 @@
-"""Which call does what, in which state, under whose lease: two tables, as data. Windows of time are the engine's.
+"""Decide whether a call on a machine is accepted, by the machine's state and by its lease: two tables.
 
-`evidence` says how well a row is known: measured against the live platform by someone (L), seen in a client or an
-emulator (O), documented (D), or inferred (I).
+A start, for example, is refused by the rows `CallRule("start", …, "refuse", …)`, or by the lease rule for "start".
+docs/engine-fidelity.md shows both tables. `evidence` says how well a row is known: measured against the live platform
+and published (L), seen in a client or an emulator (O), documented by Fly (D), or inferred (I).
 """
 
 from typing import Final, NamedTuple
 
 from reconciler.engine.errors import ApiFault
 
-# A machine that reads `stopped` while its last run is not reaped yet; the API never shows this state.
 STILL_ACTIVE: Final = "still active"
+"""The state of a machine that reads `stopped` while its last run is not reaped yet. The API never shows it."""
 ANY: Final = "*"
+"""Any state that no earlier row of the same call names."""
 
 
 class CallRule(NamedTuple):
-    """In the first of `states` that matches, the call has this effect, or is refused with status and text."""
+    """The effect of a call on a machine in one of `states`; `refuse` answers with `status` and `text`.
+
+    The first row that matches holds.
+    """
 
     call: str
     states: tuple[str, ...]
@@ -81,7 +86,11 @@ CALL_RULES: Final = (
 
 
 class LeaseRule(NamedTuple):
-    """What a call meets on a machine whose lease is nobody's, the caller's own or someone else's."""
+    """What happens to calls on a machine with no lease (`free`), the caller's `own`, or someone else's (`foreign`).
+
+    `pass` lets the call through, `refuse` answers 409 at once, `wait` lets it through once the lease has ended; `404`
+    answers that there is no lease.
+    """
 
     calls: tuple[str, ...]
     free: str
@@ -90,7 +99,6 @@ class LeaseRule(NamedTuple):
     evidence: str = "L"
 
 
-# pass | refuse (409, at once) | wait (until the lease has ended, then act on whatever is there) | 404
 LEASE_RULES: Final = (
     LeaseRule(("start", "update", "lease"), "pass", "pass", "refuse"),
     LeaseRule(("restart", "suspend", "cordon"), "pass", "pass", "refuse", "O"),
@@ -102,12 +110,12 @@ LEASE_RULES: Final = (
 
 
 def call_rule(call: str, state: str) -> CallRule:
-    """The table's row for a call on a machine in this state."""
+    """Return the row for a call on a machine in this state."""
     return next(row for row in CALL_RULES if row.call == call and (state in row.states or ANY in row.states))
 
 
 def decide(call: str, state: str) -> str:
-    """The effect of a call on a machine in this state. Raises ApiFault."""
+    """Return the effect of a call on a machine in this state. Raises ApiFault where the call is refused."""
     row = call_rule(call, state)
     if row.effect == "refuse":
         raise ApiFault(row.status, row.text.format(state=state))
@@ -115,6 +123,6 @@ def decide(call: str, state: str) -> str:
 
 
 def decide_lease(call: str, holder: str) -> str:
-    """What the call meets: pass, refuse, wait or 404. `holder` is free, own or foreign."""
+    """Return pass, refuse, wait or 404 for a call; `holder` of the lease is free, own or foreign."""
     row = next(row for row in LEASE_RULES if call in row.calls)
     return {"free": row.free, "own": row.own, "foreign": row.foreign}[holder]

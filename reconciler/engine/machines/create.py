@@ -1,15 +1,16 @@
-"""New machines: what a create must be like, and the record that it makes."""
+"""Create machines: check the request of a create, and make the new machine's record."""
 
 import re
 import secrets as tokens
 from dataclasses import replace
 from typing import Any, Final
 
+from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, concrete_region, whole_number
 from reconciler.engine.errors import bad_request, name_taken
 from reconciler.engine.faults.settings import Behaviour
-from reconciler.engine.machines import metadata
 from reconciler.engine.machines.leases import Leases
+from reconciler.engine.machines.metadata import check_size
 from reconciler.engine.machines.runner import Runner
 from reconciler.engine.models import Machine, new_machine_id, new_ulid
 from reconciler.engine.secrets import Secrets
@@ -20,13 +21,14 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
 
 
 class MachineCreator:
-    """Makes machines."""
+    """Make the records of new machines."""
 
     def __init__(
         self,
         store: Store,
         runner: Runner,
         leases: Leases,
+        clock: Clock,
         behaviour: Behaviour,
         secrets: Secrets,
         volumes: Volumes,
@@ -34,32 +36,33 @@ class MachineCreator:
         self._store = store
         self._runner = runner
         self._leases = leases
+        self._clock = clock
         self._behaviour = behaviour
         self._secrets = secrets
         self._volumes = volumes
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
-        """The new machine, on record; nothing of it runs yet. Raises ApiFault."""
+        """Return the new machine, which is on record and does not run yet. Raises ApiFault."""
         config = check_config(body.get("config"))
-        metadata.check_size(config.get("metadata") or {}, self._behaviour.metadata_limit_bytes)
+        check_size(config.get("metadata") or {}, self._behaviour)
         region = concrete_region(body.get("region"))
         name = body.get("name") or f"machine-{tokens.token_hex(4)}"
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise bad_request("invalid machine name")
-        self._check_name(app, name)
+        self._check_name_is_free(app, name)
         self._secrets.check_version(app, body.get("min_secrets_version"))
         self._volumes.check_mounts(app, config)
-        now_ms = self._runner.now_ms()
+        at_ms = now_ms(self._clock)
         machine = Machine(
             id=new_machine_id(),
             app=app,
             name=name,
             region=region,
             state="created",
-            instance_id=new_ulid(now_ms),
+            instance_id=new_ulid(at_ms),
             config=config,
-            created_ms=now_ms,
-            updated_ms=now_ms,
+            created_ms=at_ms,
+            updated_ms=at_ms,
             should_run=not body.get("skip_launch"),
             is_cordoned=bool(body.get("skip_service_registration")),
             skips_secrets=bool(body.get("skip_secrets")),
@@ -68,9 +71,10 @@ class MachineCreator:
         if body.get("lease_ttl"):
             ttl_s = whole_number(body["lease_ttl"], "lease_ttl")
             machine = replace(machine, lease=self._leases.new(machine, ttl_s, ""))
-        return self._runner.save(machine, event=self._runner.event("launch", "created", "user"), is_new_version=True)
+        event = self._runner.new_event("launch", "created", "user")
+        return self._runner.save(machine, event=event, is_new_version=True)
 
-    def _check_name(self, app: str, name: str) -> None:
+    def _check_name_is_free(self, app: str, name: str) -> None:
         if not self._behaviour.enforces_names:
             return
         for other in self._store.machines(app):

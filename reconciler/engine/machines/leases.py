@@ -1,4 +1,7 @@
-"""Leases: the right to change a machine, for a while. A lease that has expired is none."""
+"""Leases: take, release and expire them, and decide which calls they let through.
+
+A lease is the right to change a machine until it expires. An expired lease is none.
+"""
 
 import secrets
 from collections.abc import Callable
@@ -9,7 +12,7 @@ from typing import Final
 from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault, lease_held, not_found
 from reconciler.engine.machines.call_rules import decide_lease
-from reconciler.engine.machines.watch import Watchers
+from reconciler.engine.machines.wait import Watchers
 from reconciler.engine.models import Lease, Machine
 
 _OWNER: Final = "local@tokens.fly.io"
@@ -17,30 +20,36 @@ _DEFAULT_TTL_S: Final = 120
 
 
 class Leases:
-    """The leases of all machines; they stand in the machines' records."""
+    """The leases of all machines, which are part of the machines' records.
+
+    `find` returns a machine by app and id, and raises ApiFault; `save` writes one.
+    """
 
     def __init__(
         self,
         clock: Clock,
-        changes: Watchers,
+        watchers: Watchers,
         find: Callable[[str, str], Machine],
         save: Callable[[Machine], Machine],
         *,
         takes_expired_nonce: bool,
     ) -> None:
         self._clock = clock
-        self._changes = changes
+        self._watchers = watchers
         self._find = find
         self._save = save
         self._takes_expired_nonce = takes_expired_nonce
 
     def current(self, machine: Machine) -> Lease | None:
-        """The lease in force, if there is one."""
+        """Return the lease in force, if there is one."""
         lease = machine.lease
         return lease if lease and lease.expires_at > self._clock.now().timestamp() else None
 
     def take(self, app: str, machine_id: str, *, ttl_s: int, description: str, nonce: str | None) -> Lease:
-        """A new lease, or with the nonce a later expiry of the one that it belongs to. Raises ApiFault."""
+        """Return a new lease; with the nonce of the lease in force, that lease with a later expiry.
+
+        Raises ApiFault where someone else holds a lease.
+        """
         machine = self._find(app, machine_id)
         if machine.is_destroyed:
             raise not_found("machine")
@@ -51,11 +60,12 @@ class Leases:
         if held:
             lease = replace(held, expires_at=lease.expires_at)
         elif nonce:
-            lease = replace(lease, nonce=nonce)  # a late refresh revives the lease
+            lease = replace(lease, nonce=nonce)  # a refresh that comes late revives the lease
         self._save(replace(machine, lease=lease))
         return lease
 
     def release(self, app: str, machine_id: str, nonce: str | None) -> None:
+        """End the lease with this nonce. Raises ApiFault where there is none, or it is someone else's."""
         machine = self._find(app, machine_id)
         held = self.current(machine)
         if held is None:
@@ -65,7 +75,7 @@ class Leases:
         self._save(replace(machine, lease=None))
 
     def new(self, machine: Machine, ttl_s: int, description: str) -> Lease:
-        """A lease that nobody has yet."""
+        """Return a new lease on the machine without recording it; a `ttl_s` of 0 is the default."""
         return Lease(
             nonce=secrets.token_hex(6),
             expires_at=self._clock.now().timestamp() + (ttl_s or _DEFAULT_TTL_S),
@@ -75,12 +85,15 @@ class Leases:
         )
 
     def drop(self, machine: Machine, *, thief: str | None = None, ttl_s: int = 30) -> None:
-        """Takes the lease away, and gives one to the thief where there is one."""
+        """End the lease whoever holds it, and give a new one to `thief`, if given. For fault rules."""
         lease = self.new(machine, ttl_s, thief) if thief else None
         self._save(replace(machine, lease=lease))
 
     async def admit(self, call: str, machine: Machine, nonce: str | None) -> Machine:
-        """The machine, once the table of leases lets the call pass. Raises ApiFault."""
+        """Return the machine once its lease lets the call pass. Raises ApiFault where it does not.
+
+        Which calls a lease refuses, and which it makes wait, is in LEASE_RULES.
+        """
         held = self.current(machine)
         if held is None and nonce and not self._takes_expired_nonce:
             raise ApiFault(409, f"aborted: the lease on machine ID {machine.id} has expired")
@@ -90,11 +103,11 @@ class Leases:
                 assert held is not None
                 raise _held(machine, held)
             case "wait":
-                return await self._past_foreign(machine, nonce)
+                return await self._wait_until_free(machine, nonce)
         return machine
 
-    async def _past_foreign(self, machine: Machine, nonce: str | None) -> Machine:
-        """Waits for someone else's lease to end; then the call acts on whatever is there."""
+    async def _wait_until_free(self, machine: Machine, nonce: str | None) -> Machine:
+        """Wait for someone else's lease to end, and return the machine as it is then."""
         app, machine_id = machine.app, machine.id
 
         def free() -> Machine | None:
@@ -105,8 +118,8 @@ class Leases:
         while (found := free()) is None:
             held = self.current(self._find(app, machine_id))
             remaining_s = held.expires_at - self._clock.now().timestamp() if held else 0.0
-            await self._changes.until(machine_id, free, max(0.0, remaining_s))
-            if self._changes.is_closing:
+            await self._watchers.until(machine_id, free, max(0.0, remaining_s))
+            if self._watchers.is_closing:
                 raise ApiFault(503, "unavailable: the engine is stopping")
         return found
 

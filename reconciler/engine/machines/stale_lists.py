@@ -1,4 +1,4 @@
-"""Lists that are a moment old, as those of an eventually consistent store are."""
+"""Answer lists of machines from a moment ago, as Fly's eventually consistent store does (latency `list_lag_s`)."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from reconciler.engine.models import Machine
 
 
 class StaleLists:
-    """Remembers how machines were, for as long as lists may lag."""
+    """Remember how machines were, for as long as lists may lag. `find` returns a machine as it is now."""
 
-    def __init__(self, clock: Clock, lag_s: float, now: Callable[[str], Machine | None]) -> None:
+    def __init__(self, clock: Clock, lag_s: float, find: Callable[[str], Machine | None]) -> None:
         self._clock = clock
         self._lag_s = lag_s
-        self._now = now
+        self._find = find
         self._past: dict[str, deque[tuple[float, Machine]]] = {}
 
     def note(self, machine_id: str) -> None:
-        """The machine has changed."""
-        machine = self._now(machine_id)
+        """Remember the machine, which has changed."""
+        machine = self._find(machine_id)
         if not self._lag_s or machine is None:
             return
         past = self._past.setdefault(machine_id, deque())
@@ -27,11 +27,11 @@ class StaleLists:
             past.popleft()
 
     def forget(self, machine_id: str) -> None:
-        """The machine is no longer told of."""
+        """Drop what is remembered of a machine whose record is gone."""
         self._past.pop(machine_id, None)
 
     def listed(self, machine: Machine) -> Machine | None:
-        """The machine as a list shows it; None where it is too young to be in one."""
+        """Return the machine as a list shows it; None where it is too new to be in one."""
         past = self._past.get(machine.id)
         if not self._lag_s or not past:
             return machine

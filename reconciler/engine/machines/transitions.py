@@ -1,6 +1,7 @@
-"""What start, stop, update and destroy do to one machine, and what follows in the background.
+"""Carry out the calls that change a machine's state: start, stop, restart, suspend, cordon, update, destroy.
 
-Whether a call may do it is the lifecycle's tables' to say; this is the doing, with the platform's windows of time.
+Each call asks its lease (`Leases.admit`), then the rules (`decide`), and only then acts; what takes time goes on in the
+background, with the platform's delays (`Latency`).
 """
 
 import asyncio
@@ -9,13 +10,13 @@ from dataclasses import replace
 from signal import SIGKILL
 from typing import Any
 
-from reconciler.clock import Clock
+from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, commands_of, stop_rule, volumes_of
 from reconciler.engine.errors import ApiFault, bad_request
 from reconciler.engine.faults.settings import Settings
-from reconciler.engine.machines import metadata
 from reconciler.engine.machines.call_rules import STILL_ACTIVE, decide
 from reconciler.engine.machines.leases import Leases
+from reconciler.engine.machines.metadata import updated_config
 from reconciler.engine.machines.runner import Runner
 from reconciler.engine.models import Machine, new_ulid
 from reconciler.engine.runtime.base import Runtime
@@ -24,7 +25,7 @@ from reconciler.engine.store.store import Store
 
 
 class Transitions:
-    """The calls that move a machine from state to state."""
+    """The calls that move a machine from state to state. Each raises ApiFault where it is refused."""
 
     def __init__(
         self,
@@ -36,17 +37,17 @@ class Transitions:
         settings: Settings,
         secrets: Secrets,
     ) -> None:
-        self._secrets = secrets
         self._store = store
         self._runner = runner
         self._leases = leases
         self._runtime = runtime
         self._clock = clock
+        self._secrets = secrets
         self._latency = settings.latency
         self._behaviour = settings.behaviour
 
     def prepare(self, machine: Machine) -> None:
-        """A new machine's image is made ready; then it rests, or its first run begins."""
+        """Make a new machine's image ready in the background, then start the machine or leave it stopped."""
         self._runner.in_background(self._prepare(machine.id))
 
     async def _prepare(self, machine_id: str) -> None:
@@ -60,21 +61,25 @@ class Transitions:
         state = "stopped" if machine.should_run or self._behaviour.settles_created else "created"
         machine = self._runner.record(replace(machine, state=state, is_prepared=True))
         if machine.should_run:
-            await self._runner.start_patiently(machine)
+            await self._runner.start_eventually(machine)
 
     async def start(self, machine: Machine, nonce: str | None) -> dict[str, Any]:
+        """Start the machine, and return the body of the reply.
+
+        Refused by the lease (409), by the machine's state (412, 404), or for want of a command (400).
+        """
         machine = await self._leases.admit("start", machine, nonce)
         previous = machine.state if self._behaviour.tells_previous_state else "stopped"
-        if decide("start", self._situation(machine)) == "start":
+        if decide("start", self._exact_state(machine)) == "start":
             if not self._runtime.uses_image and not any(one.words for one in commands_of(machine.config)):
-                name = self._runtime.name
-                raise bad_request(f"the {name} runtime does not use the image: the config needs a command")
+                why = f"the {self._runtime.name} runtime does not use the image: the config needs a command"
+                raise bad_request(why)
             if not self._runner.has_fault("drop_start", machine):
                 await self.begin(machine)
         return {"previous_state": previous, "migrated": False, "new_host": ""}
 
     async def begin(self, machine: Machine) -> None:
-        """The start goes on even if its caller does not wait for the reply."""
+        """Start the machine in the background, and wait for it: it starts even if the caller of the API hangs up."""
         if not self._latency.start_s:
             await self._start_or_rest(machine)
             return
@@ -93,7 +98,7 @@ class Transitions:
             done.set()
 
     async def _start_or_rest(self, machine: Machine) -> None:
-        """Raises sqlite3.Error where the disk does not take the start: then the machine rests."""
+        """Start the machine; where the start cannot be recorded, stop it and raise sqlite3.Error."""
         try:
             await self._runner.start(machine)
         except sqlite3.Error:
@@ -103,37 +108,38 @@ class Transitions:
             raise
 
     async def stop(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> None:
+        """Stop the machine in the background, by the signal and timeout of `body` or of its config."""
         rule = stop_rule(machine.config, body, self._latency.kill_timeout_s)
         machine = await self._leases.admit("stop", machine, nonce)
         match decide("stop", machine.state):
             case "stop":
-                event = self._runner.event("stop", "stopping", "user")
+                event = self._runner.new_event("stop", "stopping", "user")
                 self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
                 self._runner.in_background(self._stop_then_rest(machine.id, *rule))
             case "discard":
                 self._runner.save(replace(machine, state="stopped"))
                 self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
 
-    def rest(self, machine: Machine) -> None:
-        """The platform itself lets a started machine rest, whoever holds a lease on it."""
+    def stop_unleased(self, machine: Machine) -> None:
+        """Stop a started machine as the platform does by itself: without asking for its lease."""
         rule = stop_rule(machine.config, {}, self._latency.kill_timeout_s)
-        event = self._runner.event("stop", "stopping", "flyd")
+        event = self._runner.new_event("stop", "stopping", "flyd")
         self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
         self._runner.in_background(self._stop_then_rest(machine.id, *rule))
 
     async def _stop_then_rest(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
-        if machine and machine.state == "stopping":  # it was between two starts: nothing ran
+        if machine and machine.state == "stopping":  # nothing ran: it was between two starts
             self._runner.record(replace(machine, state="stopped"))
 
     async def restart(self, machine: Machine, query: dict[str, Any], nonce: str | None) -> None:
-        """Ends what runs as a stop does, and starts the machine again; one at rest is started."""
+        """Stop and start the machine in the background; start one that does not run."""
         rule = stop_rule(machine.config, query, self._latency.kill_timeout_s)
         machine = await self._leases.admit("restart", machine, nonce)
-        match decide("restart", self._situation(machine)):
+        match decide("restart", self._exact_state(machine)):
             case "restart":
-                event = self._runner.event("restart", "restarting", "user")
+                event = self._runner.new_event("restart", "restarting", "user")
                 self._runner.save(replace(machine, state="restarting"), event=event)
                 self._runner.in_background(self._stop_then_start(machine.id, *rule))
             case "start":
@@ -143,20 +149,22 @@ class Transitions:
         await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "restarting":
-            await self._runner.start_patiently(machine)
+            await self._runner.start_eventually(machine)
 
     async def suspend(self, machine: Machine, nonce: str | None) -> None:
+        """Suspend the machine's commands."""
         machine = await self._leases.admit("suspend", machine, nonce)
         if decide("suspend", machine.state) == "suspend":
             await self._runner.suspend(machine)
 
     async def cordon(self, machine: Machine, nonce: str | None, *, is_cordoned: bool) -> None:
-        """Takes the machine out of the services that it serves, or puts it back."""
+        """Take the machine out of its services, or put it back."""
         machine = await self._leases.admit("cordon", machine, nonce)
         decide("cordon", machine.state)
         self._runner.save(replace(machine, is_cordoned=is_cordoned))
 
     async def update(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> Machine:
+        """Replace the machine's config, and return the machine; a running one restarts in the background."""
         machine = await self._leases.admit("update", machine, nonce)
         config = check_config(body.get("config"))
         self._check_version(machine, body.get("current_version"))
@@ -164,19 +172,17 @@ class Transitions:
         if volumes_of(config) != volumes_of(machine.config):
             raise bad_request("unable to change the volume of a mount; destroy and recreate the machine")
         self._secrets.check_version(machine.app, body.get("min_secrets_version"))
-        if not self._behaviour.drops_omitted_metadata:
-            config = config | {"metadata": (machine.config.get("metadata") or {}) | (config.get("metadata") or {})}
-        metadata.check_size(config.get("metadata") or {}, self._behaviour.metadata_limit_bytes)
+        config = updated_config(machine, config, self._behaviour)
         updated = replace(
             machine,
             state="replacing",
-            instance_id=new_ulid(self._runner.now_ms()),
+            instance_id=new_ulid(now_ms(self._clock)),
             config=config,
             skips_secrets=bool(body.get("skip_secrets")),
             is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
             should_run=machine.should_run if effect == "reboot" else False,
         )
-        event = self._runner.event("update", "replacing", "user")
+        event = self._runner.new_event("update", "replacing", "user")
         updated = self._runner.save(updated, event=event, is_new_version=True)
         if self._runner.has_fault("revert_update", machine):
             self._runner.in_background(self._revert(machine, updated))
@@ -206,10 +212,10 @@ class Transitions:
                 return
         current = self._runner.record(replace(current, state="stopped", is_prepared=True))
         if is_running:
-            await self._runner.start_patiently(current)
+            await self._runner.start_eventually(current)
 
     async def _revert(self, before: Machine, updated: Machine) -> None:
-        """The platform takes back an update that it had accepted; the old version is in force again."""
+        """Revert an accepted update after a while, as the platform sometimes does."""
         await self._clock.sleep(self._latency.revert_s)
         current = self._store.machine(updated.id)
         if current is None or current.instance_id != updated.instance_id or current.is_destroyed:
@@ -222,17 +228,18 @@ class Transitions:
             instance_id=before.instance_id,
             should_run=before.should_run,
         )
-        self._runner.record(reverted, event=self._runner.event("revert", reverted.state, "flyd"))
+        self._runner.record(reverted, event=self._runner.new_event("revert", reverted.state, "flyd"))
 
     async def destroy(self, machine: Machine, nonce: str | None, *, force: bool) -> None:
+        """Destroy the machine in the background; a running one only with `force` (assumption A8)."""
         machine = await self._leases.admit("kill" if force else "destroy", machine, nonce)
         call = "kill" if force or not self._behaviour.refuses_bare_delete else "destroy"
-        if decide(call, self._situation(machine)) == "destroy":
+        if decide(call, self._exact_state(machine)) == "destroy":
             self.destroy_now(machine)
 
     def destroy_now(self, machine: Machine) -> None:
-        """Begins the machine's end, whoever may run on it."""
-        event = self._runner.event("destroy", "destroying", "user")
+        """Destroy the machine in the background, whether or not it runs, and without asking for its lease."""
+        event = self._runner.new_event("destroy", "destroying", "user")
         self._runner.save(replace(machine, state="destroying"), event=event)
         self._runner.in_background(self._finish_destroy(machine.id))
 
@@ -241,10 +248,10 @@ class Transitions:
         await self._clock.sleep(self._latency.destroy_s)
         machine = self._store.machine(machine_id)
         if machine and not machine.is_destroyed:
-            self._runner.destroyed(machine)
+            self._runner.record_destroyed(machine)
 
-    def _situation(self, machine: Machine) -> str:
-        """The state as the table of calls knows it: more exact than the one that is shown."""
+    def _exact_state(self, machine: Machine) -> str:
+        """Return the state that the rules go by, which is more exact than the one that the API shows."""
         if machine.state == "created" and machine.is_prepared:
             return "stopped"
         if machine.state == "stopped" and self._runner.is_still_active(machine.id):

@@ -1,11 +1,18 @@
-"""When a wait for a machine's state is over, and what it answers then."""
+"""Wait for machines: the long poll of the API's wait call, and the signal of changes that it rests on."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault, bad_request
 from reconciler.engine.models import RESTING, Machine
+
+T = TypeVar("T")
+ANY: Final = ""
+"""In place of a machine's id: any machine."""
 
 _STATES: Final = frozenset({"started", "stopped", "suspended", "destroyed", "failed", "settled"})
 _LONGEST_S: Final = 60
@@ -13,7 +20,7 @@ _LONGEST_S: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """One wait: for any of the states, of this version, entered after that event."""
+    """A wait call: for any of `states`, of this `version`, entered after the event `from_event_id`."""
 
     states: Sequence[str]
     timeout_s: int = _LONGEST_S
@@ -21,14 +28,17 @@ class Wait:
     from_event_id: str | None = None
 
     def check(self) -> None:
-        """Raises ApiFault where no such wait can be."""
+        """Raise ApiFault for parameters that the API refuses."""
         if not 1 <= self.timeout_s <= _LONGEST_S:
             raise bad_request("invalid WaitMachineRequest.Timeout: value must be inside range [1s, 1m0s]")
         if not self.states or not set(self.states) <= _STATES:
             raise bad_request(f"invalid state: {', '.join(self.states)}")
 
     def is_over(self, machine: Machine) -> bool:
-        """Whether the machine is, or has been after the event, in one of the states. Raises ApiFault."""
+        """Whether the machine is in one of the states, or was after the event.
+
+        Raises ApiFault where the machine has another version.
+        """
         if self.version and self.version != machine.instance_id:
             raise ApiFault(400, f"machine failed to reach desired state, {self.states[0]}, currently replaced")
         wanted = set(self.states) | (RESTING | {"started", "destroyed"} if "settled" in self.states else set())
@@ -42,6 +52,48 @@ class Wait:
         return machine.state in wanted or bool(entered & wanted)
 
     def expired(self, machine: Machine) -> ApiFault:
-        """The answer once its time is over."""
+        """Return the answer to a wait whose time is over."""
         text = f"machine failed to reach desired state, {self.states[0]}, currently {machine.state}"
         return ApiFault(408, f"deadline_exceeded: {text}")
+
+
+class Watchers:
+    """Wake those who wait for a machine at each of its changes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self.is_closing = False
+
+    def notify(self, machine_id: str) -> None:
+        """Wake those who wait for this machine, or for any."""
+        for change in self._waiters.pop(machine_id, set()) | self._waiters.pop(ANY, set()):
+            if not change.done():
+                change.set_result(None)
+
+    def close(self) -> None:
+        """End all waits."""
+        self.is_closing = True
+        for machine_id in list(self._waiters):
+            self.notify(machine_id)
+
+    async def until(self, machine_id: str, reached: Callable[[], T | None], timeout_s: float) -> T | None:
+        """Return the first true result of `reached`, called now and at each change.
+
+        None after the timeout, and when the engine closes.
+        """
+        timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        try:
+            while True:
+                if found := reached():
+                    return found
+                if timer.done() or self.is_closing:
+                    return None
+                change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiters.setdefault(machine_id, set()).add(change)
+                await asyncio.wait({change, timer}, return_when=asyncio.FIRST_COMPLETED)
+                self._waiters.get(machine_id, set()).discard(change)
+        finally:
+            timer.cancel()
+            with suppress(asyncio.CancelledError):
+                await timer

@@ -1,4 +1,4 @@
-"""What is asked of a machine while it runner: signals, processes, commands besides its own, ports."""
+"""Calls that reach into a machine that runs: send a signal, list processes, run a command, find its ports."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,10 @@ from reconciler.engine.runtime.base import Executed, ProcessStat, Running, Runti
 
 
 class GuestCalls:
-    """`reachable` gives a machine for a call that its host has to carry out."""
+    """The calls into running machines.
+
+    `reachable` returns a machine by app and id; it raises ApiFault where there is none, or its host is down.
+    """
 
     def __init__(
         self, runner: Runner, leases: Leases, reachable: Callable[[str, str], Machine], runtime: Runtime
@@ -24,19 +27,19 @@ class GuestCalls:
         self._runtime = runtime
 
     async def signal(self, app: str, machine_id: str, name: Any) -> None:
-        """Sends the running machine a signal. Raises ApiFault."""
+        """Send the running machine a signal. Raises ApiFault."""
         number = signal_number(name)
         machine = self._reachable(app, machine_id)
         decide("signal", machine.state)
         await (await self._running(machine)).signal(number)
 
     async def processes(self, app: str, machine_id: str) -> list[ProcessStat]:
-        """What runner on the machine; nothing, where it rests."""
+        """Return the processes on the machine; none where it does not run. Raises ApiFault."""
         running = await self._runner.running(self._reachable(app, machine_id).id)
         return await running.processes() if running else []
 
     async def execute(self, app: str, machine_id: str, body: dict[str, Any], nonce: str | None = None) -> Executed:
-        """What a command did on the running machine. Raises ApiFault."""
+        """Run a command on the running machine, and return how it ended. Raises ApiFault."""
         words, stdin, timeout_s = exec_request(body)
         machine = await self._leases.admit("exec", self._reachable(app, machine_id), nonce)
         decide("exec", machine.state)
@@ -52,7 +55,7 @@ class GuestCalls:
         return running
 
     def ports(self, machine_id: str) -> Mapping[int, int]:
-        """The host's ports by the internal ones of the machine's last start."""
+        """Return the ports of this host by internal port, of the machine's last start."""
         return self._runner.ports_of(machine_id)
 
     async def listens(self, machine_id: str, port: int) -> bool:

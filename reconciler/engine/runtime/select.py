@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reconciler.engine.errors import EngineStartError
 from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.server.daemon import read_token
-from reconciler.engine.server.start_errors import EngineStartError
 
 if TYPE_CHECKING:
     from reconciler.containers.client import ContainerEngine

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from reconciler.engine.errors import EngineStartError, cannot_use
 from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
-from reconciler.engine.server.start_errors import EngineStartError, cannot_use
 
 _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.http import serializers
-from reconciler.engine.machines.watch import ANY
+from reconciler.engine.machines.wait import ANY
 from reconciler.engine.models import LogEntry, Machine
 
 _LINES_AT_ONCE: Final = 500

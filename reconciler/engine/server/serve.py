@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
+from reconciler.engine.errors import EngineStartError, cannot_use
 from reconciler.engine.faults.config import load_fault_file
 from reconciler.engine.faults.rules import FaultConfigError, FaultRules
 from reconciler.engine.faults.settings import Settings
@@ -26,7 +27,6 @@ from reconciler.engine.http.app import create_engine_app
 from reconciler.engine.runtime.select import make_runtime
 from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus
-from reconciler.engine.server.start_errors import EngineStartError, cannot_use
 from reconciler.engine.services.background import BackgroundServices
 from reconciler.engine.store.database import unusable
 

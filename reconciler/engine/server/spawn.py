@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import IO, Final
 
-from reconciler.engine.server.start_errors import EngineStartError, cannot_use, parse_start_error
+from reconciler.engine.errors import EngineStartError, cannot_use, parse_start_error
 from reconciler.engine.store.retention import ENGINE_LOG_BYTES_KEPT
 
 ENGINE_LOG: Final = "engine.log"

@@ -254,7 +254,7 @@ class Proxy:
         stopping = [service for service in services_of(machine.config) if service.autostop]
         if not stopping or any(self._running_beside(machine, service) < service.min_running for service in stopping):
             return
-        await self._engine.rest_unleased(machine, how=stopping[0].autostop)
+        await self._engine.stop_unleased(machine, how=stopping[0].autostop)
 
     def _running_beside(self, machine: Machine, service: Service) -> int:
         """How many other machines of the service run."""

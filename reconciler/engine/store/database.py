@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-from reconciler.engine.server.start_errors import ANOTHER_HOME, FREE_SPACE, EngineStartError, writable
+from reconciler.engine.errors import ANOTHER_HOME, FREE_SPACE, EngineStartError, make_writable
 from reconciler.engine.store.retention import LOG_BYTES_KEPT, LOG_LINE_OVERHEAD, LOG_LINES_KEPT, VERSIONS_KEPT
 
 # To be raised by whatever an earlier version could not read, a new field of a record included.
@@ -87,7 +87,7 @@ def unusable(file: Path, error: Exception) -> EngineStartError:
     if code in _NO_ROOM:
         return EngineStartError(f"cannot write {file}: {error}", remedy=FREE_SPACE)
     if code in _NOT_OURS_TO_WRITE:
-        return EngineStartError(f"cannot write {file}: {error}", remedy=writable(file.parent))
+        return EngineStartError(f"cannot write {file}: {error}", remedy=make_writable(file.parent))
     if code in _IN_USE:
         return EngineStartError(f"cannot use {file}: {error}", remedy="end the process that has it open")
     return EngineStartError(f"the engine's database {file} is damaged: {error}", remedy=start_empty(file))

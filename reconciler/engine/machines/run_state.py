@@ -1,0 +1,30 @@
+"""What the runner knows of one machine besides its record: one object, from its first start on."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from reconciler.engine.runtime.base import Running
+
+
+@dataclass(slots=True)
+class RunState:
+    """The running state of one machine.
+
+    `running` is set from a start until its end is seen, and `watcher` is the task that waits for that end.
+    """
+
+    running: Running | None = None
+    watcher: asyncio.Task[None] | None = None
+    start_done: asyncio.Event | None = None  # None while no start is under way
+    is_stopping: bool = False  # a stop was asked for
+    is_suspended: bool = False
+    is_out_of_memory: bool = False  # ended by a fault rule
+    active_until_s: float = 0.0  # on the monotonic clock: earlier starts are refused as "still active"
+    retries: int = 0  # restarts by policy since the last start by a call
+    ports: dict[int, int] = field(default_factory=dict)  # ports of this host by internal port, of the last start
+
+    async def after_start(self) -> Running | None:
+        """Wait until no start is under way, and return what runs."""
+        if self.start_done:
+            await self.start_done.wait()
+        return self.running
