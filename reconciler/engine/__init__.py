@@ -1,4 +1,4 @@
-"""The local engine: the Machines API on loopback, where the commands of machines really run.
+"""The local engine: the Machines API on loopback, which really runs commands.
 
 A request comes in through `http` and becomes a method call of `Engine` (engine.py), which works on the records of
 machines (models.py) and keeps them in the `store`. The sub-packages:

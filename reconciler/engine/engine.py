@@ -1,8 +1,7 @@
 """The engine: each call of the Machines API as a method, without HTTP.
 
-It checks that the app and the machine are there and reachable, and hands the call on: to `Transitions` for what changes
-a machine's state, to `GuestCalls` for what reaches into a running one, to `Secrets` and `Volumes`. All time is the
-clock's.
+It checks that the app and the machine exist and are reachable. `Transitions` then changes a machine's state, and
+`GuestCalls` reaches into a running machine.
 """
 
 import re
@@ -36,9 +35,11 @@ _APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Engine:
-    """Apps and machines. `start` settles what an engine that was killed left; `close` ends what runs.
+    """Apps and machines.
 
-    `on_change` is called with each machine whose record or log has changed; `volumes` is the directory of volumes.
+    `start` settles what an engine that was killed left; `close` ends what runs. Methods that are calls of the API raise
+    ApiFault where Fly would answer with an error. `on_change` is called with each machine whose record or log has
+    changed; `volumes` is the directory of volumes.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Engine:
     # Life of the engine
 
     async def start(self) -> None:
-        """Settle the machines that a killed engine left, and start again those whose policy is `always`."""
+        """Settle what a killed engine left; restart machines with policy `always`."""
         unsettled = [
             machine
             for machine in self.store.machines()
@@ -136,14 +137,14 @@ class Engine:
                 subscriber(machine)
 
     def subscribe(self, subscriber: Callable[[Machine], None]) -> Callable[[], None]:
-        """Call the subscriber with each machine that changes; return the function that ends that."""
+        """Call the subscriber with each changed machine; return what ends that."""
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
     # Apps
 
     def create_app(self, name: Any, org: Any) -> App:
-        """Return a new app. Raises ApiFault."""
+        """Return a new app."""
         if not isinstance(org, str) or not org:
             raise bad_request("org_slug is required")
         if not isinstance(name, str) or not _APP_NAME.fullmatch(name):
@@ -155,18 +156,18 @@ class Engine:
         return app
 
     def app(self, name: str) -> App:
-        """Return the app of this name. Raises ApiFault."""
+        """Return the app of this name."""
         if name not in self.store.apps:
             raise not_found("app")
         return self.store.apps[name]
 
     def is_propagating(self, name: str) -> bool:
-        """Whether the app is so new that calls on it are refused still (latency `propagate_s`)."""
+        """Whether the app is too new for calls on it (latency `propagate_s`)."""
         app = self.store.apps.get(name)
         return app is not None and now_ms(self.clock) < app.created_ms + self.settings.latency.propagate_s * 1000
 
     async def delete_app(self, name: str) -> None:
-        """Delete the app with all that it has; running machines are killed. Raises ApiFault."""
+        """Delete the app with all that it has; running machines are killed."""
         self.app(name)
         for machine in self.machines(name):
             if machine.state != "destroying":
@@ -178,17 +179,17 @@ class Engine:
     # Machines: reading
 
     def machines(self, app: str, *, with_destroyed: bool = False) -> list[Machine]:
-        """Return the app's machines as they are now. Raises ApiFault."""
+        """Return the app's machines as they are now."""
         self.app(app)
         return [machine for machine in self.store.machines(app) if with_destroyed or not machine.is_destroyed]
 
     def listed_machines(self, app: str, *, with_destroyed: bool = False) -> list[Machine]:
-        """Return the app's machines as the API lists them, which may be stale. Raises ApiFault."""
+        """Return the app's machines as the API lists them, which may be stale."""
         seen = [self._stale_lists.listed(machine) for machine in self.machines(app, with_destroyed=True)]
         return [machine for machine in seen if machine and (with_destroyed or not machine.is_destroyed)]
 
     def machine(self, app: str, machine_id: str) -> Machine:
-        """Return one machine. Raises ApiFault."""
+        """Return one machine."""
         self.app(app)
         machine = self.store.machine(machine_id)
         if machine is None or machine.app != app:
@@ -200,14 +201,14 @@ class Engine:
         return self._runner.has_fault("host_unreachable", machine)
 
     def versions(self, app: str, machine_id: str) -> list[tuple[str, Any]]:
-        """Return each version of the machine with the config that was sent, newest first. Raises ApiFault."""
+        """Return each version of the machine with the config that was sent, newest first."""
         versions = self.store.versions(self.machine(app, machine_id).id)
         if self.settings.behaviour.keeps_user_config:
             return versions
         return [(version, None) for version, _ in versions]
 
     async def wait(self, app: str, machine_id: str, wait: Wait) -> Machine:
-        """Return the machine once the wait is over. Raises ApiFault, also where its time is over."""
+        """Return the machine once the wait is over."""
         wait.check()
         if wait.from_event_id and not self.settings.behaviour.heeds_from_event_id:
             wait = replace(wait, from_event_id=None)
@@ -222,7 +223,7 @@ class Engine:
         return machine
 
     def _reachable(self, app: str, machine_id: str) -> Machine:
-        """Return the machine for a call that its host has to carry out. Raises ApiFault."""
+        """Return the machine for a call that its host has to carry out."""
         machine = self.machine(app, machine_id)
         if self.is_unreachable(machine):
             raise api_fault("upstream_timeout")
@@ -231,7 +232,7 @@ class Engine:
     # Machines: calls of the API; who is allowed to make them is decided in `machines/call_rules.py`
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
-        """Create a machine, and start it in the background unless `body` says otherwise. Raises ApiFault."""
+        """Create a machine, and start it in the background unless `body` says otherwise."""
         self.app(app)
         machine = self._creator.create(app, body)
         self._transitions.prepare(machine)
@@ -260,7 +261,7 @@ class Engine:
         await self._transitions.destroy(machine, nonce, force=force)
 
     def limit_memory(self, app: str, machine_id: str, limit_mb: Any) -> Machine:
-        """Record a memory limit, which has no effect here. Raises ApiFault."""
+        """Record a memory limit, which has no effect here."""
         machine = self._reachable(app, machine_id)
         most_mb = limits_of(machine.config).memory_mb
         limit = whole_number(limit_mb, "limit_mb")
@@ -269,14 +270,14 @@ class Engine:
         return self._runner.save(replace(machine, memory_limit_mb=limit))
 
     def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
-        """Set keys of the machine's metadata, without a new version: see write_metadata. Raises ApiFault."""
+        """Set keys of the machine's metadata, without a new version: see write_metadata."""
         machine = self._reachable(app, machine_id)
         self._runner.save(write_metadata(machine, values, version, self.settings.behaviour))
 
     # Machines: what happens without a call
 
     async def start_unleased(self, machine: Machine) -> None:
-        """Start the machine without asking for its lease, as proxy and scheduler do (assumption A12)."""
+        """Start the machine whatever its lease, as the proxy does (assumption A12)."""
         if machine.state in RESTING and machine.is_prepared:
             await self._transitions.begin(machine)
 

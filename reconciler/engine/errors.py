@@ -1,4 +1,6 @@
-"""The errors of the engine: what its API answers, and why it does not start. Imports nothing heavy.
+"""The errors of the engine: what its API answers, and why it does not start.
+
+Imports nothing heavy.
 
 Texts and statuses of ApiFault are those of Fly's API (docs/engine-fidelity.md).
 """
@@ -14,7 +16,7 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ApiFault(Exception):
-    """A call that is answered with an error: HTTP `status`, `text`, and the `word` that newer replies add."""
+    """An error reply: HTTP `status`, `text`, and the `word` of newer replies."""
 
     def __init__(self, status: int, text: str, word: str | None = None) -> None:
         super().__init__(text)
@@ -45,7 +47,10 @@ def lease_held(machine_id: str, owner: str, expires_at: str) -> ApiFault:
 
 
 class EngineStartError(Exception):
-    """The engine does not start. The message says why, `remedy` what to do next, where that is known."""
+    """The engine does not start.
+
+    The message says why, `remedy` what to do next, where that is known.
+    """
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)

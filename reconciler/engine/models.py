@@ -1,4 +1,7 @@
-"""What the engine remembers of a machine, as values that are replaced as a whole and never changed in place."""
+"""The engine's records, as immutable values: apps, machines, volumes and so on.
+
+Times are milliseconds (`_ms`) or nanoseconds (`_ns`) since 1970.
+"""
 
 import secrets
 from dataclasses import dataclass
@@ -13,7 +16,10 @@ TRANSIENT: Final = frozenset({"creating", "starting", "stopping", "restarting", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease; `expires_at` in seconds since 1970."""
+    """A lease on a machine.
+
+    `expires_at` is in seconds since 1970, `version` the machine's when it was taken.
+    """
 
     nonce: str
     expires_at: float
@@ -24,7 +30,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One entry of a machine's history. `request` is the payload as the API spells it, or None."""
+    """One event of a machine. `request` is its payload as the API spells it, or None."""
 
     id: str
     type: str
@@ -36,11 +42,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine. `config` is as it was sent; `events` are newest first.
+    """One machine.
 
-    `is_armed` says that its schedule starts it; `is_prepared` is False while the image would be prepared; `should_run`
-    says that it was started and not stopped; `pids` are the leaders of its process groups with their start times, to
-    find them after a crash.
+    `config` is as it was sent; `events` are newest first; `runs` counts its starts. `is_armed`: its schedule is in
+    force. `is_prepared`: its image is ready. `should_run`: it was started and not stopped. `pids`: the leaders of its
+    process groups with their start times in kernel ticks, to find them after a crash.
     """
 
     id: str
@@ -79,7 +85,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A volume of an app. Which machine has it is told by the machines' mounts."""
+    """A volume of an app. The mounts of machines tell which machine has it."""
 
     id: str
     app: str
@@ -97,7 +103,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A volume as it was at a moment."""
+    """A copy of a volume; sizes in bytes."""
 
     id: str
     volume_id: str
@@ -109,7 +115,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A secret of an app; `version` is that of all its secrets when this one was set."""
+    """A secret of an app.
+
+    `version` is that of the app's secrets when this one was set.
+    """
 
     app: str
     name: str
@@ -121,7 +130,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretsVersion:
-    """How often the app's secrets were changed."""
+    """The version of an app's secrets: how often they were changed."""
 
     app: str
     version: int
@@ -129,7 +138,7 @@ class SecretsVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a declared port of an app's service is served: `address` is `host:port`."""
+    """Where a declared port of a service is served; `address` is `host:port`."""
 
     app: str
     port: int
@@ -138,7 +147,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What a health check found last: `status` is passing, warning or critical."""
+    """The last result of a health check; `status` is passing, warning or critical."""
 
     status: str
     output: str
@@ -147,7 +156,10 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One line of a machine's log. `stream` is stdout, stderr, or empty for the engine's own lines."""
+    """One line of a machine's log.
+
+    `stream` is stdout, stderr, or empty for the engine's own lines.
+    """
 
     app: str
     machine_id: str
@@ -161,11 +173,11 @@ class LogEntry:
 
 
 def new_ulid(now_ms: int) -> str:
-    """A ULID of this moment."""
+    """Return a ULID with this time."""
     number = now_ms << 80 | secrets.randbits(80)
     return "".join(_ULID_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
 
 
 def new_machine_id() -> str:
-    """14 characters that look as Fly's machine ids do."""
+    """Return 14 hexadecimal characters, as Fly's machine ids are."""
     return secrets.token_hex(7)

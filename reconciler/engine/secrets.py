@@ -1,4 +1,4 @@
-"""Secrets of apps: what is set, at which version, and what a start of a machine gets of it."""
+"""Secrets of apps: set and list them, and give them to machines that start."""
 
 import base64
 import binascii
@@ -16,29 +16,36 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 class Secrets:
-    """The secrets of all apps. A change counts the app's version up; machines see it at their next start."""
+    """The secrets of all apps.
+
+    Each change raises the app's version; machines see it at their next start.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def version(self, app: str) -> int:
+        """Return the version of the app's secrets; 0 before the first change."""
         found = self._store.secrets_versions.get(app)
         return found.version if found else 0
 
     def of(self, app: str) -> list[Secret]:
-        """By name."""
+        """Return the app's secrets, sorted by name."""
         return sorted((one for one in self._store.secrets if one.app == app), key=lambda one: one.name)
 
     def one(self, app: str, name: str) -> Secret:
-        """Raises ApiFault."""
+        """Return one secret. Raises ApiFault where there is none of this name."""
         found = self._store.secrets.get(f"{app}/{name}")
         if found is None:
             raise not_found("secret")
         return found
 
     def set(self, app: str, values: Mapping[str, Any]) -> int:
-        """Sets these, takes those away that are null; the version of all then. Raises ApiFault, changing nothing."""
+        """Set these secrets and delete those that are null; return the new version.
+
+        Raises ApiFault for an invalid name or value: then nothing has changed.
+        """
         for name, value in values.items():
             if not _NAME.fullmatch(name):
                 raise bad_request(f"invalid secret name: {name}")
@@ -58,7 +65,10 @@ class Secrets:
         return version
 
     def check_version(self, app: str, wanted: Any) -> None:
-        """Raises ApiFault where the app's secrets have not come so far. The status is assumed."""
+        """Raise ApiFault where the app's secrets have not reached the `wanted` version.
+
+        The status 412 is inferred.
+        """
         if wanted is None or wanted == "":
             return
         try:
@@ -69,17 +79,20 @@ class Secrets:
             raise ApiFault(412, f"failed_precondition: secrets version {number} is not available yet")
 
     def forget(self, app: str) -> None:
-        """With the app, its secrets go."""
+        """Delete the secrets of an app that is deleted."""
         for secret in self.of(app):
             self._store.secrets.remove(f"{app}/{secret.name}")
         self._store.secrets_versions.remove(app)
 
     def environment(self, machine: Machine) -> dict[str, str]:
-        """What each of the machine's processes gets, unless it wants none."""
+        """Return the secrets that the machine's processes get as variables."""
         return {} if machine.skips_secrets else {one.name: one.value for one in self.of(machine.app)}
 
     def content(self, app: str, name: str) -> bytes:
-        """What a file gets that names a secret: the value's base64 taken apart. Empty where there is no such secret."""
+        """Return the content of a file that names this secret, decoded from base64.
+
+        Empty where there is no such secret.
+        """
         found = self._store.secrets.get(f"{app}/{name}")
         try:
             return base64.b64decode(found.value, validate=True) if found else b""
@@ -88,5 +101,5 @@ class Secrets:
 
 
 def digest_of(secret: Secret) -> str:
-    """What tells a value from another without telling it."""
+    """Return a digest that differs where values differ, and does not reveal them."""
     return hashlib.sha256(f"{secret.app}/{secret.name}={secret.value}".encode()).hexdigest()[:16]

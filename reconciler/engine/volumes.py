@@ -1,4 +1,7 @@
-"""Volumes of apps: directories that outlive the machines that mount them. One machine at a time has a volume."""
+"""Volumes of apps: directories that outlive their machines.
+
+One machine at a time mounts a volume.
+"""
 
 import asyncio
 import os
@@ -23,7 +26,10 @@ _LONGEST_RETENTION: Final = 60
 
 
 class Volumes:
-    """The volumes of all apps, below `root`; without one, as in an engine that runs nothing, they hold nothing."""
+    """The volumes of all apps, below the directory `root`.
+
+    Without a root they are records without files.
+    """
 
     def __init__(self, store: Store, clock: Clock, root: Path | None) -> None:
         self._store = store
@@ -31,17 +37,18 @@ class Volumes:
         self._root = root
 
     def of(self, app: str) -> list[Volume]:
+        """Return the app's volumes."""
         return [volume for volume in self._store.volumes if volume.app == app]
 
     def one(self, app: str, volume_id: str) -> Volume:
-        """Raises ApiFault."""
+        """Return one volume. Raises ApiFault where the app has none with this id."""
         volume = self._store.volumes.get(volume_id)
         if volume is None or volume.app != app:
             raise not_found("volume")
         return volume
 
     def machine_of(self, volume: Volume) -> Machine | None:
-        """Who has it."""
+        """Return the machine that mounts the volume, if any."""
         holders = (
             machine
             for machine in self._store.machines(volume.app)
@@ -50,7 +57,10 @@ class Volumes:
         return next(holders, None)
 
     async def create(self, app: str, body: dict[str, Any]) -> Volume:
-        """A new one, empty or with what a volume or a snapshot holds. Raises ApiFault."""
+        """Create a volume, empty or with the content of another volume or a snapshot.
+
+        Raises ApiFault.
+        """
         name = body.get("name")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise bad_request("invalid volume name: lower-case letters, digits and underscores, 30 at most")
@@ -73,7 +83,7 @@ class Volumes:
         return self._store.volumes.put(volume.id, volume)
 
     def _source(self, app: str, body: dict[str, Any]) -> str | None:
-        """The directory to begin with."""
+        """Return the name of the directory to copy; None for an empty volume."""
         if volume_id := body.get("source_volume_id"):
             return self.one(app, str(volume_id)).id
         if snapshot_id := body.get("snapshot_id"):
@@ -83,6 +93,7 @@ class Volumes:
         return None
 
     def update(self, app: str, volume_id: str, body: dict[str, Any]) -> Volume:
+        """Change the settings of backups. Raises ApiFault."""
         volume = self.one(app, volume_id)
         return self._save(
             replace(
@@ -93,14 +104,14 @@ class Volumes:
         )
 
     def extend(self, app: str, volume_id: str, body: dict[str, Any]) -> Volume:
-        """Larger; a volume never gets smaller."""
+        """Make the volume larger. Raises ApiFault, also for a smaller size."""
         volume, size_gb = self.one(app, volume_id), _size(body.get("size_gb"))
         if size_gb < volume.size_gb:
             raise bad_request(f"volume {volume.id} has {volume.size_gb} GB already, and cannot get smaller")
         return self._save(replace(volume, size_gb=size_gb))
 
     def destroy(self, app: str, volume_id: str) -> Volume:
-        """Raises ApiFault while a machine has it."""
+        """Delete the volume. Raises ApiFault while a machine mounts it."""
         volume = self.one(app, volume_id)
         if holder := self.machine_of(volume):
             text = f"failed_precondition: volume is currently bound to machine: {holder.id}"
@@ -109,7 +120,7 @@ class Volumes:
         return replace(volume, state="pending_destroy")
 
     def forget(self, app: str) -> None:
-        """With the app, its volumes go."""
+        """Delete the volumes of an app that is deleted."""
         for volume in self.of(app):
             self._forget(volume)
 
@@ -119,12 +130,13 @@ class Volumes:
             shutil.rmtree(self._root / volume.id, ignore_errors=True)
 
     def snapshots(self, app: str, volume_id: str) -> list[Snapshot]:
-        """Newest first."""
+        """Return the volume's snapshots, newest first. Raises ApiFault."""
         volume = self.one(app, volume_id)
         found = [one for one in self._store.snapshots if one.volume_id == volume.id]
         return sorted(found, key=lambda one: one.created_ms, reverse=True)
 
     async def snapshot(self, app: str, volume_id: str) -> Snapshot:
+        """Copy the volume's content into a new snapshot. Raises ApiFault."""
         volume = self.one(app, volume_id)
         snapshot = Snapshot(
             id=f"vs_{secrets.token_hex(8)}",
@@ -138,7 +150,7 @@ class Volumes:
         return self._store.snapshots.put(snapshot.id, snapshot)
 
     def check_mounts(self, app: str, config: dict[str, Any], machine_id: str | None = None) -> None:
-        """Raises ApiFault where a machine of this config cannot have its volumes."""
+        """Raise ApiFault where a volume is missing, or another machine mounts it."""
         for volume_id in volumes_of(config):
             if not volume_id:
                 continue
@@ -150,11 +162,11 @@ class Volumes:
                 raise ApiFault(412, f"failed_precondition: volume already claimed by machine: {holder.id}")
 
     def directory(self, volume_id: str) -> Path | None:
-        """Where its files are on this host."""
+        """Return the directory of the volume's files on this host."""
         return self._root / volume_id if self._root else None
 
     def bytes_used(self, volume: Volume) -> int:
-        """What its files take."""
+        """Return the size of the volume's files, in bytes."""
         used = 0
         for folder, _, names in os.walk(self._root / volume.id) if self._root else ():
             for name in names:

@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_redirect_page
-from reconciler.engine.server.dashboard import dashboard_page
-from reconciler.engine.server.event_stream import stream_events
+from reconciler.engine.server.dashboard import dashboard_page, stream_events
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world
 

@@ -15,7 +15,7 @@ from reconciler.engine.machines.wait import Wait
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.services.checks import Checks
-from reconciler.engine.services.load_balancer import Candidate, choose
+from reconciler.engine.services.declared import Candidate, choose
 from reconciler.engine.services.proxy import Proxy
 
 SERVER = """

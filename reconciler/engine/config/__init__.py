@@ -1,1 +1,1 @@
-"""Machine configs in the engine: their schema, defaults, regions."""
+"""Machine configs: their schema, what they say, and how Fly gives them back."""

@@ -1,6 +1,6 @@
-"""A machine's config as Fly gives it back: everything that was sent, filled in, re-spelled and decorated.
+"""Give a machine's config back as Fly does: with defaults, and respelled.
 
-What was sent and is not known here stays as it was sent.
+Fields that are not known here stay as they were sent.
 """
 
 import re
@@ -17,7 +17,7 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 
 
 def as_reported(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that a GET shows for the one that was sent."""
+    """Return the config that a GET shows for the one that was sent."""
     reported = {"init": {}, "dns": {}, **config}
     reported["guest"] = _guest(reported)
     reported.pop("size", None)
@@ -80,13 +80,16 @@ def _checks(checks: dict[str, Any]) -> dict[str, Any]:
 
 
 def _respelled(value: dict[str, Any]) -> dict[str, Any]:
-    """The map with its durations as Go spells them."""
+    """Return the map with its durations as Go spells them."""
     durations = {key: nanoseconds(value.get(key)) for key in _DURATIONS}
     return value | {key: go_duration(ns) for key, ns in durations.items() if ns is not None}
 
 
 def nanoseconds(value: Any) -> int | None:
-    """A duration given as Go spells it or in nanoseconds; None for anything else."""
+    """Return the nanoseconds of a duration in Go's spelling or in nanoseconds.
+
+    None for anything else.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if not isinstance(value, str):
@@ -98,7 +101,7 @@ def nanoseconds(value: Any) -> int | None:
 
 
 def go_duration(ns: int) -> str:
-    """`1h2m3.5s`, as Go's Duration prints itself."""
+    """Return the duration as Go's Duration prints it, like `1h2m3.5s`."""
     if abs(ns) < 10**9:
         for unit, size in (("ms", 10**6), ("µs", 10**3)):
             if abs(ns) >= size:

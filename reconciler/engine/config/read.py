@@ -1,4 +1,4 @@
-"""What the engine reads out of a machine config: whether it can be, what it runs, and what Fly would fill in."""
+"""Read machine configs: check them, and return commands, files, limits, signals."""
 
 import base64
 import binascii
@@ -38,7 +38,10 @@ _REGION_ALIASES: Final = frozenset({"any", "us", "na", "eu", "sa", "apac", ""})
 
 
 def check_config(config: Any) -> dict[str, Any]:
-    """The config of a create or update. Raises ApiFault."""
+    """Return the config of a create or an update.
+
+    Raises ApiFault where it is invalid.
+    """
     if not isinstance(config, dict):
         raise bad_request("config is required")
     image = config.get("image")
@@ -54,12 +57,15 @@ def check_config(config: Any) -> dict[str, Any]:
 
 
 def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
-    """The processes that the machine runs, with the environment that each has besides the machine's."""
+    """Return the machine's processes, each with its own part of the environment."""
     return tuple(_command(process) for process in config.get("processes") or [config.get("init") or {}])
 
 
 def _command(process: dict[str, Any]) -> Command:
-    """`exec` takes the place of entrypoint and cmd, of the config's and of the image's."""
+    """Return the command.
+
+    `exec` overrides entrypoint and cmd, of the config and of the image.
+    """
     executed = process.get("exec")
     words = {key: _words(process[key]) if process.get(key) else None for key in ("entrypoint", "cmd")}
     return Command(
@@ -74,19 +80,22 @@ def _command(process: dict[str, Any]) -> Command:
 
 
 def _words(words: list[str | None]) -> tuple[str, ...]:
-    """A null among them is an empty one, as Go reads it."""
+    """Return the words; null is an empty word, as Go reads it."""
     return tuple(word or "" for word in words)
 
 
 def text_map(members: dict[str, str | None] | None) -> dict[str, str]:
-    """The members of a map of texts; one that is null is empty, as Go reads it."""
+    """Return a map of strings; null is an empty string, as Go reads it."""
     return {key: value or "" for key, value in (members or {}).items()}
 
 
 def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
-    """Words, stdin, and the seconds after which the command is given up, of an exec. Raises ApiFault."""
+    """Return the words, the stdin and the timeout in seconds of an exec call.
+
+    Raises ApiFault.
+    """
     words = body.get("command")
-    if words is None and isinstance(body.get("cmd"), str):  # deprecated, and still sent
+    if words is None and isinstance(body.get("cmd"), str):  # deprecated, but clients still send it
         try:
             words = shlex.split(body["cmd"])
         except ValueError as error:
@@ -103,7 +112,10 @@ def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
 
 
 def limits_of(config: dict[str, Any]) -> Limits:
-    """What the guest may use; Fly's smallest where the config does not say. Raises ApiFault."""
+    """Return what the machine may use; the default is Fly's smallest machine.
+
+    Raises ApiFault.
+    """
     guest = config.get("guest") or {}
     for key in ("memory_mb", "cpus"):
         if not 0 <= (guest.get(key) or 0) <= _LARGEST:
@@ -116,7 +128,10 @@ def limits_of(config: dict[str, Any]) -> Limits:
 
 
 class File(NamedTuple):
-    """A file to write before a start. Its path has no leading slash; a `secret` takes the place of its content."""
+    """A file to write before a start.
+
+    `path` has no leading slash; `secret` names the secret that is its content.
+    """
 
     path: PurePosixPath
     content: bytes
@@ -125,7 +140,7 @@ class File(NamedTuple):
 
 
 def files_of(config: dict[str, Any]) -> list[File]:
-    """The files to write before a start. Raises ApiFault."""
+    """Return the files to write before a start. Raises ApiFault."""
     files = []
     for file in config.get("files") or []:
         path = PurePosixPath(file.get("guest_path") or "")
@@ -143,7 +158,10 @@ def files_of(config: dict[str, Any]) -> list[File]:
 
 
 def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
-    """Each volume's id, and the path below the root that it is mounted at. Raises ApiFault."""
+    """Return the id of each volume with its path, without the leading slash.
+
+    Raises ApiFault.
+    """
     mounts = []
     for mount in config.get("mounts") or []:
         path = PurePosixPath(mount.get("path") or "/data")
@@ -155,13 +173,16 @@ def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
 
 
 def local_context(config: dict[str, Any]) -> Path | None:
-    """The directory of this host that the metadata name as what the image would be built from."""
+    """Return the build context on this host that the metadata names, if any."""
     named = (config.get("metadata") or {}).get(LOCAL_CONTEXT)
     return Path(named) if named and Path(named).is_absolute() else None
 
 
 def concrete_region(expression: Any) -> str:
-    """The region of the first entry of a region expression; the engine's own for the aliases."""
+    """Return the first region of an expression; `iad` for aliases such as `any`.
+
+    Raises ApiFault.
+    """
     first = str(expression or "").split(",")[0].strip()
     if first in _REGION_ALIASES:
         return _PLATFORM_REGION
@@ -171,7 +192,10 @@ def concrete_region(expression: Any) -> str:
 
 
 def image_ref(config: dict[str, Any]) -> dict[str, Any]:
-    """The reference taken apart. The digest is made up from the reference where it names none: nothing is pulled."""
+    """Return the parts of the image reference, as the API spells them.
+
+    Where it names no digest, one is made of the reference: nothing is pulled to find the real one.
+    """
     image = str(config.get("image") or "")
     name, _, digest = image.partition("@")
     head, slash, rest = name.partition("/")
@@ -190,12 +214,15 @@ def image_ref(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def volumes_of(config: dict[str, Any]) -> list[Any]:
-    """The volumes that the config mounts; no update can change them."""
+    """Return the ids of the volumes that the config mounts.
+
+    No update can change them.
+    """
     return [mount.get("volume") for mount in config.get("mounts") or [] if isinstance(mount, dict)]
 
 
 def whole_number(value: Any, name: str) -> int:
-    """A whole number that came as JSON or in a query. Raises ApiFault."""
+    """Return a whole number that came in JSON or in a query. Raises ApiFault."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -203,7 +230,10 @@ def whole_number(value: Any, name: str) -> int:
 
 
 def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s: float) -> tuple[int, float]:
-    """Signal number and seconds until the kill: the request's, else the config's, else SIGINT and the default."""
+    """Return the stop signal and the seconds until the kill.
+
+    They are the request's, else the config's, else SIGINT and the default. Raises ApiFault.
+    """
     stop = config.get("stop_config") or {}
     signal_name = request.get("signal") or stop.get("signal") or "SIGINT"
     timeout = request.get("timeout") if request.get("timeout") is not None else stop.get("timeout")
@@ -211,7 +241,7 @@ def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s
 
 
 def signal_number(value: Any) -> int:
-    """The number of a signal given by name, with or without SIG, or by number. Raises ApiFault."""
+    """Return the number of a signal given by number, or by name. Raises ApiFault."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65:
         return value
     name = str(value).upper()
@@ -222,7 +252,10 @@ def signal_number(value: Any) -> int:
 
 
 def duration_s(value: Any, default: float) -> float:
-    """The seconds of a Go duration, of a number of seconds, or of nanoseconds where it is large. Raises ApiFault."""
+    """Return the seconds of a Go duration, or of a number. Raises ApiFault.
+
+    Numbers are seconds; from a million on they are nanoseconds.
+    """
     if value in (None, "", 0):
         return default
     if isinstance(value, int | float) and not isinstance(value, bool):

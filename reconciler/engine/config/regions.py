@@ -1,10 +1,10 @@
-"""What the platform tells of itself: its regions, as Fly's documentation lists them."""
+"""The regions of the platform, as Fly's documentation lists them."""
 
 from typing import Any, Final, NamedTuple
 
 
 class Region(NamedTuple):
-    """A region; coordinates in degrees."""
+    """A region; latitude and longitude are in degrees."""
 
     code: str
     name: str
@@ -37,7 +37,10 @@ HERE: Final = "iad"
 
 
 def regions_json() -> dict[str, Any]:
-    """With the capitals that the live API writes two of its keys with."""
+    """Return the answer of the regions call.
+
+    The live API writes two of its keys with capitals.
+    """
     rows = [
         region._asdict() | {"gateway_available": True, "requires_paid_plan": False, "deprecated": False}
         for region in REGIONS

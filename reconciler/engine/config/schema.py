@@ -1,7 +1,7 @@
-"""Of what kinds the parts of a machine config are, as Fly's OpenAPI document has them; a wrong kind is refused.
+"""The types of machine config fields, as Fly's OpenAPI document has them.
 
-A shape is a type, a list of one shape, or an object whose named members have shapes of their own; `...` stands for all
-other members. What is null, or named nowhere, may be anything.
+A shape is a type, a list with the shape of its items, or a dict with the shapes of its members, where `...` stands for
+all other members. Null is allowed everywhere; a field that is not listed may have any value.
 """
 
 from typing import Any, Final
@@ -166,7 +166,7 @@ CONFIG: Final[dict[Any, Any]] = {
 
 
 def check(value: Any, shape: Any, name: str) -> None:
-    """Raises ApiFault where the value, or a part of it, is of another kind."""
+    """Raise ApiFault where the value, or a part of it, has the wrong type."""
     if value is None or shape is _ANYTHING:
         return
     if isinstance(shape, dict):
@@ -194,7 +194,7 @@ def _words(shape: type | tuple[type, ...]) -> str:
 
 
 def kind_of(shape: Any) -> str:
-    """What JSON calls it: object, array, string, integer, boolean or number."""
+    """Return JSON's name of the type, such as object, array or integer."""
     if shape is _ANYTHING or isinstance(shape, dict | list):
         return "array" if isinstance(shape, list) else "object"
     return {str: "string", int: "integer", bool: "boolean", float: "number"}[

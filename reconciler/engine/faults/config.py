@@ -1,4 +1,4 @@
-"""The file that `engine run --adversity` takes: how slow, how strict and how unlucky the engine is to be."""
+"""Read the file of `engine run --adversity`: settings and fault rules."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,13 +12,19 @@ _DEFAULT_LATENCY: Final = "small"
 
 
 def load_fault_file(file: Path | None, *, latency: str | None = None) -> tuple[Settings, FaultRules]:
-    """The settings and rules of the file; a `latency` given beside it wins. Raises FaultConfigError."""
+    """Return the settings and rules of the file; `latency` overrides the file's.
+
+    Raises FaultConfigError.
+    """
     document = _document(file) if file else {}
     return parse_settings(document, latency=latency), FaultRules(_rules(document.get("rules") or []))
 
 
 def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> Settings:
-    """The settings of a document's `latency`, `behaviour` and `limits_rates`. Raises FaultConfigError."""
+    """Return the settings of `latency`, `behaviour` and `limits_rates` in a document.
+
+    Raises FaultConfigError.
+    """
     chosen = latency or document.get("latency") or _DEFAULT_LATENCY
     return Settings(
         latency=_latency(chosen),
@@ -28,7 +34,10 @@ def parse_settings(document: dict[str, Any], *, latency: str | None = None) -> S
 
 
 def _rules(document: Any) -> list[Rule]:
-    """The rules; what checks them knows all calls, and is imported where there are any."""
+    """Return the rules.
+
+    The check of rules knows all routes: import it only where there are rules.
+    """
     if not document:
         return []
     from reconciler.engine.faults.rule_checks import checked_rules
@@ -56,7 +65,7 @@ def _document(file: Path) -> dict[str, Any]:
 
 
 def _latency(value: Any) -> Latency:
-    """A name, or a map of single times, which may be based on a name by `like`."""
+    """Return the latencies of a name, or of a map of times based on a name (`like`)."""
     if isinstance(value, dict):
         base = _latency(value.get("like", _DEFAULT_LATENCY))
         single = {key: member for key, member in value.items() if key != "like"}
@@ -67,7 +76,10 @@ def _latency(value: Any) -> Latency:
 
 
 def _values(kind: type[Latency] | type[Behaviour], given: Any, place: str) -> dict[str, Any]:
-    """The given fields, each of the type that its default has."""
+    """Return the given fields.
+
+    Raises FaultConfigError for an unknown one, or one of the wrong type.
+    """
     if not isinstance(given, dict):
         raise FaultConfigError(f"{place}: expected a map")
     known = {one.name: one.default for one in fields(kind)}

@@ -1,4 +1,4 @@
-"""Whether a rule of adversity can ever strike, by the calls that the engine has; one that cannot is refused."""
+"""Check fault rules: one that can never strike is an error."""
 
 from typing import Any, Final
 
@@ -22,14 +22,20 @@ _EMPTIED: Final = "list"
 
 
 def checked_rules(document: Any) -> list[Rule]:
-    """The rules of an adversity file's `rules`. Raises FaultConfigError, also where one can never strike."""
+    """Return the rules of a document.
+
+    Raises FaultConfigError, also where one can never strike.
+    """
     if not isinstance(document, list):
         raise FaultConfigError("rules: expected a list")
     return [checked_rule(value, f"rules[{position}]") for position, value in enumerate(document)]
 
 
 def checked_rule(value: Any, place: str) -> Rule:
-    """The rule of one member of `rules`, which stands at `place`. Raises FaultConfigError, as above."""
+    """Return one rule; `place` is where it stands in the document.
+
+    Raises FaultConfigError, as above.
+    """
     rule = parse_rule(value, place)
     for call in rule.calls:
         if call not in _CALLS:

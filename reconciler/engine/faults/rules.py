@@ -1,7 +1,7 @@
-"""FaultRules: what goes wrong on purpose, by rules. One mechanism, for a file given to the engine and for tests.
+"""Fault rules: what goes wrong on purpose, by `--adversity` and in tests.
 
-A rule names a fault and what it strikes. Faults of a reply strike between the network and the engine; the others are
-asked for by the engine at the moment that they concern.
+A rule names a fault, and the calls, apps, machines or images that it strikes. API_FAULTS and REPLY_FAULTS are applied
+around a call by `http/faults_middleware.py`; the engine itself asks for ENGINE_FAULTS at the moment that they concern.
 """
 
 import random
@@ -14,7 +14,7 @@ from reconciler.engine.errors import ApiFault
 
 ALWAYS: Final = -1
 
-# By name, the refusals of the platform that have no cause inside this engine, with status, text and word.
+# Errors of the platform that have no cause inside this engine: by name, with status, text and word.
 API_FAULTS: Final[dict[str, tuple[int, str, str | None]]] = {
     "host_capacity": (409, "aborted: could not reserve resource for machine: insufficient CPUs available", None),
     "host_memory": (409, "aborted: insufficient memory available to fulfill request", None),
@@ -75,17 +75,17 @@ ENGINE_FAULTS: Final = {
     "vanish": "just before the call, someone else destroys the machine",
     "foreign_start": "just before the call, someone who heeds no lease starts the machine, as proxy and scheduler do",
 }
-LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # unless `times` says otherwise
+LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # these strike always, unless `times` says otherwise
 BEFORE_CALL_FAULTS: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
 NEVER_COMMITTED: Final = frozenset({"refuse_connection", "lose_request"})
 
 
 class FaultConfigError(ValueError):
-    """The rules make no sense; the message says where and why."""
+    """The fault file, a rule or a setting is invalid; the message says where and why."""
 
 
 class ConnectionLost(Exception):
-    """The connection is to be cut. `is_refused`: as if there had been none."""
+    """The connection is cut on purpose; with `is_refused` before anything was sent."""
 
     def __init__(self, *, is_refused: bool = False) -> None:
         super().__init__("the connection was cut on purpose")
@@ -94,11 +94,11 @@ class ConnectionLost(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """One fault, and what it strikes: the calls, apps, machines and images that match, after so many, so many times.
+    """One fault: it strikes matching calls, after the first `after`, `times` times.
 
-    `share` lets it strike only so many of those, from 0 to 1, by chance; the same ones in each engine.
-    `request` is a number of the engine's requests, from 0; `is_committed` lets a refusal come after the effect.
-    `struck` counts how many times it has struck.
+    `app`, `machine` (its name) and `image` are patterns with `*` and `?`. `share` (0 to 1) lets it strike only that
+    part of the matching calls, by chance, the same ones in each engine. `request` is the number of one request, from 0.
+    With `is_committed` an error comes after the call was done. `struck` counts the strikes.
     """
 
     fault: str
@@ -108,7 +108,7 @@ class Rule:
     image: str = "*"
     request: int | None = None
     after: int = 0
-    times: int | None = None  # once, or always for what lasts
+    times: int | None = None  # None: once, or always for LASTING
     seconds: float = 120.0
     is_committed: bool = False
     share: float = 1.0
@@ -120,7 +120,7 @@ class Rule:
         self._chance.seed(self.fault)
 
     def strikes(self, *, call: str, app: str, machine: str, image: str, request: int | None) -> bool:
-        """Whether it strikes now; counts what it met."""
+        """Whether the rule strikes this call; counts the match."""
         if self.calls and call not in self.calls:
             return False
         if self.request is not None and request != self.request:
@@ -138,19 +138,23 @@ class Rule:
 
 
 class FaultRules:
-    """The rules in force; those given first are asked first."""
+    """The rules in force; the first that matches strikes.
+
+    `requests` counts the requests of the engine.
+    """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = list(rules)
-        self.requests = 0  # how many the engine has had
+        self.requests = 0
 
     def add(self, fault: str, **details: Any) -> Rule:
+        """Add a rule, and return it; `details` are fields of Rule."""
         rule = Rule(fault=_known(fault), **details)
         self.rules.append(rule)
         return rule
 
     def next_request(self) -> int:
-        """The number of the request that begins now."""
+        """Count a request, and return its number, from 0."""
         self.requests += 1
         return self.requests - 1
 
@@ -164,7 +168,7 @@ class FaultRules:
         image: str = "",
         request: int | None = None,
     ) -> Rule | None:
-        """The first rule of these faults that strikes."""
+        """Return the first rule of these faults that strikes."""
         for rule in self.rules:
             if rule.fault in faults and rule.strikes(call=call, app=app, machine=machine, image=image, request=request):
                 return rule
@@ -172,7 +176,7 @@ class FaultRules:
 
 
 def api_fault(fault: str) -> ApiFault:
-    """The platform's refusal of this name."""
+    """Return the error of the platform with this name in API_FAULTS."""
     status, text, word = API_FAULTS[fault]
     return ApiFault(status, text, word)
 
@@ -193,9 +197,9 @@ _KEYS: Final = {
 
 
 def parse_rule(value: Any, place: str) -> Rule:
-    """The rule of one member of `rules`, which stands at `place`; `rule_checks` tells whether it can strike.
+    """Return the rule of one member of `rules`; `place` is where it stands.
 
-    Raises FaultConfigError.
+    Raises FaultConfigError. `rule_checks` tells whether it can ever strike.
     """
     if not isinstance(value, dict):
         raise FaultConfigError(f"{place}: expected a map with `fault`")

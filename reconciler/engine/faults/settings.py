@@ -1,7 +1,7 @@
-"""How the engine behaves where Fly's behaviour takes time, or is only assumed: the one place for both.
+"""The settings of an engine: latencies, and what is only assumed about Fly.
 
-`A1`… number what this project assumes about Fly and has not measured. Each is a switch here, so that a proof can be
-repeated with the assumption turned around. docs/engine-fidelity.md is made from this file.
+`A1`, `A2` and so on number what this project assumes about Fly and has not measured. Most are switches here, so that
+tests can run with the assumption turned around. The tables of docs/engine-fidelity.md are made from this file.
 """
 
 from dataclasses import dataclass, field, fields
@@ -57,7 +57,10 @@ def _assumed(number: str, default: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """What is assumed, by number; the default of each is what we believe, and another value turns it around."""
+    """The assumptions about Fly.
+
+    Each default is what is assumed; another value turns the assumption around.
+    """
 
     tells_lease_description: bool = _assumed("A1", True, "GET lease returns the description")
     heeds_from_event_id: bool = _assumed(
@@ -87,7 +90,7 @@ NOT_SWITCHED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything about an engine that is not its files or its runtime."""
+    """The settings of an engine, by the mark `engine_settings` or by `--adversity`."""
 
     latency: Latency = Latency()
     behaviour: Behaviour = Behaviour()
@@ -95,7 +98,7 @@ class Settings:
 
 
 def documented() -> list[tuple[str, str, str, str]]:
-    """(assumption, name, default, what it says) of every switch and time, for the documentation."""
+    """Return (assumption, name, default, text) of each setting, for the docs."""
     return [
         (one.metadata.get("assumption", ""), one.name, str(one.default), one.metadata["doc"])
         for kind in (Behaviour, Latency)

@@ -1,4 +1,4 @@
-"""The ASGI application: authentication, rate limits and faults around the routes, and errors turned into replies."""
+"""The ASGI application: what is checked around the routes, and error replies."""
 
 import logging
 import secrets
@@ -34,7 +34,7 @@ _log = logging.getLogger("reconciler.engine")
 
 
 def create_engine_app(engine: Engine, *, token: str, addresses: Callable[[], Sequence[Address]] = tuple) -> ASGIApp:
-    """Return the ASGI application that serves the engine to holders of `token`, on loopback names only.
+    """Return the ASGI application that serves the engine to holders of `token`.
 
     `addresses` returns where the ports of services are served.
     """
@@ -61,7 +61,10 @@ class _Api:
         self._propagating = cycle(_PROPAGATING)
 
     def serve(self, endpoint: Endpoint, *, is_public: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """Return the function that serves the endpoint; a public one (the dashboard's page) needs no token."""
+        """Return the function that serves the endpoint.
+
+        A public one (the dashboard's page) needs no token.
+        """
 
         async def serve(request: Request) -> Response:
             async def answer() -> Response:

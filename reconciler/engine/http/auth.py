@@ -1,4 +1,4 @@
-"""Check who calls the engine: only loopback host names, and only holders of its token."""
+"""Check who calls: only loopback host names, and holders of the token."""
 
 import hmac
 import re
@@ -22,7 +22,7 @@ def check_host(request: Request) -> None:
 
 
 def check_token(request: Request, token: str) -> None:
-    """Raise ApiFault (401) unless the request carries the token, as `Bearer` or `FlyV1`."""
+    """Raise ApiFault (401) unless the request carries the token."""
     given = _SCHEME.sub("", request.headers.get("authorization", "")).strip()
     if not hmac.compare_digest(given.encode(), token.encode()):
         raise ApiFault(401, "unauthorized: missing or wrong token")

@@ -1,4 +1,4 @@
-"""Apply the fault rules to a request: act before the call, replace the reply, or drop the connection.
+"""Apply fault rules to a request: before the call, or to its reply.
 
 Which faults there are, and which rule matches, is decided in `faults/rules.py`.
 """
@@ -32,7 +32,7 @@ Answer: TypeAlias = Callable[[], Awaitable[Response]]
 
 
 async def reply_under_faults(engine: Engine, endpoint: Endpoint, request: Request, answer: Answer) -> Response:
-    """Return the reply of `answer`, or what the first matching fault rule makes of it."""
+    """Return the reply of `answer`, or what a fault rule makes of it."""
     number = engine.faults.next_request()
     if not engine.faults.rules:
         return await answer()
@@ -90,7 +90,7 @@ async def _faulty_reply(engine: Engine, rule: Rule, answer: Answer) -> Response:
 
 
 def fault_response(fault: ApiFault) -> Response:
-    """Return the reply that carries the error: JSON, or HTML where the text is a gateway's page."""
+    """Return the reply for the error: JSON, or HTML for a gateway's page."""
     if fault.text.startswith("<"):
         return Response(fault.text, fault.status, media_type="text/html")
     return JSONResponse(fault.body(), status_code=fault.status)
@@ -108,7 +108,7 @@ class _DroppedConnection(Response):
 
 
 def drop_connections(app: ASGIApp) -> ASGIApp:
-    """Wrap the application: cut the connection of each request that a fault has dropped.
+    """Wrap the application: cut the connections that a fault has dropped.
 
     Without a reply uvicorn would send a 500 of its own. In process there is no connection: raises ConnectionLost.
     """

@@ -1,5 +1,6 @@
-"""The documented rate limits, as the server counts them: 1/s for each action on each id, burst 3; 5/s, burst 10 for
-reading one machine.
+"""Count calls against the documented rate limits.
+
+One call per second of each action on each id, with a burst of 3; for reading one machine 5 per second, burst 10.
 """
 
 from typing import Final
@@ -17,10 +18,10 @@ class Rates:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, when they were counted
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, and when they were counted
 
     def admits(self, action: str, identifier: str) -> bool:
-        """Whether one more call is within the rate; counts it where it is."""
+        """Whether one more call is within the rate limit; counts it if so."""
         per_second, burst = (_GET_PER_SECOND, _GET_BURST) if action == "get" else (_PER_SECOND, _BURST)
         now = self._clock.monotonic()
         tokens, counted = self._buckets.get((action, identifier), (burst, now))

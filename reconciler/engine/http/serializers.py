@@ -1,4 +1,4 @@
-"""Records as the API spells them."""
+"""Spell records as the API does: each function returns a JSON document."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,7 +36,10 @@ def machine_json(
     is_unreachable: bool = False,
     check_results: Mapping[str, CheckResult] | None = None,
 ) -> dict[str, Any]:
-    """A machine; of one whose host is down the config is null, and `incomplete_config` lacks what the host knows."""
+    """Return a machine, with its lease's nonce.
+
+    Of a machine whose host is down the config is null; `incomplete_config` has the little that is known without it.
+    """
     body: dict[str, Any] = {
         "id": machine.id,
         "name": machine.name,
@@ -65,7 +68,10 @@ def machine_json(
 
 
 def _checks(machine: Machine, check_results: Mapping[str, CheckResult] | None) -> list[dict[str, Any]]:
-    """What the machine's checks found. Where none are made at all, each that is declared passes while it runs."""
+    """Return the results of the machine's checks.
+
+    Where no checks are made at all, all pass while it runs.
+    """
     if machine.state != "started":
         return []
     if check_results is not None:
@@ -96,7 +102,7 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str, Any]:
-    """A machine in the list of its organisation's: with the little of its config that is told there."""
+    """Return a machine for an organization's list, with only some of its config."""
     body = machine_json(machine, None, is_summary=True)
     body = {key: body[key] for key in _OVERVIEW} | {"app_name": machine.app}
     if is_summary:
@@ -124,7 +130,7 @@ def memory_json(machine: Machine) -> dict[str, Any]:
 
 
 def volume_json(volume: Volume, holder: Machine | None, used: int) -> dict[str, Any]:
-    """A volume and the machine that has it; `used` in bytes."""
+    """Return a volume with the machine that mounts it; `used` is in bytes."""
     total = volume.size_gb * _GIB
     free = max(0, total - used) // _BLOCK
     return {
@@ -199,7 +205,10 @@ def lease_json(lease: Lease, *, with_description: bool = True) -> dict[str, Any]
 
 
 def logs_json(entries: list[LogEntry], next_token: str | None) -> dict[str, Any]:
-    """A page of logs. `meta.stream` is this engine's own addition: Fly does not tell stdout and stderr apart."""
+    """Return a page of logs.
+
+    `meta.stream` is this engine's own: Fly does not distinguish stdout and stderr.
+    """
     token = str(entries[-1].timestamp_ns + 1) if entries else next_token or ""
     return {"data": [_log_json(entry) for entry in entries], "meta": {"next_token": token}}
 
@@ -226,6 +235,6 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
 
 
 def time_text(milliseconds: float) -> str:
-    """RFC 3339."""
+    """Return the time as RFC 3339."""
     at = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

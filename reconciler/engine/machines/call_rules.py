@@ -1,4 +1,4 @@
-"""Decide whether a call on a machine is accepted, by the machine's state and by its lease: two tables.
+"""Decide whether a call is accepted, by the machine's state and its lease.
 
 A start, for example, is refused by the rows `CallRule("start", …, "refuse", …)`, or by the lease rule for "start".
 docs/engine-fidelity.md shows both tables. `evidence` says how well a row is known: measured against the live platform
@@ -16,9 +16,9 @@ ANY: Final = "*"
 
 
 class CallRule(NamedTuple):
-    """The effect of a call on a machine in one of `states`; `refuse` answers with `status` and `text`.
+    """The effect of a call on a machine in one of `states`.
 
-    The first row that matches holds.
+    `refuse` answers with `status` and `text`. The first row that matches holds.
     """
 
     call: str
@@ -86,10 +86,10 @@ CALL_RULES: Final = (
 
 
 class LeaseRule(NamedTuple):
-    """What happens to calls on a machine with no lease (`free`), the caller's `own`, or someone else's (`foreign`).
+    """What happens to calls on a machine under a lease.
 
-    `pass` lets the call through, `refuse` answers 409 at once, `wait` lets it through once the lease has ended; `404`
-    answers that there is no lease.
+    Under none it is `free`, under the caller's `own`, under someone else's `foreign`. `pass` lets the call through,
+    `refuse` answers 409 at once, `wait` lets it through once the lease has ended; `404` answers that there is no lease.
     """
 
     calls: tuple[str, ...]
@@ -115,7 +115,10 @@ def call_rule(call: str, state: str) -> CallRule:
 
 
 def decide(call: str, state: str) -> str:
-    """Return the effect of a call on a machine in this state. Raises ApiFault where the call is refused."""
+    """Return the effect of a call on a machine in this state.
+
+    Raises ApiFault where the call is refused.
+    """
     row = call_rule(call, state)
     if row.effect == "refuse":
         raise ApiFault(row.status, row.text.format(state=state))
@@ -123,6 +126,9 @@ def decide(call: str, state: str) -> str:
 
 
 def decide_lease(call: str, holder: str) -> str:
-    """Return pass, refuse, wait or 404 for a call; `holder` of the lease is free, own or foreign."""
+    """Return pass, refuse, wait or 404 for a call.
+
+    `holder` of the lease is free, own or foreign.
+    """
     row = next(row for row in LEASE_RULES if call in row.calls)
     return {"free": row.free, "own": row.own, "foreign": row.foreign}[holder]

@@ -1,4 +1,4 @@
-"""Create machines: check the request of a create, and make the new machine's record."""
+"""Create machines: check the request, and make the new machine's record."""
 
 import re
 import secrets as tokens
@@ -42,7 +42,10 @@ class MachineCreator:
         self._volumes = volumes
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
-        """Return the new machine, which is on record and does not run yet. Raises ApiFault."""
+        """Return the new machine, which is on record and does not run yet.
+
+        Raises ApiFault.
+        """
         config = check_config(body.get("config"))
         check_size(config.get("metadata") or {}, self._behaviour)
         region = concrete_region(body.get("region"))

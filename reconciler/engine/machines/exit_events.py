@@ -1,4 +1,4 @@
-"""Decide what the end of a run means: the machine's new state, whether it restarts, and the exit event."""
+"""Decide what the end of a run means: new state, restart, and exit event."""
 
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -13,7 +13,10 @@ UNKNOWN_EXIT: Final = Ended(code=-1, error=_NOT_KNOWN)
 
 
 class Settled(NamedTuple):
-    """A machine after the end of its run. `request` is the payload of the exit event; None where there is no event."""
+    """A machine after the end of its run.
+
+    `request` is the payload of the exit event; None where there is no event.
+    """
 
     machine: Machine
     request: dict[str, Any] | None
@@ -22,9 +25,9 @@ class Settled(NamedTuple):
 
 
 def settle(machine: Machine, ended: Ended, now_ms: int, *, was_asked: bool, retries: int) -> Settled:
-    """Return the machine after its run has ended; `was_asked` where a stop asked for the end.
+    """Return the machine after its run has ended.
 
-    `retries` is how many restarts by policy came before this end.
+    `was_asked` where a stop asked for the end. `retries` is how many restarts by policy came before this end.
     """
     stopped = replace(machine, pids=())
     if machine.state == "suspended" and was_asked:
@@ -40,7 +43,7 @@ def settle(machine: Machine, ended: Ended, now_ms: int, *, was_asked: bool, retr
 
 
 def restarts(config: dict[str, Any], ended: Ended, retries: int) -> bool:
-    """Whether the restart policy starts the machine again after this end and this many retries."""
+    """Whether the restart policy starts the machine again after this end."""
     restart = config.get("restart") or {}
     policy = restart.get("policy") or "on-failure"
     if policy == "always":
@@ -51,7 +54,10 @@ def restarts(config: dict[str, Any], ended: Ended, retries: int) -> bool:
 def exit_request(
     ended: Ended, now_ms: int, *, was_asked: bool = False, is_restarting: bool = False, count: int = 0
 ) -> dict[str, Any]:
-    """Return the payload of an exit event, as the API spells it; -1 stands for no signal."""
+    """Return the payload of an exit event, as the API spells it.
+
+    -1 stands for no signal.
+    """
     exit_event: dict[str, Any] = {
         "exit_code": ended.code,
         "exited_at": now_ms,

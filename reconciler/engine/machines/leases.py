@@ -46,9 +46,10 @@ class Leases:
         return lease if lease and lease.expires_at > self._clock.now().timestamp() else None
 
     def take(self, app: str, machine_id: str, *, ttl_s: int, description: str, nonce: str | None) -> Lease:
-        """Return a new lease; with the nonce of the lease in force, that lease with a later expiry.
+        """Return a new lease.
 
-        Raises ApiFault where someone else holds a lease.
+        With the nonce of the lease in force, that lease with a later expiry. Raises ApiFault where someone else holds a
+        lease.
         """
         machine = self._find(app, machine_id)
         if machine.is_destroyed:
@@ -65,7 +66,10 @@ class Leases:
         return lease
 
     def release(self, app: str, machine_id: str, nonce: str | None) -> None:
-        """End the lease with this nonce. Raises ApiFault where there is none, or it is someone else's."""
+        """End the lease with this nonce.
+
+        Raises ApiFault where there is none, or it is someone else's.
+        """
         machine = self._find(app, machine_id)
         held = self.current(machine)
         if held is None:
@@ -75,7 +79,10 @@ class Leases:
         self._save(replace(machine, lease=None))
 
     def new(self, machine: Machine, ttl_s: int, description: str) -> Lease:
-        """Return a new lease on the machine without recording it; a `ttl_s` of 0 is the default."""
+        """Return a new lease on the machine without recording it.
+
+        A `ttl_s` of 0 is the default.
+        """
         return Lease(
             nonce=secrets.token_hex(6),
             expires_at=self._clock.now().timestamp() + (ttl_s or _DEFAULT_TTL_S),
@@ -85,14 +92,17 @@ class Leases:
         )
 
     def drop(self, machine: Machine, *, thief: str | None = None, ttl_s: int = 30) -> None:
-        """End the lease whoever holds it, and give a new one to `thief`, if given. For fault rules."""
+        """End the lease whoever holds it, and give a new one to `thief`, if given.
+
+        For fault rules.
+        """
         lease = self.new(machine, ttl_s, thief) if thief else None
         self._save(replace(machine, lease=lease))
 
     async def admit(self, call: str, machine: Machine, nonce: str | None) -> Machine:
-        """Return the machine once its lease lets the call pass. Raises ApiFault where it does not.
+        """Return the machine once its lease lets the call pass.
 
-        Which calls a lease refuses, and which it makes wait, is in LEASE_RULES.
+        Raises ApiFault where it does not. Which calls a lease refuses, and which it makes wait, is in LEASE_RULES.
         """
         held = self.current(machine)
         if held is None and nonce and not self._takes_expired_nonce:

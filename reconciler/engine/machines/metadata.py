@@ -34,7 +34,7 @@ def write_metadata(machine: Machine, values: Mapping[str, Any], version: Any, be
 
 
 def updated_config(machine: Machine, config: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
-    """Return the config of an update, with the metadata that the machine has after it (assumption A4).
+    """Return the config of an update with the metadata after it (assumption A4).
 
     Raises ApiFault where the metadata is too large.
     """
@@ -45,7 +45,7 @@ def updated_config(machine: Machine, config: dict[str, Any], behaviour: Behaviou
 
 
 def check_size(metadata: Mapping[str, str | None], behaviour: Behaviour) -> None:
-    """Raise ApiFault where the metadata is larger than a machine takes (assumption A5)."""
+    """Raise ApiFault where the metadata is too large (assumption A5)."""
     limit_bytes = behaviour.metadata_limit_bytes
     size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
     if limit_bytes is not None and size > limit_bytes:

@@ -1,4 +1,4 @@
-"""Write the records of machines: what a call asks for, and what has happened whether or not the disk takes it."""
+"""Write the records of machines: what calls ask for, and what has happened."""
 
 import asyncio
 import sqlite3
@@ -42,7 +42,7 @@ class Recorder:
         return saved
 
     def record(self, machine: Machine, *, event: Event | None = None) -> Machine:
-        """Keep what has happened: at once in memory, and on disk as soon as there is room."""
+        """Keep what has happened: in memory, and on disk as soon as there is room."""
         machine, event = self._stamped(machine, event)
         recorded = self._store.record(machine, event=event)
         if self._store.has_unwritten and self._retry is None:

@@ -1,4 +1,4 @@
-"""What the runner knows of one machine besides its record: one object, from its first start on."""
+"""The running state of one machine, which is not in its record."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Run machines: start, stop and suspend their commands, and record how each run ends.
+"""Start, stop and suspend the commands of machines, and record their ends.
 
 Which call is accepted is decided in `call_rules.py` and `leases.py`, what an end means in `exit_events.py`.
 """
@@ -35,7 +35,7 @@ _OUT_OF_MEMORY: Final = Ended(code=137, signal=9, oom_killed=True)
 
 
 class Runner:
-    """Run the commands of all machines. `save`, `record` and `new_event` are the Recorder's.
+    """Run the commands of all machines. `save`, `record` and `new_event` are Recorder's.
 
     `changed` is called with the id of each machine whose record or log has changed.
     """
@@ -80,7 +80,7 @@ class Runner:
         return self._clock.monotonic() < self._run(machine_id).active_until_s
 
     def is_suspended(self, machine_id: str) -> bool:
-        """Whether the machine has suspended commands. A machine in that state without any gets a cold start."""
+        """Whether the machine has commands that are suspended."""
         return self._run(machine_id).is_suspended
 
     def ports_of(self, machine_id: str) -> dict[int, int]:
@@ -97,7 +97,7 @@ class Runner:
     # Start
 
     async def prepare(self, machine: Machine) -> None:
-        """Make the machine's image ready. A failure goes into the machine's log, and fails its start later."""
+        """Make the image ready; a failure goes into the machine's log."""
         try:
             await self._runtime.prepare(str(machine.config.get("image") or ""))
         except ImageError as error:
@@ -112,7 +112,7 @@ class Runner:
         await self._begin(machine)
 
     async def start_eventually(self, machine: Machine) -> None:
-        """Start what no caller waits for: retry while the disk is full, until the machine is changed."""
+        """Start without a caller: retry while the disk is full, until it is changed."""
         self._runs.setdefault(machine.id, RunState()).retries = 0
         await self._begin_eventually(machine)
 
@@ -127,7 +127,7 @@ class Runner:
             now = self._store.machine(machine.id)
 
     async def _begin(self, machine: Machine) -> None:
-        """Record the start event, then start: whatever runs is on record. Raises sqlite3.Error."""
+        """Record the start, then start: all that runs is on record. Raises sqlite3.Error."""
         run = self._runs.setdefault(machine.id, RunState())
         if run.is_suspended and run.running:
             run.is_suspended = False
@@ -157,7 +157,7 @@ class Runner:
         self.record(replace(self._store.machine(machine.id) or machine, pids=running.pids))
 
     async def _with_image(self, machine: Machine) -> Machine | None:
-        """Return the machine with its image ready; None where it has none, or was changed meanwhile."""
+        """Return the machine with its image ready; None where it cannot start now."""
         image = str(machine.config.get("image") or "")
         why: str | None = None
         if self._runtime.uses_image:
@@ -209,17 +209,14 @@ class Runner:
         await asyncio.wait({watcher})
 
     def record_destroyed(self, machine: Machine) -> None:
-        """Record the machine's last event. Its name is free again, and its record stays readable."""
+        """Record the machine's last event; its name is free again."""
         gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
         self.record(gone, event=self.new_event("destroy", "destroyed", "flyd"))
         self._runtime.forget(machine.id)
         self._run(machine.id).ports = {}
 
     def forget(self, machine_id: str) -> None:
-        """Drop all that is known of a destroyed machine, and what it left on this host.
-
-        `record_destroyed` has done that already, unless the engine was killed in the middle of it.
-        """
+        """Drop what is known of a destroyed machine, and what it left on this host."""
         self._runtime.forget(machine_id)
         self._runs.pop(machine_id, None)
 
@@ -292,7 +289,7 @@ class Runner:
                 self.record_destroyed(recorded)
 
     async def _restart(self, ended: Machine, retries: int) -> None:
-        """Start the machine again after a back-off, unless it was started or stopped by then."""
+        """Start the machine again after a back-off, unless it has changed by then."""
         await self._clock.sleep(min(_LONGEST_DELAY_S, self._latency.restart_delay_s * 2 ** min(retries, _DOUBLINGS)))
         machine = self._store.machine(ended.id)
         if machine and machine.state == "started" and machine.runs == ended.runs:

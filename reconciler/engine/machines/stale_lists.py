@@ -1,4 +1,4 @@
-"""Answer lists of machines from a moment ago, as Fly's eventually consistent store does (latency `list_lag_s`)."""
+"""Answer lists of machines from a moment ago, as Fly does (latency `list_lag_s`)."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,7 +8,10 @@ from reconciler.engine.models import Machine
 
 
 class StaleLists:
-    """Remember how machines were, for as long as lists may lag. `find` returns a machine as it is now."""
+    """Remember how machines were, for as long as lists may lag.
+
+    `find` returns a machine as it is now.
+    """
 
     def __init__(self, clock: Clock, lag_s: float, find: Callable[[str], Machine | None]) -> None:
         self._clock = clock

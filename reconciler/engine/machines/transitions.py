@@ -1,4 +1,4 @@
-"""Carry out the calls that change a machine's state: start, stop, restart, suspend, cordon, update, destroy.
+"""Carry out the calls that change a machine's state: start, stop, update…
 
 Each call asks its lease (`Leases.admit`), then the rules (`decide`), and only then acts; what takes time goes on in the
 background, with the platform's delays (`Latency`).
@@ -25,7 +25,10 @@ from reconciler.engine.store.store import Store
 
 
 class Transitions:
-    """The calls that move a machine from state to state. Each raises ApiFault where it is refused."""
+    """The calls that move a machine from state to state.
+
+    Each raises ApiFault where it is refused.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Transitions:
         self._behaviour = settings.behaviour
 
     def prepare(self, machine: Machine) -> None:
-        """Make a new machine's image ready in the background, then start the machine or leave it stopped."""
+        """Prepare a new machine in the background, then start it or leave it stopped."""
         self._runner.in_background(self._prepare(machine.id))
 
     async def _prepare(self, machine_id: str) -> None:
@@ -79,7 +82,7 @@ class Transitions:
         return {"previous_state": previous, "migrated": False, "new_host": ""}
 
     async def begin(self, machine: Machine) -> None:
-        """Start the machine in the background, and wait for it: it starts even if the caller of the API hangs up."""
+        """Start the machine, even if the caller of the API hangs up meanwhile."""
         if not self._latency.start_s:
             await self._start_or_rest(machine)
             return
@@ -98,7 +101,10 @@ class Transitions:
             done.set()
 
     async def _start_or_rest(self, machine: Machine) -> None:
-        """Start the machine; where the start cannot be recorded, stop it and raise sqlite3.Error."""
+        """Start the machine.
+
+        Where the start cannot be recorded, stop it and raise sqlite3.Error.
+        """
         try:
             await self._runner.start(machine)
         except sqlite3.Error:
@@ -108,7 +114,7 @@ class Transitions:
             raise
 
     async def stop(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> None:
-        """Stop the machine in the background, by the signal and timeout of `body` or of its config."""
+        """Stop the machine in the background; `body` may give signal and timeout."""
         rule = stop_rule(machine.config, body, self._latency.kill_timeout_s)
         machine = await self._leases.admit("stop", machine, nonce)
         match decide("stop", machine.state):
@@ -121,7 +127,7 @@ class Transitions:
                 self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
 
     def stop_unleased(self, machine: Machine) -> None:
-        """Stop a started machine as the platform does by itself: without asking for its lease."""
+        """Stop a started machine as the platform does: whatever its lease."""
         rule = stop_rule(machine.config, {}, self._latency.kill_timeout_s)
         event = self._runner.new_event("stop", "stopping", "flyd")
         self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
@@ -164,7 +170,10 @@ class Transitions:
         self._runner.save(replace(machine, is_cordoned=is_cordoned))
 
     async def update(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> Machine:
-        """Replace the machine's config, and return the machine; a running one restarts in the background."""
+        """Replace the machine's config, and return the machine.
+
+        A running one restarts in the background.
+        """
         machine = await self._leases.admit("update", machine, nonce)
         config = check_config(body.get("config"))
         self._check_version(machine, body.get("current_version"))
@@ -231,14 +240,17 @@ class Transitions:
         self._runner.record(reverted, event=self._runner.new_event("revert", reverted.state, "flyd"))
 
     async def destroy(self, machine: Machine, nonce: str | None, *, force: bool) -> None:
-        """Destroy the machine in the background; a running one only with `force` (assumption A8)."""
+        """Destroy the machine in the background.
+
+        A running one only with `force` (assumption A8).
+        """
         machine = await self._leases.admit("kill" if force else "destroy", machine, nonce)
         call = "kill" if force or not self._behaviour.refuses_bare_delete else "destroy"
         if decide(call, self._exact_state(machine)) == "destroy":
             self.destroy_now(machine)
 
     def destroy_now(self, machine: Machine) -> None:
-        """Destroy the machine in the background, whether or not it runs, and without asking for its lease."""
+        """Destroy the machine in the background, whatever its state and lease."""
         event = self._runner.new_event("destroy", "destroying", "user")
         self._runner.save(replace(machine, state="destroying"), event=event)
         self._runner.in_background(self._finish_destroy(machine.id))
@@ -251,7 +263,7 @@ class Transitions:
             self._runner.record_destroyed(machine)
 
     def _exact_state(self, machine: Machine) -> str:
-        """Return the state that the rules go by, which is more exact than the one that the API shows."""
+        """Return the state for the rules, more exact than the one that the API shows."""
         if machine.state == "created" and machine.is_prepared:
             return "stopped"
         if machine.state == "stopped" and self._runner.is_still_active(machine.id):

@@ -1,4 +1,4 @@
-"""Wait for machines: the long poll of the API's wait call, and the signal of changes that it rests on."""
+"""Wait for machines: the API's wait call, and the changes that it waits for."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _LONGEST_S: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A wait call: for any of `states`, of this `version`, entered after the event `from_event_id`."""
+    """A wait call for any of `states`, of `version`, after event `from_event_id`."""
 
     states: Sequence[str]
     timeout_s: int = _LONGEST_S

@@ -1,4 +1,4 @@
-"""What runs a machine's commands: the protocol between the engine and its runtimes."""
+"""The protocol between the engine and its runtimes, which run commands."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
 TakeOutput: TypeAlias = Callable[[str, str], None]
-"""Takes a stream's name (stdout, stderr, or empty for the runtime's own words) and one line."""
+"""Takes a stream's name (stdout, stderr, or empty for the runtime's own messages) and one line."""
 
 
 class ImageError(Exception):
-    """An image cannot be had; the message says why."""
+    """An image cannot be pulled; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One process of a machine. What is None is the image's own.
+    """One process of a machine. None stands for the image's own value.
 
-    `secrets` and `fields` are pairs of a variable and the app's secret, or the machine's field, that it is taken from.
+    `secrets` and `fields` are pairs: a variable, and the app's secret or the machine's field that is its value.
     """
 
     entrypoint: tuple[str, ...] | None = None
@@ -30,13 +30,13 @@ class Command:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What runs, as far as the image is not asked."""
+        """Return the words of the command, without those of the image."""
         return (self.entrypoint or ()) + (self.cmd or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a machine may use: memory and swap in MiB, and CPUs."""
+    """What a machine may use; memory and swap are in MiB."""
 
     memory_mb: int
     cpus: int
@@ -45,11 +45,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One start of a machine. `number` counts its starts; the filesystem is fresh at each.
+    """One start of a machine.
 
-    `mounts` are directories of this host and the paths below the machine's root that they are seen at; `ports` are
-    internal ones, and those of loopback that they are to be published at. `context` is a
-    directory of this host whose content the commands start in, where there is no image to hold it.
+    `number` counts its starts; each has a fresh filesystem. `mounts` are pairs: a directory of this host, and its path
+    in the machine without the leading slash. `ports` are pairs: an internal port, and the loopback port that it is
+    published at. `context` is the build context on this host, for a runtime that has no image.
     """
 
     machine_id: str
@@ -67,7 +67,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a start ended: `code` as a shell gives it, `signal` where one ended it, `error` where that is not known."""
+    """How a run ended.
+
+    `code` is as a shell has it, `signal` what ended it, if one did, `error` why the code is not known.
+    """
 
     code: int
     signal: int | None = None
@@ -77,7 +80,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
-    """How a command ended that was run on a machine besides its own."""
+    """How a command of an exec call ended."""
 
     code: int
     stdout: str
@@ -87,7 +90,11 @@ class Executed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStat:
-    """One process of a machine: times in milliseconds, `cpu` in percent, `rss` in bytes; `sockets` it listens on."""
+    """One process of a machine.
+
+    Times are in milliseconds, `cpu` in percent, `rss` in bytes. `sockets` are pairs of protocol and address that it
+    listens on.
+    """
 
     pid: int
     command: str
@@ -101,57 +108,59 @@ class ProcessStat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A machine that ran when its engine was killed: which of its starts, and the leaders of its process groups."""
+    """A run whose engine was killed: the start's number, and Machine's `pids`."""
 
     number: int
     pids: tuple[tuple[int, int], ...]
 
 
 class Running(Protocol):
-    """A machine that runs."""
+    """One run of a machine, from its start to its end."""
 
     @property
     def pids(self) -> tuple[tuple[int, int], ...]:
-        """The leaders of its process groups on this host with their start times in the kernel's ticks."""
+        """Return the leaders of its process groups, with start times in kernel ticks."""
         ...
 
     async def wait(self) -> Ended:
-        """How it ended, once it has, with all its output taken."""
+        """Wait for its end, until all output is taken, and return how it ended."""
         ...
 
     async def signal(self, number: int) -> None:
-        """Sends the signal to all its processes."""
+        """Send the signal to all its processes."""
         ...
 
     async def kill(self) -> None:
-        """Ends it at once."""
+        """Kill it."""
         ...
 
     async def suspend(self) -> None:
-        """Lets all its processes stand still."""
+        """Pause all its processes."""
         ...
 
     async def resume(self) -> None:
-        """Lets them go on."""
+        """Continue its paused processes."""
         ...
 
     async def processes(self) -> list[ProcessStat]:
-        """What runs on it now."""
+        """Return its processes."""
         ...
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
-        """Runs a command besides. Raises TimeoutError."""
+        """Run one more command on the machine. Raises TimeoutError."""
         ...
 
     async def discard(self) -> None:
-        """Removes what an ended start left, once its end is on record."""
+        """Remove what the run left, after its end is on record."""
         ...
 
 
 class Runtime(Protocol):
-    """Starts machines. `uses_image` tells whether a machine without a command of its own has its image's;
-    `container_host` is where the container engine listens that it uses. `port_style` is `host` where commands listen on
-    this host itself, `published` where their ports are, and empty where nothing listens.
+    """A way to run machines.
+
+    `uses_image` tells whether a machine without a command runs its image's. `container_host` is the address of the
+    container engine, if one is used. `port_style` is `host` where commands listen on this host itself, `published`
+    where their ports are published on it, and empty where nothing listens.
     """
 
     name: str
@@ -160,19 +169,27 @@ class Runtime(Protocol):
     port_style: str
 
     async def prepare(self, image: str) -> None:
-        """Makes the image ready. Raises ImageError."""
+        """Pull the image, unless it is there. Raises ImageError."""
         ...
 
-    async def start(self, launch: Launch, take: TakeOutput) -> Running: ...
+    async def start(self, launch: Launch, take: TakeOutput) -> Running:
+        """Start the commands; `take` gets their output.
+
+        A command that cannot run ends the run with 126 or 127.
+        """
+        ...
 
     def forget(self, machine_id: str) -> None:
-        """Removes what a machine left behind."""
+        """Remove what a destroyed machine left."""
         ...
 
     async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
-        """Ends what still runs of an engine that was killed; how those machines ended of which that can be told."""
+        """End what an engine that was killed left running.
+
+        Return, by machine id, the ends that are known.
+        """
         ...
 
     async def close(self) -> None:
-        """Once nothing runs any more."""
+        """Close the runtime, after all runs have ended."""
         ...

@@ -1,6 +1,7 @@
-"""One process on this host: its output as it comes, and its end as soon as it has exited, whoever holds its pipes.
+"""One process on this host: its output, and its exit, whoever holds its pipes.
 
-asyncio's own `Process.wait` and `communicate` wait for the pipes too, which a background process can hold for ever.
+asyncio's own `Process.wait` and `communicate` wait for the pipes too, which a background process can keep open for
+ever.
 """
 
 import asyncio
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast
 
 TakeBytes: TypeAlias = Callable[[int, bytes], None]
-"""Takes a descriptor, 1 for stdout or 2 for stderr, and what came of it."""
+"""Takes a descriptor, 1 for stdout or 2 for stderr, and bytes of its output."""
 
 _STDIN: Final = 0
 _DRAIN_S: Final = 1.0
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A process that runs. `take` is given its output until it is closed."""
+    """A process. `take` gets its output until its pipes are closed."""
 
     def __init__(self, take: TakeBytes) -> None:
         self.pid = 0
@@ -40,20 +41,23 @@ class Child(asyncio.SubprocessProtocol):
         self._is_drained.set()
 
     async def wait(self) -> int:
-        """Return its exit code once it has exited, negative where a signal ended it."""
+        """Wait for its exit, and return the exit code.
+
+        A negative one is the signal that ended it.
+        """
         return await asyncio.shield(self._exited)
 
     async def drain(self) -> None:
-        """Take what is left of its output, for a second at most; then close its pipes."""
+        """Take the rest of its output for a second at most, then close its pipes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 await self._is_drained.wait()
         if self._stdin and self._stdin.get_write_buffer_size():
-            self._stdin.abort()  # closing it would wait until someone has read the rest
+            self._stdin.abort()  # close() would wait until the rest is read
         self._transport.close()
 
     def feed(self, content: bytes) -> None:
-        """Give it all of its stdin."""
+        """Write all of its stdin, and close it."""
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(_STDIN))
         self._stdin.write(content)
         self._stdin.write_eof()
@@ -62,7 +66,10 @@ class Child(asyncio.SubprocessProtocol):
 async def start_child(
     words: tuple[str, ...], take: TakeBytes, *, directory: Path, env: Mapping[str, str], stdin: bytes | None = None
 ) -> Child:
-    """Start the command in a session of its own. Raises OSError and ValueError where it cannot be started."""
+    """Start the command in a session of its own.
+
+    Raises OSError or ValueError where it cannot be started.
+    """
     _, child = await asyncio.get_running_loop().subprocess_exec(
         lambda: Child(take),
         *words,

@@ -1,7 +1,7 @@
-"""The `container` runtime: each start is a new container of the machine's image, made by Docker or Podman.
+"""The `container` runtime: each start is a new container, in Docker or Podman.
 
-What a start leaves is removed once its end is on record, so that a killed engine's successor can still read how its
-containers ended: it finds them by their labels.
+A container is removed only after its end is on record. So an engine that starts after one that was killed finds the
+containers by their labels, and reads how they ended.
 """
 
 import asyncio
@@ -23,15 +23,18 @@ _MACHINE: Final = "machines-reconciler.machine"
 _START: Final = "machines-reconciler.start"
 _MIB: Final = 1024 * 1024
 _NANO: Final = 10**9
-_FOR_ATTACH: Final = re.compile(r"preparing container \w+ for attach: ")  # Podman's, and nothing that helps
+_FOR_ATTACH: Final = re.compile(r"preparing container \w+ for attach: ")  # of Podman's errors; it helps nobody
 _SHARED_NETWORKS: Final = ("host", "none", "container:")
 
 Authenticate: TypeAlias = Callable[[ImageReference], Awaitable[Mapping[str, str] | None]]
-"""What a registry is to be told of who pulls, as Docker's X-Registry-Auth has it."""
+"""Returns the credentials for the image's registry, in the form of Docker's X-Registry-Auth header."""
 
 
 class ContainerRuntime:
-    """Runs machines as containers. `owner` tells this engine's containers from others'; `network` is Docker's word."""
+    """Run machines as containers.
+
+    `owner` marks this engine's containers; `network` is Docker's name of one.
+    """
 
     name = "container"
     uses_image = True
@@ -45,7 +48,7 @@ class ContainerRuntime:
         self._authenticate = authenticate
         self._network = network
         self.port_style = {"host": "host", "none": ""}.get(network or "", "published")
-        self._names: dict[str, str] = {}  # the engine's name of each image that was made ready
+        self._names: dict[str, str] = {}  # the container engine's name of each image that is ready
         self._pulls: dict[str, asyncio.Lock] = {}
         self._has_init = True
 
@@ -64,7 +67,10 @@ class ContainerRuntime:
             self._names[image] = name
 
     async def _find(self, image: ImageReference) -> str | None:
-        """The engine's name for it. An image that was built here and never pushed has its own id for a digest."""
+        """Return the name of the image in the container engine.
+
+        None where it is not there. The "digest" of an image that was built here and never pushed is its id.
+        """
         names = (f"{image.name}@{image.digest}", image.digest) if image.digest else (image.tagged,)
         for name in names:
             if await self._engine.image(name):
@@ -72,7 +78,10 @@ class ContainerRuntime:
         return None
 
     async def start(self, launch: Launch, take: TakeOutput) -> RunningContainers:
-        """Starts a container for each command. One that cannot run ends the start as a shell would: 127 or 126."""
+        """Start a container for each command.
+
+        One that cannot run ends the run as in a shell: 127 or 126.
+        """
         running = RunningContainers(self._engine, take)
         try:
             for number, command in enumerate(launch.commands):
@@ -95,7 +104,7 @@ class ContainerRuntime:
         except ContainerError as error:
             if not self._has_init or "init" not in str(error):
                 raise
-        self._has_init = False  # none is installed: then the command is the first process itself
+        self._has_init = False  # it has no init: the command itself becomes process 1
         return await self._engine.create(name, self._body(launch, command, first))
 
     def _body(self, launch: Launch, command: Command, first: str | None) -> dict[str, Any]:
@@ -137,10 +146,13 @@ class ContainerRuntime:
         return body
 
     def forget(self, machine_id: str) -> None:
-        """Nothing is left: each start's container goes with its end."""
+        """Do nothing: each container is removed after its end."""
 
     async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
-        """Those that have ended meanwhile tell how; what still runs is ended. None of them stays."""
+        """Remove all containers of this engine.
+
+        Return how those ended that had ended already.
+        """
         found = await self._engine.containers(f"{_ENGINE}={self._owner}")
         ends: dict[str, Ended] = {}
         for one in found:

@@ -1,4 +1,4 @@
-"""One start of a machine as containers: its output, its end, and what can be done to it meanwhile."""
+"""One run of a machine as containers: its output, end and signals."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ from reconciler.containers.client import ContainerEngine, State
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.wire import Output
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
-from reconciler.engine.runtime.line_splitter import LineSplitter
+from reconciler.engine.runtime.logs import LineSplitter
 
 _NOT_FOUND: Final = 127
 _NOT_EXECUTABLE: Final = 126
@@ -22,7 +22,7 @@ _DRAIN_S: Final = 2.0
 
 
 class RunningContainers:
-    """The containers of one start. When one of them ends, the others are ended too."""
+    """The containers of one run. When one of them ends, the others are killed."""
 
     pids: tuple[tuple[int, int], ...] = ()
 
@@ -43,7 +43,7 @@ class RunningContainers:
         self._containers.append(container)
 
     def read(self, container: str, output: Output) -> None:
-        """Takes the container's output from now on."""
+        """Take the container's output from now on."""
         self._readers[container] = asyncio.create_task(self._read(output))
 
     async def _read(self, output: Output) -> None:
@@ -58,7 +58,7 @@ class RunningContainers:
                 one.close()
 
     async def wait(self) -> Ended:
-        """The end of the container that ended first."""
+        """Wait for the first container that ends, kill the others, and return its end."""
         if self.failed:
             await self.kill()
             for reader in self._readers.values():
@@ -74,7 +74,10 @@ class RunningContainers:
         return ended
 
     async def _ended(self, container: str) -> Ended:
-        """How it ended: its output's end tells first that it has, and the engine itself where that never comes."""
+        """Wait for the container's end, and return how it ended.
+
+        The end of its output comes first; where it never comes, the container engine still reports the end.
+        """
         reader = self._readers[container]
         parked = asyncio.create_task(self._state_at_end(container))
         await asyncio.wait({reader, parked}, return_when=asyncio.FIRST_COMPLETED)
@@ -88,7 +91,10 @@ class RunningContainers:
         return state if isinstance(state, Ended) else self._judged(state)
 
     async def _state_at_end(self, container: str) -> State | Ended:
-        """The container's last state, asked for again where the engine goes away: it may be restarting."""
+        """Return the container's last state.
+
+        Ask again where the container engine does not answer: it may restart.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _AWAY_S
         while True:
@@ -108,20 +114,21 @@ class RunningContainers:
         return Ended(code=state.code, signal=number if is_signal else None, oom_killed=is_oom_killed)
 
     def _is_starved(self, code: int) -> bool:
-        """Whether the kernel killed it for want of memory. Assumed of a kill that nobody asked for: an engine notices
-        the one or the other a moment too late, and from inside a container its first process cannot be killed.
+        """Whether it was out of memory: assumed of a SIGKILL that was not sent from here.
+
+        A container engine notices some of these too late, and a process inside a container cannot kill process 1.
         """
         return code == _KILLED and not self._sent
 
     async def signal(self, number: int) -> None:
         self._sent.add(number)
         for container in self._containers:
-            with suppress(ContainerError):  # how it ended is told by the wait for it
+            with suppress(ContainerError):  # `wait` returns how it ended
                 await self._engine.kill(container, number)
 
     async def kill(self) -> None:
         if self._is_suspended:
-            await self.resume()  # what stands still does not even die
+            await self.resume()  # a paused container cannot be killed
         await self.signal(_SIGKILL)
 
     async def suspend(self) -> None:
@@ -137,7 +144,7 @@ class RunningContainers:
                 await self._engine.unpause(container)
 
     async def processes(self) -> list[ProcessStat]:
-        """As far as the container engine tells: numbers and commands."""
+        """Return the pids and commands of its processes: no more is known of them."""
         found = []
         for container in self._containers:
             with suppress(ContainerError):
@@ -159,12 +166,12 @@ class RunningContainers:
 
     async def discard(self) -> None:
         for container in self._containers:
-            with suppress(ContainerError):  # the next engine of this home removes what is left
+            with suppress(ContainerError):  # the next engine of this home removes it
                 await self._engine.remove(container)
 
 
 def failure_code(error: ContainerError) -> int:
-    """What a shell would end with where a command cannot run."""
+    """Return a shell's exit code for it: 127 for a command not found, else 126."""
     text = str(error).lower()
     is_missing = any(words in text for words in ("not found", "no such file"))
     return _NOT_FOUND if is_missing else _NOT_EXECUTABLE

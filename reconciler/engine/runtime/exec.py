@@ -1,4 +1,4 @@
-"""Calls that reach into a machine that runs: send a signal, list processes, run a command, find its ports."""
+"""Calls into a running machine: signals, processes, exec commands, ports."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +34,10 @@ class GuestCalls:
         await (await self._running(machine)).signal(number)
 
     async def processes(self, app: str, machine_id: str) -> list[ProcessStat]:
-        """Return the processes on the machine; none where it does not run. Raises ApiFault."""
+        """Return the processes on the machine; none where it does not run.
+
+        Raises ApiFault.
+        """
         running = await self._runner.running(self._reachable(app, machine_id).id)
         return await running.processes() if running else []
 

@@ -1,4 +1,4 @@
-"""What a start of a machine runs: its commands, files, volumes, limits and environment, from its record."""
+"""Make the launch of a machine from its record: commands, files, environment."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,8 +13,10 @@ from reconciler.engine.volumes import Volumes
 def launch_of(
     machine: Machine, secrets: Secrets, volumes: Volumes, ports: Mapping[int, int], port_style: str
 ) -> Launch:
-    """The launch of the machine's next start, with its app's secrets as they are now; `ports` are the host's by the
-    internal ones. Commands that share the host are told the first of theirs by PORT, as several cannot have the same.
+    """Return the launch of the machine's next start, with the current secrets.
+
+    `ports` are ports of this host by internal port. With `port_style` host, the variable PORT is the first of them:
+    several machines cannot listen on the same port.
     """
     config = machine.config
     told = {"PORT": str(next(iter(ports.values())))} if ports and port_style == "host" else {}
@@ -40,7 +42,10 @@ def launch_of(
 
 
 def _environment(machine: Machine, command: Command, secrets: Secrets) -> dict[str, str]:
-    """A secret takes the place of a variable of the same name; the platform's own are never replaced."""
+    """Return the environment.
+
+    A secret overrides a variable of the same name; the platform's own win always.
+    """
     all_secrets = secrets.environment(machine)
     platform = _platform_environment(machine)
     named = {variable: all_secrets[name] for variable, name in command.secrets if name in all_secrets}

@@ -1,4 +1,4 @@
-"""The output of machines on its way into the store."""
+"""Write the output of machines into the log: cut into lines, many at once."""
 
 import asyncio
 import sqlite3
@@ -11,12 +11,41 @@ from reconciler.engine.models import LogEntry, Machine
 from reconciler.engine.runtime.base import TakeOutput
 from reconciler.engine.store.store import Store
 
+_LONGEST_LINE: Final = 65536
 _FLUSH_S: Final = 0.02
 _DISK_RETRY_S: Final = 0.1
 
 
+class LineSplitter:
+    """Cut output into lines.
+
+    `take` is called with each; a line that is too long comes in several pieces.
+    """
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
+        self._rest = b""
+
+    def add(self, content: bytes) -> None:
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        for line in lines:
+            self._take(line.decode("utf-8", "replace").rstrip("\r"))
+        while len(self._rest) > _LONGEST_LINE:
+            self._take(self._rest[:_LONGEST_LINE].decode("utf-8", "replace"))
+            self._rest = self._rest[_LONGEST_LINE:]
+
+    def close(self) -> None:
+        """Take what there is of a last line without a newline."""
+        if self._rest:
+            self._take(self._rest.decode("utf-8", "replace"))
+            self._rest = b""
+
+
 class Logs:
-    """Takes lines and writes them together, a moment later. `changed` is told of a machine that has said something."""
+    """Write the log lines of all machines.
+
+    `changed` is called with the id of each machine that has new lines.
+    """
 
     def __init__(self, store: Store, clock: Clock, changed: Callable[[str], None]) -> None:
         self._store = store
@@ -26,7 +55,10 @@ class Logs:
         self._flush: asyncio.TimerHandle | None = None
 
     def taker(self, machine: Machine) -> TakeOutput:
-        """What takes the output of the machine's start; no line is older than the machine's newest event."""
+        """Return what takes the output of the machine's start.
+
+        No line is older than the machine's newest event, so that it belongs to this start.
+        """
         started_ns = machine.events[0].timestamp_ms * 1_000_000
 
         def take(stream: str, message: str) -> None:
@@ -47,12 +79,18 @@ class Logs:
         return take
 
     def write(self) -> None:
-        """Writes what has come since the last time. Lines that the disk does not take are lost; the log tells so."""
+        """Write the pending lines.
+
+        Lines that the disk does not take are lost, and the log says so later.
+        """
         with suppress(sqlite3.Error):
             self.write_or_raise()
 
     def write_or_raise(self) -> None:
-        """Writes what has come, and where lines are missing. Raises sqlite3.Error where the disk does not take it."""
+        """Write the pending lines, and a note for each gap.
+
+        Raises sqlite3.Error where the disk does not take them.
+        """
         self._cancel()
         pending, self._pending = self._pending, []
         if not pending and not self._store.log_table.has_gaps:
@@ -67,7 +105,7 @@ class Logs:
                 self._changed(machine_id)
 
     def close(self) -> None:
-        """Writes what is left, if the disk takes it."""
+        """Write what is left, if the disk takes it."""
         self.write()
         self._cancel()
 

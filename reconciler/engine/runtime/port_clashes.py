@@ -1,6 +1,6 @@
-"""Explain the end of a machine that wanted a port of this host which someone else has.
+"""Explain why a machine ended whose port on this host is in use.
 
-The machine's last lines tell that it was a port; the kernel's table of sockets tells which, and who has it.
+The machine's last log lines show that a port was in use; the kernel's table of sockets shows which, and by whom.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _LAST_PORT: Final = 65535
 
 
 async def tell_clash(store: Store, logs: Logs, machine_id: str, ended: Ended) -> None:
-    """Write in the machine's log who has the port that it wanted, where that is why it ended."""
+    """Write into the machine's log who uses its port, if that ended the run."""
     machine = store.machine(machine_id)
     if machine is None or ended.code <= 0 or ended.signal:
         return
@@ -39,7 +39,7 @@ async def tell_clash(store: Store, logs: Logs, machine_id: str, ended: Ended) ->
 
 
 def _last_lines(store: Store, machine: Machine) -> list[str]:
-    """What the machine's newest start has said, as far as that is in its newest lines."""
+    """Return the newest log lines of the machine's newest start."""
     since_ms = next((event.timestamp_ms for event in machine.events if event.type == "start"), 0)
     try:
         entries = store.logs(machine.app, machine.id, None)
@@ -49,7 +49,7 @@ def _last_lines(store: Store, machine: Machine) -> list[str]:
 
 
 def _candidates(config: Mapping[str, Any], lines: Iterable[str]) -> Iterator[int]:
-    """The ports that may be meant: those of the lines, the declared ones, those of the command's words."""
+    """Yield ports that may be in use: of the log, then declared, then of the command."""
     words = (word for command in commands_of(dict(config)) for word in command.words)
     yield from _numbers(lines)
     yield from internal_ports(dict(config))
@@ -77,7 +77,7 @@ def _name(store: Store, listener: Listener) -> str:
 
 
 def _machine_of(store: Store, listener: Listener) -> Machine | None:
-    """The machine whose process it is: by the session of a command, else by the mark, which names its directory."""
+    """Return the machine that the process belongs to, by its session or its mark."""
     for machine in store.machines():
         if any(listener.session == pid for pid, _ in machine.pids):
             return machine

@@ -1,5 +1,7 @@
-"""The `process` runtime: commands run on the host, each start in a directory of its own, with nothing of the host's
-environment but its PATH. The image is not used; what it would be built from is copied there, where that is known.
+"""The `process` runtime: run commands on this host, in fresh directories.
+
+They get nothing of the host's environment but PATH. The image is not used; its build context is copied into the
+directory, where it is known.
 """
 
 import asyncio
@@ -25,7 +27,7 @@ _LONGEST_WORD: Final = 200
 
 
 class ProcessRuntime:
-    """Runs commands below `root`, which holds one directory for each machine."""
+    """Run commands below `root`, which holds one directory for each machine."""
 
     name = "process"
     uses_image = False
@@ -37,7 +39,10 @@ class ProcessRuntime:
         self._path = os.environ.get("PATH", os.defpath)
 
     async def start(self, launch: Launch, take: TakeOutput) -> RunningProcesses:
-        """Starts all the commands. One that cannot be executed ends the start as a shell would: 127 or 126."""
+        """Start all the commands.
+
+        One that cannot run ends the run as in a shell: 127 or 126.
+        """
         try:
             directory = await asyncio.to_thread(self._fresh_directory, launch)
         except (OSError, ValueError) as error:
@@ -65,11 +70,13 @@ class ProcessRuntime:
         shutil.rmtree(self.root / machine_id, ignore_errors=True)
 
     async def prepare(self, image: str) -> None:
-        """There is nothing to make ready: no image is used."""
+        """Do nothing: no image is used."""
 
     async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
-        """Ends all that an engine of this home has started. One that was killed as it started a command has no record
-        of it: the mark tells.
+        """Kill all that an engine of this home has started.
+
+        Return nothing, as no exit code is known. An engine that was killed just as it started a command has no record
+        of it: the mark in its environment tells.
         """
         pids = (pid for machine in left.values() for pid in machine.pids)
         leaders = frozenset(pid for pid, started in pids if started and start_time(pid) == started)
@@ -77,7 +84,7 @@ class ProcessRuntime:
         return {}
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the runtime holds nothing open."""
 
     def _fresh_directory(self, launch: Launch) -> Path:
         self.forget(launch.machine_id)
@@ -98,7 +105,7 @@ class ProcessRuntime:
         return directory
 
     async def _spawn(self, directory: Path, command: Command, take: TakeBytes, *, stdin: bytes | None = None) -> Child:
-        """Starts the command. Raises OSError and ValueError."""
+        """Start the command. Raises OSError or ValueError."""
         path = command.env.get("PATH", self._path)
         found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
         if found is None:
@@ -115,7 +122,10 @@ class ProcessRuntime:
 
 
 def _copy_context(context: Path, directory: Path) -> None:
-    """What a build of the context would be given. Links are copied as such. Raises OSError."""
+    """Copy the files that a build would get; symbolic links stay links.
+
+    Raises OSError.
+    """
     if not context.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such directory", str(context))
     for path, name in kept(context, read_ignore(context / ".dockerignore")):

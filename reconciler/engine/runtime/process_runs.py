@@ -1,4 +1,4 @@
-"""One start of a machine as processes of this host: its output, its end, and what can be done to it meanwhile."""
+"""One run of a machine as processes of this host: its output, end and signals."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
 from reconciler.engine.runtime.child import Child, TakeBytes
-from reconciler.engine.runtime.line_splitter import LineSplitter
+from reconciler.engine.runtime.logs import LineSplitter
 from reconciler.engine.runtime.procfs import Owned, end_all, processes_of, signal_all, signal_group, start_time
 
 SpawnBesides: TypeAlias = Callable[[tuple[str, ...], TakeBytes, bytes], Awaitable[Child]]
@@ -36,8 +36,10 @@ class StreamLines:
 
 
 class RunningProcesses:
-    """The processes of one start, in `directory`. When a command exits, all else that runs of the machine is ended too:
-    the other commands, and what they left behind.
+    """The processes of one run, in `directory`.
+
+    When a command exits, everything else of the machine is killed: other commands, and what they left in the
+    background.
     """
 
     def __init__(
@@ -51,13 +53,13 @@ class RunningProcesses:
         self._children = children
         self._directory = directory
         self._spawn = spawn
-        self._besides: set[int] = set()  # the leaders of commands that run besides
+        self._besides: set[int] = set()  # the leaders of exec commands
         self._failed = failed
         self._is_over = False
         self.pids = tuple((child.pid, start_time(child.pid)) for child, _ in children)
 
     async def wait(self) -> Ended:
-        """The end of the process that exited first."""
+        """Wait for the first command that exits, kill the rest, and return how it ended."""
         waits = [asyncio.ensure_future(child.wait()) for child, _ in self._children]
         if waits and not self._failed:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +76,7 @@ class RunningProcesses:
         if number == signal.SIGKILL:
             await self.kill()
         if self._is_over:
-            return  # their numbers may be others' by now
+            return  # their pids may belong to other processes now
         for child, _ in self._children:
             signal_group(child.pid, number)
 
@@ -108,7 +110,7 @@ class RunningProcesses:
             return Executed(code=failure_code(error), stdout="", stderr=f"cannot run {words[0]!r}: {reason(error)}")
         self._besides.add(child.pid)
         try:
-            if not self._is_over:  # else its machine has ended while it was started
+            if not self._is_over:  # the machine may have ended while the command was started
                 async with asyncio.timeout(timeout_s):
                     await child.wait()
         finally:
@@ -120,19 +122,22 @@ class RunningProcesses:
         return Executed(code=_code_of(number), signal=-number if number < 0 else None, stdout=stdout, stderr=stderr)
 
     async def discard(self) -> None:
-        """The directory stays until the next start: it is there to be looked at."""
+        """Keep the directory until the next start, so that it can be looked at."""
 
 
 def failure_code(error: OSError | ValueError) -> int:
-    """What a shell would end with where a command cannot be run: 127 where there is none, else 126."""
+    """Return a shell's exit code for it: 127 for a command not found, else 126."""
     return _NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_EXECUTABLE
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why it cannot be run: a ValueError is of a NUL in a word, or of an environment's name with an `=`."""
+    """Return why it cannot run.
+
+    A ValueError means a NUL in a word, or a variable's name with an `=`.
+    """
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _code_of(number: int) -> int:
-    """The exit code as a shell gives it: a signal's is 128 more than its number."""
+    """Return the exit code as a shell has it: 128 plus the signal's number."""
     return number if number >= 0 else _SIGNAL_BASE - number

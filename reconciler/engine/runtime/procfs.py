@@ -1,7 +1,7 @@
-"""The processes of a machine on this host, as the kernel tells of them in /proc (proc(5)).
+"""Find and signal the processes of a machine on this host, by /proc (proc(5)).
 
-A machine's are those of the sessions of its commands, those that carry its mark in their environment, however far they
-have moved away, and what these have started. Where there is no /proc, only process groups are known.
+They are the processes in the sessions of its commands, those with its mark in their environment (also after they have
+changed their session), and the children of all these. Without /proc only process groups are known.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Final
 from reconciler.engine.runtime.base import ProcessStat
 
 MARK: Final = "RECONCILER_MACHINE_DIRECTORY"
-"""The variable that each command of a machine gets: the directory of its start, in earlier versions of the machine."""
+"""The variable that each command gets: the directory of its start; in earlier versions that of the machine."""
 
 _PROC = Path("/proc")
 _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
@@ -30,7 +30,10 @@ _DEATH_POLL_S: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Whose processes are meant: sessions by their leaders, and a directory that marks name, with all below it."""
+    """Which processes are meant: by the leaders of sessions, and by mark.
+
+    The mark of a process names `directory` or a directory below it.
+    """
 
     sessions: frozenset[int]
     directory: Path
@@ -38,9 +41,9 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A process that listens on a port of this host, with its session and the machine's mark that it carries.
+    """A process that listens on a port, with its session and its machine's mark.
 
-    `pid` is 0 where the process is not known: another user's are not told.
+    `pid` is 0 where the process is not known, as those of other users are.
     """
 
     pid: int = 0
@@ -50,7 +53,7 @@ class Listener:
 
 
 def signal_all(owned: Owned, number: int) -> None:
-    """Send the signal to all of these processes, as far as they are there now."""
+    """Send the signal to all of these processes that exist now."""
     found = _pids_of(owned)
     for pid in found or ():
         _signal(pid, number)
@@ -59,10 +62,10 @@ def signal_all(owned: Owned, number: int) -> None:
 
 
 def end_all(owned: Owned) -> None:
-    """Kill all of these processes, and return once they are gone: what they held, such as a port, is free then.
+    """Kill all of these processes, and return once they and their ports are gone.
 
-    They may start others until the kill reaches them, so this looks until none is left; for a second at most, as one
-    that waits for a broken disk does not die.
+    They may start others until the kill reaches them, so look again until none is left. Give up after a second: a
+    process that waits for a broken disk does not die.
     """
     deadline = time.monotonic() + _DEATH_S
     while True:
@@ -83,7 +86,10 @@ def signal_group(leader: int, number: int) -> None:
 
 
 def start_time(pid: int) -> int:
-    """When the process began, in the kernel's ticks; 0 where that cannot be told. Tells a pid from its reuse."""
+    """Return when the process started, in kernel ticks; 0 where unknown.
+
+    Tells a process from a later one with its pid.
+    """
     try:
         return int(_fields(pid)[19])
     except (OSError, ValueError, IndexError):
@@ -91,7 +97,7 @@ def start_time(pid: int) -> int:
 
 
 def processes_of(owned: Owned) -> list[ProcessStat]:
-    """All of these processes, by number. Empty where there is no /proc."""
+    """Return these processes, sorted by pid; none without /proc."""
     listening = _listening()
     found = []
     for pid in sorted(_pids_of(owned) or ()):
@@ -101,7 +107,7 @@ def processes_of(owned: Owned) -> list[ProcessStat]:
 
 
 def find_listener(port: int) -> Listener | None:
-    """Return who listens on the TCP port; None where nobody does, or there is no /proc."""
+    """Return who listens on the TCP port; None where nobody does, and without /proc."""
     inodes = {inode for inode, (_, address) in _listening().items() if address.endswith(f":{port}")}
     if not inodes:
         return None
@@ -115,7 +121,7 @@ def find_listener(port: int) -> Listener | None:
 
 
 def _all_pids() -> list[int]:
-    """Every process of the host; none where there is no /proc."""
+    """Return the pids of all processes of this host; none without /proc."""
     try:
         return sorted(int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208
     except OSError:
@@ -123,7 +129,10 @@ def _all_pids() -> list[int]:
 
 
 def _pids_of(owned: Owned) -> set[int] | None:
-    """The numbers of these processes, never this one's own; None where there is no /proc, or nothing in it."""
+    """Return the pids of these processes, never our own.
+
+    None without /proc, or where it is empty.
+    """
     pids = _all_pids()
     if not pids:
         return None
@@ -133,7 +142,7 @@ def _pids_of(owned: Owned) -> set[int] | None:
         with suppress(OSError, ValueError, IndexError):
             state, parent, _, session = _fields(pid)[:4]
             if state in _GONE or pid == os.getpid():
-                continue  # a command of a machine may have started this very engine, which then carries its mark
+                continue  # a command of a machine may have started this engine, which then carries the mark
             children.setdefault(int(parent), []).append(pid)
             if int(session) in owned.sessions or _is_marked(pid, owned.directory):
                 found.add(pid)
@@ -146,7 +155,7 @@ def _pids_of(owned: Owned) -> set[int] | None:
 
 
 def _fields(pid: int) -> list[str]:
-    """What /proc/PID/stat tells behind the command's name: state, parent, group, session and so on."""
+    """Return the fields of /proc/PID/stat after the command, from the state on."""
     with open(f"{_PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123 - asked of every process of the host: pathlib is slow
         return file.read().rpartition(b")")[2].decode("ascii").split()
 
@@ -157,7 +166,10 @@ def _is_marked(pid: int, directory: Path) -> bool:
 
 
 def _mark_of(pid: int) -> str:
-    """The machine's mark in the process's environment; empty where there is none, or it is another user's."""
+    """Return the mark in the process's environment.
+
+    Empty without one, and for processes of other users.
+    """
     try:
         with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
             environment = b"\0" + file.read()
@@ -184,7 +196,7 @@ def _stat(pid: int, listening: dict[str, tuple[str, str]]) -> ProcessStat:
 
 
 def _sockets(entry: Path) -> Iterator[str]:
-    """The inodes of its open sockets."""
+    """Yield the inodes of the process's open sockets."""
     for descriptor in (entry / "fd").iterdir():
         with suppress(OSError):
             target = str(descriptor.readlink())
@@ -193,7 +205,7 @@ def _sockets(entry: Path) -> Iterator[str]:
 
 
 def _listening() -> dict[str, tuple[str, str]]:
-    """Protocol and address of each listening TCP socket, by inode."""
+    """Return protocol and address of each listening TCP socket, by inode."""
     found = {}
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         with suppress(OSError):
@@ -205,7 +217,10 @@ def _listening() -> dict[str, tuple[str, str]]:
 
 
 def _address(text: str, family: socket.AddressFamily) -> str:
-    """`host:port` of the kernel's hexadecimal, whose words are in the host's order."""
+    """Return `host:port` of the kernel's hexadecimal address.
+
+    Its 32-bit words are in host byte order.
+    """
     host, _, port = text.partition(":")
     packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
     shown = socket.inet_ntop(family, packed)

@@ -1,4 +1,4 @@
-"""The runtimes by their names."""
+"""Choose and make the runtime of an engine, by name."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ _HOW: Final = "start Docker or `podman system service`, or set DOCKER_HOST to it
 
 
 async def make_runtime(name: str, home: Path, environment: Mapping[str, str]) -> Runtime:
-    """The runtime of this name for the home's engine. Raises EngineStartError."""
+    """Return the runtime of this name for the home's engine. Raises EngineStartError."""
     if name == "process":
         from reconciler.engine.runtime.process import ProcessRuntime
 
@@ -42,7 +42,7 @@ async def make_runtime(name: str, home: Path, environment: Mapping[str, str]) ->
 
 
 async def _connected(environment: Mapping[str, str]) -> "ContainerEngine":
-    """The first container engine that answers."""
+    """Return the first container engine that answers. Raises EngineStartError."""
     from reconciler.containers.client import ContainerEngine
     from reconciler.containers.errors import ContainerError
     from reconciler.containers.sockets import addresses
@@ -64,7 +64,10 @@ async def _connected(environment: Mapping[str, str]) -> "ContainerEngine":
 
 
 def _auth(image: "ImageReference", environment: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The user's own login at the image's registry, as Docker's header has it."""
+    """Return the user's login at the image's registry, as Docker's header has it.
+
+    None without one.
+    """
     from reconciler.errors import RegistryError
     from reconciler.images.credentials import find_credentials
     from reconciler.model.image import DOCKER_HUB
@@ -76,7 +79,7 @@ def _auth(image: "ImageReference", environment: Mapping[str, str]) -> Mapping[st
             image.registry, image.repository, environment, fly_token=Secret(token) if token else None
         )
     except RegistryError:
-        return None  # a helper that fails: the pull says whether it is missed
+        return None  # a credential helper failed: where credentials are needed, the pull fails and says so
     if found is None:
         return None
     address = {"serveraddress": _HUB_KEY if image.registry == DOCKER_HUB else image.registry}

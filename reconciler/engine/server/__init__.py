@@ -1,1 +1,1 @@
-"""Serve the engine: its process, its files, and the pages for people."""
+"""The engine's process: start and stop it, its files, and the dashboard."""

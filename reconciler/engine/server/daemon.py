@@ -1,6 +1,9 @@
-"""The engine's files, and starting and stopping it from outside. Imports nothing heavy.
+"""Start, stop and find the engine of a home, and keep the home's files.
 
-One engine for each home, guarded by a lock that the kernel gives back when the engine dies, however it dies.
+Imports nothing heavy.
+
+A home is a directory (RECONCILER_HOME) with at most one engine. A file lock makes sure of that: the kernel releases it
+when the engine ends, however it ends.
 """
 
 import fcntl
@@ -22,16 +25,19 @@ from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, wh
 _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"
 _TOKEN: Final = "token"
-_DOOR: Final = "open.html"
+_REDIRECT: Final = "open.html"
 _POLL_S: Final = 0.02
-_PROBED_S: Final = 0.3
-_PRIVATE: Final = 0o077  # bits that no file of the home has
-_OPEN_BEFORE: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
+_PROBE_S: Final = 0.3
+_PRIVATE: Final = 0o077  # mode bits that no file of the home has
+_ONCE_PUBLIC: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """Whether an engine runs, and where; `url` is without `/v1`; `container_host` is where its containers are made."""
+    """Whether an engine runs, and where.
+
+    `url` has no `/v1`; `container_host` is the address of Docker or Podman.
+    """
 
     running: bool
     url: str | None = None
@@ -44,13 +50,13 @@ class EngineStatus:
 
 
 def engine_status(home: Path) -> EngineStatus:
-    """The status of the home's engine."""
+    """Return the status of the home's engine."""
     if not _is_locked(home):
         return EngineStatus(running=False)
     try:
         written: dict[str, Any] = json.loads((home / _STATUS).read_text())
         if not _is_alive(written["pid"]):
-            return EngineStatus(running=False)  # it was killed, and a child of its has not let go of the lock yet
+            return EngineStatus(running=False)  # it was killed, and a child still holds the lock
         return EngineStatus(
             running=True,
             url=written["url"],
@@ -62,15 +68,15 @@ def engine_status(home: Path) -> EngineStatus:
             container_host=written.get("container_host"),
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return EngineStatus(running=False)  # it holds the lock, and does not serve yet
+        return EngineStatus(running=False)  # it holds the lock, and does not answer yet
 
 
 def start_engine(
     home: Path, *, runtime: str = "process", extra: tuple[str, ...] = (), timeout_s: float = 15
 ) -> EngineStatus:
-    """The status of the home's engine, started if it was not running; `extra` are more arguments for a new one.
+    """Start the home's engine unless it runs, and return its status.
 
-    Raises EngineStartError.
+    `extra` are arguments for a new one. Raises EngineStartError.
     """
     status = engine_status(home)
     if status.running and _answers(status):
@@ -83,7 +89,7 @@ def start_engine(
             status = engine_status(home)
             if status.running and _answers(status):
                 if status.pid == process.pid:
-                    process.returncode = 0  # it is on its own now, and outlives us
+                    process.returncode = 0  # it outlives us: no warning about a child that still runs
                 else:
                     _end_loser(process)
                 return status
@@ -94,7 +100,10 @@ def start_engine(
 
 
 def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
-    """Ends the home's engine and returns once it has ended; False where none ran. Raises EngineStartError."""
+    """Stop the home's engine, and wait for its end; return False where none ran.
+
+    Raises EngineStartError.
+    """
     status = engine_status(home)
     if not status.running or status.pid is None:
         return False
@@ -110,7 +119,10 @@ def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
 
 
 def read_token(home: Path) -> str:
-    """The token of the home's engine. Raises EngineStartError where it cannot be read."""
+    """Return the token of the home's engine.
+
+    Raises EngineStartError where it cannot be read.
+    """
     try:
         return (home / _TOKEN).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -122,16 +134,17 @@ def read_token(home: Path) -> str:
 
 
 def prepare_home(home: Path) -> None:
-    """Makes the home, for its owner alone, whatever the umask; so are its files, those of an earlier version too.
+    """Create the home, and make it and its files private, whatever the umask.
 
-    A directory that is there already keeps its own mode: it may be anything. Raises EngineStartError.
+    Raises EngineStartError. Files of earlier versions become private too. A directory that exists already keeps its
+    mode: it may be anything.
     """
     try:
         for directory in reversed((home, *home.parents)):
             if not directory.exists():
                 directory.mkdir(mode=0o700, exist_ok=True)
         (home / "machines").mkdir(exist_ok=True, mode=0o700)
-        for name in _OPEN_BEFORE:
+        for name in _ONCE_PUBLIC:
             path = home / name
             if path.exists() and path.stat().st_mode & _PRIVATE:
                 path.chmod(path.stat().st_mode & ~_PRIVATE)
@@ -140,18 +153,21 @@ def prepare_home(home: Path) -> None:
 
 
 def lock_home(home: Path) -> IO[bytes]:
-    """The lock, held until the file is closed or the process ends. Raises EngineStartError where it is taken."""
+    """Take the lock until the file is closed or the process ends.
+
+    Raises EngineStartError where it is taken.
+    """
     try:
         lock = (home / _LOCK).open("ab")
     except OSError as error:
         raise cannot_use(home, error) from error
-    deadline = time.monotonic() + _PROBED_S
+    deadline = time.monotonic() + _PROBE_S
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
         except OSError as error:
-            # Someone who looks whether an engine runs holds the lock for an instant too.
+            # Whoever checks whether an engine runs holds the lock for an instant too.
             if time.monotonic() >= deadline:
                 lock.close()
                 raise EngineStartError(
@@ -161,7 +177,10 @@ def lock_home(home: Path) -> IO[bytes]:
 
 
 def ensure_token(home: Path) -> str:
-    """The home's token, made where there is none; readable by its owner alone from its first byte on."""
+    """Return the home's token, and create one where there is none.
+
+    Its file is private from the first byte on.
+    """
     with suppress(EngineStartError):
         token = read_token(home)
         if token.isascii() and token.isprintable() and token:
@@ -177,7 +196,7 @@ def ensure_token(home: Path) -> str:
 
 
 def write_status(home: Path, status: EngineStatus) -> None:
-    """Says where the engine is, all at once. Raises EngineStartError."""
+    """Write where the engine is, atomically. Raises EngineStartError."""
     values = {
         "url": status.url,
         "pid": status.pid,
@@ -196,15 +215,16 @@ def write_status(home: Path, status: EngineStatus) -> None:
 
 
 def write_redirect_page(home: Path, url: str) -> Path:
-    """A file that leads a browser to the engine's page and hands it the token: for its owner's eyes alone, as a command
-    line would not be. Raises EngineStartError.
+    """Write a private file that sends a browser to the dashboard; return its path.
+
+    The token is in the file: on the browser's command line every user could read it. Raises EngineStartError.
     """
-    door = home / _DOOR
-    place = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
-    page = f"<!doctype html><meta charset=utf-8><title>Local engine</title><script>location.replace({place})</script>"
-    with os.fdopen(os.open(door, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    page_file = home / _REDIRECT
+    target = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
+    page = f"<!doctype html><meta charset=utf-8><title>Local engine</title><script>location.replace({target})</script>"
+    with os.fdopen(os.open(page_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(page)
-    return door
+    return page_file
 
 
 def remove_status(home: Path) -> None:
@@ -229,11 +249,11 @@ def _is_locked(home: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False  # none, or one that no engine could hold: the start says so
+        return False  # no lock file, or one that cannot be used: the start says so
 
 
 def _end_loser(process: "subprocess.Popen[bytes]") -> None:
-    """Another one was faster. Ours must not come up late, after that one was stopped."""
+    """Kill our process where another was faster: it must not come up later."""
     process.kill()
     process.wait()
 

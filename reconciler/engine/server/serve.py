@@ -1,4 +1,4 @@
-"""ServedEngine the engine on loopback, until it is told to stop."""
+"""Serve the engine on loopback until a signal stops it."""
 
 import asyncio
 import logging
@@ -33,8 +33,8 @@ from reconciler.engine.store.database import unusable
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
 _GRACE_S: Final = 2
-# Longer than clients keep an idle connection (httpx 5 s, Go 90 s at most): one that the server closes just as a call is
-# sent on it leaves the caller in doubt of what was done.
+# Longer than clients keep an idle connection (httpx 5 s, Go at most 90 s). If the server closed one just as a call is
+# sent on it, the caller could not know whether the call was done.
 _KEEP_ALIVE_S: Final = 120
 
 
@@ -47,9 +47,10 @@ def run_engine(
     fault_file: Path | None = None,
     ready: Callable[[EngineStatus], None] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `ready` is told once calls are answered. Raises EngineStartError.
+    """Serve until SIGTERM or SIGINT; call `ready` once calls are answered.
 
-    What it writes is its owner's alone, and what its commands write too.
+    Raises EngineStartError. `fault_file` is the file of `--adversity`. Files that the engine and its commands write are
+    private.
     """
     try:
         settings, faults = load_fault_file(fault_file, latency=latency)
@@ -58,7 +59,7 @@ def run_engine(
     daemon.prepare_home(home)
     with _owner_only(), daemon.lock_home(home), listen(port) as listener:
         try:
-            daemon.remove_status(home)  # that of an engine that was killed: its port may be another's by now
+            daemon.remove_status(home)  # of an engine that was killed: its port may belong to another process now
             token = daemon.ensure_token(home)
         except OSError as error:
             raise cannot_use(home, error) from error
@@ -80,7 +81,7 @@ def run_engine(
 
 @contextmanager
 def _owner_only() -> Iterator[None]:
-    """Whatever is written is its owner's alone."""
+    """Make files that are written in the block private."""
     umask = os.umask(0o077)
     try:
         yield
@@ -89,8 +90,11 @@ def _owner_only() -> Iterator[None]:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on loopback; port 0 is any that is free. Raises EngineStartError."""
-    # Named as TCP, so that asyncio turns Nagle's algorithm off: it costs 40 ms for each reply otherwise.
+    """Return a socket that listens on loopback; port 0 takes a free one.
+
+    Raises EngineStartError.
+    """
+    # With IPPROTO_TCP asyncio turns Nagle's algorithm off, which would delay each reply by 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -149,7 +153,7 @@ async def _begin(engine: Engine, background: BackgroundServices, database: Path)
 
 
 class EngineServer(uvicorn.Server):
-    """uvicorn, which ends the engine's parked waits as soon as it is told to stop."""
+    """uvicorn, which ends the engine's long polls as soon as it is told to stop."""
 
     def __init__(self, engine: Engine, app: ASGIApp) -> None:
         config = uvicorn.Config(
@@ -165,10 +169,13 @@ class EngineServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours are in place already; uvicorn's would raise the signal again in the end, before the runs have ended."""
+        """Install no handlers: ours are there.
+
+        uvicorn's would raise the signal again before all runs have ended.
+        """
         yield
 
     def stop(self) -> None:
-        """Ends the serving, and the parked waits with it."""
+        """Stop serving, and end the long polls."""
         self.should_exit = True
         self._engine.begin_close()

@@ -1,6 +1,6 @@
-"""The engine's process: starting it, its own log, and the pipe by which it tells why it does not start.
+"""Spawn the engine's process, with a log file, and a pipe for its start error.
 
-The log would not do for that: the disk may be full.
+The error goes through a pipe and not through the log, as the disk may be full.
 """
 
 import os
@@ -17,7 +17,10 @@ _ERROR_BYTES: Final = 65536
 
 
 def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes], IO[bytes]]":
-    """The engine's process, and where it tells why it does not start. Raises EngineStartError."""
+    """Return the new process, and the pipe for its start error.
+
+    Raises EngineStartError.
+    """
     read, write = os.pipe()
     errors = os.fdopen(read, "rb")
     words = [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--errors-to", str(write), *arguments]
@@ -41,18 +44,18 @@ def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes],
 
 
 def why_it_ended(process: "subprocess.Popen[bytes]", errors: IO[bytes], home: Path) -> EngineStartError:
-    """Why the process has ended."""
+    """Return why the process has ended: its own start error, or its exit code."""
     told = parse_start_error(errors.read(_ERROR_BYTES).decode("utf-8", "replace"))
     return told or EngineStartError(f"it ended with code {process.returncode}", remedy=see_log(home))
 
 
 def see_log(home: Path) -> str:
-    """Where to look for what else the process said."""
+    """Return where to read more."""
     return f"{home / ENGINE_LOG} says more"
 
 
 def _open_log(home: Path) -> IO[bytes]:
-    """The engine's own log, to be written on; begun anew where it has grown too long."""
+    """Open the engine's own log to append to it; cut it first where it is too long."""
     log = home / ENGINE_LOG
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     opened = os.fdopen(os.open(log, flags, 0o600), "ab")

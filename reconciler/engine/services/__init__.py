@@ -1,1 +1,4 @@
-"""Services on this host: ports, proxy, health checks, schedules."""
+"""What goes on besides calls: the proxy, health checks, schedules.
+
+`background.py` starts all of it; `declared.py` reads services out of configs and chooses machines for connections.
+"""

@@ -1,4 +1,4 @@
-"""What goes on around a live engine: services are served, machines checked, schedules fire, old records go."""
+"""Run what goes on besides calls: checks, proxy, schedules, cleanup."""
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Address
@@ -9,7 +9,10 @@ from reconciler.engine.store.cleanup import Cleanup
 
 
 class BackgroundServices:
-    """To be started before the engine is, and closed before it."""
+    """The background services of an engine.
+
+    Start them before the engine, and close them before it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._proxy = Proxy(engine)
@@ -17,7 +20,7 @@ class BackgroundServices:
 
     @property
     def addresses(self) -> list[Address]:
-        """Where services are served."""
+        """Return where the ports of services are served."""
         return self._proxy.addresses
 
     def start(self) -> None:

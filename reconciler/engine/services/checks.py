@@ -1,4 +1,4 @@
-"""Health checks of machines that run: made as their config says, and reported as the API does."""
+"""Make the health checks that the configs of running machines declare."""
 
 import asyncio
 import ssl
@@ -10,18 +10,18 @@ from typing import Any, Final
 from reconciler.engine.config.read import duration_s
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import CheckResult, Machine
-from reconciler.engine.services.port_probe import HOST, listening_port
+from reconciler.engine.services.ports import HOST, listening_port
 
 _INTERVAL_S: Final = 15.0
 _TIMEOUT_S: Final = 10.0
-_EARLY_S: Final = 0.5  # between attempts until it first passes
+_EARLY_S: Final = 0.5  # the interval until a check first passes
 _WAITING: Final = "waiting for status update"
 _LONGEST_OUTPUT: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: TCP, or HTTP where `kind` says so; times in seconds."""
+    """One health check; `kind` is tcp or http. Times are in seconds."""
 
     name: str
     kind: str
@@ -36,7 +36,7 @@ class Check:
 
 
 def checks_of(config: dict[str, Any]) -> Iterator[Check]:
-    """The checks of the machine and of its services, by the names that the API reports them under."""
+    """Yield the checks of the machine and its services, by the names in the API."""
     for name, check in (config.get("checks") or {}).items():
         if check and check.get("port"):
             yield _check(name, check, check["port"])
@@ -68,7 +68,10 @@ def _check(name: str, check: dict[str, Any], port: int) -> Check:
 
 
 class Checks:
-    """Checks every machine that runs. `start` follows the engine, which tells the reports; `close` ends them."""
+    """Check every machine that runs.
+
+    `start` subscribes to the engine, which keeps the results; `close` ends all.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -85,7 +88,7 @@ class Checks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _changed(self, machine: Machine) -> None:
-        """Checks begin with each start of a machine, and end with it."""
+        """Start the checks when a machine starts, and end them when it stops."""
         known = self._running.get(machine.id)
         this = (machine.runs, machine.instance_id)
         if machine.state == "started" and known and known[:2] == this:
@@ -107,18 +110,21 @@ class Checks:
         while True:
             try:
                 async with asyncio.timeout(check.timeout_s):
-                    output = await self._made(machine, check)
-                report = CheckResult(status="passing", output=output)
+                    output = await self._make(machine, check)
+                result = CheckResult(status="passing", output=output)
                 has_passed = True
             except (OSError, ValueError, TimeoutError, EOFError) as error:
                 why = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-                report = CheckResult(status="critical", output=why[:_LONGEST_OUTPUT])
-            report = replace(report, updated_ms=int(self._engine.clock.now().timestamp() * 1000))
-            self._engine.check_results.put(machine, check.name, report)
+                result = CheckResult(status="critical", output=why[:_LONGEST_OUTPUT])
+            result = replace(result, updated_ms=int(self._engine.clock.now().timestamp() * 1000))
+            self._engine.check_results.put(machine, check.name, result)
             await self._engine.clock.sleep(check.interval_s if has_passed else min(check.interval_s, _EARLY_S))
 
-    async def _made(self, machine: Machine, check: Check) -> str:
-        """What the check found. Raises OSError, ValueError, TimeoutError or EOFError where it fails."""
+    async def _make(self, machine: Machine, check: Check) -> str:
+        """Make the check once, and return its output.
+
+        Raises OSError, ValueError or EOFError where it fails.
+        """
         port = await listening_port(self._engine, machine.id, check.port)
         if port is None:
             raise ConnectionRefusedError("the machine does not run")
@@ -133,14 +139,14 @@ class Checks:
             lines += [f"{name}: {value}" for name, value in check.headers]
             writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
             await writer.drain()
-            return _judged((await reader.readline()).decode("latin-1"))
+            return _output_of((await reader.readline()).decode("latin-1"))
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
 
-def _judged(status_line: str) -> str:
+def _output_of(status_line: str) -> str:
     words = status_line.split(None, 2)
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
         raise ValueError("what answers is no HTTP")

@@ -1,5 +1,9 @@
-"""What a machine config says of the services that the machine is part of, and of the ports that it listens on."""
+"""Services as configs declare them, and which machine gets the next connection.
 
+Pure: configs and loads in, values out.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,10 +14,10 @@ _STOPS: Final = {True: "stop", "stop": "stop", "suspend": "suspend"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service: connections to any of `ports` go to `internal_port` of one of its machines.
+    """One service: connections to its `ports` go to `internal_port` of a machine.
 
-    `autostop` is stop, suspend or empty; `hard` is None where there is no limit. `is_http` where a port has HTTP's
-    handler: then a refusal can be told in words.
+    `autostop` is stop, suspend or empty. `soft` and `hard` are limits of connections for each machine; `hard` is None
+    without a limit. `is_http` where a port has the HTTP handler, so that an error can be an HTTP reply.
     """
 
     internal_port: int
@@ -27,7 +31,7 @@ class Service:
 
 
 def services_of(config: dict[str, Any]) -> tuple[Service, ...]:
-    """The services over TCP; those over UDP are not served here."""
+    """Return the services over TCP; the proxy serves none over UDP."""
     services = [service for service in config.get("services") or [] if service and service.get("internal_port")]
     return tuple(_service(service) for service in services if service.get("protocol") != "udp")
 
@@ -54,7 +58,37 @@ def _numbers(port: dict[str, Any]) -> range:
 
 
 def internal_ports(config: dict[str, Any]) -> tuple[int, ...]:
-    """The ports that the machine's commands are expected to listen on, the first service's first."""
+    """Return the ports that the commands should listen on: of services, then checks."""
     checks = [check for check in (config.get("checks") or {}).values() if check]
     found = [service.internal_port for service in services_of(config)] + [check.get("port") for check in checks]
     return tuple(dict.fromkeys(port for port in found if port and 0 < port < 65536))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A machine that may get a connection: `load` connections it has already.
+
+    `hard` is None without a limit.
+    """
+
+    machine_id: str
+    is_awake: bool
+    can_wake: bool
+    load: int
+    soft: int
+    hard: int | None
+
+
+def choose(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Return the machine for the next connection.
+
+    None where the connection has to wait. That is the least loaded below its soft limit; else a stopped one that may be
+    started; else the least loaded below its hard limit.
+    """
+    known = sorted(candidates, key=lambda one: (one.load, one.machine_id))
+    awake = [one for one in known if one.is_awake]
+    if below := [one for one in awake if one.load < one.soft]:
+        return below[0]
+    if resting := [one for one in known if not one.is_awake and one.can_wake]:
+        return resting[0]
+    return next((one for one in awake if one.hard is None or one.load < one.hard), None)

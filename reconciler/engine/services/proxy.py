@@ -1,7 +1,7 @@
-"""Services on this host: their declared ports on loopback, machines that wake on a connection and rest when idle.
+"""The proxy of services: pass connections on, start machines, stop idle ones.
 
-What Fly's proxy does, in the small: connections are spread by `concurrency`, as bytes; TLS is not ended here. It heeds
-no leases (assumption A12).
+It does what Fly's proxy does, in the small: it spreads connections by `concurrency` and passes bytes on, without TLS.
+It does not ask for leases (assumption A12).
 """
 
 import asyncio
@@ -13,15 +13,14 @@ from typing import Any, Final
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Address, Machine
-from reconciler.engine.services.declared import Service, services_of
-from reconciler.engine.services.load_balancer import Candidate, choose
-from reconciler.engine.services.port_probe import HOST, listening_port
+from reconciler.engine.services.declared import Candidate, Service, choose, services_of
+from reconciler.engine.services.ports import HOST, listening_port
 
 _BACKLOG: Final = 1024
-_PATIENCE_S: Final = 60.0
+_LONGEST_WAIT_S: Final = 60.0
 _CHUNK: Final = 65536
 _UNPRIVILEGED: Final = 8000  # 80 is tried at 8080 too, 443 at 8443
-_REFUSAL: Final = (
+_UNAVAILABLE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
     b"no machine of this service could serve.\n"
 )
@@ -29,7 +28,7 @@ _log = logging.getLogger("reconciler.engine")
 
 
 class Proxy:
-    """The listeners of all apps' services. `start` follows the engine; `close` ends every connection."""
+    """The listeners of all apps' services, from `start` to `close`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,7 +39,7 @@ class Proxy:
         self._idle: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._dirty: set[str] = set()  # apps whose ports are to be looked at
+        self._dirty: set[str] = set()  # apps whose listeners have to be updated
         self._listening = asyncio.Lock()
         self._is_closing = False
 
@@ -51,7 +50,7 @@ class Proxy:
 
     @property
     def addresses(self) -> list[Address]:
-        """Every declared port, and where it is served."""
+        """Return each declared port, and where it is served."""
         return [
             Address(app=app, port=port, address="{}:{}".format(*server.sockets[0].getsockname()[:2]))
             for (app, port), server in sorted(self._servers.items())
@@ -68,7 +67,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _changed(self, machine: Machine) -> None:
-        """A machine has changed: those who wait look again, ports come and go, idleness begins anew."""
+        """Handle a change: wake waiting connections, update listeners and idle timer."""
         if self._is_closing:
             return
         self._changes.pop(machine.app, asyncio.Event()).set()
@@ -80,7 +79,7 @@ class Proxy:
             self._dirty.add(machine.app)
             self._spawn(self._refresh(machine.app))
         if machine.state == "started" and not self._loads[machine.id]:
-            self._rest_later(machine.id)
+            self._stop_when_idle(machine.id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -88,8 +87,8 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _refresh(self, app: str) -> None:
-        """Listens on the ports that the app's live machines declare, and on no others."""
-        async with self._listening:  # one at a time: another may be on its way to the same port
+        """Listen on the ports that the app's machines declare, and on no others."""
+        async with self._listening:  # one at a time: two could want the same port
             self._dirty.discard(app)
             await self._listen_as_declared(app)
 
@@ -116,7 +115,7 @@ class Proxy:
             try:
                 await self._serve(app, port, reader, writer)
             except (OSError, asyncio.CancelledError):
-                pass  # the caller is gone, or the engine ends
+                pass  # the caller is gone, or the engine closes
             finally:
                 writer.close()
 
@@ -127,7 +126,7 @@ class Proxy:
                 return
         _log.warning("port %s of app %s cannot be served", port, app)
 
-    # One connection
+    # Connections
 
     async def _serve(self, app: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tried: set[str] = set()
@@ -141,16 +140,19 @@ class Proxy:
                 self._release(machine)
             tried.add(machine.id)
         if service and service.is_http:
-            writer.write(_REFUSAL)
+            writer.write(_UNAVAILABLE)
             await writer.drain()
 
     async def _assign(self, app: str, port: int, tried: set[str]) -> tuple[Machine, Service] | None:
-        """The machine for a connection, counted as its load; waited for where all are busy or on their way."""
+        """Return a machine for the connection, and count it as load.
+
+        Wait while all are busy or starting. None where every machine was tried, or after a minute.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE_S
+        deadline = loop.time() + _LONGEST_WAIT_S
         while True:
             change = self._changes[app]
-            parts = self._parts(app, port)
+            parts = self._serving(app, port)
             if parts and parts.keys() <= tried:
                 return None
             untried = {key: part for key, part in parts.items() if key not in tried}
@@ -158,7 +160,7 @@ class Proxy:
             if chosen:
                 machine, service = parts[chosen.machine_id]
                 self._loads[machine.id] += 1
-                self._be_ready(machine, service)
+                self._ready_task(machine, service)
                 return machine, service
             try:
                 async with asyncio.timeout_at(deadline):
@@ -166,8 +168,8 @@ class Proxy:
             except TimeoutError:
                 return None
 
-    def _parts(self, app: str, port: int) -> dict[str, tuple[Machine, Service]]:
-        """The machines that serve this port."""
+    def _serving(self, app: str, port: int) -> dict[str, tuple[Machine, Service]]:
+        """Return the machines that serve this port, with the service, by machine id."""
         return {
             machine.id: (machine, service)
             for machine in self._engine.store.machines(app)
@@ -188,8 +190,11 @@ class Proxy:
             hard=service.hard,
         )
 
-    def _be_ready(self, machine: Machine, service: Service) -> asyncio.Task[int | None]:
-        """The one task that wakes the machine, where it rests, and finds its port; shared by all who wait for it."""
+    def _ready_task(self, machine: Machine, service: Service) -> asyncio.Task[int | None]:
+        """Return the task that starts the machine if need be and finds its port.
+
+        All who wait for it share one.
+        """
         is_resting = machine.state in {"stopped", "suspended"}
         key = (machine.id, machine.runs + is_resting, service.internal_port)
         found = self._ready.get(key)
@@ -204,7 +209,7 @@ class Proxy:
         if current and current.state in {"stopped", "suspended"}:
             await self._engine.start_unleased(current)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_LONGEST_WAIT_S):
                 return await listening_port(self._engine, machine.id, service.internal_port)
         except TimeoutError:
             return None
@@ -212,9 +217,9 @@ class Proxy:
     async def _served_by(
         self, machine: Machine, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Whether the machine took the connection; then it is over now."""
+        """Pass the connection on until its end; False where the machine does not accept."""
         current = self._engine.store.machine(machine.id) or machine
-        port = await asyncio.shield(self._be_ready(current, service))
+        port = await asyncio.shield(self._ready_task(current, service))
         if port is None:
             return False
         try:
@@ -222,7 +227,7 @@ class Proxy:
         except OSError:
             return False
         try:
-            await _joined((reader, writer), upstream)
+            await _pipe((reader, writer), upstream)
         finally:
             upstream[1].close()
         return True
@@ -231,22 +236,22 @@ class Proxy:
         self._loads[machine.id] -= 1
         if not self._loads[machine.id]:
             del self._loads[machine.id]
-            self._rest_later(machine.id)
+            self._stop_when_idle(machine.id)
         self._changes.pop(machine.app, asyncio.Event()).set()
 
-    # Idleness
+    # Idle machines
 
-    def _rest_later(self, machine_id: str) -> None:
+    def _stop_when_idle(self, machine_id: str) -> None:
         machine = self._engine.store.machine(machine_id)
         if machine is None or not any(service.autostop for service in services_of(machine.config)) or self._is_closing:
             return
         if old := self._idle.pop(machine_id, None):
             old.cancel()
-        task = self._idle[machine_id] = asyncio.create_task(self._rest(machine_id))
+        task = self._idle[machine_id] = asyncio.create_task(self._stop_if_idle(machine_id))
         task.add_done_callback(lambda done: self._idle.pop(machine_id) if self._idle.get(machine_id) is done else None)
 
-    async def _rest(self, machine_id: str) -> None:
-        """Lets the machine rest, if it has been idle all the time, and enough others run."""
+    async def _stop_if_idle(self, machine_id: str) -> None:
+        """Stop the machine, if it stays idle for long enough and enough others run."""
         await self._engine.clock.sleep(self._idle_s)
         machine = self._engine.store.machine(machine_id)
         if machine is None or machine.state != "started" or self._loads.get(machine_id):
@@ -257,7 +262,7 @@ class Proxy:
         await self._engine.stop_unleased(machine, how=stopping[0].autostop)
 
     def _running_beside(self, machine: Machine, service: Service) -> int:
-        """How many other machines of the service run."""
+        """Return how many other machines of the service run."""
         return sum(
             other.state == "started"
             for other in self._engine.store.machines(machine.app)
@@ -266,11 +271,14 @@ class Proxy:
         )
 
 
-async def _joined(
+async def _pipe(
     caller: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     machine: tuple[asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
-    """Passes on what either side sends, until the machine has sent all: a caller may have said its last word before."""
+    """Pass bytes on in both directions, until the machine has sent all.
+
+    A caller may close its side earlier.
+    """
     to_machine = asyncio.create_task(_pass_on(caller[0], machine[1]))
     try:
         await _pass_on(machine[0], caller[1])
@@ -280,7 +288,7 @@ async def _joined(
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All that comes, and then the end of it."""
+    """Pass on all bytes, and then the end of the stream."""
     with suppress(OSError):
         while chunk := await reader.read(_CHUNK):
             writer.write(chunk)

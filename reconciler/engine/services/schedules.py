@@ -1,7 +1,7 @@
-"""Machines that the platform starts by itself: hourly, daily, weekly, monthly, from their creation on.
+"""Start scheduled machines: hourly to monthly, counted from their creation.
 
-Fly's own times are rough; these are exact. Like Fly's scheduler it heeds no leases (assumption A12), and passes over a
-machine that runs.
+Fly's own times are rough; these are exact. Like Fly's scheduler this one does not ask for leases (assumption A12), and
+skips a machine that runs.
 """
 
 import asyncio
@@ -15,7 +15,10 @@ PERIODS_S: Final = {"hourly": 3600, "daily": _DAY_S, "weekly": 7 * _DAY_S, "mont
 
 
 class Schedules:
-    """The timers of all scheduled machines. `start` follows the engine; `close` ends them."""
+    """The timers of all scheduled machines.
+
+    `start` subscribes to the engine; `close` ends them.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -34,7 +37,7 @@ class Schedules:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _changed(self, machine: Machine) -> None:
-        """A timer where there is to be one, of the period that there is to be."""
+        """Start, replace or end the machine's timer."""
         period_s = period_of(machine)
         period, timer = self._timers.get(machine.id, (None, None))
         if period == period_s:
@@ -56,7 +59,7 @@ class Schedules:
 
 
 def period_of(machine: Machine) -> int | None:
-    """How often it starts, in seconds; None where it does not by itself."""
+    """Return the machine's period in seconds; None where it has no schedule in force."""
     if machine.is_destroyed or not machine.is_armed:
         return None
     return PERIODS_S.get(str(machine.config.get("schedule") or ""))

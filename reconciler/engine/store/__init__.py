@@ -1,1 +1,1 @@
-"""Store the engine's records: SQLite, logs, retention."""
+"""The engine's records: a SQLite database, the log, and what is retained."""

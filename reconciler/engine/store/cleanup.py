@@ -1,5 +1,6 @@
-"""Forgets machines that were destroyed long ago, and gives their space back to the disk: a little at a time, so that no
-call waits for it.
+"""Delete the records of machines that were destroyed long ago, and free the disk.
+
+A little at a time, so that no call has to wait.
 """
 
 import asyncio
@@ -14,15 +15,15 @@ from reconciler.engine.models import Machine
 from reconciler.engine.store.retention import DESTROYED_KEPT_S
 
 _LINES_AT_ONCE: Final = 500
-_PAUSE_S: Final = 60.0  # many that were destroyed one after the other are forgotten together
+_PAUSE_S: Final = 60.0  # machines that were destroyed one after the other are deleted together
 
 
 class Cleanup:
-    """The records of all destroyed machines. `start` follows the engine; `close` ends it."""
+    """Delete old records. `start` subscribes to the engine; `close` ends it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._due_s: dict[str, float] = {}  # by machine id: when it is forgotten, in seconds since 1970
+        self._due_s: dict[str, float] = {}  # by machine id: when to delete it, in seconds since 1970
         self._has_due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -44,7 +45,7 @@ class Cleanup:
 
     async def _keep(self) -> None:
         while True:
-            with suppress(sqlite3.Error):  # a disk that takes nothing may take it next time
+            with suppress(sqlite3.Error):  # the disk may have room next time
                 await self._forget()
                 await _in_steps(self._engine.store.give_back)
             if not self._due_s:
@@ -53,7 +54,7 @@ class Cleanup:
             await self._engine.clock.sleep(max(_PAUSE_S, min(self._due_s.values()) - self._now_s()))
 
     async def _forget(self) -> None:
-        """Forgets the machines whose time has come."""
+        """Delete the machines that are due."""
         now_s = self._now_s()
         for machine_id in [machine_id for machine_id, due_s in self._due_s.items() if due_s <= now_s]:
             machine = self._engine.store.machine(machine_id)
@@ -69,7 +70,7 @@ class Cleanup:
 
 
 async def _in_steps(step: Callable[[], bool]) -> None:
-    """Takes the step again while it says that there is more, and lets others have their turn in between."""
+    """Repeat the step while it returns True, and let other tasks run in between."""
     is_more = True
     while is_more:
         is_more = step()

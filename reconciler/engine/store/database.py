@@ -1,7 +1,7 @@
-"""The engine's database file: how it is made and opened, its version, and what is said where it cannot be used.
+"""Open, check and migrate the database file; explain why one cannot be used.
 
-A file of an earlier version is brought forward at its opening; one of a later version is left as it is. Free pages are
-given back by `give_back`, a few at a time: a whole VACUUM would hold all calls up.
+A file of an earlier version is migrated when it is opened; one of a later version is not touched. `give_back` returns
+free pages to the disk, a few at a time: a VACUUM of the whole file would block all calls.
 """
 
 import sqlite3
@@ -14,9 +14,9 @@ from typing import Final
 from reconciler.engine.errors import ANOTHER_HOME, FREE_SPACE, EngineStartError, make_writable
 from reconciler.engine.store.retention import LOG_BYTES_KEPT, LOG_LINE_OVERHEAD, LOG_LINES_KEPT, VERSIONS_KEPT
 
-# To be raised by whatever an earlier version could not read, a new field of a record included.
+# Raise it for whatever an earlier version of this tool could not read: a new field of a record, too.
 VERSION: Final = 1
-# What leads from each version to the next one. Version 0 is a new file, or one from before there were versions.
+# The statements from each version to the next. Version 0 is a new file, or one older than these versions.
 _MIGRATIONS: Final = (
     (
         "CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, org TEXT NOT NULL, created_ms INTEGER NOT NULL)",
@@ -28,7 +28,7 @@ _MIGRATIONS: Final = (
         " machine TEXT NOT NULL, region TEXT NOT NULL, timestamp_ns INTEGER NOT NULL, stream TEXT NOT NULL,"
         " provider TEXT NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL)",
         "CREATE INDEX IF NOT EXISTS logs_of ON logs (app, machine, timestamp_ns)",
-        # What came before there were bounds, so that it is not copied when space begins to be given back.
+        # Rows from before there were bounds: delete them first, so that the VACUUM below does not copy them.
         "DELETE FROM versions WHERE sequence IN (SELECT sequence FROM (SELECT sequence, ROW_NUMBER() OVER"
         f" (PARTITION BY machine ORDER BY sequence DESC) AS place FROM versions) WHERE place > {VERSIONS_KEPT})",
         f"DELETE FROM logs WHERE sequence <= (SELECT MAX(sequence) - {LOG_LINES_KEPT} FROM logs)",
@@ -42,7 +42,7 @@ _MEMORY: Final = ":memory:"
 _INCREMENTAL: Final = 2
 _WAL_BYTES_KEPT: Final = 4 * 2**20
 _PAGES_AT_ONCE: Final = 64
-_PAGES_LEFT: Final = 256  # free pages that the next lines will need anyway
+_PAGES_LEFT: Final = 256  # free pages that the next log lines will need anyway
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 _NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _NOT_OURS_TO_WRITE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
@@ -51,7 +51,10 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def open_database(database: Path | str) -> sqlite3.Connection:
-    """A connection to the file, made where there is none, in today's version. Raises EngineStartError."""
+    """Return a connection to the file, which is created or migrated first.
+
+    Raises EngineStartError.
+    """
     if str(database) == _MEMORY:
         connection = _connected(_MEMORY)
         _migrate(connection)
@@ -74,7 +77,7 @@ def open_database(database: Path | str) -> sqlite3.Connection:
 
 @contextmanager
 def explained(file: Path | str) -> Iterator[None]:
-    """Raises EngineStartError, with what to do, for whatever goes wrong in reading the database."""
+    """Turn any error of reading the database into EngineStartError, with a remedy."""
     try:
         yield
     except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
@@ -82,7 +85,7 @@ def explained(file: Path | str) -> Iterator[None]:
 
 
 def unusable(file: Path, error: Exception) -> EngineStartError:
-    """What is said where the file does not do, and what to do about it."""
+    """Return the error of a database file that cannot be used, with a remedy."""
     code = _code(error)
     if code in _NO_ROOM:
         return EngineStartError(f"cannot write {file}: {error}", remedy=FREE_SPACE)
@@ -94,12 +97,12 @@ def unusable(file: Path, error: Exception) -> EngineStartError:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is no longer what the engine wrote."""
+    """Whether the file is damaged."""
     return _code(error) in _DAMAGED
 
 
 def start_empty(file: Path) -> str:
-    """What to do with a database that is damaged."""
+    """Return what to do with a damaged database."""
     kept = quote(str(file.parent / "damaged"))
     return (
         f"`mkdir -p {kept} && mv {quote(str(file))}* {kept}` puts it aside; the engine then starts empty,"
@@ -108,11 +111,11 @@ def start_empty(file: Path) -> str:
 
 
 def give_back(connection: sqlite3.Connection) -> bool:
-    """Gives some free pages back to the disk; whether there are more of them."""
+    """Give some free pages back to the disk; return whether there are more."""
     [(free,)] = connection.execute("PRAGMA freelist_count")
     if free <= _PAGES_LEFT:
         return False
-    # As a script: a statement without columns is stepped once by `execute`, and each step gives back one page.
+    # `execute` steps a statement without columns only once, which gives back one page; a script runs to its end.
     connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
     if free > _PAGES_LEFT + _PAGES_AT_ONCE:
         return True
@@ -121,10 +124,13 @@ def give_back(connection: sqlite3.Connection) -> bool:
 
 
 def _make(file: Path) -> None:
-    """A new file comes to its name when it is whole: an empty one under that name has lost its content."""
+    """Create the file under a temporary name, and rename it when it is complete.
+
+    An empty file under the real name is then always one that has lost its content.
+    """
     made = file.with_name(f"{file.name}.new")
     for stale in (made, *(Path(f"{path}{suffix}") for path in (file, made) for suffix in _BESIDE)):
-        stale.unlink(missing_ok=True)  # SQLite would read what was beside another file into this one
+        stale.unlink(missing_ok=True)  # SQLite would apply the -wal of another file to this one
     with closing(sqlite3.connect(made, isolation_level=None)) as connection:
         _migrate(connection)
     made.replace(file)
@@ -135,7 +141,10 @@ def _connected(database: Path | str) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, file: Path) -> None:
-    """Nothing is written before it is known to be ours, of a version that we know, and whole."""
+    """Check that the file is an engine's, of a known version, and not damaged.
+
+    Nothing is written before that.
+    """
     version = _version(connection)
     if version > VERSION:
         raise EngineStartError(
@@ -152,7 +161,10 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Brings the file to today's version. It writes in any case: a disk that takes nothing is told at the start."""
+    """Migrate the file to the current version.
+
+    It always writes: a full disk then shows at the start.
+    """
     connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     [(is_set,)] = connection.execute("PRAGMA auto_vacuum").fetchall()
     connection.execute("PRAGMA journal_mode=WAL")
@@ -164,7 +176,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version={VERSION}")
     if is_set != _INCREMENTAL:
-        connection.execute("VACUUM")  # once, for a file from before: the setting is of the whole file
+        connection.execute("VACUUM")  # once, for an old file: the setting applies to the whole file
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -173,13 +185,16 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _code(error: Exception) -> int | None:
-    """SQLite's code without its details; None for an error that is not SQLite's own."""
+    """Return SQLite's primary result code; None for an error that is not SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else None
 
 
 class transaction:  # noqa: N801 - used as a function, as contextlib's own are
-    """All or nothing. The connection's own context manager leaves a failed commit open."""
+    """Run a block in a transaction.
+
+    The connection's own context manager leaves a failed commit open.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""The table of log lines: appended to, read in pages, and bounded in lines and bytes."""
+"""The table of log lines: append, read in pages, and keep within bounds."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -17,18 +17,22 @@ _BYTES: Final = f"LENGTH(CAST(message AS BLOB)) + {LOG_LINE_OVERHEAD}"
 
 
 class LogTable:
-    """The lines of all machines. Raises sqlite3.Error where the disk does not take a change."""
+    """The log lines of all machines.
+
+    Changes raise sqlite3.Error where the disk does not take them.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._last_timestamp_ns = 0
-        self._gaps: dict[str, LogEntry] = {}  # by machine: where its lines are missing; to be written
+        self._gaps: dict[str, LogEntry] = {}  # by machine: a line that says that lines are missing, not written yet
         [(self._lines, self._bytes)] = self._rows(f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM logs")
 
     def append(self, entries: Sequence[LogEntry]) -> None:
-        """Appends lines; each gets a timestamp of its own, so that a timestamp is a place in the log. Beyond the bounds
-        the oldest ones go: not all at once where few come, as that would take long. Lines that the disk does not take
-        are lost: a line of the engine's own tells so in their place, at once, and is written with the next lines.
+        """Append lines; each gets a timestamp of its own, which is its place in the log.
+
+        Beyond the bounds the oldest lines are deleted, a limited number at once, as more would take long. Lines that
+        the disk does not take are lost: a line of the engine's own takes their place, and is written with the next.
         """
         try:
             self._append(entries)
@@ -39,7 +43,7 @@ class LogTable:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether lines are missing, and that is not written yet."""
+        """Whether lines are missing, and the log does not say so yet."""
         return bool(self._gaps)
 
     def _note_gaps(self, entries: Iterable[LogEntry], error: sqlite3.Error) -> None:
@@ -72,7 +76,10 @@ class LogTable:
         self._lines, self._bytes, self._last_timestamp_ns = lines, bytes_, last_ns
 
     def _forget_oldest(self, lines: int, bytes_: int, most: int) -> tuple[int, int]:
-        """LineSplitter and bytes that are left when the oldest are gone that are too many, or `most` of them."""
+        """Delete the oldest lines beyond the bounds, `most` at once.
+
+        Return how many lines and bytes are left.
+        """
         if lines <= LOG_LINES_KEPT and bytes_ <= LOG_BYTES_KEPT:
             return lines, bytes_
         last = 0
@@ -84,7 +91,7 @@ class LogTable:
         return lines, bytes_
 
     def forget(self, app: str, machine_id: str, *, most: int) -> bool:
-        """Forgets up to so many lines of the machine; whether there are more."""
+        """Delete up to `most` lines of the machine; return whether there are more."""
         condition = f"sequence IN (SELECT sequence FROM logs WHERE app = ? AND machine = ? LIMIT {most})"
         [(lines, size)] = self._rows(
             f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM logs WHERE {condition}", app, machine_id
@@ -96,7 +103,7 @@ class LogTable:
         return bool(lines == most)
 
     def page(self, app: str, machine_id: str | None, after_ns: int | None) -> list[LogEntry]:
-        """Lines from `after_ns` on, oldest first; the newest hundred without it."""
+        """Return lines from `after_ns` on, oldest first; without it the newest hundred."""
         condition, parameters = "app = ?", [app]
         if machine_id:
             condition, parameters = condition + " AND machine = ?", [*parameters, machine_id]
@@ -116,7 +123,10 @@ class LogTable:
         return entries + self._gaps_of(app, machine_id, after_ns or 0)
 
     def _gaps_of(self, app: str, machine_id: str | None, after_ns: int) -> list[LogEntry]:
-        """What tells of missing lines and is not written yet: newer than all that is."""
+        """Return the unwritten notes of missing lines.
+
+        Each is newer than all written lines.
+        """
         return [
             gap
             for gap in self._gaps.values()
@@ -124,12 +134,12 @@ class LogTable:
         ]
 
     def newest(self) -> int:
-        """The number of the newest line."""
+        """Return the sequence number of the newest line."""
         [(number,)] = self._rows("SELECT COALESCE(MAX(sequence), 0) FROM logs")
         return int(number)
 
     def since(self, number: int, limit: int) -> list[LogEntry]:
-        """The lines of all machines after that one, oldest first."""
+        """Return lines of all machines after this sequence number, oldest first."""
         statement = f"SELECT {_COLUMNS}, sequence FROM logs WHERE sequence > ? ORDER BY sequence LIMIT ?"
         return [_entry_of(row) for row in self._rows(statement, number, limit)]
 

@@ -1,21 +1,22 @@
-"""The engine's memory: SQLite, and in front of it the machines as values.
+"""Keep what the engine knows: in a SQLite database, and in memory in front of it.
 
-Every change is one transaction, committed before anything sees it; a change that cannot be written did not happen.
+Each change is one transaction, committed before anything sees it; a change that cannot be written has not happened.
 Only what has happened by itself (`record`) is seen before it is written.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from reconciler.engine.models import App, Event, Lease, LogEntry, Machine, Secret, SecretsVersion, Snapshot, Volume
 from reconciler.engine.store.database import explained, give_back, open_database, transaction
 from reconciler.engine.store.log_table import LogTable
 from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
-from reconciler.engine.store.table import Table, json_of, value_of
 
+V = TypeVar("V", bound=Any)
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
     f" ORDER BY sequence DESC LIMIT 1 OFFSET {VERSIONS_KEPT})"
@@ -23,8 +24,10 @@ _FORGET_VERSIONS: Final = (
 
 
 class Store:
-    """Apps, machines, logs, volumes, secrets. Raises sqlite3.Error where the disk does not take a change,
-    and EngineStartError where the database cannot be used at all.
+    """Apps, machines, logs, volumes and secrets.
+
+    Each change raises sqlite3.Error where the disk does not take it; the constructor raises EngineStartError where the
+    database cannot be used at all.
     """
 
     def __init__(self, database: Path | str) -> None:
@@ -41,7 +44,7 @@ class Store:
         self._machines = {
             identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
         }
-        self._unwritten: dict[str, None] = {}  # machines whose record is newer than its row
+        self._unwritten: dict[str, None] = {}  # machines whose record is in memory only
         self._by_app: dict[str, dict[str, None]] = {}
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
@@ -55,10 +58,11 @@ class Store:
         self._connection.close()
 
     def machine(self, machine_id: str) -> Machine | None:
+        """Return the machine, also a destroyed one; None where no record of it is kept."""
         return self._machines.get(machine_id)
 
     def machines(self, app: str | None = None) -> Iterator[Machine]:
-        """The machines of the app, or all; the destroyed ones too."""
+        """Yield the machines of the app, or of all apps; destroyed ones too."""
         if app is None:
             yield from list(self._machines.values())
             return
@@ -76,7 +80,10 @@ class Store:
         self.apps.pop(name, None)
 
     def save(self, machine: Machine, *, event: Event | None = None, is_new_version: bool = False) -> Machine:
-        """Writes the machine, with a new event on top where there is one; the machine as it now is."""
+        """Write the machine, with the event added to it, if given.
+
+        Return the machine as written.
+        """
         machine = _with_event(machine, event)
         with self._transaction():
             self._connection.execute(
@@ -92,7 +99,10 @@ class Store:
         return self._remember(machine)
 
     def record(self, machine: Machine, *, event: Event | None = None) -> Machine:
-        """Keeps what has happened to the machine; where the disk does not take it, until `write_unwritten`."""
+        """Keep what has happened: in memory only where the disk does not take it.
+
+        `write_unwritten` writes it later.
+        """
         machine = _with_event(machine, event)
         try:
             return self.save(machine)
@@ -102,11 +112,14 @@ class Store:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether something is recorded that is not written."""
+        """Whether a record is in memory only."""
         return bool(self._unwritten)
 
     def write_unwritten(self) -> None:
-        """Writes what is recorded and not written. Raises sqlite3.Error: then some of it is left."""
+        """Write the records that are in memory only.
+
+        Raises sqlite3.Error where some are still not written.
+        """
         for machine_id in list(self._unwritten):
             self.save(self._machines[machine_id])
 
@@ -116,12 +129,15 @@ class Store:
         return machine
 
     def versions(self, machine_id: str) -> list[tuple[str, Any]]:
-        """Each version with its config, newest first."""
+        """Return each version with its config, newest first."""
         rows = self._rows("SELECT version, config FROM versions WHERE machine = ? ORDER BY sequence DESC", machine_id)
         return [(version, value_of(config)) for version, config in rows]
 
     def forget(self, machine: Machine) -> None:
-        """Forgets a destroyed machine and its versions; its log is the table's, and goes first."""
+        """Delete the record of a destroyed machine, and its versions.
+
+        Its log is deleted first, by `log_table`.
+        """
         with self._transaction():
             self._connection.execute("DELETE FROM versions WHERE machine = ?", (machine.id,))
             self._connection.execute("DELETE FROM machines WHERE id = ?", (machine.id,))
@@ -130,15 +146,18 @@ class Store:
         self._by_app.get(machine.app, {}).pop(machine.id, None)
 
     def give_back(self) -> bool:
-        """Gives some free space back to the disk; whether there is more of it."""
+        """Give some free space back to the disk; return whether there is more."""
         return give_back(self._connection)
 
     def add_logs(self, entries: Sequence[LogEntry]) -> None:
-        """Appends lines to the log."""
+        """Append lines to the log."""
         self.log_table.append(entries)
 
     def logs(self, app: str, machine_id: str | None, after_ns: int | None) -> list[LogEntry]:
-        """Lines from `after_ns` on, oldest first; the newest hundred without it."""
+        """Return log lines from `after_ns` on, oldest first.
+
+        Without it the newest hundred.
+        """
         return self.log_table.page(app, machine_id, after_ns)
 
     def _rows(self, statement: str, *parameters: Any) -> Iterable[tuple[Any, ...]]:
@@ -158,3 +177,58 @@ def _machine_of(text: str) -> Machine:
     value["events"] = tuple(Event(**event) for event in value["events"])
     value["pids"] = tuple((pid, started) for pid, started in value["pids"])
     return Machine(**value)
+
+
+class Table(Generic[V]):
+    """Values of one dataclass by id: rows of JSON, and the values in memory.
+
+    Changes raise sqlite3.Error.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, table: str, make: Callable[..., V]) -> None:
+        self._connection = connection
+        self._table = table
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        rows = connection.execute(f"SELECT id, value FROM {table} ORDER BY rowid").fetchall()
+        self._values: dict[str, V] = {key: make(**value_of(value)) for key, value in rows}
+
+    def get(self, key: str) -> V | None:
+        return self._values.get(key)
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(list(self._values.values()))
+
+    def put(self, key: str, value: V) -> V:
+        """Write the value under this id, and return it."""
+        text = json_of(value)
+        statement = f"INSERT INTO {self._table} VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value"
+        self._connection.execute(statement, (key, text))
+        self._values[key] = value
+        return value
+
+    def remove(self, key: str) -> None:
+        self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (key,))
+        self._values.pop(key, None)
+
+
+def json_of(value: Any) -> str:
+    """Return the JSON of a value or a dataclass.
+
+    Fields are not copied first, as `asdict` would do.
+    """
+    return json.dumps(value, separators=(",", ":"), default=_members)
+
+
+def value_of(text: str) -> Any:
+    """Return the value that `json_of` wrote.
+
+    Earlier versions wrote lone surrogates and NaN, which no reply can hold: these become `?` and null.
+    """
+    value = json.loads(text, parse_constant=lambda _: None)
+    if "\\ud" not in text:
+        return value
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return {member.name: getattr(value, member.name) for member in fields(value)}

@@ -1,11 +1,11 @@
-"""The routes: from a request to a call of the engine, and from what it gives to a reply.
+"""The routes: read a request, call a method of the engine, and return a reply.
 
-They know paths and JSON; what a call does is the engine's. Every route has the name that rates and faults know it by.
+They know paths and JSON; the engine knows what a call does. Each route has a name for rate limits and fault rules.
 """
 
 from typing import Final
 
-from reconciler.engine.http.routes import apps, machines, organizations, platform, secrets, volumes
+from reconciler.engine.http.routes import apps, machines, organizations, platform, volumes
 from reconciler.engine.http.routes.apps import LOGS
 from reconciler.engine.http.routes.base import NONCE, Endpoint
 from reconciler.engine.http.routes.platform import UNKNOWN, services_endpoint
@@ -17,7 +17,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *apps.ENDPOINTS,
     *machines.ENDPOINTS,
     *volumes.ENDPOINTS,
-    *secrets.ENDPOINTS,
+    *apps.SECRETS,
     *organizations.ENDPOINTS,
     *platform.ENDPOINTS,
 )

@@ -1,4 +1,4 @@
-"""The routes of apps, and of their logs."""
+"""The routes of apps: the apps themselves, their logs, and their secrets."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
-from reconciler.engine.http.routes.base import Endpoint, body_of, ok
+from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of, ok
 from reconciler.engine.models import RUNNING
 
 
@@ -50,6 +50,61 @@ def _json(engine: Engine, name: str) -> dict[str, Any]:
     return serializers.app_json(engine.app(name), len(machines), len(engine.volumes.of(name)), is_running=is_running)
 
 
+async def _list_secrets(engine: Engine, request: Request) -> Response:
+    app = _app_at_version(engine, request)
+    return JSONResponse({"secrets": [_secret_json(request, one) for one in engine.secrets.of(app)]})
+
+
+async def _set_secrets(engine: Engine, request: Request) -> Response:
+    app = app_of(engine, request)
+    values = (await body_of(request, "updateSecretsRequest")).get("values")
+    if not isinstance(values, dict):
+        raise bad_request("values is required: an object")
+    version = engine.secrets.set(app, values)
+    secrets = [serializers.secret_json(one) for one in engine.secrets.of(app)]
+    return JSONResponse({"secrets": secrets} | _versions(version))
+
+
+async def _get_secret(engine: Engine, request: Request) -> Response:
+    app = _app_at_version(engine, request)
+    return JSONResponse(_secret_json(request, engine.secrets.one(app, request.path_params["name"])))
+
+
+async def _set_secret(engine: Engine, request: Request) -> Response:
+    app, name = app_of(engine, request), request.path_params["name"]
+    value = (await body_of(request, "setSecretRequest")).get("value")
+    if not isinstance(value, str):
+        raise bad_request("value is required: a string")
+    version = engine.secrets.set(app, {name: value})
+    return JSONResponse(serializers.secret_json(engine.secrets.one(app, name)) | _versions(version), status_code=201)
+
+
+async def _delete_secret(engine: Engine, request: Request) -> Response:
+    app, name = app_of(engine, request), request.path_params["name"]
+    engine.secrets.one(app, name)
+    return JSONResponse(_versions(engine.secrets.set(app, {name: None})))
+
+
+def _app_at_version(engine: Engine, request: Request) -> str:
+    """Return the path's app.
+
+    Raises ApiFault where its secrets have not reached the version that is asked for.
+    """
+    app = app_of(engine, request)
+    query = request.query_params
+    engine.secrets.check_version(app, query.get("min_version") or query.get("version"))
+    return app
+
+
+def _secret_json(request: Request, secret: Any) -> dict[str, Any]:
+    return serializers.secret_json(secret, shows_value=flag_of(request, "show_secrets"))
+
+
+def _versions(version: int) -> dict[str, int]:
+    """Return the version under both of the names that the API gives it."""
+    return {"version": version, "Version": version}
+
+
 ENDPOINTS: Final = (
     Endpoint("GET", "/apps", "list_apps", _list),
     Endpoint("POST", "/apps", "create_app", _create),
@@ -57,3 +112,10 @@ ENDPOINTS: Final = (
     Endpoint("DELETE", "/apps/{app}", "delete_app", _delete),
 )
 LOGS: Final = Endpoint("GET", "/api/v1/apps/{app}/logs", "logs", _logs)
+SECRETS: Final = (
+    Endpoint("GET", "/apps/{app}/secrets", "list_secrets", _list_secrets),
+    Endpoint("POST", "/apps/{app}/secrets", "set_secrets", _set_secrets),
+    Endpoint("GET", "/apps/{app}/secrets/{name}", "get_secret", _get_secret),
+    Endpoint("POST", "/apps/{app}/secrets/{name}", "set_secrets", _set_secret),
+    Endpoint("DELETE", "/apps/{app}/secrets/{name}", "set_secrets", _delete_secret),
+)

@@ -1,4 +1,4 @@
-"""What all routes have in common: the endpoint, a request's parts, and small replies."""
+"""What all routes share: the endpoint, and readers for the parts of a request."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ Handler: TypeAlias = Callable[[Engine, Request], Awaitable[Response]]
 
 
 class Endpoint(NamedTuple):
-    """One route. `call` is what its rate is limited by, and what a fault names."""
+    """One route. `call` is its name in rate limits and in fault rules."""
 
     method: str
     path: str
@@ -27,7 +27,10 @@ class Endpoint(NamedTuple):
 
 
 async def body_of(request: Request, type_name: str) -> dict[str, Any]:
-    """The JSON object of a body, empty without one. Raises ApiFault."""
+    """Return the JSON object of the body; empty without a body. Raises ApiFault.
+
+    `type_name` is the Go type that Fly's own error message names.
+    """
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -47,10 +50,10 @@ async def body_of(request: Request, type_name: str) -> dict[str, Any]:
 
 
 def _check_text(value: Any) -> None:
-    """Raise ValueError where the value cannot be written as JSON in UTF-8 again, though Python has read it.
+    """Raise ValueError where the value cannot be written as JSON in UTF-8 again.
 
-    These are a lone surrogate in any name or text, NaN, and a number that is too large to be finite: kept, they would
-    break every later answer that shows them.
+    That is so for a lone surrogate, for NaN, and for numbers beyond a float. Kept, they would break every later reply
+    that shows them.
     """
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -60,30 +63,30 @@ def _check_text(value: Any) -> None:
 
 
 def ok(status: int = 200) -> Response:
-    """The reply of calls that give nothing."""
+    """Return the reply of calls that have no result."""
     return JSONResponse({"ok": True}, status_code=status)
 
 
 def app_of(engine: Engine, request: Request) -> str:
-    """The app of the path. Raises ApiFault where there is none of this name."""
+    """Return the name of the path's app. Raises ApiFault where there is no such app."""
     return engine.app(request.path_params["app"]).name
 
 
 def names_of(request: Request) -> tuple[str, str]:
-    """The app and the machine of the path."""
+    """Return the names of the path's app and machine."""
     return request.path_params["app"], request.path_params["machine"]
 
 
 def nonce_of(request: Request) -> str | None:
-    """The lease that the caller says to hold."""
+    """Return the nonce of the lease that the caller claims to hold."""
     return request.headers.get(NONCE)
 
 
 def states_of(request: Request) -> list[str]:
-    """The states of repeated or comma-separated `state` parameters."""
+    """Return the states of repeated or comma-separated `state` parameters."""
     return [state for value in request.query_params.getlist("state") for state in value.split(",") if state]
 
 
 def flag_of(request: Request, name: str) -> bool:
-    """Whether the query says so."""
+    """Whether the query parameter is true."""
     return request.query_params.get(name) in {"true", "1"}

@@ -1,4 +1,4 @@
-"""The routes that reach over all apps of an organisation, page by page."""
+"""The routes for all apps of an organization: its machines and volumes, in pages."""
 
 import re
 from collections.abc import Callable
@@ -61,7 +61,10 @@ def _apps(engine: Engine, request: Request) -> list[str]:
 
 
 def _page(request: Request, found: list[T], state: Callable[[Any], str]) -> tuple[list[T], str]:
-    """The next of what was found, oldest change first, and the cursor to what comes then; empty at the end."""
+    """Return the page of the request, oldest change first, and the next cursor.
+
+    The cursor is empty at the end.
+    """
     query, states = request.query_params, states_of(request)
     limit = min(_MOST, whole_number(query.get("limit") or _MOST, "limit"))
     if limit < 1:
@@ -82,7 +85,10 @@ def _place(one: Machine | Volume) -> tuple[int, str]:
 
 
 def _begin(cursor: str | None, updated_after: str | None) -> tuple[int, str]:
-    """The place after which the page begins. A cursor wins over a time. Raises ApiFault."""
+    """Return the place after which the page begins.
+
+    A cursor overrides a time. Raises ApiFault.
+    """
     if cursor:
         parts = _CURSOR.fullmatch(cursor)
         if parts is None:

@@ -1,4 +1,4 @@
-"""The routes of the platform: regions, placements, the caller's token; and what can mean nothing on one computer."""
+"""The routes of the platform: regions, placements, tokens; and the missing ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -22,7 +22,7 @@ async def _regions(_engine: Engine, _request: Request) -> Response:
 
 
 async def _placements(_engine: Engine, request: Request) -> Response:
-    """There is room everywhere; the answer is spelled as the live one is."""
+    """Answer that there is capacity everywhere, in the live API's spelling."""
     body = await body_of(request, "getPlacementsRequest")
     if not isinstance(body.get("org_slug"), str) or not body["org_slug"]:
         raise bad_request("org_slug is required")
@@ -55,12 +55,12 @@ async def _secret_keys(engine: Engine, request: Request) -> Response:
     return JSONResponse({"secret_keys": []})
 
 
-async def _none_of_it(engine: Engine, request: Request) -> Response:
+async def _not_found(engine: Engine, request: Request) -> Response:
     app_of(engine, request)
     raise not_found(request.url.path.rpartition("/")[2])
 
 
-async def _not_here(engine: Engine, request: Request) -> Response:
+async def _unimplemented(engine: Engine, request: Request) -> Response:
     if "app" in request.path_params:
         app_of(engine, request)
     await body_of(request, "request")
@@ -68,7 +68,7 @@ async def _not_here(engine: Engine, request: Request) -> Response:
 
 
 def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
-    """The engine's own: where each declared port of a service is served."""
+    """Return the engine's own route: where each declared port of a service is served."""
 
     async def services(_engine: Engine, _request: Request) -> Response:
         return JSONResponse([asdict(address) for address in addresses()])
@@ -80,8 +80,8 @@ async def _unknown(_engine: Engine, request: Request) -> Response:
     raise ApiFault(404, f"no such endpoint: {request.method} {request.url.path}")
 
 
-def _nowhere(method: str, path: str) -> Endpoint:
-    return Endpoint(method, path, "unimplemented", _not_here)
+def _not_implemented(method: str, path: str) -> Endpoint:
+    return Endpoint(method, path, "unimplemented", _unimplemented)
 
 
 _CERTIFICATE: Final = "/apps/{app}/certificates/{hostname}"
@@ -93,18 +93,18 @@ ENDPOINTS: Final[tuple[Any, ...]] = (
     Endpoint("GET", "/apps/{app}/certificates", "certificates", _certificates),
     Endpoint("GET", "/apps/{app}/ip_assignments", "ip_assignments", _addresses),
     Endpoint("GET", "/apps/{app}/secretkeys", "secretkeys", _secret_keys),
-    Endpoint("GET", _CERTIFICATE, "certificates", _none_of_it),
-    Endpoint("GET", _KEY, "secretkeys", _none_of_it),
-    *(_nowhere("POST", f"/apps/{{app}}/certificates/{kind}") for kind in ("acme", "custom")),
-    _nowhere("DELETE", _CERTIFICATE),
-    *(_nowhere("DELETE", f"{_CERTIFICATE}/{kind}") for kind in ("acme", "custom")),
-    _nowhere("POST", f"{_CERTIFICATE}/check"),
-    _nowhere("POST", "/apps/{app}/ip_assignments"),
-    _nowhere("DELETE", "/apps/{app}/ip_assignments/{ip}"),
-    _nowhere("POST", "/apps/{app}/deploy_token"),
-    _nowhere("POST", _KEY),
-    _nowhere("DELETE", _KEY),
-    *(_nowhere("POST", f"{_KEY}/{verb}") for verb in ("decrypt", "encrypt", "generate", "sign", "verify")),
-    *(_nowhere("POST", f"/tokens/{verb}") for verb in ("authenticate", "authorize", "kms", "oidc")),
+    Endpoint("GET", _CERTIFICATE, "certificates", _not_found),
+    Endpoint("GET", _KEY, "secretkeys", _not_found),
+    *(_not_implemented("POST", f"/apps/{{app}}/certificates/{kind}") for kind in ("acme", "custom")),
+    _not_implemented("DELETE", _CERTIFICATE),
+    *(_not_implemented("DELETE", f"{_CERTIFICATE}/{kind}") for kind in ("acme", "custom")),
+    _not_implemented("POST", f"{_CERTIFICATE}/check"),
+    _not_implemented("POST", "/apps/{app}/ip_assignments"),
+    _not_implemented("DELETE", "/apps/{app}/ip_assignments/{ip}"),
+    _not_implemented("POST", "/apps/{app}/deploy_token"),
+    _not_implemented("POST", _KEY),
+    _not_implemented("DELETE", _KEY),
+    *(_not_implemented("POST", f"{_KEY}/{verb}") for verb in ("decrypt", "encrypt", "generate", "sign", "verify")),
+    *(_not_implemented("POST", f"/tokens/{verb}") for verb in ("authenticate", "authorize", "kms", "oidc")),
 )
 UNKNOWN: Final = Endpoint("", "/{path:path}", "unknown", _unknown)

@@ -56,7 +56,10 @@ def _names(engine: Engine, request: Request) -> tuple[str, str]:
 
 
 async def volume_json(engine: Engine, volume: Volume, *, is_summary: bool = False) -> dict[str, Any]:
-    """The volume, with who has it; what its files take is not counted for a summary."""
+    """Return the volume as JSON.
+
+    A summary does not count the size of its files, which takes time.
+    """
     used = 0 if is_summary else await asyncio.to_thread(engine.volumes.bytes_used, volume)
     return serializers.volume_json(volume, engine.volumes.machine_of(volume), used)
 
