@@ -1,1 +1,1 @@
-"""A container engine, Docker or Podman, by the API that both serve on their sockets."""
+"""Talk to a container engine, Docker or Podman, by the API that both serve."""

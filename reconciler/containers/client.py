@@ -1,7 +1,7 @@
-"""The calls of a container engine's API that running a machine takes, and those that its images take.
+"""The calls of a container engine's API that images and machines need.
 
-Paths without a version: Docker and Podman then take them by the newest they know. Facts from the Docker Engine API's
-reference, tried with Podman 4.3; where Podman differs, its code says so.
+Paths have no version, so that Docker and Podman use the newest that they know. The facts are from the reference of the
+Docker Engine API, and were tried with Podman 4.3; comments say where Podman differs.
 """
 
 import asyncio
@@ -32,7 +32,10 @@ _DRAIN_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image that the engine has. `id` is the digest of its configuration; `digests` are `repository@digest`."""
+    """An image in the engine.
+
+    `id` is its config's digest; `digests` are `repository@digest`.
+    """
 
     id: str
     digests: tuple[str, ...]
@@ -40,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Whether a container is over, and how it ended."""
+    """Whether a container has ended, and how; the code is -1 where it is not known."""
 
     is_over: bool
     code: int
@@ -57,7 +60,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
-    """What a command did that was run in a container besides its own."""
+    """How a command of an exec ended, with its output."""
 
     code: int
     stdout: bytes
@@ -65,7 +68,10 @@ class Executed:
 
 
 class ContainerEngine:
-    """One engine. Raises ContainerError where it refuses a call or does not answer."""
+    """One container engine.
+
+    Each call raises ContainerError where the engine refuses it or does not answer.
+    """
 
     def __init__(self, address: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.address = address
@@ -83,7 +89,7 @@ class ContainerEngine:
         await self._wire.close()
 
     async def connect(self) -> None:
-        """Learns what kind of engine answers here."""
+        """Ask whether this is Docker or Podman, and how many CPUs there are."""
         version = await self._wire.json("GET", "/version")
         parts = version.get("Components") or []
         self.is_podman = any("podman" in str(part.get("Name", "")).lower() for part in parts)
@@ -92,7 +98,7 @@ class ContainerEngine:
     # Images
 
     async def image(self, name: str) -> Image | None:
-        """The image of this name, or of this id, where the engine has it."""
+        """Return the image of this name or id; None where the engine does not have it."""
         try:
             found = await self._wire.json("GET", f"/images/{name}/json")
         except ContainerError as error:
@@ -106,7 +112,7 @@ class ContainerEngine:
         )
 
     async def pull(self, image: ImageReference, *, auth: Mapping[str, str] | None) -> None:
-        """Takes the image from its registry: by its digest where it names one."""
+        """Pull the image from its registry, by its digest where it names one."""
         headers = (
             {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(dict(auth)).encode()).decode()} if auth else {}
         )
@@ -114,7 +120,7 @@ class ContainerEngine:
         name = f"{image.registry}/{image.repository}"
         which = image.digest or image.tag or "latest"
         if self.is_podman and is_local:
-            # Docker takes a loopback registry without TLS by itself; Podman when it is asked in its own words.
+            # Docker allows a loopback registry without TLS by default; Podman only by a call of its own API.
             mark = "@" if image.digest else ":"
             query = {"reference": f"{name}{mark}{which}", "tlsVerify": "false"}
             path = f"{_LIBPOD}/images/pull"
@@ -127,7 +133,7 @@ class ContainerEngine:
                 raise ContainerError(str(why).strip()[:_LONGEST_TEXT])
 
     async def load(self, archive: Path) -> None:
-        """Takes the images of an archive that `docker save` wrote."""
+        """Load the images of an archive that `docker save` wrote."""
         content = _chunks(archive)
         async for line in self._wire.progress("POST", "/images/load", content=content):
             if why := line.get("error"):
@@ -136,19 +142,19 @@ class ContainerEngine:
     # Containers
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
-        """A new container; its id."""
+        """Create a container, and return its id."""
         query = {"name": name} if self.is_podman else {"name": name, "platform": PLATFORM}
         return str((await self._wire.json("POST", "/containers/create", query=query, body=body))["Id"])
 
     async def put(self, container: str, archive: bytes) -> None:
-        """Writes a tar archive's files below the container's root."""
+        """Write the files of a tar archive below the container's root."""
         headers = {"Content-Type": "application/x-tar"}
         await self._wire.call(
             "PUT", f"/containers/{container}/archive", query={"path": "/"}, content=archive, headers=headers
         )
 
     async def attach(self, container: str, *, has_terminal: bool = False) -> Output:
-        """The output of a container from its start on, if it has not started yet."""
+        """Return the output of a container; call it before the start to get all of it."""
         query = {"stream": "1", "stdout": "1", "stderr": "1"}
         return await self._wire.stream(f"/containers/{container}/attach", query=query, has_terminal=has_terminal)
 
@@ -156,7 +162,7 @@ class ContainerEngine:
         await self._wire.call("POST", f"/containers/{container}/start")
 
     async def kill(self, container: str, number: int) -> None:
-        """Sends its first process the signal. One that is over gets none."""
+        """Send the signal to the container's first process, unless it has ended."""
         try:
             await self._wire.call("POST", f"/containers/{container}/kill", query={"signal": str(number)})
         except ContainerError as error:
@@ -170,15 +176,15 @@ class ContainerEngine:
         await self._wire.call("POST", f"/containers/{container}/unpause")
 
     async def top(self, container: str) -> list[tuple[int, str]]:
-        """The number and the command of each of its processes, as `ps` tells them."""
+        """Return pid and command of each process, as `ps` shows them."""
         found = await self._wire.json("GET", f"/containers/{container}/top")
         titles = [str(title).upper() for title in found.get("Titles") or []]
         pid, command = titles.index("PID"), len(titles) - 1
         return [(int(row[pid]), str(row[command])) for row in found.get("Processes") or []]
 
     async def ended(self, container: str) -> State:
-        """How it ended, once it has."""
-        state = await self.state(container)  # Podman's wait looks only every quarter of a second
+        """Wait for the container's end, and return its state."""
+        state = await self.state(container)  # Podman's wait polls only every quarter of a second
         while not state.is_over:
             query = {"condition": "not-running"}
             await self._wire.call("POST", f"/containers/{container}/wait", query=query, timeout_s=None)
@@ -186,7 +192,10 @@ class ContainerEngine:
         return state
 
     async def state(self, container: str) -> State:
-        """Of a container that is gone: over, with an exit code that nobody knows (-1)."""
+        """Return the state.
+
+        A container that is gone has ended, with an unknown code (-1).
+        """
         try:
             state = (await self._wire.json("GET", f"/containers/{container}/json"))["State"]
         except ContainerError as error:
@@ -201,7 +210,7 @@ class ContainerEngine:
         )
 
     async def remove(self, container: str) -> None:
-        """Ends and removes it, with what it wrote. One that is gone is none to remove."""
+        """Kill and remove the container and what it wrote, unless it is gone."""
         try:
             await self._wire.call("DELETE", f"/containers/{container}", query={"force": "1", "v": "1"})
         except ContainerError as error:
@@ -209,14 +218,15 @@ class ContainerEngine:
                 raise
 
     async def containers(self, label: str) -> list[Found]:
-        """Those that have this label, as `key=value`, running or not."""
+        """Return the containers with this label (`key=value`), running or not."""
         filters = json.dumps({"label": [label]})
         found = await self._wire.json("GET", "/containers/json", query={"all": "1", "filters": filters})
         return [Found(id=str(one["Id"]), labels=one.get("Labels") or {}) for one in found]
 
     async def execute(self, container: str, words: tuple[str, ...]) -> Executed:
-        """Runs a command in a container that runs, until it has exited. What it left in the background may hold its
-        output open for ever: that is read for a second more.
+        """Run a command in a running container, and return how it ended.
+
+        What it left in the background may keep its output open: that is read for one second more.
         """
         body = {"Cmd": list(words), "AttachStdout": True, "AttachStderr": True}
         number = (await self._wire.json("POST", f"/containers/{container}/exec", body=body))["Id"]
@@ -234,7 +244,7 @@ class ContainerEngine:
         return Executed(code=code, stdout=bytes(taken["stdout"]), stderr=bytes(taken["stderr"]))
 
     async def _exec_code(self, number: str, reading: "asyncio.Task[None]") -> int:
-        """The exec's exit code once it has exited: no call waits for that, so it is asked again and again."""
+        """Wait for the exec's exit code by polling: there is no call that waits for it."""
         is_drained, pause_s = False, _FIRST_PAUSE_S
         while True:
             await (asyncio.sleep(pause_s) if is_drained else asyncio.wait({reading}, timeout=pause_s))
@@ -252,7 +262,10 @@ async def _read(output: Output, taken: Mapping[str, bytearray]) -> None:
 
 
 def _code(value: Any) -> int:
-    """Return an exit code; -1 for what is none, which is never a success."""
+    """Return an exit code.
+
+    -1 for anything that is none, so that it is never a success.
+    """
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 

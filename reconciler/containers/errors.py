@@ -1,8 +1,11 @@
-"""What goes wrong with a container engine."""
+"""The error of a container engine. Imports nothing."""
 
 
 class ContainerError(Exception):
-    """The engine refused a call, or does not answer. `status` is its HTTP status, None without an answer."""
+    """The engine refused a call, or did not answer.
+
+    `status` is the HTTP status, None without an answer.
+    """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)

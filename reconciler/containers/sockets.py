@@ -1,4 +1,4 @@
-"""Where container engines listen: what DOCKER_HOST names, else the usual sockets of Docker and of Podman."""
+"""Find container engines: by DOCKER_HOST, else at the usual sockets."""
 
 import os
 import stat
@@ -11,7 +11,10 @@ _HINT = "write it like unix:///var/run/docker.sock, or tcp://127.0.0.1:2375"
 
 
 def addresses(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The addresses to try, as unix:// or http:// URLs, the likeliest first. Raises ContainerError for a bad one."""
+    """Return the addresses to try, as unix:// or http:// URLs, the likeliest first.
+
+    Raises ContainerError for an invalid one in the environment.
+    """
     for name in ("DOCKER_HOST", "CONTAINER_HOST"):
         if named := environment.get(name, "").strip():
             return (_usable(name, named),)

@@ -1,4 +1,9 @@
-"""HTTP with a container engine, by its socket or its address: calls, progress told line by line, output as it comes."""
+"""HTTP with a container engine: calls, progress, and the output of containers.
+
+The output comes in frames: the number of the stream, three zero bytes, the length of the content in four bytes, and the
+content (Docker Engine API, "Attach to a container", stream format). With a terminal there are no frames, and only
+stdout.
+"""
 
 import asyncio
 import json
@@ -8,22 +13,26 @@ from typing import Any, Final, NoReturn
 import httpx
 
 from reconciler.containers.errors import ContainerError
-from reconciler.containers.frames import unframed, unterminated
 
 _CONNECT_S: Final = 5.0
 _CALL_S: Final = 120.0
 _LONGEST_TEXT: Final = 400
+_FRAME_HEADER: Final = 8
+_STDERR: Final = 2
 
 
 class Output:
-    """The output of a container or of a command in it, as it comes. To be closed."""
+    """The output of a container or of a command in it. Close it after use."""
 
     def __init__(self, reply: httpx.Response, *, has_terminal: bool) -> None:
         self._reply = reply
         self._split = unterminated if has_terminal else unframed
 
     async def parts(self) -> AsyncIterator[tuple[str, bytes]]:
-        """The stream's name and what came on it, until the end. Raises ContainerError where the engine went away."""
+        """Yield the stream's name and bytes of it, until the end.
+
+        Raises ContainerError where the connection breaks.
+        """
         try:
             async for part in self._split(self._reply.aiter_raw()):
                 yield part
@@ -37,7 +46,10 @@ class Output:
 
 
 class Wire:
-    """The connections to one engine. Every call raises ContainerError where it is refused or not answered."""
+    """The connections to one container engine.
+
+    Each call raises ContainerError where it is refused or not answered.
+    """
 
     def __init__(self, address: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.address = address
@@ -87,7 +99,7 @@ class Wire:
         timeout = httpx.Timeout(_CALL_S, connect=_CONNECT_S, read=None)
         request = self._http.build_request("POST", path, params=query, json=body, timeout=timeout)
         try:
-            async with asyncio.timeout(_CALL_S):  # for the answer; what comes then may take as long as it does
+            async with asyncio.timeout(_CALL_S):  # for the reply only: the stream after it may take any time
                 reply = await self._http.send(request, stream=True)
             if reply.is_error:
                 await reply.aread()
@@ -100,7 +112,7 @@ class Wire:
     async def progress(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, **content: Any
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """The lines of JSON that a long call tells its progress with."""
+        """Yield the progress of a long call: one JSON object for each line of the reply."""
         timeout = httpx.Timeout(_CALL_S, connect=_CONNECT_S, read=None)
         try:
             async with self._http.stream(method, path, params=query, timeout=timeout, **content) as reply:
@@ -130,3 +142,28 @@ def _refused(reply: httpx.Response) -> ContainerError:
     except (ValueError, KeyError, TypeError):
         text = reply.text
     return ContainerError(text.strip()[:_LONGEST_TEXT] or f"HTTP {reply.status_code}", status=reply.status_code)
+
+
+async def unframed(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield the stream's name, stdout or stderr, and bytes of it, from frames."""
+    rest = b""
+    left, name = 0, "stdout"
+    async for chunk in chunks:
+        rest += chunk
+        while rest:
+            if left:
+                part, rest = rest[:left], rest[left:]
+                left -= len(part)
+                yield name, part
+            elif len(rest) < _FRAME_HEADER:
+                break
+            else:
+                name = "stderr" if rest[0] == _STDERR else "stdout"
+                left = int.from_bytes(rest[4:_FRAME_HEADER], "big")
+                rest = rest[_FRAME_HEADER:]
+
+
+async def unterminated(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield the output of a container with a terminal, which is all stdout."""
+    async for chunk in chunks:
+        yield "stdout", chunk

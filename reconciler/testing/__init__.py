@@ -1,6 +1,12 @@
-"""The pytest plugin: `live_engine` and `virtual_engine`, for tests of code that talks to the Machines API.
+"""The pytest plugin: the fixtures `live_engine` and `virtual_engine`.
 
-docs/testing.md shows how. Nothing but pytest is imported until a test asks for one of them.
+They are for tests of code that talks to the Machines API; docs/testing.md shows how. Only pytest is imported until a
+test asks for one of them. The modules:
+
+- `live.py`, `server_thread.py`: LiveEngine, which serves HTTP from a thread and really runs commands.
+- `virtual.py`, `virtual_time.py`, `scripted.py`, `transport.py`: VirtualEngine, in process, where time is virtual and
+  commands are scripts.
+- `fixture.py`: what both offer to a test; `controller.py`: how that is done inside the engine.
 """
 
 import inspect
@@ -19,7 +25,7 @@ _VIRTUAL = "virtual_engine"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the mark."""
+    """Register the mark."""
     config.addinivalue_line(
         "markers",
         f"{_MARK}(latency=, behaviour=, limits_rates=): how the fixtures' engine behaves; the closest mark wins",
@@ -28,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def live_engine(request: pytest.FixtureRequest) -> "Iterator[LiveEngine]":
-    """An engine for this test: HTTP on loopback, and commands that really run. Nothing of it is left at the end."""
+    """Give the test an engine on loopback that really runs commands."""
     from reconciler.testing.live import LiveEngine
 
     with ExitStack() as held:
@@ -39,7 +45,10 @@ def live_engine(request: pytest.FixtureRequest) -> "Iterator[LiveEngine]":
 
 @pytest.fixture
 def virtual_engine(request: pytest.FixtureRequest) -> "Iterator[VirtualEngine]":
-    """An engine for this test: in process, on virtual time, with scripted commands. The test may be `async def`."""
+    """Give the test an engine in process, on virtual time, with scripted commands.
+
+    The test may be `async def`.
+    """
     from reconciler.testing.virtual import VirtualEngine
 
     with VirtualEngine(**_settings(request)) as engine:
@@ -49,7 +58,10 @@ def virtual_engine(request: pytest.FixtureRequest) -> "Iterator[VirtualEngine]":
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs an `async def` test that uses `virtual_engine` on that engine's loop: no other plugin is needed."""
+    """Run an `async def` test that uses `virtual_engine` on that engine's loop.
+
+    No other plugin is needed for it.
+    """
     if _VIRTUAL not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
@@ -59,7 +71,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _started(engine: "LiveEngine", held: ExitStack) -> "LiveEngine":
-    """The engine, which ends with the stack; a failure in words where this computer has no place for it."""
+    """Start the engine, to be ended with `held`; fail the test where it cannot start."""
     from reconciler.engine.errors import EngineStartError
 
     try:
@@ -72,7 +84,10 @@ def _started(engine: "LiveEngine", held: ExitStack) -> "LiveEngine":
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the marks say: of the module, then of the class, then of the test."""
+    """Return what the marks say.
+
+    A test's overrides its class's, which overrides the module's.
+    """
     settings: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(_MARK))):
         settings |= mark.kwargs

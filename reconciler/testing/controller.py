@@ -1,6 +1,6 @@
-"""An engine from within: what a test tells it and asks of it besides the API.
+"""Control an engine from inside: what a test does and asks besides the API.
 
-None of it is a request, so no fault strikes it and no count of requests holds it. To be used on the engine's own loop.
+None of this is a request: no fault strikes it, and it is not counted. Use it on the engine's own loop only.
 """
 
 import asyncio
@@ -10,21 +10,25 @@ from typing import Any, Final, TypeVar
 
 from reconciler.clock import Clock
 from reconciler.engine.engine import Engine
-from reconciler.engine.faults.rules import Rule
+from reconciler.engine.faults.config import parse_settings
+from reconciler.engine.faults.rule_checks import checked_rule
+from reconciler.engine.faults.rules import FaultConfigError, Rule
+from reconciler.engine.faults.settings import Settings
 from reconciler.engine.http import serializers
 from reconciler.engine.models import RESTING, RUNNING, TRANSIENT, LogEntry, Machine
 from reconciler.engine.runtime.base import Runtime
-from reconciler.testing.faults import rule_of, settings_of
 
 T = TypeVar("T")
+_SETTINGS: Final = ("latency", "behaviour", "limits_rates")
 _STATES: Final = RESTING | RUNNING | TRANSIENT | {"destroying", "destroyed"}
 _LINES_SHOWN: Final = 20
 _END_S: Final = 5.0
 
 
 class EngineController:
-    """An engine in memory. `settings` are those of the plugin's mark: latency, behaviour, limits_rates; `volumes` is
-    where volumes keep files.
+    """An engine in memory.
+
+    `settings` are those of the mark: latency, behaviour, limits_rates. `volumes` is the directory of volumes.
     """
 
     def __init__(
@@ -46,7 +50,7 @@ class EngineController:
                 change.set_result(None)
 
     async def close(self) -> None:
-        """Ends the engine and, at once, all that runs."""
+        """Kill all that runs, and end the engine."""
         self.clear_faults()
         for machine in list(self.engine.store.machines()):
             if machine.pids:
@@ -55,31 +59,34 @@ class EngineController:
         await self.engine.close()
 
     def create_app(self, name: str) -> None:
-        """Makes an app in the organization `personal`."""
+        """Create an app in the organization `personal`."""
         self.engine.create_app(name, "personal")
 
     def fault(self, fault: str, details: dict[str, Any]) -> Rule:
-        """Puts a rule in force behind those that are. Raises FaultConfigError, a ValueError."""
+        """Add a fault rule. Raises FaultConfigError, a ValueError."""
         rule = rule_of(fault, details)
         self.engine.faults.rules.append(rule)
         return rule
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all fault rules."""
         self.engine.faults.rules.clear()
 
     def machines(self, app: str) -> list[dict[str, Any]]:
-        """The app's machines that are not destroyed, as the API spells them, by name."""
+        """Return the app's live machines as the API spells them, sorted by name."""
         machines = sorted(self.engine.machines(app), key=lambda machine: machine.name)
-        return [self._spelled(machine) for machine in machines]
+        return [self._machine_json(machine) for machine in machines]
 
     def logs(self, app: str, machine: str | None) -> list[str]:
-        """The lines that the app's machines have printed, or one of them, by its id or name; oldest first."""
+        """Return the log lines of the app, or of one machine by id or name, oldest first."""
         names = {machine} | {found.id for found in self._named(app, machine)}
         return [line.message for line in self._lines(app, 0) if machine is None or line.machine_id in names]
 
     async def wait_for_state(self, app: str, machine: str, states: tuple[str, ...], timeout_s: float) -> dict[str, Any]:
-        """The machine, by its id or name, once it is in one of the states. Raises TimeoutError, ValueError."""
+        """Return the machine (by id or name) once it is in one of the states.
+
+        Raises TimeoutError, and ValueError for a state that does not exist.
+        """
         for state in states:
             if state not in _STATES:
                 raise ValueError(f"unknown state {state!r}; known: {', '.join(sorted(_STATES))}")
@@ -91,10 +98,13 @@ class EngineController:
         if found is None:
             wanted = f"machine {machine!r} of app {app!r} was not {' or '.join(states)} within {timeout_s:g} s"
             raise TimeoutError(f"{wanted}. {self._situation(app)}")
-        return self._spelled(found)
+        return self._machine_json(found)
 
     async def wait_for_log(self, app: str, text: str, machine: str | None, timeout_s: float) -> str:
-        """The first line with the text in it, once it is printed. Raises TimeoutError."""
+        """Return the first log line with the text in it, once there is one.
+
+        Raises TimeoutError.
+        """
         after_ns = 0
 
         def printed() -> str | None:
@@ -112,11 +122,14 @@ class EngineController:
         return found
 
     def story(self) -> str:
-        """Each app's machines and last lines, for whoever looks into a failed test."""
+        """Return each app's machines and last log lines, for the report of a failed test."""
         return "\n".join(f"app {app!r}: {self._situation(app)}" for app in self.engine.store.apps)
 
     async def _until(self, find: Callable[[], T | None], timeout_s: float) -> T | None:
-        """What `find` gives once it gives something, asked at each change; None after the time."""
+        """Return the first result of `find` that is not None, called at each change.
+
+        None after the timeout.
+        """
         timer = asyncio.ensure_future(self.engine.clock.sleep(timeout_s))
         try:
             while (found := find()) is None and not timer.done():
@@ -132,7 +145,7 @@ class EngineController:
         return [found for found in self.engine.store.machines(app) if machine in {found.id, found.name}]
 
     def _lines(self, app: str, after_ns: int) -> list[LogEntry]:
-        """All lines of the app from `after_ns` on."""
+        """Return all log lines of the app from `after_ns` on."""
         lines: list[LogEntry] = []
         while page := self.engine.store.logs(app, None, lines[-1].timestamp_ns + 1 if lines else after_ns):
             lines += page
@@ -144,5 +157,24 @@ class EngineController:
         printed = "".join(f"\n  | {line}" for line in lines) or " nothing"
         return f"Its machines: {machines or 'none'}. They printed:{printed}"
 
-    def _spelled(self, machine: Machine) -> dict[str, Any]:
+    def _machine_json(self, machine: Machine) -> dict[str, Any]:
         return serializers.machine_json(machine, self.engine.leases.current(machine))
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Return the engine settings of these keywords.
+
+    Raises FaultConfigError, a ValueError that lists the known ones.
+    """
+    for name in options:
+        if name not in _SETTINGS:
+            raise FaultConfigError(f"unknown setting {name!r}; known: {', '.join(_SETTINGS)}")
+    return parse_settings(options)
+
+
+def rule_of(fault: str, details: dict[str, Any]) -> Rule:
+    """Return the rule of one fault.
+
+    Raises FaultConfigError, a ValueError that lists what is known, or says why the rule could never strike.
+    """
+    return checked_rule({"fault": fault, **details}, f"fault({fault!r})")

@@ -1,4 +1,4 @@
-"""What both engines have: how a test sets the scene, and looks at what came of it, besides the API."""
+"""What both fixtures offer besides the API: apps, faults, machines, logs."""
 
 import secrets
 from collections.abc import Callable
@@ -8,15 +8,14 @@ from reconciler.engine.faults.rules import Rule
 from reconciler.testing.controller import EngineController
 
 T = TypeVar("T")
-_READ_TIMEOUT_S: Final = 70.0  # the API parks a wait for up to 60
+_READ_TIMEOUT_S: Final = 70.0  # a wait call takes up to 60
 
 
 class EngineFixture:
-    """An empty engine. `url` has no `/v1`; `token` is wanted by every call; `requests` lists what was asked so far, as
-    in `POST /apps/work/machines`.
+    """An empty engine. Keywords are those of the mark `engine_settings`.
 
-    None of its methods is a request: no fault strikes them, and `requests` does not hold them. Keywords are those of
-    the mark `engine_settings`: `latency`, `behaviour`, `limits_rates`.
+    `url` has no `/v1`; each call needs `token`; `requests` lists all requests so far, like `POST /apps/work/machines`.
+    None of the methods is a request: no fault strikes them, and `requests` does not list them.
     """
 
     url: str
@@ -27,39 +26,47 @@ class EngineFixture:
         self._settings = settings
 
     def create_app(self, name: str) -> None:
-        """Makes an app in the organization `personal`."""
+        """Create an app in the organization `personal`."""
         self._call(lambda controller: controller.create_app(name))
 
     def fault(self, fault: str, **details: Any) -> Rule:
-        """Lets something go wrong: a rule of the engine's adversity, by default for one time.
+        """Add a fault rule, by default for one strike, and return it.
 
-        `details` are `call`, `app`, `machine`, `image`, `request`, `after`, `times`, `seconds`, `committed`, `share`.
-        The rule's `struck` counts. Raises ValueError, which says what there is.
+        Its `struck` counts the strikes.
+
+                `details` are `call`, `app`, `machine`, `image`, `request`, `after`, `times`, `seconds`, `committed`,
+        `share`. Raises ValueError, which lists what is known.
         """
         return self._call(lambda controller: controller.fault(fault, details))
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all fault rules."""
         self._call(lambda controller: controller.clear_faults())
 
     def machines(self, app: str) -> list[dict[str, Any]]:
-        """The app's machines that are not destroyed, as the API spells them, by name."""
+        """Return the app's live machines as the API spells them, sorted by name."""
         return self._call(lambda controller: controller.machines(app))
 
     def logs(self, app: str, machine: str | None = None) -> list[str]:
-        """The lines that were printed in the app, or by one machine, by its id or name; oldest first."""
+        """Return the log lines of the app, or of one machine by id or name, oldest first."""
         return self._call(lambda controller: controller.logs(app, machine))
 
     def story(self) -> str:
-        """What was asked, and each app's machines and last lines: what the report of a failed test shows."""
+        """Return requests, machines and last log lines, for the report of a failed test."""
         return "\n".join([*self.requests, self._call(lambda controller: controller.story())])
 
     def _call(self, do: Callable[[EngineController], T]) -> T:
-        """What the function gives for the engine's controller, called where that may be touched."""
+        """Call the function with the engine's controller, on the engine's loop.
+
+        Return its result.
+        """
         raise NotImplementedError
 
     def _client_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The options of an httpx client of this engine; what is given wins."""
+        """Return the options of an httpx client of this engine.
+
+        Those given override them.
+        """
         headers = {"Authorization": f"Bearer {self.token}"} | dict(given.get("headers", {}))
         defaults = {"base_url": f"{self.url}/v1", "timeout": _READ_TIMEOUT_S, "trust_env": False}
         return defaults | given | {"headers": headers}

@@ -1,4 +1,4 @@
-"""A live engine: HTTP on loopback, from a thread of its own, and commands that really run on this host."""
+"""A live engine: HTTP on loopback, from a thread, and commands that really run."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from reconciler.engine.server.serve import listen
 from reconciler.testing.controller import EngineController
 from reconciler.testing.fixture import EngineFixture
 from reconciler.testing.server_thread import LoopInThread, ServedEngine
-from reconciler.testing.transport import spelled
+from reconciler.testing.transport import listed
 
 if TYPE_CHECKING:
     import httpx
@@ -23,9 +23,11 @@ _WAIT_S: Final = 10.0
 
 
 class LiveEngine(EngineFixture):
-    """A context manager: an empty engine from its entry on; at its exit everything ends that runs on its machines.
+    """An empty engine, as a context manager.
 
-    Raises ValueError at its entry where a setting makes no sense.
+    Its exit kills all that runs on its machines.
+
+        Its entry raises ValueError for an invalid setting.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -49,21 +51,31 @@ class LiveEngine(EngineFixture):
 
     @property
     def environment(self) -> dict[str, str]:
-        """FLY_FLAPS_BASE_URL, FLY_API_BASE_URL (for logs) and FLY_API_TOKEN."""
+        """Return FLY_FLAPS_BASE_URL, FLY_API_BASE_URL (for logs) and FLY_API_TOKEN."""
         return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_BASE_URL": self.url, "FLY_API_TOKEN": self.token}
 
     def client(self, **options: Any) -> "httpx.Client":
-        """A client of `URL/v1` with the token, closed with the engine; `options` are those of httpx.Client."""
-        import httpx
+        """Return a client of `URL/v1` with the token.
 
+        `options` are those of httpx.Client.
+
+                It is closed with the engine.
+        """
+        
         return self._held.enter_context(httpx.Client(**self._client_options(options)))
 
     def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _WAIT_S) -> dict[str, Any]:
-        """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
+        """Return the machine (by id or name) once it is in one of the states.
+
+        Raises TimeoutError, which says in which state it is instead.
+        """
         return self._loop.run(self._served.controller.wait_for_state(app, machine, states, timeout_s))
 
     def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _WAIT_S) -> str:
-        """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
+        """Return the first log line with the text in it, once there is one.
+
+        Raises TimeoutError, which shows the log instead.
+        """
         return self._loop.run(self._served.controller.wait_for_log(app, text, machine, timeout_s))
 
     def _call(self, do: Callable[[EngineController], T]) -> T:
@@ -76,7 +88,7 @@ class LiveEngine(EngineFixture):
         served = create_engine_app(controller.engine, token=self.token)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            self.requests.append(spelled(scope["method"], scope["path"]))
+            self.requests.append(listed(scope["method"], scope["path"]))
             await served(scope, receive, send)
 
         return app

@@ -1,8 +1,8 @@
-"""A runtime that runs nothing: a command says itself how long it takes, what it prints and how it ends.
+"""A runtime for tests: commands are scripts that say what happens.
 
-The words of a script, in the order in which they happen: `say TEXT` and `err TEXT` print a line, `run SECONDS` takes
-time, `exit CODE` and `die SIGNAL` (a number) end it; `stubborn`, anywhere, ignores every signal but the kill. A script
-without an end exits with 0. Words that are none of these are passed over, so any other command exits with 0 at once.
+The words of a script, in order: `say TEXT` and `err TEXT` print a line, `run SECONDS` takes time, `exit CODE` and
+`die SIGNAL` (a number) end it; `stubborn`, anywhere, ignores all signals but SIGKILL. A script without an end exits
+with 0. Other words are ignored, so any other command exits with 0 at once.
 """
 
 import asyncio
@@ -18,7 +18,10 @@ _USAGE: Final = "say TEXT, err TEXT, run SECONDS, exit CODE, die SIGNAL, stubbor
 
 
 def parse_script(text: str) -> tuple[str, ...]:
-    """The script's words, split as a shell splits them. Raises ValueError with the words that there are."""
+    """Return the words of a script, split as a shell does.
+
+    Raises ValueError, which lists the known words.
+    """
     words = shlex.split(text)
     rest = iter(words)
     for word in rest:
@@ -34,7 +37,10 @@ def parse_script(text: str) -> tuple[str, ...]:
 
 
 class ScriptedRuntime:
-    """Runs scripts on the running loop's time. `starts` has every start, `running` how many go on, by machine id."""
+    """Run scripts on the time of the running loop.
+
+    `starts` lists every start; `running` has how many runs go on, by machine id.
+    """
 
     name = "scripted"
     uses_image = False
@@ -48,11 +54,14 @@ class ScriptedRuntime:
         self._scripts: list[tuple[str, tuple[str, ...]]] = []
 
     def script(self, words: tuple[str, ...], *, machine: str = "*") -> None:
-        """Lets machines of matching names do this whatever their command is; what is given last wins."""
+        """Let machines of matching names run these words instead of their command.
+
+        The last one given wins.
+        """
         self._scripts.insert(0, (machine, words))
 
     def words_of(self, launch: Launch) -> tuple[str, ...]:
-        """The script of the start: one given for its machine's name, else the command itself."""
+        """Return the script of a start: one given for the machine, else its command."""
         given = (words for pattern, words in self._scripts if fnmatchcase(launch.name, pattern))
         return next(given, launch.commands[0].words)
 
@@ -63,17 +72,17 @@ class ScriptedRuntime:
         return _ScriptedRun(self, launch, take)
 
     def forget(self, machine_id: str) -> None:
-        """Nothing is left behind."""
+        """Do nothing: nothing is left."""
 
     async def prepare(self, image: str) -> None:
-        """No image is used."""
+        """Do nothing: no image is used."""
 
     async def recover(self, left: Mapping[str, Leftover]) -> Mapping[str, Ended]:
-        """Nothing outlives its engine."""
+        """Return nothing: no run outlives its engine."""
         return {}
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is open."""
 
 
 class _ScriptedRun:
@@ -123,17 +132,17 @@ class _ScriptedRun:
         await self.signal(9)
 
     async def suspend(self) -> None:
-        """A script goes on: it has no processes that could stand still."""
+        """Do nothing: a script goes on, as it has no processes to pause."""
 
     async def resume(self) -> None:
-        """See suspend."""
+        """Do nothing: see suspend."""
 
     async def processes(self) -> list[ProcessStat]:
         return []
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
-        """Says the words, and what came in."""
+        """Return the words and the stdin as output."""
         return Executed(code=0, stdout=" ".join(words) + stdin.decode(), stderr="")
 
     async def discard(self) -> None:
-        """Nothing is left behind."""
+        """Do nothing: nothing is left."""

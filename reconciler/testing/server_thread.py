@@ -1,4 +1,4 @@
-"""What serves a live engine: a loop in a thread, and a server on it."""
+"""Serve a live engine: an event loop in a thread, and a server on it."""
 
 import asyncio
 import socket
@@ -38,7 +38,10 @@ class LoopInThread:
         asyncio.run(until_ended())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine gives, run there; the calling thread waits, and an interrupt of it ends the work too."""
+        """Run the coroutine on the loop, and return its result.
+
+        The calling thread waits; an interrupt of it cancels the work.
+        """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -47,13 +50,13 @@ class LoopInThread:
             raise
 
     def close(self) -> None:
-        """Ends the loop and its thread."""
+        """End the loop and its thread."""
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
 
 
 class ServedEngine:
-    """An engine and the server that serves it, on the running loop; made by `begin`."""
+    """An engine with its server, on the running loop. `begin` makes one."""
 
     def __init__(
         self,
@@ -71,7 +74,10 @@ class ServedEngine:
     async def begin(
         cls, home: Path, settings: dict[str, Any], app: Callable[[EngineController], ASGIApp], listener: socket.socket
     ) -> "ServedEngine":
-        """Serves from now on; the machines' directories are in `home`. Raises ValueError for settings."""
+        """Start an engine that serves; its machines have their files in `home`.
+
+        Raises ValueError for invalid settings.
+        """
         runtime, volumes = ProcessRuntime(home / "machines"), home / "volumes"
         controller = EngineController(runtime=runtime, clock=SystemClock(), settings=settings, volumes=volumes)
         background = BackgroundServices(controller.engine)
@@ -81,7 +87,7 @@ class ServedEngine:
         return cls(controller, background, server, asyncio.create_task(server.serve(sockets=[listener])))
 
     async def end(self) -> None:
-        """Answers no more, and ends all that runs."""
+        """Stop serving, and end all that runs."""
         self._server.stop()
         await self._task
         await self._background.close()
@@ -89,7 +95,7 @@ class ServedEngine:
 
 
 class _PromptServer(EngineServer):
-    """Ends as soon as it is told to; uvicorn looks only ten times a second whether it was."""
+    """A server that stops at once; uvicorn alone checks ten times a second."""
 
     def __init__(self, engine: Engine, app: ASGIApp) -> None:
         super().__init__(engine, app)

@@ -1,4 +1,4 @@
-"""The engine in process as a transport of httpx, which shows the faults of its adversity as a network does."""
+"""A transport of httpx that calls the engine in process."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,12 +11,13 @@ from reconciler.engine.http.app import create_engine_app
 
 
 class EngineTransport(httpx.AsyncBaseTransport):
-    """Passes requests on to the engine; `requests` holds all of them, as in `POST /apps/work/machines`.
+    """Pass requests on to the engine.
 
-    `before` is called with each request before the engine has it.
+    `requests` lists them, like `POST /apps/work/machines`.
 
-    Raises httpx's own errors: ConnectError and ReadError where a fault breaks the connection, ReadTimeout where the
-    reply takes longer than the client's read timeout.
+        `before` is called with each request before the engine gets it. Raises httpx's own errors: ConnectError and
+    ReadError where a fault breaks the connection, ReadTimeout where the reply takes longer than the client's read
+    timeout.
     """
 
     def __init__(self, engine: Engine, token: str) -> None:
@@ -26,10 +27,10 @@ class EngineTransport(httpx.AsyncBaseTransport):
         self._under_way: set[asyncio.Task[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The engine's response."""
-        self.requests.append(spelled(request.method, request.url.path))
+        """Return the engine's response."""
+        self.requests.append(listed(request.method, request.url.path))
         self.before(request)
-        # A server goes on with a request whose client has given up.
+        # As a server does, the engine goes on with a request whose client has given up.
         answering = asyncio.create_task(self._inner.handle_async_request(request))
         self._under_way.add(answering)
         answering.add_done_callback(self._answered)
@@ -47,16 +48,16 @@ class EngineTransport(httpx.AsyncBaseTransport):
     def _answered(self, answering: asyncio.Task[httpx.Response]) -> None:
         self._under_way.discard(answering)
         if not answering.cancelled():
-            answering.exception()  # of a client that has given up, nobody asks for it
+            answering.exception()  # the client has given up: mark the exception as retrieved
 
     async def aclose(self) -> None:
-        """Ends what is under way."""
+        """Cancel the requests that are under way."""
         for answering in self._under_way:
             answering.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._inner.aclose()
 
 
-def spelled(method: str, path: str) -> str:
-    """A request as it is listed."""
+def listed(method: str, path: str) -> str:
+    """Return a request as `requests` lists it."""
     return f"{method} {path.removeprefix('/v1')}"

@@ -1,6 +1,6 @@
-"""An engine in process on virtual time: hours of leases, waits, restarts and retries take milliseconds.
+"""An engine in process on virtual time, where hours take milliseconds.
 
-Commands are scripts (`say`, `run`, `exit`, as reconciler/testing/scripted.py has them): nothing of the host runs.
+Commands are scripts (see scripted.py); nothing runs on this host.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _DAY_S: Final = 86_400.0
 
 
 class VirtualEngine(EngineFixture):
-    """A context manager: an empty engine, and a loop and a clock whose time passes only while all that runs waits.
+    """An empty engine on virtual time, as a context manager.
 
-    `transport` is for an httpx.AsyncClient of one's own; `clock` has `now`, `monotonic` and `sleep`. Raises ValueError
-    at its entry where a setting makes no sense.
+    Time passes only while everything waits. `transport` is for an httpx.AsyncClient of your own; `clock` has `now`,
+    `monotonic` and `sleep`. The entry raises ValueError for an invalid setting.
     """
 
     url = "http://127.0.0.1"
@@ -58,9 +58,10 @@ class VirtualEngine(EngineFixture):
         self._held.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine returns, run on the engine's loop; time goes on from one run to the next.
+        """Run the coroutine on the engine's loop, and return its result.
 
-        Raises RuntimeError controller a running loop, and where nothing can happen any more (a deadlock).
+        Time goes on from one call to the next. Raises RuntimeError inside a running loop, and in a deadlock: where
+        nothing can happen any more.
         """
         try:
             asyncio.get_running_loop()
@@ -70,27 +71,40 @@ class VirtualEngine(EngineFixture):
         raise RuntimeError("a loop runs already: await it, with the client of async_client()")
 
     def client(self, **options: Any) -> httpx.Client:
-        """A client for code that is not async: each call takes virtual time. `options` are those of httpx.Client."""
+        """Return a sync client, whose calls take virtual time.
+
+        `options` are those of httpx.Client.
+        """
         client = httpx.Client(transport=_SyncTransport(self), **self._client_options(options))
         return self._held.enter_context(client)
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:
-        """A client of `URL/v1` with the token, for code on the engine's loop; `options` are httpx.AsyncClient's."""
+        """Return a client of `URL/v1` with the token, for code on the engine's loop.
+
+        `options` are those of httpx.AsyncClient.
+        """
         return httpx.AsyncClient(transport=_Unclosed(self.transport), **self._client_options(options))
 
     def script(self, text: str, *, machine: str = "*") -> None:
-        """Lets machines of matching names do this at each start, whatever their command is; what is given last wins.
+        """Let machines of matching names run this script instead of their command.
 
-        As in `say hello run 3600 exit 3`. Raises ValueError with the words that there are.
+        For example `say hello run 3600 exit 3`. The last script given wins. Raises ValueError, which lists the known
+        words.
         """
         self._runtime.script(parse_script(text), machine=machine)
 
     async def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _DAY_S) -> dict[str, Any]:
-        """The machine, by its id or name, once it is in one of the states. Raises TimeoutError with what there is."""
+        """Return the machine (by id or name) once it is in one of the states.
+
+        Raises TimeoutError, which says in which state it is instead.
+        """
         return await self._controller.wait_for_state(app, machine, states, timeout_s)
 
     async def wait_for_log(self, app: str, text: str, *, machine: str | None = None, timeout_s: float = _DAY_S) -> str:
-        """The first line with the text in it, once it is printed. Raises TimeoutError with what there is."""
+        """Return the first log line with the text in it, once there is one.
+
+        Raises TimeoutError, which shows the log instead.
+        """
         return await self._controller.wait_for_log(app, text, machine, timeout_s)
 
     def _call(self, do: Callable[[EngineController], T]) -> T:
@@ -104,7 +118,7 @@ async def _begin(controller: EngineController, schedules: Schedules, cleanup: Cl
 
 
 class _BoundTransport(EngineTransport):
-    """The engine's transport, on no other loop than its own."""
+    """The engine's transport; it refuses to be used on another loop."""
 
     def __init__(self, controller: EngineController, token: str, loop: VirtualLoop) -> None:
         super().__init__(controller.engine, token)
@@ -118,7 +132,7 @@ class _BoundTransport(EngineTransport):
 
 
 class _Unclosed(httpx.AsyncBaseTransport):
-    """A transport that outlives its client."""
+    """A transport that stays open when its client is closed."""
 
     def __init__(self, inner: EngineTransport) -> None:
         self._inner = inner
@@ -128,7 +142,7 @@ class _Unclosed(httpx.AsyncBaseTransport):
 
 
 class _SyncTransport(httpx.BaseTransport):
-    """Runs the engine's loop until each reply is there."""
+    """A transport for sync clients: run the engine's loop until the reply is there."""
 
     def __init__(self, engine: VirtualEngine) -> None:
         self._engine = engine

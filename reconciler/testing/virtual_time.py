@@ -1,7 +1,7 @@
-"""Time that passes only while nothing else can happen: an event loop that jumps to its next timer instead of sleeping.
+"""Virtual time: an event loop that jumps to its next timer instead of sleeping.
 
-Works where nothing waits for the outside world, as with the engine in process and scripted runs: no sockets, threads or
-child processes.
+It works where nothing waits for the outside world: no sockets, threads or child processes, as with an engine in process
+and scripted commands.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 _BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_AT_ONE_MOMENT: Final = 200_000  # turns of the loop; the busiest moment of a test has some thousands
+_AT_ONE_MOMENT: Final = 200_000  # turns of the loop; the busiest moment of our tests takes some thousands
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -37,7 +37,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time: `asyncio.sleep`, `asyncio.timeout` and `loop.call_later` take no time.
+    """An event loop on virtual time: sleeps, timeouts and timers take no real time.
 
     Where nothing is scheduled and nothing can happen any more, it raises RuntimeError instead of waiting for ever.
     """
@@ -47,30 +47,33 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Seconds of virtual time since the loop was made."""
+        """Return the seconds of virtual time since the loop was made."""
         return self._jumping.now_s
 
 
 class VirtualClock:
-    """The clock of a virtual loop, by default of the one that runs. Its first moment is the beginning of 2026."""
+    """The clock of a virtual loop, by default of the running one.
+
+    It starts with 2026.
+    """
 
     def __init__(self, loop: VirtualLoop | None = None) -> None:
         self._loop = loop
 
     def now(self) -> datetime:
-        """The date and time, aware, in UTC."""
+        """Return the date and time, aware, in UTC."""
         return _BEGIN + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        """Seconds since the loop was made."""
+        """Return the seconds since the loop was made."""
         return (self._loop or asyncio.get_running_loop()).time()
 
     async def sleep(self, seconds: float) -> None:
-        """Lets so many seconds pass."""
+        """Let so many seconds pass."""
         await asyncio.sleep(max(0.0, seconds))
 
 
 def run_virtually(work: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns, run on a virtual loop of its own."""
+    """Run the coroutine on a virtual loop of its own, and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)

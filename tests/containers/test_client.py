@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from reconciler.containers.client import ContainerEngine, State
 from reconciler.containers.errors import ContainerError
-from reconciler.containers.frames import unframed
 from reconciler.containers.sockets import addresses
+from reconciler.containers.wire import unframed
 from reconciler.model.image import parse_image
 
 DIGEST = f"sha256:{'a' * 64}"

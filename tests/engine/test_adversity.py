@@ -14,7 +14,7 @@ from reconciler.engine.faults.rules import ALWAYS, API_FAULTS, ENGINE_FAULTS, RE
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
-from reconciler.testing.faults import rule_of
+from reconciler.testing.controller import rule_of
 from tests.engine.test_api import Ask, make, refusal, with_api
 from tests.support.world import World
 

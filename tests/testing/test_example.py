@@ -48,7 +48,7 @@ def test_only_the_lost_reply_uncovers_the_naive_client_as_the_document_says(exam
 
 
 def test_every_name_of_the_document_is_there() -> None:
-    from reconciler.testing.faults import rule_of
+    from reconciler.testing.controller import rule_of
     from reconciler.testing.live import LiveEngine
     from reconciler.testing.virtual import VirtualEngine
 
