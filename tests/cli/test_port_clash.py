@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_walkthrough import Shell
-from tests.engine.test_proxy import free_port
+from tests.engine.services.test_proxy import free_port
 
 SPEC = """
 version: 1

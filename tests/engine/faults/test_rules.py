@@ -15,7 +15,7 @@ from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
 from reconciler.testing.controller import rule_of
-from tests.engine.test_api import Ask, make, refusal, with_api
+from tests.engine.http.test_app import Ask, make, refusal, with_api
 from tests.support.world import World
 
 # What each refusal of the platform means to a client; together they are every class that is known.
@@ -341,7 +341,7 @@ def test_a_rule_that_can_never_strike_is_refused_with_the_reason(rule: str, word
 
 @pytest.mark.parametrize("name", ["README.md", "docs/testing.md", "docs/engine-fidelity.md"])
 def test_every_rule_of_the_docs_can_be_read(name: str) -> None:
-    text = (Path(__file__).parents[2] / name).read_text()
+    text = (Path(__file__).parents[3] / name).read_text()
     blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "fault:" in block]
     for block in blocks:
         assert load(block)[1].rules

@@ -16,7 +16,7 @@ from reconciler.engine.machines.call_rules import (
     decide_lease,
 )
 from reconciler.engine.models import Lease
-from tests.engine.test_api import Ask, make, refusal, with_api
+from tests.engine.http.test_app import Ask, make, refusal, with_api
 from tests.support.world import World
 
 STATES = (

@@ -15,7 +15,16 @@ from reconciler.engine.runtime import procfs
 from reconciler.engine.runtime.base import Command, Launch, Limits, TakeOutput
 from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.runtime.process_runs import RunningProcesses
-from tests.engine.test_process import exists, exit_of, is_alive, output_of, run_once, started, wait_for, with_engine
+from tests.engine.runtime.test_process import (
+    exists,
+    exit_of,
+    is_alive,
+    output_of,
+    run_once,
+    started,
+    wait_for,
+    with_engine,
+)
 
 PROMPT_S = 15.0  # what is left behind sleeps for an hour: on a busy machine this is still "at once"
 DAEMON = """
