@@ -64,7 +64,7 @@ def tables() -> dict[str, str]:
         "faults": table(
             "fault | what happens", ((f"`{n}`", text) for n, text in (REPLY_FAULTS | ENGINE_FAULTS).items())
         ),
-        "refusals": table(
+        "errors": table(
             "fault | status | text | word",
             ((f"`{n}`", str(status), f"`{text}`", word or "") for n, (status, text, word) in API_FAULTS.items()),
         ),

@@ -56,24 +56,24 @@ API_FAULTS: Final[dict[str, tuple[int, str, str | None]]] = {
 
 REPLY_FAULTS: Final = {
     "refuse_connection": "the connection breaks before anything is read",
-    "lose_request": "the connection breaks, and nothing was done",
-    "lose_reply": "it is done, and the reply is lost",
-    "half_reply": "it is done, and half of the reply comes",
-    "late_reply": "it is done, and the reply comes `seconds` later",
-    "late_request": "it is done `seconds` later",
-    "html": "it is done, and a page of HTML with status 200 comes",
+    "lose_request": "the connection breaks, and nothing is done",
+    "lose_reply": "the call is done, and its reply is lost",
+    "half_reply": "the call is done, and half of its reply arrives",
+    "late_reply": "the call is done, and its reply arrives `seconds` later",
+    "late_request": "the call is done `seconds` later",
+    "html": "the call is done, and the reply is a page of HTML with status 200",
     "empty_list": "a list of machines is empty",
 }
 ENGINE_FAULTS: Final = {
     "drop_start": "a start is accepted, and nothing starts",
     "revert_update": "an update is accepted, and reverted a moment later",
-    "out_of_memory": "a run is ended for lack of memory",
-    "unpullable": "the image cannot be pulled: the machine never starts, its log says so",
-    "host_unreachable": "the machine's host is down: no config, and no call on it is answered in time",
-    "steal_lease": "just before the call, the lease is gone and someone else holds one",
-    "lose_lease": "just before the call, the lease is gone",
+    "out_of_memory": "a run is killed for lack of memory",
+    "unpullable": "the image cannot be pulled: the machine never starts, and its log says so",
+    "host_unreachable": "the machine's host is down: its config is null, and calls on it time out",
+    "steal_lease": "just before the call, someone else takes the lease",
+    "lose_lease": "just before the call, the lease ends",
     "vanish": "just before the call, someone else destroys the machine",
-    "foreign_start": "just before the call, someone who heeds no lease starts the machine, as proxy and scheduler do",
+    "foreign_start": "just before the call, someone starts the machine whatever its lease, as proxy and scheduler do",
 }
 LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # these strike always, unless `times` says otherwise
 BEFORE_CALL_FAULTS: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")

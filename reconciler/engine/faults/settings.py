@@ -26,9 +26,10 @@ class Latency:
         default=0.2, metadata={"doc": "before the first restart by policy; doubles, to 30 s"}
     )
     kill_timeout_s: float = field(default=5.0, metadata={"doc": "from the stop signal to the kill, by default"})
-    idle_s: float = field(default=30.0, metadata={"doc": "without a connection until `autostop` lets a machine rest"})
+    idle_s: float = field(default=30.0, metadata={"doc": "without a connection until `autostop` stops a machine"})
     propagate_s: float = field(
-        default=0.0, metadata={"doc": "a new app's calls answer 404, 401 or 500 by turns, until it is known everywhere"}
+        default=0.0,
+        metadata={"doc": "calls on a new app answer 404, 401 and 500 by turns, until it is known everywhere"},
     )
     list_lag_s: float = field(default=0.0, metadata={"doc": "how old a list of machines is"})
 
