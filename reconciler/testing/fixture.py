@@ -32,10 +32,8 @@ class EngineFixture:
     def fault(self, fault: str, **details: Any) -> Rule:
         """Add a fault rule, by default for one strike, and return it.
 
-        Its `struck` counts the strikes.
-
-                `details` are `call`, `app`, `machine`, `image`, `request`, `after`, `times`, `seconds`, `committed`,
-        `share`. Raises ValueError, which lists what is known.
+        Its `struck` counts the strikes. `details` are `call`, `app`, `machine`, `image`, `request`, `after`, `times`,
+        `seconds`, `committed`, `share`. Raises ValueError, which lists what is known.
         """
         return self._call(lambda controller: controller.fault(fault, details))
 

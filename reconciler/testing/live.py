@@ -25,9 +25,7 @@ _WAIT_S: Final = 10.0
 class LiveEngine(EngineFixture):
     """An empty engine, as a context manager.
 
-    Its exit kills all that runs on its machines.
-
-        Its entry raises ValueError for an invalid setting.
+    Its exit kills all that runs on its machines. Its entry raises ValueError for an invalid setting.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -57,11 +55,10 @@ class LiveEngine(EngineFixture):
     def client(self, **options: Any) -> "httpx.Client":
         """Return a client of `URL/v1` with the token.
 
-        `options` are those of httpx.Client.
-
-                It is closed with the engine.
+        `options` are those of httpx.Client. It is closed with the engine.
         """
-        
+        import httpx
+
         return self._held.enter_context(httpx.Client(**self._client_options(options)))
 
     def wait_for_state(self, app: str, machine: str, *states: str, timeout_s: float = _WAIT_S) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from reconciler.engine.http.app import create_engine_app
 class EngineTransport(httpx.AsyncBaseTransport):
     """Pass requests on to the engine.
 
-    `requests` lists them, like `POST /apps/work/machines`.
-
-        `before` is called with each request before the engine gets it. Raises httpx's own errors: ConnectError and
-    ReadError where a fault breaks the connection, ReadTimeout where the reply takes longer than the client's read
-    timeout.
+    `requests` lists them, like `POST /apps/work/machines`. `before` is called with each request before the engine gets
+    it. Raises httpx's own errors: ConnectError and ReadError where a fault breaks the connection, ReadTimeout where the
+    reply takes longer than the client's read timeout.
     """
 
     def __init__(self, engine: Engine, token: str) -> None:

@@ -12,7 +12,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.http.routes import ENDPOINTS
 from reconciler.engine.http.routes.base import Endpoint
 from reconciler.testing.scripted import ScriptedRuntime
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 from tests.engine.http.test_app import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
