@@ -16,20 +16,20 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What a docstring of a function may begin with. A verb that is missing here does not count: a lower bound.
 VERBS = """
 accept acquire add adopt advance allow announce answer append apply ask assert attach await back begin bind block
-bring build call cancel check choose claim classify clean clear close collect colour combine compare complete compute
-conceal confirm connect consume convert copy count create cut decide declare decode defer delete deliver derive
-describe destroy detect digest discard drain drop emit encode end enforce ensure enter escape estimate evaluate
-execute exit expand explain export extend extract fail fetch fill filter find finish fold follow forget format forward
-free gather generate get give group guard guess handle hash hide hold ignore import insert inspect install interpolate
-invoke iterate join judge keep kill lay lease leave let limit list listen load lock log look make map mark mask match
-measure merge mount move name normalize note notify observe offer open order pair parse pass pause perform pick plan
-point poll prefer prepare print probe produce prove pull push put query queue quote raise read record recover redact
-refresh refuse register reject release remember remind remove rename render renew repeat replace reply report request
-require reserve reset resolve respond restart restore retry return reuse reveal rewrite roll route run save say scan
-schedule search see seek select send serve set settle show shorten shut signal skip sleep sort split spread start
-state stop store stream strike strip sum supersede suspend switch take tell terminate test throttle time track
-transform translate treat trim try turn unlock update upload use validate verify wait walk warn watch work wrap write
-yield
+bring build call cancel carry check choose claim classify clean clear close collect colour combine commit compare
+complete compute conceal confirm connect consume convert copy count create cut decide declare decode defer delete
+deliver derive describe destroy detect digest discard drain drop emit encode end enforce ensure enter escape estimate
+evaluate execute exit expand explain export extend extract fail fetch fill filter find finish fold follow forget
+format forward free freeze gather generate get give group guard guess guide hand handle hash hide hold ignore import
+improve inform insert inspect install interpolate invoke issue iterate join judge keep kill lay lease leave let limit
+link list listen load lock log look lower make map mark mask match measure merge mount move name normalize note notify
+observe offer open order pair parse pass pause perform pick plan point poll prefer prepare print probe produce prove
+pull push put query queue quote raise read record recover redact refresh refuse register reject release remember
+remind remove rename render renew repeat replace reply report request require reserve reset resolve respond restart
+restore retry return reuse reveal rewrite roll route run save say scan schedule search see seek select send serve set
+settle shorten show shut signal skip sleep sort split spread stand start state stop store stream strike strip sum
+supersede supply suspend switch take tell terminate test throttle time track transform translate treat trim try turn
+unlock update upload use validate verify wait walk warn watch work wrap write yield
 """
 
 
