@@ -12,6 +12,7 @@ from reconciler.model.plan import Action
 from reconciler.model.report import Status
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
+from tests.support.field_examples import EXAMPLES
 from tests.support.world import World, open_world, spec_of, task_spec
 
 
@@ -32,25 +33,13 @@ async def test_apply_creates_what_is_declared_and_starts_no_task(world: World) -
     assert {machine.state for machine in world.machines()} <= {"created", "stopped"}
 
 
-FIELDS = {
-    "image": ("image: registry.example/app:2", "image"),
-    "command": ("command: [exit, '1']", "init.cmd"),
-    "args": ("args: [more]", "init.cmd"),
-    "entrypoint": ("entrypoint: [first]", "init.entrypoint"),
-    "env": ("env: {A: '1'}", "env"),
-    "guest": ("guest: shared-cpu-2x", "guest.cpus"),
-    "files": ("files: [{path: /a, content: b}]", "files"),
-    "restart": ("restart: on-failure", "restart.policy"),
-    "stop": ("stop: {signal: SIGTERM, timeout: 60s}", "stop_config"),
-    "metadata": ("metadata: {team: web}", "metadata"),
-    "config": ("config: {dns: {skip_registration: true}}", "dns"),
-    "processes": ("processes: [{name: a, command: [exit, '0']}]", "processes"),
-}
+# What a service alone has, and what starts a task, are not changed there and back here.
+FIELDS = [name for name, one in EXAMPLES.items() if one.path and one.kind == "tasks" and not one.beside]
 
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_each_field_is_one_change_there_and_back(field: str) -> None:
-    line, path = FIELDS[field]
+    line, path = f"{field}: {EXAMPLES[field].value}", EXAMPLES[field].path or ""
 
     base = "command: [exit, '0']" if field not in {"command", "processes"} else ""
     template = """
