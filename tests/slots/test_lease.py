@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.models import Machine
-from reconciler.errors import LeaseLostError
-from reconciler.slots.lease import HeldLease, hold_lease
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.slots.lease import HeldLease, acquire_lease, hold_lease
 from reconciler.slots.lease_description import parse_holder
 from reconciler.targets import pid_space, who_asks
 from reconciler.testing.virtual_time import run_virtually
@@ -167,4 +167,55 @@ async def test_a_caller_who_is_cancelled_while_the_lease_is_renewed_leaves_none(
     working.cancel()
     await asyncio.wait({working})
     await world.context.clock.sleep(5)
+    assert not is_leased(world)
+
+
+@pytest.mark.parametrize("fault", ["lose_reply", "half_reply", "lose_request", "server_error"])
+async def test_a_lost_reply_to_a_lease_is_settled_by_whose_description_is_on_it(world: World, fault: str) -> None:
+    machine = await one_machine(world)
+    lost = world.engine.faults.add(fault, calls=("lease",))
+    lease = await acquire_lease(world.context, "app", machine.id, verb="apply", ttl_s=60)
+    assert lost.struck == 1
+    on_machine = await world.context.client.leases.get("app", machine.id)
+    assert on_machine is not None
+    assert lease.guard().reveal() == on_machine.nonce
+    await lease.release()
+    assert not is_leased(world)
+
+
+async def test_after_a_lost_reply_the_lease_of_someone_else_is_theirs(world: World) -> None:
+    machine = await one_machine(world)
+    await world.context.client.leases.acquire("app", machine.id, ttl_s=60, description="reconciler apply of theirs")
+    world.engine.faults.add("lose_reply", calls=("lease",))
+    with pytest.raises(ApiError, match="is leased by") as caught:
+        await acquire_lease(world.context, "app", machine.id, verb="apply", ttl_s=60)
+    assert caught.value.kind is ApiErrorKind.LEASE_HELD
+    assert is_leased(world)
+
+
+async def test_a_lease_is_waited_for_and_its_holder_told_once(world: World) -> None:
+    machine = await one_machine(world)
+    await world.context.client.leases.acquire("app", machine.id, ttl_s=5, description="a deploy")
+    began = world.context.clock.monotonic()
+    async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=60, patience_s=30):
+        assert 4 <= world.context.clock.monotonic() - began <= 7
+    assert sum("(a deploy)" in line and line.endswith("waiting up to 30 s") for line in world.said) == 1
+
+
+async def test_no_write_is_given_a_nonce_that_it_could_outlive(world: World) -> None:
+    machine = await one_machine(world)
+    lease = await acquire_lease(world.context, "app", machine.id, verb="invoke", ttl_s=30)
+    await world.context.clock.sleep(30 - 5 - 10 - 0.1)  # the margin, and the write's own time
+    lease.guard(10)
+    await world.context.clock.sleep(0.2)
+    with pytest.raises(LeaseLostError):
+        lease.guard(10)
+
+
+async def test_after_a_write_of_unclear_effect_the_lease_is_left_to_expire(world: World) -> None:
+    machine = await one_machine(world)
+    async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=30) as lease:
+        lease.doubt()
+    assert is_leased(world)
+    await world.context.clock.sleep(31)
     assert not is_leased(world)
