@@ -90,6 +90,14 @@ def test_no_document_uses_a_word_that_the_glossary_replaces(document: Path) -> N
     assert not found
 
 
+def test_each_mark_is_in_the_table_of_the_protocols() -> None:
+    table = section("docs/protocols.md", "3. Marks")
+    marks = re.findall(r"= PREFIX \+ \"(\w+)\"", (PACKAGE / "model/marks.py").read_text())
+    assert marks
+    missing = [mark for mark in marks if not re.search(rf"`{mark}(\d|…|`)", table)]
+    assert not missing
+
+
 def test_each_assumption_is_documented_once_and_cited_where_the_document_says() -> None:
     rows = re.findall(r"^\| (A\d+) \|.*\| (.*) \|$", section("docs/protocols.md", "7. Assumptions"), re.MULTILINE)
     documented = [number for number, _ in rows]
