@@ -40,10 +40,7 @@ def first_start(events: Sequence[Event]) -> Event | None:
 
 
 def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
-    """Return the outcome of an exit.
-
-    With `timed_out`, the run was stopped at its timeout.
-    """
+    """Return the outcome of an exit; `timed_out` if we stopped the run at its timeout."""
     if timed_out:
         return Outcome(
             name=OutcomeName.TIMED_OUT,
@@ -56,35 +53,11 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
     if not ended.is_known:
         return lost(ended.error or "the platform does not know its exit code")
     if ended.oom_killed:
-        code = ended.code or _SIGNAL_BASE + 9
-        return Outcome(
-            name=OutcomeName.OUT_OF_MEMORY,
-            exit_code=process_code(code),
-            message="killed for lack of memory",
-            task_code=code,
-            signal=ended.signal,
-            remedy="give the pool a larger `guest`",
-        )
+        return _out_of_memory(ended)
     if ended.requested_stop:
-        code = _SIGNAL_BASE + ended.signal if ended.signal else ended.code
-        return Outcome(
-            name=OutcomeName.CANCELLED,
-            exit_code=process_code(code),
-            remedy="it was stopped on purpose: invoke it again if that was not meant",
-            message="cancelled" + (f", by signal {ended.signal}" if ended.signal else f", and exited {ended.code}"),
-            task_code=code,
-            signal=ended.signal,
-        )
+        return _cancelled(ended)
     if ended.signal:
-        code = _SIGNAL_BASE + ended.signal
-        return Outcome(
-            name=OutcomeName.SIGNALLED,
-            exit_code=process_code(code),
-            message=f"ended by signal {ended.signal}",
-            task_code=code,
-            signal=ended.signal,
-            remedy="nobody asked for it here: its output, or the machine's log, may say who sent it",
-        )
+        return _signalled(ended.signal)
     if ended.code == 0:
         return Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, message="succeeded", task_code=0)
     return Outcome(
@@ -93,6 +66,42 @@ def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
         message=f"exited {ended.code}",
         task_code=ended.code,
         remedy="its output says why; `reconciler logs RUN` shows it again",
+    )
+
+
+def _out_of_memory(ended: Exit) -> Outcome:
+    code = ended.code or _SIGNAL_BASE + 9
+    return Outcome(
+        name=OutcomeName.OUT_OF_MEMORY,
+        exit_code=process_code(code),
+        message="killed for lack of memory",
+        task_code=code,
+        signal=ended.signal,
+        remedy="give the pool a larger `guest`",
+    )
+
+
+def _cancelled(ended: Exit) -> Outcome:
+    code = _SIGNAL_BASE + ended.signal if ended.signal else ended.code
+    return Outcome(
+        name=OutcomeName.CANCELLED,
+        exit_code=process_code(code),
+        remedy="it was stopped on purpose: invoke it again if that was not meant",
+        message="cancelled" + (f", by signal {ended.signal}" if ended.signal else f", and exited {ended.code}"),
+        task_code=code,
+        signal=ended.signal,
+    )
+
+
+def _signalled(signal: int) -> Outcome:
+    code = _SIGNAL_BASE + signal
+    return Outcome(
+        name=OutcomeName.SIGNALLED,
+        exit_code=process_code(code),
+        message=f"ended by signal {signal}",
+        task_code=code,
+        signal=signal,
+        remedy="nobody asked for it here: its output, or the machine's log, may say who sent it",
     )
 
 
