@@ -90,6 +90,14 @@ def test_no_document_uses_a_word_that_the_glossary_replaces(document: Path) -> N
     assert not found
 
 
+def test_each_variable_and_schema_is_documented() -> None:
+    documents = "\n".join(document.read_text() for document in CURRENT)
+    variables = set(re.findall(r"\bRECONCILER_[A-Z_]+[A-Z]\b", SOURCES))
+    schemas = {path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").iterdir()}
+    assert [name for name in sorted(variables) if name not in documents] == []
+    assert [name for name in sorted(schemas - {"spec"}) if f"`{name}`" not in documents] == []
+
+
 def test_each_mark_is_in_the_table_of_the_protocols() -> None:
     table = section("docs/protocols.md", "3. Marks")
     marks = re.findall(r"= PREFIX \+ \"(\w+)\"", (PACKAGE / "model/marks.py").read_text())
