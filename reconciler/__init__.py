@@ -1,1 +1,150 @@
-"""Declarative Fly Machines for short-lived tasks."""
+"""Declarative Fly Machines for short-lived tasks.
+
+    import reconciler
+
+    with reconciler.Stack.from_file("machines.yaml") as stack:
+        stack.apply(stack.plan())
+        outcome = stack.invoke("get-release").wait()
+
+`Stack` is for threads and `AsyncStack` for asyncio; `Tasks` and `AsyncTasks` invoke tasks without a spec. What is
+listed in `__all__` is the public interface. A name is imported when it is used, so that `import reconciler` is cheap.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reconciler.errors import (
+        ApiError,
+        ApiErrorKind,
+        BlockedError,
+        BuildError,
+        LeaseLostError,
+        LogsIncompleteError,
+        NotStartedError,
+        ReconcilerError,
+        RegistryError,
+        RegistryErrorKind,
+        SpecError,
+        StalePlanError,
+        StartUnclearError,
+        TargetError,
+        UnobservedError,
+        UsageError,
+    )
+    from reconciler.invoke.queue import OnBusy
+    from reconciler.machines_api.logs import LogLine
+    from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
+    from reconciler.model.report import Entry, Report, Status
+    from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
+    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.model.slot_status import SlotStatus
+    from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
+    from reconciler.operations.runs import ListedRuns
+    from reconciler.operations.saved_plans import read_plan
+    from reconciler.operations.status import StackStatus
+    from reconciler.planner.hashes import plan_sha256
+    from reconciler.stack.asynchronous import AsyncStack
+    from reconciler.stack.sources import load_spec
+    from reconciler.stack.synchronous import Stack
+    from reconciler.targets import Target
+    from reconciler.tasks.async_run import AsyncRun
+    from reconciler.tasks.asynchronous import AsyncTasks
+    from reconciler.tasks.synchronous import Run, Tasks
+
+    __version__: str
+
+__all__ = [
+    "Action",
+    "ApiError",
+    "ApiErrorKind",
+    "App",
+    "AsyncRun",
+    "AsyncStack",
+    "AsyncTasks",
+    "BlockedError",
+    "BuildError",
+    "Cause",
+    "Change",
+    "Entry",
+    "FieldChange",
+    "LeaseLostError",
+    "ListedRuns",
+    "LogLine",
+    "LogsIncompleteError",
+    "NeverStarted",
+    "NotStartedError",
+    "OnBusy",
+    "Outcome",
+    "OutcomeName",
+    "Plan",
+    "Pool",
+    "PoolKind",
+    "ReconcilerError",
+    "RegistryError",
+    "RegistryErrorKind",
+    "Report",
+    "Run",
+    "RunInfo",
+    "RunState",
+    "SavedPlan",
+    "Slot",
+    "SlotStatus",
+    "Spec",
+    "SpecError",
+    "Stack",
+    "StackStatus",
+    "StalePlanError",
+    "StartUnclearError",
+    "Status",
+    "Target",
+    "TargetError",
+    "Tasks",
+    "UnobservedError",
+    "UsageError",
+    "__version__",
+    "load_spec",
+    "plan_sha256",
+    "read_plan",
+]
+
+_HOMES = {
+    "errors": (
+        "ApiError ApiErrorKind BlockedError BuildError LeaseLostError LogsIncompleteError NotStartedError"
+        " ReconcilerError RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError"
+        " UnobservedError UsageError"
+    ),
+    "invoke.queue": "OnBusy",
+    "machines_api.logs": "LogLine",
+    "model.plan": "Action Cause Change FieldChange Plan",
+    "model.report": "Entry Report Status",
+    "model.run": "NeverStarted Outcome OutcomeName RunInfo RunState",
+    "model.saved_plan": "SavedPlan",
+    "model.slot_status": "SlotStatus",
+    "model.spec": "App Pool PoolKind Slot Spec",
+    "operations.runs": "ListedRuns",
+    "operations.saved_plans": "read_plan",
+    "operations.status": "StackStatus",
+    "planner.hashes": "plan_sha256",
+    "stack.asynchronous": "AsyncStack",
+    "stack.sources": "load_spec",
+    "stack.synchronous": "Stack",
+    "targets": "Target",
+    "tasks.async_run": "AsyncRun",
+    "tasks.asynchronous": "AsyncTasks",
+    "tasks.synchronous": "Run Tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module, metadata
+
+    if name == "__version__":
+        return metadata.version("machines-reconciler")
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(import_module(f"reconciler.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── SpecError                  the spec is invalid; it has all diagnostics
 ├── UsageError                 the call itself is wrong (unknown task, missing file)
 ├── TargetError                no token, an invalid URL, an engine that does not start
+├── BlockedError               a plan may not be applied as it is
+├── StalePlanError             the plan is no longer the one that was reviewed; `reasons` say what has moved
 ├── UnobservedError            the platform's answer is missing, or not credible (an empty list of a full app)
 ├── NotStartedError            a run did not start; `outcome` says why
 ├── StartUnclearError          it is unknown whether a run started
@@ -45,7 +47,7 @@ class SpecError(ReconcilerError):
     def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
         count = len(diagnostics) + more
         super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}")
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         self.more = more
 
 
@@ -55,6 +57,19 @@ class UsageError(ReconcilerError):
 
 class TargetError(ReconcilerError):
     """The target cannot be used: no token, a bad URL, an engine that does not start."""
+
+
+class BlockedError(ReconcilerError):
+    """The plan may not be applied as it is: an unobserved app, the deletion limit, a name held by a foreign machine."""
+
+
+class StalePlanError(ReconcilerError):
+    """The plan is no longer the one that was reviewed. Nothing was changed. `reasons` say what has moved."""
+
+    def __init__(self, reasons: "Sequence[str]") -> None:
+        said = "; ".join(reasons)
+        super().__init__(f"the plan is not the one that was reviewed: {said}", hint="plan again, and review that")
+        self.reasons: tuple[str, ...] = tuple(reasons)
 
 
 class UnobservedError(ReconcilerError):

@@ -1,6 +1,6 @@
 """Where the API is, with which token, and who asks: from a name and an environment. Never a silent change of target.
 
-The environment is handed in: only the command line reads it by itself.
+The environment is handed in: only the command line reads it, and by `process_environment` the public constructors.
 """
 
 import getpass
@@ -34,6 +34,11 @@ class Target:
     runs_on_host: bool = False
     container_host: str | None = None
     local: LocalEngine | None = None
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the environment of this process, for public constructors that were given none."""
+    return os.environ
 
 
 def engine_home(environment: Mapping[str, str]) -> Path:

@@ -14,17 +14,13 @@ from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
 from reconciler.apply.wants import Obstacle, Wants, announcing
-from reconciler.errors import ReconcilerError
+from reconciler.errors import BlockedError
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.pair import unreachable_machines
 from reconciler.slots.context import Context
-
-
-class BlockedError(ReconcilerError):
-    """The plan may not be applied as it is: an unobserved app, the deletion limit, a name held by a foreign machine."""
 
 
 async def apply(

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,12 +75,12 @@ def write(saved: "SavedPlan", file: Path, *, salt: str, conceal: Callable[[str],
         raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
 
 
-def read(file: Path) -> "SavedPlan":
+def read_plan(file: str | PathLike[str]) -> "SavedPlan":
     """Return the saved plan of the file. Raises UsageError."""
     from reconciler.render.saved import parse_saved
 
     try:
-        with file.open("rb") as opened:
+        with Path(file).open("rb") as opened:
             content = opened.read(_MAX_BYTES + 1)
         text = content[:_MAX_BYTES].decode("utf-8")
     except OSError as error:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.errors import UnobservedError
-from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, wait_run
+from reconciler.errors import NotStartedError, UnobservedError
+from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, run_of_claim, wait_run
+from reconciler.invoke.claim_request import Claim, Unconfirmed
 from reconciler.invoke.logs import RunLogs
+from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
@@ -24,7 +26,7 @@ class AsyncRun:
         *,
         log_delay_s: float,
         lost_after_s: float,
-        on_end: Callable[[], None],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._found = found
@@ -109,6 +111,22 @@ class AsyncRun:
             await asyncio.gather(streaming, return_exceptions=True)
         _require_end(info)
         await logs.drain(ended_at=info.ended_at)
+
+
+def run_begun(
+    context: Context, begun: Claim | FoundRun | Unconfirmed | Outcome, *, timeout_s: float | None
+) -> FoundRun:
+    """Return the run that was begun. Raises NotStartedError where none was, or where that cannot be learnt."""
+    match begun:
+        case Outcome():
+            raise NotStartedError(begun)
+        case Unconfirmed():
+            outcome = lost_from_sight(begun.run_id, begun.why, context.local)
+            raise NotStartedError(outcome, run_id=begun.run_id)
+        case Claim():
+            return run_of_claim(begun, context, timeout_s=timeout_s)
+        case FoundRun():
+            return begun
 
 
 def _is_to_be_asked_again(ending: asyncio.Task[RunInfo]) -> bool:

@@ -8,12 +8,9 @@ from typing import Self
 import httpx
 
 from reconciler.clock import Clock, SystemClock
-from reconciler.errors import NotStartedError, UsageError
+from reconciler.errors import UsageError
 from reconciler.invoke.absence import LOST_AFTER_S
-from reconciler.invoke.attach import run_of_claim
-from reconciler.invoke.claim_request import Claim, Unconfirmed
 from reconciler.invoke.invoke import OnBusy, begin
-from reconciler.invoke.outcome import lost_from_sight
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
 from reconciler.machines_api.client import MachinesClient
@@ -21,14 +18,14 @@ from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState
-from reconciler.model.run import Outcome, RunInfo
+from reconciler.model.run import RunInfo
 from reconciler.model.run_policy import Terms
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.slots.context import Context, Emit, emit_nothing
 from reconciler.targets import resolve_target, who_asks
 from reconciler.tasks.arguments import check_tasks, check_text, options_of
-from reconciler.tasks.async_run import AsyncRun
+from reconciler.tasks.async_run import AsyncRun, run_begun
 
 
 class AsyncTasks:
@@ -154,15 +151,7 @@ class AsyncTasks:
             known=known,
             turn=self._turns[task],
         )
-        if isinstance(begun, Outcome):
-            raise NotStartedError(begun)
-        if isinstance(begun, Unconfirmed):
-            outcome = lost_from_sight(begun.run_id, begun.why, self._context.local)
-            raise NotStartedError(outcome, run_id=begun.run_id)
-        found = begun
-        if isinstance(begun, Claim):
-            found = run_of_claim(begun, self._context, timeout_s=timeout_s or terms.timeout_s)
-        assert isinstance(found, FoundRun)
+        found = run_begun(self._context, begun, timeout_s=timeout_s or terms.timeout_s)
         return self._run(found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:

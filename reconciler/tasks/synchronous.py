@@ -1,10 +1,7 @@
-"""The same for code with threads: a thin face over the asynchronous one, whose event loop has a thread of its own."""
+"""The same for code with threads: a thin face over the asynchronous one."""
 
-import asyncio
-import os
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy
@@ -13,37 +10,7 @@ from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.run import Outcome, RunInfo
 from reconciler.tasks.async_run import AsyncRun
 from reconciler.tasks.asynchronous import AsyncTasks
-
-T = TypeVar("T")
-
-
-class _Portal:
-    """An event loop in a daemon thread, and the AsyncTasks that lives on it."""
-
-    def __init__(self, make: Callable[[], AsyncTasks]) -> None:
-        self.pid = os.getpid()
-        self.tasks = make()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="reconciler-tasks", daemon=True)
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine returns or raises; an interrupt of the caller cancels it."""
-        if self.pid != os.getpid():
-            work.close()
-            raise RuntimeError("this run was begun in another process; get it by its id: tasks.find(run.id)")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        self.call(self.tasks.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+from reconciler.tasks.loop_thread import LoopThread, LoopThreads
 
 
 class Tasks:
@@ -65,7 +32,7 @@ class Tasks:
         log_delay_s: float = 3.0,
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
-        self._open(
+        self._threads = LoopThreads(
             lambda: AsyncTasks(
                 app,
                 token=token,
@@ -91,15 +58,10 @@ class Tasks:
     ) -> Self:
         """As the command line finds its target, in `os.environ` for example. Raises TargetError on first use."""
         tasks = cls.__new__(cls)
-        tasks._open(
+        tasks._threads = LoopThreads(
             lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack, lost_after_s=lost_after_s)
         )
         return tasks
-
-    def _open(self, make: Callable[[], AsyncTasks]) -> None:
-        self._make = make
-        self._portal: _Portal | None = None
-        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -109,10 +71,7 @@ class Tasks:
 
     def close(self) -> None:
         """Closes the connections; runs go on."""
-        with self._opening:
-            portal, self._portal = self._portal, None
-        if portal is not None and portal.pid == os.getpid():
-            portal.close()
+        self._threads.close()
 
     def invoke(
         self,
@@ -127,8 +86,8 @@ class Tasks:
         timeout_s: float | None = None,
     ) -> "Run":
         """Starts one run, and returns once it has started; see AsyncTasks.invoke."""
-        portal = self._portal_here()
-        started = portal.tasks.invoke(
+        thread = self._threads.here()
+        started = thread.content.invoke(
             task,
             args=args,
             env=env,
@@ -138,30 +97,24 @@ class Tasks:
             start_timeout_s=start_timeout_s,
             timeout_s=timeout_s,
         )
-        return Run(portal, portal.call(started))
+        return Run(thread, thread.call(started))
 
     def find(self, run_id: str) -> "Run":
         """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
-        portal = self._portal_here()
-        return Run(portal, portal.call(portal.tasks.find(run_id)))
+        thread = self._threads.here()
+        return Run(thread, thread.call(thread.content.find(run_id)))
 
     def runs(self, task: str | None = None) -> list[RunInfo]:
         """The runs of the task, or of all, that are still told of, newest first."""
-        portal = self._portal_here()
-        return portal.call(portal.tasks.runs(task))
-
-    def _portal_here(self) -> _Portal:
-        with self._opening:
-            if self._portal is None or self._portal.pid != os.getpid():
-                self._portal = _Portal(self._make)
-            return self._portal
+        thread = self._threads.here()
+        return thread.call(thread.content.runs(task))
 
 
 class Run:
     """One run, for any thread; see AsyncRun."""
 
-    def __init__(self, portal: _Portal, run: AsyncRun) -> None:
-        self._portal = portal
+    def __init__(self, thread: LoopThread[Any], run: AsyncRun) -> None:
+        self._thread = thread
         self._run = run
 
     @property
@@ -176,7 +129,7 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> Outcome:
         """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; see AsyncRun.wait."""
-        return self._portal.call(self._run.wait(timeout_s))
+        return self._thread.call(self._run.wait(timeout_s))
 
     def logs(self) -> Iterator[LogLine]:
         """Each line of its output, from its start to its end, as it comes."""
@@ -189,11 +142,11 @@ class Run:
             await lines.aclose()  # type: ignore[attr-defined]
 
         try:
-            while (line := self._portal.call(next_line())) is not None:
+            while (line := self._thread.call(next_line())) is not None:
                 yield line
         finally:
-            self._portal.call(close())
+            self._thread.call(close())
 
     def cancel(self) -> bool:
         """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already."""
-        return self._portal.call(self._run.cancel())
+        return self._thread.call(self._run.cancel())

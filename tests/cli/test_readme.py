@@ -8,11 +8,11 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from reconciler.cli.main import VERBS, cli
-from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
+from reconciler.engine.server.daemon import stop_engine
 from reconciler.spec import load_spec
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [sh, -c, exit 3]}}}}\n"
+SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {get-release: {command: [sh, -c, exit 3]}}}}\n"
 
 
 def block(language: str, containing: str) -> str:
@@ -27,24 +27,29 @@ def test_the_spec_by_example_is_valid() -> None:
 
 def test_the_library_example_runs_and_a_failed_run_is_a_value(tmp_path: Path) -> None:
     (tmp_path / "machines.yaml").write_text(SPEC)
-    program = block("python", "asyncio.run")
-    assert "https://api.machines.dev" in program
-    status = start_engine(tmp_path / "home")
-    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    program = block("python", "import reconciler")
+    assert len(program.strip().splitlines()) <= 10
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "RECONCILER_TARGET": "local"}
     try:
-        apply = [sys.executable, "-m", "reconciler.cli", "--target", "local", "apply", "--yes"]
-        subprocess.run(apply, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
-        ended = subprocess.run(
-            [sys.executable, "-c", program.replace("https://api.machines.dev", status.url or "")],
+        planned = subprocess.run(
+            [sys.executable, "-m", "reconciler.cli", "plan"],
             cwd=tmp_path,
-            env=environment | {"FLY_API_TOKEN": read_token(tmp_path / "home"), "RECONCILER_RATE": "off"},
+            env=environment,
+            check=True,
             capture_output=True,
             text=True,
             timeout=60,
         )
+        ended = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
     finally:
         stop_engine(tmp_path / "home")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "OutcomeName.FAILED 3\n", "")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    plan, *rest = ended.stdout.splitlines()
+    sha256, count = plan.split()
+    assert f"Plan hash: {sha256}" in planned.stdout
+    assert (count, *rest) == ("1", "True", "OutcomeName.FAILED 3")
 
 
 def test_the_example_from_your_own_code_runs_without_the_yaml(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _read_saved(plan_file: Path, expect_plan: str | None, options: Shared) -> "S
     """Return the saved plan. Raises UsageError where it is none, or another one than was expected."""
     from reconciler.operations import saved_plans
 
-    saved = saved_plans.read(seen_from(options, plan_file))
+    saved = saved_plans.read_plan(seen_from(options, plan_file))
     if expect_plan not in {None, saved.plan_sha256}:
         raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
     return saved

@@ -18,6 +18,6 @@ def command(plan: Path, is_detailed: bool, **_values: object) -> int:
     from reconciler.operations import saved_plans
 
     options = shared()
-    saved = saved_plans.read(seen_from(options, plan))
+    saved = saved_plans.read_plan(seen_from(options, plan))
     show(saved.plan, options, plan_hash=saved.plan_sha256)
     return 2 if is_detailed and not saved.plan.is_settled else 0

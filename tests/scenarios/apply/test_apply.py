@@ -4,9 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from reconciler.apply.apply import BlockedError
 from reconciler.apply.executor import Stop
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, BlockedError
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status

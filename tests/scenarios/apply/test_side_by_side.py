@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from reconciler.apply.apply import BlockedError
+from reconciler.errors import BlockedError
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.report import Report, Status
 from reconciler.model.revision import numbered

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.apply.apply import BlockedError, apply
+from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.faults.settings import Behaviour, Latency, Settings
 from reconciler.engine.models import Lease
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.errors import ApiError, ApiErrorKind, BlockedError, LeaseLostError
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
 from reconciler.model.plan import Action

@@ -1,0 +1,300 @@
+"""A stack from asyncio code: what the commands do, with values in place of texts and exit codes."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM, Options
+from reconciler.clock import Clock
+from reconciler.errors import BlockedError, StalePlanError
+from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.invoke.invoke import OnBusy, begin
+from reconciler.invoke.runs import FoundRun
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report
+from reconciler.model.revision import Revision
+from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.spec import Spec
+from reconciler.operations import saved_plans
+from reconciler.operations.apply import Proposal, carry_out, propose_apply
+from reconciler.operations.consent import Consent
+from reconciler.operations.destroy import propose_destroy
+from reconciler.operations.drift import drift
+from reconciler.operations.find_run import find_named_run
+from reconciler.operations.git import revision_of
+from reconciler.operations.invoke import find_invocable
+from reconciler.operations.load import check_only, find_task, reduced
+from reconciler.operations.plan import plan as make_plan
+from reconciler.operations.runs import ListedRuns, list_all_runs
+from reconciler.operations.session import Session
+from reconciler.operations.status import StackStatus, status
+from reconciler.planner.hashes import plan_sha256
+from reconciler.slots.context import Emit, emit_nothing
+from reconciler.stack.connection import Connection
+from reconciler.stack.sources import load_spec
+from reconciler.targets import Target, process_environment
+from reconciler.tasks.arguments import check_text, options_of
+from reconciler.tasks.async_run import AsyncRun, run_begun
+
+
+def ignore_end(_entry: Entry) -> None:
+    """Stand in for a caller who does not follow an apply."""
+
+
+class AsyncStack:
+    """The stack of a spec, on a target. An async context manager, for one event loop.
+
+    `target` is fly, local, the URL of a Machines API, or a Target; by default what RECONCILER_TARGET says, else fly.
+    `token` is used in place of the environment's. `environment` is the process's own where it is None. The target is
+    looked for at the first call: then every method may raise TargetError, and ApiError where the API fails. `emit` gets
+    progress, a line each. An API that gives no usable answer for `lost_after_s` while a run goes on is given up.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        target: Target | str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        emit: Emit = emit_nothing,
+        lost_after_s: float = LOST_AFTER_S,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if token is not None:
+            check_text("token", token)
+        environment = process_environment() if environment is None else environment
+        self.spec = spec
+        self._connection = Connection(target, token, environment, emit=emit, clock=clock, transport=transport)
+        self._lost_after_s = lost_after_s
+
+    @classmethod
+    def from_file(
+        cls,
+        file: str | PathLike[str] | None = None,
+        *,
+        target: str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        app: str | None = None,
+        emit: Emit = emit_nothing,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> Self:
+        """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""
+        spec = load_spec(file, environment=environment, target=target, app=app)
+        return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; runs go on."""
+        await self._connection.close()
+
+    async def plan(
+        self,
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        adopt: bool = False,
+        revision: int | None = None,
+    ) -> Plan:
+        """Return what an apply would change: the plan of `reconciler plan`, with the same hash (`plan_sha256`).
+
+        `only` names pools. `allow_destroy` accepts the loss of so many machines. `adopt` takes over unmarked machines
+        that have a slot's name. `revision` is that of the spec, by default the commit's. Reads only.
+        """
+        plan, _digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
+        return plan
+
+    async def save_plan(
+        self,
+        file: str | PathLike[str],
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        adopt: bool = False,
+        revision: int | None = None,
+    ) -> SavedPlan:
+        """Plan and write the plan to a file, for a later `apply`, as `reconciler plan --out` does.
+
+        Raises BlockedError where it could not be applied, and UsageError where the file cannot be written.
+        """
+        plan, digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
+        if plan.blocked:
+            raise BlockedError("; ".join(plan.blocked))
+        session = await self._connection.open()
+        saved = saved_plans.bind(
+            plan,
+            self.spec,
+            session.target,
+            only=tuple(only),
+            app=None,
+            adopt=adopt,
+            allow_destroy=allow_destroy,
+            images=digests,
+        )
+        self._connection.write(saved, Path(fspath(file)))
+        return saved
+
+    async def apply(
+        self,
+        plan: Plan | SavedPlan | str | None = None,
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        allow_rollback: bool = False,
+        adopt: bool = False,
+        only_drift: bool = False,
+        revision: int | None = None,
+        wait_busy_s: float | None = None,
+        lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
+        parallelism: int = DEFAULT_PARALLELISM,
+        fail_fast: bool = False,
+        on_end: Callable[[Entry], None] = ignore_end,
+    ) -> Report:
+        """Make the spec true, and report what is. The call is the consent.
+
+        With `plan` exactly that is applied, or nothing: a plan of this stack that was made with the same arguments, its
+        hash, or a saved one, which brings its arguments. `on_end` gets each change that ended.
+        Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
+        the first write. A change that failed is in the report.
+        """
+        check_only((self.spec,), only)
+        saved = plan if isinstance(plan, SavedPlan) else None
+        if saved and (only or adopt or only_drift or allow_destroy is not None):
+            raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
+        spec = reduced(self.spec, saved.app) if saved else self.spec
+        consent = Consent(
+            saved=saved,
+            expected=plan_sha256(plan) if isinstance(plan, Plan) else plan if isinstance(plan, str) else None,
+            allow_destroy=allow_destroy,
+            allow_rollback=allow_rollback,
+            adopt=adopt,
+        )
+        options = Options(
+            only=only,
+            parallelism=parallelism,
+            lock_timeout_s=lock_timeout_s,
+            is_failing_fast=fail_fast,
+            revision=await self._revision(revision),
+            only_drift=only_drift,
+        )
+        session = await self._connection.open()
+        images = self._connection.images(session.target, must_be_built=True)
+        proposal = await propose_apply(session, spec, consent, options, images=images)
+        return await self._carry_out(session, proposal, wait_busy_s, on_end)
+
+    async def drift(self, *, only: Collection[str] = ()) -> Plan:
+        """Return what someone else changed since the last apply. Reads only."""
+        check_only((self.spec,), only)
+        return await drift(await self._connection.open(), self.spec, only=only)
+
+    async def destroy(
+        self,
+        *,
+        only: Collection[str] = (),
+        wait_busy_s: float = 600.0,
+        force: bool = False,
+        on_end: Callable[[Entry], None] = ignore_end,
+    ) -> Report:
+        """Remove every machine that this stack owns. The call is the consent. Apps are never deleted.
+
+        Runs in progress are waited for, and ended only with `force`. Raises BlockedError before the first write.
+        """
+        check_only((self.spec,), only)
+        session = await self._connection.open()
+        proposal = await propose_destroy(session, self.spec, only=only, force=force)
+        return await self._carry_out(session, proposal, wait_busy_s, on_end)
+
+    async def status(self) -> StackStatus:
+        """Return the state of each slot, and of what else is in the apps. Raises where no app can be read."""
+        session = await self._connection.open()
+        return await status(session.context, self.spec)
+
+    async def invoke(
+        self,
+        task: str,
+        *,
+        args: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        key: str | None = None,
+        on_busy: OnBusy | str = OnBusy.WAIT,
+        queue_timeout_s: float = 600.0,
+        start_timeout_s: float = 60.0,
+        timeout_s: float | None = None,
+    ) -> AsyncRun:
+        """Start one run of the task, and return once it has started; durations in seconds.
+
+        `args` replace the task's own and `env` sets variables, where the spec's `overrides` allow it. Of all calls with
+        one `key` the first starts the run, and the others return that one. `timeout_s` None is the task's own. Raises
+        NotStartedError where no run started, UsageError where the spec has no such task or refuses the override, and
+        TypeError or ValueError for an argument of the wrong type or value.
+        """
+        options = options_of(
+            task,
+            args=args,
+            env=env,
+            key=key,
+            on_busy=on_busy,
+            queue_timeout_s=queue_timeout_s,
+            start_timeout_s=start_timeout_s,
+            timeout_s=timeout_s,
+            lost_after_s=self._lost_after_s,
+        )
+        pool = find_invocable(self.spec, task, options.override)
+        session = await self._connection.open()
+        begun = await begin(session.context, pool, stack=self.spec.stack, options=options)
+        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.terms.timeout_s)
+        return self._run(session, found)
+
+    async def find(self, run_id: str) -> AsyncRun:
+        """Return the run of this id, whoever started it. Raises UsageError where it is no longer retained."""
+        check_text("run_id", run_id)
+        session = await self._connection.open()
+        found = await find_named_run(session.context, self.spec, run_id)
+        return self._run(session, found)
+
+    async def runs(self, task: str | None = None) -> ListedRuns:
+        """Return the retained runs of the task, or of all tasks, newest first in each app. Raises UsageError."""
+        if task is not None:
+            find_task(self.spec, task)
+        session = await self._connection.open()
+        return await list_all_runs(session.context, self.spec, task)
+
+    async def _plan(
+        self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool
+    ) -> tuple[Plan, Mapping[str, str]]:
+        check_only((self.spec,), only)
+        session = await self._connection.open()
+        return await make_plan(
+            session,
+            self.spec,
+            images=self._connection.images(session.target),
+            only=only,
+            allow_destroy=allow_destroy,
+            revision=await self._revision(revision),
+            adopt=adopt,
+        )
+
+    async def _revision(self, number: int | None) -> Revision | None:
+        return await asyncio.to_thread(revision_of, self.spec, number)
+
+    async def _carry_out(
+        self, session: Session, proposal: Proposal, wait_busy_s: float | None, on_end: Callable[[Entry], None]
+    ) -> Report:
+        if proposal.objections:
+            raise StalePlanError(proposal.objections)
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=on_end)
+
+    def _run(self, session: Session, found: FoundRun) -> AsyncRun:
+        delay_s = session.target.log_delay_s
+        return AsyncRun(session.context, found, log_delay_s=delay_s, lost_after_s=self._lost_after_s)

@@ -1,0 +1,85 @@
+"""The session of a stack, opened at the first call, and what the environment says of images and tokens."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from reconciler.clock import Clock
+from reconciler.model.concealment import Concealment
+from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.tokens import known_tokens
+from reconciler.operations import saved_plans
+from reconciler.operations.images import ImagePolicy, default_mode
+from reconciler.operations.load import PUSH_TO
+from reconciler.operations.session import Session, open_session
+from reconciler.slots.context import Emit
+from reconciler.targets import Target, resolve_target
+
+_RESOLVE: Final = "RECONCILER_RESOLVE"
+_MODES: Final = ("always", "auto", "never")
+_TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
+
+
+class Connection:
+    """The target of a stack, and the session on it, for one event loop."""
+
+    def __init__(
+        self,
+        target: Target | str | None,
+        token: str | None,
+        environment: Mapping[str, str],
+        *,
+        emit: Emit,
+        clock: Clock | None,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._target = target
+        self._environment = environment if token is None else {**environment, _TOKEN: token}
+        self._emit = emit
+        self._clock = clock
+        self._transport = transport
+        self._known = Concealment(known_tokens(self._environment))
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self._closing = AsyncExitStack()
+
+    async def open(self) -> Session:
+        """Return the session, the same at each call. Raises TargetError."""
+        async with self._opening:
+            if self._session is None:
+                target = self._target
+                if not isinstance(target, Target):
+                    target = await asyncio.to_thread(resolve_target, self._environment, target)
+                if target.token:
+                    self._known.add(target.token.reveal())
+                opened = open_session(
+                    target,
+                    self._environment,
+                    emit=self._emit,
+                    learn=self._known.add,
+                    clock=self._clock,
+                    transport=self._transport,
+                )
+                self._session = await self._closing.enter_async_context(opened)
+            return self._session
+
+    async def close(self) -> None:
+        """Close what was opened; it may be opened again."""
+        self._session = None
+        await self._closing.aclose()
+
+    def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
+        """Return how tags are looked up, as the environment or the target says. Raises ValueError."""
+        mode = self._environment.get(_RESOLVE) or default_mode(target)
+        if mode not in _MODES:
+            raise ValueError(f"{_RESOLVE} is {mode!r}; it is {', '.join(_MODES)}")
+        return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
+
+    def write(self, saved: SavedPlan, file: Path) -> None:
+        """Write a saved plan without known tokens. Raises UsageError."""
+        saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)

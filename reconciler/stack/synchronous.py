@@ -1,0 +1,191 @@
+"""The same for code with threads: a thin face over the asynchronous one."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from os import PathLike
+from typing import Self
+
+from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
+from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.invoke.queue import OnBusy
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report
+from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.spec import Spec
+from reconciler.operations.runs import ListedRuns
+from reconciler.operations.status import StackStatus
+from reconciler.slots.context import Emit, emit_nothing
+from reconciler.stack.asynchronous import AsyncStack, ignore_end
+from reconciler.stack.sources import load_spec
+from reconciler.targets import Target
+from reconciler.tasks.loop_thread import LoopThreads
+from reconciler.tasks.synchronous import Run
+
+
+class Stack:
+    """The stack of a spec, on a target, for any number of threads. A context manager; arguments as for AsyncStack.
+
+    `emit` and `on_end` are called in a thread of their own.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        target: Target | str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        emit: Emit = emit_nothing,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> None:
+        self.spec = spec
+        self._threads = LoopThreads(
+            lambda: AsyncStack(
+                spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
+            )
+        )
+
+    @classmethod
+    def from_file(
+        cls,
+        file: str | PathLike[str] | None = None,
+        *,
+        target: str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        app: str | None = None,
+        emit: Emit = emit_nothing,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> Self:
+        """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""
+        spec = load_spec(file, environment=environment, target=target, app=app)
+        return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; runs go on."""
+        self._threads.close()
+
+    def plan(
+        self,
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        adopt: bool = False,
+        revision: int | None = None,
+    ) -> Plan:
+        """Return what an apply would change; see AsyncStack.plan."""
+        thread = self._threads.here()
+        return thread.call(thread.content.plan(only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision))
+
+    def save_plan(
+        self,
+        file: str | PathLike[str],
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        adopt: bool = False,
+        revision: int | None = None,
+    ) -> SavedPlan:
+        """Plan, and write the plan to a file; see AsyncStack.save_plan."""
+        thread = self._threads.here()
+        return thread.call(
+            thread.content.save_plan(file, only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
+        )
+
+    def apply(
+        self,
+        plan: Plan | SavedPlan | str | None = None,
+        *,
+        only: Collection[str] = (),
+        allow_destroy: int | None = None,
+        allow_rollback: bool = False,
+        adopt: bool = False,
+        only_drift: bool = False,
+        revision: int | None = None,
+        wait_busy_s: float | None = None,
+        lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
+        parallelism: int = DEFAULT_PARALLELISM,
+        fail_fast: bool = False,
+        on_end: Callable[[Entry], None] = ignore_end,
+    ) -> Report:
+        """Make the spec true, or exactly this plan, and report what is; see AsyncStack.apply."""
+        thread = self._threads.here()
+        return thread.call(
+            thread.content.apply(
+                plan,
+                only=only,
+                allow_destroy=allow_destroy,
+                allow_rollback=allow_rollback,
+                adopt=adopt,
+                only_drift=only_drift,
+                revision=revision,
+                wait_busy_s=wait_busy_s,
+                lock_timeout_s=lock_timeout_s,
+                parallelism=parallelism,
+                fail_fast=fail_fast,
+                on_end=on_end,
+            )
+        )
+
+    def drift(self, *, only: Collection[str] = ()) -> Plan:
+        """Return what someone else changed since the last apply. Reads only."""
+        thread = self._threads.here()
+        return thread.call(thread.content.drift(only=only))
+
+    def destroy(
+        self,
+        *,
+        only: Collection[str] = (),
+        wait_busy_s: float = 600.0,
+        force: bool = False,
+        on_end: Callable[[Entry], None] = ignore_end,
+    ) -> Report:
+        """Remove every machine that this stack owns; see AsyncStack.destroy."""
+        thread = self._threads.here()
+        return thread.call(thread.content.destroy(only=only, wait_busy_s=wait_busy_s, force=force, on_end=on_end))
+
+    def status(self) -> StackStatus:
+        """Return the state of each slot, and of what else is in the apps."""
+        thread = self._threads.here()
+        return thread.call(thread.content.status())
+
+    def invoke(
+        self,
+        task: str,
+        *,
+        args: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        key: str | None = None,
+        on_busy: OnBusy | str = OnBusy.WAIT,
+        queue_timeout_s: float = 600.0,
+        start_timeout_s: float = 60.0,
+        timeout_s: float | None = None,
+    ) -> Run:
+        """Start one run of the task, and return once it has started; see AsyncStack.invoke."""
+        thread = self._threads.here()
+        started = thread.content.invoke(
+            task,
+            args=args,
+            env=env,
+            key=key,
+            on_busy=on_busy,
+            queue_timeout_s=queue_timeout_s,
+            start_timeout_s=start_timeout_s,
+            timeout_s=timeout_s,
+        )
+        return Run(thread, thread.call(started))
+
+    def find(self, run_id: str) -> Run:
+        """Return the run of this id, whoever started it. Raises UsageError where it is no longer retained."""
+        thread = self._threads.here()
+        return Run(thread, thread.call(thread.content.find(run_id)))
+
+    def runs(self, task: str | None = None) -> ListedRuns:
+        """Return the retained runs of the task, or of all tasks, newest first in each app."""
+        thread = self._threads.here()
+        return thread.call(thread.content.runs(task))

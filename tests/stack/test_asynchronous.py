@@ -1,0 +1,131 @@
+"""A stack from asyncio code: the command's plans and hashes, exactly what was planned, and typed errors."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import (
+    AsyncStack,
+    BlockedError,
+    OutcomeName,
+    Spec,
+    StalePlanError,
+    TargetError,
+    UsageError,
+    load_spec,
+    plan_sha256,
+    read_plan,
+)
+from reconciler.model.secret import Secret
+from tests.support.world import TARGET, TOKEN, World, task_spec
+
+SPEC = task_spec("[say, hello, exit, '3']", count="2")
+
+
+@pytest.fixture(autouse=True)
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On virtual time a thread's end would never be seen."""
+
+    async def call(work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)
+
+    monkeypatch.setattr("asyncio.to_thread", call)
+
+
+@asynccontextmanager
+async def stack_in(world: World, spec: Spec = SPEC) -> AsyncIterator[AsyncStack]:
+    made = AsyncStack(
+        spec,
+        target=replace(TARGET, token=Secret(TOKEN)),
+        environment={"RECONCILER_RESOLVE": "never"},
+        clock=world.context.clock,
+        transport=world.transport,
+    )
+    async with made as stack:
+        yield stack
+
+
+async def test_a_plan_is_applied_and_then_there_is_none(world: World) -> None:
+    async with stack_in(world) as stack:
+        plan = await stack.plan()
+        assert plan_sha256(plan) == plan_sha256(await world.plan(SPEC))
+        ended: list[str] = []
+        report = await stack.apply(plan, on_end=lambda entry: ended.append(entry.address))
+        assert report.is_success
+        assert len(ended) == 2
+        assert not (await stack.plan()).has_changes
+        assert not (await stack.drift()).has_changes
+        assert [slot.state for slot in (await stack.status()).slots] == ["created", "created"]
+
+
+async def test_a_plan_that_has_moved_is_refused_before_the_first_write(world: World) -> None:
+    async with stack_in(world) as stack:
+        plan = await stack.plan()
+        assert (await world.apply(task_spec(count="1"))).is_success
+        before = world.machines()
+        with pytest.raises(StalePlanError) as refused:
+            await stack.apply(plan)
+        assert refused.value.reasons
+        assert world.machines() == before
+        with pytest.raises(StalePlanError):
+            await stack.apply(f"sha256:{'0' * 64}")
+
+
+async def test_a_saved_plan_is_applied_once(world: World, tmp_path: Path) -> None:
+    async with stack_in(world) as stack:
+        file = tmp_path / "plan.json"
+        saved = await stack.save_plan(file)
+        assert read_plan(file).plan_sha256 == saved.plan_sha256
+        with pytest.raises(ValueError, match="do not go with a saved plan"):
+            await stack.apply(saved, adopt=True)
+        assert (await stack.apply(read_plan(file))).is_success
+        with pytest.raises(StalePlanError, match="applied already"):
+            await stack.apply(saved)
+
+
+async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path: Path) -> None:
+    assert (await world.apply(task_spec(count="8"))).is_success
+    async with stack_in(world, task_spec(count="1")) as stack:
+        with pytest.raises(BlockedError, match="--allow-destroy 7"):
+            await stack.apply()
+        with pytest.raises(BlockedError):
+            await stack.save_plan(tmp_path / "plan.json")
+        assert len(world.machines()) == 8
+        assert (await stack.apply(await stack.plan(allow_destroy=7), allow_destroy=7)).is_success
+        assert (await stack.destroy()).is_success
+        assert world.machines() == []
+
+
+async def test_a_run_is_started_followed_and_found(world: World) -> None:
+    async with stack_in(world) as stack:
+        await stack.apply()
+        run = await stack.invoke("work", key="k")
+        assert [line.message async for line in run.logs()] == ["hello"]
+        outcome = await run.wait()
+        assert (outcome.name, outcome.exit_code) == (OutcomeName.FAILED, 3)
+        assert (await stack.invoke("work", key="k")).id == run.id
+        assert [info.id for info in (await stack.runs("work")).runs] == [run.id]
+        assert (await (await stack.find(run.id)).wait()).exit_code == 3
+        with pytest.raises(UsageError, match="no task 'wrok'"):
+            await stack.invoke("wrok")
+        with pytest.raises(UsageError, match="no args of their own"):
+            await stack.invoke("work", args=["x"])
+        with pytest.raises(UsageError, match="no pool 'x'"):
+            await stack.plan(only=["x"])
+
+
+def test_a_file_is_read_in_the_environment_that_is_given(tmp_path: Path) -> None:
+    (tmp_path / "machines.yaml").write_text("version: 1\nname: ${NAME}\napps: {app: {image: i}}\n")
+    assert load_spec(tmp_path / "machines.yaml", environment={"NAME": "mine"}).stack == "mine"
+    stack = AsyncStack.from_file(tmp_path / "machines.yaml", environment={"NAME": "mine"})
+    assert stack.spec.stack == "mine"
+
+
+async def test_a_target_that_cannot_be_used_is_told_at_the_first_call() -> None:
+    async with AsyncStack(SPEC, environment={"FLY_CONFIG_DIR": "/nowhere"}) as stack:
+        with pytest.raises(TargetError, match="no token"):
+            await stack.plan()

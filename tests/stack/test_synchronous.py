@@ -1,0 +1,45 @@
+"""A stack from code with threads: it has each method of the asynchronous one, with the same arguments, and works."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from reconciler import AsyncStack, Stack
+from reconciler.engine.server.daemon import stop_engine
+
+SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [echo, hello]}}}}\n"
+METHODS = ["apply", "destroy", "drift", "find", "from_file", "invoke", "plan", "runs", "save_plan", "status"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_takes_the_same_arguments(name: str) -> None:
+    own = inspect.signature(getattr(Stack, name)).parameters.values()
+    theirs = inspect.signature(getattr(AsyncStack, name)).parameters.values()
+    assert [*own] == [*theirs]
+
+
+def test_no_method_is_missing() -> None:
+    def public(of: type) -> set[str]:
+        return {name for name in vars(of) if not name.startswith("_")}
+
+    assert public(AsyncStack) - {"aclose"} == public(Stack) - {"close"} == {*METHODS}
+
+
+def test_from_a_file_to_the_end_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "machines.yaml").write_text(SPEC)
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    try:
+        with Stack.from_file(tmp_path / "machines.yaml", target="local", environment=environment) as stack:
+            assert stack.apply(stack.plan()).is_success
+            assert not stack.drift().has_changes
+            run = stack.invoke("t")
+            assert [line.message for line in run.logs()] == ["hello"]
+            assert run.wait().exit_code == 0
+            assert stack.find(run.id).id == stack.runs().runs[0].id == run.id
+            assert len(stack.status().slots) == 1
+            assert stack.destroy().is_success
+            saved = stack.save_plan(tmp_path / "plan.json")
+            assert stack.apply(saved).is_success
+    finally:
+        stop_engine(tmp_path / "home")

@@ -1,0 +1,61 @@
+"""The public interface: the names of `reconciler`, where each comes from, and that importing it is cheap."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import reconciler
+from reconciler.errors import ReconcilerError
+
+# One more is a promise that is kept.
+TYPES = """
+Action App AsyncRun AsyncStack AsyncTasks Cause Change Entry FieldChange ListedRuns LogLine NeverStarted OnBusy Outcome
+OutcomeName Plan Pool PoolKind Report Run RunInfo RunState SavedPlan Slot SlotStatus Spec Stack StackStatus Status
+Target Tasks
+"""
+ERRORS = """
+ApiError ApiErrorKind BlockedError BuildError LeaseLostError LogsIncompleteError NotStartedError ReconcilerError
+RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError UnobservedError UsageError
+"""
+FUNCTIONS = "__version__ load_spec plan_sha256 read_plan"
+NAMES = f"{TYPES} {ERRORS} {FUNCTIONS}".split()
+
+
+def test_the_names_are_these() -> None:
+    assert sorted(reconciler.__all__) == sorted(NAMES)
+    assert {*NAMES} <= {*dir(reconciler)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_leads_to_what_is_called_so(name: str) -> None:
+    found = getattr(reconciler, name)
+    assert name == "__version__" or found.__name__ == name
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert reconciler.__version__ == version("machines-reconciler")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = reconciler.nonsense
+
+
+def test_every_error_is_public() -> None:
+    def below(error: type[ReconcilerError]) -> set[type[ReconcilerError]]:
+        return {error}.union(*(below(one) for one in error.__subclasses__()))
+
+    of_errors = {one for one in below(ReconcilerError) if one.__module__ == "reconciler.errors"}
+    assert {one.__name__ for one in of_errors} <= {*NAMES}
+
+
+def test_importing_the_package_imports_nothing_of_it() -> None:
+    program = """
+import sys
+import reconciler
+print(sorted(name for name in sys.modules if name.startswith("reconciler") or name in {"httpx", "click", "asyncio"}))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout.strip() == "['reconciler']"
