@@ -63,7 +63,7 @@ class Field:
     settles: tuple[str, ...] = ()  # other paths that `config:` cannot say where this field is declared
     merge: Merge = Merge.WHOLE
     replaces: tuple[str, ...] = ()  # fields of the levels below that go where this one is declared
-    only: PoolKind | None = None  # the only kind of pool whose config has it
+    only: PoolKind | None = None  # the only kind of pool that has it; another one's app or defaults may set it
     secrets: frozenset[str] = frozenset()  # members, at any depth, below which no error shows what is written
     unsupported: str | None = None  # what to do until it works
 
@@ -168,14 +168,14 @@ FIELDS: Final = (
         unsupported="until then put it under `config:`, as the API spells it: mounts: [{volume: vol_…, path: /data}]",
     ),
     Field(name="stop", path="stop_config"),
-    Field(name="timeout"),
-    Field(name="overrides"),
+    Field(name="timeout", only=PoolKind.TASK),
+    Field(name="overrides", only=PoolKind.TASK),
     Field(name="metadata", path="metadata", merge=Merge.BY_KEY),
     Field(name="ports", path="services", only=PoolKind.SERVICE),
     Field(name="checks", path="checks", only=PoolKind.SERVICE),
-    Field(name="rollout", merge=Merge.BY_KEY),
+    Field(name="rollout", merge=Merge.BY_KEY, only=PoolKind.SERVICE),
     Field(name="schedule", path="schedule", only=PoolKind.TASK),
-    Field(name="launch"),
+    Field(name="launch", only=PoolKind.TASK),
     Field(name="protect"),
     Field(name="config", merge=Merge.DEEP),
 )

@@ -10,14 +10,19 @@ _LONGEST_KEY: Final = 64  # of which a likely spelling is looked for
 
 def hint_for_unknown(key: str, known: Sequence[str], path: Sequence[Any]) -> str:
     """Return the way that works; `known` are the keys of the map in question, `path` is where it stands in the spec."""
-    if "config" in known and (hint := _for_section(key, known)):
-        return hint
+    if "config" in known and (hints := [hint for hint in (_of_the_other_kind(key), _for_section(key, known)) if hint]):
+        return "; ".join(hints)
     import difflib
 
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) if len(key) <= _LONGEST_KEY else []
     field = _field_at(path)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}."
     return f"{hint} {_beside(field)}" if field else hint.removesuffix(".")
+
+
+def _of_the_other_kind(key: str) -> str | None:
+    kind = next((one.only for one in FIELDS if one.name == key), None)
+    return f"only a {kind.value} has `{key}`" if kind else None
 
 
 def _for_section(key: str, known: Sequence[str]) -> str | None:
