@@ -51,7 +51,7 @@ soak: install  ## the slow suite: many real invokes, on good days and bad ones
 	$(BIN)/python -m pytest -m soak
 
 mutants: install  ## breaks each safety rule on purpose, and asks whether the tests notice
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.mutants $(if $(RULE),"$(RULE)")
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
