@@ -86,6 +86,7 @@ class ContainerEngine:
         await self.close()
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._wire.close()
 
     async def connect(self) -> None:
@@ -159,6 +160,7 @@ class ContainerEngine:
         return await self._wire.stream(f"/containers/{container}/attach", query=query, has_terminal=has_terminal)
 
     async def start(self, container: str) -> None:
+        """Start the container."""
         await self._wire.call("POST", f"/containers/{container}/start")
 
     async def kill(self, container: str, number: int) -> None:
@@ -170,9 +172,11 @@ class ContainerEngine:
                 raise
 
     async def pause(self, container: str) -> None:
+        """Pause all its processes."""
         await self._wire.call("POST", f"/containers/{container}/pause")
 
     async def unpause(self, container: str) -> None:
+        """Continue its paused processes."""
         await self._wire.call("POST", f"/containers/{container}/unpause")
 
     async def top(self, container: str) -> list[tuple[int, str]]:

@@ -42,6 +42,7 @@ class Output:
             await self.close()
 
     async def close(self) -> None:
+        """Close it."""
         await self._reply.aclose()
 
 
@@ -66,9 +67,11 @@ class Wire:
         )
 
     async def close(self) -> None:
+        """Close it."""
         await self._http.aclose()
 
     async def json(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
+        """Send a request, and return the JSON of its reply."""
         reply = await self.call(method, path, query=query, json=body)
         try:
             return reply.json()
@@ -84,6 +87,7 @@ class Wire:
         timeout_s: float | None = _CALL_S,
         **content: Any,
     ) -> httpx.Response:
+        """Send a request, and return its reply. `timeout_s` None waits for ever."""
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_S)
         try:
             reply = await self._http.request(method, path, params=query, timeout=timeout, **content)
@@ -96,6 +100,7 @@ class Wire:
     async def stream(
         self, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, has_terminal: bool = False
     ) -> Output:
+        """Send a request, and return the output that its reply streams."""
         timeout = httpx.Timeout(_CALL_S, connect=_CONNECT_S, read=None)
         request = self._http.build_request("POST", path, params=query, json=body, timeout=timeout)
         try:

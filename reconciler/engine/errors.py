@@ -30,19 +30,23 @@ class ApiFault(Exception):
 
 
 def bad_request(text: str) -> ApiFault:
+    """Return a 400 with this text."""
     return ApiFault(400, f"invalid_argument: {text}")
 
 
 def not_found(what: str) -> ApiFault:
+    """Return a 404 for this kind of thing."""
     return ApiFault(404, f"{what} not found")
 
 
 def name_taken(machine_id: str, name: str) -> ApiFault:
+    """Return the 409 of a create whose name is taken."""
     text = f'already_exists: unique machine name violation, machine ID {machine_id} already exists with name "{name}"'
     return ApiFault(409, text)
 
 
 def lease_held(machine_id: str, owner: str, expires_at: str) -> ApiFault:
+    """Return the 409 of a call that someone else's lease refuses."""
     return ApiFault(409, f"aborted: machine ID {machine_id} lease currently held by {owner}, expires at {expires_at}")
 
 
@@ -64,8 +68,8 @@ class EngineStartError(Exception):
 def parse_start_error(text: str) -> EngineStartError | None:
     """Return the error that `to_text` wrote; None for any other text."""
     try:
-        told = json.loads(text)
-        return EngineStartError(str(told["message"]), remedy=told["remedy"])
+        written = json.loads(text)
+        return EngineStartError(str(written["message"]), remedy=written["remedy"])
     except (ValueError, KeyError, TypeError):
         return None
 

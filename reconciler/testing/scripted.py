@@ -66,6 +66,7 @@ class ScriptedRuntime:
         return next(given, launch.commands[0].words)
 
     async def start(self, launch: Launch, take: TakeOutput) -> "_ScriptedRun":
+        """Start the script of the launch."""
         self.starts.append(launch)
         self.running[launch.machine_id] = self.running.get(launch.machine_id, 0) + 1
         self.most_at_once_on_a_machine = max(self.most_at_once_on_a_machine, self.running[launch.machine_id])

@@ -91,6 +91,7 @@ def _checks(machine: Machine, check_results: Mapping[str, CheckResult] | None) -
 
 
 def event_json(event: Event) -> dict[str, Any]:
+    """Return an event."""
     return {
         "id": event.id,
         "type": event.type,
@@ -112,6 +113,7 @@ def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str
 
 
 def process_json(process: ProcessStat) -> dict[str, Any]:
+    """Return a process of the ps call."""
     return {
         "pid": process.pid,
         "stime": process.stime,
@@ -125,6 +127,7 @@ def process_json(process: ProcessStat) -> dict[str, Any]:
 
 
 def memory_json(machine: Machine) -> dict[str, Any]:
+    """Return a machine's memory and its limit."""
     available_mb = limits_of(machine.config).memory_mb
     return {"available_mb": available_mb, "limit_mb": machine.memory_limit_mb or available_mb}
 
@@ -159,6 +162,7 @@ def volume_json(volume: Volume, holder: Machine | None, used: int) -> dict[str, 
 
 
 def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot."""
     return {
         "id": snapshot.id,
         "size": snapshot.size,
@@ -171,6 +175,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def secret_json(secret: Secret, *, shows_value: bool = False) -> dict[str, Any]:
+    """Return a secret, with its value only where `shows_value`."""
     body = {
         "name": secret.name,
         "digest": digest_of(secret),
@@ -181,6 +186,7 @@ def secret_json(secret: Secret, *, shows_value: bool = False) -> dict[str, Any]:
 
 
 def app_json(app: App, machine_count: int, volume_count: int = 0, *, is_running: bool) -> dict[str, Any]:
+    """Return an app with the numbers of its machines and volumes."""
     status = "pending" if not machine_count else "deployed" if is_running else "suspended"
     return {
         "id": app.name,
@@ -194,6 +200,7 @@ def app_json(app: App, machine_count: int, volume_count: int = 0, *, is_running:
 
 
 def lease_json(lease: Lease, *, with_description: bool = True) -> dict[str, Any]:
+    """Return the answer of a lease call."""
     data = {
         "nonce": lease.nonce,
         "expires_at": int(lease.expires_at),

@@ -84,7 +84,7 @@ class Transitions:
     async def begin(self, machine: Machine) -> None:
         """Start the machine, even if the caller of the API hangs up meanwhile."""
         if not self._latency.start_s:
-            await self._start_or_rest(machine)
+            await self._start_or_stop(machine)
             return
         machine = self._runner.save(replace(machine, state="starting", should_run=True))
         done = asyncio.Event()
@@ -96,11 +96,11 @@ class Transitions:
             await self._clock.sleep(self._latency.start_s)
             current = self._store.machine(machine.id)
             if current and current.state == "starting" and current.instance_id == machine.instance_id:
-                await self._start_or_rest(current)
+                await self._start_or_stop(current)
         finally:
             done.set()
 
-    async def _start_or_rest(self, machine: Machine) -> None:
+    async def _start_or_stop(self, machine: Machine) -> None:
         """Start the machine.
 
         Where the start cannot be recorded, stop it and raise sqlite3.Error.
@@ -121,7 +121,7 @@ class Transitions:
             case "stop":
                 event = self._runner.new_event("stop", "stopping", "user")
                 self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
-                self._runner.in_background(self._stop_then_rest(machine.id, *rule))
+                self._runner.in_background(self._finish_stop(machine.id, *rule))
             case "discard":
                 self._runner.save(replace(machine, state="stopped"))
                 self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
@@ -131,9 +131,9 @@ class Transitions:
         rule = stop_rule(machine.config, {}, self._latency.kill_timeout_s)
         event = self._runner.new_event("stop", "stopping", "flyd")
         self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
-        self._runner.in_background(self._stop_then_rest(machine.id, *rule))
+        self._runner.in_background(self._finish_stop(machine.id, *rule))
 
-    async def _stop_then_rest(self, machine_id: str, number: int, timeout_s: float) -> None:
+    async def _finish_stop(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "stopping":  # nothing ran: it was between two starts

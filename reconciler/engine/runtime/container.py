@@ -53,6 +53,7 @@ class ContainerRuntime:
         self._has_init = True
 
     async def prepare(self, image: str) -> None:
+        """Pull the image, unless it is there; only one pull of an image at a time."""
         async with self._pulls.setdefault(image, asyncio.Lock()):
             try:
                 reference = parse_image(image)
@@ -165,6 +166,7 @@ class ContainerRuntime:
         return ends
 
     async def close(self) -> None:
+        """Close the connections to the container engine."""
         await self._engine.close()
 
 

@@ -37,9 +37,11 @@ class RunningContainers:
 
     @property
     def first(self) -> str | None:
+        """Return the first container, whose network the others share."""
         return self._containers[0] if self._containers else None
 
     def add(self, container: str) -> None:
+        """Add a container to the run."""
         self._containers.append(container)
 
     def read(self, container: str, output: Output) -> None:
@@ -121,23 +123,27 @@ class RunningContainers:
         return code == _KILLED and not self._sent
 
     async def signal(self, number: int) -> None:
+        """Send the signal to each container."""
         self._sent.add(number)
         for container in self._containers:
             with suppress(ContainerError):  # `wait` returns how it ended
                 await self._engine.kill(container, number)
 
     async def kill(self) -> None:
+        """Kill each container."""
         if self._is_suspended:
             await self.resume()  # a paused container cannot be killed
         await self.signal(_SIGKILL)
 
     async def suspend(self) -> None:
+        """Pause each container."""
         self._is_suspended = True
         for container in self._containers:
             with suppress(ContainerError):
                 await self._engine.pause(container)
 
     async def resume(self) -> None:
+        """Continue each container."""
         self._is_suspended = False
         for container in self._containers:
             with suppress(ContainerError):
@@ -152,6 +158,7 @@ class RunningContainers:
         return found
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        """Run a command in the first container."""
         if stdin:
             why = "the container runtime hands no stdin to a command: pass it as an argument"
             return Executed(code=_NOT_EXECUTABLE, stdout="", stderr=why)
@@ -165,6 +172,7 @@ class RunningContainers:
         )
 
     async def discard(self) -> None:
+        """Remove the containers."""
         for container in self._containers:
             with suppress(ContainerError):  # the next engine of this home removes it
                 await self._engine.remove(container)

@@ -19,7 +19,7 @@ def launch_of(
     several machines cannot listen on the same port.
     """
     config = machine.config
-    told = {"PORT": str(next(iter(ports.values())))} if ports and port_style == "host" else {}
+    port_variable = {"PORT": str(next(iter(ports.values())))} if ports and port_style == "host" else {}
     mounts = ((volumes.directory(volume), path) for volume, path in mounts_of(config))
     return Launch(
         machine_id=machine.id,
@@ -27,7 +27,8 @@ def launch_of(
         number=machine.runs,
         image=str(config.get("image") or ""),
         commands=tuple(
-            replace(command, env=_environment(machine, command, secrets) | told) for command in commands_of(config)
+            replace(command, env=_environment(machine, command, secrets) | port_variable)
+            for command in commands_of(config)
         ),
         files=tuple(
             (file.path, secrets.content(machine.app, file.secret) if file.secret else file.content, file.mode)

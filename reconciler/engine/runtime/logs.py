@@ -27,6 +27,7 @@ class LineSplitter:
         self._rest = b""
 
     def add(self, content: bytes) -> None:
+        """Take bytes of the output."""
         *lines, self._rest = (self._rest + content).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace").rstrip("\r"))

@@ -67,6 +67,7 @@ class ProcessRuntime:
         return self.root / launch.machine_id / str(launch.number)
 
     def forget(self, machine_id: str) -> None:
+        """Delete the machine's directory."""
         shutil.rmtree(self.root / machine_id, ignore_errors=True)
 
     async def prepare(self, image: str) -> None:

@@ -28,9 +28,11 @@ class StreamLines:
         self._lines = {number: LineSplitter(partial(take, name)) for number, name in _STREAMS.items()}
 
     def take(self, descriptor: int, content: bytes) -> None:
+        """Take output of a descriptor, 1 or 2."""
         self._lines[descriptor].add(content)
 
     def close(self) -> None:
+        """Take what is left of last lines."""
         for lines in self._lines.values():
             lines.close()
 
@@ -73,6 +75,7 @@ class RunningProcesses:
         return self._failed or Ended(code=_code_of(first), signal=-first if first < 0 else None)
 
     async def signal(self, number: int) -> None:
+        """Send the signal to the process groups of the commands."""
         if number == signal.SIGKILL:
             await self.kill()
         if self._is_over:
@@ -81,13 +84,16 @@ class RunningProcesses:
             signal_group(child.pid, number)
 
     async def kill(self) -> None:
+        """Kill all processes of the machine."""
         if not self._is_over:
             await asyncio.to_thread(end_all, self._owned())
 
     async def suspend(self) -> None:
+        """Stop all processes of the machine by SIGSTOP."""
         await self._signal_all(signal.SIGSTOP)
 
     async def resume(self) -> None:
+        """Continue all processes of the machine by SIGCONT."""
         await self._signal_all(signal.SIGCONT)
 
     async def _signal_all(self, number: int) -> None:
@@ -98,9 +104,11 @@ class RunningProcesses:
         return Owned(frozenset(child.pid for child, _ in self._children) | self._besides, self._directory)
 
     async def processes(self) -> list[ProcessStat]:
+        """Return all processes of the machine."""
         return await asyncio.to_thread(processes_of, self._owned())
 
     async def execute(self, words: tuple[str, ...], *, stdin: bytes, timeout_s: float) -> Executed:
+        """Run a command as one more child, and kill it after the timeout."""
         if self._spawn is None or self._is_over:
             return Executed(code=NOT_EXECUTABLE, stdout="", stderr="the machine does not run")
         output = {number: bytearray() for number in _STREAMS}

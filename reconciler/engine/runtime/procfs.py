@@ -81,6 +81,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def signal_group(leader: int, number: int) -> None:
+    """Send the signal to a process group, if it exists."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
 

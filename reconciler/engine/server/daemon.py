@@ -228,6 +228,7 @@ def write_redirect_page(home: Path, url: str) -> Path:
 
 
 def remove_status(home: Path) -> None:
+    """Delete the home's status file."""
     (home / _STATUS).unlink(missing_ok=True)
 
 

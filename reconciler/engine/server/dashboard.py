@@ -73,9 +73,9 @@ async def stream_events(engine: Engine) -> AsyncIterator[str]:
             if not await engine.watchers.until(ANY, lambda: bool(changed) or None, _HEARTBEAT_S):
                 yield "\n"
                 continue
-            told = list(changed)
+            pending = list(changed)
             changed.clear()
-            for machine_id in told:
+            for machine_id in pending:
                 if found := engine.store.machine(machine_id):
                     yield _line({"machine": _machine_json(engine, found)})
             while entries := engine.store.log_table.since(number, _LINES_AT_ONCE):

@@ -45,8 +45,8 @@ def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes],
 
 def why_it_ended(process: "subprocess.Popen[bytes]", errors: IO[bytes], home: Path) -> EngineStartError:
     """Return why the process has ended: its own start error, or its exit code."""
-    told = parse_start_error(errors.read(_ERROR_BYTES).decode("utf-8", "replace"))
-    return told or EngineStartError(f"it ended with code {process.returncode}", remedy=see_log(home))
+    error = parse_start_error(errors.read(_ERROR_BYTES).decode("utf-8", "replace"))
+    return error or EngineStartError(f"it ended with code {process.returncode}", remedy=see_log(home))
 
 
 def see_log(home: Path) -> str:

@@ -24,9 +24,11 @@ class BackgroundServices:
         return self._proxy.addresses
 
     def start(self) -> None:
+        """Start all of them."""
         for part in self._parts:
             part.start()
 
     async def close(self) -> None:
+        """Close all of them, the last started first."""
         for part in reversed(self._parts):
             await part.close()

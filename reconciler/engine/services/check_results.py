@@ -27,9 +27,11 @@ class CheckResults:
         self._found[machine.id] = dict.fromkeys(names, first)
 
     def put(self, machine: Machine, name: str, result: CheckResult) -> None:
+        """Keep a check's new result."""
         if machine.id in self._found:
             self._found[machine.id][name] = result
             self._notify(machine.id)
 
     def end(self, machine: Machine) -> None:
+        """Drop the results of a machine that has stopped."""
         self._found.pop(machine.id, None)

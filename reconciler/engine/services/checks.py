@@ -78,9 +78,11 @@ class Checks:
         self._running: dict[str, tuple[int, str, list[asyncio.Task[None]]]] = {}
 
     def start(self) -> None:
+        """Follow the machines of the engine."""
         self._engine.subscribe(self._changed)
 
     async def close(self) -> None:
+        """End all checks."""
         tasks = [task for _, _, tasks in self._running.values() for task in tasks]
         self._running.clear()
         for task in tasks:

@@ -25,11 +25,13 @@ class Schedules:
         self._timers: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
     def start(self) -> None:
+        """Follow the machines of the engine."""
         self._engine.subscribe(self._changed)
         for machine in self._engine.store.machines():
             self._changed(machine)
 
     async def close(self) -> None:
+        """End all timers."""
         tasks = [task for _, task in self._timers.values()]
         self._timers.clear()
         for task in tasks:

@@ -28,12 +28,14 @@ class Cleanup:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Follow the machines of the engine."""
         self._engine.subscribe(self._changed)
         for machine in self._engine.store.machines():
             self._changed(machine)
         self._task = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
+        """End the cleanup."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

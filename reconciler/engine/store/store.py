@@ -55,6 +55,7 @@ class Store:
         self.secrets_versions = Table(self._connection, "secrets_versions", SecretsVersion)
 
     def close(self) -> None:
+        """Close the database."""
         self._connection.close()
 
     def machine(self, machine_id: str) -> Machine | None:
@@ -70,11 +71,13 @@ class Store:
             yield self._machines[machine_id]
 
     def add_app(self, app: App) -> None:
+        """Write a new app."""
         with self._transaction():
             self._connection.execute("INSERT INTO apps VALUES (?, ?, ?)", (app.name, app.org, app.created_ms))
         self.apps[app.name] = app
 
     def remove_app(self, name: str) -> None:
+        """Delete an app."""
         with self._transaction():
             self._connection.execute("DELETE FROM apps WHERE name = ?", (name,))
         self.apps.pop(name, None)
@@ -193,6 +196,7 @@ class Table(Generic[V]):
         self._values: dict[str, V] = {key: make(**value_of(value)) for key, value in rows}
 
     def get(self, key: str) -> V | None:
+        """Return the value of this id, if there is one."""
         return self._values.get(key)
 
     def __iter__(self) -> Iterator[V]:
@@ -207,6 +211,7 @@ class Table(Generic[V]):
         return value
 
     def remove(self, key: str) -> None:
+        """Delete the value of this id, if there is one."""
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (key,))
         self._values.pop(key, None)
 
