@@ -27,7 +27,7 @@ from reconciler.engine.models import RESTING, RUNNING, App, Machine
 from reconciler.engine.runtime.base import Ended, Leftover, Runtime
 from reconciler.engine.runtime.exec import GuestCalls
 from reconciler.engine.secrets import Secrets
-from reconciler.engine.services.check_results import CheckResults
+from reconciler.engine.services.checks import CheckResults
 from reconciler.engine.store.store import Store
 from reconciler.engine.volumes import Volumes
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.engine.config.read import duration_s
-from reconciler.engine.engine import Engine
 from reconciler.engine.models import CheckResult, Machine
 from reconciler.engine.services.ports import HOST, listening_port
+
+if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
 
 _INTERVAL_S: Final = 15.0
 _TIMEOUT_S: Final = 10.0
@@ -67,13 +69,45 @@ def _check(name: str, check: dict[str, Any], port: int) -> Check:
     )
 
 
+class CheckResults:
+    """The results of all machines.
+
+    `notify` is called with the id of each machine that has a new one.
+    """
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._found: dict[str, dict[str, CheckResult]] = {}
+
+    def of(self, machine: Machine) -> Mapping[str, CheckResult] | None:
+        """Return the machine's results by name of the check.
+
+        None where no checks are made.
+        """
+        return self._found.get(machine.id)
+
+    def begin(self, machine: Machine, names: Iterable[str], first: CheckResult) -> None:
+        """Begin with these checks; each has the result `first` until it is made."""
+        self._found[machine.id] = dict.fromkeys(names, first)
+
+    def put(self, machine: Machine, name: str, result: CheckResult) -> None:
+        """Keep a check's new result."""
+        if machine.id in self._found:
+            self._found[machine.id][name] = result
+            self._notify(machine.id)
+
+    def end(self, machine: Machine) -> None:
+        """Drop the results of a machine that has stopped."""
+        self._found.pop(machine.id, None)
+
+
 class Checks:
     """Check every machine that runs.
 
     `start` subscribes to the engine, which keeps the results; `close` ends all.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._running: dict[str, tuple[int, str, list[asyncio.Task[None]]]] = {}
 
