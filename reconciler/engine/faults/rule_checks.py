@@ -43,7 +43,7 @@ def checked_rule(value: Any, place: str) -> Rule:
     if why := _why_never(rule):
         raise FaultConfigError(f"{place}: it can never strike: {why}")
     if rule.is_committed and rule.fault in {*REPLY_FAULTS, *ENGINE_FAULTS}:
-        done = "nothing is done" if rule.fault in NEVER_COMMITTED else "it is no refusal"
+        done = "nothing is done" if rule.fault in NEVER_COMMITTED else "it is no error reply"
         raise FaultConfigError(f"{place}.committed: {rule.fault} cannot come after the effect: {done}")
     return rule
 
