@@ -6,7 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.engine.faults.rules import API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS, Rule
+from reconciler.engine.faults.rules import (
+    ALWAYS,
+    API_FAULTS,
+    ENGINE_FAULTS,
+    REPLY_FAULTS,
+    FaultConfigError,
+    FaultRules,
+    Rule,
+)
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
@@ -104,6 +112,46 @@ def test_a_rule_strikes_what_it_names_after_so_many_so_many_times() -> None:
     assert not strikes(call="stop")
     assert not strikes(machine="web-1")
     assert [strikes() for _ in range(5)] == [False, True, True, False, False]
+
+
+def test_the_first_rule_that_matches_strikes_and_the_others_count_nothing() -> None:
+    rules = FaultRules()
+    first = rules.add("server_error", calls=("get",))
+    second = rules.add("unavailable", times=ALWAYS)
+    assert rules.find(("server_error", "unavailable"), call="get") is first
+    assert (first.struck, second.struck) == (1, 0)
+    assert rules.find(("server_error", "unavailable"), call="get") is second
+    assert rules.find(("html",), call="get") is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "strikes"), [("vanish", None, 1), ("unpullable", None, 5), ("unpullable", 2, 2)]
+)
+def test_a_fault_that_lasts_strikes_until_it_is_told_how_often(fault: str, times: int | None, strikes: int) -> None:
+    rules = FaultRules([Rule(fault=fault, times=times)])
+    assert sum(rules.find((fault,), machine="m") is not None for _ in range(5)) == strikes
+
+
+def test_a_share_strikes_the_same_part_of_the_calls_in_each_engine() -> None:
+    def struck() -> list[bool]:
+        rule = Rule(fault="lose_reply", share=0.3)
+        return [rule.strikes(call="get", app="a", machine="m", image="i", request=None) for _ in range(1000)]
+
+    assert struck() == struck()
+    assert 200 < sum(struck()) < 400
+
+
+def test_a_request_is_counted_from_0_and_struck_by_its_number() -> None:
+    rules = FaultRules()
+    rules.add("late_reply", request=1)
+    struck = [rules.find(("late_reply",), call="get", request=rules.next_request()) is not None for _ in range(3)]
+    assert struck == [False, True, False]
+    assert rules.requests == 3
+
+
+def test_a_fault_that_does_not_exist_is_no_rule() -> None:
+    with pytest.raises(FaultConfigError, match="unknown fault 'nonsense'; known: "):
+        FaultRules().add("nonsense")
 
 
 def test_lists_lag_and_one_machine_read_by_its_id_does_not() -> None:
