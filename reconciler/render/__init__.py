@@ -1,1 +1,1 @@
-"""Values to text and JSON. Pure: nothing here prints, and nothing here shows an env value."""
+"""Turn values into text and JSON. Pure, and no env value is shown."""

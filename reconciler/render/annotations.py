@@ -1,4 +1,7 @@
-"""Errors as GitHub's workflow commands: they are shown at the spec's line in a pull request, and on the job's page."""
+"""Write errors as GitHub's workflow commands.
+
+GitHub shows them at the spec's line in a pull request, and on the job's page.
+"""
 
 from typing import Final
 
@@ -10,12 +13,15 @@ _PROPERTY: Final = _DATA | {":": "%3A", ",": "%2C"}
 
 
 def error_annotation(message: str, *, hint: str | None = None) -> str:
-    """An error that is nowhere in particular."""
+    """Annotate an error that has no place in the spec."""
     return _command(_text(message, hint), {"title": "reconciler"})
 
 
 def diagnostic_annotation(diagnostic: Diagnostic, *, file: str) -> str:
-    """An error of the spec at its place; `file` is its path from the repository's root."""
+    """Annotate an error at its place in the spec.
+
+    `file` is the spec's path from the repository's root.
+    """
     place = diagnostic.place
     properties = {"file": file, "line": str(place.line), "col": str(place.column), "title": "reconciler"}
     return _command(_text(diagnostic.message, diagnostic.hint), properties)

@@ -1,4 +1,4 @@
-"""What each format for people says of a plan's changes: alike ones together, what happens, why, to which fields."""
+"""Word a plan's changes for people: what happens, why, to which fields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,10 @@ _SHORTEST_RANGE: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One field, spelled and masked as it is shown. `before` is None where the machine is yet to be made."""
+    """One field, spelled and masked as it is shown.
+
+    `before` is None if the machine does not exist yet.
+    """
 
     path: str
     before: str | None
@@ -47,7 +50,7 @@ class Row:
 
     @property
     def by(self) -> str:
-        """Who made it differ, where that was not the spec alone."""
+        """Say who made the field differ, if it was not the spec alone."""
         return _BY[self.cause]
 
 
@@ -67,19 +70,19 @@ class Group:
 
     @property
     def word(self) -> str:
-        """What happens, in a word or two."""
+        """Say what happens, in a word or two."""
         word = _WORDS[self.first.action]
         return f"deferred {word}" if self.first.deferred else word
 
     @property
     def why(self) -> str:
-        """Why, and what it waits for."""
+        """Say why, and what the change waits for."""
         reason = clean(self.first.reason)
         return f"{clean(self.first.deferred)}; then {reason}" if self.first.deferred else reason
 
     @property
     def at_once(self) -> str | None:
-        """That the command is run when the change is made, and why; None where it is not."""
+        """Say that the change runs the command, and why; None if it does not."""
         if not self.first.runs_at_once:
             return None
         schedule = self.first.desired.schedule if self.first.desired else None
@@ -87,7 +90,7 @@ class Group:
 
     @property
     def slots(self) -> list[str]:
-        """The slots' names; four or more in a row as one range."""
+        """List the slots' names; four or more in a row as one range."""
         names: list[str] = []
         for run in _in_a_row(self.changes):
             if len(run) >= _SHORTEST_RANGE:
@@ -99,14 +102,14 @@ class Group:
         return names
 
     def rows(self, salt: str | None) -> list[Row]:
-        """What changes field by field; for a machine that is made, what it is made of."""
+        """Return what changes field by field; of a new machine its whole config."""
         if self.first.action is Action.CREATE and self.first.desired:
             return [Row(path=clean(key), before=None, after=text) for key, text in _made_of(self.first, salt)]
         return [_row(field, salt) for field in self.first.fields]
 
 
 def grouped(plan: Plan) -> list[Group]:
-    """The plan's changes, alike ones side by side, in the order of their first. A pool's machines are made alike."""
+    """Group changes that are alike, in the order of the first of each group."""
     groups: dict[Any, list[Change]] = {}
     for change in plan.effective:
         where = (change.slot.app, change.slot.pool, change.is_duplicate)
@@ -116,7 +119,7 @@ def grouped(plan: Plan) -> list[Group]:
 
 
 def closing_line(plan: Plan) -> str:
-    """The plan in one line."""
+    """Sum up the plan in one line."""
     counts = plan.counts()
     watched = counts[Action.WATCH.value]
     down = f", {watched} of them {'does' if watched == 1 else 'do'} not stay up" if watched else ""
@@ -167,7 +170,7 @@ def _made_of(change: Change, salt: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _in_a_row(changes: tuple[Change, ...]) -> Iterator[list[Change]]:
-    """The changes by region, in runs whose numbers go up, or down, by one."""
+    """Split changes by region, and where slot numbers do not go up or down by one."""
     run: list[Change] = []
     for change in sorted(changes, key=lambda one: one.slot.region):
         if run and not _continues(run, change):

@@ -1,4 +1,4 @@
-"""Errors as people and programs read them: where, what, the line itself, what to do."""
+"""Show errors to people and programs: where, what, the line, what to do."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,10 @@ _LINE_LIMIT = 160
 
 
 def diagnostics_text(diagnostics: Sequence[Diagnostic], *, more: int = 0, color: bool = False) -> str:
-    """Each error with its place, its line and a caret, then how many there are; `more` are not among them."""
+    """Show each error with its place, line and a caret, then how many there are.
+
+    `more` counts errors that are not shown.
+    """
     count = len(diagnostics) + more
     blocks = [_block(diagnostic, color) for diagnostic in diagnostics]
     left_out = [f"… and {more} more"] if more else []
@@ -32,7 +35,7 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
 
 
 def error_text(message: str, hint: str | None) -> str:
-    """One error and what to do about it."""
+    """Show one error and what to do about it."""
     return f"error: {clean(message, 1000)}" + (f"\n  {clean(hint, 1000)}" if hint else "")
 
 
@@ -45,7 +48,10 @@ def _block(diagnostic: Diagnostic, color: bool) -> str:
 
 
 def _excerpt(diagnostic: Diagnostic) -> list[str]:
-    """The line itself behind its number, so that it begins no line of ours, and a caret under the place."""
+    """Show the line behind its number, and a caret under the place.
+
+    The number keeps foreign text from the start of a line, where it could be a command.
+    """
     text = diagnostic.source_line
     if text is None or not text.strip():
         return []

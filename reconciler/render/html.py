@@ -1,4 +1,7 @@
-"""A plan as one HTML file: nothing is loaded, no script; for phone and desk, light and dark, keyboard and reader."""
+"""Show a plan as one HTML file, without scripts and without anything to load.
+
+It is for small and large screens, light and dark, keyboard and screen reader.
+"""
 
 from html import escape
 from typing import Final
@@ -41,7 +44,7 @@ del { color: var(--remove); } ins { color: var(--add); } del, ins { text-decorat
 
 
 def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
-    """The whole plan as one document."""
+    """Return the whole plan as one document."""
     title = f"Plan of {clean(plan.stack)}"
     observed = f"<p>Observed {plan.observed_at:%Y-%m-%d %H:%M:%S} UTC.</p>" if plan.observed_at else ""
     parts = [

@@ -1,4 +1,7 @@
-"""A plan as JSON for programs; schemas/plan.schema.json describes it. Env values and file contents are masked."""
+"""Show a plan as JSON for programs, as schemas/plan.schema.json describes it.
+
+Env values and file contents are masked.
+"""
 
 import json
 import re
@@ -17,12 +20,15 @@ _UNSAFE: Final = re.compile(
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """The document as it is printed or saved: the same to whoever parses it, harmless to whatever shows it."""
+    """Return the document as text that is safe to show and parses the same."""
     return "".join(json_pieces(document))
 
 
 def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
-    """The same text piece by piece. A member that is an iterator becomes a list, of which one element is held."""
+    """Yield the same text piece by piece.
+
+    A member that is an iterator becomes a list, of which one element at a time is in memory.
+    """
     yield "{"
     for position, (key, value) in enumerate(document.items()):
         yield f"{',' if position else ''}\n  {_encoded(key)}: "
@@ -53,13 +59,13 @@ def _escaped(character: str) -> str:
 
 
 def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
-    """The whole plan; unchanged slots are only counted."""
+    """Return the whole plan; unchanged slots are only counted."""
     members = plan_members(plan, plan_sha256=plan_sha256, salt=salt)
     return {key: list(value) if isinstance(value, Iterator) else value for key, value in members.items()}
 
 
 def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
-    """The same, with the long lists as iterators, whose elements are made as they are asked for."""
+    """Return the same, with iterators for the long lists."""
     return {
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,

@@ -1,6 +1,7 @@
-"""A plan as Markdown, for a comment on a pull request: the summary first, details folded, never too long for one.
+"""Show a plan as Markdown, for a comment on a pull request.
 
-Whatever comes from elsewhere stands in code spans, where neither Markdown nor HTML nor a mention means anything.
+It has a summary, then folded details, and is never too long for a comment. Foreign text stands in code spans, where
+neither Markdown nor HTML nor a mention means anything.
 """
 
 from html import escape
@@ -18,7 +19,10 @@ _NOTES: Final = 20
 
 
 def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
-    """The plan, at most LIMIT characters. Its first line marks the comment, so that it is found and updated."""
+    """Return the plan, at most LIMIT characters.
+
+    Its first line marks the comment, so that it is found and updated.
+    """
     head = [marker(plan.stack), f"### {_code(plan.stack)}: {closing_line(plan)}", ""]
     head += _notes("Blocked", plan.blocked) + _notes("Warning", plan.warnings)
     tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and not plan.blocked else []
@@ -32,7 +36,7 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
 
 
 def marker(stack: str) -> str:
-    """The comment's first line: the same for every plan of the stack."""
+    """Return the comment's first line: the same for every plan of the stack."""
     return f"<!-- reconciler plan of {''.join(one for one in stack if one.isalnum() or one in '-_.')} -->"
 
 
@@ -42,7 +46,7 @@ def _notes(word: str, notes: tuple[str, ...]) -> list[str]:
 
 
 def _fitting(blocks: list[str], room: int) -> tuple[list[str], int]:
-    """As many blocks as there is room for, and how many are left out."""
+    """Return as many blocks as there is room for, and how many are left out."""
     kept: list[str] = []
     for position, block in enumerate(blocks):
         room -= len(block) + 1
@@ -93,7 +97,7 @@ def _foreign(plan: Plan) -> list[str]:
 
 
 def _code(text: str) -> str:
-    """A code span that nothing breaks out of, in tables too."""
+    """Return a code span that no text can break out of, in tables too."""
     return f"`{clean(text).replace('`', chr(39)).replace('|', chr(92) + '|') or ' '}`"
 
 

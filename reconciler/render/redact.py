@@ -1,6 +1,6 @@
-"""What foreign text and secret values must go through before they are shown, whatever the format.
+"""Make foreign text harmless and mask secret values before they are shown.
 
-Names, errors and values come from the API, from a spec in a stranger's pull request, from a file: they may hold control
+Names, errors and values come from the API, from a spec in a stranger's pull request, from a file. They may hold control
 characters for a terminal, and commands for the pipeline whose log they end up in.
 """
 
@@ -21,7 +21,10 @@ _MASKED: Final = re.compile(r"\(masked, [0-9a-f]{8}\)")
 
 
 def clean(text: str, limit: int = 500) -> str:
-    """Foreign text on one line, without control characters and commands, at most `limit` characters."""
+    """Return foreign text on one line, without control characters and commands.
+
+    At most `limit` characters are left.
+    """
     read = text[: limit * _READ]
     folded = " ".join(printable(read).split())
     is_whole = len(folded) <= limit and len(read) == len(text)
@@ -29,7 +32,7 @@ def clean(text: str, limit: int = 500) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a space for each character that a terminal would act upon, or that hides or turns others.
+    """Replace characters that a terminal acts upon, or that hide others, by spaces.
 
     Bytes that are not UTF-8 are escaped.
     """
@@ -37,14 +40,15 @@ def printable(text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """The text with whatever a pipeline would take for a command broken up by a space."""
+    """Break up by a space whatever a pipeline would take for a command."""
     return _COMMAND.sub(lambda found: f"{found[0]} ", text)
 
 
 def masked(value: Any, salt: str | None) -> Any:
-    """A secret value as a digest that shows whether it changed, within one output only; None where there is none.
+    """Return a secret value as a digest that shows whether it changed.
 
-    Without a salt the value itself: for a terminal whose user has asked for that.
+    None stays None. The salt makes digests differ between outputs. Without a salt the value itself is returned: for a
+    terminal whose user asked for it.
     """
     if value is None or salt is None or isinstance(value, Masked):
         return value
@@ -53,7 +57,7 @@ def masked(value: Any, salt: str | None) -> Any:
 
 
 def shown(value: Any, *, is_secret: bool = False, salt: str | None) -> str:
-    """A value as people read it, cut where it is long."""
+    """Return a value as people read it, cut if it is long."""
     if value is None:
         return "(none)"
     if is_secret:
@@ -63,7 +67,7 @@ def shown(value: Any, *, is_secret: bool = False, salt: str | None) -> str:
 
 
 def hidden(value: Any, salt: str | None, *, is_secret: bool = False) -> Any:
-    """Return the value with everything below a secret member masked, wherever it stands."""
+    """Return the value with everything below a secret member masked."""
     from reconciler.canonical.sections import SECRET_MEMBERS
 
     return _hidden(value, salt, SECRET_MEMBERS, is_secret=is_secret)
@@ -80,7 +84,7 @@ def _hidden(value: Any, salt: str | None, members: frozenset[str], *, is_secret:
 
 
 def as_masked(value: Any) -> Any:
-    """A value of an output that was read again: what was masked there is known as such."""
+    """Read a value of an output again; what was masked there is marked as such."""
     if isinstance(value, dict):
         return {key: as_masked(member) for key, member in value.items()}
     if isinstance(value, list):

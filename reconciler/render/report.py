@@ -1,4 +1,4 @@
-"""The report of an apply: what was done, what was not and why, and what to type next."""
+"""Show the report of an apply: what was done, what was not, what to type next."""
 
 from collections import Counter
 from typing import Any, Final
@@ -13,7 +13,10 @@ _LOG_LINE: Final = 300  # characters of one line
 
 
 def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> str:
-    """Only what needs attention in lines of its own, then one closing line. `verb` is the command that was run."""
+    """Show what needs attention line by line, then one closing line.
+
+    `verb` is the command that was run.
+    """
     lines = [line for entry in report.entries if entry.status is not Status.DONE for line in _entry_lines(entry)]
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
@@ -25,7 +28,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The whole report."""
+    """Return the whole report."""
     return {
         "format_version": FORMAT_VERSION,
         "stack": report.plan.stack,
@@ -41,7 +44,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def problems(report: Report) -> list[str]:
-    """What was not done as it should have been, one line each."""
+    """List what was not done as it should have been, one line each."""
     ended = [one for one in report.entries if one.status in {Status.FAILED, Status.UNKNOWN}]
     lines = [f"{one.status.value}: {one.action.value} {one.address}: {clean(one.detail)}" for one in ended]
     lines += [clean(one.words) for one in report.unreachable]
@@ -51,7 +54,7 @@ def problems(report: Report) -> list[str]:
 
 
 def _entry_lines(entry: Entry) -> list[str]:
-    """What became of a change, and below it what its machine said last."""
+    """Say what became of a change, and below it what its machine printed last."""
     lines = [f"{entry.status.value}: {entry.action.value} {entry.address}: {clean(entry.detail)}"]
     if entry.unhealthy and entry.unhealthy.log:
         lines += ["  its last lines:", *(f"  | {clean(line, _LOG_LINE)}" for line in entry.unhealthy.log)]

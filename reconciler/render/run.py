@@ -1,4 +1,4 @@
-"""A run's result: one line for people, one typed object for programs, on failure too."""
+"""Show a run's result: a line for people, an object for programs."""
 
 from datetime import datetime
 from typing import Any
@@ -9,12 +9,15 @@ from reconciler.render.style import FORMAT_VERSION
 
 
 def run_text(run: Run) -> str:
-    """One line: the run, its outcome, and what to do where it did not succeed."""
+    """Show in one line the run, its outcome, and what to do about it."""
     return outcome_text(run.id or run.task, run.outcome, attempts=run.attempts)
 
 
 def outcome_text(name: str, outcome: Outcome, *, attempts: int | None = None) -> str:
-    """How a run ended, and what to do about it; a task that failed, or that was cancelled, has said so itself."""
+    """Say how a run ended, and what to do about it.
+
+    Nothing is to be done about a task that failed or was cancelled.
+    """
     is_told = outcome.remedy and outcome.name not in {OutcomeName.FAILED, OutcomeName.CANCELLED}
     tried = f" (attempt {attempts})" if attempts and attempts > 1 else ""
     told = f"{name}: {clean(outcome.message)}{tried}"
@@ -22,7 +25,10 @@ def outcome_text(name: str, outcome: Outcome, *, attempts: int | None = None) ->
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    """The run's result; `outcome` by name, so that a task's own 124 is never mistaken for ours."""
+    """Return the run's result.
+
+    `outcome` is there by name, so that a task's own 124 is not taken for ours.
+    """
     outcome = run.outcome
     return {
         "format_version": FORMAT_VERSION,

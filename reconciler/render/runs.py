@@ -1,4 +1,4 @@
-"""Runs as a table and as JSON."""
+"""Show runs as a table and as JSON."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,7 +13,7 @@ _NARROW: Final = 100
 
 
 def runs_text(runs: Iterable[RunInfo], *, now: datetime, width: int = 100) -> str:
-    """A table, newest first; on a narrow terminal without who started each."""
+    """Show a table, newest first; on a narrow terminal without who started each."""
     rows = [_cells(run, now) for run in runs]
     if not rows:
         return "No runs that are still told of."
@@ -24,7 +24,7 @@ def runs_text(runs: Iterable[RunInfo], *, now: datetime, width: int = 100) -> st
 
 
 def run_info_json(run: RunInfo) -> dict[str, Any]:
-    """One run, times in ISO 8601."""
+    """Return one run, times in ISO 8601."""
     outcome = run.outcome
     return {
         "run": run.id,
@@ -50,7 +50,10 @@ def run_info_json(run: RunInfo) -> dict[str, Any]:
 def runs_json(
     runs: Iterable[RunInfo], failures: Iterable[str] = (), *, unreachable: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """All of them, in `failures` what could not be read, and in `unreachable` the machines whose hosts are down."""
+    """Return all runs.
+
+    `failures` says what could not be read, `unreachable` which machines' hosts are down.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "runs": [run_info_json(run) for run in runs],

@@ -1,4 +1,4 @@
-"""A saved plan to JSON and back: the plan's own JSON, and beside each change what it is bound to."""
+"""Write and read saved plans: the plan's JSON, and what each change is bound to."""
 
 import json
 import re
@@ -31,7 +31,10 @@ _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
-    """The file's content. `saved.plan` is the plan as it was made; its values are masked here."""
+    """Return the file's content.
+
+    `saved.plan` is the plan as it was made; its values are masked here.
+    """
     document = plan_json(saved.plan, plan_sha256=saved.plan_sha256, salt=salt)
     for shown, change in zip(document["changes"], saved.plan.effective, strict=True):
         shown["bound_to"] = {
@@ -55,7 +58,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
 
 
 def parse_saved(text: str, *, name: str) -> SavedPlan:
-    """The plan of a file of this name. Raises UsageError where it is none that this version reads."""
+    """Read the plan of the file named. Raises UsageError if it cannot be read."""
     try:
         document = json.loads(text)
         version = document["format_version"]
@@ -99,7 +102,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
 
 
 def _changes(document: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Each change with the configs that it was shown with."""
+    """Read each change with the configs that it was shown with."""
     resources = document["resource_changes"][len(document["apps"]) :]
     return tuple(
         _change(change, resource["change"]) for change, resource in zip(document["changes"], resources, strict=True)
@@ -141,7 +144,7 @@ def _config(resource: Mapping[str, Any]) -> MachineConfig | None:
 
 
 def _field(value: Mapping[str, Any]) -> FieldChange:
-    """A field whose values are masked already, if they need it."""
+    """Read a field whose values are masked already, if they need it."""
     return FieldChange(
         path=value["path"],
         observed=as_masked(value["observed"]),

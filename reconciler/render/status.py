@@ -1,4 +1,4 @@
-"""The state of a stack as a table and as JSON."""
+"""Show the state of a stack as a table and as JSON."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = False, width: int = 100) -> str:
-    """A table; on a narrow terminal without the columns that can be done without."""
+    """Show a table; on a narrow terminal without the less important columns."""
     rows = list(rows)
     if not rows:
         return "No machines, and none declared."
@@ -34,7 +34,7 @@ def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = Fals
 
 
 def status_json(rows: Iterable[SlotStatus], failures: Iterable[str] = ()) -> dict[str, Any]:
-    """Every row, times in ISO 8601, and in `failures` what could not be read."""
+    """Return every row, times in ISO 8601; `failures` says what could not be read."""
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)
@@ -69,7 +69,7 @@ def _cells(row: SlotStatus, now: datetime) -> Sequence[str]:
 
 
 def _remarks(row: SlotStatus) -> Iterator[str]:
-    """What else is to be known of it: what it is, how often it was restarted, which checks do not pass."""
+    """Return remarks on a machine: its kind, restarts, and checks that do not pass."""
     if row.note:
         yield clean(row.note, 60)
     if row.restarts:

@@ -1,4 +1,4 @@
-"""Colours, symbols and lines that fit a terminal."""
+"""Fit colours, symbols and lines to a terminal."""
 
 from typing import Final
 
@@ -20,15 +20,15 @@ _NARROWEST: Final = 40
 
 
 def paint(text: str, symbol: str, *, color: bool) -> str:
-    """The text in the symbol's colour; the symbol itself carries the meaning without it."""
+    """Return the text in the symbol's colour; the symbol alone has the meaning too."""
     code = _COLOURS.get(symbol)
     return f"\x1b[{code}m{text}\x1b[0m" if color and code else text
 
 
 def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) -> list[str]:
-    """The text in lines of at most `width` columns, as far as its words allow; those after the first further in.
+    """Wrap the text at `width` columns, further lines indented.
 
-    None is no terminal: one line, which other programs can search.
+    With None, which is no terminal, it stays one line that other programs can search.
     """
     if width is None:
         return [" " * indent + text]

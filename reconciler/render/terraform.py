@@ -1,4 +1,4 @@
-"""A plan's changes in the shape of `resource_changes` of Terraform's plan JSON: policy tools and summarizers read that.
+"""Show a plan's changes as Terraform's `resource_changes`, for policy tools.
 
 `before` and `after` are what a machine's config is and what it will be, as the API spells it, without our marks.
 """
@@ -28,21 +28,21 @@ _REASONS: Final = {
 
 
 def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
-    """The apps that are made, then one for each change that has an effect, in the plan's order."""
+    """Yield the new apps, then each change that has an effect, in the plan's order."""
     configs = _Configs(salt)
     yield from (_app(app) for app in plan.apps)
     yield from (_machine(change, configs) for change in plan.effective)
 
 
 class _Configs:
-    """Configs as they are shown. The desired one is the same for all machines of a pool, and is kept."""
+    """Show configs; the desired one is kept, as all machines of a pool have it."""
 
     def __init__(self, salt: str) -> None:
         self._salt = salt
         self._desired: dict[int, tuple[MachineConfig, tuple[dict[str, Any] | None, Any]]] = {}
 
     def desired(self, config: MachineConfig | None) -> tuple[dict[str, Any] | None, Any]:
-        """As `shown`, of a config that several changes have."""
+        """Return the same as `shown`, of a config that several changes share."""
         if config is None:
             return None, {}
         if id(config) not in self._desired:
@@ -50,7 +50,7 @@ class _Configs:
         return self._desired[id(config)][1]
 
     def shown(self, config: MachineConfig | None) -> tuple[dict[str, Any] | None, Any]:
-        """The document with its secrets masked, and which of its members those are."""
+        """Return the document with its secrets masked, and which members those are."""
         if config is None:
             return None, {}
         document = dict(config.document)
@@ -118,7 +118,7 @@ def _resource(
 
 
 def _sensitive(value: Any) -> Any:
-    """The shape of the value with true for each member that is masked, and nothing for any other."""
+    """Return the value's shape: true for each masked member, nothing for others."""
     if isinstance(value, dict):
         members = {key: key in SECRET_MEMBERS or _sensitive(member) for key, member in value.items()}
         return {key: member for key, member in members.items() if member}

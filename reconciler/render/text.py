@@ -1,4 +1,4 @@
-"""A plan as text for a terminal or a log: each change with its cause, field by field, within the terminal's width."""
+"""Show a plan as text: each change with its cause, field by field."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,9 +12,9 @@ _FOREIGN_SHOWN: Final = 20
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int | None = None, salt: str | None) -> str:
-    """The changes, alike ones of a pool together, then what is foreign, warnings, what blocks, and one closing line.
+    """Show changes, foreign machines, warnings, what blocks, and a closing line.
 
-    Without a `width` no line is broken; without a `salt` no value is masked.
+    Changes that are alike stand together. Without a `width` no line is wrapped; without a `salt` no value is masked.
     """
     lines = [
         *_apps(plan, color, width),
