@@ -62,9 +62,9 @@ class Ticket:
 class Bucket:
     """The token bucket of one action on one identifier.
 
-    It holds `burst` tokens and gets a new one every `pause_s`. The next call may be sent as soon as this holds for each
-    earlier call: since the server counted it, there was a pause for each call after it, except for the last `burst`
-    calls.
+    It holds `burst` tokens and gets a new one every `pause_s`. The next call may be sent when this holds for each
+    earlier call: since the server counted that one, a pause has passed for each call that came after it. The last
+    `burst` calls need no pause.
     """
 
     def __init__(self, clock: Clock, rate: _Rate, announcement: "_Announcement") -> None:
