@@ -33,6 +33,7 @@ class KeyedRun:
     at: datetime
 
     def to_text(self) -> str:
+        """Return the value of the mark."""
         return _SEPARATOR.join((self.ulid, self.slot, self.digest, str(int(self.at.timestamp()))))
 
     def is_past(self, now: datetime) -> bool:

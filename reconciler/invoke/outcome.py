@@ -140,6 +140,7 @@ def replaced(why: str) -> Outcome:
 
 
 def busy(why: str, *, remedy: str = "raise the task's `count`, or --queue-timeout") -> Outcome:
+    """Return the outcome BUSY: no machine was free in time."""
     return Outcome(
         name=OutcomeName.BUSY,
         exit_code=BUSY_CODE,
@@ -149,6 +150,7 @@ def busy(why: str, *, remedy: str = "raise the task's `count`, or --queue-timeou
 
 
 def skipped(why: str) -> Outcome:
+    """Return the outcome SKIPPED: all machines are busy, and that is fine."""
     return Outcome(name=OutcomeName.SKIPPED, exit_code=0, message=f"skipped: {why}")
 
 
@@ -162,6 +164,7 @@ _REMEDIES: Final = {
 
 
 def never_started(why: str, *, cause: NeverStarted | None = None) -> Outcome:
+    """Return the outcome NEVER_STARTED: no machine could be started."""
     return Outcome(
         name=OutcomeName.NEVER_STARTED,
         exit_code=NEVER_STARTED_CODE,
@@ -172,14 +175,17 @@ def never_started(why: str, *, cause: NeverStarted | None = None) -> Outcome:
 
 
 def refused(why: str, *, remedy: str | None = None) -> Outcome:
+    """Return the outcome REFUSED: the run must not be started."""
     return Outcome(name=OutcomeName.REFUSED, exit_code=REFUSED_CODE, message=why, remedy=remedy)
 
 
 def detached(why: str) -> Outcome:
+    """Return the outcome DETACHED: the run goes on, and nobody waits for it."""
     return Outcome(name=OutcomeName.DETACHED, exit_code=0, message=why)
 
 
 def interrupted() -> Outcome:
+    """Return the outcome INTERRUPTED: stopped before anything was started."""
     return Outcome(
         name=OutcomeName.INTERRUPTED, exit_code=INTERRUPTED_CODE, message="interrupted before the start; nothing ran"
     )

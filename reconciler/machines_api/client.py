@@ -92,6 +92,7 @@ class MachinesClient:
         await self.aclose()
 
     async def aclose(self) -> None:
+        """Close all connections."""
         await self._api.aclose()
         if self._logs_api is not self._api:
             await self._logs_api.aclose()
@@ -115,6 +116,7 @@ class MachinesClient:
         return await self._api.find(call, lambda value: wire.machines_from_json(app, value))
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
+        """Return the machine. Raises kind NOT_FOUND if the API does not know it."""
         call = on_machine("GET", app, machine_id, "get_machine", is_repeatable=True)
         return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
 
@@ -130,6 +132,7 @@ class MachinesClient:
     async def create_machine(
         self, app: str, *, name: str, region: str, config: MachineConfig, skip_launch: bool
     ) -> Machine:
+        """Create a machine. Not idempotent: after a lost reply, look for its name."""
         call = Call(
             method="POST",
             path=f"{app_path(app)}/machines",

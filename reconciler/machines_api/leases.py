@@ -32,6 +32,7 @@ class Leases:
         return await self._api.send(call, wire.lease_from_json)
 
     async def renew(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
+        """Extend the lease by its TTL, from now on."""
         call = on_machine(
             "POST",
             app,

@@ -75,6 +75,7 @@ class Logs:
 
 
 def logs_from_json(value: Any) -> LogPage:
+    """Parse a page of a log."""
     page = object_of(value, "a page of logs")
     meta = page.get("meta")
     token = meta.get("next_token") if isinstance(meta, dict) else None

@@ -41,9 +41,13 @@ def notice_nothing(_line: str) -> None:
 class Limit(Protocol):
     """A caller's own limit on concurrency, in which an urgent caller goes first."""
 
-    async def acquire(self, *, is_urgent: bool = False) -> None: ...
+    async def acquire(self, *, is_urgent: bool = False) -> None:
+        """Wait for a place."""
+        ...
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Give the place back."""
+        ...
 
 
 class Ticket:

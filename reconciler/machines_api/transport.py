@@ -98,6 +98,7 @@ class Transport:
         )
 
     async def aclose(self) -> None:
+        """Close all connections."""
         await self._http.aclose()
 
     async def send(self, call: Call, read: Callable[[Any], T]) -> T:

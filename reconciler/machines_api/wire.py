@@ -39,6 +39,7 @@ class AppInfo:
 
 
 def app_from_json(value: Any, name: str) -> AppInfo:
+    """Parse an app; `name` is its name if the reply has none."""
     app = object_of(value, "an app")
     count = app.get("machine_count")
     if not isinstance(count, int | None) or isinstance(count, bool):

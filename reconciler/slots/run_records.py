@@ -112,6 +112,7 @@ def exit_to_text(ended: Exit | None) -> str:
 
 
 def exit_from_text(text: str) -> Exit | None:
+    """Parse an exit that `exit_to_text` wrote; None if it is not one."""
     code, _, rest = text.partition(".")
     signal = rest.rstrip("or")
     if not (_WHOLE.fullmatch(code.removeprefix("-")) and _WHOLE.fullmatch(signal)):
