@@ -116,7 +116,7 @@ async def _end_by_timeout(
                 was_running = stopping.result()
             except (ApiError, LeaseLostError) as error:
                 return _lost_from_sight(
-                    context, claim, f"its timeout has passed, and it could not be stopped: {error.message}"
+                    context, claim, f"its timeout has passed, and it was not stopped: {error.message}"
                 )
         ending = await _end_after_stop(context, claim, waiting, absence)
     finally:
