@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.canonical.sections import Field, RawConfig, fields_that_say, section_named
 from reconciler.model.spec import PoolKind
 from reconciler.spec.diagnostics import Findings
-from reconciler.spec.yaml_nodes import Entry, Map, Node, Scalar, plain_value
+from reconciler.spec.yaml_nodes import Entry, Map, Node, Scalar, is_null, plain_value
 
 _REPLACED_BY_ARGS = frozenset({"init.exec", "init.cmd", "init.entrypoint"})
 
@@ -27,6 +27,8 @@ def with_raw_config(config: dict[str, Any], node: Map, kind: PoolKind, findings:
                 config[key] = plain_value(entry.value)
             case RawConfig.NOTHING:
                 _twice(entry.key, key, f"use `{fields_that_say(key)[0].name}`", findings)
+            case RawConfig.MEMBERS if is_null(entry.value):
+                config.setdefault(key, None)  # it takes away what the defaults' `config:` said, and no more
             case RawConfig.MEMBERS:
                 config[key] = _joined(config.get(key) or {}, key, entry, node, findings)
             case RawConfig.INSTEAD:

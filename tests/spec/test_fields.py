@@ -14,7 +14,7 @@ import yaml
 
 from reconciler.canonical.digest import section_digests
 from reconciler.canonical.normalize import canonical
-from reconciler.canonical.sections import FIELDS, Field, Merge, RawConfig, section_named
+from reconciler.canonical.sections import FIELDS, SECTIONS, Field, Merge, RawConfig, section_named
 from reconciler.errors import SpecError
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -187,6 +187,14 @@ def test_config_in_its_place_makes_the_same_config(field: Field) -> None:
     other = next(one for one in FIELDS if one.name == ("rollout" if field.only else "protect"))
     value = EXAMPLES[other.name].value
     assert load(other, pool=value, beside=f"config: {json.dumps(raw)}").config.document == document
+
+
+def test_null_under_config_takes_away_what_the_defaults_say_there() -> None:
+    for section in (one.name for one in SECTIONS if one.raw_config is RawConfig.MEMBERS):
+        field = next(one for one in FIELDS if one.name == "config")
+        nothing = f"{{{section}: null}}"
+        configs = [load(field, pool=nothing), load(field, defaults=f"{{{section}: {{a: b}}}}", pool=nothing)]
+        assert [canonical(one.config) for one in configs] == [canonical(MachineConfig(document=bare(field)))] * 2
 
 
 @pytest.mark.parametrize("field", WITH_EXAMPLES, ids=lambda one: one.name)
