@@ -47,6 +47,12 @@ EXAMPLES = {
         wrong="{timeout: soon}",
         path="stop_config",
     ),
+    "dns": Example(
+        value="{skip_registration: true, options: [{name: ndots, value: '2'}]}",
+        other="{skip_registration: true, nameservers: [10.0.0.53]}",
+        wrong="{nameserver: 10.0.0.53}",
+        path="dns",
+    ),
     "timeout": Example(value="1m", other="2m", wrong="5"),
     "overrides": Example(value="{args: true}", other="{env: [A]}", wrong="[args]"),
     "metadata": Example(value="{team: web}", other="{owner: me}", wrong="{fly_a: b}", path="metadata"),
