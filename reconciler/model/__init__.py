@@ -1,1 +1,4 @@
-"""The nouns: frozen values that every layer shares. No behaviour beyond what follows from the value itself."""
+"""The nouns: frozen values that every layer shares.
+
+They have no behaviour beyond what follows from the value itself.
+"""

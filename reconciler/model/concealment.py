@@ -1,4 +1,4 @@
-"""Taking secrets out of a text, in whatever form they were written into it."""
+"""Take secrets out of a text, in whatever form they were written into it."""
 
 import base64
 import json
@@ -27,14 +27,17 @@ class Concealment:
             self.add(token)
 
     def add(self, token: str) -> None:
-        """Conceals this token too, from now on, and each of a list of them. What is as short as a word is not."""
+        """Conceal this token too, from now on, and each token of a list.
+
+        What is as short as a word is not concealed.
+        """
         for one in (token, *token_parts(token)):
             if len(one) >= SHORTEST_SECRET and one not in self._tokens:
                 self._tokens.add(one)
                 self._learn(one)
 
     def conceal(self, text: str) -> str:
-        """The text without any of the tokens, also where one was cut off in its middle."""
+        """Return the text without any of the tokens, also without one that was cut off."""
         if any(form in text for form in self._forms):
             text = re.sub("|".join(re.escape(form) for form in self._forms), CONCEALED, text)
         if CUT not in text:
@@ -54,7 +57,7 @@ class Concealment:
 
 
 def without_beginning(text: str, secret: str) -> str:
-    """The text without the beginning of the secret that it ends with, if that is long enough to be one."""
+    """Cut the beginning of a secret off the end of the text, if it is long enough."""
     head = secret[:SHORTEST_SECRET]
     at = text.find(head, max(0, len(text) - len(secret)))
     while at >= 0:
@@ -65,8 +68,10 @@ def without_beginning(text: str, secret: str) -> str:
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """The ways in which a secret may be written: as it is, as JSON, Python, HTML, Markdown or a URL spells it, line by
-    line, in base64 at any place of what was encoded, or decoded from it.
+    """Return the ways in which a secret may be written.
+
+    They are the secret as it is; as JSON, Python, HTML, Markdown or a URL spells it; line by line; in base64 at any
+    place of what was encoded; or decoded from base64.
     """
     yield secret
     yield from (json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
@@ -86,7 +91,10 @@ def forms_of(secret: str) -> Iterator[str]:
 
 
 def _base64_forms(secret: bytes) -> Iterator[str]:
-    """What of the base64 of a longer text the secret alone determines, for each place that it may begin at."""
+    """Return the part of a longer text's base64 that the secret alone determines.
+
+    There is one for each place at which the secret may begin.
+    """
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + secret).decode()
         yield encoded[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]

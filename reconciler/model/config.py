@@ -13,7 +13,10 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MachineConfig:
-    """One machine config as the Machines API spells it; never changed in place. Its repr hides every value."""
+    """One machine config as the Machines API spells it.
+
+    It is never changed in place. Its repr hides every value.
+    """
 
     document: JsonObject
 
@@ -22,7 +25,7 @@ class MachineConfig:
 
     @property
     def image(self) -> str | None:
-        """The image reference, as written."""
+        """Return the image reference, as written."""
         return self.document.get("image")
 
     @property
@@ -39,7 +42,10 @@ class MachineConfig:
 
     @property
     def restart_policy(self) -> str | None:
-        """When the platform starts the command again by itself; None is its default, after each failure."""
+        """Return when the platform restarts the command; None is its default.
+
+        The default is after each failure.
+        """
         restart = self.document.get("restart")
         policy = restart.get("policy") if isinstance(restart, dict) else None
         return policy if isinstance(policy, str) else None
@@ -54,17 +60,17 @@ class MachineConfig:
 
     @property
     def has_checks(self) -> bool:
-        """Whether any health check is declared, on its own or in a service."""
+        """Return whether any health check is declared, on its own or in a service."""
         return bool(self.checks) or any(service.get("checks") for service in self.services)
 
     @property
     def may_rest(self) -> bool:
-        """Whether the proxy may stop or suspend the machine when it is idle (`autostop`)."""
+        """Return whether the proxy may stop or suspend the idle machine (`autostop`)."""
         return any(service.get("autostop") not in (None, False, "off") for service in self.services)
 
     @property
     def volumes(self) -> frozenset[str]:
-        """The ids of the volumes that it mounts."""
+        """Return the ids of the volumes that it mounts."""
         mounts = self.document.get("mounts")
         ids = (one.get("volume") for one in mounts if isinstance(one, Mapping)) if isinstance(mounts, list) else ()
         return frozenset(one for one in ids if one and isinstance(one, str))
@@ -74,5 +80,5 @@ class MachineConfig:
         return self.document.get("stop_config") or {}
 
     def with_metadata(self, metadata: Mapping[str, str]) -> "MachineConfig":
-        """The same config with exactly this metadata."""
+        """Return the same config with exactly this metadata."""
         return replace(self, document={**self.document, "metadata": dict(metadata)})

@@ -1,7 +1,8 @@
-"""Whether a service's machine stays up, as its events tell it: exits that nobody asked for, and restarts. Pure.
+"""Tell from a service's events whether its machine stays up. Pure.
 
-Events are newest first. An update of a running machine brings an exit of the run before it, listed newer than the
-update and not as one that was asked for: only what is newer than the new version's own start is of the new version.
+A crash is an exit that nobody asked for. Events are newest first. An update of a running machine brings an exit of the
+run before it, listed newer than the update and not as one that was asked for: only what is newer than the new version's
+own start is of the new version.
 """
 
 from collections.abc import Sequence
@@ -17,21 +18,24 @@ _CHANGES: Final = frozenset({"launch", "update", "revert"})  # of the machine's 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
-    """The first exit of a run that nobody asked for, and how often the platform has started it again since."""
+    """The first exit of a run that nobody asked for, and the restarts since."""
 
     ended: Exit
     restarts: int
 
 
 def newest_run(events: Sequence[Event]) -> tuple[Event, ...]:
-    """Return the events of the newest version's run: from its own start on, newest first; () before it started."""
+    """Return the events of the newest version's run, newest first.
+
+    They begin with its own start; there are none before it started.
+    """
     changed = next((index for index, event in enumerate(events) if event.type in _CHANGES), len(events))
     starts = [index for index in range(changed) if events[index].type == "start"]
     return tuple(events[: starts[-1] + 1]) if starts else ()
 
 
 def crash_in(run: Sequence[Event]) -> Crash | None:
-    """Return the first crash among the events of a run; None where it goes on, or was stopped on purpose."""
+    """Return the first crash in a run's events; None if it goes on or was stopped."""
     for index in reversed(range(len(run))):
         ended = run[index].exit
         if ended is not None and not ended.requested_stop:
@@ -40,10 +44,10 @@ def crash_in(run: Sequence[Event]) -> Crash | None:
 
 
 def recent_crash(events: Sequence[Event], *, at: datetime, min_healthy_s: float) -> Exit | None:
-    """Return the last exit that nobody asked for, unless the machine has run for `min_healthy_s` since, seen `at`.
+    """Return the last crash, unless the machine has run for `min_healthy_s` since.
 
-    `at` is our clock and the events' times are the server's. Where ours is ahead by more than `min_healthy_s` a crash
-    is found only while the machine waits to be started again.
+    `at` is when it was seen, by our clock; the events' times are the server's. If ours is ahead by more than
+    `min_healthy_s` a crash is found only while the machine waits to be started again.
     """
     run = newest_run(events)
     index = next((index for index, event in enumerate(run) if event.exit), None)
@@ -55,7 +59,10 @@ def recent_crash(events: Sequence[Event], *, at: datetime, min_healthy_s: float)
 
 
 def _was_asked_for(run: Sequence[Event], index: int) -> bool:
-    """Whether the exit was: it says so, or a stop came between it and the start before it."""
+    """Return whether the exit was asked for.
+
+    Either it says so, or a stop came between it and the start before it.
+    """
     ended = run[index].exit
     older = run[index + 1 :]
     start = next((position for position, event in enumerate(older) if event.type == "start"), len(older))
@@ -63,7 +70,7 @@ def _was_asked_for(run: Sequence[Event], index: int) -> bool:
 
 
 def exit_words(ended: Exit) -> str:
-    """How a run ended, in a few words."""
+    """Say how a run ended, in a few words."""
     if not ended.is_known:
         return "ended, its exit code is not known"
     if ended.oom_killed:
@@ -81,7 +88,7 @@ def _signal_name(number: int) -> str:
 
 
 def restarts_in(events: Sequence[Event]) -> int:
-    """Return how often the platform has started the machine again after a crash, since its last start or change."""
+    """Count the platform's restarts after a crash, since the last start or change."""
     run = newest_run(events)
     asked = next((index for index, event in enumerate(run) if event.exit and event.exit.requested_stop), len(run))
     return sum(event.exit is not None and event.exit.restarting for event in run[:asked])

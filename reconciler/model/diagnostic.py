@@ -17,7 +17,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """One error of a spec. `source_line` is the offending line as written; `hint` says what to do, where we know."""
+    """One error of a spec.
+
+    `source_line` is the offending line as written; `hint` says what to do, if we know.
+    """
 
     place: Place
     message: str

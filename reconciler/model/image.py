@@ -1,4 +1,4 @@
-"""Image references, by the rules of the OCI distribution and of Docker: registry, repository, tag, digest. Pure."""
+"""Image references, by the rules of the OCI distribution and of Docker. Pure."""
 
 import re
 from dataclasses import dataclass, replace
@@ -19,9 +19,10 @@ _LONGEST_REPOSITORY: Final = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """Where an image is. `registry` and `repository` are whole, also where a short name was written.
+    """Where an image is.
 
-    `tag` is None only beside a digest; `name` is registry and repository as they were written.
+    `registry` and `repository` are complete, also if a short name was written. `tag` is None only beside a digest;
+    `name` is registry and repository as they were written.
     """
 
     registry: str
@@ -32,21 +33,21 @@ class ImageReference:
 
     @property
     def tagged(self) -> str:
-        """As it was written, without the digest."""
+        """Return the reference as it was written, without the digest."""
         return self.name if self.tag is None else f"{self.name}:{self.tag}"
 
     def pinned(self, digest: str) -> str:
-        """As it was written, with this digest."""
+        """Return the reference as it was written, with this digest."""
         return f"{self.tagged}@{digest}"
 
     def is_same_tag(self, other: "ImageReference") -> bool:
-        """Whether both name one tag of one repository, whatever their digests."""
+        """Return whether both name one tag of one repository, whatever their digests."""
         mine, theirs = (replace(one, digest=None, name="") for one in (self, other))
         return mine == theirs
 
 
 def parse_image(text: str) -> ImageReference:
-    """The reference. Raises ValueError, in words, where it is none."""
+    """Parse an image reference. Raises ValueError, in words, if it is none."""
     rest, _, digest = text.partition("@")
     if "@" in text and not _DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is not a digest such as sha256: and 64 hexadecimal digits")

@@ -1,4 +1,4 @@
-"""Whether a machine is a task's or a service's: the one place that decides it. Pure.
+"""Decide whether a machine is a task's or a service's: the only place. Pure.
 
 A restart policy does not tell: a task may be restarted by the platform, and a service may be left alone.
 """
@@ -19,7 +19,7 @@ def kind_of(machine: Machine, *, declared: PoolKind | None = None) -> PoolKind:
 
 
 def is_of_other_kind(machine: Machine, kind: PoolKind) -> bool:
-    """Whether the machine was applied as the other kind; False where its mark is absent."""
+    """Return whether the machine was applied as the other kind; False without a mark."""
     return _marked(machine) not in {None, kind}
 
 

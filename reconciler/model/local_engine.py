@@ -1,4 +1,7 @@
-"""The local engine as a target: it may be stopped, killed and started again while someone waits for a run on it."""
+"""The local engine as a target.
+
+It may be stopped, killed and started again while someone waits for a run on it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalEngine:
-    """`find_url` returns where it serves now, None where it does not run; `start` is the command that starts it."""
+    """How to find and start the local engine.
+
+    `find_url` returns where it serves now, None if it does not run; `start` is the command that starts it.
+    """
 
     find_url: Callable[[], str | None]
     start: str

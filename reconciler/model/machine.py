@@ -1,4 +1,4 @@
-"""What the Machines API reports: machines, their states, events, checks and leases."""
+"""What the Machines API reports: machines, states, events, checks, leases."""
 
 import enum
 from collections.abc import Mapping
@@ -9,7 +9,10 @@ from reconciler.model.config import MachineConfig
 
 
 class MachineState(enum.Enum):
-    """The platform's states. Anything it may add later reads as UNKNOWN, never as running."""
+    """The platform's states.
+
+    Anything that it may add later reads as UNKNOWN, never as running.
+    """
 
     CREATED = "created"
     CREATING = "creating"
@@ -32,17 +35,20 @@ class MachineState(enum.Enum):
 
     @property
     def is_resting(self) -> bool:
-        """Nothing runs and nothing is about to: the machine can be changed or claimed."""
+        """Return whether nothing runs and nothing is about to.
+
+        Such a machine can be changed or claimed.
+        """
         return self in _RESTING
 
     @property
     def is_settling(self) -> bool:
-        """On its way to a resting or running state by itself, without a task running."""
+        """Return whether it becomes resting or running by itself, without a task."""
         return self in _SETTLING
 
     @property
     def is_gone(self) -> bool:
-        """Destroyed or about to be; its slot is free or becomes free."""
+        """Return whether it is destroyed or about to be; its slot is or becomes free."""
         return self in _GONE
 
 
@@ -52,7 +58,10 @@ _GONE = {MachineState.DESTROYING, MachineState.DESTROYED, MachineState.LAUNCH_FA
 
 
 class HostStatus(enum.Enum):
-    """Whether the platform reaches the machine's host. Other than OK, nothing about the machine can be trusted."""
+    """Whether the platform reaches the machine's host.
+
+    If it is not OK, nothing about the machine can be trusted.
+    """
 
     OK = "ok"
     UNKNOWN = "unknown"
@@ -61,9 +70,10 @@ class HostStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a machine's command ended. `signal` is None where none ended it; `code` is what the platform reports.
+    """How a machine's command ended.
 
-    `error` says why the end is not known, whatever the code; so does a negative code.
+    `signal` is None if none ended it; `code` is what the platform reports. `error` says why the end is not known,
+    whatever the code; so does a negative code.
     """
 
     code: int
@@ -75,13 +85,16 @@ class Exit:
 
     @property
     def is_known(self) -> bool:
-        """Whether the code can be relied on."""
+        """Return whether the code can be relied on."""
         return self.error is None and self.code >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One entry of a machine's history. Lists of them are newest first, as the platform gives them."""
+    """One entry of a machine's history.
+
+    Lists of them are newest first, as the platform gives them.
+    """
 
     id: str
     type: str
@@ -92,7 +105,7 @@ class Event:
 
     @property
     def at(self) -> datetime:
-        """Its time by the server's clock, UTC."""
+        """Return its time by the server's clock, UTC."""
         return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
 
@@ -107,7 +120,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class MachineRef:
-    """Which machine is meant, and nothing of what it is like: that is for a GET to tell."""
+    """Which machine is meant, and nothing of what it is like: a GET tells that."""
 
     app: str
     id: str
@@ -128,10 +141,11 @@ class MachineRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine as reported. `config` is None while its host is unreachable; `events` are newest first.
+    """One machine as reported.
 
-    `not_understood` names the members of the answer that are of a type that the API never gives. Of a machine in a list
-    whose id is one of them the id is "", and so is a name that is not told.
+    `config` is None while its host is unreachable; `events` are newest first. `not_understood` names the members of the
+    answer that have a type that the API never gives. If a list has a machine without a readable id or name, they are ""
+    here.
     """
 
     app: str
@@ -158,46 +172,49 @@ class Machine:
         return self.config.metadata if self.config else {}
 
     def destroyed(self) -> "Machine":
-        """Return it as it was seen last, and destroyed since."""
+        """Return the machine as it was seen last, and destroyed since."""
         return replace(self, state=MachineState.DESTROYED)
 
     @property
     def newest_event(self) -> str | None:
-        """The id of the newest event that is told with the machine."""
+        """Return the id of the newest event that is told with the machine."""
         return self.events[0].id if self.events else None
 
     @property
     def is_observable(self) -> bool:
-        """Whether its config and state can be relied on."""
+        """Return whether its config and state can be relied on."""
         return self.host_status is HostStatus.OK and self.config is not None and not self.not_understood
 
     @property
     def is_dark(self) -> bool:
-        """Whether it is not observable because its host is down."""
+        """Return whether it is not observable because its host is down."""
         return not self.is_observable and (self.host_status is not HostStatus.OK or not self.not_understood)
 
     @property
     def doubt(self) -> str:
-        """Why it is not observable, in words that follow "is"."""
+        """Say why it is not observable, in words that follow "is"."""
         if self.is_dark:
             return "unreachable: its host is down"
         return f"not understood: invalid {', '.join(self.not_understood)}"
 
     @property
     def shows_marks(self) -> bool:
-        """Whether its metadata is shown as a whole: what is not there is not on the machine."""
+        """Return whether all its metadata is shown, so that what is absent is not there."""
         is_shown = self.host_status is HostStatus.OK and self.config is not None
         return is_shown and not {"config", "config.metadata"}.intersection(self.not_understood)
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nothing tells which machine it is: neither its name nor its marks."""
+        """Return whether nothing tells which machine it is: no name and no marks."""
         return not self.name and not self.shows_marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Lease:
-    """A lease on one machine. `nonce` is the right to write; `version` the machine's instance id when it was taken."""
+    """A lease on one machine.
+
+    `nonce` is the right to write; `version` the machine's instance id when the lease was taken.
+    """
 
     nonce: str
     expires_at: datetime
@@ -211,7 +228,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedApp:
-    """One app of a snapshot. `reported_count` is the app's own count, asked for only where the list was empty."""
+    """One app of a snapshot.
+
+    `reported_count` is the app's own count, asked for only if the list was empty.
+    """
 
     name: str
     exists: bool
@@ -220,7 +240,7 @@ class ObservedApp:
 
     @property
     def unobserved(self) -> str | None:
-        """Why nothing may be concluded from the list, in words; None where it can be believed."""
+        """Say why the list must not be believed; None if it can be."""
         if not self.machines and self.reported_count:
             return f"app {self.name} reports {self.reported_count} machines, but the list of them is empty"
         if count := sum(machine.is_anonymous for machine in self.machines):

@@ -36,68 +36,75 @@ _LONGEST_VALUE: Final = 200
 
 
 def is_mark(key: str) -> bool:
-    """Whether the metadata key is one of ours."""
+    """Return whether the metadata key is one of ours."""
     return key.startswith(PREFIX)
 
 
 def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata that is not ours."""
+    """Return the metadata that is not ours."""
     return {key: value for key, value in metadata.items() if not is_mark(key)}
 
 
 def size_of(metadata: Mapping[str, str]) -> int:
-    """The bytes that the metadata takes."""
+    """Return how many bytes the metadata takes."""
     return sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
 
 
 def override_of(ulid: str, version: str, digest: str) -> str:
-    """The value of the mark `override`: whose config it is, and the version and live digest to go back to."""
+    """Return the value of the mark `override`.
+
+    It says whose config it is, and the version and live digest to go back to.
+    """
     return f"{ulid};{version};{digest}"
 
 
 def parse_override(value: str) -> tuple[str, str, str]:
-    """ULID, version and digest of the mark `override`; empty where it is none."""
+    """Parse the mark `override` into ULID, version and digest; empty if it is none."""
     ulid, _, rest = value.partition(";")
     version, _, digest = rest.partition(";")
     return ulid, version, digest
 
 
 class Want(NamedTuple):
-    """The mark `want`: what the pool's machines should be. `image_digest` is what their image's tag was resolved to."""
+    """The mark `want`: what the pool's machines should be.
+
+    `image_digest` is what their image's tag was resolved to.
+    """
 
     digest: str
     revision: str | None = None
     image_digest: str | None = None
 
     def to_text(self) -> str:
-        """The value of the mark."""
+        """Return the value of the mark."""
         parts = [self.digest, self.revision or "", self.image_digest or ""]
         return ";".join(parts).rstrip(";")
 
 
 def parse_want(value: str) -> Want:
-    """The mark's value, read."""
+    """Parse the mark `want`."""
     digest, _, rest = value.partition(";")
     revision, _, image_digest = rest.partition(";")
     return Want(digest, revision or None, image_digest or None)
 
 
 def counts_to_text(counts: Mapping[str, int]) -> str:
-    """The value of the mark `counts`; empty where it does not fit into one."""
+    """Return the value of the mark `counts`; empty if it is too long for a mark."""
     text = ",".join(f"{region}={count}" for region, count in sorted(counts.items()))
     return text if len(text) <= _LONGEST_VALUE else ""
 
 
 def parse_counts(value: str) -> dict[str, int]:
-    """The mark's value, read."""
+    """Parse the mark `counts`."""
     pairs = (part.partition("=") for part in value.split(","))
     return {region: int(count) for region, _, count in pairs if count.isascii() and count.isdigit()}
 
 
 def may_be_owned(metadata: Mapping[str, str], *, stack: str | None, name: str, are_whole: bool) -> bool:
-    """Whether a machine that cannot be observed may belong to the stack (None: any), by what is shown of it.
+    """Return whether an unobservable machine may belong to the stack (None: to any).
 
-    `are_whole` where all its marks are shown: then one without an owner is not ours. `name` is "" where it is not told.
+    `are_whole` says that all its marks are shown: then one without an owner is not ours. `name` is "" if it is not
+    told.
     """
     owner = metadata.get(STACK)
     if owner is None:
@@ -106,5 +113,8 @@ def may_be_owned(metadata: Mapping[str, str], *, stack: str | None, name: str, a
 
 
 def is_owned(metadata: Mapping[str, str], *, stack: str, name: str) -> bool:
-    """Whether a machine of this name and metadata belongs to the stack; a clone's slot mark names another machine."""
+    """Return whether a machine of this name and metadata belongs to the stack.
+
+    The mark `slot` of a machine that was cloned by hand names another machine.
+    """
     return metadata.get(STACK) == stack and metadata.get(SLOT) == name and POOL in metadata

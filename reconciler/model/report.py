@@ -1,4 +1,4 @@
-"""What an apply did: one entry for each change, and the truth read back afterwards."""
+"""What an apply did: one entry for each change, and what was read back."""
 
 import enum
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Status(enum.Enum):
 
 
 class Reason(enum.Enum):
-    """What kept a change from being made, where the next step depends on it."""
+    """What kept a change from being made, if the next step depends on it."""
 
     RUN = "run"  # a run is in progress on the machine
     LOCK = "lock"  # someone else held a machine's lease for longer than the apply waits
@@ -28,10 +28,10 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhealthy:
-    """Why a changed service is not up, in words, and what is known beside that.
+    """Why a changed service is not up, in words, and what else is known.
 
-    `ended` is the exit that nobody asked for, where there was one; `restarts` counts how often it was started again;
-    `log` is the end of what the machine has said since the change, as the platform tells it.
+    `ended` is the exit that nobody asked for, if there was one; `restarts` counts how often it was started again; `log`
+    is the end of what the machine has printed since the change, as the platform tells it.
     """
 
     why: str
@@ -43,7 +43,10 @@ class Unhealthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One change's end. `detail` says why, in words; `machine_id` is the machine that now holds the slot."""
+    """How one change ended.
+
+    `detail` says why, in words; `machine_id` is the machine that now holds the slot.
+    """
 
     slot: Slot
     action: Action
@@ -57,7 +60,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The end of an apply. `mismatches` is what the read-back found different from what was applied."""
+    """How an apply ended.
+
+    `mismatches` is what the read afterwards found different from what was applied.
+    """
 
     plan: Plan
     entries: tuple[Entry, ...]
@@ -70,12 +76,15 @@ class Report:
 
     @property
     def is_success(self) -> bool:
-        """Everything is done and read back as such; deferred slots do not count against it, unreachable ones do."""
+        """Return whether everything is done and was read back as such.
+
+        Deferred slots are no failure, unreachable ones are.
+        """
         return self.is_on_course and not self.unreachable
 
     @property
     def is_on_course(self) -> bool:
-        """Whether nothing failed of what could be done, so that what was deferred can follow."""
+        """Return whether nothing failed, so that what was deferred can follow."""
         fine = {Status.DONE, Status.DEFERRED}
         return (
             not self.interrupted

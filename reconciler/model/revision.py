@@ -1,4 +1,4 @@
-"""The revision of a spec: which of two applies of the same stack is the older one."""
+"""The revision of a spec: it tells which of two applies is the older one."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ _TEXT = re.compile(r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A number given by a pipeline (`n`), or a commit (`g`) by its committer time in seconds since 1970.
+    """A pipeline's number (`n`), or the committer time of a commit (`g`).
 
-    The two kinds do not compare, and neither do two commits of one second.
+    A commit's time is in seconds since 1970. The two kinds do not compare, and neither do two commits of one second.
     """
 
     kind: str
@@ -23,13 +23,13 @@ class Revision:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Return the revision as people read it."""
         if self.kind == "n":
             return f"revision {self.order}"
         return f"commit {self.commit} of {datetime.fromtimestamp(self.order, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def is_newer_than(self, other: "Revision | None") -> bool:
-        """Whether this one certainly came after the other."""
+        """Return whether this one certainly came after the other."""
         return other is not None and self.kind == other.kind and self.order > other.order
 
 
@@ -42,6 +42,6 @@ def committed(time_s: int, commit: str) -> Revision:
 
 
 def parse_revision(text: str) -> Revision | None:
-    """The revision of a mark; None where it is none."""
+    """Parse the revision of a mark; None if it is none."""
     found = _TEXT.fullmatch(text)
     return Revision(kind=found[1], order=int(found[2]), commit=found[3] or "") if found else None

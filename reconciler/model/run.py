@@ -8,7 +8,7 @@ from reconciler.model.spec import Slot
 
 
 class OutcomeName(enum.Enum):
-    """How a run ended, by name, so that a task's own exit code is never mistaken for ours."""
+    """How a run ended, by name, so that a task's own code is not taken for ours."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -37,9 +37,10 @@ class NeverStarted(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a run. `exit_code` is what our command ends with, `task_code` what the task ended with, if known.
+    """How a run ended.
 
-    `cause` is given for NEVER_STARTED alone.
+    `exit_code` is what our command ends with, `task_code` what the task ended with, if known. `cause` is given for
+    NEVER_STARTED alone.
     """
 
     name: OutcomeName
@@ -53,9 +54,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One invocation. `id` is `<slot>/<ULID>`, None where no machine was claimed. Times are the server's, UTC.
+    """One invocation of a task.
 
-    `attempts` counts its starts, the platform's restarts among them; None where that is not known.
+    `id` is `<slot>/<ULID>`, None if no machine was claimed. Times are the server's, UTC. `attempts` counts its starts,
+    the platform's restarts among them; None if that is not known.
     """
 
     task: str
@@ -70,7 +72,10 @@ class Run:
 
 
 class RunState(enum.Enum):
-    """Where a run stands. A claim that died before its start has NOT_STARTED, and nothing of it ran."""
+    """Where a run stands.
+
+    A claim that died before its start has NOT_STARTED, and nothing of it ran.
+    """
 
     RUNNING = "running"
     ENDED = "ended"
@@ -79,10 +84,11 @@ class RunState(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """A run as its machine's events and records tell of it. `who` is `unknown` where it was started without a record.
+    """A run as its machine's events and records tell of it.
 
-    `outcome` is None while it runs, and LOST where it was lost from sight while it ran; `started_at`, `ended_at` and
-    `attempts` are None where they are no longer kept. `attempts` counts its starts, the platform's restarts among them.
+    `who` is `unknown` if it was started without a record. `outcome` is None while it runs, and LOST if its end cannot
+    be known; `started_at`, `ended_at` and `attempts` are None if they are no longer retained. `attempts` counts its
+    starts, the platform's restarts among them.
     """
 
     id: str

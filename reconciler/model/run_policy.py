@@ -1,4 +1,7 @@
-"""What one run of a task may be: how long, and what it may change. Known from the spec, and from a mark without it."""
+"""What one run of a task may be: how long, and what it may change.
+
+It is known from the spec, and without a spec from a mark.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,10 +13,10 @@ LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The terms of a task's runs. `timeout_s` None is without end.
+    """The run policy of a task.
 
-    `args_after` is how many words of the command stay before the args of one run; None where a run has no args of its
-    own. `env` names the variables that a run may set.
+    `timeout_s` None is without end. `args_after` is how many words of the command stay before the args of one run; None
+    if a run may have no args of its own. `env` names the variables that a run may set.
     """
 
     timeout_s: float | None = None
@@ -21,14 +24,14 @@ class Terms:
     env: frozenset[str] = field(default_factory=frozenset)
 
     def to_text(self) -> str:
-        """The value of the mark `terms`."""
+        """Return the value of the mark `terms`."""
         timeout = "" if self.timeout_s is None else f"{self.timeout_s:g}"
         after = "" if self.args_after is None else str(self.args_after)
         return _SEPARATOR.join((timeout, after, ",".join(sorted(self.env))))
 
 
 def parse_terms(text: str) -> Terms | None:
-    """The terms of a mark; None where it is none."""
+    """Parse the mark `terms`; None if it is none."""
     fields = text.split(_SEPARATOR)
     if len(fields) != 3 or not all(character.isdecimal() for character in fields[1]) or len(fields[1]) > 9:
         return None
@@ -47,7 +50,10 @@ def parse_terms(text: str) -> Terms | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Override:
-    """What one run has of its own. `args` None are the task's own; the repr hides the values."""
+    """What one run has of its own.
+
+    `args` None are the task's own; the repr hides the values.
+    """
 
     args: tuple[str, ...] | None = None
     env: tuple[tuple[str, str], ...] = ()
@@ -57,12 +63,12 @@ class Override:
 
     @property
     def is_any(self) -> bool:
-        """Whether anything is to be changed at all."""
+        """Return whether anything is to be changed at all."""
         return self.args is not None or bool(self.env)
 
 
 def objection_to(override: Override, terms: Terms) -> str | None:
-    """Why the terms do not allow the override; None where they do."""
+    """Say why the run policy does not allow the override; None if it does."""
     if override.args is not None and terms.args_after is None:
         return "its runs have no args of their own"
     refused = sorted({name for name, _ in override.env} - terms.env)

@@ -1,4 +1,7 @@
-"""A plan in a file: what is shown of it, and what it is bound to. No secret and no env value in the clear."""
+"""A plan in a file: what is shown of it, and what it is bound to.
+
+It has no secret and no env value in the clear.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ class SavedPlan:
     """A plan that was written to a file and read again.
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target
-    and the spec must be those of the apply, and `scheme` must be that of its digests; `only`, `app`, `adopt` and
+    and the spec must be those of the apply, and `scheme` must be that of its digests. `only`, `app`, `adopt` and
     `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by their references as
     written.
     """

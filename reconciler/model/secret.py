@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A token or a nonce. It prints masked; `reveal` is for the one place that sends it."""
+    """A token or a nonce. It prints masked; only what sends it calls `reveal`."""
 
     _value: str
 
@@ -19,6 +19,9 @@ class Secret:
 
 
 class Masked(str):
-    """What an output shows in a value's place: a digest that tells whether it changed. Masked again, it stays."""
+    """What is shown in a value's place: a digest that tells whether it changed.
+
+    Masked again, it stays.
+    """
 
     __slots__ = ()

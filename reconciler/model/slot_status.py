@@ -8,9 +8,10 @@ from reconciler.model.machine import Check
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:
-    """One slot, or one machine without a slot. `kind` is task or service, empty where that is not known.
+    """One slot, or one machine without a slot.
 
-    `restarts` since its last start or change, as far as its events reach; `failing` are the checks that do not pass.
+    `kind` is task or service, empty if that is not known. `restarts` since its last start or change, as far as its
+    events reach; `failing` are the checks that do not pass.
     """
 
     app: str

@@ -1,4 +1,4 @@
-"""What a spec declares, after interpolation, defaults and parsing: apps, pools and their slots."""
+"""What a spec declares, after interpolation, defaults and parsing."""
 
 import enum
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ class PoolKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Slot:
-    """The place of one machine in a pool. Its name is the machine's name, unique in the app."""
+    """The place of one machine in a pool. Its name is the machine's name.
+
+    Names are unique in the app.
+    """
 
     app: str
     pool: str
@@ -31,7 +34,7 @@ class Slot:
 
     @property
     def address(self) -> str:
-        """`app/name`, unique in a stack."""
+        """Return `app/name`, unique in a stack."""
         return f"{self.app}/{self.name}"
 
     def __str__(self) -> str:
@@ -40,7 +43,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Build:
-    """How an image is made from a Dockerfile. Paths: `context` from the spec's file, `dockerfile` from the context."""
+    """How an image is made from a Dockerfile.
+
+    Paths: `context` from the spec's file, `dockerfile` from the context.
+    """
 
     context: str = "."
     dockerfile: str = "Dockerfile"
@@ -53,9 +59,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """How the machines of a changed service are watched. Nothing of it is in a config, a digest or a plan's hash.
+    """How the machines of a changed service are watched.
 
-    A changed machine must run for `min_healthy_s` without an exit or a restart; 0 does not watch it.
+    Nothing of it is in a config, a digest or a plan's hash. A changed machine must run for `min_healthy_s` without an
+    exit or a restart; 0 does not watch it.
     """
 
     min_healthy_s: float = 10.0
@@ -63,9 +70,10 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A set of equal machines. `config` is the desired config without our marks; `terms` are those of a task's runs.
+    """A set of equal machines.
 
-    `rollout` counts for services alone.
+    `config` is the desired config without our marks; `terms` is the run policy of a task. `rollout` counts for services
+    alone.
     """
 
     app: str
@@ -83,7 +91,7 @@ class Pool:
 
     @property
     def resolved_digest(self) -> str | None:
-        """What the tag of its image was resolved to; None where it was not."""
+        """Return what the tag of its image was resolved to; None if it was not."""
         return (self.config.image or "").partition("@")[2] if self.has_resolved_image else None
 
     @property
@@ -96,13 +104,19 @@ class Pool:
 
     @property
     def anchor(self) -> Slot | None:
-        """The slot with the smallest (number, region); keeps what concerns the whole pool. None in an empty pool."""
+        """Return the slot with the smallest (number, region); None in an empty pool.
+
+        It keeps what concerns the whole pool.
+        """
         return min(self.slots, key=lambda slot: (slot.number, slot.region), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An app of the spec. `name` is its name on the platform, `org` the organisation that a missing app is made in."""
+    """An app of the spec.
+
+    `name` is its name on the platform, `org` the organisation in which a missing app is created.
+    """
 
     label: str
     name: str
@@ -113,7 +127,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A whole spec: the name of the stack, which every machine carries as its owner, and the apps.
+    """A whole spec: the stack's name, written on its machines, and the apps.
 
     `unlisted_regions` holds a warning for each region that the package's dated list does not have.
     """

@@ -1,6 +1,6 @@
-"""Which variables of the environment hold the tool's own tokens, and those of the pipeline that runs it.
+"""Know which variables hold tokens of the tool or of the pipeline.
 
-A job of a pipeline has them whether the spec names them or not, so what they hold is concealed in every output, and a
+A job of a pipeline has them whether the spec names them or not. So what they hold is concealed in every output, and a
 spec may put them only where values are masked.
 """
 
@@ -26,12 +26,12 @@ _SECRETS_OF_DOCKER: Final = frozenset({"auth", "password", "identitytoken", "reg
 
 
 def is_token_variable(name: str) -> bool:
-    """Whether the variable of this name holds a token of the tool's own or of its pipeline."""
+    """Return whether this variable holds a token of the tool or of its pipeline."""
     return name in _VARIABLES or _OF_ACTIONS.fullmatch(name) is not None
 
 
 def known_tokens(environment: Mapping[str, str]) -> Iterator[str]:
-    """The tokens that the environment holds, each of a list by itself."""
+    """Return the tokens that the environment holds, each of a list by itself."""
     for name, value in environment.items():
         if not is_token_variable(name):
             continue
@@ -42,14 +42,17 @@ def known_tokens(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def token_parts(text: str) -> list[str]:
-    """The tokens that are in one, without scheme words: flyctl keeps several, with commas between."""
+    """Return the tokens in one, without scheme words.
+
+    flyctl keeps several, with commas between.
+    """
     scheme = _SCHEMES.match(text)
     bare = text[scheme.end() :] if scheme else text
     return [part.strip() for part in bare.split(",") if part.strip()]
 
 
 def _tokens_of_docker(text: str) -> Iterator[str]:
-    """The secrets of a Docker config.json, as pipelines keep it in a variable."""
+    """Return the secrets of a Docker config.json, as pipelines keep it in a variable."""
     with suppress(ValueError, RecursionError):
         yield from _secrets_of_docker(json.loads(text))
 

@@ -1,4 +1,7 @@
-"""Text from outside that is not UTF-8: Python keeps such bytes as lone surrogates, which no API and no file takes."""
+"""Text from outside that is not UTF-8.
+
+Python keeps such bytes as lone surrogates, which no API and no file takes.
+"""
 
 import re
 from typing import Final
@@ -8,17 +11,17 @@ _FIRST_BYTE: Final = 0xDC00  # a byte of this many more, by PEP 383
 
 
 def is_utf8(text: str) -> bool:
-    """Whether the text can be written as UTF-8."""
+    """Return whether the text can be written as UTF-8."""
     return _SURROGATE.search(text) is None
 
 
 def escaped(text: str) -> str:
-    r"""The text as it can be shown: `\xff` for a byte that is not UTF-8."""
+    r"""Return the text as it can be shown: `\xff` for a byte that is not UTF-8."""
     return _SURROGATE.sub(_escape, text)
 
 
 def replaced(text: str) -> str:
-    """The text with a `?` for each byte that is not UTF-8, where it only has to be like it."""
+    """Return the text with a `?` for each byte that is not UTF-8."""
     return _SURROGATE.sub("?", text)
 
 
