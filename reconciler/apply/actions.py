@@ -28,6 +28,7 @@ from reconciler.apply.judge import (
 )
 from reconciler.apply.keep_ends import keep_ends
 from reconciler.apply.locks import Locks
+from reconciler.apply.metadata import change_settings
 from reconciler.apply.options import Options
 from reconciler.apply.remembered import read_memory
 from reconciler.apply.sending import send_destroy, send_start
@@ -132,6 +133,8 @@ async def _perform(job: Job, change: Change) -> Entry:
             return await _replace(job, change)
         case Action.START:
             return await _start(job, change)
+        case Action.SETTINGS:
+            return await change_settings(job, change)
         case Action.WATCH:
             return await see_still_up(job.context, change, change.machine, job.course)
         case Action.NONE:

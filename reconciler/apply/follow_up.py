@@ -65,7 +65,7 @@ def within(plan: Plan, reviewed: Plan) -> Plan:
 
 def _is_as_declared(before: Change | None, now: Change | None) -> bool:
     if now is None:
-        return before is not None and before.action is Action.DESTROY
+        return before is not None and before.action in {Action.DESTROY, Action.SETTINGS}
     return now.action is Action.NONE
 
 

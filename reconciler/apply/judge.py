@@ -129,6 +129,15 @@ def _digest(machine: Machine) -> str:
     return live_digest(machine.config or MachineConfig(document={}))
 
 
+def objection_to_marks(live: Machine, stack: str, options: Options) -> str | None:
+    """Return why no mark may be written on the machine, seen under its lease; None where one may."""
+    if not live.is_observable:
+        return live.doubt
+    if not marks.is_owned(live.metadata, stack=stack, name=live.name):
+        return "it no longer carries this stack's marks; plan again"
+    return objection_of_fence(live, options)
+
+
 def objection_of_fence(live: Machine, options: Options) -> str | None:
     """Why an apply of these options must not touch the machine, seen under its lease; None where it may.
 

@@ -1,20 +1,27 @@
 """Writing planned marks on machines: under a lease, those of one machine under one, and machines side by side.
 
-What is to be written, and on which machine, is the planner's to say.
+What is to be written, and on which machine, is the planner's to say. Here is only seen whether that still holds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 
+from reconciler.apply.entries import entry
+from reconciler.apply.job import Job
+from reconciler.apply.judge import objection_to_marks, overtaken
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Machine, Observed
-from reconciler.model.plan import MetadataWrite, Plan
+from reconciler.model.machine import Machine, MachineRef, Observed
+from reconciler.model.plan import Change, MetadataWrite, Plan
+from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.bookkeeping import Scope, books_of, is_surpassed, left_overrides
+from reconciler.planner.holders import takes_marks
 from reconciler.slots.context import Context
+from reconciler.slots.lease import HeldLease
 from reconciler.slots.override import restore_if_idle
 from reconciler.slots.wait import read_by_id
 
@@ -37,6 +44,64 @@ async def leave_in_order(
     )
     writes = books_of(spec, found, scope)
     return failures + await _all(_write(context, write, limit, options, locks) for write in writes)
+
+
+async def change_settings(job: Job, change: Change) -> Entry:
+    """Write what the pool's machines do not tell yet of its settings; how that ended."""
+    limit = asyncio.Semaphore(job.options.parallelism)
+    ends = await asyncio.gather(*(_settle(job, change, write, limit) for write in change.writes))
+    failed = [end for end in ends if end]
+    if not failed:
+        return entry(change, Status.DONE)
+    is_unknown = any(end.status is Status.UNKNOWN for end in failed)
+    reasons = {end.reason for end in failed}
+    return entry(
+        change,
+        Status.UNKNOWN if is_unknown else Status.FAILED,
+        "; ".join(end.detail for end in failed),
+        reason=reasons.pop() if len(reasons) == 1 else None,
+    )
+
+
+async def _settle(job: Job, change: Change, write: MetadataWrite, limit: asyncio.Semaphore) -> Entry | None:
+    """Write the settings on one machine, where no other change has; None once they are there."""
+    assert write.machine_id is not None, "a machine that is made gets its pool's settings with its config"
+    where = f"{write.name}: "
+    async with limit:
+        try:
+            if change.depends_on:
+                seen = await read_by_id(job.context, write.app, write.machine_id)
+                if seen and not _missing(write, seen):
+                    return None
+            async with job.locks.hold(write.app, write.machine_id) as lease:
+                live = await read_by_id(job.context, write.app, write.machine_id)
+                if live is None or live.state.is_gone:
+                    return overtaken(change, f"{where}destroyed by someone else since it was planned")
+                if objection := objection_to_marks(live, job.stack, job.options):
+                    return entry(change, Status.FAILED, where + objection)
+                if not takes_marks(live.config):
+                    return None
+                await _send(job.context, lease, live.ref, _missing(write, live))
+        except (ApiError, LeaseLostError) as error:
+            is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
+            is_unclear = isinstance(error, LeaseLostError) or error.is_unclear
+            status = Status.UNKNOWN if is_unclear else Status.FAILED
+            return entry(change, status, where + error.message, reason=Reason.LOCK if is_held else None)
+    return None
+
+
+def _missing(write: MetadataWrite, machine: Machine) -> dict[str, str]:
+    return {key: value for key, value in write.marks.items() if machine.metadata.get(key, "") != value}
+
+
+async def _send(context: Context, lease: HeldLease, machine: MachineRef, due: Mapping[str, str]) -> None:
+    """Send the marks; an empty value takes one away. Raises ApiError, LeaseLostError."""
+    for key, value in due.items():
+        lease.guard()
+        if value:
+            await context.client.set_metadata(machine.app, machine.id, key, value)
+        else:
+            await context.client.delete_metadata(machine.app, machine.id, key)
 
 
 async def _all(works: Iterable[Awaitable[str | None]]) -> list[str]:
@@ -63,12 +128,7 @@ async def _write(
                 live = await read_by_id(context, write.app, write.machine_id)  # two applies may have seen the same list
                 if live is None or is_surpassed(live.metadata, options.revision, allow_rollback=options.allow_rollback):
                     del due[marks.HIGHEST]
-            for key, value in due.items():
-                lease.guard()
-                if value:
-                    await context.client.set_metadata(write.app, write.machine_id, key, value)
-                else:
-                    await context.client.delete_metadata(write.app, write.machine_id, key)
+            await _send(context, lease, MachineRef(write.app, write.machine_id, write.name), due)
     except Exception as error:
         return f"{write.app}/{write.name}: could not write {', '.join(due)}: {context.explain(error)}"
     return None

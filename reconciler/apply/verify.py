@@ -81,6 +81,7 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
     """(app, machine id) of what the list shows otherwise than it was left, or does not show."""
     suspects = {change.address: change for change in again.effective if not change.deferred}
     found = {(change.slot.app, change.machine_id) for change in suspects.values()}
+    found |= {(write.app, write.machine_id) for change in suspects.values() for write in change.writes}
     found |= {
         (ended.slot.app, ended.machine_id)
         for ended in entries

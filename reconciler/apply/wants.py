@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from reconciler.apply.judge import objection_of_fence
+from reconciler.apply.judge import objection_to_marks
 from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
@@ -60,7 +60,7 @@ class Wants:
                 live = await read_by_id(self._context, needed.app, needed.machine_id)
                 if live is None or live.state.is_gone:
                     return _gone(what)
-                if objection := self._objection(live):
+                if objection := objection_to_marks(live, self._stack, self._options):
                     return Obstacle(f"{what}: {objection}")
                 await write_want(self._context, lease, live, needed.desired_digest, needed.image_digest, self._options)
         except Exception as error:
@@ -69,13 +69,6 @@ class Wants:
             is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
             return Obstacle(f"{what}: {self._context.explain(error)}", Reason.LOCK if is_held else None)
         return None
-
-    def _objection(self, live: Machine) -> str | None:
-        if not live.is_observable:
-            return live.doubt
-        if not marks.is_owned(live.metadata, stack=self._stack, name=live.name):
-            return "it no longer carries this stack's marks; plan again"
-        return objection_of_fence(live, self._options)
 
 
 def _gone(what: str) -> Obstacle:

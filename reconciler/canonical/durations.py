@@ -23,3 +23,11 @@ def nanoseconds(value: Any) -> Any:
         if parts and "".join(number + unit for number, unit in parts) == value:
             return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
     return value
+
+
+def duration_words(seconds: float) -> str:
+    """Spell seconds as a spec does: `1h30m`, `10m`, `45s`, `0.5s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [f"{int(hours)}h" if hours else "", f"{int(minutes)}m" if minutes else "", f"{left:g}s" if left else ""]
+    return "".join(parts) or "0s"

@@ -21,6 +21,7 @@ class Action(enum.Enum):
     DESTROY = "destroy"
     ADOPT = "adopt"  # an update of a machine that nobody has marked
     START = "start"  # a service's machine that should be running
+    SETTINGS = "settings"  # of a pool: marks on its machines that say what the spec declares and no config shows
     WATCH = "watch"  # a service's machine that is as declared and does not stay up: nothing is sent
     NONE = "none"
 
@@ -56,7 +57,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one slot, and why.
+    """What happens to one slot, or to the settings of its pool, and why.
 
     `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
     `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
@@ -92,11 +93,14 @@ class Change:
     is_protected: bool = False
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_duplicate: bool = False  # a second machine of the slot's name, to be removed
+    writes: tuple["MetadataWrite", ...] = ()  # of a change of the settings
     depends_on: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
         """Unique in a plan."""
+        if self.action is Action.SETTINGS:
+            return f"{self.slot.app}/{self.slot.pool}/settings"
         return f"{self.slot.address} ({self.machine_id})" if self.is_duplicate else self.slot.address
 
     @property
@@ -106,7 +110,7 @@ class Change:
         return MachineRef(self.slot.app, self.machine_id, self.slot.name)
 
     @property
-    def binding(self) -> tuple[str | None, ...]:
+    def binding(self) -> tuple[object, ...]:
         """What is done to which machine, as it was observed: equal for two changes where one stands for the other."""
         return (
             self.address,
@@ -115,7 +119,15 @@ class Change:
             self.expected_digest,
             self.expected_applied,
             self.desired_digest,
+            self.settings,
         )
+
+    @property
+    def settings(self) -> tuple[tuple[str, str, str], ...]:
+        """The settings that change: each by its path, and what it was and will be. They are bound to no machine."""
+        if self.action is not Action.SETTINGS:
+            return ()
+        return tuple((field.path, repr(field.observed), repr(field.desired)) for field in self.fields)
 
     @property
     def may_launch(self) -> bool:

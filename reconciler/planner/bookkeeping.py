@@ -5,7 +5,7 @@ follow the changes: those that a create or an update carries itself are not plan
 what is due in the end, so an apply carries out the bookkeeping of the world that it has read back.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import Action, Change, MetadataWrite
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import App, Pool, PoolKind, Spec
+from reconciler.planner.holders import Holder, holders_of, owned_in
+from reconciler.planner.settings import knows_protection, terms_changes
 
-_CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 _MAKES = frozenset({Action.CREATE, Action.REPLACE})
 
 
@@ -35,35 +36,6 @@ class Scope:
     allow_rollback: bool = False
     reviewed: str | None = None
     has_changes: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """A machine of the stack as it is once the changes are made.
-
-    `machine` is it as it was seen, where it was; `made` and `carries` say whether a change makes it anew, and whether
-    one has just written the marks of its pool.
-    """
-
-    app: str
-    name: str
-    machine: Machine | None
-    config: MachineConfig | None
-    is_made: bool = False
-    carries: bool = False
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return self.machine.metadata if self.machine else {}
-
-    @property
-    def takes_marks(self) -> bool:
-        """Whether marks may be written by themselves: on a machine with checks that would reset their reports."""
-        return not (self.config and (self.config.services or self.config.checks))
-
-    def write(self, due: Mapping[str, str]) -> MetadataWrite:
-        machine_id = None if self.is_made or self.machine is None else self.machine.id
-        return MetadataWrite(app=self.app, name=self.name, machine_id=machine_id, marks=dict(due))
 
 
 class _Due:
@@ -90,11 +62,10 @@ class AppBooks(NamedTuple):
 
 
 def app_books(
-    app: App, observed: ObservedApp, owned: Iterable[Machine], changes: Iterable[Change], scope: Scope
+    app: App, observed: ObservedApp, holders: Sequence[Holder], changes: Iterable[Change], scope: Scope
 ) -> AppBooks:
-    """Return what is due on the app's machines once the changes are made. `owned` are those of the stack."""
+    """Return what is due on the app's machines once the changes are made. `holders` are those of the stack."""
     changes = [change for change in changes if not change.deferred]
-    holders = sorted(_holders(owned, changes), key=lambda one: (one.name, one.machine.id if one.machine else ""))
     due = _Due()
     pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
     _name_anchors(due, pools, holders, scope)
@@ -124,19 +95,8 @@ def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrit
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
-        books.append(app_books(app, seen, owned_in(seen, spec.stack), (), scope))
+        books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
     return stack_books(books, scope)
-
-
-def owned_in(observed: ObservedApp, stack: str) -> list[Machine]:
-    """Return the app's machines that are the stack's and can be observed."""
-    return [
-        machine
-        for machine in observed.machines
-        if machine.is_observable
-        and not machine.state.is_gone
-        and marks.is_owned(machine.metadata, stack=stack, name=machine.name)
-    ]
 
 
 def last_plan(spec: Spec, observed: Observed) -> str | None:
@@ -162,31 +122,6 @@ def is_surpassed(metadata: Mapping[str, str], revision: Revision, *, allow_rollb
     return highest is not None and highest.is_newer_than(revision) and not allow_rollback
 
 
-def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Holder]:
-    """The stack's machines of one app as they are once the changes are made."""
-    by_machine = {change.machine_id: change for change in changes if change.machine_id}
-    for machine in owned:
-        change = by_machine.get(machine.id)
-        action = change.action if change else Action.NONE
-        if action is Action.DESTROY:
-            continue
-        config = change.desired if change and change.desired else machine.config
-        yield Holder(
-            app=machine.app,
-            name=machine.name,
-            machine=machine,
-            config=config,
-            is_made=action is Action.REPLACE,
-            carries=action in _CARRIES,
-        )
-    for change in changes:
-        if change.action is Action.CREATE:
-            place = change.slot
-            yield Holder(
-                app=place.app, name=place.name, machine=None, config=change.desired, is_made=True, carries=True
-            )
-
-
 def _names(observed: ObservedApp, changes: Iterable[Change]) -> set[str]:
     """The names of all machines in the app once the changes are made."""
     gone = {change.machine_id for change in changes if change.action is Action.DESTROY}
@@ -208,7 +143,7 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
     for pool in pools:
         members = by_pool.get(pool.name, [])
         has_anchor = any(one.metadata.get(marks.ANCHOR) == one.name for one in members)
-        if pool.kind is not PoolKind.TASK or has_anchor or any(one.carries for one in members):
+        if pool.kind is not PoolKind.TASK or has_anchor or any(one.carried_by for one in members):
             continue
         slots = {slot.name: slot for slot in pool.slots}
         named = {one.metadata.get(marks.ANCHOR) for one in members}
@@ -224,23 +159,26 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
 def _mark_pools(
     due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], scope: Scope
 ) -> None:
-    """On each machine whether its pool is protected, and its kind where that can't be told without the spec, for the
-    day on which the pool is no longer there; on the anchor of a task the terms of its runs, for whoever invokes it
-    without the spec; on any anchor how many machines the pool has, so that one that is destroyed by hand is missed.
+    """On each machine its kind where that can't be told without the spec, for the day on which the pool is no longer
+    there; on the anchor of a task the terms of its runs, for whoever invokes it without the spec; on any anchor how
+    many machines the pool has, so that one that is destroyed by hand is missed. Terms and protection only where they
+    are not known: a difference in them is a change of the settings.
     """
     by_name = {pool.name: pool for pool in pools}
     for holder in holders:
         pool, machine = by_name.get(holder.metadata.get(marks.POOL, "")), holder.machine
-        if pool is None or machine is None or holder.carries or not holder.takes_marks:
+        if pool is None or machine is None or holder.carried_by or not holder.takes_marks:
             continue
-        due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
+        if not knows_protection(holder):
+            due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
         is_as_declared = machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
         if marks.KIND not in machine.metadata and is_as_declared and kind_of(machine) is not pool.kind:
             due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
         if machine.metadata.get(marks.ANCHOR) != machine.name:
             continue
         if pool.kind is PoolKind.TASK:
-            due.leave(holder, marks.TERMS, pool.terms.to_text())
+            if not terms_changes(pool, machine):
+                due.leave(holder, marks.TERMS, pool.terms.to_text())
             if is_as_declared and _names_another(machine, pool):
                 due.leave(holder, marks.WANT, _want(pool, scope))
         if counts := marks.counts_to_text(_counts_there(pool, names)):

@@ -32,10 +32,19 @@ def with_drift(plan: Plan) -> Plan:
 
     It counts the slots of which that does not show everything.
     """
-    found = [(change, _with_drift(change)) for change in plan.changes]
+    settings = [change for change in plan.changes if change.action is Action.SETTINGS]
+    found = [(change, _with_drift(change)) for change in plan.changes if change.action is not Action.SETTINGS]
     not_shown = sum(shown is None or len(shown.fields) < len(change.fields) for change, shown in found)
     changes = tuple(shown for _, shown in found if shown)
-    return replace(plan, apps=(), changes=changes, announcements=(), bookkeeping=(), not_shown=not_shown)
+    return replace(
+        plan,
+        apps=(),
+        changes=changes,
+        announcements=(),
+        bookkeeping=(),
+        warnings=(*plan.warnings, *(_settings_words(change) for change in settings)),
+        not_shown=not_shown,
+    )
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
@@ -86,6 +95,12 @@ def _with_drift(change: Change) -> Change | None:
 def _unwatched(change: Change) -> Change:
     """The change of a slot that is as declared; whether its machine stays up is no question of drift."""
     return replace(change, action=Action.NONE) if change.action is Action.WATCH else change
+
+
+def _settings_words(change: Change) -> str:
+    """That a mark says otherwise than the spec is no drift: marks are all that tells what was applied."""
+    names = ", ".join(field.path for field in change.fields)
+    return f"{change.slot.app}/{change.slot.pool}: {names} differ from the spec: `reconciler plan` shows how"
 
 
 def _leaves(addresses: list[str]) -> str:

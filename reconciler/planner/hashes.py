@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 
 from reconciler.canonical.digest import digest_of
-from reconciler.model.plan import Change, Plan
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.spec import Spec
 
 _SCHEME: Final = 1
@@ -47,6 +47,13 @@ def spec_sha256(spec: Spec) -> str:
 
 
 def _change(change: Change) -> dict[str, Any]:
+    if change.action is Action.SETTINGS:
+        return {
+            "address": change.address,
+            "kind": change.kind.value,
+            "action": change.action.value,
+            "settings": [[field.path, field.observed, field.desired] for field in change.fields],
+        }
     return {
         "address": change.address,
         "kind": change.kind.value,

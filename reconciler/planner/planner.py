@@ -18,10 +18,12 @@ from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_boo
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
+from reconciler.planner.holders import holders_of
 from reconciler.planner.leader_slot import anchors_of
 from reconciler.planner.limits import deletion_limits, newer_revision
 from reconciler.planner.order import with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
+from reconciler.planner.settings import settings_changes
 from reconciler.planner.volumes import held_back
 
 
@@ -132,7 +134,10 @@ class Planner:
         draft.changes = with_edges(changes, is_empty=not observed.machines)
         draft.warnings += crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
-        draft.books = app_books(app, observed, paired.owned, draft.changes, self._scope)
+        holders = holders_of(paired.owned, draft.changes)
+        draft.books = app_books(app, observed, holders, draft.changes, self._scope)
+        settings = settings_changes(app, holders)
+        draft.changes += tuple(change for change in settings if not self._only or change.slot.pool in self._only)
         return draft
 
     def _adopted(self, draft: _Draft, app: App, paired: Paired, at: datetime) -> list[Change]:

@@ -30,6 +30,8 @@ def _difference(planned: Change | None, now: Change | None) -> str:
     address = planned.address
     if planned.action is not now.action:
         return f"{address}: {planned.action.value} was planned, and it would be {now.action.value} now ({now.reason})"
+    if planned.settings != now.settings:
+        return f"{address}: other settings were planned than would be changed now ({now.reason})"
     if planned.machine_id != now.machine_id:
         return f"{address}: planned for machine {planned.machine_id}, and it is {now.machine_id} now"
     if planned.expected_applied != now.expected_applied:

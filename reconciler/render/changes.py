@@ -14,6 +14,7 @@ _SYMBOLS: Final = {
     Action.DESTROY: "-",
     Action.ADOPT: "+~",
     Action.START: ">",
+    Action.SETTINGS: "~",
     Action.WATCH: " ",
     Action.NONE: " ",
 }
@@ -25,6 +26,7 @@ _WORDS: Final = {
     Action.DESTROY: "destroy",
     Action.ADOPT: "adopt",
     Action.START: "start",
+    Action.SETTINGS: "settings",
 }
 _BY: Final = {
     Cause.SPEC: "",
@@ -56,13 +58,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Changes that differ in nothing but the slot."""
+    """Changes that differ in nothing but the slot; a change of the settings of a pool is a group of its own."""
 
     changes: tuple[Change, ...]
 
     @property
     def first(self) -> Change:
         return self.changes[0]
+
+    @property
+    def is_settings(self) -> bool:
+        return self.first.action is Action.SETTINGS
 
     @property
     def symbol(self) -> str:
@@ -90,7 +96,9 @@ class Group:
 
     @property
     def slots(self) -> list[str]:
-        """List the slots' names; four or more in a row as one range."""
+        """List the slots' names; four or more in a row as one range. Of settings it is the pool's."""
+        if self.is_settings:
+            return [self.first.slot.pool]
         names: list[str] = []
         for run in _in_a_row(self.changes):
             if len(run) >= _SHORTEST_RANGE:
@@ -134,8 +142,10 @@ def closing_line(plan: Plan) -> str:
     parts = [
         f"{counts[action.value]} to {word}"
         for action, word in _WORDS.items()
-        if counts[action.value] or action in _ALWAYS_COUNTED
+        if action is not Action.SETTINGS and (counts[action.value] or action in _ALWAYS_COUNTED)
     ]
+    if settings := counts[Action.SETTINGS.value]:
+        parts.append(f"the settings of {settings} pool{'' if settings == 1 else 's'} to change")
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     parts += dark

@@ -6,7 +6,7 @@ It is for small and large screens, light and dark, keyboard and screen reader.
 from html import escape
 from typing import Final
 
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Action, Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
 from reconciler.render.redact import clean
 
@@ -79,17 +79,23 @@ def _changes(plan: Plan, salt: str) -> list[str]:
 
 def _group(group: Group, salt: str, *, is_open: bool) -> str:
     first = group.first
-    kind = "deferred" if first.deferred else first.action.value
+    action = Action.UPDATE if group.is_settings else first.action
+    kind = "deferred" if first.deferred else action.value
     where = f"{clean(first.slot.app)}/{clean(first.slot.pool)}"
-    count = f"{len(group.changes)} machine{'' if len(group.changes) == 1 else 's'}"
-    slots = "".join(f"<li><code>{escape(slot)}</code></li>" for slot in group.slots)
+    count = "" if group.is_settings else f", {len(group.changes)} machine{'' if len(group.changes) == 1 else 's'}"
+    slots = "" if group.is_settings else _slots(group)
     at_once = f"<p>{escape(group.at_once)}</p>" if group.at_once else ""
     return (
         f'<details class="{kind}"{" open" if is_open else ""}>'
         f'<summary><span class="sign" aria-hidden="true">{escape(group.symbol)}</span>'
-        f" {escape(group.word)} <code>{escape(where)}</code>, {count}</summary>"
-        f'<p>{escape(group.why)}</p>{at_once}<ul class="slots">{slots}</ul>{_fields(group.rows(salt))}</details>'
+        f" {escape(group.word)} <code>{escape(where)}</code>{count}</summary>"
+        f"<p>{escape(group.why)}</p>{at_once}{slots}{_fields(group.rows(salt))}</details>"
     )
+
+
+def _slots(group: Group) -> str:
+    names = "".join(f"<li><code>{escape(slot)}</code></li>" for slot in group.slots)
+    return f'<ul class="slots">{names}</ul>'
 
 
 def _fields(rows: list[Row]) -> str:

@@ -98,6 +98,10 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
             }
             for machine in plan.unreachable
         ],
+        "bookkeeping": (
+            {"app": write.app, "slot": clean(write.name), "machine": write.machine_id, "marks": dict(write.marks)}
+            for write in plan.bookkeeping
+        ),
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
         "resource_changes": resource_changes(plan, salt=salt),

@@ -64,9 +64,11 @@ def _group(group: Group, salt: str) -> str:
     slots = group.slots
     more = f" and {len(slots) - _SLOTS} more" if len(slots) > _SLOTS else ""
     where = f"{_html(group.first.slot.app)}/{_html(group.first.slot.pool)}"
-    title = f"<b>{_html(f'{group.symbol} {group.word}')}</b> {len(group.changes)} in {where}"
+    count = "of" if group.is_settings else f"{len(group.changes)} in"
+    title = f"<b>{_html(f'{group.symbol} {group.word}')}</b> {count} {where}"
     lines = [f"<details><summary>{title}</summary>", "", _code(group.why), ""]
-    lines += [" ".join(_code(slot) for slot in slots[:_SLOTS]) + more, ""]
+    if not group.is_settings:
+        lines += [" ".join(_code(slot) for slot in slots[:_SLOTS]) + more, ""]
     if group.at_once:
         lines += [_code(group.at_once), ""]
     return "\n".join([*lines, *_table(group.rows(salt)), "</details>", ""])

@@ -31,7 +31,8 @@ def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
     """Yield the new apps, then each change that has an effect, in the plan's order."""
     configs = _Configs(salt)
     yield from (_app(app) for app in plan.apps)
-    yield from (_machine(change, configs) for change in plan.effective)
+    for change in plan.effective:
+        yield _settings(change) if change.action is Action.SETTINGS else _machine(change, configs)
 
 
 class _Configs:
@@ -62,6 +63,14 @@ class _Configs:
 def _app(app: AppCreation) -> dict[str, Any]:
     after = {"name": app.name, "org": app.org}
     return _resource("fly_app", app.name, app.name, ["create"], None, after, {}, {})
+
+
+def _settings(change: Change) -> dict[str, Any]:
+    what = {"app": change.slot.app, "name": change.slot.pool}
+    before = what | {field.path: field.observed for field in change.fields}
+    after = what | {field.path: field.desired for field in change.fields}
+    address = f"{change.slot.app}/{change.slot.pool}"
+    return _resource("pool_settings", address, change.slot.pool, ["update"], before, after, {}, {})
 
 
 def _machine(change: Change, configs: _Configs) -> dict[str, Any]:

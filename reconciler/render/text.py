@@ -11,14 +11,23 @@ from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
 _FOREIGN_SHOWN: Final = 20
 
 
-def plan_text(plan: Plan, *, color: bool = False, width: int | None = None, salt: str | None) -> str:
+def plan_text(
+    plan: Plan,
+    *,
+    color: bool = False,
+    width: int | None = None,
+    salt: str | None,
+    shows_bookkeeping: bool = False,
+) -> str:
     """Show changes, foreign machines, warnings, what blocks, and a closing line.
 
     Changes that are alike stand together. Without a `width` no line is wrapped; without a `salt` no value is masked.
+    `shows_bookkeeping` adds the marks that an apply leaves on machines beside their configs.
     """
     lines = [
         *_apps(plan, color, width),
         *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
+        *(_bookkeeping(plan, width) if shows_bookkeeping else ()),
         *_foreign(plan, color, width),
     ]
     for warning in plan.warnings:
@@ -50,6 +59,12 @@ def _group(group: Group, color: bool, width: int | None, salt: str | None) -> It
 def _row(row: Row) -> str:
     values = row.after if row.before is None else f"{row.before} -> {row.after}"
     return f"{row.path}: {values}{f'  # {row.by}' if row.by else ''}"
+
+
+def _bookkeeping(plan: Plan, width: int | None) -> Iterator[str]:
+    for write in plan.bookkeeping:
+        marks = ", ".join(f"{key}={value}" if value else f"{key} removed" for key, value in write.marks.items())
+        yield from wrapped(f"  marks {clean(write.app)}: {clean(write.name)}  {clean(marks)}", width, hanging=6)
 
 
 def _foreign(plan: Plan, color: bool, width: int | None) -> Iterator[str]:

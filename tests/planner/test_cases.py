@@ -23,7 +23,7 @@ from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.revision import numbered
-from reconciler.model.spec import Spec
+from reconciler.model.spec import PoolKind, Spec
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan as make_plan
 from reconciler.render.html import plan_html
@@ -64,6 +64,8 @@ def applied_machines(spec: Spec) -> dict[str, dict[str, dict[str, Any]]]:
                     desired=pool.config,
                     desired_digest=digest_of(pool.config),
                     anchor=pool.anchor.name if pool.anchor else None,
+                    terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and slot == pool.anchor else None,
+                    is_protected=pool.is_protected,
                 )
                 metadata = metadata_for_create(change, stack=spec.stack, attempt="01")
                 machines[slot.name] = {

@@ -42,7 +42,13 @@ def show(
         return
     from reconciler.render.text import plan_text
 
-    width, color = console.line_width(), console.is_coloured(options)
-    console.print_text(plan_text(plan, color=color, width=width, salt=None if shows_values else salt), is_safe=True)
+    text = plan_text(
+        plan,
+        color=console.is_coloured(options),
+        width=console.line_width(),
+        salt=None if shows_values else salt,
+        shows_bookkeeping=options.verbosity > 0,
+    )
+    console.print_text(text, is_safe=True)
     if found and plan.has_changes and not plan.blocked:
         console.print_text(f"Plan hash: {found}")

@@ -1,0 +1,91 @@
+"""The stack's machines as they are once a plan's changes are made: where marks can be written then. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.model import marks
+from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Machine, ObservedApp
+from reconciler.model.plan import Action, Change, MetadataWrite
+
+_CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A machine of the stack as it is once the changes are made.
+
+    `machine` is it as it was seen, where it was. `is_made` where a change makes it anew, `carried_by` the address of
+    the change that writes the marks of its pool on it.
+    """
+
+    app: str
+    name: str
+    machine: Machine | None
+    config: MachineConfig | None
+    is_made: bool = False
+    carried_by: str | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.machine.metadata if self.machine else {}
+
+    @property
+    def takes_marks(self) -> bool:
+        """Whether marks may be written by themselves: on a machine with checks that would reset their reports."""
+        return takes_marks(self.config)
+
+    def write(self, due: Mapping[str, str]) -> MetadataWrite:
+        machine_id = None if self.is_made or self.machine is None else self.machine.id
+        return MetadataWrite(app=self.app, name=self.name, machine_id=machine_id, marks=dict(due))
+
+
+def holders_of(owned: Iterable[Machine], changes: Iterable[Change]) -> list[Holder]:
+    """Return the stack's machines of one app as they are once the changes are made, in the order of their names."""
+    doable = [change for change in changes if not change.deferred]
+    return sorted(_holders(owned, doable), key=lambda one: (one.name, one.machine.id if one.machine else ""))
+
+
+def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Holder]:
+    by_machine = {change.machine_id: change for change in changes if change.machine_id}
+    for machine in owned:
+        change = by_machine.get(machine.id)
+        action = change.action if change else Action.NONE
+        if action is Action.DESTROY:
+            continue
+        config = change.desired if change and change.desired else machine.config
+        yield Holder(
+            app=machine.app,
+            name=machine.name,
+            machine=machine,
+            config=config,
+            is_made=action is Action.REPLACE,
+            carried_by=change.address if change and action in _CARRIES else None,
+        )
+    for change in changes:
+        if change.action is Action.CREATE:
+            place = change.slot
+            yield Holder(
+                app=place.app,
+                name=place.name,
+                machine=None,
+                config=change.desired,
+                is_made=True,
+                carried_by=change.address,
+            )
+
+
+def owned_in(observed: ObservedApp, stack: str) -> list[Machine]:
+    """Return the app's machines that are the stack's and can be observed."""
+    return [
+        machine
+        for machine in observed.machines
+        if machine.is_observable
+        and not machine.state.is_gone
+        and marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+    ]
+
+
+def takes_marks(config: MachineConfig | None) -> bool:
+    """Whether marks may be written by themselves on a machine of this config; checks would lose their reports."""
+    return not (config and (config.services or config.checks))

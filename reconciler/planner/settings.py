@@ -1,0 +1,107 @@
+"""The settings of a pool that no config shows: what one run may be, and protection. Pure.
+
+Marks hold them: the terms of a task's runs on its anchor, protection on each machine. Where a mark says otherwise than
+the spec, that is a change of the pool's settings: shown, counted, hashed. A mark that is absent is no difference, and
+neither is one that only an update could write, as on machines with checks.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.canonical.digest import digest_of
+from reconciler.canonical.durations import duration_words
+from reconciler.model import marks
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Cause, Change, FieldChange, MetadataWrite
+from reconciler.model.run_policy import Terms, parse_terms
+from reconciler.model.spec import App, Pool, PoolKind
+from reconciler.planner.holders import Holder
+
+
+def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
+    """Yield a change for each pool whose settings differ. `holders` are the app's machines after the other changes.
+
+    What a change writes on a machine anyhow it writes with its config: the settings come after that, and only what is
+    not there yet is written then.
+    """
+    by_pool: dict[str, list[Holder]] = {}
+    for holder in holders:
+        by_pool.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
+    for pool in app.pools:
+        if pool.slots and (change := _change(pool, by_pool.get(pool.name, []))):
+            yield change
+
+
+def knows_protection(holder: Holder) -> bool:
+    """Whether the machine tells if its pool was protected: no mark says so only beside one that came later."""
+    return marks.PROTECT in holder.metadata or marks.KIND in holder.metadata
+
+
+def terms_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
+    """Return what of the terms of a task's runs its anchor tells otherwise.
+
+    How many words of a command stay before a run's own args follows the command, where that is not applied yet.
+    """
+    before, after = parse_terms(anchor.metadata.get(marks.TERMS, "")), pool.terms
+    if before is None or pool.kind is not PoolKind.TASK:
+        return []
+    is_applied = anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
+    found = []
+    if before.timeout_s != after.timeout_s:
+        found.append(_field("timeout", _timeout(before), _timeout(after)))
+    if _has_args(before) != _has_args(after) or (is_applied and before.args_after != after.args_after):
+        found.append(_field("overrides.args", _args(before), _args(after)))
+    if before.env != after.env:
+        found.append(_field("overrides.env", sorted(before.env), sorted(after.env)))
+    return found
+
+
+def _change(pool: Pool, holders: Iterable[Holder]) -> Change | None:
+    fields: dict[str, FieldChange] = {}
+    writes = []
+    for holder in holders:
+        machine = holder.machine
+        if machine is None or holder.is_made or not (holder.takes_marks or holder.carried_by):
+            continue
+        due = {}
+        is_anchor = machine.metadata.get(marks.ANCHOR) == machine.name
+        if is_anchor and (differing := terms_changes(pool, machine)):
+            fields |= {field.path: field for field in differing}
+            due[marks.TERMS] = pool.terms.to_text()
+        is_protected = marks.PROTECT in machine.metadata
+        if knows_protection(holder) and is_protected != pool.is_protected:
+            fields["protect"] = _field("protect", is_protected, pool.is_protected)
+            due[marks.PROTECT] = "yes" if pool.is_protected else ""
+        if due:
+            writes.append((holder, holder.write(due)))
+    return _settings(pool, fields, writes) if writes else None
+
+
+def _settings(pool: Pool, fields: dict[str, FieldChange], writes: list[tuple[Holder, MetadataWrite]]) -> Change:
+    assert pool.anchor is not None, "a pool without slots has no settings"
+    return Change(
+        slot=pool.anchor,
+        kind=pool.kind,
+        action=Action.SETTINGS,
+        reason=f"the spec changed: {', '.join(fields)}",
+        fields=tuple(fields.values()),
+        writes=tuple(write for _, write in writes),
+        depends_on=tuple(holder.carried_by for holder, _ in writes if holder.carried_by),
+    )
+
+
+def _field(path: str, observed: object, desired: object) -> FieldChange:
+    return FieldChange(path=path, observed=observed, desired=desired, cause=Cause.SPEC)
+
+
+def _timeout(terms: Terms) -> str | None:
+    return None if terms.timeout_s is None else duration_words(terms.timeout_s)
+
+
+def _has_args(terms: Terms) -> bool:
+    return terms.args_after is not None
+
+
+def _args(terms: Terms) -> str | bool:
+    if terms.args_after is None:
+        return False
+    return f"after {terms.args_after} word{'' if terms.args_after == 1 else 's'} of the command"
