@@ -117,13 +117,13 @@ async def test_only_drift_puts_back_what_was_meddled_with_and_leaves_the_rest_of
         return [(change.slot.name, change.action.value) for change in plan.effective]
 
     whole = await world.plan(widened)
-    assert plan_of(whole) == [("work-iad-1", "update"), ("work-iad-2", "create")]
+    assert plan_of(whole) == [("work-iad-1", "update"), ("work-iad-2", "create"), ("work-iad-0", "settings")]
     assert plan_of(only_drift(whole)) == [("work-iad-1", "update")]
     report = await apply(world.context, widened, only_drift(whole), Options(only_drift=True))
     assert report.is_success, report
     assert [machine.config["env"] for machine in world.machines()] == [{"A": "1", "B": "1"}] * 2
     assert world.machines()[0].config["metadata"][marks.TERMS] == ";;"
-    assert plan_of(await world.plan(widened)) == [("work-iad-2", "create")]
+    assert plan_of(await world.plan(widened)) == [("work-iad-2", "create"), ("work-iad-0", "settings")]
 
 
 async def test_an_app_that_was_not_observed_is_not_without_drift(world: World) -> None:

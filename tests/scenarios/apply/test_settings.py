@@ -13,8 +13,7 @@ from reconciler.model.run_policy import parse_terms
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, spec_of, task_spec
 
 ADDRESS = "app/work/settings"
 
@@ -66,76 +65,62 @@ def timeout_of(world: World, name: str = "work-iad-0") -> float | None:
     return terms.timeout_s
 
 
-def test_a_new_timeout_alone_is_a_change_that_is_counted_hashed_and_applied_once() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            before, after = spec("timeout: 10m"), spec("timeout: 1h")
-            await world.apply(before)
-            assert not (await world.plan(before)).has_changes
-            plan = await world.plan(after)
-            assert shown(plan) == [(ADDRESS, "timeout", "10m", "1h")]
-            assert (plan.has_changes, plan.counts()["settings"], plan.counts()["none"]) == (True, 1, 2)
-            assert len({plan_sha256(plan), plan_sha256(await world.plan(spec("timeout: 2h")))}) == 2
-            world.trace.clear()
-            report = await world.apply(after)
-            assert report.is_success
-            assert ends(report) == {ADDRESS: (Status.DONE, None)}
-            assert calls(world) == ["POST lease", "GET ", f"POST metadata/{marks.TERMS}", "DELETE lease"]
-            assert timeout_of(world) == 3600
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+async def test_a_new_timeout_alone_is_a_change_that_is_counted_hashed_and_applied_once(world: World) -> None:
+    before, after = spec("timeout: 10m"), spec("timeout: 1h")
+    await world.apply(before)
+    assert not (await world.plan(before)).has_changes
+    plan = await world.plan(after)
+    assert shown(plan) == [(ADDRESS, "timeout", "10m", "1h")]
+    assert (plan.has_changes, plan.counts()["settings"], plan.counts()["none"]) == (True, 1, 2)
+    assert len({plan_sha256(plan), plan_sha256(await world.plan(spec("timeout: 2h")))}) == 2
+    world.trace.clear()
+    report = await world.apply(after)
+    assert report.is_success
+    assert ends(report) == {ADDRESS: (Status.DONE, None)}
+    assert calls(world) == ["POST lease", "GET ", f"POST metadata/{marks.TERMS}", "DELETE lease"]
+    assert timeout_of(world) == 3600
+    assert not (await world.plan(after)).has_changes
 
 
-def test_protection_is_set_on_each_machine_and_taken_away_again() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec())
-            for extra, value in (("protect: true", "yes"), ("", None)):
-                plan = await world.plan(spec(extra))
-                assert shown(plan) == [(ADDRESS, "protect", value is None, value is not None)]
-                assert (await world.apply(spec(extra))).is_success
-                assert [mark(world, f"work-iad-{n}", marks.PROTECT) for n in range(2)] == [value, value]
-                assert not (await world.plan(spec(extra))).has_changes
-
-    run_virtually(scenario())
+async def test_protection_is_set_on_each_machine_and_taken_away_again(world: World) -> None:
+    await world.apply(spec())
+    for extra, value in (("protect: true", "yes"), ("", None)):
+        plan = await world.plan(spec(extra))
+        assert shown(plan) == [(ADDRESS, "protect", value is None, value is not None)]
+        assert (await world.apply(spec(extra))).is_success
+        assert [mark(world, f"work-iad-{n}", marks.PROTECT) for n in range(2)] == [value, value]
+        assert not (await world.plan(spec(extra))).has_changes
 
 
-def test_what_the_anchors_update_carries_is_not_written_a_second_time() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec("timeout: 10m", count="1"))
-            after = spec("timeout: 1h", command="[run, '61']", count="1")
-            world.trace.clear()
-            report = await world.apply(after)
-            assert ends(report) == {"app/work-iad-0": (Status.DONE, None), ADDRESS: (Status.DONE, None)}
-            assert report.is_success
-            assert not any("metadata" in call for call in calls(world))
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+async def test_what_the_anchors_update_carries_is_not_written_a_second_time(world: World) -> None:
+    await world.apply(spec("timeout: 10m", count="1"))
+    after = spec("timeout: 1h", command="[run, '61']", count="1")
+    world.trace.clear()
+    report = await world.apply(after)
+    assert ends(report) == {"app/work-iad-0": (Status.DONE, None), ADDRESS: (Status.DONE, None)}
+    assert report.is_success
+    assert not any("metadata" in call for call in calls(world))
+    assert not (await world.plan(after)).has_changes
 
 
 @pytest.mark.parametrize("is_busy_when_planned", [True, False])
-def test_an_anchor_with_a_run_in_progress_is_told_the_settings_all_the_same(is_busy_when_planned: bool) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec("timeout: 10m", count="1"))
-            after = spec("timeout: 1h", command="[run, '61']", count="1")
-            if is_busy_when_planned:
-                await start(world, "work-iad-0")
-                report = await world.apply(after)
-            else:
-                report = await _apply_while_it_starts(world, after)
-            assert ends(report) == {
-                "app/work-iad-0": (Status.DEFERRED, Reason.RUN),
-                ADDRESS: (Status.DONE, None),
-            }
-            assert report.is_success
-            assert timeout_of(world) == 3600
-            assert shown(await world.plan(after)) == []
-
-    run_virtually(scenario())
+async def test_an_anchor_with_a_run_in_progress_is_told_the_settings_all_the_same(
+    world: World, is_busy_when_planned: bool
+) -> None:
+    await world.apply(spec("timeout: 10m", count="1"))
+    after = spec("timeout: 1h", command="[run, '61']", count="1")
+    if is_busy_when_planned:
+        await start(world, "work-iad-0")
+        report = await world.apply(after)
+    else:
+        report = await _apply_while_it_starts(world, after)
+    assert ends(report) == {
+        "app/work-iad-0": (Status.DEFERRED, Reason.RUN),
+        ADDRESS: (Status.DONE, None),
+    }
+    assert report.is_success
+    assert timeout_of(world) == 3600
+    assert shown(await world.plan(after)) == []
 
 
 async def _apply_while_it_starts(world: World, after: Spec) -> Report:
@@ -152,30 +137,26 @@ async def _apply_while_it_starts(world: World, after: Spec) -> Report:
     return await apply_patiently(world.context, after, plan, partial(make_plan, after), Options(), observed=seen)
 
 
-def test_a_mark_that_is_absent_is_no_difference_and_is_written_by_the_next_apply_without_a_word() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec(count="1"))
-            machine = world.machines()[0]
-            bare = {key: value for key, value in machine.config["metadata"].items() if key not in _LATER}
-            world.engine.store.save(replace(machine, config=dict(machine.config) | {"metadata": bare}))
-            after = task_spec("[run, '60']", count="1", extra="        timeout: 1h\n        protect: true")
-            plan = await world.plan(after)
-            assert not plan.has_changes
-            assert {key for write in plan.bookkeeping for key in write.marks} == {marks.TERMS, marks.PROTECT}
-            assert (await world.apply(after)).is_success
-            assert (timeout_of(world), mark(world, "work-iad-0", marks.PROTECT)) == (3600, "yes")
-
-    run_virtually(scenario())
+async def test_a_mark_that_is_absent_is_no_difference_and_is_written_by_the_next_apply_without_a_word(
+    world: World,
+) -> None:
+    await world.apply(spec(count="1"))
+    machine = world.machines()[0]
+    bare = {key: value for key, value in machine.config["metadata"].items() if key not in _LATER}
+    world.engine.store.save(replace(machine, config=dict(machine.config) | {"metadata": bare}))
+    after = task_spec("[run, '60']", count="1", extra="        timeout: 1h\n        protect: true")
+    plan = await world.plan(after)
+    assert not plan.has_changes
+    assert {key for write in plan.bookkeeping for key in write.marks} == {marks.TERMS, marks.PROTECT}
+    assert (await world.apply(after)).is_success
+    assert (timeout_of(world), mark(world, "work-iad-0", marks.PROTECT)) == (3600, "yes")
 
 
 _LATER = {marks.TERMS, marks.KIND, marks.PROTECT}
 
 
-def test_a_service_with_checks_gets_them_with_its_next_update_alone() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            text = """
+async def test_a_service_with_checks_gets_them_with_its_next_update_alone(world: World) -> None:
+    text = """
 version: 1
 name: stack
 apps:
@@ -184,37 +165,31 @@ apps:
     services:
       web: {command: [run, '3600'], ports: [8080]}
 """
-            await world.apply(spec_of(text))
-            protected = spec_of(text.replace("[8080]", "[8080], protect: true"))
-            assert not (await world.plan(protected)).has_changes
-            changed = spec_of(text.replace("[8080]", "[8080], protect: true, env: {A: b}"))
-            assert shown(await world.plan(changed)) == [("app/web/settings", "protect", False, True)]
-            assert (await world.apply(changed)).is_success
-            assert mark(world, "web-iad-0", marks.PROTECT) == "yes"
-            assert not (await world.plan(changed)).has_changes
-
-    run_virtually(scenario())
+    await world.apply(spec_of(text))
+    protected = spec_of(text.replace("[8080]", "[8080], protect: true"))
+    assert not (await world.plan(protected)).has_changes
+    changed = spec_of(text.replace("[8080]", "[8080], protect: true, env: {A: b}"))
+    assert shown(await world.plan(changed)) == [("app/web/settings", "protect", False, True)]
+    assert (await world.apply(changed)).is_success
+    assert mark(world, "web-iad-0", marks.PROTECT) == "yes"
+    assert not (await world.plan(changed)).has_changes
 
 
-def test_a_lease_that_someone_else_holds_and_a_newer_revision_keep_the_settings_as_they_are() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec("timeout: 10m"), revision=numbered(5))
-            anchor = world.machines()[0]
-            until = world.engine.clock.now().timestamp() + 3600
-            lease = Lease(nonce="x", expires_at=until, owner="bob@tokens.fly.io", description="", version="")
-            world.engine.store.save(replace(anchor, lease=lease))
-            locked = await world.apply(spec("timeout: 1h"), revision=numbered(6), lock_timeout_s=1)
-            assert ends(locked) == {ADDRESS: (Status.FAILED, Reason.LOCK)}
-            world.engine.store.save(replace(anchor, lease=None))
-            set_mark(world, "work-iad-0", marks.HIGHEST, str(numbered(4)))
-            set_mark(world, "work-iad-0", marks.REVISION, str(numbered(4)))
-            report = await _apply_behind(world, spec("timeout: 2h"))
-            assert ends(report) == {ADDRESS: (Status.FAILED, None)}
-            assert "newer" in report.entries[0].detail
-            assert timeout_of(world) == 600
-
-    run_virtually(scenario())
+async def test_a_lease_that_someone_else_holds_and_a_newer_revision_keep_the_settings_as_they_are(world: World) -> None:
+    await world.apply(spec("timeout: 10m"), revision=numbered(5))
+    anchor = world.machines()[0]
+    until = world.engine.clock.now().timestamp() + 3600
+    lease = Lease(nonce="x", expires_at=until, owner="bob@tokens.fly.io", description="", version="")
+    world.engine.store.save(replace(anchor, lease=lease))
+    locked = await world.apply(spec("timeout: 1h"), revision=numbered(6), lock_timeout_s=1)
+    assert ends(locked) == {ADDRESS: (Status.FAILED, Reason.LOCK)}
+    world.engine.store.save(replace(anchor, lease=None))
+    set_mark(world, "work-iad-0", marks.HIGHEST, str(numbered(4)))
+    set_mark(world, "work-iad-0", marks.REVISION, str(numbered(4)))
+    report = await _apply_behind(world, spec("timeout: 2h"))
+    assert ends(report) == {ADDRESS: (Status.FAILED, None)}
+    assert "newer" in report.entries[0].detail
+    assert timeout_of(world) == 600
 
 
 async def _apply_behind(world: World, after: Spec) -> Report:
@@ -228,33 +203,25 @@ async def _apply_behind(world: World, after: Spec) -> Report:
 
 
 @pytest.mark.parametrize("fault", ["lose_reply", "unauthorized"])
-def test_where_the_mark_could_not_be_written_the_next_apply_does_it(fault: str) -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            await world.apply(spec("timeout: 10m"))
-            after = spec("timeout: 1h")
-            world.engine.faults.add(fault, calls=("metadata",), times=1)
-            await world.apply(after)
-            assert (await world.apply(after)).is_success
-            assert timeout_of(world) == 3600
-            assert not (await world.plan(after)).has_changes
-
-    run_virtually(scenario())
+async def test_where_the_mark_could_not_be_written_the_next_apply_does_it(world: World, fault: str) -> None:
+    await world.apply(spec("timeout: 10m"))
+    after = spec("timeout: 1h")
+    world.engine.faults.add(fault, calls=("metadata",), times=1)
+    await world.apply(after)
+    assert (await world.apply(after)).is_success
+    assert timeout_of(world) == 3600
+    assert not (await world.plan(after)).has_changes
 
 
-def test_a_mark_that_a_hand_changed_is_no_drift_and_the_next_apply_puts_it_back() -> None:
-    async def scenario() -> None:
-        async with open_world() as world:
-            declared = spec("timeout: 10m")
-            await world.apply(declared)
-            set_mark(world, "work-iad-0", marks.TERMS, "5;;")
-            plan = await world.plan(declared)
-            assert shown(plan) == [(ADDRESS, "timeout", "5s", "10m")]
-            drift = with_drift(plan)
-            assert not drift.has_changes
-            assert drift.warnings == ("app/work: timeout differ from the spec: `reconciler plan` shows how",)
-            assert not only_drift(plan).has_changes
-            assert (await world.apply(declared)).is_success
-            assert timeout_of(world) == 600
-
-    run_virtually(scenario())
+async def test_a_mark_that_a_hand_changed_is_no_drift_and_the_next_apply_puts_it_back(world: World) -> None:
+    declared = spec("timeout: 10m")
+    await world.apply(declared)
+    set_mark(world, "work-iad-0", marks.TERMS, "5;;")
+    plan = await world.plan(declared)
+    assert shown(plan) == [(ADDRESS, "timeout", "5s", "10m")]
+    drift = with_drift(plan)
+    assert not drift.has_changes
+    assert drift.warnings == ("app/work: timeout differ from the spec: `reconciler plan` shows how",)
+    assert not only_drift(plan).has_changes
+    assert (await world.apply(declared)).is_success
+    assert timeout_of(world) == 600
