@@ -217,18 +217,23 @@ async def _wait_for_one(waiting: _Queue) -> None:
 
 
 def _pause_s(waiting: _Queue, *, is_contended: bool) -> float:
-    """Return a random pause, so that not all waiters try a free machine at once.
-
-    It is at most the time of a few calls, and shorter the longer the claimant has waited.
-    """
+    """Return a random pause, so that not all waiters try a free machine at once."""
     rng = waiting.claimant.rng
     if is_contended:
         return min(waiting.remaining_s, rng.uniform(*_CONTENDED_PAUSE_S))
-    share_left = max(0.0, 1.0 - waiting.age_s / max(waiting.queue_timeout_s, 1.0))
-    longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * waiting.claimant.known.round_trip_s)
-    return min(
-        waiting.remaining_s, waiting.tries.start.left_s, max(_SHORTEST_PAUSE_S, rng.random() * longest_s * share_left)
-    )
+    waited = waiting.age_s / max(waiting.queue_timeout_s, 1.0)
+    pause_s = pause_before_try(waiting.claimant.known.round_trip_s, waited=waited, chance=rng.random())
+    return min(waiting.remaining_s, waiting.tries.start.left_s, pause_s)
+
+
+def pause_before_try(round_trip_s: float, *, waited: float, chance: float) -> float:
+    """Return the seconds between seeing a free machine and trying it.
+
+    They are spread over the time of ten calls, two seconds at most, and less for a claimant that has waited long.
+    `waited` is the share of its queue timeout that has passed, `chance` is random in [0, 1).
+    """
+    longest_s = min(_LONGEST_PAUSE_S, _CALLS_TO_SPREAD_OVER * round_trip_s)
+    return max(_SHORTEST_PAUSE_S, chance * longest_s * max(0.0, 1.0 - waited))
 
 
 def _why_busy(waiting: _Queue) -> str:
