@@ -1,1 +1,1 @@
-"""The command line: one file per verb. Only this package reads the environment, prints or asks."""
+"""The command line: one file per verb. Only this package prints or asks."""

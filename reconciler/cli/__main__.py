@@ -1,4 +1,4 @@
-"""`python -m reconciler.cli`: the command, for where no console script is installed."""
+"""`python -m reconciler.cli`: the command where no console script is installed."""
 
 from reconciler.cli.main import main
 

@@ -1,7 +1,7 @@
-"""The command `reconciler`: finds the verb, runs it, and turns whatever goes wrong into one message and an exit code.
+"""The command `reconciler`: find the verb, run it, and end with an exit code.
 
-The verbs are imported when they are called, and what tells of an error when there is one: `--help` and `invoke` must
-start fast.
+Whatever goes wrong becomes one message. The verbs are imported when they are called, and what shows an error when there
+is one: `--help` and `invoke` must start fast.
 """
 
 import gc
@@ -97,13 +97,13 @@ def cli(**_values: object) -> None:
 
 
 def main() -> None:
-    """The console script. Ends the process."""
+    """Run the console script. Ends the process."""
     gc.set_threshold(FEW_COLLECTIONS)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of the command line `arguments`."""
+    """Run the command line `arguments`, and return its exit code."""
     with _without_httpx_command(), open_output() as output:
         return _run(arguments, output)
 
@@ -160,7 +160,7 @@ def _run(arguments: list[str], output: Output) -> int:
 
 
 def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, output: Output) -> int:
-    """Tells of what ended a verb before its end; the exit code that it means."""
+    """Show what ended a verb early, and return the exit code that it means."""
     if output.failure and isinstance(error, KeyboardInterrupt):
         return ERROR_EXIT_CODE
     match error:

@@ -1,4 +1,4 @@
-"""Errors where a pipeline shows them: as annotations, when GitHub runs us. To people they are told besides."""
+"""Show errors as annotations when GitHub runs us, besides the text for people."""
 
 import os
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from reconciler.errors import SpecError
 
 
 def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
-    """One annotation for each error, where there is a place for annotations."""
+    """Print one annotation for each error, if something shows annotations."""
     if not _is_github():
         return
     from reconciler.render.annotations import error_annotation
@@ -20,7 +20,7 @@ def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
 
 
 def annotate_spec(error: SpecError) -> None:
-    """One annotation at the place of each error of a spec, as far as they are told."""
+    """Print one annotation at the place of each error of a spec."""
     if not _is_github():
         return
     from reconciler.render.annotations import diagnostic_annotation
@@ -34,7 +34,7 @@ def _is_github() -> bool:
 
 
 def _from_root(file: str) -> str:
-    """The path as seen from the checkout, which is what annotations count from."""
+    """Return the path from the checkout's root, which annotations count from."""
     root = os.environ.get("GITHUB_WORKSPACE")
     path = Path(file).absolute()
     return str(path.relative_to(root)) if root and path.is_relative_to(root) else file

@@ -1,4 +1,4 @@
-"""What the terminal is and how to speak to it: data on stdout, progress and questions on stderr."""
+"""Speak to the terminal: data on stdout, progress and questions on stderr."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ _PIECES_AT_ONCE = 100
 
 
 def is_coloured(shared: Shared) -> bool:
-    """Whether stdout takes colours: a terminal, and nobody asked for none."""
+    """Return whether stdout takes colours: a terminal, and nobody asked for none."""
     environment = os.environ
     if shared.is_plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
         return False
@@ -23,12 +23,12 @@ def is_coloured(shared: Shared) -> bool:
 
 
 def width() -> int:
-    """The columns that a table may take: the terminal's, 100 in a pipe."""
+    """Return the columns that a table may take: the terminal's, 100 in a pipe."""
     return line_width() or _DEFAULT_WIDTH
 
 
 def line_width() -> int | None:
-    """The columns at which lines are broken: the terminal's; None in a pipe, where none is."""
+    """Return the columns at which lines are wrapped; None in a pipe: not at all."""
     if not is_terminal(sys.stdout):
         return None
     import shutil
@@ -37,17 +37,23 @@ def line_width() -> int | None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is one; a stream that was closed before we were started is None."""
+    """Return whether the stream is a terminal; one that was closed before is None."""
     return stream is not None and stream.isatty()
 
 
 def new_salt() -> str:
-    """The salt of one output's digests of masked values, so that two outputs cannot be compared."""
+    """Return a salt for the digests of masked values in one output.
+
+    So the digests of two outputs cannot be compared.
+    """
     return os.urandom(8).hex()
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """A document of one of schemas/, under its version. What a terminal or a pipeline would act upon is escaped."""
+    """Print a document of one of schemas/, under its version.
+
+    What a terminal or a pipeline would act upon is escaped.
+    """
     from reconciler.render.json import json_pieces
     from reconciler.render.style import FORMAT_VERSION
 
@@ -61,35 +67,44 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_text(text: str, *, is_safe: bool = False) -> None:
-    """Text on stdout. A renderer has made its own `is_safe`, colours in it and all."""
+    """Print text on stdout. The renderer has made its own `is_safe`, with colours."""
     click.echo(text if is_safe else harmless(text))
 
 
 def say(line: str) -> None:
-    """Progress or a warning, on stderr."""
+    """Print progress or a warning on stderr."""
     click.echo(harmless(line), err=True)
 
 
 def harmless(text: str) -> str:
-    """The text, line by line without what a terminal or a pipeline would act upon: others' words may be in it."""
+    """Return the text without what a terminal or a pipeline would act upon.
+
+    It may contain foreign words. Lines are kept.
+    """
     from reconciler.render.redact import defused, printable
 
     return "\n".join(defused(printable(line)) for line in text.split("\n"))
 
 
 def check_values_may_be_shown(shared: Shared) -> None:
-    """For --show-values. Raises a usage error where the values would end up in a file, a pipe or a log."""
+    """Check that --show-values writes to a terminal.
+
+    Raises a usage error if the values would end up in a file, a pipe or a log.
+    """
     if shared.output != "text" or not is_terminal(sys.stdout) or os.environ.get("CI"):
         raise click.UsageError("--show-values is for text on a terminal: nothing else may hold the values")
 
 
 def is_interactive() -> bool:
-    """Whether there is someone to ask."""
+    """Return whether there is someone to ask."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
 
 
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
-    """Whether the user typed exactly what was expected. Raises UsageError where there is nobody to ask."""
+    """Ask, and return whether exactly the expected text was typed.
+
+    Raises UsageError if there is nobody to ask.
+    """
     if not is_interactive():
         from reconciler.errors import UsageError
 
@@ -101,8 +116,9 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """While someone is asked, Ctrl-C raises Abort: an event loop would only hear of it after the answer, and tells of a
-    KeyboardInterrupt by a traceback.
+    """Let Ctrl-C raise Abort while someone is asked.
+
+    An event loop would learn of it only after the answer, and show a KeyboardInterrupt with a traceback.
     """
     import signal
 

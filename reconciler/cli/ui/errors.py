@@ -1,4 +1,4 @@
-"""What went wrong, as one message on stderr: ours with what to do next, anything else with how to find out more."""
+"""Show what went wrong as one message on stderr, with what to do next."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from reconciler.render.diagnostics import diagnostics_text, error_text
 
 
 def show_failure(error: Exception) -> None:
-    """Tells of the error that ended a verb."""
+    """Show the error that ended a verb."""
     match error:
         case SpecError():
             click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
@@ -27,7 +27,10 @@ def show_failure(error: Exception) -> None:
 
 
 def tell_failures(failures: Iterable[str]) -> int:
-    """Tell what could not be read beside what a verb has shown. Return the exit code that this means."""
+    """Say what could not be read beside what a verb has shown.
+
+    Return the exit code that this means.
+    """
     code = 0
     for failure in failures:
         _show(failure, None)

@@ -1,4 +1,4 @@
-"""Lines that say that something still goes on: a pipeline takes a job that says nothing for a hanging one."""
+"""Print a line now and then: a pipeline takes a silent job for a hanging one."""
 
 import os
 import sys
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class Heartbeat:
-    """While it is open, says after each `silence_s` seconds without news how long it has taken so far.
+    """While open, says after each `silence_s` without news how long it has taken.
 
-    News is what passes through the functions that `heard` gives. Only in a pipeline: on a terminal there is a bar, and
-    in other pipes silence is what is wanted. `what` are words for the whole, the last news where there are none.
+    News is what passes through the functions that `heard` returns. Only in a pipeline: on a terminal there is a bar,
+    and in other pipes silence is wanted. `what` names the whole, used as long as there was no news.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Heartbeat:
         self._beating: asyncio.Task[None] | None = None
 
     def heard(self, tell: Callable[[T], None]) -> Callable[[T], None]:
-        """The same function, whose calls are news."""
+        """Return the same function, whose calls count as news."""
 
         def told(news: T) -> None:
             self._news += 1
@@ -75,5 +75,5 @@ class Heartbeat:
 
 
 def is_pipeline() -> bool:
-    """Whether a pipeline runs us, and reads what we say."""
+    """Return whether a pipeline runs us and reads what we print."""
     return bool(os.environ.get("CI")) and not console.is_terminal(sys.stderr)

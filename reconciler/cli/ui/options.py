@@ -1,4 +1,4 @@
-"""The options that every verb shares, and their values; they may stand before or after the verb."""
+"""The options that every verb shares. They may stand before or after the verb."""
 
 import os
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Shared:
 
 
 def shared_options(function: F) -> F:
-    """Adds the shared options to a command or group; read them with `shared()`."""
+    """Add the shared options to a command or group; read them with `shared()`."""
     options = [
         click.option("-f", "--file", "file", metavar="FILE", help="The spec; - is stdin. [default: machines.yaml]"),
         click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
@@ -72,13 +72,13 @@ def shared_options(function: F) -> F:
 
 
 def _note_debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    """Keep that it was given, before or after the verb, for whoever tells of an error."""
+    """Keep that --debug was given, before or after the verb, for later errors."""
     if value:
         context.meta[DEBUG] = True
 
 
 def shared() -> Shared:
-    """The values in force for the running command: its own where given, else those before the verb."""
+    """Return the values for the running command: its own, else those before the verb."""
     from pathlib import Path
 
     context = click.get_current_context()
@@ -112,31 +112,34 @@ def _value(name: str) -> Any:
 
 
 def show_values_option(function: F) -> F:
-    """Adds --show-values to a command that shows a plan."""
+    """Add --show-values to a command that shows a plan."""
     text = "Do not mask values of variables and files; on a terminal only."
     return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
 
 
 def resolve_option(function: F) -> F:
-    """Adds --resolve to a command."""
+    """Add --resolve to a command."""
     text = "Look up what the images' tags name now. [default: auto: as far as the registries answer]"
     return click.option("--resolve", "resolve_mode", type=click.Choice(_RESOLVE_MODES), help=text)(function)
 
 
 def push_to_option(function: F) -> F:
-    """Adds --push-to to a command."""
+    """Add --push-to to a command."""
     text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
     return click.option("--push-to", "push_to", type=Text(), envvar=PUSH_TO, metavar="REGISTRY", help=text)(function)
 
 
 def builder_option(function: F) -> F:
-    """Adds --builder to a command."""
+    """Add --builder to a command."""
     text = "What builds images. [default: the first that is here]"
     return click.option("--builder", type=click.Choice(_BUILDERS), help=text)(function)
 
 
 def resolve_mode_of(flag: str | None, target: "Target") -> str:
-    """Return how tags are looked up: as the flag, the environment or the target says. Raises a usage error."""
+    """Return how tags are looked up. Raises a usage error.
+
+    The flag decides, else the environment, else the target.
+    """
     from reconciler.operations.images import default_mode
 
     named = flag or os.environ.get("RECONCILER_RESOLVE")
@@ -146,7 +149,7 @@ def resolve_mode_of(flag: str | None, target: "Target") -> str:
 
 
 class Text(click.ParamType[str]):
-    """A word that is sent, or sought. A file's name is none: it may be any bytes."""
+    """A word that is sent or looked for. File names are no such words: any bytes."""
 
     name = "text"
 
@@ -160,7 +163,10 @@ class Text(click.ParamType[str]):
 
 
 class Key(Text):
-    """An idempotency key. An empty one is a variable that was not set, and would protect nothing."""
+    """An idempotency key.
+
+    An empty one comes from a variable that was not set, and would protect nothing.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = super().convert(value, param, ctx)
@@ -170,7 +176,7 @@ class Key(Text):
 
 
 def lost_after_option(function: F) -> F:
-    """Adds --lost-after to a command that waits for a run."""
+    """Add --lost-after to a command that waits for a run."""
     text = "Give the run up after so long without a usable answer; it may go on."
     return click.option("--lost-after", type=Duration(), default="30m", show_default=True, metavar="30m", help=text)(
         function

@@ -1,4 +1,4 @@
-"""How far an apply is, and when it is expected to be done: a bar on a terminal, lines in a pipe."""
+"""Show how far an apply is, and when it should end: a bar, or lines in a pipe."""
 
 import os
 import sys
@@ -24,21 +24,21 @@ _WIDE: Final = 50
 def progress(
     forecast: "Forecast", clock: "Clock", *, doing: str = "applying"
 ) -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
-    """Two callables: one says a line, one counts a change that ended."""
+    """Yield two callables: one prints a line, one counts a change that ended."""
     is_bar = console.is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and forecast.total > 0
     with _bar(forecast, clock, doing) if is_bar else _lines(forecast, clock) as both:
         yield both
 
 
 def words_of(forecast: "Forecast", clock: "Clock") -> str:
-    """`12 of 100 changes done, about 1m25s left`."""
+    """Return progress in words: `12 of 100 changes done, about 1m25s left`."""
     left_s = forecast.left_s(clock.monotonic())
     left = f", about {spelled(left_s)} left" if left_s is not None and left_s >= 1 else ""
     return f"{forecast.done} of {forecast.total} changes done{left}"
 
 
 def spelled(seconds: float) -> str:
-    """`25s`, `1m25s`, `2h03m`."""
+    """Spell a duration: `25s`, `1m25s`, `2h03m`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     if hours:
@@ -48,9 +48,7 @@ def spelled(seconds: float) -> str:
 
 @contextmanager
 def _lines(forecast: "Forecast", clock: "Clock") -> Iterator[tuple[Callable[[str], None], Callable[["Entry"], None]]]:
-    """The time that it is expected to take, where the platform's pace makes that long; then how far it is, now and
-    then.
-    """
+    """Print the expected time, if it is long, then the progress now and then."""
     told_at = clock.monotonic()
     left_s = forecast.left_s(told_at) or 0.0
     if left_s >= _WORTH_TELLING_S:

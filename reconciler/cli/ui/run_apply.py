@@ -1,4 +1,4 @@
-"""What `apply` and `destroy` have in common: a plan is carried out, with signs of how far it is, and a report."""
+"""What `apply` and `destroy` share: carry out a plan, show progress, and report."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,9 +26,9 @@ async def carry_out(
     wait_busy_s: float | None,
     doing: str = "applying",
 ) -> Report:
-    """Carry out what was agreed to, and show how far it is; `doing` is the word for it.
+    """Carry out what was agreed to, and show progress; `doing` is the word for it.
 
-    Where progress cannot be shown, nothing new begins and what is under way is finished.
+    If progress cannot be shown, nothing new begins and what is under way is finished.
     """
     import asyncio
 
@@ -59,7 +59,10 @@ async def carry_out(
 
 
 def ending_well(stop: "Stop") -> Callable[[], bool]:
-    """What the first Ctrl-C does: it lets the changes under way finish. While nothing has begun it ends the command."""
+    """Return what the first Ctrl-C does: let the changes under way finish.
+
+    If nothing has begun, it ends the command.
+    """
 
     def ask() -> bool:
         if not stop.has_begun:
@@ -72,7 +75,7 @@ def ending_well(stop: "Stop") -> Callable[[], bool]:
 
 
 def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
-    """Shows the report; the exit code that it means."""
+    """Show the report, and return the exit code that it means."""
     from reconciler.render.report import problems, report_json, report_text
 
     is_done = report.is_success and not report.interrupted
@@ -88,7 +91,7 @@ def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
 
 
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
-    """Programs get a report all the same; people were told already."""
+    """Give programs a report although nothing was begun; people were told already."""
     if options.is_json:
         return Report(plan=plan, entries=(), failures=why)
     annotate(why)

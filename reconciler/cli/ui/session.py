@@ -1,4 +1,7 @@
-"""What the shared options name: the spec, the target, and a session on it. The environment is read here."""
+"""What the shared options name: the spec, the target, and a session on it.
+
+The environment is read here.
+"""
 
 import os
 import sys
@@ -34,7 +37,7 @@ def source_of(shared: Shared) -> SpecSource:
 
 
 def load_spec(shared: Shared) -> "Spec":
-    """Return the spec that the shared options name; - is stdin. Raises SpecError, UsageError."""
+    """Return the spec that the shared options name. Raises SpecError, UsageError."""
     return load_source(source_of(shared))
 
 
@@ -46,14 +49,20 @@ def load_source(source: SpecSource) -> "Spec":
 
 
 def seen_from(shared: Shared, file: Path) -> Path:
-    """Return a saved plan's file as seen from the directory of -C. Raises UsageError where none is named."""
+    """Return a saved plan's file as seen from the directory of -C.
+
+    Raises UsageError if none is named.
+    """
     if not file.name:
         raise UsageError("no file is named for the plan")
     return (shared.directory or Path()) / file
 
 
 def resolve(shared: Shared) -> Target:
-    """Return the target: the flag's, else the environment's. Starts the local engine where it is not running."""
+    """Return the target: the flag's, else the environment's.
+
+    Starts the local engine if it is not running.
+    """
     target = resolve_target(os.environ, shared.target)
     streams.learn(target.token)
     return target
@@ -61,7 +70,10 @@ def resolve(shared: Shared) -> Target:
 
 @asynccontextmanager
 async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
-    """Open a session on the target for the block, which traces and debugs as the shared options say."""
+    """Open a session on the target for the block.
+
+    It traces and debugs as the shared options say.
+    """
 
     def trace(entry: "TraceEntry") -> None:
         status = entry.status or "no answer"

@@ -1,4 +1,4 @@
-"""A plan on stdout, in the format asked for; what shows plans and what makes them true shows them alike."""
+"""Print a plan in the format asked for, the same for every verb."""
 
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ def show(
     has_hash: bool = True,
     shows_values: bool = False,
 ) -> None:
-    """The plan on stdout, in the format asked for. `plan_hash` is that of a saved one; some can't be applied by one.
+    """Print the plan in the format asked for.
 
-    `shows_values` leaves the values of variables and files unmasked, in text alone.
+    `plan_hash` is that of a saved plan; some cannot be applied by their hash. `shows_values` leaves the values of
+    variables and files unmasked, in text alone.
     """
     from reconciler.planner.hashes import plan_sha256
 

@@ -1,4 +1,4 @@
-"""Running a verb's coroutine, and what Ctrl-C does to it: the first asks it to end well, the last cancels it."""
+"""Run a verb's coroutine. The first Ctrl-C lets it end well, the last cancels it."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
@@ -18,11 +18,11 @@ def run_async(
     on_second: Step | None = None,
     outlasts_output: bool = False,
 ) -> T:
-    """Return what the coroutine returns. SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again,
-    they cancel.
+    """Return what the coroutine returns.
 
-    Output that cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt where it was
-    cancelled, OutputError; leases are released on the way out.
+    SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again, they cancel. Output that cannot be
+    written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt if it was cancelled, and
+    OutputError; leases are released before.
     """
     import asyncio
 

@@ -1,4 +1,7 @@
-"""A task's own lines, written where they belong, and how it ended, for where they could not be."""
+"""Write a task's own lines where they belong, and keep how it ended.
+
+The end is for whoever lacks lines that could not be written.
+"""
 
 import json
 import sys
@@ -18,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine], None]":
-    """Writes each line to the stream that it came from; with -o json to stderr, since stdout holds the result.
+    """Return what writes each line to the stream that it came from.
 
-    Between the attempts of a run that the platform started again stands a line on stderr.
+    With -o json all go to stderr, since stdout holds the result. Between the attempts of a run that the platform
+    started again stands a line on stderr.
     """
     attempt = 1
 
@@ -39,7 +43,7 @@ def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine]
 
 
 def object_printer(run_id: str, machine: "Machine") -> "Callable[[LogLine], None]":
-    """Writes each line of the run to stdout as a JSON object."""
+    """Return what writes each line of the run to stdout as a JSON object."""
 
     def take(line: "LogLine") -> None:
         _write(as_it_is(sys.stdout), line_json(line, machine, run=run_id, attempt=line.attempt))
@@ -50,7 +54,7 @@ def object_printer(run_id: str, machine: "Machine") -> "Callable[[LogLine], None
 def machine_printer(
     options: Shared, *, with_times: bool = False
 ) -> "Callable[[Sequence[tuple[LogLine, Machine]]], None]":
-    """Writes each line to stdout, with its machine's name before it, or as a JSON object."""
+    """Return what writes each line to stdout, behind its machine's name or as JSON."""
 
     def take(lines: "Sequence[tuple[LogLine, Machine]]") -> None:
         stream = as_it_is(sys.stdout)
@@ -68,7 +72,7 @@ def machine_printer(
 
 
 def line_json(line: "LogLine", machine: "Machine", **of_a_run: str | int) -> str:
-    """One line of a machine's output as a JSON object (schemas/log-line.schema.json)."""
+    """Return one line of a machine's output as JSON (schemas/log-line.schema.json)."""
     told = {
         "timestamp": spelled_time(line),
         "app": machine.app,
@@ -82,7 +86,7 @@ def line_json(line: "LogLine", machine: "Machine", **of_a_run: str | int) -> str
 
 
 def spelled_time(line: "LogLine") -> str:
-    """`2026-01-31T23:59:59.000Z`."""
+    """Spell a time: `2026-01-31T23:59:59.000Z`."""
     return f"{line.timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 
@@ -93,7 +97,10 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def keep_outcome(run: str, outcome: "Outcome") -> bool:
-    """Keeps how the run ended for whoever lacks its output; whether all of that could be written so far."""
+    """Keep how the run ended, for whoever lacks its output.
+
+    Return whether all of the output could be written so far.
+    """
     output = current()
     is_own = outcome.name in {OutcomeName.SUCCEEDED, OutcomeName.FAILED}
     output.result = f"the task ended with {outcome.task_code}" if is_own else f"{run}: {outcome.message}"
