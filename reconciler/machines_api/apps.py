@@ -23,7 +23,7 @@ class Apps:
             app=app,
             is_repeatable=True,
         )
-        return await self._api.find(call, lambda value: wire.app_from_json(value, app))
+        return await self._api.find(call, wire.app_from_json)
 
     async def create(self, app: str, *, org: str) -> None:
         """Create the app.

@@ -33,18 +33,16 @@ _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 class AppInfo:
     """An app as reported. `machine_count` is None if the server does not report it."""
 
-    name: str
-    status: str
     machine_count: int | None
 
 
-def app_from_json(value: Any, name: str) -> AppInfo:
-    """Parse an app; `name` is its name if the reply has none."""
+def app_from_json(value: Any) -> AppInfo:
+    """Parse an app."""
     app = object_of(value, "an app")
     count = app.get("machine_count")
     if not isinstance(count, int | None) or isinstance(count, bool):
         raise MalformedError("a number as the app's `machine_count`")
-    return AppInfo(name=text_of(app.get("name")) or name, status=text_of(app.get("status")), machine_count=count)
+    return AppInfo(machine_count=count)
 
 
 def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
@@ -158,7 +156,6 @@ def lease_from_json(value: Any) -> Lease:
         expires_at=time_of(lease.get("expires_at")) or datetime.fromtimestamp(0, UTC),
         owner=text_of(lease.get("owner")) or "someone",
         description=text_of(lease.get("description")),
-        version=text_of(lease.get("version")) or None,
     )
 
 

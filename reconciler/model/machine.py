@@ -211,16 +211,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Lease:
-    """A lease on one machine.
-
-    `nonce` is the right to write; `version` the machine's instance id when the lease was taken.
-    """
+    """A lease on one machine; `nonce` is the right to write."""
 
     nonce: str
     expires_at: datetime
     owner: str
     description: str
-    version: str | None = None
 
     def __repr__(self) -> str:
         return f"Lease(owner={self.owner!r}, description={self.description!r}, expires_at={self.expires_at})"

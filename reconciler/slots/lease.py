@@ -35,7 +35,6 @@ class HeldLease:
     def __init__(
         self, context: Context, app: str, machine_id: str, lease: Lease, *, ttl_s: int, sent: "_Instant"
     ) -> None:
-        self.version = lease.version
         self._context = context
         self._app = app
         self._machine_id = machine_id

@@ -65,7 +65,7 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
         lambda: wire.events_from_json([{"type": "exit", "request": value, "timestamp": value}]),
         lambda: wire.lease_from_json(value),
         lambda: logs_from_json(value),
-        lambda: wire.app_from_json(value, "app"),
+        lambda: wire.app_from_json(value),
     ):
         with suppress(MalformedError):
             read()
@@ -205,4 +205,4 @@ def test_lines_without_an_id_are_told_apart() -> None:
 def test_a_count_of_machines_that_is_no_number_is_no_reason_to_believe_an_empty_list() -> None:
     for count in ("3", True, 1.5, []):
         with pytest.raises(MalformedError):
-            wire.app_from_json({"machine_count": count}, "app")
+            wire.app_from_json({"machine_count": count})
