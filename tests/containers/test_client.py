@@ -1,4 +1,4 @@
-"""A container engine's wire: frames however they are cut, what Docker is asked, and answers that are none."""
+"""The container client: frames cut anywhere, requests to Docker, invalid answers."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The two engines' own promises: what they wait for, what they refuse, how faults look from a client."""
+"""What the two engines promise: what they wait for, refuse, and show of faults."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""docs/testing.md: its example runs as it is documented, and the fault that it tells of is found."""
+"""The example of docs/testing.md runs as documented, and finds the fault."""
 
 import re
 import shutil

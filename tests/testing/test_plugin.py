@@ -1,4 +1,4 @@
-"""The pytest plugin as its users have it: in a process of its own, by the entry point unless a test says else."""
+"""The pytest plugin as users have it: in its own process, by its entry point."""
 
 import os
 from pathlib import Path

@@ -1,9 +1,7 @@
 """Start, stop and find the engine of a home, and keep the home's files.
 
-Imports nothing heavy.
-
-A home is a directory (RECONCILER_HOME) with at most one engine. A file lock makes sure of that: the kernel releases it
-when the engine ends, however it ends.
+Imports nothing heavy. A home is a directory (RECONCILER_HOME) with at most one engine. A file lock makes sure of that:
+the kernel releases it when the engine ends, however it ends.
 """
 
 import fcntl

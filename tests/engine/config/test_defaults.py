@@ -1,4 +1,4 @@
-"""What comes back is what was sent, filled in and re-spelled; to a reconciler the two are the same config."""
+"""A config comes back filled in and respelled; to the planner it is the same."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The shapes of a config against Fly's OpenAPI document, and what a wrong kind gets."""
+"""The shapes of a config against Fly's OpenAPI document, and errors of wrong types."""
 
 from collections.abc import Iterator
 from typing import Any

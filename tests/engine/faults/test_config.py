@@ -1,4 +1,4 @@
-"""The file of `--adversity`: what it may say, and what it is told where it makes no sense."""
+"""The file of `--adversity`: what it may say, and its errors."""
 
 import ast
 import re

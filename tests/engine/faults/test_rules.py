@@ -1,4 +1,4 @@
-"""What goes wrong on purpose goes wrong as it does on the platform."""
+"""Faults on purpose look as they do on the platform, and rules match what they name."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The engine's answers: statuses, texts and shapes, on virtual time."""
+"""The engine's answers over HTTP: statuses, texts and shapes, on virtual time."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

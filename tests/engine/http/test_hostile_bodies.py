@@ -1,4 +1,4 @@
-"""What no answer could show again is refused before it is kept, at every endpoint that takes a body."""
+"""Every endpoint with a body refuses values that no later reply could show."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the calls beyond start and stop do to real processes: restart, suspend, signals, ps, secrets, volumes, lists."""
+"""Calls on real processes: restart, suspend, signals, ps, secrets, volumes, lists."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Every row of the two tables, asked over HTTP of a machine that is in that state, under that lease."""
+"""Each row of the two tables, asked over HTTP of a machine in that state and lease."""
 
 import asyncio
 from dataclasses import replace

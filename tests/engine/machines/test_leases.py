@@ -1,4 +1,4 @@
-"""Leases alone: who gets one, when it ends, and which calls it lets through."""
+"""Leases alone: who gets one, when it expires, and which calls it lets through."""
 
 import asyncio
 from dataclasses import replace

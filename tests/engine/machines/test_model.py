@@ -1,4 +1,4 @@
-"""hypothesis drives the engine with random calls, leases and leaps of the clock, and a tiny model says what is true."""
+"""Random calls, leases and leaps of the clock, checked against a small model."""
 
 import asyncio
 import itertools

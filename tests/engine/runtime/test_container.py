@@ -1,4 +1,4 @@
-"""The container runtime with real containers: ends, output, limits, files, and what a crash leaves."""
+"""The container runtime with real containers: ends, output, limits, files, crashes."""
 
 import asyncio
 import os

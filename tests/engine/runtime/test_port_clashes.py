@@ -1,4 +1,4 @@
-"""A machine that ends because another has its port is told which port that is, who has it, and what to do."""
+"""A machine whose port is in use ends with a log line that says who uses it."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""The process runtime, with real processes: ends, output, environment, directories, signals."""
+"""The process runtime with real processes: ends, output, environment, signals."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A run ends with its main process: what it has started and left behind is ended with it, and holds nothing up."""
+"""A run ends with its main process: what it left behind is killed with it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A command that cannot be started ends its machine with a code as a shell's, and one line that says why."""
+"""A command that cannot start ends its machine with a shell's code and one line."""
 
 from pathlib import Path
 from typing import Any

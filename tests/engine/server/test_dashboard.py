@@ -1,4 +1,4 @@
-"""The page at the engine's root: what it shows to whom, what it is told as it happens, and that a browser shows it."""
+"""The dashboard: who may see it, its event stream, and that a browser shows it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The engine's files: whose they are, what version they have, and what is said where they cannot be used."""
+"""The engine's files: private, with a version, and explained where they are unusable."""
 
 import os
 import shutil

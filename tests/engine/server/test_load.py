@@ -1,5 +1,6 @@
-"""Many clients at once against the engine as a process: nothing acknowledged is lost, not by load, not by kill -9,
-not by a full disk.
+"""Many clients at once against the engine as a process: nothing acknowledged is lost.
+
+Not by load, not by kill -9, not by a full disk.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The engine as a process of its own: found, started once, stopped, killed and started again."""
+"""The engine as a process: found, started once, stopped, killed, started again."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Services on real sockets: machines wake on a connection, share the load, pass their checks, and rest when idle."""
+"""Services on real sockets: start on demand, share load, pass checks, stop when idle."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Schedules on virtual time: machines that start by themselves, from their creation on."""
+"""Schedules on virtual time: machines start by themselves, from their creation on."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

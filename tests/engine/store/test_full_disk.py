@@ -1,4 +1,4 @@
-"""A disk that takes nothing any more: what happens is told nevertheless, and nothing begins that could not be told."""
+"""On a full disk all that happens still shows, and nothing new is started."""
 
 import asyncio
 from collections.abc import Iterator

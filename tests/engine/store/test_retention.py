@@ -1,4 +1,4 @@
-"""What the engine remembers is bounded, by age and by number, and its space is given back to the disk."""
+"""What the engine retains is bounded by age and number, and space is given back."""
 
 import asyncio
 import itertools
