@@ -91,7 +91,7 @@ class Secrets:
     def content(self, app: str, name: str) -> bytes:
         """Return the content of a file that names this secret, decoded from base64.
 
-        Empty where there is no such secret.
+        A value that is not base64 is used as it is. Empty where there is no such secret.
         """
         found = self._store.secrets.get(f"{app}/{name}")
         try:

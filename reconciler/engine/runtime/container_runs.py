@@ -110,12 +110,12 @@ class RunningContainers:
     def _judged(self, state: State) -> Ended:
         if state.code < 0:
             return Ended(code=-1, error="its container is gone, and its exit code with it")
-        is_oom_killed = state.is_oom_killed or self._is_starved(state.code)
+        is_oom_killed = state.is_oom_killed or self._looks_out_of_memory(state.code)
         number = state.code - _SIGNAL_BASE
         is_signal = number in self._sent or is_oom_killed
         return Ended(code=state.code, signal=number if is_signal else None, oom_killed=is_oom_killed)
 
-    def _is_starved(self, code: int) -> bool:
+    def _looks_out_of_memory(self, code: int) -> bool:
         """Whether it was out of memory: assumed of a SIGKILL that was not sent from here.
 
         A container engine notices some of these too late, and a process inside a container cannot kill process 1.
