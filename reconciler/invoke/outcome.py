@@ -40,7 +40,7 @@ def first_start(events: Sequence[Event]) -> Event | None:
 
 
 def outcome_of(ended: Exit, *, timed_out: bool = False) -> Outcome:
-    """Return the outcome of an exit; `timed_out` if we stopped the run at its timeout."""
+    """Return the outcome of an exit; `timed_out` if we stopped it at its timeout."""
     if timed_out:
         return Outcome(
             name=OutcomeName.TIMED_OUT,

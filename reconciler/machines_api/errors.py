@@ -112,9 +112,8 @@ def error_from_reply(
 ) -> ApiError:
     """Return the error for a reply with any status other than 2xx.
 
-    `what` names the call, without secrets.
-
-    `secrets` are the secret values that the call was sent with: a reply may quote them, and they are masked here.
+    `what` names the call, without secrets. `secrets` are the secret values that the call was sent with: a reply may
+    quote them, and they are masked here.
     """
     text, word = _texts(body)
     secrets = tuple(secrets)

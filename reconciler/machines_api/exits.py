@@ -45,9 +45,8 @@ def exit_from_json(request: Any) -> Exit | None:
 def _code(found: Mapping[str, Any]) -> int:
     """Return the exit code.
 
-    A missing one is 0, as some replies omit zeros; null is refused.
-
-    The guest's own code is 0 for a process that the kernel killed, so it counts only if the other is 0 or missing.
+    A missing one is 0, as some replies omit zeros; null is refused. The guest's own code is 0 for a process that the
+    kernel killed, so it counts only if the other is 0 or missing.
     """
     code = _integer(found, _CODE) if _CODE in found else 0
     guest = found.get(_GUEST_CODE)

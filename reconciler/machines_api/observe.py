@@ -55,9 +55,7 @@ async def observe_each(
 ) -> None:
     """Pass each app to `take` as soon as it is read.
 
-    At most ten apps are read at once, and memory holds no more than those.
-
-    Raises ApiError, and what `take` raises.
+    At most ten apps are read at once, and memory holds no more than those. Raises ApiError, and what `take` raises.
     """
     names = iter(dict.fromkeys(app_names))
 

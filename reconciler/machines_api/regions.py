@@ -15,9 +15,7 @@ from reconciler.spec.regions import nearest_region
 async def check_regions(
     client: MachinesClient, spec: Spec, seen: Collection[str], *, only: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Refuse regions that the platform does not have.
-
-    Return warnings if the platform could not be asked.
+    """Refuse unknown regions. Return warnings if the platform could not be asked.
 
     A region is known if it is in our own list, which may be old, or if a machine of the plan is there (`seen`). `only`
     names the pools of a partial plan. One call at most. Raises SpecError with the place of each unknown region.

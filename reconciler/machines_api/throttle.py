@@ -99,11 +99,9 @@ class Bucket:
     async def enter(self, limit: Limit, stop: asyncio.Event) -> bool:
         """Wait until the next call may be sent, then take a place of `limit`.
 
-        Return False once `stop` is set.
-
-        A caller that waits for the bucket holds no place meanwhile, so that others can work. Afterwards it gets the
-        next free place, before others: throttled work takes longest, so it starts first. The call that it sends next
-        has its ticket already.
+        Return False once `stop` is set. A caller that waits for the bucket holds no place meanwhile, so that others can
+        work. Afterwards it gets the next free place, before others: throttled work takes longest, so it starts first.
+        The call that it sends next has its ticket already.
         """
         since = self._clock.monotonic()
         async with self._lane:

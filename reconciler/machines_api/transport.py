@@ -58,9 +58,8 @@ class TraceEntry:
 class Transport:
     """Send calls to one base URL.
 
-    One cookie jar: the platform's affinity cookie gives read-your-writes.
-
-    `relocate` is called when the server cannot be reached, and returns its new base URL, or None.
+    One cookie jar: the platform's affinity cookie gives read-your-writes. `relocate` is called when the server cannot
+    be reached, and returns its new base URL, or None.
     """
 
     def __init__(

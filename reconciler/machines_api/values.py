@@ -21,9 +21,8 @@ class MalformedError(ValueError):
 def json_of(content: bytes) -> Any:
     """Parse JSON.
 
-    A number that is infinite or has thousands of digits stays a string.
-
-    Raises ValueError if it is not JSON, MalformedError if it is nested too deeply.
+    A number that is infinite or has thousands of digits stays a string. Raises ValueError if it is not JSON,
+    MalformedError if it is nested too deeply.
     """
     text = content.decode("utf-8-sig", "replace")
     try:
