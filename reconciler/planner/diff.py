@@ -6,7 +6,7 @@ by itself, or where our marks say that it was ours.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from reconciler.canonical.digest import parse_fields, sections_of
@@ -36,6 +36,7 @@ class Differ:
             return ()
         fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
         desired_sections, live_sections = sections_of(desired), sections_of(observed)
+        as_applied = {one for one, digest in fields.items() if digest == live_sections.get(one)}
         return tuple(
             FieldChange(
                 path=_spelled(path),
@@ -45,7 +46,7 @@ class Differ:
                 is_secret=_is_secret(path),
             )
             for path, before, after in self._leaves(desired, observed)
-            if _counts(path, after, fields, live.metadata)
+            if _counts(path, after, fields, as_applied, live.metadata)
         )
 
     def _canonical_of(self, live: MachineConfig) -> Canonical:
@@ -104,8 +105,13 @@ def _is_plain(values: list[Any]) -> bool:
     return not any(isinstance(member, dict | list) for member in values)
 
 
-def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metadata: Mapping[str, str]) -> bool:
-    """Whether a difference is one: a declared leaf always, an extra one only where the server would not add it."""
+def _counts(
+    path: tuple[Any, ...], after: Any, fields: Mapping[str, str], as_applied: Set[str], metadata: Mapping[str, str]
+) -> bool:
+    """Whether a difference is one: a declared leaf always, an extra one only where the server would not add it.
+
+    It did not in a section that is as it was applied: what is extra there, the spec declared then.
+    """
     section = path[0]
     if after is not None:
         return True
@@ -113,6 +119,8 @@ def _counts(path: tuple[Any, ...], after: Any, fields: Mapping[str, str], metada
         return len(path) > 1 and str(path[1]) in metadata.get(marks.KEYS, "").split(",")
     if len(path) == 1:
         return section in NEVER_ADDED or section in fields
+    if section in as_applied:
+        return True
     return section in CLOSED or path[-1] in SWITCHES or path[:2] in CLOSED_MEMBERS or isinstance(path[-1], int)
 
 

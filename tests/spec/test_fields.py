@@ -139,6 +139,15 @@ def test_there_and_back_are_changes_of_the_spec(field: Field) -> None:
     assert differences(after, after, after) == {}
 
 
+@pytest.mark.parametrize("section", [one.name for one in SECTIONS if one.kind is dict and one.name != "metadata"])
+def test_a_member_that_the_spec_no_longer_has_is_a_change_of_the_spec(section: str) -> None:
+    """Who adds a member to what was applied has not changed the spec: that counts where no server adds any."""
+    both, one = {section: {"a": {"x": "1"}, "b": {"y": "2"}}}, {section: {"a": {"x": "1"}}}
+    assert differences(one, both, both) == {f"{section}.b": Cause.SPEC}
+    added = differences(one, both, one)
+    assert added == ({f"{section}.b": Cause.DRIFT} if section in {"env", "checks"} else {})
+
+
 @pytest.mark.parametrize("field", OF_THE_CONFIG, ids=lambda one: one.name)
 def test_what_someone_else_changed_is_drift(field: Field) -> None:
     example = EXAMPLES[field.name]
