@@ -23,7 +23,7 @@ class AppCreations:
         self._stop = stop
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self.failures: dict[str, str] = {}
-        self.tasks = {app.name: asyncio.create_task(self._create(app)) for app in apps}
+        self.tasks: dict[str, asyncio.Task[None]] = {app.name: asyncio.create_task(self._create(app)) for app in apps}
 
     async def is_there(self, app: str) -> bool:
         """Whether the app could be created, once that is known; True for one that was there before."""

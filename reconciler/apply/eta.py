@@ -23,9 +23,9 @@ class Forecast:
 
     def __init__(self, changes: Iterable[Change], *, creation_pause_s: float, began: float) -> None:
         changes = [change for change in changes if not change.deferred]
-        self.total = len(changes)
+        self.total: int = len(changes)
         self._open = {change.address for change in changes}
-        self.done = 0
+        self.done: int = 0
         self._pause_s = creation_pause_s
         self._began = began
         self._to_create = Counter(change.slot.app for change in changes if change.action is Action.CREATE)

@@ -41,7 +41,9 @@ class Wants:
         self._limit = asyncio.Semaphore(options.parallelism)
         pools = {(change.slot.app, change.slot.pool) for change in plan.effective}
         needed = [one for one in plan.announcements if (one.app, one.pool) in pools]
-        self.tasks = {(one.app, one.pool): asyncio.create_task(self._announce(one)) for one in needed}
+        self.tasks: dict[tuple[str, str], asyncio.Task[Obstacle | None]] = {
+            (one.app, one.pool): asyncio.create_task(self._announce(one)) for one in needed
+        }
 
     async def obstacle(self, change: Change) -> Obstacle | None:
         """Why the change's pool may not be changed, once that is known; None where nothing is in the way."""

@@ -76,8 +76,8 @@ class ContainerEngine:
     def __init__(self, address: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.address = address
         self._wire = Wire(address, transport=transport)
-        self.is_podman = False
-        self.cpus = 0
+        self.is_podman: bool = False
+        self.cpus: int = 0
 
     async def __aenter__(self) -> Self:
         return self

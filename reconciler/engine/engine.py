@@ -53,15 +53,15 @@ class Engine:
         on_change: Callable[[Machine], None] | None = None,
         volumes: Path | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.faults = faults or FaultRules()
+        self.settings: Settings = settings or Settings()
+        self.faults: FaultRules = faults or FaultRules()
         self.clock = clock
         self.runtime = runtime
-        self.store = Store(database)
-        self.secrets = Secrets(self.store, clock)
-        self.volumes = Volumes(self.store, clock, volumes)
-        self.watchers = Watchers(clock)
-        self.check_results = CheckResults(self.watchers.notify)
+        self.store: Store = Store(database)
+        self.secrets: Secrets = Secrets(self.store, clock)
+        self.volumes: Volumes = Volumes(self.store, clock, volumes)
+        self.watchers: Watchers = Watchers(clock)
+        self.check_results: CheckResults = CheckResults(self.watchers.notify)
         self._subscribers = [on_change] if on_change else []
         self._stale_lists = StaleLists(clock, self.settings.latency.list_lag_s, self.store.machine)
         self._runner = Runner(
@@ -74,11 +74,11 @@ class Engine:
             secrets=self.secrets,
             volumes=self.volumes,
         )
-        behaviour = self.settings.behaviour
-        self.leases = Leases(
-            clock, self.watchers, self.machine, self._runner.save, takes_expired_nonce=behaviour.takes_expired_nonce
+        save, behaviour = self._runner.recorder.save, self.settings.behaviour
+        self.leases: Leases = Leases(
+            clock, self.watchers, self.machine, save, takes_expired_nonce=behaviour.takes_expired_nonce
         )
-        self.guest = GuestCalls(self._runner, self.leases, self._reachable, runtime)
+        self.guest: GuestCalls = GuestCalls(self._runner, self.leases, self._reachable, runtime)
         self._transitions = Transitions(
             self.store, self._runner, self.leases, runtime, clock, self.settings, self.secrets
         )
@@ -106,16 +106,16 @@ class Engine:
 
     def _settle_after_crash(self, machine: Machine, ended: Ended) -> None:
         """Record that the machine's run has ended, and that what was under way is done."""
-        settled = replace(machine, state="stopped", is_prepared=True, pids=())
+        recorder, settled = self._runner.recorder, replace(machine, state="stopped", is_prepared=True, pids=())
         if machine.state == "suspended":
-            self._runner.save(replace(machine, pids=()))  # its next start is a cold one
+            recorder.save(replace(machine, pids=()))  # its next start is a cold one
         elif machine.state == "destroying":
             self._runner.record_destroyed(machine)
         elif machine.state in RUNNING:
             request = exit_request(ended, now_ms(self.clock))
-            self._runner.save(settled, event=self._runner.new_event("exit", "stopped", "flyd", request))
+            recorder.save(settled, event=recorder.new_event("exit", "stopped", "flyd", request))
         else:
-            self._runner.save(settled)
+            recorder.save(settled)
 
     def begin_close(self) -> None:
         """End the long polls, so that their connections end."""
@@ -267,12 +267,12 @@ class Engine:
         limit = whole_number(limit_mb, "limit_mb")
         if not 1 <= limit <= most_mb:
             raise bad_request(f"limit_mb must be between 1 and {most_mb}")
-        return self._runner.save(replace(machine, memory_limit_mb=limit))
+        return self._runner.recorder.save(replace(machine, memory_limit_mb=limit))
 
     def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
         """Set keys of the machine's metadata, without a new version: see write_metadata."""
         machine = self._reachable(app, machine_id)
-        self._runner.save(write_metadata(machine, values, version, self.settings.behaviour))
+        self._runner.recorder.save(write_metadata(machine, values, version, self.settings.behaviour))
 
     # Machines: what happens without a call
 

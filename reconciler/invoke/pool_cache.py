@@ -38,7 +38,7 @@ class KnownPool:
         self.stack = stack
         self._machines: dict[str, Machine] = {}
         self._dark: list[Machine] = []
-        self.round_trip_s = 0.0  # what a call took when the machines were listed last
+        self.round_trip_s: float = 0.0  # what a call took when the machines were listed last
         self._listed_at = float("-inf")
         self._listing = asyncio.Lock()
         self._tried: set[str] = set()

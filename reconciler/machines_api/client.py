@@ -62,7 +62,7 @@ class MachinesClient:
         relocate: Callable[[], str | None] | None = None,
         notice: Notice = notice_nothing,
     ) -> None:
-        self.new_apps = NewApps(clock)
+        self.new_apps: NewApps = NewApps(clock)
         self._throttle = Throttle(clock, is_paced=paced, notice=notice)
 
         def open_transport(url: str) -> Transport:
@@ -81,9 +81,9 @@ class MachinesClient:
 
         self._api = open_transport(base_url)
         self._logs_api = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
-        self.apps = Apps(self._api)
-        self.leases = Leases(self._api)
-        self.logs = Logs(self._logs_api)
+        self.apps: Apps = Apps(self._api)
+        self.leases: Leases = Leases(self._api)
+        self.logs: Logs = Logs(self._logs_api)
 
     async def __aenter__(self) -> Self:
         return self

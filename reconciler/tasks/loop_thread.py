@@ -23,8 +23,8 @@ class LoopThread(Generic[C]):
     """An event loop in a daemon thread, and `content`, which lives on it. It ends with the process that made it."""
 
     def __init__(self, make: Callable[[], C]) -> None:
-        self.pid = os.getpid()
-        self.content = make()
+        self.pid: int = os.getpid()
+        self.content: C = make()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="reconciler", daemon=True)
         self._thread.start()

@@ -35,7 +35,7 @@ class EngineController:
         self, *, runtime: Runtime, clock: Clock, settings: dict[str, Any], volumes: Path | None = None
     ) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
-        self.engine = Engine(
+        self.engine: Engine = Engine(
             database=":memory:",
             runtime=runtime,
             clock=clock,

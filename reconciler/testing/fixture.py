@@ -21,7 +21,7 @@ class EngineFixture:
     url: str
 
     def __init__(self, **settings: Any) -> None:
-        self.token = secrets.token_urlsafe(16)
+        self.token: str = secrets.token_urlsafe(16)
         self.requests: list[str] = []
         self._settings = settings
 

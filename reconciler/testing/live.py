@@ -36,7 +36,7 @@ class LiveEngine(EngineFixture):
         with ExitStack() as held:
             home = held.enter_context(tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True))
             listener = held.enter_context(listen(0))
-            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.url: str = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._loop = LoopInThread()
             held.callback(self._loop.close)
             self._served = self._loop.run(ServedEngine.begin(Path(home), self._settings, self._app, listener))

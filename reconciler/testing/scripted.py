@@ -50,7 +50,7 @@ class ScriptedRuntime:
     def __init__(self) -> None:
         self.starts: list[Launch] = []
         self.running: dict[str, int] = {}
-        self.most_at_once_on_a_machine = 0
+        self.most_at_once_on_a_machine: int = 0
         self._scripts: list[tuple[str, tuple[str, ...]]] = []
 
     def script(self, words: tuple[str, ...], *, machine: str = "*") -> None:

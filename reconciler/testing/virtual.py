@@ -41,15 +41,15 @@ class VirtualEngine(EngineFixture):
             self._runner = held.enter_context(asyncio.Runner(loop_factory=VirtualLoop))
             loop = self._runner.get_loop()
             assert isinstance(loop, VirtualLoop)
-            self.clock = VirtualClock(loop)
+            self.clock: VirtualClock = VirtualClock(loop)
             self._controller = EngineController(runtime=self._runtime, clock=self.clock, settings=self._settings)
             schedules, cleanup = Schedules(self._controller.engine), Cleanup(self._controller.engine)
             self.run(_begin(self._controller, schedules, cleanup))
             held.callback(lambda: self.run(self._controller.close()))
             held.callback(lambda: self.run(cleanup.close()))
             held.callback(lambda: self.run(schedules.close()))
-            self.transport = _BoundTransport(self._controller, self.token, loop)
-            self.requests = self.transport.requests
+            self.transport: _BoundTransport = _BoundTransport(self._controller, self.token, loop)
+            self.requests: list[str] = self.transport.requests
             held.callback(lambda: self.run(self.transport.aclose()))
             self._held = held.pop_all()
         return self

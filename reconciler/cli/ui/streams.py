@@ -35,7 +35,7 @@ class Output:
     """
 
     def __init__(self) -> None:
-        self.known = Concealment(known_tokens(os.environ))
+        self.known: Concealment = Concealment(known_tokens(os.environ))
         self.failure: OSError | None = None
         self.result = ""
         self._on_failure: Callable[[], None] = _raise

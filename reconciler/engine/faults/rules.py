@@ -144,8 +144,8 @@ class FaultRules:
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self.rules = list(rules)
-        self.requests = 0
+        self.rules: list[Rule] = list(rules)
+        self.requests: int = 0
 
     def add(self, fault: str, **details: Any) -> Rule:
         """Add a rule, and return it; `details` are fields of Rule."""

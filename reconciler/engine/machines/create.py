@@ -74,8 +74,8 @@ class MachineCreator:
         if body.get("lease_ttl"):
             ttl_s = whole_number(body["lease_ttl"], "lease_ttl")
             machine = replace(machine, lease=self._leases.new(machine, ttl_s, ""))
-        event = self._runner.new_event("launch", "created", "user")
-        return self._runner.save(machine, event=event, is_new_version=True)
+        event = self._runner.recorder.new_event("launch", "created", "user")
+        return self._runner.recorder.save(machine, event=event, is_new_version=True)
 
     def _check_name_is_free(self, app: str, name: str) -> None:
         if not self._behaviour.enforces_names:

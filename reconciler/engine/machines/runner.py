@@ -35,7 +35,7 @@ _OUT_OF_MEMORY: Final = Ended(code=137, signal=9, oom_killed=True)
 
 
 class Runner:
-    """Run the commands of all machines. `save`, `record` and `new_event` are Recorder's.
+    """Run the commands of all machines. `recorder` writes what happens.
 
     `changed` is called with the id of each machine whose record or log has changed.
     """
@@ -61,8 +61,7 @@ class Runner:
         self._secrets = secrets
         self._volumes = volumes
         self._logs = Logs(store, clock, changed)
-        self._recorder = Recorder(store, clock, changed, orders_event_ids=settings.behaviour.orders_event_ids)
-        self.save, self.record, self.new_event = self._recorder.save, self._recorder.record, self._recorder.new_event
+        self.recorder: Recorder = Recorder(store, clock, changed, orders_event_ids=settings.behaviour.orders_event_ids)
         self._runs: dict[str, RunState] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._discards: set[asyncio.Task[None]] = set()
@@ -131,8 +130,9 @@ class Runner:
         run = self._runs.setdefault(machine.id, RunState())
         if run.is_suspended and run.running:
             run.is_suspended = False
-            self.save(
-                replace(machine, state="started", should_run=True), event=self.new_event("start", "started", "flyd")
+            self.recorder.save(
+                replace(machine, state="started", should_run=True),
+                event=self.recorder.new_event("start", "started", "flyd"),
             )
             await run.running.resume()
             return
@@ -141,7 +141,7 @@ class Runner:
             return
         self._logs.write_or_raise()  # while log lines cannot be written, a start would only lose more of them
         machine = replace(ready, state="started", runs=ready.runs + 1, should_run=True, pids=())
-        machine = self.save(machine, event=self.new_event("start", "started", "flyd"))
+        machine = self.recorder.save(machine, event=self.recorder.new_event("start", "started", "flyd"))
         done = run.start_done = asyncio.Event()
         try:
             run.ports = mapped_ports(machine.config) if self._runtime.port_style else {}
@@ -154,14 +154,14 @@ class Runner:
         finally:
             run.start_done = None
             done.set()
-        self.record(replace(self._store.machine(machine.id) or machine, pids=running.pids))
+        self.recorder.record(replace(self._store.machine(machine.id) or machine, pids=running.pids))
 
     async def _with_image(self, machine: Machine) -> Machine | None:
         """Return the machine with its image ready; None where it cannot start now."""
         image = str(machine.config.get("image") or "")
         why: str | None = None
         if self._runtime.uses_image:
-            machine = self.save(replace(machine, state="starting", should_run=True))
+            machine = self.recorder.save(replace(machine, state="starting", should_run=True))
             try:
                 await self._runtime.prepare(image)
             except ImageError as error:
@@ -175,7 +175,7 @@ class Runner:
         if why is None:
             return machine
         self._logs.taker(machine)("", why)
-        self.record(replace(machine, state="failed", should_run=False))
+        self.recorder.record(replace(machine, state="failed", should_run=False))
         return None
 
     # Stop
@@ -188,8 +188,8 @@ class Runner:
         self._runs[machine.id].is_suspended = True
         await running.suspend()
         current = self._store.machine(machine.id) or machine
-        event = self.new_event("suspend", "suspended", "flyd")
-        self.record(replace(current, state="suspended", should_run=False), event=event)
+        event = self.recorder.new_event("suspend", "suspended", "flyd")
+        self.recorder.record(replace(current, state="suspended", should_run=False), event=event)
 
     async def stop(self, machine_id: str, number: int, timeout_s: float) -> None:
         """Send the signal, kill after the timeout, and return once the end is on record."""
@@ -211,7 +211,7 @@ class Runner:
     def record_destroyed(self, machine: Machine) -> None:
         """Record the machine's last event; its name is free again."""
         gone = replace(machine, state="destroyed", lease=None, pids=(), should_run=False)
-        self.record(gone, event=self.new_event("destroy", "destroyed", "flyd"))
+        self.recorder.record(gone, event=self.recorder.new_event("destroy", "destroyed", "flyd"))
         self._runtime.forget(machine.id)
         self._run(machine.id).ports = {}
 
@@ -237,7 +237,7 @@ class Runner:
         await asyncio.gather(*(self._end(machine_id) for machine_id, run in list(self._runs.items()) if run.running))
         await asyncio.gather(*self._discards, return_exceptions=True)
         self._logs.close()
-        self._recorder.close()
+        self.recorder.close()
 
     async def _end(self, machine_id: str) -> None:
         machine = self._store.machine(machine_id)
@@ -270,16 +270,18 @@ class Runner:
         retries = run.retries
         settled = settle(machine, ended, now_ms(self._clock), was_asked=was_asked, retries=retries)
         if settled.request is None:
-            self.record(settled.machine)
+            self.recorder.record(settled.machine)
             return
         recorded = settled.machine
         if settled.is_restarting or settled.is_over:
             run.active_until_s = self._clock.monotonic() + self._latency.reap_s
             if self._behaviour.exit_event_lag_s:
-                self.record(recorded)
+                self.recorder.record(recorded)
                 await self._clock.sleep(self._behaviour.exit_event_lag_s)
                 recorded = self._store.machine(machine_id) or recorded
-        recorded = self.record(recorded, event=self.new_event("exit", "stopped", "flyd", settled.request))
+        recorded = self.recorder.record(
+            recorded, event=self.recorder.new_event("exit", "stopped", "flyd", settled.request)
+        )
         if settled.is_restarting:
             run.retries = retries + 1
             self.in_background(self._restart(recorded, retries))

@@ -62,7 +62,7 @@ class Transitions:
         if machine is None or machine.state != "created":
             return
         state = "stopped" if machine.should_run or self._behaviour.settles_created else "created"
-        machine = self._runner.record(replace(machine, state=state, is_prepared=True))
+        machine = self._runner.recorder.record(replace(machine, state=state, is_prepared=True))
         if machine.should_run:
             await self._runner.start_eventually(machine)
 
@@ -86,7 +86,7 @@ class Transitions:
         if not self._latency.start_s:
             await self._start_or_stop(machine)
             return
-        machine = self._runner.save(replace(machine, state="starting", should_run=True))
+        machine = self._runner.recorder.save(replace(machine, state="starting", should_run=True))
         done = asyncio.Event()
         self._runner.in_background(self._begin_later(machine, done))
         await done.wait()
@@ -110,7 +110,7 @@ class Transitions:
         except sqlite3.Error:
             current = self._store.machine(machine.id)
             if current and current.state == "starting":
-                self._runner.record(replace(current, state="stopped", should_run=False))
+                self._runner.recorder.record(replace(current, state="stopped", should_run=False))
             raise
 
     async def stop(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> None:
@@ -119,25 +119,25 @@ class Transitions:
         machine = await self._leases.admit("stop", machine, nonce)
         match decide("stop", machine.state):
             case "stop":
-                event = self._runner.new_event("stop", "stopping", "user")
-                self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
+                event = self._runner.recorder.new_event("stop", "stopping", "user")
+                self._runner.recorder.save(replace(machine, state="stopping", should_run=False), event=event)
                 self._runner.in_background(self._finish_stop(machine.id, *rule))
             case "discard":
-                self._runner.save(replace(machine, state="stopped"))
+                self._runner.recorder.save(replace(machine, state="stopped"))
                 self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
 
     def stop_unleased(self, machine: Machine) -> None:
         """Stop a started machine as the platform does: whatever its lease."""
         rule = stop_rule(machine.config, {}, self._latency.kill_timeout_s)
-        event = self._runner.new_event("stop", "stopping", "flyd")
-        self._runner.save(replace(machine, state="stopping", should_run=False), event=event)
+        event = self._runner.recorder.new_event("stop", "stopping", "flyd")
+        self._runner.recorder.save(replace(machine, state="stopping", should_run=False), event=event)
         self._runner.in_background(self._finish_stop(machine.id, *rule))
 
     async def _finish_stop(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runner.stop(machine_id, number, timeout_s)
         machine = self._store.machine(machine_id)
         if machine and machine.state == "stopping":  # nothing ran: it was between two starts
-            self._runner.record(replace(machine, state="stopped"))
+            self._runner.recorder.record(replace(machine, state="stopped"))
 
     async def restart(self, machine: Machine, query: dict[str, Any], nonce: str | None) -> None:
         """Stop and start the machine in the background; start one that does not run."""
@@ -145,8 +145,8 @@ class Transitions:
         machine = await self._leases.admit("restart", machine, nonce)
         match decide("restart", self._exact_state(machine)):
             case "restart":
-                event = self._runner.new_event("restart", "restarting", "user")
-                self._runner.save(replace(machine, state="restarting"), event=event)
+                event = self._runner.recorder.new_event("restart", "restarting", "user")
+                self._runner.recorder.save(replace(machine, state="restarting"), event=event)
                 self._runner.in_background(self._stop_then_start(machine.id, *rule))
             case "start":
                 await self.start(machine, nonce)
@@ -167,7 +167,7 @@ class Transitions:
         """Take the machine out of its services, or put it back."""
         machine = await self._leases.admit("cordon", machine, nonce)
         decide("cordon", machine.state)
-        self._runner.save(replace(machine, is_cordoned=is_cordoned))
+        self._runner.recorder.save(replace(machine, is_cordoned=is_cordoned))
 
     async def update(self, machine: Machine, body: dict[str, Any], nonce: str | None) -> Machine:
         """Replace the machine's config, and return the machine.
@@ -191,8 +191,8 @@ class Transitions:
             is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
             should_run=machine.should_run if effect == "reboot" else False,
         )
-        event = self._runner.new_event("update", "replacing", "user")
-        updated = self._runner.save(updated, event=event, is_new_version=True)
+        event = self._runner.recorder.new_event("update", "replacing", "user")
+        updated = self._runner.recorder.save(updated, event=event, is_new_version=True)
         if self._runner.has_fault("revert_update", machine):
             self._runner.in_background(self._revert(machine, updated))
         else:
@@ -214,12 +214,12 @@ class Transitions:
         if current is None or current.state != "replacing":
             return
         if self._latency.settle_s and not is_running:
-            self._runner.record(replace(current, state="created", is_prepared=False))
+            self._runner.recorder.record(replace(current, state="created", is_prepared=False))
             await self._clock.sleep(self._latency.settle_s)
             current = self._store.machine(machine.id)
             if current is None or current.state != "created":
                 return
-        current = self._runner.record(replace(current, state="stopped", is_prepared=True))
+        current = self._runner.recorder.record(replace(current, state="stopped", is_prepared=True))
         if is_running:
             await self._runner.start_eventually(current)
 
@@ -237,7 +237,7 @@ class Transitions:
             instance_id=before.instance_id,
             should_run=before.should_run,
         )
-        self._runner.record(reverted, event=self._runner.new_event("revert", reverted.state, "flyd"))
+        self._runner.recorder.record(reverted, event=self._runner.recorder.new_event("revert", reverted.state, "flyd"))
 
     async def destroy(self, machine: Machine, nonce: str | None, *, force: bool) -> None:
         """Destroy the machine in the background.
@@ -251,8 +251,8 @@ class Transitions:
 
     def destroy_now(self, machine: Machine) -> None:
         """Destroy the machine in the background, whatever its state and lease."""
-        event = self._runner.new_event("destroy", "destroying", "user")
-        self._runner.save(replace(machine, state="destroying"), event=event)
+        event = self._runner.recorder.new_event("destroy", "destroying", "user")
+        self._runner.recorder.save(replace(machine, state="destroying"), event=event)
         self._runner.in_background(self._finish_destroy(machine.id))
 
     async def _finish_destroy(self, machine_id: str) -> None:

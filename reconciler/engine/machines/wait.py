@@ -63,7 +63,7 @@ class Watchers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
-        self.is_closing = False
+        self.is_closing: bool = False
 
     def notify(self, machine_id: str) -> None:
         """Wake those who wait for this machine, or for any."""

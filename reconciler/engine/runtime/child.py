@@ -21,7 +21,7 @@ class Child(asyncio.SubprocessProtocol):
     """A process. `take` gets its output until its pipes are closed."""
 
     def __init__(self, take: TakeBytes) -> None:
-        self.pid = 0
+        self.pid: int = 0
         self._take = take
         self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_drained = asyncio.Event()

@@ -47,7 +47,7 @@ class ContainerRuntime:
         self._owner = owner
         self._authenticate = authenticate
         self._network = network
-        self.port_style = {"host": "host", "none": ""}.get(network or "", "published")
+        self.port_style: str = {"host": "host", "none": ""}.get(network or "", "published")
         self._names: dict[str, str] = {}  # the container engine's name of each image that is ready
         self._pulls: dict[str, asyncio.Lock] = {}
         self._has_init = True

@@ -35,7 +35,7 @@ class ProcessRuntime:
     port_style = "host"
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.root: Path = root.resolve()
         self._path = os.environ.get("PATH", os.defpath)
 
     async def start(self, launch: Launch, take: TakeOutput) -> RunningProcesses:

@@ -58,7 +58,7 @@ class RunningProcesses:
         self._besides: set[int] = set()  # the leaders of exec commands
         self._failed = failed
         self._is_over = False
-        self.pids = tuple((child.pid, start_time(child.pid)) for child, _ in children)
+        self.pids: tuple[tuple[int, int], ...] = tuple((child.pid, start_time(child.pid)) for child, _ in children)
 
     async def wait(self) -> Ended:
         """Wait for the first command that exits, kill the rest, and return how it ended."""

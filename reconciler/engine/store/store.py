@@ -40,7 +40,9 @@ class Store:
             raise
 
     def _load(self) -> None:
-        self.apps = {name: App(name=name, org=org, created_ms=at) for name, org, at in self._rows("SELECT * FROM apps")}
+        self.apps: dict[str, App] = {
+            name: App(name=name, org=org, created_ms=at) for name, org, at in self._rows("SELECT * FROM apps")
+        }
         self._machines = {
             identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
         }
@@ -48,11 +50,11 @@ class Store:
         self._by_app: dict[str, dict[str, None]] = {}
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
-        self.log_table = LogTable(self._connection)
-        self.volumes = Table(self._connection, "volumes", Volume)
-        self.snapshots = Table(self._connection, "snapshots", Snapshot)
-        self.secrets = Table(self._connection, "secrets", Secret)
-        self.secrets_versions = Table(self._connection, "secrets_versions", SecretsVersion)
+        self.log_table: LogTable = LogTable(self._connection)
+        self.volumes: Table[Volume] = Table(self._connection, "volumes", Volume)
+        self.snapshots: Table[Snapshot] = Table(self._connection, "snapshots", Snapshot)
+        self.secrets: Table[Secret] = Table(self._connection, "secrets", Secret)
+        self.secrets_versions: Table[SecretsVersion] = Table(self._connection, "secrets_versions", SecretsVersion)
 
     def close(self) -> None:
         """Close the database."""
