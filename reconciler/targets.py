@@ -1,6 +1,7 @@
-"""Where the API is, with which token, and who asks: from a name and an environment. Never a silent change of target.
+"""Find where the API is, with which token, and who asks.
 
-The environment is handed in: only the command line reads it, and by `process_environment` the public constructors.
+A name and an environment decide. One target never silently stands in for another. The environment is handed in: only
+the command reads it, and the public constructors by `process_environment`.
 """
 
 import getpass
@@ -19,10 +20,11 @@ from reconciler.model.unicode import replaced
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An API to talk to. `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit.
+    """An API to talk to.
 
-    `runs_on_host` where commands run without their images; `container_host` is where the container engine listens that
-    the local engine runs them in. `local` is how the local engine is found again.
+    `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit. `runs_on_host` says that
+    commands run without their images; `container_host` is where the container engine listens that the local engine
+    uses. `local` is how the local engine is found again.
     """
 
     name: str
@@ -37,12 +39,15 @@ class Target:
 
 
 def process_environment() -> Mapping[str, str]:
-    """Return the environment of this process, for public constructors that were given none."""
+    """Return the environment of this process, for public constructors without one."""
     return os.environ
 
 
 def engine_home(environment: Mapping[str, str]) -> Path:
-    """Where the local engine keeps its files: RECONCILER_HOME, else below XDG_STATE_HOME, else ~/.local/state."""
+    """Return where the local engine keeps its files.
+
+    That is RECONCILER_HOME, else below XDG_STATE_HOME, else ~/.local/state.
+    """
     if home := environment.get("RECONCILER_HOME"):
         return Path(home).expanduser().absolute()
     state = environment.get("XDG_STATE_HOME") or "~/.local/state"
@@ -50,9 +55,9 @@ def engine_home(environment: Mapping[str, str]) -> Path:
 
 
 def resolve_target(environment: Mapping[str, str], name: str | None = None) -> Target:
-    """The target of this name, else RECONCILER_TARGET, else Fly. Starts the local engine where it is not running.
+    """Return the target of this name, else RECONCILER_TARGET, else Fly.
 
-    Raises TargetError.
+    Starts the local engine if it is not running. Raises TargetError.
     """
     from reconciler.machines_api import urls
 
@@ -126,7 +131,10 @@ def _fly_token(environment: Mapping[str, str]) -> Secret:
 
 
 def _environment_token(environment: Mapping[str, str]) -> Secret | None:
-    """The token for a URL of the user's own: from the environment only, never what flyctl stored for Fly."""
+    """Return the token for a URL of the user's own.
+
+    It comes from the environment only, never from what flyctl stored for Fly.
+    """
     from reconciler.machines_api.auth import find_token
 
     found = find_token(environment, lambda: None)
@@ -149,9 +157,9 @@ def _is_paced(environment: Mapping[str, str], *, is_fly: bool) -> bool:
 
 
 def who_asks(environment: Mapping[str, str]) -> str:
-    """Who holds a lease, so that its holder can be found: a pipeline's run, else user and host.
+    """Return who holds a lease: a pipeline's run, else user and host.
 
-    Nobody typed it, so what is not UTF-8 of it is replaced.
+    So a holder can be found. Nobody typed it, so what of it is not UTF-8 is replaced.
     """
     return replaced(_who_asks(environment))
 
@@ -167,8 +175,9 @@ def _who_asks(environment: Mapping[str, str]) -> str:
 
 
 def pid_space() -> str | None:
-    """Where this process's number counts: the host's boot and the PID namespace. None where the system tells neither,
-    as elsewhere than on Linux.
+    """Return where this process's number counts; None if the system does not tell.
+
+    It is the host's boot and the PID namespace, which only Linux tells.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -179,7 +188,7 @@ def pid_space() -> str | None:
 
 
 def this_user() -> str:
-    """`user@host`."""
+    """Return `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""From the text of a spec to a value, or to every error in it. Pure."""
+"""Read the text of a spec into a value, or find every error in it. Pure."""
 
 from reconciler.spec.load import load_spec
 

@@ -1,4 +1,4 @@
-"""`build:` of an app or pool: what the image is made from, and the name that it is pushed as."""
+"""Read `build:` of an app or pool: what the image is made from, and its name."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _TAG_DIGITS: Final = 8
 
 
 def parse_build(node: Node | None) -> Build | None:
-    """The build of a node of the right shape: a context, or a map."""
+    """Return the build of a node of the right shape: a context, or a map."""
     if isinstance(node, Scalar):
         return Build(context=node.text)
     if not isinstance(node, Map):
@@ -29,9 +29,9 @@ def parse_build(node: Node | None) -> Build | None:
 
 
 def image_of_build(build: Build, app: str) -> str:
-    """The image in the app's own repository of Fly's registry. Its tag tells an app's builds apart.
+    """Return the image in the app's own repository of Fly's registry.
 
-    The tag does not follow the content: which image it is, its digest says.
+    Its tag tells an app's builds apart. It does not follow the content: the digest says which image it is.
     """
     parts = json.dumps([build.context, build.dockerfile, build.target])
     return f"{FLY_REGISTRY}/{app}:build-{hashlib.sha256(parts.encode()).hexdigest()[:_TAG_DIGITS]}"

@@ -1,6 +1,7 @@
-"""From a pool's merged fields to the machine config that the API is sent.
+"""Build the machine config that the API is sent from a pool's merged fields.
 
-canonical/sections.py says which field becomes which member of it. One without a builder here is sent as it is written.
+canonical/sections.py says which field becomes which member of it. A field without a builder here is sent as it is
+written.
 """
 
 import base64
@@ -24,7 +25,7 @@ _RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
 
 
 def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dict[str, Any]:
-    """Return the config in the API's spelling, without marks; `at` is where the pool is named."""
+    """Return the config in the API's spelling, without marks; `at` names the pool."""
     config: dict[str, Any] = {}
     if "image" not in node.entries:
         findings.add(at, "this pool has no `image` and no `build`", hint="set one on the pool, its app or in defaults")
@@ -60,7 +61,7 @@ def _entrypoint(node: Map, _kind: PoolKind, findings: Findings) -> list[str]:
 
 
 def _cmd(node: Map, _kind: PoolKind, findings: Findings) -> list[str]:
-    """The args come after the command, or replace the image's own words without one."""
+    """Return the command and args; args alone replace the image's own words."""
     if "processes" in node.entries:
         return []
     return _words(node.get("command"), findings) + _words(node.get("args"), findings)
@@ -87,12 +88,12 @@ def _process(node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
 
 
 def command_words(node: Node | None, findings: Findings) -> int:
-    """How many words a pool's `command` has; the args come after them."""
+    """Count the words of a pool's `command`; the args come after them."""
     return len(_words(node, findings))
 
 
 def _words(node: Node | None, findings: Findings) -> list[str]:
-    """A list's words as spelled; a string's as a shell splits them."""
+    """Return a list's words as spelled; a string's as a shell splits them."""
     if isinstance(node, List):
         return [_text(item) for item in node.items]
     if not isinstance(node, Scalar):
@@ -183,7 +184,7 @@ def _file(node: Map, findings: Findings) -> dict[str, Any]:
 
 
 def _mode(node: Node, findings: Findings) -> int:
-    """Octal digits as people write modes, quoted or not, or YAML's own 0o644."""
+    """Read octal digits as people write modes, quoted or not, or YAML's own 0o644."""
     text = _text(node).removeprefix("0o")
     try:
         mode = int(text, 8)

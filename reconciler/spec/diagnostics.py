@@ -1,4 +1,7 @@
-"""The errors of one file, collected so that all are shown at once, each with as much of its line as may be seen."""
+"""Collect the errors of one file, so that all are shown at once.
+
+Each is shown with as much of its line as may be seen.
+"""
 
 import heapq
 import re
@@ -27,7 +30,7 @@ class Findings:
     _secret_lines: frozenset[int] | None = None  # None until the tree is known
 
     def know(self, root: Node) -> None:
-        """Takes from the tree which lines hold values that must not be shown."""
+        """Learn from the tree which lines hold values that must not be shown."""
         starts: dict[int, bool] = {}
         for line, is_secret in _starts(root, is_secret=False):
             starts[line] = starts.get(line, False) or is_secret
@@ -39,17 +42,23 @@ class Findings:
         self._secret_lines = frozenset(secret)
 
     def add(self, at: Node, message: str, *, hint: str | None = None) -> None:
-        """An error at the node's place."""
+        """Add an error at the node's place."""
         self.add_at(at.line, at.column, message, hint=hint)
 
     def add_at_key(self, key: Scalar, message: str, *, hint: str | None = None) -> None:
-        """An error at a key that nobody knows: what it is for is not known either, so its value is not shown."""
+        """Add an error at an unknown key.
+
+        Nobody knows what its value is for, so it is not shown.
+        """
         self.add_at(key.line, key.column, message, hint=hint, until=key.column - 1 + len(key.text))
 
     def add_at(
         self, line: int, column: int, message: str, *, hint: str | None = None, until: int | None = None
     ) -> None:
-        """An error at a line and column, both from 1; the line is shown `until` a column, where that is given."""
+        """Add an error at a line and column, both from 1.
+
+        The line is shown `until` a column, if that is given.
+        """
         text = self._shown(line, until) if 0 < line <= len(self.lines) else None
         diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
         self.found[diagnostic] = None
@@ -58,13 +67,19 @@ class Findings:
         return Place(file=self.file, line=line, column=column)
 
     def raise_if_any(self) -> None:
-        """Raises SpecError with the first hundred of them, in the file's order, and how many more there are."""
+        """Raise SpecError if there are errors.
+
+        It has the first hundred of them, in the file's order, and how many more there are.
+        """
         if self.found:
             first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
             raise SpecError(first, more=len(self.found) - len(first))
 
     def _shown(self, line: int, until: int | None) -> str | None:
-        """The line as written; its key alone where its value may be a secret, or where it is not known what it is."""
+        """Return the line as written; its key alone if its value may be a secret.
+
+        That is so too if nobody knows what the value is.
+        """
         text = self.lines[line - 1][:_LONGEST_LINE]
         if self._secret_lines is not None and line not in self._secret_lines:
             return text if until is None else f"{text[:until]} …"
@@ -73,7 +88,7 @@ class Findings:
 
 
 def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[int, bool]]:
-    """The lines on which keys and values begin, and whether they stand below a secret key."""
+    """Yield the lines on which keys and values begin, and whether they are secret."""
     yield node.line, is_secret
     if isinstance(node, Map):
         for key, entry in node.items():

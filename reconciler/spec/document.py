@@ -1,7 +1,8 @@
-"""From text to a tree with places. Nothing is executed or constructed by tags; size and depth are bounded.
+"""Parse text into a tree with places; size and depth are bounded.
 
-Built from the parser's events rather than by the library's own loader: that one knows no places of keys, lets
-duplicate keys pass, and speaks YAML 1.1, in which `no` is false and `1:30` is ninety.
+Tags execute and construct nothing. The tree is built from the parser's events rather than by the library's own loader:
+that one knows no places of keys, lets duplicate keys pass, and speaks YAML 1.1, in which `no` is false and `1:30` is
+ninety.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,10 @@ class _BrokenOff(Exception):
 
 
 def parse_document(text: str, findings: Findings) -> Node | None:
-    """The tree of the one document in the text; None where it could not be read, with the reason in the findings."""
+    """Return the tree of the one document in the text; None if it cannot be read.
+
+    The reason is then in the findings.
+    """
     for line, content in enumerate(findings.lines, start=1):
         for column, character in enumerate(content, start=1):
             if (character < " " and character != "\t") or character == "\x7f":
@@ -112,7 +116,7 @@ class _Builder:
         return Map(line=line, column=column, entries=entries, size=size)
 
     def _merge(self, event: Any, value: Node, merged: dict[str, Entry]) -> None:
-        """Adds what `<<` brings in; of several maps the earlier wins."""
+        """Add what `<<` brings in; of several maps the earlier wins."""
         for one in value.items if isinstance(value, List) else (value,):
             if not isinstance(one, Map):
                 self._fail(event, "<< takes a map, or a list of maps")
@@ -133,7 +137,10 @@ class _Builder:
         return node
 
     def _size(self, event: Any, children: list[Node]) -> int:
-        """The number of nodes once aliases are expanded: kept small, or ten lines become a gigabyte."""
+        """Count the nodes once aliases are expanded.
+
+        The number is kept small, or ten lines become a gigabyte.
+        """
         size = 1 + sum(child.size for child in children)
         self._check_size(event, size)
         return size

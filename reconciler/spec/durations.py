@@ -13,12 +13,12 @@ _OF_CHECKS: Final = ("interval", "timeout", "grace_period")
 
 
 def seconds(text: str) -> float:
-    """The seconds of a duration such as `1h30m`."""
+    """Return the seconds of a duration such as `1h30m`."""
     return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
 
 
 def is_too_long(node: Scalar, name: str, findings: Findings) -> bool:
-    """Whether the duration is longer than a hundred years, which is a finding."""
+    """Return whether the duration is over a hundred years; that is a finding."""
     if seconds(node.text) <= LONGEST_S:
         return False
     findings.add(node, f"`{name}` can be at most {LONGEST_S // 3600}h, a hundred years")

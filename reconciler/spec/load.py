@@ -1,4 +1,7 @@
-"""The stages of reading a spec: text, tree, variables, shape, meaning. A stage runs where the one before made sense."""
+"""Read a spec in stages: text, tree, variables, shape, meaning.
+
+A stage runs only if the one before found no errors.
+"""
 
 from collections.abc import Mapping
 
@@ -13,9 +16,9 @@ from reconciler.spec.yaml_nodes import Map
 
 
 def load_spec(text: str, *, file: str, environment: Mapping[str, str]) -> Spec:
-    """The spec of the YAML in `text`; `file` is its name in errors, `environment` what variables are taken from.
+    """Return the spec of the YAML in `text`. Raises SpecError with all errors.
 
-    Raises SpecError with every error of the file.
+    `file` is its name in errors, `environment` what variables are taken from.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     findings = Findings(file, text.split("\n"))

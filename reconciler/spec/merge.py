@@ -1,6 +1,6 @@
-"""How the levels of a spec lie over each other: the pool over its app, the app over the defaults.
+"""Merge the levels of a spec: the pool over its app, the app over the defaults.
 
-How each field merges, and which it replaces, is said in canonical/sections.py.
+canonical/sections.py says how each field merges, and which it replaces.
 """
 
 from typing import Final
@@ -40,7 +40,7 @@ def _joined(key: str, below: Node, over: Node) -> Node:
 
 
 def _by_key(base: Map, over: Map) -> Map:
-    """Take a key of the base away where null stands over it."""
+    """Merge by key; null takes the base's key away."""
     entries = base.entries | over.entries
     return make_map(over, {key: entry for key, entry in entries.items() if not is_null(entry.value)})
 

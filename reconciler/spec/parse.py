@@ -1,4 +1,7 @@
-"""From a tree of the right shape to the nouns: merges defaults, names things, applies the rules across fields."""
+"""Turn a tree of the right shape into the nouns.
+
+It merges defaults, names things, and applies the rules across fields.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -25,7 +28,7 @@ _ALIASES: Final = frozenset({"any"})
 
 
 def parse_spec(root: Map, findings: Findings) -> Spec:
-    """The spec; what contradicts itself is added to the findings."""
+    """Return the spec; what contradicts itself is added to the findings."""
     defaults = root.get("defaults")
     apps_node = root.get("apps")
     assert isinstance(apps_node, Map)
@@ -150,7 +153,10 @@ def _check_machine_names(app: App, findings: Findings) -> None:
 
 
 def _problem_of_names(pool: Pool, machines: dict[str, str]) -> str | None:
-    """What is wrong with the names of the pool's machines; `machines` has those of the pools before it."""
+    """Return what is wrong with the names of the pool's machines.
+
+    `machines` has those of the pools before it.
+    """
     for slot in pool.slots:
         if len(slot.name) > _MAX_NAME:
             return f"machine name {slot.name!r} is longer than {_MAX_NAME} characters"
@@ -160,7 +166,7 @@ def _problem_of_names(pool: Pool, machines: dict[str, str]) -> str | None:
 
 
 def _merged_size(root: Map, apps: Map) -> int:
-    """How many values all pools have once what they share is in each of them."""
+    """Count the values of all pools once what they share is in each of them."""
     defaults = root.get("defaults")
     total = 0
     for app in apps.entries.values():
@@ -172,7 +178,7 @@ def _merged_size(root: Map, apps: Map) -> int:
 
 
 def _with_image(node: Map, app: str, build: Build | None) -> Map:
-    """A pool that is built has the image that the build is pushed as."""
+    """Give a pool that is built the image that the build is pushed as."""
     if build is None:
         return node
     at = node.entries["build"]

@@ -1,4 +1,4 @@
-"""A service's `ports` and `checks`, as the API spells them."""
+"""Build a service's `ports` and `checks`, as the API spells them."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ _COPIED: Final = ("autostart", "autostop", "min_machines_running", "concurrency"
 
 
 def build_services(node: Node | None, findings: Findings) -> list[dict[str, Any]]:
-    """The services of the pool's `ports`."""
+    """Return the services of the pool's `ports`."""
     if not isinstance(node, List):
         return []
     services = [_service(item, findings) for item in node.items]
@@ -60,7 +60,7 @@ def _port(number: int, handlers: list[str], said: dict[str, Any]) -> dict[str, A
 
 
 def build_checks(node: Node | None, ports: Node | None, findings: Findings) -> dict[str, Any]:
-    """Return the pool's `checks`; one that names no port asks at the first of `ports`."""
+    """Return the pool's `checks`; one without a port asks at the first of `ports`."""
     if not isinstance(node, Map):
         return {}
     checks = {}
@@ -82,7 +82,7 @@ def build_checks(node: Node | None, ports: Node | None, findings: Findings) -> d
 
 
 def _text(check: Node, name: str) -> str:
-    """A header's value as it is spelled."""
+    """Return a header's value as it is spelled."""
     headers = check.get("headers") if isinstance(check, Map) else None
     value = headers.get(name) if isinstance(headers, Map) else None
     return value.text if isinstance(value, Scalar) else ""

@@ -1,6 +1,6 @@
-"""`config:`, which goes to the API as it spells it, beside what our own fields make: nothing may be said twice.
+"""Lay `config:`, in the API's spelling, over what our own fields make.
 
-What `config:` may say of which section stands in canonical/sections.py.
+Nothing may be said twice. canonical/sections.py has what `config:` may say of which section.
 """
 
 from typing import Any
@@ -41,7 +41,10 @@ def with_raw_config(config: dict[str, Any], node: Map, kind: PoolKind, findings:
 
 
 def _refuse_auto_destroy(raw: Map, findings: Findings) -> None:
-    """A machine that destroys itself takes its runs' ends and the idempotency keys along."""
+    """Refuse `auto_destroy` for a task.
+
+    A machine that destroys itself takes its runs' ends and the idempotency keys along.
+    """
     entry = raw.entries.get("auto_destroy")
     if entry and plain_value(entry.value) not in (None, False):
         findings.add(
@@ -52,7 +55,10 @@ def _refuse_auto_destroy(raw: Map, findings: Findings) -> None:
 
 
 def _joined(made: dict[str, Any], key: str, entry: Entry, node: Map, findings: Findings) -> dict[str, Any]:
-    """What our fields made, and the members that `config` adds; where ours are not declared, in the defaults' place."""
+    """Join what our fields made with the members that `config` adds.
+
+    What our fields did not declare is a default, which `config` replaces.
+    """
     if not isinstance(entry.value, Map):
         findings.add(entry.value, f"`config.{key}` must be a map, as the API has it")
         return made
@@ -67,12 +73,12 @@ def _joined(made: dict[str, Any], key: str, entry: Entry, node: Map, findings: F
 
 
 def _declared(path: str, node: Map) -> tuple[Field, ...]:
-    """The fields that the pool declares and that say what is at this path of the config."""
+    """Return the declared fields that say what is at this path of the config."""
     return tuple(field for field in fields_that_say(path) if field.name in node.entries)
 
 
 def _way(path: str, declared: tuple[Field, ...]) -> str:
-    """How the pool can have what `config:` says at the path."""
+    """Say how the pool can have what `config:` says at the path."""
     if own := _own(path, declared):
         return f"use `{own}`"
     names = " and ".join(f"`{field.name}`" for field in declared)
@@ -80,7 +86,7 @@ def _way(path: str, declared: tuple[Field, ...]) -> str:
 
 
 def _own(path: str, declared: tuple[Field, ...]) -> str | None:
-    """The field to use: one whose own path it is, unless a declared one excludes it."""
+    """Return the field to use: one with this path, unless a declared one excludes it."""
     first = declared[0]
     if first.path in {path, path.partition(".")[0]}:
         return first.name

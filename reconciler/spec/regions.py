@@ -1,4 +1,4 @@
-"""The platform's regions as a dated list: what can be said of a region without asking the platform."""
+"""The platform's regions as a dated list: what is known without asking it."""
 
 from collections.abc import Collection
 from typing import Final
@@ -11,7 +11,7 @@ LISTED: Final = frozenset(  # source: Fly's documentation
 
 
 def nearest_region(region: str, known: Collection[str] = LISTED) -> str | None:
-    """Return the known region that is spelled most like `region`, or None where none is near."""
+    """Return the known region that is spelled most like `region`; None if none is."""
     import difflib  # only for a misspelt region
 
     return next(iter(difflib.get_close_matches(region, sorted(known), n=1, cutoff=0.6)), None)

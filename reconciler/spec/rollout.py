@@ -1,4 +1,4 @@
-"""A service's `rollout`: how its machines are watched once they were changed."""
+"""Read a service's `rollout`: how its machines are watched after a change."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _LONGEST_S: Final = 300.0  # an apply waits no longer than this for one machine
 
 
 def build_rollout(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Rollout:
-    """Return the rollout of the pool whose merged fields are `node` and whose own ones are `own`."""
+    """Return the rollout of a pool; its merged fields are `node`, its own `own`."""
     if kind is PoolKind.TASK:
         if "rollout" in own.entries:
             why = "a task rests until it is invoked, so it has no `rollout`"

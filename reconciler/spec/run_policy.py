@@ -1,4 +1,4 @@
-"""What one run of a task may be: `timeout`, `overrides`, and what `schedule` needs beside it."""
+"""Read the run policy of a task: `timeout`, `overrides`, what `schedule` needs."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ _ONLY_TASKS: Final = {
 
 
 def build_terms(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Terms:
-    """The terms of the pool whose merged fields are `node` and whose own ones are `own`."""
+    """Return the run policy of a pool; its merged fields are `node`, its own `own`."""
     if kind is PoolKind.SERVICE:
         for field, why in _ONLY_TASKS.items():
             if field in own.entries:
@@ -52,7 +52,10 @@ def _timeout(node: Map, findings: Findings) -> float | None:
 
 
 def _check_schedule(node: Map, findings: Findings) -> None:
-    """The platform schedules only machines that were started when they were made."""
+    """Check that scheduled machines start when they are made.
+
+    The platform schedules no others.
+    """
     schedule = node.entries.get("schedule")
     if schedule is None:
         return

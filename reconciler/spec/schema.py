@@ -1,4 +1,4 @@
-"""The shape of a spec, by its JSON Schema: what is wrong, where, in words."""
+"""Check the shape of a spec by its JSON Schema: what is wrong, where, in words."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _WORDS: Final = {
 
 @cache
 def spec_schema() -> dict[str, Any]:
-    """The spec's JSON Schema: inside the wheel, or at the top of a checkout."""
+    """Return the spec's JSON Schema: from the wheel, or from the top of a checkout."""
     package = Path(__file__).parent.parent
     packaged = package / "schemas" / "spec.schema.json"
     found = packaged if packaged.is_file() else package.parent / "schemas" / "spec.schema.json"
@@ -34,7 +34,7 @@ def spec_schema() -> dict[str, Any]:
 
 
 def check_shape(root: Node, findings: Findings) -> bool:
-    """Whether the tree has the schema's shape; every deviation is a finding."""
+    """Return whether the tree has the schema's shape; every deviation is a finding."""
     schema = spec_schema()
     value = plain_value(root)
     if fits(value, schema, schema):
@@ -72,7 +72,7 @@ def _explain(error: Any, root: Node, findings: Findings) -> None:
 
 
 def _meant_branch(error: Any) -> list[Any] | None:
-    """The errors of the alternative that has the value's own type: that one was meant."""
+    """Return the errors of the alternative that has the value's own type."""
     branches: dict[int, list[Any]] = {}
     for inner in error.context:
         branches.setdefault(inner.schema_path[0], []).append(inner)

@@ -1,7 +1,7 @@
-"""Whether a value fits the spec's JSON Schema: yes or no, fast.
+"""Check whether a value fits the spec's JSON Schema: yes or no, fast.
 
 jsonschema explains what is wrong, but takes longer to import than an invoke may take to start. So the same schema is
-asked here first, for the keywords that it uses, and jsonschema only about specs that do not fit.
+checked here first, for the keywords that it uses, and by jsonschema only for specs that do not fit.
 """
 
 import re
@@ -23,18 +23,18 @@ _ANNOTATIONS: Final = frozenset(
 
 
 class UnknownKeywordError(ValueError):
-    """The schema uses a keyword that this reading of it does not know."""
+    """The schema uses a keyword that is not known here."""
 
 
 def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
-    """Whether the value fits the schema. Raises UnknownKeywordError for a keyword that is not known here."""
+    """Return whether the value fits the schema. Raises UnknownKeywordError."""
     if isinstance(schema, bool):
         return schema
     return all(_holds(keyword, value, schema, root) for keyword in schema if keyword not in _ANNOTATIONS)
 
 
 def properties_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties of an object's schema, after those that it has by `allOf` or `$ref`."""
+    """Return an object's properties, after those it has by `allOf` or `$ref`."""
     if "$ref" in schema:
         return properties_of(_resolved(schema["$ref"], root), root)
     found: dict[str, Any] = {}

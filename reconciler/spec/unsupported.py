@@ -1,4 +1,4 @@
-"""Fields of the format that this version does not make work yet. Said plainly at their place, never ignored."""
+"""Refuse fields of the format that do not work yet, instead of ignoring them."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ _ROLLOUT: Final = {
 
 
 def refuse_unsupported(root: Map, findings: Findings) -> None:
-    """A finding for each use of such a field, in the defaults, an app or a pool."""
+    """Add a finding for each use of such a field, in the defaults, an app or a pool."""
     _refuse(root.get("defaults"), findings)
     for app in _members(root.get("apps")):
         _refuse(app, findings)

@@ -1,9 +1,8 @@
-"""Interpolation: `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `$$`, in values, never in keys.
+"""Fill in `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `$$` in values.
 
-The variables of the tool's own tokens are taken only where every output masks the value.
-
-Done on the tree, after the YAML was parsed and before scalars get their types: a value can be a number afterwards, but
-never more structure than was written.
+The variables of the tool's own tokens are taken only where every output masks the value. This is done on the tree,
+after the YAML was parsed and before scalars get their types: a value can become a number, but never more structure than
+was written.
 """
 
 import re
@@ -38,7 +37,10 @@ _SHOWN: Final[Mapping[str, _Places]] = {}  # a place below which every value is 
 
 
 def interpolate(root: Node, environment: Mapping[str, str], findings: Findings) -> Node:
-    """The tree with every variable replaced. A variable that is unset without a default is a finding."""
+    """Return the tree with every variable replaced.
+
+    A variable that is unset without a default is a finding.
+    """
     return _Interpolation(environment, findings).node(root, _ROOT)
 
 
@@ -106,7 +108,7 @@ class _Interpolation:
 
 
 def _below(place: _Places, key: str) -> _Places:
-    """The place of a member; what is below a masked one is masked."""
+    """Return the place of a member; what is below a masked one is masked."""
     if place is None:
         return None
     return place.get(key, place.get(_ANY, _SHOWN))

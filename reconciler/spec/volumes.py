@@ -1,4 +1,7 @@
-"""Volumes that a spec mounts more than once: one machine at a time has a volume, so that cannot work."""
+"""Find volumes that a spec mounts more than once.
+
+A volume has one machine at a time, so that cannot work.
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +10,7 @@ from reconciler.spec.diagnostics import Findings
 
 
 def check_volumes(apps: Iterable[App], findings: Findings) -> None:
-    """Add a finding for each pool that mounts a volume which more than one machine would need."""
+    """Add a finding for each pool with a volume that several machines would need."""
     mounting: dict[str, Pool] = {}
     for pool in (pool for app in apps for pool in app.pools):
         machines = sum(pool.counts.values())

@@ -1,4 +1,4 @@
-"""A YAML document as a tree that remembers where everything stood and how it was spelled."""
+"""A YAML document as a tree that knows where everything stood, and its spelling."""
 
 import re
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _MAX_DIGITS: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A scalar as spelled. Only a plain one (without quotes) has another type than string.
+    """A scalar as spelled. Only a plain one (without quotes) can be no string.
 
-    `has_variable` where a value of the environment is in it, which may be a secret.
+    `has_variable` says that it holds a value of the environment, which may be a secret.
     """
 
     line: int
@@ -31,7 +31,10 @@ class Scalar:
 
     @property
     def value(self) -> Any:
-        """Its value by the YAML 1.2 core schema: null, a boolean, a number or a string."""
+        """Return its value by the YAML 1.2 core schema.
+
+        That is null, a boolean, a number or a string.
+        """
         if not self.is_plain:
             return self.text
         if self.text in _WORDS:
@@ -80,7 +83,7 @@ class Entry:
 
 
 def plain_value(node: Node) -> Any:
-    """The node as plain Python values."""
+    """Return the node as plain Python values."""
     match node:
         case Scalar():
             return node.value
@@ -91,10 +94,10 @@ def plain_value(node: Node) -> Any:
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether there is nothing there, said or unsaid."""
+    """Return whether there is nothing there, said or unsaid."""
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
 def make_map(at: Node, entries: dict[str, Entry]) -> Map:
-    """A map made of entries from several places; it stands where `at` does."""
+    """Make a map of entries from several places; it stands where `at` does."""
     return Map(line=at.line, column=at.column, entries=entries, size=1)

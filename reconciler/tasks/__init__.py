@@ -1,4 +1,7 @@
-"""Tasks from your own code: `Tasks` for threads, `AsyncTasks` for asyncio. One implementation, no YAML needed."""
+"""Run tasks from your own code: `Tasks` for threads, `AsyncTasks` for asyncio.
+
+No YAML is needed.
+"""
 
 from reconciler.errors import LogsIncompleteError, NotStartedError, ReconcilerError
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState

@@ -1,4 +1,7 @@
-"""Checks what a program passes to `invoke`, before any call is made: a wrong type must not cost a claim."""
+"""Check what a program passes to `invoke`, before any call is made.
+
+A wrong type must not cost a claim.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +25,7 @@ def options_of(
     timeout_s: Any,
     lost_after_s: Any,
 ) -> InvokeOptions:
-    """Return the options of an invoke. Raises TypeError and ValueError that name the argument."""
+    """Return the options of an invoke. Raises TypeError or ValueError, in words."""
     check_text("task", task)
     if key is not None:
         check_text("key", key)
@@ -47,7 +50,7 @@ def options_of(
 
 
 def check_tasks(app: Any, *, token: Any, stack: Any, who: Any) -> None:
-    """Raise TypeError or ValueError where the tasks of an app are asked for by what no call can hold."""
+    """Check names of tasks. Raises TypeError or ValueError if no call can hold them."""
     for what, value in (("app", app), ("who", who), ("token", token or ""), ("stack", stack or "")):
         check_text(what, value)
     if token and not is_sendable(token):
@@ -76,7 +79,7 @@ def _variables(env: Any) -> tuple[tuple[str, str], ...]:
 
 
 def check_text(what: str, value: Any) -> None:
-    """Raise TypeError or ValueError where it is no string that a call can hold."""
+    """Check a string. Raises TypeError or ValueError if no call can hold it."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {_named(value)}")
     if not is_utf8(value):

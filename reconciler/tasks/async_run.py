@@ -1,4 +1,7 @@
-"""One run, for asyncio code: its end, its output and its stop, however many ask for them."""
+"""One run, for asyncio code: wait for its end, read its output, end it.
+
+Any number of callers may do so at once.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +20,10 @@ from reconciler.slots.context import Context
 
 
 class AsyncRun:
-    """One run. It goes on whether or not anyone waits for it; its `timeout` is kept by whoever does."""
+    """One run. It goes on whether or not anyone waits for it.
+
+    Its `timeout` is kept by whoever waits.
+    """
 
     def __init__(
         self,
@@ -37,18 +43,19 @@ class AsyncRun:
 
     @property
     def id(self) -> str:
-        """`<slot>/<ULID>`: what `find`, and the commands `wait`, `logs` and `cancel` take."""
+        """Return `<slot>/<ULID>`, as `find`, `wait`, `logs` and `cancel` take it."""
         return self._found.info.id
 
     @property
     def info(self) -> RunInfo:
-        """The run as it was last seen."""
+        """Return the run as it was last seen."""
         return self._found.info
 
     async def wait(self, timeout_s: float | None = None) -> Outcome:
-        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; the run goes on then.
+        """Return how it ended: a failed run is a value. Raises TimeoutError.
 
-        LOST, with `info` still RUNNING, where the API was away too long: it may be waited for again.
+        After `timeout_s` the run goes on. It is LOST, with `info` still RUNNING, if the API was away too long: it may
+        be waited for again.
         """
         async with asyncio.timeout(timeout_s):
             info = await self._ended()
@@ -56,10 +63,10 @@ class AsyncRun:
         return info.outcome
 
     async def logs(self) -> AsyncIterator[LogLine]:
-        """Each line of its output, from its start to its end, as it comes; of a run that has ended, all of them.
+        """Yield each line of its output, from its start to its end, as it comes.
 
-        Raises UnobservedError where the API was away too long: there may be more; LogsIncompleteError, after all that
-        could be read, where lines are missing.
+        Of a run that has ended these are all lines. Raises UnobservedError if the API was away too long: there may be
+        more. Raises LogsIncompleteError, after all that could be read, if lines are missing.
         """
         lines: asyncio.Queue[LogLine | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(lines.put_nowait))
@@ -74,9 +81,9 @@ class AsyncRun:
                 await asyncio.gather(reading, return_exceptions=True)
 
     async def cancel(self) -> bool:
-        """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already.
+        """End it by its stop signal, then the kill, and wait. False if it was over.
 
-        Raises UnobservedError where that was not seen: it hangs, or the API was away too long.
+        Raises UnobservedError if its end was not seen: it hangs, or the API was away too long.
         """
         was_running = await cancel_run(self._context, self._found)
         if was_running:
@@ -85,7 +92,10 @@ class AsyncRun:
         return was_running
 
     async def _ended(self) -> RunInfo:
-        """Its end, waited for once however many wait, and not given up where one of them does."""
+        """Return its end, waited for once however many wait.
+
+        The wait goes on if one of them gives up.
+        """
         if self._ending is None or _is_to_be_asked_again(self._ending):
             self._ending = self._wait()
         info = await asyncio.shield(self._ending)
@@ -116,7 +126,10 @@ class AsyncRun:
 def run_begun(
     context: Context, begun: Claim | FoundRun | Unconfirmed | Outcome, *, timeout_s: float | None
 ) -> FoundRun:
-    """Return the run that was begun. Raises NotStartedError where none was, or where that cannot be learnt."""
+    """Return the run that was begun. Raises NotStartedError.
+
+    That is if none was begun, or if nobody can know.
+    """
     match begun:
         case Outcome():
             raise NotStartedError(begun)
@@ -130,7 +143,7 @@ def run_begun(
 
 
 def _is_to_be_asked_again(ending: asyncio.Task[RunInfo]) -> bool:
-    """Whether the end that was waited for did not come: the wait was given up, or the API was away."""
+    """Return whether the end is still to come: the wait ended, or the API was away."""
     return ending.done() and bool(ending.cancelled() or ending.exception() or ending.result().state is RunState.RUNNING)
 
 

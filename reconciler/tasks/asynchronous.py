@@ -1,4 +1,7 @@
-"""Invoking tasks from asyncio code, by app and task name: what the YAML said is read from the machines' marks."""
+"""Invoke tasks from asyncio code, by app and task name.
+
+What the YAML said is read from the machines' marks.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -29,13 +32,13 @@ from reconciler.tasks.async_run import AsyncRun, run_begun
 
 
 class AsyncTasks:
-    """The tasks of one app. An async context manager, for one event loop; any number of invokes at once.
+    """The tasks of one app: an async context manager for one event loop.
 
-    `token` is a Machines API token, `url` that of the API, `logs_url` that of its logs where it is another. `stack` is
-    needed only where several stacks have a task of one name in the app. `emit` gets progress, waits for a rate limit
-    among it. Every method raises ApiError where the API fails. The spec is not read: what a task is, was applied to its
-    machines. `local` is given where the API is the local engine's. An API that gives no usable answer for
-    `lost_after_s` while a run goes on is given up.
+    Any number of invokes may go on at once. `token` is a Machines API token, `url` the API's, `logs_url` that of its
+    logs if it is another. `stack` is needed only if several stacks have a task of one name in the app. `emit` gets
+    progress, also waits for a rate limit. Every method raises ApiError if the API fails. The spec is not read: the
+    machines know what the task is. `local` is given if the API is the local engine's. If the API gives no usable answer
+    for `lost_after_s` while a run goes on, the run is given up.
     """
 
     def __init__(
@@ -86,7 +89,10 @@ class AsyncTasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """As the command line finds its target, in `os.environ` for example. Raises TargetError."""
+        """Find the target as the command does, in `os.environ` for example.
+
+        Raises TargetError.
+        """
         found = resolve_target(environment, target)
         return cls(
             app,
@@ -108,7 +114,7 @@ class AsyncTasks:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections; runs go on."""
+        """Close the connections; runs go on."""
         await self._context.client.aclose()
 
     async def invoke(
@@ -123,12 +129,12 @@ class AsyncTasks:
         start_timeout_s: float = 60.0,
         timeout_s: float | None = None,
     ) -> AsyncRun:
-        """Starts one run, and returns once it has started; durations in seconds.
+        """Start one run, and return once it has started; durations are in seconds.
 
-        `args` replace the task's own and `env` sets variables, where the spec's `overrides` allow it. Of all calls with
+        `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
         one `key` the first starts the run, and the others return that one. `timeout_s` None is the task's own. Raises
-        NotStartedError where no run started, UsageError where the app has no such task, and TypeError or ValueError,
-        before any call, for an argument of the wrong type or value.
+        NotStartedError if no run started, UsageError if the app has no such task, and TypeError or ValueError, before
+        any call, for an argument of the wrong type or value.
         """
         options = options_of(
             task,
@@ -155,7 +161,10 @@ class AsyncTasks:
         return self._run(found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:
-        """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
+        """Return the run of this id, whoever started it.
+
+        Raises UsageError if it is no longer retained.
+        """
         check_text("run_id", run_id)
         found = await find_run(self._context, self._app, run_id, stack=self._stack)
         if found is None:
@@ -163,7 +172,7 @@ class AsyncTasks:
         return self._run(found)
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:
-        """The runs of the task, or of all, that are still told of, newest first."""
+        """Return the retained runs of `task`, or of all tasks, newest first."""
         check_text("task", task or "")
         found = await list_runs(self._context, self._app, stack=self._stack, task=task)
         return [run.info for run in found]
@@ -174,7 +183,10 @@ class AsyncTasks:
         )
 
     async def _pool(self, task: str) -> KnownPool:
-        """What is known of the task's machines; asked for once. A task that was not there may be by now."""
+        """Return what is known of the task's machines; they are listed once.
+
+        A task that was not there may be there now.
+        """
         async with self._finding:
             if task not in self._known or not self._known[task].machines:
                 self._known[task] = await self._find_pool(task)
@@ -197,12 +209,12 @@ class AsyncTasks:
 
 
 def _pool_of_marks(app: str, task: str, terms: Terms) -> Pool:
-    """The task as far as its machines tell; its config is theirs, and is not declared anew."""
+    """Return the task as its machines tell it; their config stays as it is."""
     return Pool(app=app, name=task, kind=PoolKind.TASK, counts={}, config=MachineConfig(document={}), terms=terms)
 
 
 def _freed(known: KnownPool, found: FoundRun) -> Callable[[], None]:
-    """What the end of a run says of its machine: worth a try, without a list first."""
+    """Return what notes that a run's machine is free, so that no list is needed."""
 
     def see() -> None:
         machine = next((one for one in known.machines if one.id == found.machine.id), None)

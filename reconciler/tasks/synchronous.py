@@ -1,4 +1,4 @@
-"""The same for code with threads: a thin face over the asynchronous one."""
+"""The same for code with threads, on top of the asynchronous one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -14,9 +14,10 @@ from reconciler.tasks.loop_thread import LoopThread, LoopThreads
 
 
 class Tasks:
-    """The tasks of one app, for any number of threads at once. A context manager; arguments as for AsyncTasks.
+    """The tasks of one app, for any number of threads; arguments as for AsyncTasks.
 
-    May be made before a server forks its workers: connections are opened on first use, anew in each process.
+    A context manager. May be made before a server forks its workers: connections are opened on first use, anew in each
+    process.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class Tasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """As the command line finds its target, in `os.environ` for example. Raises TargetError on first use."""
+        """Find the target as the command does, in `os.environ` for example.
+
+        Raises TargetError on first use.
+        """
         tasks = cls.__new__(cls)
         tasks._threads = LoopThreads(
             lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack, lost_after_s=lost_after_s)
@@ -70,7 +74,7 @@ class Tasks:
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; runs go on."""
+        """Close the connections; runs go on."""
         self._threads.close()
 
     def invoke(
@@ -85,7 +89,7 @@ class Tasks:
         start_timeout_s: float = 60.0,
         timeout_s: float | None = None,
     ) -> "Run":
-        """Starts one run, and returns once it has started; see AsyncTasks.invoke."""
+        """Start one run, and return once it has started; see AsyncTasks.invoke."""
         thread = self._threads.here()
         started = thread.content.invoke(
             task,
@@ -100,12 +104,15 @@ class Tasks:
         return Run(thread, thread.call(started))
 
     def find(self, run_id: str) -> "Run":
-        """The run of this id, whoever started it. Raises UsageError where it is no longer told of."""
+        """Return the run of this id, whoever started it.
+
+        Raises UsageError if it is no longer retained.
+        """
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))
 
     def runs(self, task: str | None = None) -> list[RunInfo]:
-        """The runs of the task, or of all, that are still told of, newest first."""
+        """Return the retained runs of `task`, or of all tasks, newest first."""
         thread = self._threads.here()
         return thread.call(thread.content.runs(task))
 
@@ -119,20 +126,23 @@ class Run:
 
     @property
     def id(self) -> str:
-        """`<slot>/<ULID>`: what `find`, and the commands `wait`, `logs` and `cancel` take."""
+        """Return `<slot>/<ULID>`, as `find`, `wait`, `logs` and `cancel` take it."""
         return self._run.id
 
     @property
     def info(self) -> RunInfo:
-        """The run as it was last seen."""
+        """Return the run as it was last seen."""
         return self._run.info
 
     def wait(self, timeout_s: float | None = None) -> Outcome:
-        """How it ended: a failed run is a value. Raises TimeoutError after `timeout_s`; see AsyncRun.wait."""
+        """Return how it ended: a failed run is a value. Raises TimeoutError.
+
+        See AsyncRun.wait.
+        """
         return self._thread.call(self._run.wait(timeout_s))
 
     def logs(self) -> Iterator[LogLine]:
-        """Each line of its output, from its start to its end, as it comes."""
+        """Yield each line of its output, from its start to its end, as it comes."""
         lines = self._run.logs()
 
         async def next_line() -> LogLine | None:
@@ -148,5 +158,5 @@ class Run:
             self._thread.call(close())
 
     def cancel(self) -> bool:
-        """Ends it by its stop signal, then the kill, and waits for its end. False where it was over already."""
+        """End it by its stop signal, then the kill, and wait. False if it was over."""
         return self._thread.call(self._run.cancel())
