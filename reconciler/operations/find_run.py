@@ -22,7 +22,7 @@ async def find_named_run(context: Context, spec: Spec, run_id: str) -> FoundRun:
         found = await find_run(context, app.name, run_id, stack=spec.stack)
         if found:
             return found
-    raise UsageError(f"there is no run {run_id}, or it is no longer told of", hint="see `reconciler runs`")
+    raise UsageError(f"there is no run {run_id}, or it is no longer retained", hint="see `reconciler runs`")
 
 
 async def seek_named_run(context: Context, spec: Spec, run_id: str, *, lost_after_s: float) -> FoundRun | RunInfo:
@@ -75,7 +75,7 @@ async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRu
     task = find_task(spec, name)
     runs = await list_runs(context, task.app, stack=spec.stack, task=task.name)
     if not runs:
-        raise UsageError(f"task {name} has no runs that are still told of")
+        raise UsageError(f"task {name} has no runs (about 20 per machine are retained)")
     return runs[0]
 
 

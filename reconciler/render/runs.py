@@ -16,7 +16,7 @@ def runs_text(runs: Iterable[RunInfo], *, now: datetime, width: int = 100) -> st
     """Show a table, newest first; on a narrow terminal without who started each."""
     rows = [_cells(run, now) for run in runs]
     if not rows:
-        return "No runs that are still told of."
+        return "No runs found (about 20 per machine are retained)."
     columns = range(len(_HEADINGS) - (1 if width < _NARROW else 0))
     lines = [_HEADINGS, *rows]
     widths = [max(len(line[column]) for line in lines) for column in columns]

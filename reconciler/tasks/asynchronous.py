@@ -168,7 +168,7 @@ class AsyncTasks:
         check_text("run_id", run_id)
         found = await find_run(self._context, self._app, run_id, stack=self._stack)
         if found is None:
-            raise UsageError(f"there is no run {run_id}, or it is no longer told of")
+            raise UsageError(f"there is no run {run_id}, or it is no longer retained")
         return self._run(found)
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:
