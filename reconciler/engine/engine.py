@@ -16,15 +16,15 @@ from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.faults.rules import FaultRules, api_fault
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines.create import MachineCreator
-from reconciler.engine.machines.exit_events import UNKNOWN_EXIT, exit_request
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.metadata import write_metadata
+from reconciler.engine.machines.recovery import recover
 from reconciler.engine.machines.runner import Runner
 from reconciler.engine.machines.stale_lists import StaleLists
 from reconciler.engine.machines.transitions import Transitions
 from reconciler.engine.machines.wait import Wait, Watchers
-from reconciler.engine.models import RESTING, RUNNING, App, Machine
-from reconciler.engine.runtime.base import Ended, Leftover, Runtime
+from reconciler.engine.models import RESTING, App, Machine
+from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.runtime.exec import GuestCalls
 from reconciler.engine.secrets import Secrets
 from reconciler.engine.services.checks import CheckResults
@@ -90,32 +90,7 @@ class Engine:
 
     async def start(self) -> None:
         """Settle what a killed engine left; restart machines with policy `always`."""
-        unsettled = [
-            machine
-            for machine in self.store.machines()
-            if not machine.is_destroyed and (machine.state not in RESTING or not machine.is_prepared or machine.pids)
-        ]
-        left = {machine.id: Leftover(number=machine.runs, pids=machine.pids) for machine in unsettled}
-        ends = await self.runtime.recover(left)
-        for machine in unsettled:
-            self._settle_after_crash(machine, ends.get(machine.id, UNKNOWN_EXIT))
-        for machine in self.store.machines():
-            policy = (machine.config.get("restart") or {}).get("policy")
-            if machine.state == "stopped" and machine.should_run and policy == "always":
-                await self._runner.start(machine)
-
-    def _settle_after_crash(self, machine: Machine, ended: Ended) -> None:
-        """Record that the machine's run has ended, and that what was under way is done."""
-        recorder, settled = self._runner.recorder, replace(machine, state="stopped", is_prepared=True, pids=())
-        if machine.state == "suspended":
-            recorder.save(replace(machine, pids=()))  # its next start is a cold one
-        elif machine.state == "destroying":
-            self._runner.record_destroyed(machine)
-        elif machine.state in RUNNING:
-            request = exit_request(ended, now_ms(self.clock))
-            recorder.save(settled, event=recorder.new_event("exit", "stopped", "flyd", request))
-        else:
-            recorder.save(settled)
+        await recover(self.store, self._runner, self.runtime, self.clock)
 
     def begin_close(self) -> None:
         """End the long polls, so that their connections end."""
