@@ -12,17 +12,20 @@ _FIELDS_LIMIT: Final = 200
 
 
 def digest_of(config: MachineConfig) -> str:
-    """The digest of a desired config, `SCHEME:hex`: what the mark `applied` holds."""
+    """Return the digest of a desired config, `SCHEME:hex`: the mark `applied`."""
     return f"{SCHEME}:{_hash(canonical(config))[:20]}"
 
 
 def live_digest(config: MachineConfig) -> str:
-    """The digest of a reported config, to tell whether it is still the one that a plan was made for."""
+    """Return the digest of a reported config, to tell whether it has changed."""
     return _hash(canonical(config))
 
 
 def section_digests(config: MachineConfig) -> str:
-    """`image=ab12,env=34cd`: a short digest for each section, so that a later plan can tell whose change it sees."""
+    """Return a short digest for each section: `image=ab12,env=34cd`.
+
+    By them a later plan can tell whose change it sees.
+    """
     parts = [f"{section}={digest}" for section, digest in sections_of(canonical(config)).items()]
     while len(",".join(parts)) > _FIELDS_LIMIT:
         parts.pop()
@@ -30,18 +33,18 @@ def section_digests(config: MachineConfig) -> str:
 
 
 def sections_of(document: dict[str, Any]) -> dict[str, str]:
-    """The short digest of each section of a canonical config."""
+    """Return the short digest of each section of a canonical config."""
     return {section: _hash(document[section])[:4] for section in sorted(document)}
 
 
 def parse_fields(mark: str) -> dict[str, str]:
-    """The mark `fields` as a map of section to short digest."""
+    """Parse the mark `fields` into a map of section to short digest."""
     pairs = (part.partition("=") for part in mark.split(",") if "=" in part)
     return {section: digest for section, _, digest in pairs}
 
 
 def has_scheme(digest: str) -> bool:
-    """Whether the digest was made by this scheme, so that it may be compared at all."""
+    """Return whether this scheme made the digest, so that it can be compared."""
     return digest.startswith(f"{SCHEME}:")
 
 

@@ -1,4 +1,4 @@
-"""Durations as the API spells them: Go strings such as `1m0s`, or whole nanoseconds."""
+"""Durations as the API spells them: Go strings (`1m0s`) or nanoseconds."""
 
 import re
 from typing import Any, Final
@@ -17,7 +17,7 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 
 
 def nanoseconds(value: Any) -> Any:
-    """The duration in nanoseconds; what is no duration comes back as it is."""
+    """Return the duration in nanoseconds; what is no duration comes back as it is."""
     if isinstance(value, str):
         parts = _PART.findall(value[:_LONGEST])
         if parts and "".join(number + unit for number, unit in parts) == value:

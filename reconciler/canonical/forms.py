@@ -1,4 +1,4 @@
-"""The canonical form of each section of a machine config that the server fills in or re-spells.
+"""Bring the sections that the server fills in or re-spells to canonical form.
 
 A form takes the whole config, since deprecated spellings stand in other sections, and returns the section's value:
 defaults filled in, durations in nanoseconds, one word for each meaning. `sections.py` says which section has which.
@@ -149,5 +149,8 @@ def _with_durations(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, A
 
 
 def is_nullish(value: Any) -> bool:
-    """Whether the server gives the value back or leaves it out as it likes: null, false, and whatever is empty."""
+    """Return whether the server may give the value back or leave it out.
+
+    So it is with null, false, and whatever is empty.
+    """
     return value is None or value is False or value == "" or value == {} or value == []

@@ -1,8 +1,8 @@
-"""One canonical form of a machine config, for what is declared and for what is reported.
+"""Bring a machine config to canonical form, declared or reported.
 
-The server fills in, re-spells and decorates. None of that is a difference, so both sides are brought to the form that
-the server's habits cannot change: defaults filled in, empty values gone, durations in nanoseconds, one word for each
-meaning. Marks and other tools' metadata are not part of it.
+The server fills in, re-spells and decorates. None of that is a difference, so both sides are brought to a form that the
+server does not change: defaults filled in, empty values gone, durations in nanoseconds, one word for each meaning.
+Marks and other tools' metadata are not part of it.
 """
 
 from typing import Any
@@ -15,7 +15,10 @@ Canonical = dict[str, Any]
 
 
 def canonical(config: MachineConfig) -> Canonical:
-    """Return the config's canonical form, without any metadata of the server's, of ours or of `fly_*`."""
+    """Return the config's canonical form, without foreign metadata.
+
+    That is the server's, ours and `fly_*`.
+    """
     cleaned: Canonical = _without_nullish(dict(config.document))
     document = dict(cleaned)
     for key, kind, form in FORMS:
@@ -33,9 +36,10 @@ def canonical(config: MachineConfig) -> Canonical:
 
 
 def _without_nullish(value: Any) -> Any:
-    """The value without empty members, at any depth; maps whose keys are the user's keep their empty strings.
+    """Return the value without empty members, at any depth.
 
-    `autostart: false` stays: left out, it is for the platform to decide.
+    Maps whose keys are the user's keep their empty strings. `autostart: false` stays: left out, it is for the platform
+    to decide.
     """
     if isinstance(value, dict):
         return {

@@ -1,4 +1,4 @@
-"""Which values of a config are secret: those below certain members, wherever they stand.
+"""Find the secret values of a config: those below certain members, anywhere.
 
 Members of sections that we do not know, and of the other bodies that the API is sent, are looked for by the same names.
 """
@@ -10,7 +10,7 @@ from reconciler.canonical.sections import SECRET_MEMBERS
 
 
 def secret_values(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """Yield every string below a secret member of a config, or of whatever holds one."""
+    """Yield every string below a secret member of a config, or of any body."""
     if isinstance(value, Mapping):
         for key, member in value.items():
             yield from secret_values(member, is_secret=is_secret or key in SECRET_MEMBERS)

@@ -1,4 +1,4 @@
-"""The one table of what we know of a machine config: its sections, and the fields of a pool that say them.
+"""The one table of a config's sections, and of the fields of a pool for them.
 
 A section is a top-level member of `fly.MachineConfig`, in the API's spelling. A field is a member of a pool in a spec.
 What a section is like decides how it is compared (planner/diff.py), hashed (normalize.py), masked (secrets.py) and read
@@ -27,7 +27,7 @@ class RawConfig(enum.Enum):
 
 
 class Merge(enum.Enum):
-    """How a field of a pool lies over the same field of its app, and that over the one of the defaults."""
+    """How a field of a pool merges with its app's, and that with the defaults'."""
 
     WHOLE = "whole"
     BY_KEY = "by key"  # null takes a key of the level below away
@@ -56,7 +56,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A field of a pool. One with a path and no builder in spec/config.py is sent as it is written."""
+    """A field of a pool.
+
+    One with a path and no builder in spec/config.py is sent as it is written.
+    """
 
     name: str
     path: str | None = None  # `section` or `section.member` of the config that it becomes; None: it makes none itself
@@ -197,5 +200,5 @@ def section_named(name: str) -> Section | None:
 
 
 def fields_that_say(path: str) -> tuple[Field, ...]:
-    """Return the fields that say what is at a path of the config, the one whose own path it is first."""
+    """Return the fields that say what is at a path; one with this very path is first."""
     return tuple(sorted((one for one in FIELDS if path in {one.path, *one.settles}), key=lambda one: one.path != path))

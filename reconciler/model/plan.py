@@ -1,4 +1,4 @@
-"""A plan: every change between a spec and the observed world, as values. Nothing is decided after this."""
+"""A plan: every change between a spec and the world. Nothing is decided after it."""
 
 import enum
 from collections import Counter
@@ -42,10 +42,10 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """One leaf that differs. `path` is in the API's spelling (`env.LOG_LEVEL`, `guest.memory_mb`).
+    """One leaf that differs.
 
-    `observed` or `desired` is None where the leaf is absent on that side. Values of `env` and `files` are secret: a
-    renderer masks them.
+    `path` is in the API's spelling (`env.LOG_LEVEL`, `guest.memory_mb`). `observed` or `desired` is None if the leaf is
+    absent on that side. Values of `env` and `files` are secret: a renderer masks them.
     """
 
     path: str
@@ -61,8 +61,8 @@ class Change:
 
     `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
     `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
-    `observed` is the live config, where one is changed or goes; `desired` is the config to send, without marks; None
-    for destroy, start and none. `depends_on` holds the addresses of changes that must be done first.
+    `observed` is the live config, if one is changed or goes; `desired` is the config to send, without marks; None for
+    destroy, start and none. `depends_on` holds the addresses of changes that must be done first.
     """
 
     slot: Slot
@@ -98,20 +98,23 @@ class Change:
 
     @property
     def address(self) -> str:
-        """Unique in a plan."""
+        """Return its address, unique in a plan."""
         if self.action is Action.SETTINGS:
             return f"{self.slot.app}/{self.slot.pool}/settings"
         return f"{self.slot.address} ({self.machine_id})" if self.is_duplicate else self.slot.address
 
     @property
     def machine(self) -> MachineRef:
-        """The machine that this is about; only for a change that has one."""
+        """Return the machine that it is about; only for a change that has one."""
         assert self.machine_id is not None
         return MachineRef(self.slot.app, self.machine_id, self.slot.name)
 
     @property
     def binding(self) -> tuple[object, ...]:
-        """What is done to which machine, as it was observed: equal for two changes where one stands for the other."""
+        """Return what is done to which machine, as it was observed.
+
+        It is equal for two changes if one stands for the other.
+        """
         return (
             self.address,
             self.action.value,
@@ -124,44 +127,53 @@ class Change:
 
     @property
     def settings(self) -> tuple[tuple[str, str, str], ...]:
-        """The settings that change: each by its path, and what it was and will be. They are bound to no machine."""
+        """Return the settings that change: path, value before and after.
+
+        They are bound to no machine.
+        """
         if self.action is not Action.SETTINGS:
             return ()
         return tuple((field.path, repr(field.observed), repr(field.desired)) for field in self.fields)
 
     @property
     def may_launch(self) -> bool:
-        """Whether the config is sent without `skip_launch`: for `launch`, or because a schedule is armed by that."""
+        """Return whether the config is sent without `skip_launch`.
+
+        That is for `launch`, or because it arms a schedule.
+        """
         is_scheduled = self.desired is not None and self.desired.schedule is not None
         return (self.launch and self.action in _CREATING) or (is_scheduled and self.action in _SENDING)
 
     @property
     def runs_at_once(self) -> bool:
-        """Whether the platform runs the command when the change is made.
+        """Return whether the platform runs the command when the change is made.
 
-        An update leaves a machine at rest stopped, also where it may launch.
+        An update leaves a machine at rest stopped, also if it may launch.
         """
         return self.may_launch and self.action in _CREATING
 
     @property
     def mounted(self) -> frozenset[str]:
-        """The volumes of the machine that this makes."""
+        """Return the volumes of the machine that this makes."""
         return self.desired.volumes if self.desired and self.action in _CREATING else frozenset()
 
     @property
     def freed(self) -> frozenset[str]:
-        """The volumes of the machine that this destroys; those that its successor mounts again are not free."""
+        """Return the volumes of the machine that this destroys.
+
+        Those that its successor mounts again are not free.
+        """
         return self.observed.volumes - self.mounted if self.observed and self.action in _DESTROYING else frozenset()
 
     @property
     def is_effective(self) -> bool:
-        """Whether this changes anything, now or once its run has ended."""
+        """Return whether this changes anything, now or once its run has ended."""
         return self.action not in {Action.NONE, Action.WATCH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppCreation:
-    """An app of the spec that does not exist yet, and the organisation that it is made in."""
+    """An app of the spec that does not exist yet, and its organisation."""
 
     name: str
     org: str
@@ -169,10 +181,11 @@ class AppCreation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What a task's anchor must be told before any other slot of its pool is changed, since no update of it says so.
+    """What a task's anchor must be told before any other slot of its pool is changed.
 
-    It is busy, on its way out, or as declared while its mark `want` still names another config. `machine_id` is None
-    where the anchor cannot be observed, so that nobody can tell it; `doubt` then says why, in words that follow "is".
+    No update of the anchor says it: it is busy, on its way out, or as declared while its mark `want` still names
+    another config. `machine_id` is None if the anchor cannot be observed, so that nobody can tell it; `doubt` then says
+    why, in words that follow "is".
     """
 
     app: str
@@ -186,9 +199,9 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataWrite:
-    """Marks to be written on one machine beside its config, in this order; an empty value takes a mark away.
+    """Marks to be written on one machine beside its config, in this order.
 
-    `machine_id` is None where the plan makes the machine.
+    An empty value takes a mark away. `machine_id` is None if the plan makes the machine.
     """
 
     app: str
@@ -199,7 +212,7 @@ class MetadataWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignMachine:
-    """A machine in one of our apps that this stack does not own: listed, never touched."""
+    """A machine in our apps that the stack does not own: listed, never touched."""
 
     app: str
     id: str
@@ -210,9 +223,10 @@ class ForeignMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreachableMachine:
-    """A machine of the stack, by its marks or by its name, that cannot be observed: neither changed nor made again.
+    """A machine of the stack that cannot be observed: neither changed nor made again.
 
-    Its host is down, or the platform's answer is not understood: then `not_understood` names the members.
+    It is the stack's by its marks or its name. Its host is down, or the platform's answer is not understood: then
+    `not_understood` names the members.
     """
 
     slot: Slot
@@ -222,7 +236,7 @@ class UnreachableMachine:
 
     @property
     def is_dark(self) -> bool:
-        """Whether its host is down."""
+        """Return whether its host is down."""
         return self.host != HostStatus.OK.value or not self.not_understood
 
     @property
@@ -236,16 +250,17 @@ class UnreachableMachine:
 
 
 def unreachable_counts(machines: Iterable[UnreachableMachine]) -> list[str]:
-    """How many there are, in words: those whose host is down, then those that are not understood."""
+    """Say how many there are: hosts that are down, then those not understood."""
     counts = Counter("unreachable" if machine.is_dark else "not understood" for machine in machines)
     return [f"{counts[word]} {word}" for word in ("unreachable", "not understood") if counts[word]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All changes in a stable order (unchanged slots included, as NONE or WATCH), with what was seen beside them.
+    """All changes in a stable order, with what was seen beside them.
 
-    `blocked` says why nothing may be applied: an unobserved app, the deletion limit.
+    Unchanged slots are included, as NONE or WATCH. `blocked` says why nothing may be applied: an unobserved app, the
+    deletion limit.
     """
 
     stack: str
@@ -267,7 +282,7 @@ class Plan:
 
     @property
     def watched(self) -> tuple[Change, ...]:
-        """The slots that are as declared, and whose machines do not stay up."""
+        """Return the slots that are as declared, and whose machines do not stay up."""
         return tuple(change for change in self.changes if change.action is Action.WATCH)
 
     @property
@@ -276,11 +291,14 @@ class Plan:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all is known to be as declared and up: nothing to change, and nothing that could not be seen."""
+        """Return whether all is known to be as declared and up.
+
+        There is nothing to change, and nothing that could not be seen.
+        """
         return not self.has_changes and not self.unreachable and not self.watched
 
     def counts(self) -> Mapping[str, int]:
-        """How many changes of each action there are to do now, and under `deferred` how many wait."""
+        """Count the changes of each action that are to be done now; `deferred` ones wait."""
         counts = {action.value: 0 for action in Action}
         counts["deferred"] = 0
         counts["unreachable"] = len(self.unreachable)

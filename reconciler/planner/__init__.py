@@ -1,1 +1,1 @@
-"""The planner: a spec and a snapshot of the world in, a plan out. It never talks."""
+"""Compute a plan from a spec and a snapshot of the world. It never talks."""

@@ -1,7 +1,7 @@
-"""Which anchors must be told what their pool should be before any other machine of it changes. Pure.
+"""Find anchors that must be told what their pool should be, before others change.
 
-An invoke believes the anchor's mark `want` and brings the machine that it takes to that config. So a pool whose other
-machines are new while its anchor still names the old config would be taken back, run by run.
+Pure. An invoke believes the anchor's mark `want` and brings the machine that it takes to that config. If the other
+machines of a pool were new while its anchor still named the old config, invokes would take them back, run by run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,10 @@ _CARRIES: frozenset[Action] = frozenset({Action.CREATE, Action.UPDATE, Action.RE
 
 
 def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Iterator[Announcement]:
-    """The announcements that the app's changes need; none where the anchor's own change carries the mark."""
+    """Return the announcements that the app's changes need.
+
+    There is none if the anchor's own change carries the mark.
+    """
     effective: dict[str, list[Change]] = {}
     for change in changes:
         if change.is_effective:
@@ -54,7 +57,7 @@ def _wants(anchor: Machine) -> str:
 
 
 def _dark_anchor(paired: Paired, pool: Pool) -> Machine | None:
-    """The machine that the pool's others name as their anchor, where it cannot be observed."""
+    """Return the machine that the others name as anchor, if it cannot be observed."""
     dark = [machine for slot, machine in paired.unreachable.items() if slot.pool == pool.name]
     named = {one.metadata.get(marks.ANCHOR) for one in paired.owned if one.metadata.get(marks.POOL) == pool.name}
     return min((machine for machine in dark if machine.name in named), key=lambda one: one.name, default=None)

@@ -1,8 +1,9 @@
-"""The marks that machines carry beside their configs: for the next plan, and for whoever has no spec. Pure.
+"""Plan the marks that machines carry beside their configs. Pure.
 
-None of them is a change: they are neither counted nor hashed, and a mark that is absent is never a difference. They
-follow the changes: those that a create or an update carries itself are not planned here. How the changes end decides
-what is due in the end, so an apply carries out the bookkeeping of the world that it has read back.
+They are for the next plan, and for whoever has no spec. None of them is a change: they are neither counted nor hashed,
+and a mark that is absent is never a difference. Marks that a create or an update carries itself are not planned here.
+What is due in the end depends on how the changes end, so an apply writes the bookkeeping of the world that it has read
+back.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,8 +28,8 @@ _MAKES = frozenset({Action.CREATE, Action.REPLACE})
 class Scope:
     """What the bookkeeping of one apply depends on beside spec and world.
 
-    `reviewed` is the hash of the plan that was approved, None where none was; `has_changes` says whether the apply has
-    anything to do. The rest is as in Planner.
+    `reviewed` is the hash of the plan that was approved, None if there was none; `has_changes` says whether the apply
+    has anything to do. The rest is as in Planner.
     """
 
     only: Collection[str] = ()
@@ -39,13 +40,13 @@ class Scope:
 
 
 class _Due:
-    """The marks that are due, by machine, in the order in which they are to be written."""
+    """The marks that are due, by machine, in the order in which they are written."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], tuple[Holder, dict[str, str]]] = {}
 
     def leave(self, holder: Holder, key: str, value: str) -> None:
-        """Note the mark, where it is not there already; an empty value takes it away."""
+        """Add the mark, if it is not on the machine; an empty value takes it away."""
         if holder.metadata.get(key, "") != value:
             place = (holder.app, holder.name, holder.machine.id if holder.machine else "")
             self._found.setdefault(place, (holder, {}))[1][key] = value
@@ -55,7 +56,7 @@ class _Due:
 
 
 class AppBooks(NamedTuple):
-    """The bookkeeping of one app, and the machine of it that may keep what concerns the whole stack."""
+    """The bookkeeping of one app, and its machine that may keep the stack's marks."""
 
     writes: tuple[MetadataWrite, ...]
     keeper: Holder | None
@@ -64,7 +65,10 @@ class AppBooks(NamedTuple):
 def app_books(
     app: App, observed: ObservedApp, holders: Sequence[Holder], changes: Iterable[Change], scope: Scope
 ) -> AppBooks:
-    """Return what is due on the app's machines once the changes are made. `holders` are those of the stack."""
+    """Return what is due on the app's machines once the changes are made.
+
+    `holders` are the stack's machines then.
+    """
     changes = [change for change in changes if not change.deferred]
     due = _Due()
     pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
@@ -74,7 +78,7 @@ def app_books(
 
 
 def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite, ...]:
-    """Return all that is due: that of each app, and what the stack's anchor is to remember of this apply."""
+    """Return all that is due: that of each app, and the marks of the stack's anchor."""
     books = list(books)
     writes = [write for one in books for write in one.writes]
     keeper = _stack_keeper(one.keeper for one in books if one.keeper)
@@ -91,7 +95,7 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
 
 
 def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:
-    """Return what is due on the machines as they are now: what an apply leaves once its changes have ended."""
+    """Return what is due on the machines as they are now, after the changes."""
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
@@ -106,7 +110,7 @@ def last_plan(spec: Spec, observed: Observed) -> str | None:
 
 
 def left_overrides(spec: Spec, observed: Observed) -> list[tuple[Machine, MachineConfig | None]]:
-    """Return the machines at rest that still have what a run had of its own, each with its declared config."""
+    """Return the resting machines that have a run's override, with declared configs."""
     declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
     return [
         (machine, declared.get((machine.app, machine.metadata[marks.POOL])))
@@ -117,26 +121,29 @@ def left_overrides(spec: Spec, observed: Observed) -> list[tuple[Machine, Machin
 
 
 def is_surpassed(metadata: Mapping[str, str], revision: Revision, *, allow_rollback: bool) -> bool:
-    """Whether a newer apply has left its revision on the machine."""
+    """Return whether a newer apply has left its revision on the machine."""
     highest = parse_revision(metadata.get(marks.HIGHEST, ""))
     return highest is not None and highest.is_newer_than(revision) and not allow_rollback
 
 
 def _names(observed: ObservedApp, changes: Iterable[Change]) -> set[str]:
-    """The names of all machines in the app once the changes are made."""
+    """Return the names of all machines in the app once the changes are made."""
     gone = {change.machine_id for change in changes if change.action is Action.DESTROY}
     names = {one.name for one in observed.machines if not one.state.is_gone and one.id not in gone}
     return names | {change.slot.name for change in changes if change.action in _MAKES}
 
 
 def _stack_keeper(holders: Iterable[Holder]) -> Holder | None:
-    """The smallest name among the stack's machines without services and checks; without one there is none."""
+    """Return the smallest name of a machine without services and checks, if any."""
     able = (holder for holder in holders if holder.takes_marks)
     return min(able, key=lambda holder: (holder.name, holder.app), default=None)
 
 
 def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], scope: Scope) -> None:
-    """Where a handing over was cut off, nobody is the anchor: the machine that the others name, else the smallest."""
+    """Name the anchor of each pool that has none, as a handover was cut off.
+
+    It is the machine that the others name, else the smallest.
+    """
     by_pool: dict[str, list[Holder]] = {}
     for holder in holders:
         by_pool.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
@@ -159,10 +166,11 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
 def _mark_pools(
     due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], scope: Scope
 ) -> None:
-    """On each machine its kind where that can't be told without the spec, for the day on which the pool is no longer
-    there; on the anchor of a task the terms of its runs, for whoever invokes it without the spec; on any anchor how
-    many machines the pool has, so that one that is destroyed by hand is missed. Terms and protection only where they
-    are not known: a difference in them is a change of the settings.
+    """Mark the kind on each machine, and on anchors the run policy and the count.
+
+    The kind is for the day on which the pool is no longer in the spec, if only the spec tells it now. The run policy of
+    a task is for whoever invokes it without the spec. The count shows whether a machine was destroyed by hand. Run
+    policy and protection are written only if they are not known: a difference in them is a change of the settings.
     """
     by_name = {pool.name: pool for pool in pools}
     for holder in holders:
@@ -186,12 +194,12 @@ def _mark_pools(
 
 
 def _names_another(anchor: Machine, pool: Pool) -> bool:
-    """Whether it still wants what one apply announced while it was busy, and another one has taken back since."""
+    """Return whether it still wants what an apply announced and another took back."""
     return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != digest_of(pool.config)
 
 
 def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
-    """How many of the pool's slots there are by region, up to the first that could not be made."""
+    """Count the pool's slots by region, up to the first that could not be made."""
     missing = [slot for slot in pool.slots if slot.name not in names]
     first = {slot.region: slot.number for slot in reversed(missing)}
     return {region: first.get(region, count) for region, count in pool.counts.items()}
@@ -203,7 +211,7 @@ def _want(pool: Pool, scope: Scope) -> str:
 
 
 def _joined(writes: Iterable[MetadataWrite], more: Iterable[MetadataWrite]) -> list[MetadataWrite]:
-    """All writes, those to one machine as one: they are made under one lease."""
+    """Join the writes to one machine: they are made under one lease."""
     found: dict[tuple[str, str, str | None], MetadataWrite] = {}
     for write in (*writes, *more):
         place = (write.app, write.name, write.machine_id)

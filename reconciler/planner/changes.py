@@ -1,4 +1,4 @@
-"""The changes of one app: for each slot of the spec, each orphan and each duplicate. Pure."""
+"""Plan one app: each slot of the spec, each orphan and each duplicate. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +21,10 @@ from reconciler.planner.rules import Situation, crash_of, decide, deferral
 def adoption(
     slot: Slot, machine: Machine, pool: Pool, anchor: str | None, differ: Differ, at: datetime
 ) -> Change | None:
-    """The take-over of a machine that holds the slot's name; None where it cannot be made what the slot needs."""
+    """Return the change that adopts a machine with the slot's name.
+
+    None if it cannot be made what the slot needs.
+    """
     assert machine.config is not None
     situation = Situation(
         pool=pool,
@@ -40,7 +43,10 @@ def adoption(
 
 
 def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iterator[Change]:
-    """What happens to each slot of the spec, unless its machine is not ours, or its host is down; as seen `at`."""
+    """Yield what happens to each slot of the spec, as seen `at`.
+
+    There is nothing for a slot whose machine is foreign or cannot be observed.
+    """
     anchors = anchors_of(paired, app.pools)
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
@@ -72,15 +78,19 @@ def _is_anchor(machine: Machine) -> bool:
 
 
 def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
-    """Whether the slot had a machine when the pool was last applied; None where the anchor does not tell."""
+    """Return whether the slot had a machine when the pool was last applied.
+
+    None if the anchor does not tell.
+    """
     if marks.COUNTS not in memory:
         return None
     return slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
 
 
 def counts_of(pool: Pool) -> str | None:
-    """What the anchor's mark is to say; None where it is to say nothing: of a pool with services or checks it could not
-    be kept true, since only an update can write marks there.
+    """Return what the anchor's mark `counts` is to say; None if nothing.
+
+    Of a pool with services or checks it could not be kept true, since only an update can write marks there.
     """
     if pool.config.services or pool.config.checks:
         return None
@@ -90,7 +100,7 @@ def counts_of(pool: Pool) -> str | None:
 def _fields(
     differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
 ) -> tuple[FieldChange, ...]:
-    """What differs, less what one run has of its own: that is no drift, and goes back by itself."""
+    """Return what differs, less a run's override: that is no drift, and is undone."""
     if machine is None or machine.config is None:
         return ()
     is_overridden = marks.OVERRIDE in machine.metadata
@@ -109,7 +119,10 @@ def _as_spec(field: FieldChange) -> FieldChange:
 
 
 def _moved(field: FieldChange) -> FieldChange:
-    """An image whose tag is as it was, and names another digest now, was changed by neither spec nor hand."""
+    """Name the image as the cause if its tag names another digest now.
+
+    Then neither spec nor hand has changed it.
+    """
     is_ours = field.path == "image" and field.cause is Cause.SPEC
     return replace(field, cause=Cause.IMAGE) if is_ours and has_moved(field.observed, field.desired) else field
 
@@ -145,7 +158,10 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
 
 
 def _expected_digest(machine: Machine | None) -> str | None:
-    """What the machine's config must still be when the change is made: one run's own does not count, it goes back."""
+    """Return what the config must still be when the change is made.
+
+    A run's override does not count, as it is undone.
+    """
     if machine is None or machine.config is None:
         return None
     if override := machine.metadata.get(marks.OVERRIDE):
@@ -154,7 +170,7 @@ def _expected_digest(machine: Machine | None) -> str | None:
 
 
 def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
-    """The machines of ours that the spec no longer has, the highest numbers first."""
+    """Yield the removal of each orphan, the highest numbers first."""
     pools = {pool.name: pool for pool in app.pools}
     for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region)):
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
@@ -173,7 +189,10 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
 
 
 def duplicate_changes(app: App, paired: Paired) -> Iterator[Change]:
-    """The second machines of a name, which a race left where names are not unique."""
+    """Yield the removal of each duplicate.
+
+    A race left it, where names are not unique.
+    """
     pools = {pool.name: pool for pool in app.pools}
     for slot, machine in sorted(paired.duplicates, key=lambda duplicate: (duplicate[0], duplicate[1].id)):
         kept = paired.by_slot.get(slot) or paired.orphans[slot]
@@ -201,7 +220,10 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
 
 
 def _keeping(change: Change, pool: Pool | None, paired: Paired) -> Change:
-    """The change with the slot that keeps how the machine's runs ended; an anchor that stays keeps its own."""
+    """Add the slot that keeps how the machine's runs ended.
+
+    An anchor that stays keeps its own.
+    """
     if pool is None or change.kind is PoolKind.SERVICE or not pool.slots:
         return change
     keeper = successor_of(pool, paired)

@@ -1,4 +1,4 @@
-"""What a plan says of services that are as declared and do not stay up: a line for each pool. Pure."""
+"""Warn of services that are as declared and do not stay up: a line a pool. Pure."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from reconciler.model.plan import Action, Change
 
 
 def crash_warnings(changes: Iterable[Change]) -> list[str]:
-    """Name the first such machine of each pool, count the others, and say what to do."""
+    """Name the first such machine of each pool, count the others, say what to do."""
     pools: dict[str, list[Change]] = {}
     for change in changes:
         if change.action is Action.WATCH:

@@ -1,8 +1,8 @@
-"""What differs between a declared config and a reported one, leaf by leaf, and who made it differ.
+"""Find what differs between a declared and a reported config, and who changed it.
 
-Equality of the canonical forms comes first; deepdiff is asked only about pairs that are unequal, and each distinct pair
-once. Declared leaves must be there. What is reported and not declared counts only where the server never adds anything
-by itself, or where our marks say that it was ours.
+It goes leaf by leaf. Canonical forms are compared first; deepdiff is used only for pairs that are unequal, and for each
+distinct pair once. Declared leaves must be there. What is reported and not declared counts only if the server never
+adds anything by itself there, or if our marks say that it was ours.
 """
 
 import json
@@ -19,7 +19,7 @@ from reconciler.model.plan import Cause, FieldChange
 
 
 class Differ:
-    """Compares configs for the length of one plan; remembers the pairs that it has seen.
+    """Compares configs for one plan, and remembers the pairs that it has seen.
 
     The machines of a pool are alike but for their metadata: the last config's canonical form often is the next one's.
     """
@@ -30,7 +30,7 @@ class Differ:
         self._raw: dict[tuple[str, str], tuple[tuple[tuple[Any, ...], Any, Any], ...]] = {}
 
     def differences(self, desired: Canonical, live: MachineConfig) -> tuple[FieldChange, ...]:
-        """The leaves that differ, in the order of their paths."""
+        """Return the leaves that differ, in the order of their paths."""
         observed = self._canonical_of(live)
         if observed == desired:
             return ()
@@ -64,7 +64,10 @@ class Differ:
 
 
 def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:
-    """(path, observed, desired) of each difference; lists of plain values are shown whole."""
+    """Yield (path, observed, desired) of each difference.
+
+    Lists of plain values are shown as a whole.
+    """
     from deepdiff import DeepDiff
 
     # Both maps are there, so that a first or last member is a difference of its own and not one of the whole section.
@@ -84,7 +87,10 @@ def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any
 def _without_plain_lists(
     observed: Any, desired: Any, path: tuple[Any, ...], found: dict[tuple[Any, ...], tuple[Any, Any]]
 ) -> tuple[Any, Any]:
-    """Both without the lists of plain values that both have; those that differ are `found`, whole."""
+    """Return both without the lists of plain values that both have.
+
+    Those that differ are `found`, as a whole.
+    """
     if isinstance(observed, dict) and isinstance(desired, dict):
         before, after = dict(observed), dict(desired)
         for key in observed.keys() & desired.keys():
@@ -108,9 +114,10 @@ def _is_plain(values: list[Any]) -> bool:
 def _counts(
     path: tuple[Any, ...], after: Any, fields: Mapping[str, str], as_applied: Set[str], metadata: Mapping[str, str]
 ) -> bool:
-    """Whether a difference is one: a declared leaf always, an extra one only where the server would not add it.
+    """Return whether a difference counts.
 
-    It did not in a section that is as it was applied: what is extra there, the spec declared then.
+    A declared leaf always does, an extra one only if the server would not add it. In a section that is as it was
+    applied it did not: what is extra there, the spec declared then.
     """
     section = path[0]
     if after is not None:
@@ -127,7 +134,10 @@ def _counts(
 def _cause(
     section: str, fields: Mapping[str, str], desired_sections: Mapping[str, str], live_sections: Mapping[str, str]
 ) -> Cause:
-    """The spec, unless the section is declared just as it was when it was last applied."""
+    """Return who made a section differ.
+
+    It is the spec, unless the section is declared as when it was last applied.
+    """
     if section in fields and fields[section] == desired_sections.get(section):
         return Cause.DRIFT
     if fields and section not in fields and section not in desired_sections and section != "metadata":

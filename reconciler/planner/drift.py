@@ -1,8 +1,8 @@
-"""What of a plan is drift: what someone else changed since it was last applied, whatever the spec says now. Pure.
+"""Find drift in a plan: what someone else changed since the last apply. Pure.
 
-A slot without a machine is drift where it had one: where the pool's anchor remembers so, or where the platform still
-tells of a destroyed machine with the slot's marks. What the anchor remembers goes first: a slot that it says was not
-there is the spec's, though the same slot may have been there before and been taken out.
+What the spec says now does not matter. A slot without a machine is drift if it had one: if the pool's anchor remembers
+so, or if the platform still tells of a destroyed machine with the slot's marks. The anchor counts first: a slot that it
+says was not there is the spec's, though the same slot may have been there before and been taken out.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ _NAMED: Final = 20
 
 
 def only_drift(plan: Plan) -> Plan:
-    """The plan with those changes alone whose every cause is someone else, and a warning of those that it leaves.
+    """Return the plan with only those changes that someone else alone caused.
 
-    Apps that are not there are no drift.
+    It warns of those that it leaves out. Apps that are not there are no drift.
     """
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
     changes = tuple(_unwatched(one) for one in plan.changes if not one.is_effective or is_drift(one))
@@ -28,9 +28,9 @@ def only_drift(plan: Plan) -> Plan:
 
 
 def with_drift(plan: Plan) -> Plan:
-    """The plan with every change in which someone else had a hand, and of its fields those alone.
+    """Return the plan with every change that someone else had a part in.
 
-    It counts the slots of which that does not show everything.
+    Of its fields only those are left. The plan counts the slots of which that does not show everything.
     """
     settings = [change for change in plan.changes if change.action is Action.SETTINGS]
     found = [(change, _with_drift(change)) for change in plan.changes if change.action is not Action.SETTINGS]
@@ -48,14 +48,17 @@ def with_drift(plan: Plan) -> Plan:
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
-    """The apps that lack a machine of which it is not known that it never was."""
+    """Return the apps that lack a machine and do not tell whether it ever was."""
     absent = {app.name for app in plan.apps}
     missing = (one.slot.app for one in plan.changes if one.action is Action.CREATE and not one.is_new)
     return tuple(app for app in dict.fromkeys(missing) if app not in absent)
 
 
 def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
-    """The plan that knows which of its missing machines were destroyed: those of `machines` that are gone and ours."""
+    """Return the plan that knows which missing machines were destroyed.
+
+    Those are among `machines`: gone, and ours.
+    """
     gone: dict[tuple[str, str], Machine] = {}
     for machine in sorted(machines, key=lambda one: one.updated_at.timestamp() if one.updated_at else 0.0):
         is_ours = marks.is_owned(machine.metadata, stack=plan.stack, name=machine.name)
@@ -75,7 +78,7 @@ def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
 
 
 def is_drift(change: Change) -> bool:
-    """Whether nothing but someone else's hand is behind the change: the spec is as it was applied."""
+    """Return whether someone else alone caused it: the spec is as it was applied."""
     if change.action is Action.CREATE:
         return change.lost is not None and change.lost == change.desired_digest
     is_as_applied = change.expected_applied is not None and change.expected_applied == change.desired_digest
@@ -83,7 +86,7 @@ def is_drift(change: Change) -> bool:
 
 
 def _with_drift(change: Change) -> Change | None:
-    """The change as far as it is drift; None where the spec alone made it."""
+    """Return the change as far as it is drift; None if the spec alone caused it."""
     if not change.is_effective:
         return _unwatched(change)
     if change.action is Action.CREATE and change.lost is not None:
@@ -93,12 +96,15 @@ def _with_drift(change: Change) -> Change | None:
 
 
 def _unwatched(change: Change) -> Change:
-    """The change of a slot that is as declared; whether its machine stays up is no question of drift."""
+    """Return the change of a slot that is as declared, without the watch.
+
+    Whether a machine stays up is no question of drift.
+    """
     return replace(change, action=Action.NONE) if change.action is Action.WATCH else change
 
 
 def _settings_words(change: Change) -> str:
-    """That a mark says otherwise than the spec is no drift: marks are all that tells what was applied."""
+    """Say that settings are no drift: only marks tell what was applied."""
     names = ", ".join(field.path for field in change.fields)
     return f"{change.slot.app}/{change.slot.pool}: {names} differ from the spec: `reconciler plan` shows how"
 
@@ -111,6 +117,6 @@ def _leaves(addresses: list[str]) -> str:
 
 
 def _by(machine: Machine) -> str:
-    """Who destroyed the machine, and when, as far as its events tell."""
+    """Say who destroyed the machine, and when, as far as its events tell."""
     event = next((event for event in reversed(machine.events) if event.type == "destroy"), None)
     return f" (by {event.source}, {event.at:%Y-%m-%d %H:%M} UTC)" if event else ""

@@ -1,7 +1,7 @@
-"""The hash of a plan, and that of a spec: what people approve, and what a saved plan is bound to. Pure.
+"""Hash plans and specs: what people approve, and what a saved plan is bound to.
 
-Over the canonical changes, values before and after unmasked: nothing of the output's salt, of versions or of times, and
-nothing that a run in progress changes.
+Pure. The hash is over the canonical changes, with values before and after unmasked. It has nothing of the output's
+salt, of versions or of times, and nothing that a run in progress changes.
 """
 
 import hashlib
@@ -16,7 +16,10 @@ _SCHEME: Final = 1
 
 
 def plan_sha256(plan: Plan) -> str:
-    """`sha256:` and 64 hex digits. Equal for two plans that would write the same to the same machines."""
+    """Return `sha256:` and 64 hex digits.
+
+    It is equal for two plans that would write the same to the same machines.
+    """
     document = {
         "scheme": _SCHEME,
         "stack": plan.stack,
@@ -27,7 +30,10 @@ def plan_sha256(plan: Plan) -> str:
 
 
 def spec_sha256(spec: Spec) -> str:
-    """The same of a spec after interpolation: two texts that mean the same have one hash."""
+    """Return the hash of a spec after interpolation.
+
+    Two texts that mean the same have one hash.
+    """
     pools = [
         {
             "app": pool.app,

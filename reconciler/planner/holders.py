@@ -1,4 +1,7 @@
-"""The stack's machines as they are once a plan's changes are made: where marks can be written then. Pure."""
+"""Tell the stack's machines once a plan's changes are made, to write marks on.
+
+Pure.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +18,8 @@ _CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT
 class Holder:
     """A machine of the stack as it is once the changes are made.
 
-    `machine` is it as it was seen, where it was. `is_made` where a change makes it anew, `carried_by` the address of
-    the change that writes the marks of its pool on it.
+    `machine` is as it was seen, if it was there. `is_made` says that a change makes it anew, `carried_by` is the
+    address of the change that writes its pool's marks on it.
     """
 
     app: str
@@ -32,7 +35,10 @@ class Holder:
 
     @property
     def takes_marks(self) -> bool:
-        """Whether marks may be written by themselves: on a machine with checks that would reset their reports."""
+        """Return whether marks may be written on it without an update.
+
+        On a machine with checks that would reset their reports.
+        """
         return takes_marks(self.config)
 
     def write(self, due: Mapping[str, str]) -> MetadataWrite:
@@ -41,7 +47,7 @@ class Holder:
 
 
 def holders_of(owned: Iterable[Machine], changes: Iterable[Change]) -> list[Holder]:
-    """Return the stack's machines of one app as they are once the changes are made, in the order of their names."""
+    """Return the stack's machines of one app, once the changes are made, by name."""
     doable = [change for change in changes if not change.deferred]
     return sorted(_holders(owned, doable), key=lambda one: (one.name, one.machine.id if one.machine else ""))
 
@@ -87,5 +93,5 @@ def owned_in(observed: ObservedApp, stack: str) -> list[Machine]:
 
 
 def takes_marks(config: MachineConfig | None) -> bool:
-    """Whether marks may be written by themselves on a machine of this config; checks would lose their reports."""
+    """Return whether marks may be written without an update: not beside checks."""
     return not (config and (config.services or config.checks))

@@ -1,7 +1,8 @@
-"""Which image a pool's machines get: the digest that its tag was resolved to, else the one that was applied last. Pure.
+"""Decide which image digest a pool's machines get. Pure.
 
-The platform looks a tag up once, when a machine is made or its reference changes. So what is sent names the digest
-beside the tag, and a tag that was pushed again is a change that a plan shows.
+It is what the tag was resolved to, else what was applied last. The platform looks a tag up once, when a machine is made
+or its reference changes. So what is sent names the digest beside the tag, and a tag that was pushed again is a change
+that a plan shows.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from reconciler.model.spec import App, Pool, Spec
 
 
 def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
-    """The spec with each image of these, as it is written, named by this digest too."""
+    """Return the spec with each of these images named by its digest too."""
 
     def pinned(pool: Pool) -> Pool:
         digest = digests.get(pool.config.image or "")
@@ -25,16 +26,17 @@ def with_digests(spec: Spec, digests: Mapping[str, str]) -> Spec:
 
 
 def with_applied_digests(spec: Spec, observed: Observed) -> Spec:
-    """The spec with each image that has no digest yet named by the one that was applied last, if that is of its tag.
+    """Return the spec with other images named by the digest that was applied last.
 
-    So a registry that cannot be asked is no difference, and what someone else put on a machine is one.
+    Only if that is of the image's tag. So a registry that cannot be asked is no difference, and what someone else put
+    on a machine is one.
     """
     apps = (with_applied_digests_of(app, observed.apps[app.name], stack=spec.stack) for app in spec.apps)
     return replace(spec, apps=tuple(apps))
 
 
 def with_applied_digests_of(app: App, observed: ObservedApp, *, stack: str) -> App:
-    """The same for one app."""
+    """Return the same for one app."""
     owned: dict[str, list[Machine]] = {}
     for machine in observed.machines:
         if marks.is_owned(machine.metadata, stack=stack, name=machine.name):
@@ -48,7 +50,7 @@ def with_applied_digests_of(app: App, observed: ObservedApp, *, stack: str) -> A
 
 
 def with_digest(config: MachineConfig, digest: str | None) -> MachineConfig:
-    """The config with its image named by this digest too, unless it names one itself."""
+    """Return the config with its image named by this digest too, if it has none."""
     image = reference(config.image)
     if digest is None or image is None or image.digest:
         return config
@@ -56,13 +58,13 @@ def with_digest(config: MachineConfig, digest: str | None) -> MachineConfig:
 
 
 def has_moved(observed: object, desired: object) -> bool:
-    """Whether two values of `image` are of one tag, and the tag names another image now."""
+    """Return whether two images have one tag that names another digest now."""
     before, after = (reference(value) if isinstance(value, str) else None for value in (observed, desired))
     return bool(before and after and after.digest and before.digest != after.digest and before.is_same_tag(after))
 
 
 def reference(image: str | None) -> ImageReference | None:
-    """The reference; None where it is none, as on machines that others made."""
+    """Parse the reference; None if it is none, as on machines that others made."""
     try:
         return parse_image(image) if image else None
     except ValueError:
@@ -75,7 +77,10 @@ def _resolved(pool: Pool, digest: str) -> Pool:
 
 
 def _applied_digest(pool: Pool, machines: list[Machine]) -> str | None:
-    """What the last apply resolved the tag to, by the anchor's mark; None where no machine has an image of that tag."""
+    """Return what the last apply resolved the tag to, by the anchor's mark.
+
+    None if no machine has an image of that tag.
+    """
     declared = reference(pool.config.image)
     if declared is None or declared.digest:
         return None

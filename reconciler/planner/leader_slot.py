@@ -1,4 +1,4 @@
-"""Which slot of a pool keeps what concerns the whole pool. Pure."""
+"""Decide which slot of a pool keeps what concerns the whole pool. Pure."""
 
 from collections.abc import Iterable
 
@@ -8,8 +8,10 @@ from reconciler.planner.pair import Paired
 
 
 def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
-    """For each pool the slot that was its anchor when it was first applied, also while it is on its way out of the
-    spec: it hands over before it goes. Without such a slot, its successor.
+    """Return each pool's anchor: the slot that was it when it was first applied.
+
+    That holds while the slot is being removed from the spec: it hands over before it goes. Without such a slot it is
+    the successor.
     """
     leaving: dict[str, str] = {}
     for slot, machine in paired.orphans.items():
@@ -19,7 +21,11 @@ def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
 
 
 def successor_of(pool: Pool, paired: Paired) -> str | None:
-    """The slot of the spec that the machines name as their anchor, else the smallest with a machine, else of all."""
+    """Return the slot that becomes the anchor.
+
+    It is the slot of the spec that the machines name as their anchor, else the smallest with a machine, else the
+    smallest.
+    """
     slots = pool.slots
     names = {slot.name for slot in slots}
     machines = [paired.by_slot[slot] for slot in slots if slot in paired.by_slot]

@@ -14,7 +14,7 @@ _LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
 
 
 def deletion_limits(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> list[str]:
-    """Why so much, or this, may not be destroyed: the deletion limit, and protected pools."""
+    """Say why this may not be destroyed: too much of the stack, or protected pools."""
     losses = [change for change in changes if change.action in _LOSES and not change.is_duplicate]
     lost = len(losses)
     found = _protected(losses)
@@ -27,7 +27,7 @@ def deletion_limits(changes: Iterable[Change], owned_count: int, allow_destroy: 
 
 
 def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str | None:
-    """Where the stack stands at a newer revision than this one, in words."""
+    """Say that the stack is at a newer revision than this one; None if it is not."""
     if revision is None:
         return None
     for machine in sorted(owned, key=lambda machine: (machine.app, machine.name)):

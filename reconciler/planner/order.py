@@ -1,10 +1,11 @@
-"""Which change comes before which, as edges; the executor knows nothing else of order.
+"""Decide which change comes before which, as edges.
 
-An app without machines gets its smallest slot name alone, then the rest: two first applies meet on that one name. A
-pool's anchor comes before its other slots, also before those that go, since it carries what the pool should be; one
-that goes comes after its successor, and any machine that goes after the one that is made to keep how its runs ended.
-Services change one at a time, and the first of each is known as such; none does before those of its machines that have
-crashed, and are as declared, are seen to stay up. What mounts a volume comes after what frees it.
+The executor knows nothing else of order. An app without machines gets its smallest slot name alone, then the rest: two
+first applies meet on that one name. A pool's anchor comes before its other slots, also before those that go, since it
+carries what the pool should be; one that goes comes after its successor, and any machine that goes after the one that
+is made to keep how its runs ended. Services change one at a time, and the first of each is known as such; none changes
+before those of its machines that have crashed, and are as declared, are seen to stay up. What mounts a volume comes
+after what frees it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +22,9 @@ _ROLLS = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
 def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ...]:
-    """The same changes of one app with `depends_on` filled in; `is_empty` where it has no machines yet.
+    """Return the changes of one app with `depends_on` filled in.
 
-    A deferred change is never waited for.
+    `is_empty` says that the app has no machines yet. Nothing waits for a deferred change.
     """
     doable = [change for change in changes if change.is_effective and not change.deferred]
     first = _first_of(doable) if is_empty else None
@@ -59,7 +60,10 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
 
 
 def _others(needs: list[str], change: Change, anchor: str | None, first: str | None) -> tuple[str, ...]:
-    """The needs less the change itself; the very first change needs nothing, an anchor nothing of its own pool."""
+    """Return the needs less the change itself.
+
+    The very first change needs nothing, an anchor nothing of its own pool.
+    """
     address = change.address
     if address == first:
         return ()
@@ -69,7 +73,10 @@ def _others(needs: list[str], change: Change, anchor: str | None, first: str | N
 
 
 def _crashed(changes: Iterable[Change]) -> dict[str, list[str]]:
-    """By pool, what is as declared and has crashed: were its config sent to others, they would crash as well."""
+    """Return by pool what is as declared and has crashed.
+
+    If its config was sent to others, they would crash as well.
+    """
     found: dict[str, list[str]] = {}
     for change in changes:
         if change.has_crashed:
@@ -78,7 +85,7 @@ def _crashed(changes: Iterable[Change]) -> dict[str, list[str]]:
 
 
 def _first_of(doable: Iterable[Change]) -> str | None:
-    """The change that makes the app's first machine."""
+    """Return the change that makes the app's first machine."""
     created = [change for change in doable if change.action is Action.CREATE]
     first = min(created, key=lambda change: change.slot.name, default=None)
     return first.address if first else None

@@ -1,4 +1,4 @@
-"""Slots and machines, paired by name and marks. What is not ours is set apart, with the reason."""
+"""Pair slots and machines by name and marks, and set foreign machines apart."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from reconciler.model.spec import App, Slot, Spec
 
 @dataclass(slots=True, kw_only=True)
 class Paired:
-    """One app's machines, sorted out. `orphans` are ours and have no slot in the spec."""
+    """One app's machines, sorted. `orphans` are ours and have no slot in the spec."""
 
     by_slot: dict[Slot, Machine] = field(default_factory=dict)
     orphans: dict[Slot, Machine] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Paired:
 
 
 def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
-    """Pairs the app's slots with its machines; the result does not depend on the machines' order."""
+    """Pair the app's slots with its machines, whatever the machines' order."""
     slots = {slot.name: slot for pool in app.pools for slot in pool.slots}
     pools = {pool.name for pool in app.pools}
     paired = Paired()
@@ -54,7 +54,10 @@ def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
 
 
 def _in_order(machines: Iterable[Machine]) -> list[Machine]:
-    """Gone ones last; of duplicates the busy one first, then the older: that one is kept."""
+    """Sort the machines, without those that are gone.
+
+    Of duplicates the one to keep comes first: the busy one, then the older.
+    """
 
     def key(machine: Machine) -> tuple[bool, bool, float, str]:
         created = machine.created_at.timestamp() if machine.created_at else 0.0
@@ -64,7 +67,7 @@ def _in_order(machines: Iterable[Machine]) -> list[Machine]:
 
 
 def unreachable_machines(spec: Spec, observed: Observed) -> tuple[UnreachableMachine, ...]:
-    """The machines of the stack that cannot be observed, as far as one snapshot shows."""
+    """Return the stack's machines that cannot be observed, as one snapshot shows."""
     found: list[UnreachableMachine] = []
     for app in spec.apps:
         seen = observed.apps.get(app.name)
@@ -75,7 +78,7 @@ def unreachable_machines(spec: Spec, observed: Observed) -> tuple[UnreachableMac
 
 
 def unreachable_of(paired: Paired) -> list[UnreachableMachine]:
-    """The same of one app that was paired, in the order of the slots."""
+    """Return the same of one app that was paired, in the order of the slots."""
     return [
         UnreachableMachine(
             slot=slot, id=machine.id, host=machine.host_status.value, not_understood=machine.not_understood
@@ -85,8 +88,9 @@ def unreachable_of(paired: Paired) -> list[UnreachableMachine]:
 
 
 def _may_be_ours(machine: Machine, *, stack: str) -> bool:
-    """Whether the marks, if there are any to read, do not say otherwise. Of a host that is down the list may give no
-    config, or one without its metadata.
+    """Return whether the marks, if there are any, do not say otherwise.
+
+    Of a host that is down the list may give no config, or one without its metadata.
     """
     return marks.may_be_owned(machine.metadata, stack=stack, name=machine.name, are_whole=machine.shows_marks)
 
@@ -118,8 +122,9 @@ def _foreign(machine: Machine, reason: str) -> ForeignMachine:
 
 
 def _slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection[str]) -> Slot | None:
-    """The slot of a pool of the spec, or of the pool that its marks name, that the machine's name is the name of; its
-    mark is, where the name is not told.
+    """Return the slot that the machine's name is the name of.
+
+    Its pool is in the spec, or named by its marks. If its name is not told, its mark `slot` counts.
     """
     name = machine.name or machine.metadata.get(marks.SLOT, "")
     if name in slots:
@@ -129,7 +134,7 @@ def _slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection
 
 
 def _slot_of(machine: Machine) -> Slot | None:
-    """The slot that a machine's own marks name; None where its name is not `POOL-REGION-N`."""
+    """Return the slot that its marks name; None if its name is not `POOL-REGION-N`."""
     return _slot_in(machine.app, machine.name, machine.metadata[marks.POOL])
 
 

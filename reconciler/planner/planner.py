@@ -1,7 +1,7 @@
-"""The plan: for each slot of the spec and each machine of ours without a slot, what happens and why. Pure.
+"""Make the plan: what happens to each slot and each orphan, and why. Pure.
 
-App by app: none knows of another, so that the world may come in pieces and need not be held as a whole. The result does
-not depend on the order in which apps come or machines were listed.
+Apps are planned one by one: none knows of another, so that the world may come in pieces and need not be held as a
+whole. The result does not depend on the order in which apps come or machines were listed.
 """
 
 from collections.abc import Collection, Iterable
@@ -46,8 +46,8 @@ class _Draft:
 class Planner:
     """Makes the plan of a stack, one app after the other.
 
-    `only` restricts it to the pools of these names. `allow_destroy` lets a plan pass the deletion limit that
-    destroys or replaces at most so many machines. Where a newer `revision` was applied the plan is blocked, unless
+    `only` restricts it to the pools of these names. `allow_destroy` lifts the deletion limit for a plan that destroys
+    or replaces at most so many machines. If a newer `revision` was applied the plan is blocked, unless
     `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over.
     """
 
@@ -72,11 +72,14 @@ class Planner:
         self._drafts: dict[str, _Draft] = {}
 
     def add(self, app: App, observed: ObservedApp, at: datetime) -> None:
-        """Plan one app of the spec as it was seen `at`. Of the snapshot, only what the changes are about is kept."""
+        """Plan one app of the spec as it was seen `at`.
+
+        Of the snapshot, only what the changes are about is kept.
+        """
         self._drafts[app.name] = self._draft(app, observed, at)
 
     def plan(self, app_names: Iterable[str], *, observed_at: datetime | None, warnings: Iterable[str] = ()) -> Plan:
-        """The plan of these apps, each of which was added, in this order."""
+        """Return the plan of these apps, each of which was added, in this order."""
         drafts = [self._drafts[name] for name in app_names]
         said = [*warnings, *(warning for draft in drafts for warning in draft.warnings)]
         blocked = [reason for draft in drafts for reason in draft.blocked]
@@ -141,7 +144,10 @@ class Planner:
         return draft
 
     def _adopted(self, draft: _Draft, app: App, paired: Paired, at: datetime) -> list[Change]:
-        """The take-overs of machines that hold a slot's name; where that is not to be, why this or nothing is done."""
+        """Return the adoptions of machines that hold a slot's name.
+
+        If one is not to be adopted, say why nothing is done.
+        """
         pools = {pool.name: pool for pool in app.pools}
         anchors = anchors_of(paired, app.pools) if paired.blocked else {}
         adopted = []
@@ -162,7 +168,7 @@ class Planner:
         return adopted
 
     def _newer(self) -> str | None:
-        """Where the stack stands at a newer revision, in words: what the first app by name says."""
+        """Say that the stack is at a newer revision, as the first app by name tells."""
         return next((newer for name in sorted(self._drafts) if (newer := self._drafts[name].newer)), None)
 
 
@@ -176,7 +182,7 @@ def plan(
     allow_rollback: bool = False,
     adopt: bool = False,
 ) -> Plan:
-    """Every change between the spec and the snapshot. The options are those of Planner."""
+    """Return every change between spec and snapshot; options as for Planner."""
     planner = Planner(
         spec.stack,
         only=only,

@@ -1,4 +1,4 @@
-"""What happens to one slot: an ordered table of conditions, the first that holds wins."""
+"""Decide what happens to one slot: the first rule of a table that applies wins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _SHOWN_FIELDS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """One slot of the spec, the machine that holds it as it was seen `at`, and how their configs differ.
+    """One slot of the spec, its machine as seen `at`, and how their configs differ.
 
     `lost` is the digest that was applied to a machine that is no longer there.
     """
@@ -38,13 +38,16 @@ class Situation:
 
     @property
     def is_stale(self) -> bool:
-        """What was applied last is not what is declared now, as far as this scheme of digests can tell."""
+        """Return whether what was applied is not what is declared now.
+
+        Only digests of one scheme tell.
+        """
         return self.applied != self.desired_digest and (self.applied is None or has_scheme(self.applied))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """`applies` is asked in the table's order; `reason` says the cause in words."""
+    """One row: `applies` is asked in the table's order; `reason` says the cause."""
 
     applies: Callable[[Situation], bool]
     action: Action
@@ -52,7 +55,7 @@ class Rule:
 
 
 def decide(situation: Situation) -> tuple[Action, str]:
-    """The action on the slot and its reason."""
+    """Return the action on the slot, and its reason."""
     rule = next(rule for rule in RULES if rule.applies(situation))
     return rule.action, rule.reason(situation)
 
@@ -71,7 +74,7 @@ def _is_elsewhere(situation: Situation) -> bool:
 
 
 def _has_other_volume(situation: Situation) -> bool:
-    """A volume cannot be attached, detached or exchanged by an update."""
+    """Return whether the volume differs, which no update can change."""
     return any(
         field.path == "mounts" or (field.path.startswith("mounts[") and field.path.endswith((".volume", "]")))
         for field in situation.fields
@@ -83,7 +86,10 @@ def _differs(situation: Situation) -> bool:
 
 
 def _is_other_kind(situation: Situation) -> bool:
-    """Moved from `tasks` to `services` or back: that need not show in the config, and must be on the machine."""
+    """Return whether the pool moved from `tasks` to `services` or back.
+
+    That need not show in the config, and must be on the machine.
+    """
     assert situation.machine is not None
     return is_of_other_kind(situation.machine, situation.pool.kind)
 
@@ -96,7 +102,10 @@ def _should_run(situation: Situation) -> bool:
 
 
 def _gave_up(situation: Situation) -> bool:
-    """Whether a machine that may rest was not let rest: it ended with an error, or could not be started."""
+    """Return whether a machine that may rest failed instead.
+
+    It ended with an error, or could not be started.
+    """
     assert situation.machine is not None
     ended, state = crash_of(situation), situation.machine.state
     is_error = ended is not None and ended.is_known and bool(ended.code or ended.signal or ended.oom_killed)
@@ -104,7 +113,10 @@ def _gave_up(situation: Situation) -> bool:
 
 
 def crash_of(situation: Situation) -> Exit | None:
-    """How a service's machine ended that does not stay up; None where it does, or where that is not watched."""
+    """Return how a service's machine ended that does not stay up.
+
+    None if it does, or if that is not watched.
+    """
     machine, min_healthy_s = situation.machine, situation.pool.rollout.min_healthy_s
     if machine is None or situation.pool.kind is not PoolKind.SERVICE or min_healthy_s <= 0:
         return None
@@ -149,7 +161,10 @@ def _short(digest: str | None) -> str:
 
 
 def _by_whom(machine: Machine | None) -> str:
-    """Who changed the machine last, and when, as far as its events and other tools' marks tell."""
+    """Say who changed the machine last, and when, as far as anything tells.
+
+    Its events do, and other tools' marks.
+    """
     assert machine is not None
     update = next((event for event in machine.events if event.type == "update"), None)
     tool = machine.metadata.get("fly_flyctl_version")
@@ -184,9 +199,10 @@ RULES: Final = (
 
 
 def deferral(kind: PoolKind, action: Action, machine: Machine | None) -> str | None:
-    """Why the action must wait: a run in progress is let finish. A machine that settles is waited for instead.
+    """Say why the action must wait: a run in progress; None if it need not.
 
-    `kind` is the pool's in the spec; what runs is what the machine was applied as.
+    A machine that settles is waited for instead. `kind` is the pool's in the spec; what runs is what the machine was
+    applied as.
     """
     if (
         machine is None

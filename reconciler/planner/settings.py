@@ -1,8 +1,8 @@
-"""The settings of a pool that no config shows: what one run may be, and protection. Pure.
+"""Find changes of a pool's settings that no config shows. Pure.
 
-Marks hold them: the terms of a task's runs on its anchor, protection on each machine. Where a mark says otherwise than
-the spec, that is a change of the pool's settings: shown, counted, hashed. A mark that is absent is no difference, and
-neither is one that only an update could write, as on machines with checks.
+Marks hold them: a task's run policy on its anchor, protection on each machine. If a mark says otherwise than the spec,
+that is a change of the pool's settings: shown, counted, hashed. A mark that is absent is no difference, and neither is
+one that only an update could write, as on machines with checks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,10 +18,10 @@ from reconciler.planner.holders import Holder
 
 
 def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
-    """Yield a change for each pool whose settings differ. `holders` are the app's machines after the other changes.
+    """Yield a change for each pool whose settings differ.
 
-    What a change writes on a machine anyhow it writes with its config: the settings come after that, and only what is
-    not there yet is written then.
+    `holders` are the app's machines after the other changes. What a change writes on a machine anyhow it writes with
+    its config: the settings come after that, and only what is not there yet is written then.
     """
     by_pool: dict[str, list[Holder]] = {}
     for holder in holders:
@@ -32,14 +32,17 @@ def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
 
 
 def knows_protection(holder: Holder) -> bool:
-    """Whether the machine tells if its pool was protected: no mark says so only beside one that came later."""
+    """Return whether the machine tells if its pool was protected.
+
+    No mark says so only beside one that came later.
+    """
     return marks.PROTECT in holder.metadata or marks.KIND in holder.metadata
 
 
 def terms_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
-    """Return what of the terms of a task's runs its anchor tells otherwise.
+    """Return what the anchor tells otherwise of a task's run policy.
 
-    How many words of a command stay before a run's own args follows the command, where that is not applied yet.
+    How many words of a command stay before a run's own args follows the command, if that is not applied yet.
     """
     before, after = parse_terms(anchor.metadata.get(marks.TERMS, "")), pool.terms
     if before is None or pool.kind is not PoolKind.TASK:

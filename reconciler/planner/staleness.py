@@ -1,4 +1,4 @@
-"""What has moved between a saved plan and the same plan made now. Pure."""
+"""Find what has moved between a saved plan and the same plan made now. Pure."""
 
 from reconciler.model.plan import Change, Plan
 from reconciler.model.saved_plan import SavedPlan
@@ -6,7 +6,10 @@ from reconciler.planner.hashes import plan_sha256
 
 
 def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
-    """Why the saved plan must not be applied any more, a line for each slot; nothing where all is as it was planned."""
+    """Say why the saved plan must not be applied any more, a line for each slot.
+
+    There is none if all is as it was planned.
+    """
     before = {change.address: change for change in saved.plan.effective}
     after = {change.address: change for change in now.effective}
     if plan_sha256(now) == saved.plan_sha256:

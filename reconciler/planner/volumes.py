@@ -1,4 +1,7 @@
-"""What volumes ask of a plan: one machine at a time has a volume, so it is freed before it is mounted again. Pure."""
+"""Order changes by volumes: one is freed before it is mounted again. Pure.
+
+A volume has one machine at a time.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +12,10 @@ from reconciler.model.plan import Change
 
 
 def held_back(changes: Sequence[Change]) -> Sequence[Change]:
-    """Defer what mounts a volume of a machine whose own change is deferred. The changes are those of one app."""
+    """Defer what mounts a volume of a machine whose own change is deferred.
+
+    The changes are those of one app.
+    """
     waiting = [change for change in changes if change.deferred and change.freed]
     if not waiting:
         return changes
@@ -27,9 +33,10 @@ def held_back(changes: Sequence[Change]) -> Sequence[Change]:
 
 
 def with_volume_edges(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """Let what mounts a volume depend on what frees it, where no change then waits for itself.
+    """Let what mounts a volume depend on what frees it.
 
-    Two pools that exchange their volumes get no edges: each destroys its machine, and waits for the other's volume.
+    No change may then wait for itself: two pools that exchange their volumes get no edges. Each destroys its machine,
+    and waits for the other's volume.
     """
     doable = [change for change in changes if change.is_effective and not change.deferred]
     freeing = _by_volume((volume, change) for change in doable for volume in change.freed)
@@ -56,7 +63,7 @@ def _by_volume(pairs: Iterable[tuple[str, Change]]) -> dict[str, list[Change]]:
 
 
 def _without_cycle(needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """The addresses that are neither part of a cycle nor depend on one."""
+    """Return the addresses that are neither part of a cycle nor depend on one."""
     sorter, found = TopologicalSorter(needs), set[str]()
     with suppress(CycleError):
         sorter.prepare()  # what it raises leaves the sorter usable, up to the cycle
