@@ -111,10 +111,7 @@ class Change:
 
     @property
     def binding(self) -> tuple[object, ...]:
-        """Return what is done to which machine, as it was observed.
-
-        It is equal for two changes if one stands for the other.
-        """
+        """Return what equal changes share: what is done, to which machine, as observed."""
         return (
             self.address,
             self.action.value,
@@ -127,20 +124,14 @@ class Change:
 
     @property
     def settings(self) -> tuple[tuple[str, str, str], ...]:
-        """Return the settings that change: path, value before and after.
-
-        They are bound to no machine.
-        """
+        """Return the settings that change: path, value before and after."""
         if self.action is not Action.SETTINGS:
             return ()
         return tuple((field.path, repr(field.observed), repr(field.desired)) for field in self.fields)
 
     @property
     def may_launch(self) -> bool:
-        """Return whether the config is sent without `skip_launch`.
-
-        That is for `launch`, or because it arms a schedule.
-        """
+        """Return whether it is sent without `skip_launch`: to launch, or for a schedule."""
         is_scheduled = self.desired is not None and self.desired.schedule is not None
         return (self.launch and self.action in _CREATING) or (is_scheduled and self.action in _SENDING)
 
@@ -159,10 +150,7 @@ class Change:
 
     @property
     def freed(self) -> frozenset[str]:
-        """Return the volumes of the machine that this destroys.
-
-        Those that its successor mounts again are not free.
-        """
+        """Return the volumes that this frees, less those that a replace mounts again."""
         return self.observed.volumes - self.mounted if self.observed and self.action in _DESTROYING else frozenset()
 
     @property
@@ -291,10 +279,7 @@ class Plan:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether all is known to be as declared and up.
-
-        There is nothing to change, and nothing that could not be seen.
-        """
+        """Return whether all is as declared and up, and nothing could not be seen."""
         return not self.has_changes and not self.unreachable and not self.watched
 
     def counts(self) -> Mapping[str, int]:
