@@ -164,6 +164,7 @@ FIELDS: Final = (
     Field(name="count"),
     Field(name="regions"),
     Field(name="guest", path="guest", settles=("size",)),
+    Field(name="swap_size_mb", path="init.swap_size_mb"),
     Field(name="restart", path="restart"),
     Field(name="files", path="files", secrets=frozenset({"content", "content_base64"})),
     Field(

@@ -41,6 +41,8 @@ def pool(lines: str, *, kind: str = "tasks", image: str = "i", **environment: st
         ("command: [x]\nentrypoint: sh -c", "init", {"entrypoint": ["sh", "-c"], "cmd": ["x"]}),
         ("command: [1.10, yes, 0x1F, 1e3]", "init", {"cmd": ["1.10", "yes", "0x1F", "1e3"]}),
         ("env: {A: 1.10, B: yes, C: 010, D: ''}", "env", {"A": "1.10", "B": "yes", "C": "010", "D": ""}),
+        ("command: [x]\nswap_size_mb: 512", "init", {"cmd": ["x"], "swap_size_mb": 512}),
+        ("command: [x]\nswap_size_mb: 0", "init", {"cmd": ["x"]}),
         ("guest: performance-2x", "guest", {"cpu_kind": "performance", "cpus": 2, "memory_mb": 4096}),
         ("stop: {signal: SIGTERM, timeout: 30s}", "stop_config", {"signal": "SIGTERM", "timeout": "30s"}),
         ("config: {auto_destroy: false, dns: {nameservers: [a]}}", "dns", {"nameservers": ["a"]}),

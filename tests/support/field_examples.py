@@ -34,6 +34,7 @@ EXAMPLES = {
     "count": Example(value="2", other="3", wrong="-1"),
     "regions": Example(value="[ams]", other="[ams, fra]", wrong="[everywhere]"),
     "guest": Example(value="shared-cpu-2x", other="shared-cpu-4x", wrong="huge", path="guest.cpus"),
+    "swap_size_mb": Example(value="512", other="1024", wrong="512mb", path="init"),
     "restart": Example(value="on-failure", other="always", wrong="never", path="restart.policy"),
     "files": Example(
         value="[{path: /a, content: b}]",
