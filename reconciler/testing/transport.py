@@ -20,7 +20,7 @@ class EngineTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, engine: Engine, token: str) -> None:
         self.requests: list[str] = []
-        self.before: Callable[[httpx.Request], None] = lambda _request: None
+        self.before: Callable[[httpx.Request], object] = lambda _request: None
         self._inner = httpx.ASGITransport(app=create_engine_app(engine, token=token))
         self._under_way: set[asyncio.Task[httpx.Response]] = set()
 

@@ -319,7 +319,7 @@ def test_the_first_step_installs_what_the_others_run_and_nothing_of_the_checkout
     assert shown.stdout.startswith("reconciler ")
     spec = tmp_path / "machines.yaml"
     spec.write_text(SPEC % 1)
-    validate = [tmp_path / "reconciler/bin/reconciler", "validate", "-f", str(spec)]
+    validate = [str(tmp_path / "reconciler/bin/reconciler"), "validate", "-f", str(spec)]
     assert subprocess.run(validate, capture_output=True).returncode == 0, "the schemas are in the package"
 
 

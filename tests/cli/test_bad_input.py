@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -65,8 +66,12 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class Serve(Protocol):
+    def __call__(self, status: int, body: str, content_type: str = ...) -> Server: ...
+
+
 @pytest.fixture
-def serve() -> Iterator[object]:
+def serve() -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(status: int, body: str, content_type: str = "application/json") -> Server:
@@ -130,7 +135,15 @@ def test_one_message_what_to_do_and_the_right_code(
 )
 @pytest.mark.parametrize(("verb", "code"), [("plan", 1), ("apply", 1), ("destroy", 1), ("invoke", 125), ("status", 1)])
 def test_a_server_that_answers_otherwise_is_one_message_and_no_write(
-    spec: Path, capfd: pytest.CaptureFixture[str], serve, verb: str, code: int, status: int, body: str, kind: str, words
+    spec: Path,
+    capfd: pytest.CaptureFixture[str],
+    serve: Serve,
+    verb: str,
+    code: int,
+    status: int,
+    body: str,
+    kind: str,
+    words: str,
 ) -> None:
     server = serve(status, body, kind)
     arguments = {"apply": ["--yes"], "destroy": ["--yes"], "invoke": ["work"]}.get(verb, [])
@@ -143,7 +156,7 @@ def test_a_server_that_answers_otherwise_is_one_message_and_no_write(
 
 
 def test_a_missing_app_is_to_be_created_and_for_invoke_an_apply_away(
-    spec: Path, capfd: pytest.CaptureFixture[str], serve
+    spec: Path, capfd: pytest.CaptureFixture[str], serve: Serve
 ) -> None:
     server = serve(404, '{"error": "app not found"}')
     assert run(["plan", "--detailed-exitcode", "--target", server.url]) == 2
@@ -160,7 +173,9 @@ VERBS = (["plan"], ["plan", "--adopt"], ["status"], ["runs"], ["drift"], ["logs"
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("is_ours", [False, True])
 @pytest.mark.parametrize("name", ["work-iad-0", "foreign"])
-def test_no_machines_config_breaks_a_verb(spec: Path, serve, name: str, is_ours: bool, section: str, capfd) -> None:
+def test_no_machines_config_breaks_a_verb(
+    spec: Path, serve: Serve, name: str, is_ours: bool, section: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     owned = {"reconciler_stack": "s", "reconciler_pool": "work", "reconciler_slot": name}
     marks = {"metadata": owned} if is_ours else {}
     machines = [
@@ -215,7 +230,7 @@ def test_only_the_flag_debug_shows_a_traceback(
     assert ("Traceback" in capfd.readouterr().err) == is_shown
 
 
-def test_without_a_terminal_and_without_consent_nothing_is_even_asked_for(spec: Path, serve) -> None:
+def test_without_a_terminal_and_without_consent_nothing_is_even_asked_for(spec: Path, serve: Serve) -> None:
     server = serve(200, "[]")
     for verb in ("apply", "destroy"):
         command = [sys.executable, "-m", "reconciler.cli", verb, "--target", server.url]
@@ -226,7 +241,7 @@ def test_without_a_terminal_and_without_consent_nothing_is_even_asked_for(spec: 
 
 
 def test_a_secret_in_the_environment_is_in_no_output_even_of_an_echo(
-    spec: Path, capfd: pytest.CaptureFixture[str], serve, monkeypatch: pytest.MonkeyPatch
+    spec: Path, capfd: pytest.CaptureFixture[str], serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_canarytoken")
     server = serve(200, "[]")

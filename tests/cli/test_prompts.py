@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ class Terminal:
 
 
 @pytest.fixture
-def directory(tmp_path: Path):
+def directory(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "machines.yaml").write_text(SPEC)
     yield tmp_path
     assert Terminal(tmp_path, "engine", "stop").end() == 0

@@ -154,7 +154,7 @@ def unread() -> IO[str]:
 def test_a_full_disk_is_one_line_and_the_right_code(commands: Commands, row: Row) -> None:
     words = commands.words(row)
     with FULL_DISK.open("w") as full:
-        ended = commands.run(*words, **{row.stream: full})
+        ended = commands.run(*words, **{row.stream: full})  # type: ignore[arg-type]
     assert ended.returncode == row.code, ended
     if row.stream == "stdout":
         assert ended.stderr == row.beside + FULL + row.told + "\n"
@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_line_and_the_right_code(commands: Commands, row: Row
 def test_a_closed_pipe_is_the_same_code_and_nothing_is_printed(commands: Commands, row: Row) -> None:
     words = commands.words(row)
     with unread() as pipe:
-        ended = commands.run(*words, **{row.stream: pipe})
+        ended = commands.run(*words, **{row.stream: pipe})  # type: ignore[arg-type]
     assert ended.returncode == row.code, ended
     if row.stream == "stdout":
         assert ended.stderr == row.beside

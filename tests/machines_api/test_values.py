@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_what_is_nested_too_deeply_is_not_understood_and_what_is_cut_off_is_no_j
 
 
 def test_depth_is_counted_in_maps_and_lists() -> None:
-    for nested in ([], {}):
+    empty: tuple[Any, ...] = ([], {})
+    for nested in empty:
         for _ in range(39):
             nested = [nested] if isinstance(nested, list) else {"a": nested}
         assert not is_deep(nested)

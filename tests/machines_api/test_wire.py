@@ -1,6 +1,7 @@
 """The API's JSON is read tolerantly: nothing that a server may leave out, null or invent brings us down."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -196,13 +197,16 @@ def test_a_nonce_that_cannot_be_sent_is_none(nonce: object) -> None:
 
 
 def test_lines_without_an_id_are_told_apart() -> None:
-    lines = [{"attributes": {"timestamp": 1, "message": text, "meta": {"stream": {}}}} for text in ("a", "b")]
+    lines: list[dict[str, Any]] = [
+        {"attributes": {"timestamp": 1, "message": text, "meta": {"stream": {}}}} for text in ("a", "b")
+    ]
     page = logs_from_json({"data": lines, "meta": {"next_token": {}}})
     assert len({line.id for line in page.lines}) == 2
     assert page.next_token is None
 
 
 def test_a_count_of_machines_that_is_no_number_is_no_reason_to_believe_an_empty_list() -> None:
-    for count in ("3", True, 1.5, []):
+    counts: tuple[Any, ...] = ("3", True, 1.5, [])
+    for count in counts:
         with pytest.raises(MalformedError):
             wire.app_from_json({"machine_count": count})

@@ -13,7 +13,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.planner.diff import Differ
 
 IMAGE = {"image": "i"}
-SAME = {
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "init is always there": ({}, {"init": {}}),
     "init with nulls": (
         {"init": {"cmd": ["a"]}},
@@ -57,7 +57,7 @@ SAME = {
         {"containers": [{"name": "a", "image": "x"}], "image": "x"},
     ),
 }
-DIFFERENT = {
+DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another image": ({}, {"image": "j"}, "image"),
     "a tag for a digest": ({}, {"image": "i@sha256:1"}, "image"),
     "less memory": ({"guest": {"memory_mb": 512}}, {}, "guest.memory_mb"),

@@ -40,7 +40,7 @@ OURS = {
     "metadata.*": ("metadata: {a: x}", "metadata: {a: y}"),
     "schedule": ("schedule: daily\n        launch: true", "schedule: hourly\n        launch: true"),
 }
-VALUES: dict[str, tuple[Any, Any]] = {
+VALUES: dict[str, tuple[Any, ...]] = {
     "guest.cpu_kind": ("performance",),
     "guest.memory_mb": (512, 1024),
     "guest.cpus": (2, 4),

@@ -40,7 +40,8 @@ class Steps:
         if at == len(items):
             yield place
             return
-        for middle in self._item(*items[at], place):
+        kind, value = items[at]
+        for middle in self._item(kind, value, place):
             yield from self._ends(items, at + 1, middle)
 
     def _item(self, kind: Any, value: Any, place: int) -> Iterator[int]:

@@ -86,8 +86,8 @@ def test_the_platforms_own_faults_strike_in_both(live_engine: LiveEngine, virtua
         rule = engine.fault("unpullable", machine="o*")
         create(engine, "exit", "0")
         waiting = engine.wait_for_state("work", "one", "failed")
-        machine = engine.run(waiting) if isinstance(engine, VirtualEngine) else waiting
-        assert (machine["state"], rule.struck) == ("failed", 1)  # type: ignore[index]
+        machine: Any = engine.run(waiting) if isinstance(engine, VirtualEngine) else waiting  # type: ignore[arg-type]
+        assert (machine["state"], rule.struck) == ("failed", 1)
 
 
 def test_a_wait_begins_before_its_machine_is_there(live_engine: LiveEngine) -> None:

@@ -106,7 +106,13 @@ def test_a_rule_strikes_what_it_names_after_so_many_so_many_times() -> None:
     rule = Rule(fault="server_error", calls=("start",), machine="work-*", after=1, times=2)
 
     def strikes(**changes: Any) -> bool:
-        place = {"call": "start", "app": "app", "machine": "work-1", "image": "i", "request": 0} | changes
+        place: dict[str, Any] = {
+            "call": "start",
+            "app": "app",
+            "machine": "work-1",
+            "image": "i",
+            "request": 0,
+        } | changes
         return rule.strikes(**place)
 
     assert not strikes(call="stop")

@@ -97,7 +97,8 @@ def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, 
 @pytest.mark.parametrize("member", ["env", "metadata"])
 def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
     async def scenario(world: World, ask: Ask) -> None:
-        await make(ask, "run", "1", skip_launch=False, **{member: {"A": None}})
+        options: dict[str, Any] = {member: {"A": None}}
+        await make(ask, "run", "1", skip_launch=False, **options)
         await world.context.clock.sleep(1)
         assert (await ask("GET", "/machines")).status_code == 200
         assert world.runtime.starts[0].commands[0].env.get("A", "") == ""

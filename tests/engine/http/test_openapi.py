@@ -77,7 +77,7 @@ class Live:
             "org_slug": ["personal"],
         }
 
-    def check(self, case: schemathesis.Case, *, is_valid: bool = True) -> None:
+    def check(self, case: schemathesis.Case[Any], *, is_valid: bool = True) -> None:
         """Sends the case, and looks whether the answer may be. What a wrong one made is not left for others to see:
         the engine gives back what it was sent.
         """
@@ -130,7 +130,7 @@ def asked(operation: Any, mode: GenerationMode, live: Live) -> None:
 
     @settings(max_examples=examples, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), pick=st.integers(0, 99))
-    def ask(case: schemathesis.Case, pick: int) -> None:
+    def ask(case: schemathesis.Case[Any], pick: int) -> None:
         names = live.names()
         for name in case.path_parameters or {}:
             if name in names and pick < _REAL:
@@ -156,14 +156,14 @@ def test_no_sequence_of_calls_gets_an_answer_outside_the_document_and_the_facts(
     schema = schemathesis.openapi.from_dict(with_nulls())
     begun = live.count
 
-    class Sequences(schema.as_state_machine()):
-        def call(self, case: schemathesis.Case, **_options: Any) -> Any:
+    class Sequences(schema.as_state_machine()):  # type: ignore[misc]
+        def call(self, case: schemathesis.Case[Any], **_options: Any) -> Any:
             if case.operation.path.endswith("/wait"):
                 case.query = {**(case.query or {}), "timeout": 1}
             live.check(case)
             return case.call(base_url=live.url, headers=live.headers)
 
-        def validate_response(self, response: Any, case: schemathesis.Case, **_options: Any) -> None:
+        def validate_response(self, response: Any, case: schemathesis.Case[Any], **_options: Any) -> None:
             """Live.check has done it."""
 
     Sequences.run(

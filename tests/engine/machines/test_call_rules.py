@@ -1,7 +1,9 @@
 """Each row of the two tables, asked over HTTP of a machine in that state and lease."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -64,12 +66,12 @@ def cases() -> list[tuple[CallRule, str]]:
     return found
 
 
-def call_on(ask: Ask, machine: str, call: str, **headers: str):
+def call_on(ask: Ask, machine: str, call: str, **headers: str) -> Awaitable[Any]:
     method, path, body = REQUESTS[call]
     return ask(method, f"/machines/{machine}{path}", json=body, headers=headers)
 
 
-async def call_soon(ask: Ask, machine: str, call: str):
+async def call_soon(ask: Ask, machine: str, call: str) -> Any:
     """The reply; None where the engine holds it back until its endless window is over."""
     asked = asyncio.ensure_future(call_on(ask, machine, call))
     await asyncio.wait({asked}, timeout=0.5)
@@ -143,7 +145,9 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
                 version="",
             )
             store = world.engine.store
-            store.save(replace(store.machine(machine), lease=lease))
+            found = store.machine(machine)
+            assert found
+            store.save(replace(found, lease=lease))
         sent = world.engine.clock.monotonic()
         headers = {"fly-machine-lease-nonce": "mine" if holder == "own" else "other"} if holder != "free" else {}
         reply = await call_on(ask, machine, call, **headers)

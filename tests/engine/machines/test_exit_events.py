@@ -43,7 +43,7 @@ def machine(state: str = "started", **config: Any) -> Machine:
 def test_the_policy_decides_whether_a_machine_restarts(
     restart: dict[str, Any] | None, ended: Ended, retries: int, is_restarted: bool
 ) -> None:
-    config = {} if restart is None else {"restart": restart}
+    config: dict[str, Any] = {} if restart is None else {"restart": restart}
     assert restarts(config, ended, retries) is is_restarted
     settled = settle(machine(**config), ended, 1, was_asked=False, retries=retries)
     assert settled.is_restarting is is_restarted

@@ -14,7 +14,7 @@ from reconciler.engine.errors import ApiFault
 from reconciler.engine.machines.wait import Wait
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime import process
-from reconciler.engine.runtime.child import Child
+from reconciler.engine.runtime.child import Child, start_child
 from reconciler.engine.runtime.process import ProcessRuntime
 
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
@@ -248,7 +248,7 @@ def test_an_engine_that_closes_while_a_start_is_on_its_way_leaves_no_process(tmp
     async def scenario(engine: Engine) -> None:
         engine.create_app("app", "personal")
         spawned: list[int] = []
-        real = process.start_child
+        real = start_child
 
         async def slow(*words: Any, **options: Any) -> Child:
             child = await real(*words, **options)

@@ -105,7 +105,7 @@ def put_a_directory_there(file: Path) -> None:
     file.mkdir()
 
 
-CASES = {
+CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "garbage": (lambda file: file.write_bytes(b"not a database\n" * 3000), "is damaged", "mv"),
     "cut": (cut, "is damaged", "mv"),
     "empty": (lambda file: file.write_bytes(b""), "is damaged: it is empty", "mv"),

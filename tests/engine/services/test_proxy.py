@@ -129,7 +129,9 @@ def test_two_hundred_connections_at_once_wake_three_machines_once_each_and_then_
         assert [services.starts(machine_id) for machine_id in ids] == [1, 1, 1]
         for machine_id in ids:
             machine = await services.reaches(machine_id, "stopped")
-            assert machine.events[0].request["exit_event"]["requested_stop"]
+            request = machine.events[0].request
+            assert request
+            assert request["exit_event"]["requested_stop"]
         assert (await services.get())[0] == "200 OK"
         assert sorted(services.starts(machine_id) for machine_id in ids) == [1, 1, 2]
 

@@ -9,13 +9,14 @@ from reconciler.errors import ApiError, BlockedError
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.report import Status
+from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
 from tests.support.field_examples import EXAMPLES
 from tests.support.world import World, open_world, spec_of, task_spec
 
 
-async def assert_converged(world: World, spec) -> None:
+async def assert_converged(world: World, spec: Spec) -> None:
     plan = await world.plan(spec)
     assert not plan.has_changes, [(change.address, change.reason) for change in plan.effective]
     world.assert_unique_names()

@@ -188,6 +188,7 @@ def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.
         assert run.outcome.name is OutcomeName.LOST
         assert run.outcome.exit_code == 122
         assert "it was stopped, and has not ended within 80 s" in run.outcome.message
+        assert run.id
         assert run.id in (run.outcome.remedy or "")
         assert world.context.clock.monotonic() - began < 100
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -27,7 +28,7 @@ def apps_of(counts: dict[str, int]) -> Spec:
     return spec_of(f"version: 1\nname: stack\napps:\n{apps}\n")
 
 
-async def seconds(world: World, spec: Spec, **options: object) -> float:
+async def seconds(world: World, spec: Spec, **options: Any) -> float:
     began = world.context.clock.monotonic()
     report = await world.apply(spec, **options)
     assert report.is_success, (report.failures, report.mismatches)

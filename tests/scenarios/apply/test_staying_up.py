@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -37,7 +37,7 @@ def played(scenario: Callable[[World], Awaitable[T]], *, settings: Settings | No
     return run_virtually(play())
 
 
-async def timed(world: World, spec: Spec, **options: object) -> tuple[Report, float]:
+async def timed(world: World, spec: Spec, **options: Any) -> tuple[Report, float]:
     began = world.context.clock.monotonic()
     report = await world.apply(spec, **options)
     return report, world.context.clock.monotonic() - began

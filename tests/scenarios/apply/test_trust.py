@@ -322,7 +322,9 @@ async def test_a_name_that_someone_else_took_meanwhile_is_not_ours(world: World)
     report = await apply(world.context, spec, plan)
     assert statuses(report) == {"work-iad-1": Status.FAILED}
     assert "does not own" in report.entries[0].detail
-    assert world.engine.store.machine(theirs.id).config == {"image": "x"}
+    kept = world.engine.store.machine(theirs.id)
+    assert kept
+    assert kept.config == {"image": "x"}
 
 
 @pytest.mark.parametrize("count", ["2", "1"])
@@ -338,6 +340,7 @@ async def test_a_run_that_begins_after_the_plan_is_let_finish(world: World, coun
     report = await apply(world.context, after, plan)
     assert statuses(report)["work-iad-1"] is Status.DEFERRED
     now = world.engine.store.machine(running.id)
+    assert now
     assert (now.state, now.instance_id) == ("started", running.instance_id)
 
 

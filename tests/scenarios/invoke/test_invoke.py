@@ -216,7 +216,8 @@ async def test_a_start_by_someone_who_heeds_no_lease_is_not_taken_for_ours(world
     run = await world.invoke(spec, queue_timeout_s=300.0)
     assert run.outcome.exit_code == 3
     assert len(world.runtime.starts) == 2
-    machine = world.engine.store.machine(run.machine_id)
+    machine = world.engine.store.machine(run.machine_id or "")
+    assert machine
     starts = [event for event in machine.events if event.type == "start"]
     assert len(starts) == (2 if count == "1" else 1)
     assert world.runtime.most_at_once_on_a_machine == 1

@@ -12,7 +12,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.invoke import key_room
 from reconciler.invoke.key_marks import KeyedRun, parse_keyed
 from reconciler.model import marks
-from reconciler.model.run import OutcomeName
+from reconciler.model.run import Outcome, OutcomeName
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, DeadError
 from tests.support.world import World, open_world, task_spec
@@ -134,7 +134,8 @@ async def killed_at(world: World, position: int, *, is_sent: bool, key: str) -> 
 
     world.transport.before = before
     invoking = asyncio.ensure_future(world.invoke(SPEC, key=key))
-    await asyncio.wait({invoking, reached}, return_when=asyncio.FIRST_COMPLETED)
+    ends: set[asyncio.Future[Any]] = {invoking, reached}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     is_dead = True
     invoking.cancel()
     with suppress(BaseException):
@@ -239,7 +240,7 @@ async def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothi
     spec = task_spec("[exit, '0']", count="1", extra=f"        metadata:\n{notes}")
     await world.apply(spec)
     await world.context.clock.sleep(1)
-    outcomes = []
+    outcomes: list[Outcome] = []
     while not outcomes or outcomes[-1].exit_code == 0:
         outcomes.append((await world.invoke(spec, key=f"K{len(outcomes)}")).outcome)
         await world.context.clock.sleep(60)

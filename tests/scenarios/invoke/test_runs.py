@@ -82,7 +82,7 @@ async def test_the_logs_of_a_run_are_those_of_no_other(world: World) -> None:
     listed = await list_runs(world.context, "app", stack="stack")
     for run, word in zip(listed, ("third", "second", "first"), strict=True):
         lines: list[str] = []
-        await read_run_logs(world.context, run, lambda line, to=lines: to.append(line.message), log_delay_s=0)
+        await read_run_logs(world.context, run, lambda line, to=lines: to.append(line.message), log_delay_s=0)  # type: ignore[misc]
         assert lines == [word]
 
 
