@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.model import marks
+from reconciler.model.plan import Action
 from reconciler.model.run import OutcomeName
 from reconciler.model.run_policy import Override, Terms, objection_to, parse_terms
 from reconciler.model.spec import Spec
@@ -74,7 +75,7 @@ async def test_what_was_not_applied_as_allowed_is_refused(world: World, override
 async def test_terms_that_changed_alone_are_applied_though_no_machine_changes(world: World) -> None:
     closed, opened = spec(extra="        args: [exit, '1']\n        env: {LEVEL: low}\n"), spec()
     await world.apply(closed)
-    assert not (await world.plan(opened)).has_changes
+    assert [change.action for change in (await world.plan(opened)).effective] == [Action.SETTINGS]
     assert (await world.apply(opened)).is_success
     assert (await world.invoke(opened, override=OTHER)).outcome.exit_code == 5
 
