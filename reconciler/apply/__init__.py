@@ -1,1 +1,1 @@
-"""The applier: executes a plan without deciding anything more."""
+"""Execute a plan without deciding anything more."""

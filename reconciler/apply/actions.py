@@ -1,7 +1,7 @@
-"""One short coroutine for each action on one slot. Each ends in an Entry, whatever the platform does.
+"""Make one change: a short coroutine for each action on one slot.
 
-Nothing is decided here but whether what was planned still holds under the lease: the machine is at rest, and is the
-one that was planned for.
+Each ends in an Entry, whatever the platform does. Nothing is decided here but whether what was planned still holds
+under the lease: the machine is at rest, and is the one that was planned for.
 """
 
 from collections.abc import Mapping
@@ -63,9 +63,9 @@ async def perform(
     *,
     course: Course | None = None,
 ) -> Entry:
-    """Does the change and says how it ended; errors of the platform become an entry, never an exception.
+    """Make the change and return how it ended; errors of the API become an entry.
 
-    Where someone else's change came between, or took the lease away, the machine is looked at and judged again.
+    If someone else's change came in between, or took the lease away, the machine is read and judged again.
     """
     locks = locks or Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     job = Job(
@@ -109,9 +109,10 @@ async def _failed(job: Job, change: Change, error: ApiError) -> Entry:
 
 
 async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
-    """The end of a change whose machine someone else held for too long: a claim may have become a run meanwhile.
+    """Return the end of a change whose machine someone else held for too long.
 
-    An anchor that runs is no less locked: what its pool should be can be told under its lease only.
+    A claim may have become a run meanwhile. An anchor that runs is no less locked: what its pool should be can be told
+    under its lease only.
     """
     if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):
@@ -176,7 +177,7 @@ async def _update(job: Job, change: Change) -> Entry:
 
 
 async def _is_ready_for_update(job: Job, lease: HeldLease, live: Machine, change: Change) -> bool:
-    """Stop a service that becomes a task: an update of a machine that runs would start the task."""
+    """Stop a service that becomes a task: an update while it runs would start it."""
     if change.kind is PoolKind.SERVICE or live.state.is_resting:
         return True
     return await stop_and_wait(job.context, lease, live, timeout_s=_STOP_TIMEOUT_S) is not None
@@ -200,9 +201,10 @@ async def _destroy(job: Job, change: Change) -> Entry:
 
 
 async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
-    """Destroys the machine; how that ended, and the machine as it was under the lease.
+    """Destroy the machine; return how that ended, and the machine under the lease.
 
-    One that is on its way out is gone; its name is free only once it is destroyed, and `frees_name` waits for that.
+    A machine that is being destroyed counts as gone; its name is free only once it is destroyed, and `frees_name` waits
+    for that.
     """
     try:
         return await _take_away_leased(job, change, frees_name=frees_name)
@@ -214,7 +216,10 @@ async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> t
 
 
 async def _was_gone(job: Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
-    """Someone else destroyed it; how its runs ended can be told for a while still."""
+    """Return the end of a change whose machine someone else destroyed.
+
+    How its runs ended can be read for a while.
+    """
     return entry(change, Status.DONE, "was gone already"), await keep_ends(job.context, live, change, job.locks)
 
 
@@ -265,7 +270,10 @@ async def _replace(job: Job, change: Change) -> Entry:
 
 
 async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
-    """The change waits for the run; an anchor is told what its pool should be before others of the pool are changed."""
+    """Defer the change until the run has ended.
+
+    An anchor is told what its pool should be before others of the pool are changed.
+    """
     if must_be_told(change):
         assert change.desired_digest is not None
         await write_want(job.context, lease, live, change.desired_digest, change.image_digest, job.options)
@@ -275,6 +283,6 @@ async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> E
 async def _seen_up(
     job: Job, change: Change, machine: Machine, *, fence: str | None, is_starting: bool, done: Entry | None = None
 ) -> Entry:
-    """Done, for a service only once it was seen to stay up."""
+    """Return `done`, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
     return await see_up(job.context, change, done, machine, job.course, fence=fence, is_starting=is_starting)

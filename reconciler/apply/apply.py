@@ -1,4 +1,4 @@
-"""An apply: missing apps first, then the plan's changes, then the truth, read back and planned again."""
+"""Apply a plan: create missing apps, make the changes, read back and plan again."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,10 +33,11 @@ async def apply(
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
-    """Makes the plan true and reports what is. `spec` is what the plan was made from, needed to read back.
+    """Make the plan true, and report what is.
 
-    `observed` is the snapshot that it was made of: an app that nothing was done to is then not listed a second time.
-    Raises BlockedError before the first write. Everything later is in the report, unexpected errors too.
+    `spec` is what the plan was made from, needed to read back. `observed` is the snapshot that it was made of: an app
+    that nothing was done to is then not listed a second time. Raises BlockedError before the first write. Everything
+    later is in the report, unexpected errors too.
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
@@ -80,7 +81,7 @@ async def apply(
 def _tell(
     context: Context, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
 ) -> None:
-    """Tells how a change has ended."""
+    """Tell how a change has ended."""
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
     if options.is_failing_fast and has_failed:
         stop.request("an earlier change failed, and --fail-fast was given")
@@ -94,8 +95,10 @@ def _tell(
 async def _admit(
     context: Context, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: PrioritySemaphore
 ) -> Obstacle | None:
-    """Lets the change begin once its app is there, its pool's anchor tells what the pool should be and, where it makes
-    a machine, the platform's pace allows it.
+    """Let the change begin once nothing is in its way.
+
+    Its app is there, its pool's anchor says what the pool should be and, if it makes a machine, the platform's rate
+    allows it.
     """
     if not await creations.is_there(change.slot.app):
         return Obstacle("its app could not be created")
@@ -109,7 +112,10 @@ async def _admit(
 
 
 async def _defer(wants: Wants, change: Change) -> Entry:
-    """The end of a change that waits for a run. It is no success where the pool could not be told what it should be."""
+    """Return the end of a change that waits for a run.
+
+    It is no success if the pool could not be told what it should be.
+    """
     obstacle = await wants.obstacle(change)
     if obstacle is None:
         return entry(change, Status.DEFERRED, change.deferred or "", reason=Reason.RUN)
@@ -118,7 +124,7 @@ async def _defer(wants: Wants, change: Change) -> Entry:
 
 
 def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Options) -> tuple[UnreachableMachine, ...]:
-    """The machines whose hosts are down, as they were read back; as they were planned where nothing was."""
+    """Return the unreachable machines as read back, or as planned."""
     if found is None:
         return plan.unreachable
     seen = unreachable_machines(spec, found)
@@ -126,7 +132,7 @@ def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Option
 
 
 def _undeferred(change: Change) -> Change:
-    """With force, a destroy does not wait for a run in progress."""
+    """Return the change; with force, a destroy does not wait for a run."""
     return replace(change, deferred=None) if change.action is Action.DESTROY else change
 
 

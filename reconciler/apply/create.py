@@ -1,8 +1,8 @@
-"""Creating one machine, exactly once.
+"""Create one machine, exactly once.
 
-The machine's name is fixed and the server refuses a second one, so the name is what a lost reply is settled by: look
-for it, and only when it is not there create again under the same name. The attempt's ULID tells a machine of ours
-whose reply was lost from one that someone else made. A name or a volume that another machine still has is waited for.
+The machine's name is fixed and the server refuses a second one. So after a lost reply we look for the name, and only if
+it is not there create again under the same name. The attempt's ULID tells a machine of ours whose reply was lost from
+one that someone else made. A name or a volume that another machine still has is waited for.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _POLL_S: Final = 1.0
 
 
 class Created(NamedTuple):
-    """The machine that has the slot's name. `is_ours`: this create made it, and nobody else."""
+    """The machine that has the slot's name. `is_ours`: this create made it."""
 
     machine: Machine
     is_ours: bool
@@ -42,11 +42,11 @@ async def create(
     revision: Revision | None = None,
     carried: Mapping[str, str] | None = None,
 ) -> Created:
-    """The machine made for the slot, or the one that had its name first.
+    """Return the machine made for the slot, or the one that had its name first.
 
-    `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free.
-    Raises ApiError; of kind UNCLEAR where the machine could not be found after all attempts, VOLUME_BUSY where one of
-    its volumes was not free in time, or will not be while a run has it.
+    `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free. Raises
+    ApiError; of kind UNCLEAR if the machine could not be found after all attempts, VOLUME_BUSY if one of its volumes
+    was not free in time, or will not be while a run has it.
     """
     attempt = new_ulid(context.clock.now())
     metadata = metadata_for_create(change, stack=stack, revision=revision, attempt=attempt, carried=carried)
@@ -104,7 +104,7 @@ async def _look_for(context: Context, change: Change) -> Machine | None:
 
 
 async def _holder(context: Context, change: Change, error: ApiError) -> Machine | None:
-    """The machine that has the name; None where it is gone."""
+    """Return the machine that has the name; None if it is gone."""
     if error.machine_id is None:
         raise error
     return await read_by_id(context, change.slot.app, error.machine_id)

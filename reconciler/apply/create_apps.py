@@ -1,4 +1,4 @@
-"""The apps that an apply has to create: side by side, and each change begins as soon as its own app is there."""
+"""Create the missing apps side by side; each change begins once its app is there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -16,7 +16,7 @@ _PAUSE_S: Final = 1.0
 
 
 class AppCreations:
-    """The creations that are under way. `failures` are those that have ended so far, by app, in words."""
+    """The creations under way. `failures` are those that failed, by app, in words."""
 
     def __init__(self, context: Context, apps: Iterable[AppCreation], stop: Stop) -> None:
         self._context = context
@@ -26,7 +26,7 @@ class AppCreations:
         self.tasks: dict[str, asyncio.Task[None]] = {app.name: asyncio.create_task(self._create(app)) for app in apps}
 
     async def is_there(self, app: str) -> bool:
-        """Whether the app could be created, once that is known; True for one that was there before."""
+        """Return whether the app could be created; True for one that was there before."""
         if app in self.tasks:
             await asyncio.wait({self.tasks[app]})
         return app not in self.failures
@@ -49,10 +49,11 @@ class AppCreations:
             self._context.emit(f"{app.name}: app created")
 
     async def _send(self, app: AppCreation) -> None:
-        """Creates the app, by this call or one whose reply was lost: its name is unique, so that is safe to repeat.
+        """Create the app. Raises ApiError.
 
-        It was not there when it was planned, so where its name is taken now another apply may have created it. Either
-        way it may take a while until it is known everywhere. Raises ApiError.
+        Its name is unique, so it is safe to repeat a call whose reply was lost. The app was not there when it was
+        planned, so if its name is taken now another apply may have created it. Either way it may take a while until it
+        is known everywhere.
         """
         client = self._context.client
         for left in reversed(range(_ATTEMPTS)):
@@ -70,7 +71,7 @@ class AppCreations:
             await self._context.clock.sleep(_PAUSE_S)
 
     async def _is_there(self, app: str) -> bool:
-        """Whether we may use the app; that of another organisation is refused."""
+        """Return whether we may use the app; another organisation's is refused."""
         try:
             return await self._context.client.apps.get(app) is not None
         except ApiError:
@@ -79,7 +80,7 @@ class AppCreations:
 
 @asynccontextmanager
 async def creating_apps(context: Context, apps: Iterable[AppCreation], stop: Stop) -> AsyncIterator[AppCreations]:
-    """Creates the apps meanwhile; at the end of the block all of them are created, or have failed."""
+    """Create the apps during the block; at its end all are created, or have failed."""
     creations = AppCreations(context, apps, stop)
     try:
         yield creations

@@ -1,4 +1,4 @@
-"""How one change ended, as an entry of the report."""
+"""Say how one change ended, as an entry of the report."""
 
 from reconciler.errors import ApiError
 from reconciler.model.machine import Machine
@@ -14,7 +14,7 @@ def entry(
     reason: Reason | None = None,
     machine: Machine | None = None,
 ) -> Entry:
-    """The end of this change."""
+    """Return the end of this change."""
     machine_id = machine.id if machine else change.machine_id
     return Entry(
         slot=change.slot,
@@ -28,11 +28,11 @@ def entry(
 
 
 def busy(change: Change, live: Machine) -> Entry:
-    """The end of a change that is let wait for the run on its machine."""
+    """Return the end of a change that waits for the run on its machine."""
     detail = f"a run is in progress (state {live.state.value})"
     return entry(change, Status.DEFERRED, detail, reason=Reason.RUN, machine=live)
 
 
 def words_of(error: ApiError) -> str:
-    """What went wrong, and what to do next."""
+    """Say what went wrong, and what to do next."""
     return f"{error.message}. {error.hint}" if error.hint else error.message

@@ -1,6 +1,6 @@
-"""How long an apply will still take, as far as can be told: by the platform's pace, and by what it has taken so far.
+"""Estimate how long an apply will still take. Pure; the time is handed in.
 
-Pure: the time is handed in.
+It knows the platform's rate, and what the apply has taken so far.
 """
 
 from collections import Counter
@@ -15,9 +15,9 @@ _FEWEST: Final = 3  # changes that have to end before their time says anything
 
 
 class Forecast:
-    """Counts the changes that end; one that is deferred is counted once its turn has come.
+    """Counts the changes that end; a deferred one is counted when its turn has come.
 
-    `began` is a monotonic time in seconds; `creation_pause_s` that between two creations in one app, 0 where nothing
+    `began` is a monotonic time in seconds; `creation_pause_s` that between two creations in one app, 0 if nothing
     limits them.
     """
 
@@ -32,7 +32,7 @@ class Forecast:
         self._created: Counter[str] = Counter()
 
     def count(self, ended: Entry) -> None:
-        """One change has ended, however that was."""
+        """Count a change that has ended, in whatever way."""
         if ended.address not in self._open:
             if ended.status is Status.DEFERRED:
                 return
@@ -43,7 +43,7 @@ class Forecast:
             self._created[ended.slot.app] += 1
 
     def left_s(self, now: float) -> float | None:
-        """The seconds until the last change has ended; None where nothing is known yet, or nothing is left."""
+        """Return the seconds until the last change ends; None if unknown or over."""
         left = self.total - self.done
         if left <= 0:
             return None

@@ -1,6 +1,7 @@
-"""Executes a plan: knows edges, one limit on concurrency and a failure policy, and decides nothing else.
+"""Execute a plan: it knows edges, one limit on concurrency and a failure policy.
 
-When a change may take one of the limit's places is the caller's to say: it knows the platform's pace.
+It decides nothing else. When a change may take one of the limit's places is the caller's to say, who knows the
+platform's rate.
 """
 
 import asyncio
@@ -40,12 +41,12 @@ class Stop:
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def request(self, why: str) -> None:
-        """For a reason of the apply's own; the first one counts."""
+        """Ask for a reason of the apply's own; the first one counts."""
         self.why = self.why or why
         self.requested.set()
 
     def interrupt(self) -> None:
-        """From outside."""
+        """Ask from outside."""
         self.why, self.is_interrupt = "interrupted before it began", True
         self.requested.set()
         self.interrupted.set()
@@ -62,12 +63,13 @@ async def execute(
     stop: Stop,
     on_end: Callable[[Entry], None],
 ) -> tuple[Entry, ...]:
-    """One entry for each change, in their order. A change begins once all that it depends on is done.
+    """Return one entry for each change, in their order.
 
-    A dependency that failed, was skipped or is unknown skips the change; a deferred one does not, unless it keeps a
-    volume that the change needs: that defers the change too. A creation waits for another one only until that is
-    written, so that new machines are watched side by side. An unexpected error makes its own change unknown. Raises
-    what `on_end` raises; the changes under way are cancelled then.
+    A change begins once all that it depends on is done. A dependency that failed, was skipped or is unknown skips the
+    change; a deferred one does not, unless it keeps a volume that the change needs: that defers the change too. A
+    creation waits for another one only until that is written, so that new machines are watched side by side. An
+    unexpected error makes its own change unknown. Raises what `on_end` raises; the changes under way are cancelled
+    then.
     """
     execution = _Execution(perform=perform, admit=admit, defer=defer, limit=PrioritySemaphore(parallelism), stop=stop)
     progress = {change.address: _Progress(change) for change in changes}
@@ -96,7 +98,10 @@ async def execute(
 
 
 class _Progress:
-    """How far a change is: `written` once nothing but the watching is left, `ended` once it has its entry."""
+    """How far a change is.
+
+    It is `written` once nothing but the watching is left, `ended` once it has its entry.
+    """
 
     def __init__(self, change: Change) -> None:
         self.change = change
@@ -153,7 +158,7 @@ class _Execution:
 
 
 def _kept_volume(change: Change, needed: list[_Progress]) -> str | None:
-    """Which volume of the change is kept by a machine whose own change was deferred, in words; None where none is."""
+    """Return, in words, the volume that a deferred machine keeps; None if none."""
     for other in needed:
         shared = sorted(change.mounted & other.change.freed)
         if shared and other.entry and other.entry.status is Status.DEFERRED:

@@ -1,7 +1,8 @@
-"""What is left to do of a plan that another apply came before: only what was planned for the same slots. Pure.
+"""Decide what is left of a plan after another apply was first. Pure.
 
-The slots that others have brought to what is declared are done. One that someone's hand has changed since it was
-planned is not followed up, and nothing is destroyed, replaced or run that was not planned so.
+Only what was planned for the same slots counts. The slots that others have brought to what is declared are done. One
+that someone changed by hand since it was planned is not followed up, and nothing is destroyed, replaced or run that was
+not planned so.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,14 +18,14 @@ _HARMLESS: Final = frozenset({Action.CREATE, Action.UPDATE, Action.START})
 
 
 def overtaken(report: Report) -> tuple[Entry, ...]:
-    """The changes that are to be planned again; none where anything else has failed."""
+    """Return the changes that are to be planned again; none if anything else failed."""
     undone = tuple(ended for ended in report.entries if ended.status not in _FINE)
     is_all = all(ended.reason is Reason.OVERTAKEN for ended in undone) and not report.interrupted
     return undone if is_all else ()
 
 
 def done_by_others(again: Plan, report: Report) -> tuple[Entry, ...]:
-    """How those changes ended that were not made and, by the plan made again, are no longer needed."""
+    """Return the ends of changes that the new plan no longer needs."""
     planned = {change.address: change for change in report.plan.changes}
     now = {change.address: change for change in again.changes}
     return tuple(
@@ -37,7 +38,7 @@ def done_by_others(again: Plan, report: Report) -> tuple[Entry, ...]:
 def follow_up(
     again: Plan, report: Report, undone: Iterable[Entry], may_do: Callable[[Plan], Plan]
 ) -> tuple[Plan, tuple[Entry, ...]]:
-    """What is to be done about the undone slots, and how those ended about which nothing is.
+    """Return what is to be done about the undone slots, and the ends of the others.
 
     `may_do` leaves of a plan what was approved.
     """
@@ -57,7 +58,10 @@ def follow_up(
 
 
 def within(plan: Plan, reviewed: Plan) -> Plan:
-    """What of the plan was reviewed, for the same machines as they were then: a later round does nothing else."""
+    """Return what of the plan was reviewed, for the same machines as they were then.
+
+    A later round does nothing else.
+    """
     known = {change.binding for change in reviewed.effective}
     kept = tuple(change for change in plan.changes if not change.is_effective or change.binding in known)
     return replace(plan, changes=kept)

@@ -1,7 +1,8 @@
-"""The pool's anchor leaves the spec: what it remembers goes to another machine of the pool before it is destroyed.
+"""Hand over what a pool's anchor remembers, before the anchor is destroyed.
 
-Both leases are held, so no keyed run begins in between, and at each point at most one machine names itself the anchor.
-Where this ends halfway none does: keyed runs are refused then, until the next apply has named one.
+The anchor has left the spec. Both leases are held, so no run with a key begins in between, and at each point at most
+one machine names itself the anchor. If this ends halfway none does: runs with keys are refused then, until the next
+apply has named one.
 """
 
 from typing import Final
@@ -23,7 +24,10 @@ _KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 async def hand_over(
     context: Context, lease: HeldLease, leaving: Machine, change: Change, options: Options, locks: Locks
 ) -> None:
-    """Makes the change's successor the anchor, if the machine that leaves is it. Raises ApiError, LeaseLostError."""
+    """Make the successor the anchor, if the machine that leaves is the anchor.
+
+    Raises ApiError, LeaseLostError.
+    """
     if change.successor is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
     successor = await find_by_name(context, leaving, change.successor)

@@ -1,7 +1,7 @@
-"""Whether a changed service is up: it runs, stays up for a while, and every declared health check passes.
+"""Decide whether a changed service is up: it runs, stays up, and its checks pass.
 
-Decides from the machine's own events, so that no crash is missed between two looks. One that may rest when it is idle
-may have come up and gone to rest before anyone looked: that is up too.
+That is decided from the machine's own events, so that no crash is missed between two reads. One that may rest when it
+is idle may have come up and gone to rest before anyone looked: that is up too.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _SETTLING_PAUSE_S: Final = 0.25
 class Watch:
     """What is watched: the machine as its change has left it.
 
-    `fence` is its newest event before the change, None where the change made it. `is_starting` where a create or a
+    `fence` is its newest event before the change, None if the change made it. `is_starting` says that a create or a
     start was sent since the machine was seen like this. With `min_healthy_s` 0 no crash is looked for.
     """
 
@@ -42,7 +42,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """One look at the machine; `run` are the events of its newest version's run, from its start on."""
+    """One read of the machine; `run` are the events of its newest version's run."""
 
     seen: Machine
     newer: tuple[Event, ...]
@@ -52,15 +52,15 @@ class _Look:
 
     @property
     def since_ms(self) -> int:
-        """From when on the machine's log is about the change."""
+        """Return from when on the machine's log is about the change."""
         events = self.run or self.newer
         return events[-1].timestamp_ms if events else 0
 
 
 async def watch_up(context: Context, watch: Watch) -> Unhealthy | None:
-    """Return None once the machine is up, else why it is not, with the last lines of its log.
+    """Return None once the machine is up, else why it is not, with its last lines.
 
-    A crash ends the wait at once; checks have `timeout_s`. Raises ApiError where the machine cannot be looked at.
+    A crash ends the wait at once; checks have `timeout_s`. Raises ApiError if the machine cannot be read.
     """
     name = f"{watch.machine.app}/{watch.machine.name}"
     deadline = context.clock.monotonic() + watch.timeout_s
@@ -88,7 +88,7 @@ async def watch_up(context: Context, watch: Watch) -> Unhealthy | None:
 
 
 async def _look(context: Context, watch: Watch, deadline: float, up_since: float | None) -> _Look:
-    """Look at the machine. What the platform refuses for a while is asked again until the deadline."""
+    """Read the machine. A passing refusal is tried again until the deadline."""
     while True:
         try:
             seen = await read_machine(context, watch.machine)
@@ -108,7 +108,10 @@ async def _look(context: Context, watch: Watch, deadline: float, up_since: float
 
 
 async def _newer_events(context: Context, seen: Machine, fence: str | None) -> tuple[Event, ...]:
-    """The events newer than the change. A machine tells few of them itself; what has left that list too, nobody."""
+    """Return the events newer than the change.
+
+    A machine comes with few of them; what has left the longer list too, nobody tells.
+    """
     newer = _above(seen.events, fence)
     if newer is None:
         events = await context.client.list_events(seen.app, seen.id)
@@ -118,7 +121,10 @@ async def _newer_events(context: Context, seen: Machine, fence: str | None) -> t
 
 
 def _above(events: Sequence[Event], fence: str | None) -> tuple[Event, ...] | None:
-    """The events above the fence, or from the machine's making on; None where the list does not reach back to it."""
+    """Return the events above the fence; None if the list does not reach back to it.
+
+    Without a fence they reach back to the machine's creation.
+    """
     for position, event in enumerate(events):
         if event.id == fence:
             return tuple(events[:position])
@@ -128,7 +134,7 @@ def _above(events: Sequence[Event], fence: str | None) -> tuple[Event, ...] | No
 
 
 def _verdict(look: _Look, watch: Watch, *, is_late: bool) -> Unhealthy | None:
-    """Why the machine is not up, as far as this look tells; None where it is, or may become so."""
+    """Say why the machine is not up; None if it is, or may become so."""
     crash = crash_in(look.run) if watch.min_healthy_s > 0 else None
     if crash:
         why = crash_words(crash, look.run)
@@ -147,7 +153,7 @@ def _verdict(look: _Look, watch: Watch, *, is_late: bool) -> Unhealthy | None:
 
 
 def _is_up(look: _Look, watch: Watch) -> bool:
-    """Whether nothing is left to wait for."""
+    """Return whether nothing is left to wait for."""
     if has_gone_to_rest(replace(look.seen, events=look.run)):
         return True
     return look.up_s is not None and look.up_s >= watch.min_healthy_s and _do_checks_pass(look.seen)
@@ -172,7 +178,7 @@ def _doing(look: _Look, watch: Watch) -> str:
 
 
 async def _park(context: Context, machine: Machine, deadline: float) -> None:
-    """Wait for the machine to start, in one slice; that it did is only a hint to look."""
+    """Wait for the machine to start, in one slice; that it did is only a hint."""
     began = context.clock.monotonic()
     await context.client.wait_machine(
         machine.app,
@@ -190,10 +196,9 @@ async def _with_log(context: Context, look: _Look, unhealthy: Unhealthy) -> Unhe
 
 
 def has_gone_to_rest(machine: Machine) -> bool:
-    """Whether it was started, and then stopped or suspended because nobody asked for it; nothing of the sort where it
-    ended by itself.
+    """Return whether it was started, and then stopped because it was idle.
 
-    Assumed: the proxy's stop shows in the exit as one that was asked for.
+    Not so if it ended by itself. Assumed: the proxy's stop shows in the exit as one that was asked for.
     """
     if not (machine.config and machine.config.may_rest and machine.state.is_resting):
         return False

@@ -1,4 +1,4 @@
-"""What is wrong with a service, in words."""
+"""Say what is wrong with a service."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +10,10 @@ _CHECKS_SHOWN: Final = 4
 
 
 def crash_words(crash: Crash, run: Sequence[Event]) -> str:
-    """Return `exited with code 1 after 0.2 s, and was restarted once`; `run` are the events from the start on."""
+    """Return such as `exited with code 1 after 0.2 s, and was restarted once`.
+
+    `run` are the events from the start on.
+    """
     ended = next(event for event in reversed(run) if event.exit is crash.ended)
     after_s = max(0, ended.timestamp_ms - run[-1].timestamp_ms) / 1000
     words = f"{exit_words(crash.ended)} after {after_s:.1f} s"
@@ -21,7 +24,7 @@ def crash_words(crash: Crash, run: Sequence[Event]) -> str:
 
 
 def failing_words(failing: Sequence[Check]) -> str:
-    """The checks that do not pass, and what they said; `no report` where there is none."""
+    """List the checks that do not pass, and what they said, if they reported."""
     if not failing:
         return "no report"
     shown = [f"{check.name} {check.status}" + (f" ({check.output})" if check.output else "") for check in failing]

@@ -1,4 +1,4 @@
-"""What every change of one apply needs to know, and the machine of a change as it is under its lease."""
+"""What every change needs: its surroundings, and its machine under a lease."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from reconciler.slots.wait import read_machine, wait_settled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One change's surroundings. `patience` is that with a machine that settles, for all looks at it together."""
+    """One change's surroundings.
+
+    `patience` is that with a machine that settles, for all reads of it together.
+    """
 
     context: Context
     stack: str
@@ -32,7 +35,10 @@ class Job:
         return self.locks.hold(change.slot.app, change.machine_id)
 
     async def settled(self, change: Change) -> Machine:
-        """Return the change's machine under its lease, once it has settled; as it is where that takes too long."""
+        """Return the change's machine under its lease, once it has settled.
+
+        If that takes too long, return it as it is.
+        """
         live = await read_machine(self.context, change.machine)
         left_s = self.patience.until - self.context.clock.monotonic()
         if live.state.is_settling and left_s > 0:

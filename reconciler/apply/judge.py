@@ -1,4 +1,4 @@
-"""Whether what was planned for a machine still holds, as it is under its lease. Pure."""
+"""Judge whether the plan still holds for a machine under its lease. Pure."""
 
 from typing import Final
 
@@ -25,19 +25,25 @@ ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, 
 
 
 def overtaken(change: Change, why: str) -> Entry:
-    """The end of a change whose slot someone else has changed: it is to be planned again."""
+    """Return the end of a change whose slot someone else has changed.
+
+    It is to be planned again.
+    """
     return entry(change, Status.FAILED, why, reason=Reason.OVERTAKEN)
 
 
 def unfit(live: Machine, change: Change) -> Entry | None:
-    """Why what was planned for the machine must not be sent to it as it is now."""
+    """Say why the machine, as it is now, must not be sent what was planned."""
     if live.state.is_gone:
         return overtaken(change, "destroyed by someone else since it was planned")
     return unreachable(live, change)
 
 
 def taken_name(holder: Machine, change: Change, stack: str, options: Options) -> Entry:
-    """How a creation ends whose name another machine had first: well, where that is all that it was to make."""
+    """Return the end of a creation whose name another machine had first.
+
+    It is done, if that machine is all that it was to make.
+    """
     if not marks.is_owned(holder.metadata, stack=stack, name=holder.name):
         if not holder.is_observable and marks.STACK not in holder.metadata:
             return entry(change, Status.FAILED, f"machine {holder.id} has the name, and is {holder.doubt}")
@@ -50,13 +56,16 @@ def taken_name(holder: Machine, change: Change, stack: str, options: Options) ->
 
 
 def _was_ended(machine: Machine, change: Change) -> bool:
-    """Whether a service that should be running was stopped; one that was just made is yet to start."""
+    """Return whether a service that should be running was stopped.
+
+    One that was just made is yet to start.
+    """
     is_stopped = machine.state in {MachineState.STOPPED, MachineState.SUSPENDED}
     return is_stopped and change.kind is PoolKind.SERVICE and not may_rest(change)
 
 
 def is_as_desired(live: Machine, change: Change) -> bool:
-    """Whether another apply has made of the machine what this change is for, and nobody has changed it since."""
+    """Return whether another apply has made this change, and nobody undid it."""
     is_applied = live.metadata.get(marks.APPLIED) == change.desired_digest
     if change.desired is None or not is_applied or live.region != change.slot.region:
         return False
@@ -66,14 +75,14 @@ def is_as_desired(live: Machine, change: Change) -> bool:
 
 
 def unreachable(live: Machine, change: Change) -> Entry | None:
-    """Why nothing may be concluded of the machine, and so nothing be written to it."""
+    """Say why nothing is known of the machine, so that nothing may be written to it."""
     if live.is_observable:
         return None
     return entry(change, Status.FAILED, live.doubt)
 
 
 def unsettled(live: Machine, change: Change, patience: Patience) -> Entry | None:
-    """Why a machine is left as it is that was waited for, and is on its way to a state still."""
+    """Say why a machine is left alone that did not settle in time."""
     if not live.state.is_settling:
         return None
     detail = f"still {live.state.value} after {patience.limit_s:g} s; run it again once the machine has settled"
@@ -81,45 +90,51 @@ def unsettled(live: Machine, change: Change, patience: Patience) -> Entry | None
 
 
 def is_busy(live: Machine, change: Change) -> bool:
-    """Whether a run is in progress that is to be let finish."""
+    """Return whether a run is in progress that is to be let finish."""
     return kind_of(live, declared=change.kind) is PoolKind.TASK and not live.state.is_resting
 
 
 def must_be_told(change: Change) -> bool:
-    """Whether the change was to bring the pool's anchor what the pool should be."""
+    """Return whether the change was to tell the anchor what its pool should be."""
     is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
     return is_anchor and change.action in {Action.UPDATE, Action.REPLACE}
 
 
 def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
-    """Why an apply of an older revision must not touch the machine."""
+    """Say why an apply of an older revision must not touch the machine."""
     objection = objection_of_fence(live, options)
     return entry(change, Status.FAILED, objection) if objection else None
 
 
 def has_moved(live: Machine, change: Change) -> bool:
-    """Whether the machine is another than the one that was planned for."""
+    """Return whether the machine is another than the one that was planned for."""
     return live.metadata.get(marks.APPLIED) != change.expected_applied or _was_meddled_with(live, change)
 
 
 def moved(live: Machine, change: Change) -> Entry:
-    """The end of an update whose machine has moved. What a hand has made of it is not for this apply to undo."""
+    """Return the end of an update whose machine has moved.
+
+    This apply does not undo what someone did by hand.
+    """
     if live.metadata.get(marks.APPLIED) != change.expected_applied:
         return overtaken(change, "another apply has changed it since it was planned")
     return entry(change, Status.FAILED, "changed since it was planned; plan again")
 
 
 def _was_meddled_with(live: Machine, change: Change) -> bool:
-    """Whether the config is another than it was planned for; one run's own passes, and is no such change."""
+    """Return whether someone changed the config since it was planned for.
+
+    A run's override passes, and does not count.
+    """
     if marks.OVERRIDE in live.metadata or change.expected_digest is None:
         return False
     return _digest(live) != change.expected_digest
 
 
 def was_overtaken(change: Change, error: ApiError) -> bool:
-    """Whether the machine is no longer as it was seen under the lease, so that another look decides.
+    """Return whether the machine has changed since it was read under the lease.
 
-    What a stale version is refused with is not documented but for its status, 409.
+    Then another read decides. The refusal of a stale version is documented only by its status, 409.
     """
     is_unexplained = error.kind in {ApiErrorKind.REFUSED, ApiErrorKind.VOLUME_BUSY} and error.status in {409, 412}
     return error.kind in _OVERTAKEN or (is_unexplained and change.action in ON_ONE_MACHINE)
@@ -130,7 +145,7 @@ def _digest(machine: Machine) -> str:
 
 
 def objection_to_marks(live: Machine, stack: str, options: Options) -> str | None:
-    """Return why no mark may be written on the machine, seen under its lease; None where one may."""
+    """Say why no mark may be written on the machine under its lease; None if it may."""
     if not live.is_observable:
         return live.doubt
     if not marks.is_owned(live.metadata, stack=stack, name=live.name):
@@ -139,9 +154,9 @@ def objection_to_marks(live: Machine, stack: str, options: Options) -> str | Non
 
 
 def objection_of_fence(live: Machine, options: Options) -> str | None:
-    """Why an apply of these options must not touch the machine, seen under its lease; None where it may.
+    """Say why these options must not touch the machine under its lease.
 
-    A pool's anchor that was busy at the newer apply tells of it by its mark `want` alone.
+    None if they may. A pool's anchor that was busy at the newer apply tells of it by its mark `want` alone.
     """
     ours = options.revision
     if ours is None or options.allow_rollback:

@@ -1,7 +1,7 @@
-"""Before an apply takes a task's machine away: how its runs ended is kept on the pool's anchor.
+"""Keep how a machine's runs ended on the pool's anchor, before it is destroyed.
 
-Written under the anchor's lease, while the machine's own is held. Where it cannot be written that is said, and the
-machine goes all the same: the platform tells of a destroyed machine for about two days.
+That is written under the anchor's lease, while the machine's own is held. If it cannot be written that is said, and the
+machine is destroyed all the same: the platform tells of a destroyed machine for about two days.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ _EVENTS: Final = 50
 
 
 async def keep_ends(context: Context, leaving: Machine, change: Change, locks: Locks) -> Machine:
-    """Keep the ends of the leaving machine's runs on the slot that the plan says keeps them.
+    """Keep the ends of the leaving machine's runs on the keeper of the plan.
 
     An anchor that is replaced keeps its own: then the machine is returned as if it had them, for the one that comes
     after it; else as it is.
@@ -44,7 +44,7 @@ async def keep_ends(context: Context, leaving: Machine, change: Change, locks: L
 
 
 async def _read_ends(context: Context, leaving: Machine, kind: PoolKind) -> list[RunEnd]:
-    """How the runs of the machine ended, and those that it keeps for others."""
+    """Return how the machine's runs ended, and the ends that it keeps for others."""
     if kind_of(leaving, declared=kind) is PoolKind.SERVICE:
         return []
     if not records_of(leaving.metadata) and not any(event.type == "start" for event in leaving.events):
@@ -73,7 +73,10 @@ def _with_ends(machine: Machine, ends: list[RunEnd]) -> Machine:
 
 
 async def _find_keeper(context: Context, leaving: Machine, change: Change) -> Machine | None:
-    """The keeper as the plan saw it, else by name: this apply may have made it anew."""
+    """Return the keeper as the plan saw it, else by name.
+
+    This apply may have made it anew.
+    """
     if change.keeper_id:
         seen = await read_by_id(context, leaving.app, change.keeper_id)
         if seen and not seen.state.is_gone:
@@ -82,7 +85,7 @@ async def _find_keeper(context: Context, leaving: Machine, change: Change) -> Ma
 
 
 async def find_by_name(context: Context, leaving: Machine, name: str) -> Machine | None:
-    """The machine of this name, of the same stack; a list may lag behind its creation."""
+    """Return the stack's machine of this name; a list may lag behind its creation."""
     for pause_s in _LOOKS_S:
         await context.clock.sleep(pause_s)
         for machine in await context.client.list_machines(leaving.app) or ():

@@ -1,7 +1,7 @@
-"""The end of what a machine has said since its change: why it did not stay up, in its own words.
+"""Read the end of a machine's log since its change: why it did not stay up.
 
 Lines come a moment after the crash that they explain, so they are waited for, and never for long. Logs that cannot be
-read are said once and change nothing.
+read are told of once and change nothing.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _PATIENCE_S: Final = 3.0  # with a log that cannot be read
 
 
 async def last_lines(context: Context, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
-    """Return at most ten lines, the oldest first; () where there are none, or they cannot be read in time."""
+    """Return at most ten lines, the oldest first; () if none can be read in time."""
     lines: deque[str] = deque(maxlen=_COUNT)
     try:
         with suppress(TimeoutError):

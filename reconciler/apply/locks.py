@@ -1,4 +1,4 @@
-"""The leases that one apply takes. Someone else's lease on a machine is waited for as long as `--lock-timeout` says.
+"""Take the leases of one apply, and wait for other holders (`--lock-timeout`).
 
 Once a machine was waited for in vain, whatever else was to be done there fails at once.
 """
@@ -12,7 +12,7 @@ from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 
 
 class Locks:
-    """Takes leases under the name of `verb`, which others are shown as the holder's."""
+    """Takes leases under the name of `verb`, which others see as the holder's."""
 
     def __init__(self, context: Context, *, timeout_s: float, verb: str) -> None:
         self._context = context
@@ -21,12 +21,15 @@ class Locks:
         self._waited_in_vain: set[str] = set()
 
     def patience_s(self, machine_id: str) -> float:
-        """How long someone else's lease on the machine may still be waited for."""
+        """Return how long someone else's lease on it may still be waited for."""
         return 0.0 if machine_id in self._waited_in_vain else self._timeout_s
 
     @asynccontextmanager
     async def hold(self, app: str, machine_id: str) -> AsyncIterator[HeldLease]:
-        """Holds a lease on the machine for the block. Raises ApiError; LEASE_HELD where it was not free in time."""
+        """Hold a lease on the machine for the block.
+
+        Raises ApiError; LEASE_HELD if it was not free in time.
+        """
         patience_s = self.patience_s(machine_id)
         holding = hold_lease(self._context, app, machine_id, verb=self._verb, ttl_s=APPLY_TTL_S, patience_s=patience_s)
         async with AsyncExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Writing planned marks on machines: under a lease, those of one machine under one, and machines side by side.
+"""Write planned marks on machines: one lease for each, machines side by side.
 
-What is to be written, and on which machine, is the planner's to say. Here is only seen whether that still holds.
+What is to be written, and on which machine, is the planner's to say. Here it is only checked whether that still holds.
 """
 
 import asyncio
@@ -29,7 +29,10 @@ from reconciler.slots.wait import read_by_id
 async def leave_in_order(
     context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
 ) -> list[str]:
-    """Leave the machines that were read back as the next apply and invoke need them; what could not be, in words."""
+    """Leave the machines as the next apply and invoke need them.
+
+    They were read back. Return what could not be done, in words.
+    """
     limit = asyncio.Semaphore(options.parallelism)
     left = left_overrides(spec, found)
     failures = await _all(_restore(context, machine, declared, limit, locks) for machine, declared in left)
@@ -47,7 +50,10 @@ async def leave_in_order(
 
 
 async def change_settings(job: Job, change: Change) -> Entry:
-    """Write what the pool's machines do not tell yet of its settings; how that ended."""
+    """Write what the machines do not tell yet of the pool's settings.
+
+    Return how that ended.
+    """
     limit = asyncio.Semaphore(job.options.parallelism)
     ends = await asyncio.gather(*(_settle(job, change, write, limit) for write in change.writes))
     failed = [end for end in ends if end]
@@ -64,7 +70,10 @@ async def change_settings(job: Job, change: Change) -> Entry:
 
 
 async def _settle(job: Job, change: Change, write: MetadataWrite, limit: asyncio.Semaphore) -> Entry | None:
-    """Write the settings on one machine, where no other change has; None once they are there."""
+    """Write the settings on one machine, unless another change has.
+
+    Return None once they are there.
+    """
     assert write.machine_id is not None, "a machine that is made gets its pool's settings with its config"
     where = f"{write.name}: "
     async with limit:
@@ -111,7 +120,10 @@ async def _all(works: Iterable[Awaitable[str | None]]) -> list[str]:
 async def _restore(
     context: Context, machine: Machine, declared: MachineConfig | None, limit: asyncio.Semaphore, locks: Locks
 ) -> str | None:
-    """Take off again what a run had of its own and nobody took off after it; why it is still there, in words."""
+    """Take off a run's override that nobody took off after it.
+
+    Return why it is still there, in words.
+    """
     async with limit:
         return await restore_if_idle(context, machine, declared=declared, patience_s=locks.patience_s(machine.id))
 
@@ -119,7 +131,7 @@ async def _restore(
 async def _write(
     context: Context, write: MetadataWrite, limit: asyncio.Semaphore, options: Options, locks: Locks
 ) -> str | None:
-    """Write the marks of one machine; why they could not be written, in words."""
+    """Write the marks of one machine; return why they could not be written."""
     assert write.machine_id is not None, "only machines that were read back are written to"
     due = dict(write.marks)
     try:

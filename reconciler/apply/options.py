@@ -12,7 +12,7 @@ DEFAULT_LOCK_TIMEOUT_S: Final = 60.0
 
 
 class Patience(NamedTuple):
-    """How long machines that are not at rest are waited for, and until when on the monotonic clock."""
+    """How long to wait for machines that are not at rest, and until when (monotonic)."""
 
     limit_s: float
     until: float
@@ -20,14 +20,15 @@ class Patience(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`only` names the pools that the plan was made for; `force` ends running tasks that are to be destroyed.
+    """How an apply behaves.
 
+    `only` names the pools that the plan was made for; `force` ends running tasks that are to be destroyed.
     `lock_timeout_s` bounds the wait for someone else's lease, `parallelism` the changes under way at once. With
     `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
-    alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered.
-    With `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true. The
-    leases that are taken name `verb` as their holder's command. `patience` is the user's own limit, for all machines
-    that settle: without it each has the time that the platform may need.
+    alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered. With
+    `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true. The leases
+    that are taken name `verb` as their holder's command. `patience` is the user's own limit, for all machines that
+    settle: without it each has the time that the platform may need.
     """
 
     only: Collection[str] = ()
@@ -43,6 +44,6 @@ class Options:
     patience: Patience | None = None
 
     def patience_from(self, now: float) -> Patience:
-        """Return the patience with a machine that is waited for from `now` on, on the monotonic clock."""
+        """Return the patience with a machine that is waited for from `now` on."""
         own = Patience(SETTLE_TIMEOUT_S, until=now + SETTLE_TIMEOUT_S)
         return self.patience if self.patience and self.patience.until < own.until else own

@@ -5,7 +5,7 @@ from collections import deque
 
 
 class PrioritySemaphore:
-    """Limit concurrency to `count`. Callers wait in order; urgent ones before all others."""
+    """Limit concurrency to `count`. Callers wait in order, urgent ones first."""
 
     def __init__(self, count: int) -> None:
         self._free = count

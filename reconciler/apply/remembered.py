@@ -1,5 +1,6 @@
-"""What a pool's anchor remembered, where it was destroyed and none came after it: by a replace that was cut off, or by
-hand. Its keys are read off the destroyed machine, of which the platform tells for about two days.
+"""Read what a destroyed anchor remembered, if none came after it.
+
+It was destroyed by hand, or by a replace that was cut off. The platform tells of destroyed machines for about two days.
 """
 
 from typing import Final
@@ -14,7 +15,10 @@ _MEMORY: Final = (marks.KEY, marks.FINGERPRINTS, marks.ENDS)
 
 
 async def read_memory(context: Context, change: Change, stack: str) -> dict[str, str] | None:
-    """Return the marks that the slot's new machine takes over; None for a slot that is no anchor. Raises ApiError."""
+    """Return the marks that the slot's new machine takes over. Raises ApiError.
+
+    None for a slot that is no anchor.
+    """
     is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
     if not is_anchor or context.client.new_apps.is_new(change.slot.app):
         return None

@@ -1,5 +1,6 @@
-"""An apply in rounds: after a run in progress has ended, and after another apply was there first, what is left is
-planned and applied again.
+"""Apply in rounds: what is left is planned and applied again.
+
+That is after a run in progress has ended, and after another apply was first.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,11 +36,12 @@ async def apply_patiently(
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
-    """The report of all rounds as one. `may_do` leaves of a plan that was made again what was approved.
+    """Return the report of all rounds as one.
 
-    `wait_busy_s` bounds the wait for machines that settle too; None bounds it by what the platform may need, and waits
-    for no run. `observed` is the snapshot that the plan was made of, where it is at hand.
-    Raises BlockedError before the first write of the first round; a later round that is blocked ends it.
+    `may_do` leaves of a plan that was made again what was approved. `wait_busy_s` bounds the wait for machines that
+    settle too; None bounds it by what the platform may need, and waits for no run. `observed` is the snapshot that the
+    plan was made of, if it is at hand. Raises BlockedError before the first write of the first round; a later round
+    that is blocked ends it.
     """
     stop = stop or Stop()
     began = context.clock.monotonic()
@@ -79,7 +81,10 @@ async def apply_patiently(
 
 
 async def _has_waited(context: Context, report: Report, deadline: float, stop: Stop) -> bool:
-    """Waits for one of the runs that slots were deferred for; False at once where nothing is to be waited for."""
+    """Wait for one of the runs that slots were deferred for.
+
+    Return False at once if nothing is to be waited for.
+    """
     busy = deferred_machines(report)
     remaining_s = deadline - context.clock.monotonic()
     if not report.is_on_course or not busy or remaining_s <= 0 or stop.why:

@@ -1,4 +1,4 @@
-"""A start and a destroy, sent under a lease that is held until it is clear that they have had their effect."""
+"""Send a start or a destroy under a lease, until its effect is certain."""
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.machine import Machine
@@ -9,9 +9,9 @@ from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine
 
 
 async def send_start(context: Context, lease: HeldLease, machine: Machine) -> None:
-    """Starts a service's machine; one that settles still is asked again until it starts, while the lease is ours.
+    """Start a service's machine; while it settles, try again under the lease.
 
-    Raises ApiError, LeaseLostError, and UpdateFailedError where it settles for too long.
+    Raises ApiError, LeaseLostError, and UpdateFailedError if it settles for too long.
     """
     deadline = context.clock.monotonic() + SETTLE_TIMEOUT_S
     while True:
@@ -28,7 +28,7 @@ async def send_start(context: Context, lease: HeldLease, machine: Machine) -> No
 
 
 async def send_destroy(context: Context, lease: HeldLease, live: Machine, *, force: bool) -> None:
-    """Sends the destroy; after a lost reply it is sent again only if the machine is seen to live on."""
+    """Send the destroy; after a lost reply again only if the machine is still there."""
     for is_last in (False, True):
         try:
             await context.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)  # assumption A8

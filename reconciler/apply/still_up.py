@@ -1,4 +1,4 @@
-"""Services whose machines were not changed: whether the run that goes on stays up. Nothing is written."""
+"""See whether services that were not changed stay up. Nothing is written."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,10 @@ from reconciler.slots.wait import read_machine
 
 
 async def see_still_up(context: Context, change: Change, target: MachineRef, course: Course) -> Entry:
-    """See whether a machine stays up that is as declared and has crashed lately. Raises ApiError."""
+    """See whether a machine stays up that is as declared but has crashed lately.
+
+    Raises ApiError.
+    """
     live = await read_machine(context, target)
     if found := unfit(live, change):
         return found
@@ -22,9 +25,9 @@ async def see_still_up(context: Context, change: Change, target: MachineRef, cou
 
 
 async def before_its_run(context: Context, machine: Machine) -> str | None:
-    """Return the event before the machine's newest start, so that a crash of that run is newer. Raises ApiError.
+    """Return the event before the machine's newest start. Raises ApiError.
 
-    None where none is retained.
+    A crash of that run is newer. None if none is retained.
     """
     before = _before_newest_start(machine.events)
     return before or _before_newest_start(await context.client.list_events(machine.app, machine.id))

@@ -1,4 +1,4 @@
-"""Reading back: what the platform shows after an apply, compared with what the apply did."""
+"""Read back what the platform shows after an apply, and compare."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,12 +26,10 @@ async def read_back(
     *,
     before: Observed | None,
 ) -> tuple[tuple[str, ...], Observed | None]:
-    """What the platform now shows different from what was done, and the snapshot that says so; None without one.
+    """Return what differs from what was done, and the snapshot that says so.
 
-    Plans again, and wants nothing left to do.
-
-    A list may lag behind, so a slot that seems to be otherwise is looked at by its machine's id first. What is not
-    listed again, since nothing was done there, is as `before` has it.
+    It plans again, and wants nothing left to do. A list may lag behind, so a slot that seems to differ is first read by
+    its machine's id. What is not listed again, since nothing was done there, is as `before` has it.
     """
     touched = {ended.address: ended for ended in entries}
     whole = partial(make_plan, spec, only=options.only, allow_destroy=len(plan.changes), allow_rollback=True)
@@ -68,7 +66,7 @@ async def _observed_again(
 
 
 def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:
-    """The machines that were written and then settled as `failed`."""
+    """Name the machines that were written and then settled as `failed`."""
     failed = {machine.id for machine in observed.machines if machine.state is MachineState.FAILED}
     return [
         f"{ended.address}: the machine settled in state failed; its log says why"
@@ -78,7 +76,10 @@ def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:
 
 
 def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[tuple[str, str]]:
-    """(app, machine id) of what the list shows otherwise than it was left, or does not show."""
+    """Return (app, machine id) of what the list shows otherwise than it was left.
+
+    That is also what it does not show.
+    """
     suspects = {change.address: change for change in again.effective if not change.deferred}
     found = {(change.slot.app, change.machine_id) for change in suspects.values()}
     found |= {(write.app, write.machine_id) for change in suspects.values() for write in change.writes}
@@ -91,7 +92,7 @@ def _doubtful(observed: Observed, again: Plan, entries: Iterable[Entry]) -> set[
 
 
 async def _looked_at(context: Context, observed: Observed, doubtful: Iterable[tuple[str, str]]) -> Observed:
-    """The snapshot, with these machines as they are when asked for by id."""
+    """Return the snapshot with these machines as a GET shows them."""
     places = sorted(doubtful)
     looked = await asyncio.gather(*(read_by_id(context, app, machine_id) for app, machine_id in places))
     machines = {name: {machine.id: machine for machine in app.machines} for name, app in observed.apps.items()}

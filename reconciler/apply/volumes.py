@@ -1,4 +1,4 @@
-"""A volume that another machine still has: who that is, and how a change ends that cannot have it."""
+"""Handle a volume that another machine still has: who that is, how a change ends."""
 
 from contextlib import suppress
 
@@ -15,7 +15,7 @@ from reconciler.slots.wait import read_by_id
 
 
 async def holder_of_volume(context: Context, change: Change, error: ApiError) -> Machine | None:
-    """Find the machine that has a volume which the change is to mount. Raises ApiError.
+    """Find the machine with a volume that the change is to mount. Raises ApiError.
 
     The refusal names it, or not: its id has been seen as zero bytes.
     """
@@ -27,14 +27,17 @@ async def holder_of_volume(context: Context, change: Change, error: ApiError) ->
 
 
 def has_run(holder: Machine, *, stack: str) -> bool:
-    """Whether it is a task of ours with a run in progress, which is let finish however long that takes."""
+    """Return whether a task of ours has a run in progress, which is let finish."""
     is_ours = marks.is_owned(holder.metadata, stack=stack, name=holder.name)
     is_idle = holder.state.is_resting or holder.state.is_settling or holder.state.is_gone
     return is_ours and kind_of(holder) is PoolKind.TASK and not is_idle
 
 
 async def without_volume(context: Context, change: Change, error: ApiError, *, stack: str) -> Entry:
-    """The end of a change whose volume was not freed in time: deferred while a run has it, else failed."""
+    """Return the end of a change whose volume was not freed in time.
+
+    It is deferred while a run has the volume, else failed.
+    """
     holder = None
     with suppress(ApiError):
         holder = await holder_of_volume(context, change, error)

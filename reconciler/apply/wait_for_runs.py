@@ -1,4 +1,4 @@
-"""Waiting for runs in progress to end by themselves."""
+"""Wait for runs in progress to end by themselves."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _PAUSE_S: Final = 5.0
 
 
 async def wait_for_busy(context: Context, busy: Sequence[MachineRef], *, timeout_s: float, stop: Stop) -> None:
-    """Return once one of the machines rests or is gone, after `timeout_s`, or when asked to stop."""
+    """Return once a machine rests or is gone, after `timeout_s`, or when stopped."""
     waits: list[asyncio.Task[object]] = [asyncio.create_task(_wait(context, machine, timeout_s)) for machine in busy]
     waits.append(asyncio.create_task(stop.requested.wait()))
     try:
@@ -26,7 +26,7 @@ async def wait_for_busy(context: Context, busy: Sequence[MachineRef], *, timeout
 
 
 async def _wait(context: Context, machine: MachineRef, timeout_s: float) -> None:
-    """A machine that cannot be looked at may be busy still: it is looked at again after a pause."""
+    """Wait for one machine; one that cannot be read may be busy still."""
     is_known = False
     while not is_known:
         try:

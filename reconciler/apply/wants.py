@@ -1,8 +1,8 @@
-"""Telling a pool's anchor what the pool should be, before any other machine of the pool is changed.
+"""Tell a pool's anchor what the pool should be, before others of it are changed.
 
-Mostly the anchor's own update carries that. Where it cannot, as while a run is in progress on it, the mark `want` is
-written on it under its lease; and where that fails, nothing else of the pool is changed: every later invoke would bring
-the changed machines back to what the anchor still names.
+Mostly the anchor's own update carries that. If it cannot, as while a run is in progress on it, the mark `want` is
+written on it under its lease. If that fails, nothing else of the pool is changed: every later invoke would bring the
+changed machines back to what the anchor still names.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from reconciler.slots.wait import read_by_id
 
 
 class Obstacle(NamedTuple):
-    """Why a change may not be made, in words; `reason` where the next step depends on it."""
+    """Why a change may not be made; `reason` if the next step depends on it."""
 
     detail: str
     reason: Reason | None = None
@@ -46,7 +46,10 @@ class Wants:
         }
 
     async def obstacle(self, change: Change) -> Obstacle | None:
-        """Why the change's pool may not be changed, once that is known; None where nothing is in the way."""
+        """Return why the change's pool may not be changed; None if it may.
+
+        Waits until that is known.
+        """
         task = self.tasks.get((change.slot.app, change.slot.pool))
         if task is None:
             return None
@@ -79,7 +82,7 @@ def _gone(what: str) -> Obstacle:
 
 @asynccontextmanager
 async def announcing(context: Context, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Wants]:
-    """Announces meanwhile; what is still under way at the end of the block is given up."""
+    """Announce during the block; what is under way at its end is given up."""
     wants = Wants(context, plan, options, locks)
     try:
         yield wants
@@ -92,7 +95,10 @@ async def announcing(context: Context, plan: Plan, options: Options, locks: Lock
 async def write_want(
     context: Context, lease: HeldLease, anchor: Machine, digest: str, image_digest: str | None, options: Options
 ) -> None:
-    """Writes the mark `want` on the anchor, under a lease that is held. Raises ApiError, LeaseLostError."""
+    """Write the mark `want` on the anchor, under a lease that is held.
+
+    Raises ApiError, LeaseLostError.
+    """
     revision = str(options.revision) if options.revision else None
     want = marks.Want(digest, revision, image_digest).to_text()
     if anchor.metadata.get(marks.WANT) != want:

@@ -1,4 +1,4 @@
-"""The last part of a service's change: seeing that its machine stays up. When that is due, and how it ends.
+"""Watch a service after its change: when that is due, and how it ends.
 
 Nothing is held meanwhile, no lease and no place of the limit: many machines are watched side by side.
 """
@@ -16,13 +16,15 @@ from reconciler.slots.context import Context
 
 
 def _nobody() -> None:
-    """Nobody wants to know."""
+    """Do nothing: nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """The course of one change. `tell_written` is called once its write is done and only the watching is left; the
-    watching ends early once `cut` is set.
+    """The course of one change.
+
+    `tell_written` is called once its write is done and only the watching is left; the watching ends early once `cut` is
+    set.
     """
 
     tell_written: Callable[[], None] = _nobody
@@ -30,14 +32,17 @@ class Course:
 
 
 def must_run(change: Change) -> bool:
-    """Whether the change of a service leaves its machine running: one that may rest is only seen up once for all."""
+    """Return whether the change of a service leaves its machine running.
+
+    One that may rest only has to be seen up once for all.
+    """
     if change.kind is not PoolKind.SERVICE:
         return False
     return change.action is Action.CREATE or change.is_first or not may_rest(change)
 
 
 def may_rest(change: Change) -> bool:
-    """Whether the proxy may stop the machine when it is idle."""
+    """Return whether the proxy may stop the machine when it is idle."""
     return change.desired is not None and change.desired.may_rest
 
 
@@ -51,7 +56,7 @@ async def see_up(
     fence: str | None,
     is_starting: bool,
 ) -> Entry:
-    """Return `done`, for a service only once its machine was seen to stay up; else how that failed.
+    """Return `done`, for a service once it was seen to stay up; else the failure.
 
     `machine` is as the change has left it, `fence` its newest event before the change. Raises ApiError.
     """
