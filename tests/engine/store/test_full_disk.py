@@ -56,7 +56,7 @@ async def test_lines_that_are_lost_are_told_at_once_and_their_place_is_kept() ->
         assert not world.engine.store.log_table.has_gaps
         kept = [line.message for line in world.engine.store.logs("app", machine.id, None)]
         assert len(kept) == 1
-        assert "output is incomplete" in told[0]
+        assert "output is incomplete" in kept[0]
 
 
 async def test_a_run_ends_with_its_own_code_though_the_disk_fills_up_meanwhile() -> None:
