@@ -1,4 +1,4 @@
-"""Settle the machines that an engine left which was killed: their runs have ended."""
+"""Settle the machines that a killed engine left: their runs have ended."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from reconciler.engine.store.store import Store
 
 
 async def recover(store: Store, runner: Runner, runtime: Runtime, clock: Clock) -> None:
-    """Record the ends of runs that nobody saw, and start machines again whose policy is `always`.
+    """Record the ends of runs that nobody saw; restart machines with policy `always`.
 
     What still runs is killed by the runtime, which may know how some of the others ended. Raises sqlite3.Error.
     """
