@@ -18,10 +18,10 @@ from reconciler.engine.faults.rules import (
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
-from tests.engine.http.test_app import Ask, make, refusal, with_api
+from tests.engine.http.test_app import Ask, error_of, make, with_api
 from tests.support.world import World
 
-# What each refusal of the platform means to a client; together they are every class that is known.
+# What each error of the platform means to a client; together they are every class that is known.
 MEANS = {
     "host_capacity": K.CAPACITY,
     "host_memory": K.CAPACITY,
@@ -292,7 +292,7 @@ def test_rates_are_those_that_are_documented() -> None:
         await world.context.clock.sleep(1)
         limited = [await ask("GET", f"/machines/{machine}/lease") for _ in range(2)]
         assert [reply.status_code for reply in limited] == [404, 429]
-        assert refusal(limited[1])[1] == "resource_exhausted: rate limit exceeded"
+        assert error_of(limited[1])[1] == "resource_exhausted: rate limit exceeded"
 
     with_api(scenario, Settings(limits_rates=True))
 

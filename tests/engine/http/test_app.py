@@ -38,7 +38,7 @@ async def make(ask: Ask, *words: str, name: str = "m", skip_launch: bool = True,
     return str(reply.json()["id"])
 
 
-def refusal(reply: httpx.Response) -> tuple[int, str]:
+def error_of(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["error"]
 
 
@@ -46,7 +46,7 @@ def test_a_name_is_taken_by_a_live_machine_and_free_after_its_end() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1")
         taken = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
-        assert refusal(taken) == (
+        assert error_of(taken) == (
             409,
             f'already_exists: unique machine name violation, machine ID {machine} already exists with name "m"',
         )
@@ -64,11 +64,11 @@ def test_wrong_states_are_refused_with_flys_texts() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1000", restart={"policy": "no"})
         early = await ask("POST", f"/machines/{machine}/start")
-        assert refusal(early) == (412, "failed_precondition: unable to start machine from current state: 'created'")
+        assert error_of(early) == (412, "failed_precondition: unable to start machine from current state: 'created'")
         await world.context.clock.sleep(6)
         assert (await ask("POST", f"/machines/{machine}", json={"config": {"image": "j"}})).status_code == 200
         during = await ask("POST", f"/machines/{machine}/start")
-        assert refusal(during) == (412, "failed_precondition: machine getting replaced, refusing to start")
+        assert error_of(during) == (412, "failed_precondition: machine getting replaced, refusing to start")
         again = await ask("POST", f"/machines/{machine}", json={"config": {"image": "k"}})
         assert again.status_code == 409
         assert "concurrent update" in again.json()["error"]
@@ -121,7 +121,7 @@ def test_waits() -> None:
         path = f"/machines/{machine}/wait"
         assert (await ask("GET", f"{path}?timeout=61&state=stopped")).status_code == 400
         expired = await ask("GET", f"{path}?timeout=2&state=started")
-        assert refusal(expired) == (
+        assert error_of(expired) == (
             408,
             "deadline_exceeded: machine failed to reach desired state, started, currently stopped",
         )
@@ -160,7 +160,7 @@ def test_an_empty_array_as_the_stop_body_is_refused_as_go_would() -> None:
     async def scenario(world: World, ask: Ask) -> None:
         machine = await make(ask, "run", "1")
         refused = await ask("POST", f"/machines/{machine}/stop", json=[])
-        assert refusal(refused) == (400, "json: cannot unmarshal array into Go value of type main.stopRequest")
+        assert error_of(refused) == (400, "json: cannot unmarshal array into Go value of type main.stopRequest")
 
     with_api(scenario)
 

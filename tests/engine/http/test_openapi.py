@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.openapi import document
 
-# What calls may answer besides what the document says: refusals by wrong input, unknown names, states and leases.
-REFUSALS = frozenset({400, 404, 405, 408, 409, 412, 413, 422})
+# What calls may answer besides what the document says: errors for wrong input, unknown names, states and leases.
+ERRORS = frozenset({400, 404, 405, 408, 409, 412, 413, 422})
 # What cannot mean anything on one computer.
 NOT_HERE = re.compile(
     r"certificates/|secretkeys/\{secret_name\}|ip_assignments|deploy_token|tokens/(authenticate|authorize|kms|oidc)"
@@ -86,7 +86,7 @@ class Live:
         self.statuses[response.status_code] = self.statuses.get(response.status_code, 0) + 1
         label = f"{case.operation.label} {case.path_parameters} {case.query} {case.body!r}: {response.text[:300]}"
         documented = {int(code) for code in case.operation.definition.raw["responses"] if code.isdigit()}
-        allowed = documented | REFUSALS | ({501} if NOT_HERE.search(case.operation.path) else set())
+        allowed = documented | ERRORS | ({501} if NOT_HERE.search(case.operation.path) else set())
         assert response.status_code in allowed, f"{response.status_code} of {label}"
         if response.status_code >= 400:
             assert response.headers["content-type"] == ["application/json"], label

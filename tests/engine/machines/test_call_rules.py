@@ -18,7 +18,7 @@ from reconciler.engine.machines.call_rules import (
     decide_lease,
 )
 from reconciler.engine.models import Lease
-from tests.engine.http.test_app import Ask, make, refusal, with_api
+from tests.engine.http.test_app import Ask, error_of, make, with_api
 from tests.support.world import World
 
 STATES = (
@@ -107,7 +107,7 @@ def test_each_row_is_what_the_engine_does(row: CallRule, state: str) -> None:
         seen = (await ask("GET", f"/machines/{machine}")).json()["state"]
         assert world.engine.clock.monotonic() - sent < 1
         if row.effect == "refuse":
-            assert refusal(reply) == (row.status, row.text.format(state=before))
+            assert error_of(reply) == (row.status, row.text.format(state=before))
             assert seen == before
         elif row.effect in {"nothing", "cordon"}:
             assert reply is None or reply.status_code == 200
@@ -164,7 +164,7 @@ def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> 
                 assert reply.status_code == 200
                 assert 19 <= took_s <= 20
             case "404":
-                assert refusal(reply) == (404, "lease not found")
+                assert error_of(reply) == (404, "lease not found")
 
     with_api(scenario)
 
