@@ -10,6 +10,8 @@ import pytest
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import stop_engine
 from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.leases import Leases
+from reconciler.machines_api.logs import Logs
 from tests.support.environment import clear_environment
 
 SPEC = """
@@ -29,6 +31,7 @@ apps:
 """
 
 Break = Callable[[str, Callable[..., bool]], None]
+PARTS: dict[str, type] = {"": MachinesClient, "leases": Leases, "logs": Logs}  # of the client
 
 
 class BugError(Exception):
@@ -53,14 +56,16 @@ def broken(home: Path, monkeypatch: pytest.MonkeyPatch) -> Break:
     assert run(["apply", "--yes"]) == 0
 
     def break_call(name: str, is_hit: Callable[..., bool]) -> None:
-        works: Callable[..., Any] = getattr(MachinesClient, name)
+        part, _, method = name.rpartition(".")
+        owner = PARTS[part]
+        works: Callable[..., Any] = getattr(owner, method)
 
-        async def call(self: MachinesClient, *arguments: Any, **named: Any) -> Any:
+        async def call(self: object, *arguments: Any, **named: Any) -> Any:
             if is_hit(*arguments, **named):
                 raise BugError("oops")
             return await works(self, *arguments, **named)
 
-        monkeypatch.setattr(MachinesClient, name, call)
+        monkeypatch.setattr(owner, method, call)
 
     return break_call
 
@@ -120,7 +125,7 @@ def test_runs_are_listed_of_whatever_can_be_read(broken: Break, capsys: pytest.C
 
 def test_the_other_machines_lines_of_a_service_are_shown(broken: Break, capsys: pytest.CaptureFixture[str]) -> None:
     broken_id = ids(capsys)["web-iad-1"]
-    broken("read_logs", lambda _app, machine_id, next_token: machine_id == broken_id)
+    broken("logs.read", lambda _app, machine_id, next_token: machine_id == broken_id)
     assert run(["logs", "web"]) == 1
     told = capsys.readouterr()
     assert told.out == "web-iad-0 | up\n"
@@ -130,7 +135,7 @@ def test_the_other_machines_lines_of_a_service_are_shown(broken: Break, capsys: 
 def test_the_other_machines_leases_are_looked_at(broken: Break, capsys: pytest.CaptureFixture[str]) -> None:
     lost = ids(capsys)["work-iad-0"]
     looked: list[str] = []
-    broken("get_lease", lambda _app, machine: looked.append(machine) or machine == lost)  # type: ignore[func-returns-value]
+    broken("leases.get", lambda _app, machine: looked.append(machine) or machine == lost)  # type: ignore[func-returns-value]
     assert run(["unlock"]) == 1
     assert len(looked) == 5
     assert "app/work-iad-0: its lease cannot be looked at: unexpected BugError" in capsys.readouterr().err
@@ -141,7 +146,7 @@ def test_the_other_changes_of_an_apply_are_told(
     broken: Break, home: Path, capsys: pytest.CaptureFixture[str], is_debugging: bool
 ) -> None:
     (home / "machines.yaml").write_text(SPEC.replace("[sh, -c", f"[sh, -{'e' if is_debugging else 'u'}c"))
-    broken("acquire_lease", is_machine(ids(capsys)["web-iad-1"]))
+    broken("leases.acquire", is_machine(ids(capsys)["web-iad-1"]))
     assert run(["apply", "--yes", "-o", "json", *["--debug"] * is_debugging]) == 1
     told = capsys.readouterr()
     entries = {entry["slot"]: entry for entry in json.loads(told.out)["entries"]}
