@@ -5,7 +5,8 @@ checked here first, for the keywords that it uses, and by jsonschema only for sp
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -26,8 +27,31 @@ class UnknownKeywordError(ValueError):
     """The schema uses a keyword that is not known here."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The whole schema, what its references name, and the keys that its objects know: each is looked up once."""
+
+    schema: Mapping[str, Any]
+    resolved: dict[str, Any] = field(default_factory=dict)
+    known: dict[int, Set[str]] = field(default_factory=dict)
+
+    def at(self, reference: str) -> Any:
+        if reference not in self.resolved:
+            self.resolved[reference] = _resolved(reference, self.schema)
+        return self.resolved[reference]
+
+    def keys_of(self, schema: Mapping[str, Any]) -> Set[str]:
+        if id(schema) not in self.known:
+            self.known[id(schema)] = properties_of(schema, self.schema).keys()
+        return self.known[id(schema)]
+
+
 def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
-    """Return whether the value fits the schema. Raises UnknownKeywordError."""
+    """Whether the value fits the schema. Raises UnknownKeywordError for a keyword that is not known here."""
+    return _fits(value, schema, _Root(root))
+
+
+def _fits(value: Any, schema: Any, root: _Root) -> bool:
     if isinstance(schema, bool):
         return schema
     return all(_holds(keyword, value, schema, root) for keyword in schema if keyword not in _ANNOTATIONS)
@@ -44,11 +68,11 @@ def properties_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: _Root) -> bool:
     argument = schema[keyword]
     match keyword:
         case "$ref":
-            return fits(value, _resolved(argument, root), root)
+            return _fits(value, root.at(argument), root)
         case "type":
             return any(_is_type(value, name) for name in ([argument] if isinstance(argument, str) else argument))
         case "enum":
@@ -56,19 +80,19 @@ def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[st
         case "const":
             return bool(value == argument) and isinstance(value, bool) == isinstance(argument, bool)
         case "allOf":
-            return all(fits(value, one, root) for one in argument)
+            return all(_fits(value, one, root) for one in argument)
         case "anyOf":
-            return any(fits(value, one, root) for one in argument)
+            return any(_fits(value, one, root) for one in argument)
         case "oneOf":
-            return sum(fits(value, one, root) for one in argument) == 1
+            return sum(_fits(value, one, root) for one in argument) == 1
         case "properties" | "patternProperties" | "additionalProperties" | "required" | "minProperties":
             return not isinstance(value, dict) or _holds_for_object(keyword, value, schema, root)
         case "unevaluatedProperties" if argument is False:
-            return not isinstance(value, dict) or value.keys() <= properties_of(schema, root).keys()
+            return not isinstance(value, dict) or value.keys() <= root.keys_of(schema)
         case "propertyNames":
-            return not isinstance(value, dict) or all(fits(key, argument, root) for key in value)
+            return not isinstance(value, dict) or all(_fits(key, argument, root) for key in value)
         case "items":
-            return not isinstance(value, list) or all(fits(item, argument, root) for item in value)
+            return not isinstance(value, list) or all(_fits(item, argument, root) for item in value)
         case "minItems":
             return not isinstance(value, list) or len(value) >= argument
         case "minimum" | "maximum":
@@ -82,9 +106,7 @@ def _holds(keyword: str, value: Any, schema: Mapping[str, Any], root: Mapping[st
     raise UnknownKeywordError(keyword)
 
 
-def _holds_for_object(
-    keyword: str, value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]
-) -> bool:
+def _holds_for_object(keyword: str, value: Mapping[str, Any], schema: Mapping[str, Any], root: _Root) -> bool:
     argument = schema[keyword]
     patterns: Mapping[str, Any] = schema.get("patternProperties", {})
     match keyword:
@@ -93,10 +115,10 @@ def _holds_for_object(
         case "minProperties":
             return len(value) >= int(argument)
         case "properties":
-            return all(fits(value[key], one, root) for key, one in argument.items() if key in value)
+            return all(_fits(value[key], one, root) for key, one in argument.items() if key in value)
         case "patternProperties":
             return all(
-                fits(member, one, root)
+                _fits(member, one, root)
                 for key, member in value.items()
                 for pattern, one in argument.items()
                 if re.search(pattern, key)
@@ -107,7 +129,7 @@ def _holds_for_object(
         for key, member in value.items()
         if key not in known and not any(re.search(pattern, key) for pattern in patterns)
     ]
-    return all(fits(member, argument, root) for member in others)
+    return all(_fits(member, argument, root) for member in others)
 
 
 def _is_type(value: Any, name: str) -> bool:
