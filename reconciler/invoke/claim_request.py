@@ -61,7 +61,7 @@ class Claim:
 
     @property
     def run_id(self) -> str:
-        """The id of the run: `<slot>/<ULID>`."""
+        """Return the id of the run: `<slot>/<ULID>`."""
         return f"{self.machine.name}/{self.run_ulid}"
 
 
@@ -75,7 +75,7 @@ class Unconfirmed:
 
     @property
     def run_id(self) -> str:
-        """The id of the run: `<slot>/<ULID>`."""
+        """Return the id of the run: `<slot>/<ULID>`."""
         return f"{self.machine.name}/{self.run_ulid}"
 
 

@@ -46,7 +46,7 @@ class KnownPool:
 
     @property
     def machines(self) -> list[Machine]:
-        """The machines of the pool, as last seen."""
+        """Return the machines of the pool, as last seen."""
         return list(self._machines.values())
 
     @property
@@ -68,7 +68,7 @@ class KnownPool:
 
     @property
     def busy(self) -> list[Machine]:
-        """The machines that are not at rest, as last seen."""
+        """Return the machines that are not at rest, as last seen."""
         return [machine for machine in self.machines if not machine.state.is_resting]
 
     def unreachable(self, slots: Collection[str]) -> list[Machine]:

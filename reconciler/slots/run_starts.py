@@ -56,7 +56,7 @@ class OwnedStart:
 
     @property
     def span(self) -> RunSpan:
-        """The starts of the run: this one and the restarts after it."""
+        """Return the starts of the run: this one and the restarts after it."""
         restarts = (event for event in reversed(self.newer) if event.type == "start")
         return RunSpan(starts=(self.start, *restarts), following=self.following)
 
