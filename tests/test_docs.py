@@ -1,6 +1,8 @@
 """What the documents and workflows name exists: files, links, classes, layers, versions of Python."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -115,6 +117,13 @@ def test_each_assumption_is_documented_once_and_cited_where_the_document_says() 
     for number, places in rows:
         for place in re.findall(r"`(.*?)`", places):
             assert re.search(rf"\b{number}\b", (PACKAGE / place).read_text()), (number, place)
+
+
+def test_no_file_or_function_is_longer_than_contributing_allows() -> None:
+    ended = subprocess.run([sys.executable, "tools/stats.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = re.findall(r"^over 300 lines a file or 50 a function.*: (.*)$", ended.stdout, re.MULTILINE)
+    assert line == "none"
+    assert "at most 300 lines, a function at most 50 after" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def test_the_workflows_check_each_python_that_the_project_names() -> None:
