@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test check format bench stats soak mutants clean
+.PHONY: install lock demo test quick check format bench stats soak mutants clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,11 @@ demo: install  ## the walkthrough: plan, apply, invoke, destroy, on the local en
 
 test: install  ## every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+quick: install  ## in under a minute: format, lint, and the tests that are not marked slow
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not soak'
 
 check: install  ## what CI runs: format, lint, types, layers, tests
 	$(BIN)/ruff format --check .

@@ -17,6 +17,8 @@ from reconciler.cli.main import run
 from reconciler.engine.server.daemon import prepare_home, stop_engine
 from tests.support.comments_api import Comments, comments_api
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 HEAD, MERGE = "a" * 40, "b" * 40

@@ -15,6 +15,8 @@ from reconciler.engine.server.daemon import stop_engine
 from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
 
+pytestmark = pytest.mark.slow
+
 BUSYBOX = shutil.which("busybox")
 NEEDS_A_BUILDER = pytest.mark.skipif(
     PROGRAM is None or BUSYBOX is None or shutil.which("buildah") is None or os.geteuid() != 0,

@@ -18,6 +18,8 @@ from reconciler.engine.server.daemon import prepare_home, start_engine, stop_eng
 from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "canary-token-0123456789"
 FILE = "canary-file-content"
 SPEC = f"""

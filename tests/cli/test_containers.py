@@ -21,6 +21,8 @@ from tests.support.podman import NEEDS_A_REGISTRY_TOO, NEEDS_PODMAN, Podman, bus
 from tests.support.python_image import python_context
 from tests.support.registry import PASSWORD, USER, real_registry
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: stack

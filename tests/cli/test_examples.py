@@ -19,6 +19,8 @@ from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = """
 version: 1

@@ -15,6 +15,8 @@ import pytest
 
 from reconciler.cli.main import VERBS
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, sys
 from reconciler.cli.main import run

@@ -11,6 +11,8 @@ from reconciler.engine.server.daemon import prepare_home, start_engine, stop_eng
 from tests.support.environment import clear_environment
 from tests.support.reflecting import Reflecting, reflecting
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "token-of-the-engine"
 SPEC = """
 version: 1

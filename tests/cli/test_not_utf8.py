@@ -13,6 +13,8 @@ from reconciler.cli.main import cli, run
 from reconciler.targets import who_asks
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: s

@@ -17,6 +17,8 @@ from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine, Ended
 from tests.support.odd_answers import GONE, RAW, OddAnswers, Oddity, path_in, with_junk
 
+pytestmark = pytest.mark.slow
+
 SPEC: Final = """
 version: 1
 name: stack

@@ -9,6 +9,8 @@ import pytest
 from tests.cli.test_walkthrough import Shell
 from tests.engine.services.test_proxy import free_port
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: ports

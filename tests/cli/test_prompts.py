@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [sleep, '1000']}}}}\n"
 
 

@@ -129,6 +129,7 @@ def test_a_task_is_no_service() -> None:
     assert find_service(spec_of(SPEC), "work") is None
 
 
+@pytest.mark.slow
 async def test_a_target_that_stays_away_is_given_up(world: World) -> None:
     spec = spec_of(SPEC)
 

@@ -15,6 +15,8 @@ import pytest
 
 from reconciler.cli.main import VERBS
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: s

@@ -25,6 +25,8 @@ from reconciler.planner.planner import plan as make_plan
 from reconciler.spec import load_spec
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 LANDED = sorted(path for path in Path(__file__).parent.iterdir() if (path / "specs.jsonl").exists())
 APPLIED = [folder for landed in LANDED for folder in sorted((landed / "applied").iterdir())]
 HOMES = [landed / "home" for landed in LANDED]

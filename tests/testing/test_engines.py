@@ -12,6 +12,8 @@ from reconciler.testing.live import LiveEngine
 from reconciler.testing.scripted import parse_script
 from reconciler.testing.virtual import VirtualEngine
 
+pytestmark = pytest.mark.slow
+
 CREATE = "/apps/work/machines"
 
 

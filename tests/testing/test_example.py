@@ -10,6 +10,8 @@ import pytest
 
 from tests.testing.test_plugin import WITHOUT_OURS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "testing"
 DOCUMENT = (ROOT / "docs" / "testing.md").read_text()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 HEAVY = ("starlette", "uvicorn", "httpx", "yaml", "sqlite3")

@@ -16,6 +16,8 @@ from reconciler.testing.virtual_time import VirtualClock
 from tests.engine.http.test_app import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "image": "i",
     "env": {"A": "b"},

@@ -20,6 +20,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.openapi import document
 
+pytestmark = pytest.mark.slow
+
 # What calls may answer besides what the document says: errors for wrong input, unknown names, states and leases.
 ERRORS = frozenset({400, 404, 405, 408, 409, 412, 413, 422})
 # What cannot mean anything on one computer.

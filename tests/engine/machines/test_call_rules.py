@@ -21,6 +21,8 @@ from reconciler.engine.models import Lease
 from tests.engine.http.test_app import Ask, error_of, make, with_api
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 STATES = (
     *("created", "starting", "started", "stopping", "stopped", "suspended", "failed"),
     *("replacing", "restarting", "destroying", "destroyed"),

@@ -25,6 +25,8 @@ from reconciler.engine.server.daemon import engine_status, read_token, start_eng
 from reconciler.model.image import ImageReference
 from tests.support.podman import NEEDS_PODMAN, Podman, busybox_context, podman_service
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "registry.fly.io/app:one"
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
 

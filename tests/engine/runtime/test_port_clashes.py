@@ -13,6 +13,8 @@ from reconciler.engine.runtime import procfs
 from tests.engine.runtime.test_process import exists, output_of, run_once, wait_for, with_engine
 from tests.engine.services.test_proxy import free_port
 
+pytestmark = pytest.mark.slow
+
 LISTENER = """
 import socket, sys, time
 server = socket.create_server(("0.0.0.0", int(sys.argv[1])))

@@ -17,6 +17,8 @@ from reconciler.engine.runtime import process
 from reconciler.engine.runtime.child import Child, start_child
 from reconciler.engine.runtime.process import ProcessRuntime
 
+pytestmark = pytest.mark.slow
+
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
 
 

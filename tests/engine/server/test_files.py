@@ -19,6 +19,8 @@ from reconciler.engine.server.daemon import read_token, start_engine, stop_engin
 from reconciler.engine.store.database import VERSION, open_database
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [sh, -c, 'echo x > made; echo said']}}}}\n"
 COMMAND = (sys.executable, "-m", "reconciler.cli")
 

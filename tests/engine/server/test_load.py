@@ -19,6 +19,8 @@ import pytest
 
 from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 50
 CALLS = 40
 SHARED = 6

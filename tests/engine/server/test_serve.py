@@ -16,6 +16,8 @@ from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus, engine_status, read_token, start_engine, stop_engine
 from reconciler.engine.server.serve import EngineServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:

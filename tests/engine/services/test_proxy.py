@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
 from reconciler.engine.faults.settings import Latency, Settings
@@ -17,6 +19,8 @@ from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.services.checks import Checks
 from reconciler.engine.services.declared import Candidate, choose
 from reconciler.engine.services.proxy import Proxy
+
+pytestmark = pytest.mark.slow
 
 SERVER = """
 import asyncio, os, signal, sys

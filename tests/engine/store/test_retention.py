@@ -27,6 +27,8 @@ from reconciler.engine.store.store import Store
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"image": "i", "init": {"exec": ["say", "x" * 1000]}, "restart": {"policy": "no"}}
 
 

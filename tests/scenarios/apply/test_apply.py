@@ -182,6 +182,7 @@ async def test_an_interrupted_apply_says_so_and_the_next_one_finishes(world: Wor
     await assert_converged(world, spec)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fault: str) -> None:
     before = task_spec("[exit, '0']", count="3")

@@ -122,6 +122,7 @@ async def request_count() -> int:
         return len(world.transport.requests) - began
 
 
+@pytest.mark.slow
 def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_makes_one() -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:

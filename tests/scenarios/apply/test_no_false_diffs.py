@@ -13,6 +13,8 @@ from reconciler.model.spec import Spec
 from tests.support.config_properties import OF_A_SERVICE, OURS, PROPERTIES, Property
 from tests.support.world import World, spec_of
 
+pytestmark = pytest.mark.slow
+
 REPLACING = "mounts[].volume"
 # They come back beside every mount and cannot be changed by it: they are the volume's.
 OF_THE_VOLUME = frozenset({"mounts[].encrypted", "mounts[].name", "mounts[].size_gb"})

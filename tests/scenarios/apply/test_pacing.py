@@ -16,6 +16,8 @@ from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
 
+pytestmark = pytest.mark.slow
+
 LIMITED = Settings(limits_rates=True)
 SETTLING_S = 2.0  # the last create, and the closing list
 

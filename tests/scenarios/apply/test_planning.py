@@ -13,6 +13,8 @@ from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as plan_of
 from tests.support.world import World, spec_of
 
+pytestmark = pytest.mark.slow
+
 APPS = 24
 
 

@@ -12,6 +12,8 @@ from reconciler.model.report import Report, Status
 from tests.scenarios.apply.test_side_by_side import NEW, assert_well, person
 from tests.support.world import World, open_world, spec_of
 
+pytestmark = pytest.mark.slow
+
 SPEC = spec_of(NEW)
 WAYS = ("app_unknown", "unauthenticated", "app_without_rows")
 ON_APPS = ("get_app", "list", "create", "get", "wait", "events", "lease")

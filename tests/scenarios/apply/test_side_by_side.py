@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+import pytest
 
 from reconciler.errors import BlockedError
 from reconciler.machines_api.client import MachinesClient
@@ -17,6 +18,8 @@ from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world, spec_of
+
+pytestmark = pytest.mark.slow
 
 Deed = Callable[[World], Awaitable[Report]]
 NEVER = 1_000_000

@@ -15,6 +15,8 @@ from reconciler.model.run import OutcomeName
 from tests.support.faults import FAULTS
 from tests.support.world import open_world, task_spec
 
+pytestmark = pytest.mark.slow
+
 # By switch, the value that turns the assumption around.
 TURNED: dict[str, Any] = {
     "tells_lease_description": False,

@@ -28,6 +28,8 @@ from tests.support.copies import Copies
 from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, spec_of, task_spec
 
+pytestmark = pytest.mark.slow
+
 BEFORE = """
 version: 1
 name: stack

@@ -28,6 +28,8 @@ from tests.scenarios.apply.test_side_by_side import applying, destroying, person
 from tests.support.faults import DeadError, without_events
 from tests.support.world import TOKEN, World, open_world, task_spec
 
+pytestmark = pytest.mark.slow
+
 SLOW = Latency(prepare_s=2.0, replace_s=1.5, start_s=0.5, exit_s=0.6, reap_s=0.4)
 
 

@@ -16,6 +16,8 @@ from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 SPEC = """
 version: 1

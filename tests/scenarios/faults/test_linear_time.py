@@ -32,6 +32,8 @@ from reconciler.spec import load_spec, variables
 from reconciler.spec.schema import spec_schema
 from tests.support.regex_steps import Steps, samples
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RATIO = 4.5
 APART = ("engine", "testing", "cli")

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from reconciler.model.spec import PoolKind, Spec
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, spec_of
+
+pytestmark = pytest.mark.slow
 
 REGIONS = ("iad", "ams")
 

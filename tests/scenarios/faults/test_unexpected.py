@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import httpx
+import pytest
 
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
@@ -137,6 +138,7 @@ async def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before
     assert any("could not be planned again" in failure for failure in report.failures)
 
 
+@pytest.mark.slow
 def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started() -> None:
     async def scenario(at: int) -> tuple[int, str]:
         async with open_world() as world:

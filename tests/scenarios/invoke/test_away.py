@@ -20,6 +20,8 @@ from reconciler.operations.invoke import cancel_let_go
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 TEN_MINUTES = task_spec("[run, '600', exit, '3']", count="1")

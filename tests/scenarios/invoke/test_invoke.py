@@ -70,6 +70,7 @@ async def test_its_output_is_streamed_in_order_and_only_its_own(world: World) ->
     ]
 
 
+@pytest.mark.slow
 async def test_many_invokes_share_no_machine_and_none_is_lost(world: World) -> None:
     spec = task_spec("[run, '7', exit, '5']", count="3")
     await world.apply(spec)
@@ -159,6 +160,7 @@ async def test_interrupted_in_the_queue_nothing_runs_and_after_the_start_the_run
     assert [machine.lease for machine in world.machines()] == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
     spec = task_spec("[run, '3', exit, '4']", count="1")

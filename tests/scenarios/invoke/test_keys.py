@@ -26,6 +26,7 @@ async def ready(world: World) -> None:
     await world.context.clock.sleep(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", ["small", "fly"])
 @pytest.mark.parametrize("busy", [0, 1, 2])
 async def test_ten_at_once_are_one_execution_and_ten_equal_ends(latency: str, busy: int) -> None:
@@ -94,6 +95,7 @@ def test_a_keyed_run_takes_as_few_calls_as_are_needed() -> None:
     assert REQUESTS <= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "done two minutes later"])
 def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) -> None:
     async def scenario(position: int) -> None:
@@ -143,6 +145,7 @@ async def killed_at(world: World, position: int, *, is_sent: bool, key: str) -> 
     world.transport.before = lambda _request: None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_sent", [False, True])
 def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> None:
     async def scenario(position: int) -> None:
@@ -254,6 +257,7 @@ async def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothi
     assert (await world.invoke(spec)).outcome.exit_code == 0  # one without a key needs no room
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_sent", [False, True])
 def test_killed_while_a_key_makes_place_for_another_neither_runs_twice(
     is_sent: bool, monkeypatch: pytest.MonkeyPatch

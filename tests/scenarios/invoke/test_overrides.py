@@ -154,6 +154,7 @@ async def is_as_declared(world: World) -> None:
     assert not (await world.plan(spec())).has_changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_request_never_runs_it_twice_nor_another_command(fault: str) -> None:
     async def scenario(position: int) -> None:
@@ -173,6 +174,7 @@ def test_a_fault_at_any_request_never_runs_it_twice_nor_another_command(fault: s
         run_virtually(scenario(position))
 
 
+@pytest.mark.slow
 def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:

@@ -47,6 +47,7 @@ async def test_the_calls_of_a_wait(world: World) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.world(FLY)
 async def test_twenty_waiters_ask_each_machine_less_than_once_a_second_and_list_once(world: World) -> None:
     await busy(world, seconds=60, count="2")

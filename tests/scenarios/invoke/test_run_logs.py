@@ -14,6 +14,8 @@ from reconciler.model.spec import Spec
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint, endless
 from tests.support.world import World, task_spec
 
+pytestmark = pytest.mark.slow
+
 QUICK = task_spec("[say, done, exit, '3']", count="1")
 TALKING = task_spec("[say, one, run, '5', say, two, run, '5', say, three, exit, '3']", count="1")
 PASSING = sorted(BAD_ANSWERS.keys() - {"429 of a minute"})  # a minute's silence that was asked for is kept

@@ -72,6 +72,7 @@ async def leave_a_slot_that_takes_minutes_to_update(world: World) -> None:
 SLOW_UPDATES = Settings(latency=replace(Latency(), replace_s=200.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "name", "code"),
     [
@@ -176,6 +177,7 @@ async def test_a_start_whose_answer_is_due_is_told_of_when_it_is_stopped(world: 
     assert_free(world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str) -> None:
     """A machine that shows `started` and never a newer start event, and one fault at each request."""
