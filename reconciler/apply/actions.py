@@ -165,8 +165,9 @@ async def _update(job: Job, change: Change) -> Entry:
         elif not await _is_ready_for_update(job, lease, live, change):
             return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
         else:
+            assert change.desired is not None
             machine = await update_machine(
-                job.context, lease, live, change, stack=job.stack, revision=job.options.revision
+                job.context, lease, live, change.desired, stack=job.stack, revision=job.options.revision
             )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
@@ -275,8 +276,9 @@ async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> E
     An anchor is told what its pool should be before others of the pool are changed.
     """
     if must_be_told(change):
-        assert change.desired_digest is not None
-        await write_want(job.context, lease, live, change.desired_digest, change.image_digest, job.options)
+        assert change.desired is not None
+        desired = change.desired
+        await write_want(job.context, lease, live, desired.digest, desired.image_digest, job.options)
     return busy(change, live)
 
 

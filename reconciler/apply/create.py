@@ -48,8 +48,9 @@ async def create(
     ApiError; of kind UNCLEAR if the machine could not be found after all attempts, VOLUME_BUSY if one of its volumes
     was not free in time, or will not be while a run has it.
     """
+    assert change.desired is not None
     attempt = new_ulid(context.clock.now())
-    metadata = metadata_for_create(change, stack=stack, revision=revision, attempt=attempt, carried=carried)
+    metadata = metadata_for_create(change.desired, stack=stack, revision=revision, attempt=attempt, carried=carried)
     deadline = context.clock.monotonic() + _FREE_TIMEOUT_S
     for attempts in count(1):
         while True:
@@ -88,7 +89,7 @@ async def _send(context: Context, change: Change, metadata: dict[str, str]) -> M
         change.slot.app,
         name=change.slot.name,
         region=change.slot.region,
-        config=change.desired.with_metadata(metadata),
+        config=change.desired.config.with_metadata(metadata),
         skip_launch=change.kind is PoolKind.TASK and not change.may_launch,
     )
 

@@ -28,19 +28,20 @@ async def hand_over(
 
     Raises ApiError, LeaseLostError.
     """
-    if change.successor is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
+    handover = change.handover
+    if handover is None or handover.successor is None or leaving.metadata.get(marks.ANCHOR) != leaving.name:
         return
-    successor = await find_by_name(context, leaving, change.successor)
+    successor = await find_by_name(context, leaving, handover.successor)
     if successor is None:
-        message = f"{change.successor} is to be the pool's anchor, and is not there yet; apply again"
+        message = f"{handover.successor} is to be the pool's anchor, and is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
     async with locks.hold(successor.app, successor.id) as successors_lease:
         live = await read_machine(context, successor)
         revision = str(options.revision) if options.revision else None
         passed_on = {key: value for key, value in leaving.metadata.items() if key.startswith(_KEYS)}
-        passed_on[marks.WANT] = marks.Want(change.desired_digest or "", revision, change.image_digest).to_text()
-        passed_on[marks.TERMS] = change.terms or ""
-        passed_on |= {marks.COUNTS: change.counts} if change.counts else {}
+        passed_on[marks.WANT] = marks.Want(handover.digest, revision, handover.image_digest).to_text()
+        passed_on[marks.TERMS] = handover.run_policy
+        passed_on |= {marks.COUNTS: handover.counts} if handover.counts else {}
         for key in live.metadata.keys() - passed_on.keys():
             if key.startswith(_KEYS):  # from a handing over that was cut off: the anchor has dropped it since
                 successors_lease.guard()

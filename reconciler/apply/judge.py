@@ -71,7 +71,7 @@ def is_as_desired(live: Machine, change: Change) -> bool:
         return False
     if marks.OVERRIDE in live.metadata:
         return True  # what one run has of its own goes back by itself
-    return not Differ().differences(canonical(change.desired), live.config or MachineConfig(document={}))
+    return not Differ().differences(canonical(change.desired.config), live.config or MachineConfig(document={}))
 
 
 def unreachable(live: Machine, change: Change) -> Entry | None:

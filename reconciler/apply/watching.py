@@ -43,7 +43,7 @@ def must_run(change: Change) -> bool:
 
 def may_rest(change: Change) -> bool:
     """Return whether the proxy may stop the machine when it is idle."""
-    return change.desired is not None and change.desired.may_rest
+    return change.desired is not None and change.desired.config.may_rest
 
 
 async def see_up(

@@ -1,6 +1,8 @@
 """Prepare a machine for its start: applied config, overrides, no snapshot."""
 
-from reconciler.canonical.digest import digest_of, live_digest
+from dataclasses import replace
+
+from reconciler.canonical.digest import digest_of
 from reconciler.invoke.claim_request import Claimant, Refusal
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -41,33 +43,28 @@ async def _bring_up_to_date(claimant: Claimant, lease: HeldLease, live: Machine)
     want, applied = claimant.known.want, live.metadata.get(marks.APPLIED)
     if want is None or applied == want.digest:
         return live
-    desired = declared_config(claimant)
-    if digest_of(desired) != want.digest:
+    config = declared_config(claimant)
+    if digest_of(config) != want.digest:
         return Refusal(why=f"{live.name} does not have the applied config yet", needs_apply=True)
     assert live.config is not None
     slot = next((slot for slot in claimant.pool.slots if slot.name == live.name), None)
     if slot is None:
         return Refusal(why=f"{live.name} is no longer in the spec", needs_apply=True)
-    from reconciler.model.plan import Action, Change
+    from reconciler.planner.desired import desired_machine
 
-    change = Change(
-        slot=slot,
-        kind=claimant.pool.kind,
-        action=Action.UPDATE,
-        reason="deferred by the apply",
-        machine_id=live.id,
-        machine_state=live.state,
-        expected_digest=live_digest(live.config),
-        expected_applied=applied,
-        desired=desired,
-        desired_digest=want.digest,
+    anchor = live.metadata.get(marks.ANCHOR)
+    desired = desired_machine(replace(claimant.pool, config=config), slot, anchor=anchor, digest=want.digest)
+    # The settings are those of the last apply too: only an apply changes them.
+    is_protected = marks.PROTECT in live.metadata or (marks.KIND not in live.metadata and desired.is_protected)
+    desired = replace(
+        desired,
+        run_policy=live.metadata.get(marks.TERMS) or desired.run_policy,
+        counts=None,
         image_digest=want.image_digest,
-        anchor=live.metadata.get(marks.ANCHOR),
-        terms=claimant.pool.terms.to_text() if live.metadata.get(marks.ANCHOR) == live.name else None,
-        is_protected=claimant.pool.is_protected,
+        is_protected=is_protected,
     )
     return await update_machine(
-        claimant.context, lease, live, change, stack=claimant.stack, revision=parse_revision(want.revision or "")
+        claimant.context, lease, live, desired, stack=claimant.stack, revision=parse_revision(want.revision or "")
     )
 
 

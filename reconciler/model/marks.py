@@ -5,6 +5,7 @@ against accidents, not against hostile code: root in any machine of an app can w
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 PREFIX: Final = "reconciler_"
@@ -33,6 +34,19 @@ KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency k
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
 
 _LONGEST_VALUE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataWrite:
+    """Marks to be written on one machine beside its config, in this order.
+
+    An empty value takes a mark away. `machine_id` is None if the plan makes the machine.
+    """
+
+    app: str
+    name: str
+    machine_id: str | None
+    marks: Mapping[str, str]
 
 
 def is_mark(key: str) -> bool:

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.desired import DesiredMachine, Handover
 from reconciler.model.machine import HostStatus, MachineRef, MachineState
+from reconciler.model.marks import MetadataWrite
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
@@ -61,8 +63,8 @@ class Change:
 
     `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
     `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
-    `observed` is the live config, if one is changed or goes; `desired` is the config to send, without marks; None for
-    destroy, start and none. `depends_on` holds the addresses of changes that must be done first.
+    `observed` is the live config, if one is changed or goes; `desired` is what is sent, None if nothing is.
+    `depends_on` holds the addresses of changes that must be done first.
     """
 
     slot: Slot
@@ -76,24 +78,19 @@ class Change:
     expected_digest: str | None = None
     expected_applied: str | None = None
     observed: MachineConfig | None = None
-    desired: MachineConfig | None = None
-    desired_digest: str | None = None
-    anchor: str | None = None  # name of the pool's anchor slot, on changes that write marks
-    successor: str | None = None  # name of the slot that becomes the pool's anchor when this one, which was it, goes
+    desired: DesiredMachine | None = None
+    anchor: str | None = None  # name of the pool's anchor slot, unless the machine goes
+    handover: Handover | None = None  # where the machine goes and was the pool's anchor
     keeper: str | None = None  # name of the slot that keeps how this machine's runs ended, when it goes
     keeper_id: str | None = None  # its machine, where there is one yet
-    terms: str | None = None  # what one run may be, for the anchor's mark
-    image_digest: str | None = None  # what the tag of the pool's image was resolved to, for the anchor's mark
-    counts: str | None = None  # how many machines the pool has by region, for the anchor's mark
     lost: str | None = None  # the digest that was applied to the slot's machine, which is no longer there
     is_new: bool = False  # the slot was not there when the pool was last applied
-    launch: bool = False
     rollout: Rollout = field(default_factory=Rollout)  # how a service is watched once this is done
     is_first: bool = False  # the first of its service's machines to be changed
     is_protected: bool = False
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_duplicate: bool = False  # a second machine of the slot's name, to be removed
-    writes: tuple["MetadataWrite", ...] = ()  # of a change of the settings
+    writes: tuple[MetadataWrite, ...] = ()  # of a change of the settings
     depends_on: tuple[str, ...] = ()
 
     @property
@@ -130,10 +127,25 @@ class Change:
         return tuple((field.path, repr(field.observed), repr(field.desired)) for field in self.fields)
 
     @property
+    def desired_digest(self) -> str | None:
+        """Return the digest of what the machine is to be, or of its pool if it was the anchor and goes."""
+        if self.desired:
+            return self.desired.digest
+        return self.handover.digest if self.handover else None
+
+    @property
+    def run_policy(self) -> str | None:
+        """Return the run policy that this writes on the anchor."""
+        if self.desired:
+            return self.desired.run_policy
+        return self.handover.run_policy if self.handover else None
+
+    @property
     def may_launch(self) -> bool:
         """Return whether it is sent without `skip_launch`: to launch, or for a schedule."""
-        is_scheduled = self.desired is not None and self.desired.schedule is not None
-        return (self.launch and self.action in _CREATING) or (is_scheduled and self.action in _SENDING)
+        if self.desired is None or self.action not in _SENDING:
+            return False
+        return self.desired.is_scheduled or (self.desired.launch and self.action in _CREATING)
 
     @property
     def runs_at_once(self) -> bool:
@@ -146,7 +158,7 @@ class Change:
     @property
     def mounted(self) -> frozenset[str]:
         """Return the volumes of the machine that this makes."""
-        return self.desired.volumes if self.desired and self.action in _CREATING else frozenset()
+        return self.desired.config.volumes if self.desired and self.action in _CREATING else frozenset()
 
     @property
     def freed(self) -> frozenset[str]:
@@ -183,19 +195,6 @@ class Announcement:
     desired_digest: str
     image_digest: str | None = None
     doubt: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataWrite:
-    """Marks to be written on one machine beside its config, in this order.
-
-    An empty value takes a mark away. `machine_id` is None if the plan makes the machine.
-    """
-
-    app: str
-    name: str
-    machine_id: str | None
-    marks: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

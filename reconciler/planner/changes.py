@@ -7,10 +7,12 @@ from datetime import datetime
 from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
+from reconciler.model.desired import Handover
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
+from reconciler.planner.desired import counts_of, desired_machine
 from reconciler.planner.diff import Differ
 from reconciler.planner.images import has_moved
 from reconciler.planner.leader_slot import anchors_of, successor_of
@@ -87,16 +89,6 @@ def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
     return slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
 
 
-def counts_of(pool: Pool) -> str | None:
-    """Return what the anchor's mark `counts` is to say; None if nothing.
-
-    Of a pool with services or checks it could not be kept true, since only an update can write marks there.
-    """
-    if pool.config.services or pool.config.checks:
-        return None
-    return marks.counts_to_text(pool.counts) or None
-
-
 def _fields(
     differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
 ) -> tuple[FieldChange, ...]:
@@ -143,14 +135,9 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         expected_digest=_expected_digest(machine) if is_written else None,
         expected_applied=situation.applied,
         observed=machine.config if machine and action not in {Action.NONE, Action.WATCH} else None,
-        desired=pool.config if is_written else None,
-        desired_digest=situation.desired_digest if is_written else None,
+        desired=desired_machine(pool, slot, anchor=anchor, digest=situation.desired_digest) if is_written else None,
         anchor=anchor,
-        terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and is_written and anchor == slot.name else None,
-        image_digest=pool.resolved_digest if is_written else None,
-        counts=counts_of(pool) if is_written and anchor == slot.name else None,
         lost=situation.lost,
-        launch=pool.launch,
         rollout=pool.rollout,
         is_protected=pool.is_protected,
         has_crashed=action in {Action.START, Action.WATCH} and crash_of(situation) is not None,
@@ -176,15 +163,14 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
         removal = _keeping(_removal(slot, machine, pool, _why_orphaned(slot, pool)), pool, paired)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
-            successor = successor_of(pool, paired)
-            removal = replace(
-                removal,
-                successor=successor,
-                desired_digest=digest_of(pool.config),
-                terms=pool.terms.to_text(),
-                image_digest=pool.resolved_digest,
+            handover = Handover(
+                successor=successor_of(pool, paired),
+                digest=digest_of(pool.config),
+                run_policy=pool.terms.to_text(),
                 counts=counts_of(pool),
+                image_digest=pool.resolved_digest,
             )
+            removal = replace(removal, handover=handover)
         yield removal
 
 

@@ -70,8 +70,8 @@ def _change(change: Change) -> dict[str, Any]:
         "after": change.desired_digest,
         "runs_at_once": change.may_launch,
         "anchor": change.anchor,
-        "heir": change.successor,
-        "terms": change.terms,
+        "heir": change.handover.successor if change.handover else None,
+        "terms": change.run_policy,
         "protect": change.is_protected,
     }
 

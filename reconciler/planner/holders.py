@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, ObservedApp
-from reconciler.model.plan import Action, Change, MetadataWrite
+from reconciler.model.marks import MetadataWrite
+from reconciler.model.plan import Action, Change
 
 _CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
@@ -59,7 +60,7 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
         action = change.action if change else Action.NONE
         if action is Action.DESTROY:
             continue
-        config = change.desired if change and change.desired else machine.config
+        config = change.desired.config if change and change.desired else machine.config
         yield Holder(
             app=machine.app,
             name=machine.name,
@@ -75,7 +76,7 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
                 app=place.app,
                 name=place.name,
                 machine=None,
-                config=change.desired,
+                config=change.desired.config if change.desired else None,
                 is_made=True,
                 carried_by=change.address,
             )

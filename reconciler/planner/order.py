@@ -43,8 +43,8 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
             needs += [first] if first else []
             if change.action in _AFTER_ANCHOR and anchor:
                 needs.append(anchor)
-            if change.successor in addresses:
-                needs.append(addresses[change.successor])
+            if change.handover and change.handover.successor in addresses:
+                needs.append(addresses[change.handover.successor])
             if change.keeper in made:
                 needs.append(made[change.keeper])
             if change.kind is PoolKind.SERVICE and change.action in _WRITES_CONFIG:

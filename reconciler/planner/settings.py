@@ -11,7 +11,8 @@ from reconciler.canonical.digest import digest_of
 from reconciler.canonical.durations import duration_words
 from reconciler.model import marks
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Cause, Change, FieldChange, MetadataWrite
+from reconciler.model.marks import MetadataWrite
+from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.run_policy import Terms, parse_terms
 from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.holders import Holder

@@ -91,7 +91,7 @@ class Group:
         """Say that the change runs the command, and why; None if it does not."""
         if not self.first.runs_at_once:
             return None
-        schedule = self.first.desired.schedule if self.first.desired else None
+        schedule = self.first.desired.config.schedule if self.first.desired else None
         return f"its command is run at once ({f'schedule: {clean(schedule)}' if schedule else 'launch: true'})"
 
     @property
@@ -165,7 +165,7 @@ def _row(field: FieldChange, salt: str | None) -> Row:
 
 def _made_of(change: Change, salt: str | None) -> Iterator[tuple[str, str]]:
     assert change.desired is not None
-    document = change.desired.document
+    document = change.desired.config.document
     for section in sorted(document):
         value = document[section]
         if section == "env" and isinstance(value, dict) and salt is not None:

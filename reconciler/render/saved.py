@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from reconciler.errors import UsageError
 from reconciler.model.config import MachineConfig
+from reconciler.model.desired import DesiredMachine, Handover
 from reconciler.model.machine import MachineState
 from reconciler.model.plan import (
     Action,
@@ -113,13 +114,10 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
     bound = value["bound_to"]
     action = Action(value["action"])
     before, after = resource["before"] or {}, resource["after"] or {}
+    number = int(value["slot"].rpartition("-")[2])
+    slot = Slot(app=_name(value["app"]), pool=_name(value["pool"]), region=_name(value["region"]), number=number)
     return Change(
-        slot=Slot(
-            app=_name(value["app"]),
-            pool=_name(value["pool"]),
-            region=_name(value["region"]),
-            number=int(value["slot"].rpartition("-")[2]),
-        ),
+        slot=slot,
         kind=PoolKind(value["kind"]),
         action=action,
         reason=value["reason"],
@@ -130,12 +128,29 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         expected_digest=bound["digest"],
         expected_applied=bound["applied"],
         observed=_config(before),
-        desired=_config(after) if action is not Action.START else None,
-        desired_digest=bound["desired"],
-        launch=bool(value["launch"]),
+        desired=_desired(slot, value, after) if action is not Action.START else None,
+        handover=_handover(bound["desired"]) if action is Action.DESTROY else None,
         is_duplicate=bool(value["is_twin"]),
         depends_on=tuple(value["depends_on"]),
     )
+
+
+def _desired(slot: Slot, value: Mapping[str, Any], after: Mapping[str, Any]) -> DesiredMachine | None:
+    """What the change sends, as far as the file tells: what is sent is planned again."""
+    config = _config(after)
+    if config is None:
+        return None
+    return DesiredMachine(
+        slot=slot,
+        kind=PoolKind(value["kind"]),
+        config=config,
+        digest=value["bound_to"]["desired"],
+        launch=bool(value["launch"]),
+    )
+
+
+def _handover(digest: str | None) -> Handover | None:
+    return Handover(successor=None, digest=digest, run_policy="") if digest else None
 
 
 def _config(resource: Mapping[str, Any]) -> MachineConfig | None:

@@ -76,7 +76,7 @@ def _settings(change: Change) -> dict[str, Any]:
 def _machine(change: Change, configs: _Configs) -> dict[str, Any]:
     is_made, is_gone = change.action is Action.CREATE, change.action is Action.DESTROY
     observed, is_observed_secret = configs.shown(change.observed)
-    desired, is_desired_secret = configs.desired(change.desired)
+    desired, is_desired_secret = configs.desired(change.desired.config if change.desired else None)
     what: dict[str, Any] = {"app": change.slot.app, "name": change.slot.name, "region": change.slot.region}
     before = None if is_made else what | {"config": observed, "id": change.machine_id}
     after = None if is_gone else what | {"config": desired}

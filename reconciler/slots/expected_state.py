@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from reconciler.canonical.digest import digest_of
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
-from reconciler.model.plan import Action, Change
 from reconciler.model.spec import Pool, PoolKind, Slot, Spec
+from reconciler.planner.desired import desired_machine
 from reconciler.slots.ownership_metadata import metadata_for_create
 
 
@@ -24,17 +23,7 @@ def observed_as_applied(spec: Spec, at: datetime) -> Observed:
 
 def _machine(spec: Spec, pool: Pool, slot: Slot) -> Machine:
     anchor = pool.anchor
-    change = Change(
-        slot=slot,
-        kind=pool.kind,
-        action=Action.CREATE,
-        reason="",
-        desired=pool.config,
-        desired_digest=digest_of(pool.config),
-        anchor=anchor.name if anchor else None,
-        terms=pool.terms.to_text() if pool.kind is PoolKind.TASK else None,
-        is_protected=pool.is_protected,
-    )
+    desired = desired_machine(pool, slot, anchor=anchor.name if anchor else None)
     return Machine(
         app=slot.app,
         id=slot.name,
@@ -42,5 +31,5 @@ def _machine(spec: Spec, pool: Pool, slot: Slot) -> Machine:
         state=MachineState.STOPPED if pool.kind is PoolKind.TASK else MachineState.STARTED,
         region=slot.region,
         instance_id=slot.name,
-        config=pool.config.with_metadata(metadata_for_create(change, stack=spec.stack, attempt="")),
+        config=pool.config.with_metadata(metadata_for_create(desired, stack=spec.stack, attempt="")),
     )

@@ -7,13 +7,13 @@ every update carries the live metadata forward, including the keys of other tool
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from reconciler.canonical.digest import digest_of, section_digests
+from reconciler.canonical.digest import section_digests
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.revision import Revision
 
 if TYPE_CHECKING:
-    from reconciler.model.plan import Change
+    from reconciler.model.desired import DesiredMachine
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
@@ -21,7 +21,7 @@ _STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.COUNTS, marks.FIE
 
 
 def metadata_for_create(
-    change: "Change",
+    desired: "DesiredMachine",
     *,
     stack: str,
     attempt: str,
@@ -34,12 +34,12 @@ def metadata_for_create(
     """
     carried = carried or {}
     kept = {key: value for key, value in carried.items() if not marks.is_mark(key) or _outlives(key)}
-    kept = _without_undeclared(kept, carried, change.desired)
-    return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
+    kept = _without_undeclared(kept, carried, desired.config)
+    return kept | _declared(desired.config) | _marks(desired, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
 
 
 def metadata_for_update(
-    change: "Change", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
+    desired: "DesiredMachine", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
 ) -> dict[str, str]:
     """Return the metadata of an update: live keys, declared keys, and our marks.
 
@@ -47,8 +47,8 @@ def metadata_for_update(
     """
     # An update drops what it omits: assumption A4.
     kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
-    kept = _without_undeclared(kept, live, change.desired)
-    return kept | _declared(change.desired) | _marks(change, stack=stack, revision=revision)
+    kept = _without_undeclared(kept, live, desired.config)
+    return kept | _declared(desired.config) | _marks(desired, stack=stack, revision=revision)
 
 
 def _outlives(key: str) -> bool:
@@ -68,28 +68,25 @@ def _without_undeclared(
     return {key: value for key, value in kept.items() if key not in dropped}
 
 
-def _marks(change: "Change", *, stack: str, revision: Revision | None) -> dict[str, str]:
-    desired = change.desired
-    assert desired is not None, "only a change that sends a config is stamped"
-    digest = change.desired_digest or digest_of(desired)
+def _marks(desired: "DesiredMachine", *, stack: str, revision: Revision | None) -> dict[str, str]:
     stamped = {
         marks.STACK: stack,
-        marks.POOL: change.slot.pool,
-        marks.KIND: change.kind.value,
-        marks.SLOT: change.slot.name,
-        marks.APPLIED: digest,
-        marks.FIELDS: section_digests(desired),
-        marks.KEYS: ",".join(sorted(desired.metadata)) or _NO_KEYS,
+        marks.POOL: desired.slot.pool,
+        marks.KIND: desired.kind.value,
+        marks.SLOT: desired.slot.name,
+        marks.APPLIED: desired.digest,
+        marks.FIELDS: section_digests(desired.config),
+        marks.KEYS: ",".join(sorted(desired.config.metadata)) or _NO_KEYS,
     }
     if revision:
         stamped[marks.REVISION] = str(revision)
-    if change.is_protected:
+    if desired.is_protected:
         stamped[marks.PROTECT] = "yes"
-    if change.anchor:
-        stamped[marks.ANCHOR] = change.anchor
-    if change.anchor == change.slot.name:
-        stamped[marks.TERMS] = change.terms or ""
-        stamped[marks.COUNTS] = change.counts or ""
-        want = marks.Want(digest, str(revision) if revision else None, change.image_digest)
+    if desired.anchor:
+        stamped[marks.ANCHOR] = desired.anchor
+    if desired.anchor == desired.slot.name:
+        stamped[marks.TERMS] = desired.run_policy or ""
+        stamped[marks.COUNTS] = desired.counts or ""
+        want = marks.Want(desired.digest, str(revision) if revision else None, desired.image_digest)
         stamped[marks.WANT] = want.to_text()
     return {key: value for key, value in stamped.items() if value}

@@ -20,7 +20,7 @@ from reconciler.slots.ownership_metadata import metadata_for_update
 from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, wait_settled
 
 if TYPE_CHECKING:
-    from reconciler.model.plan import Change
+    from reconciler.model.desired import DesiredMachine
 
 
 class UpdateFailedError(ReconcilerError):
@@ -28,17 +28,22 @@ class UpdateFailedError(ReconcilerError):
 
 
 async def update_machine(
-    context: Context, lease: HeldLease, live: Machine, change: "Change", *, stack: str, revision: Revision | None = None
+    context: Context,
+    lease: HeldLease,
+    live: Machine,
+    desired: "DesiredMachine",
+    *,
+    stack: str,
+    revision: Revision | None = None,
 ) -> Machine:
     """Update the machine. Return it once it has settled and shows our `applied`.
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    assert change.desired is not None
-    wanted = metadata_for_update(change, live.metadata, stack=stack, revision=revision)
-    is_resting = change.kind is PoolKind.TASK and not change.may_launch
-    config = change.desired.with_metadata(wanted)
-    return await send_config(context, lease, live, config, skip_launch=is_resting, kind=change.kind)
+    wanted = metadata_for_update(desired, live.metadata, stack=stack, revision=revision)
+    is_resting = desired.kind is PoolKind.TASK and not desired.is_scheduled
+    config = desired.config.with_metadata(wanted)
+    return await send_config(context, lease, live, config, skip_launch=is_resting, kind=desired.kind)
 
 
 async def send_config(

@@ -12,18 +12,19 @@ RECONCILER_REWRITE=1 writes the plans anew, to be read before they are committed
 import json
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.canonical.digest import digest_of
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.plan import Plan
 from reconciler.model.revision import numbered
-from reconciler.model.spec import PoolKind, Spec
+from reconciler.model.spec import Spec
+from reconciler.planner.desired import desired_machine
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan as make_plan
 from reconciler.render.html import plan_html
@@ -56,18 +57,8 @@ def applied_machines(spec: Spec) -> dict[str, dict[str, dict[str, Any]]]:
         for pool in app.pools:
             assert pool.anchor or not pool.slots
             for slot in pool.slots:
-                change = Change(
-                    slot=slot,
-                    kind=pool.kind,
-                    action=Action.CREATE,
-                    reason="",
-                    desired=pool.config,
-                    desired_digest=digest_of(pool.config),
-                    anchor=pool.anchor.name if pool.anchor else None,
-                    terms=pool.terms.to_text() if pool.kind is PoolKind.TASK and slot == pool.anchor else None,
-                    is_protected=pool.is_protected,
-                )
-                metadata = metadata_for_create(change, stack=spec.stack, attempt="01")
+                desired = desired_machine(pool, slot, anchor=pool.anchor.name if pool.anchor else None)
+                metadata = metadata_for_create(replace(desired, counts=None), stack=spec.stack, attempt="01")
                 machines[slot.name] = {
                     "id": f"id-{slot.name}",
                     "name": slot.name,

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.desired import DesiredMachine
 from reconciler.model.machine import MachineState
 from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
 from reconciler.model.saved_plan import SavedPlan
@@ -28,6 +29,15 @@ HOSTILE = (
 CANARY = "canary-value"
 
 
+def desired(number: int, digest: str) -> DesiredMachine:
+    return DesiredMachine(
+        slot=Slot(app="app", pool=f"pool{number}", region="iad", number=number),
+        kind=PoolKind.TASK,
+        config=MachineConfig(document={"env": {"A": CANARY}}),
+        digest=digest,
+    )
+
+
 def change(number: int, *, text: str = "", action: Action = Action.UPDATE, path: str = "env.A") -> Change:
     return Change(
         slot=Slot(app="app", pool=f"pool{number}", region="iad", number=number),
@@ -42,8 +52,7 @@ def change(number: int, *, text: str = "", action: Action = Action.UPDATE, path:
         machine_id=f"id{number}",
         expected_digest="d",
         expected_applied="1:a",
-        desired=MachineConfig(document={"env": {"A": CANARY}}),
-        desired_digest="1:b",
+        desired=desired(number, "1:b"),
     )
 
 
@@ -147,7 +156,7 @@ def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
     same = Plan(stack="stack", apps=plan.apps, changes=busy, warnings=("other",))
     assert plan_sha256(same) == found
     for name, value in {
-        "desired_digest": "1:c",
+        "desired": desired(0, "1:c"),
         "expected_digest": "e",
         "machine_id": "m",
         "action": Action.REPLACE,

@@ -48,7 +48,7 @@ def planned(lines: str, kind: str) -> dict[str, Any]:
     nothing = Observed(apps={"app": ObservedApp(name="app", exists=True)}, at=datetime(2026, 1, 1, tzinfo=UTC))
     (change,) = make_plan(spec, nothing).changes
     assert change.desired is not None
-    return dict(change.desired.document)
+    return dict(change.desired.config.document)
 
 
 def refusal(lines: str, kind: str) -> str:

@@ -1,0 +1,45 @@
+"""What a plan wants: of a slot's machine, and of a pool whose anchor goes."""
+
+from dataclasses import dataclass
+
+from reconciler.model.config import MachineConfig
+from reconciler.model.spec import PoolKind, Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredMachine:
+    """What a slot's machine is to be: all that a create or update sends of its own.
+
+    `config` is without marks, and `digest` that of it. What concerns the whole pool is told on its anchor alone: the
+    `run_policy` of a task, as a mark holds it, and `counts`, how many machines there are by region.
+    """
+
+    slot: Slot
+    kind: PoolKind
+    config: MachineConfig
+    digest: str
+    anchor: str | None = None  # name of the pool's anchor slot
+    run_policy: str | None = None
+    counts: str | None = None
+    image_digest: str | None = None  # what the tag of the pool's image was resolved to
+    launch: bool = False
+    is_protected: bool = False
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Return whether it must be sent without `skip_launch`, which would not arm its schedule."""
+        return self.config.schedule is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a pool's anchor passes on when it is destroyed.
+
+    `successor` is the name of the slot that is the anchor then; None if the pool has no slots.
+    """
+
+    successor: str | None
+    digest: str
+    run_policy: str
+    counts: str | None = None
+    image_digest: str | None = None
