@@ -72,9 +72,9 @@ EXAMPLES = {
     "launch": Example(value="true", other="false", wrong="1"),
     "protect": Example(value="true", other="false", wrong="1"),
     "config": Example(
-        value="{metrics: {port: 9091, path: /metrics}}",
-        other="{metrics: {port: 9092, path: /metrics}}",
+        value="{dns: {skip_registration: true}}",
+        other="{dns: {skip_registration: false}}",
         wrong="[]",
-        path="metrics",
+        path="dns",
     ),
 }
