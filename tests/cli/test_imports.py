@@ -173,3 +173,7 @@ httpx.main()
 """
     ended = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True)
     assert "httpx" in ended.stdout
+
+
+def test_help_imports_no_operation(imported: dict[str, dict[str, str]]) -> None:
+    assert not any(name.startswith("reconciler.operations") for name in imported["--help"])

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from reconciler.operations.load import PUSH_TO
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,6 +20,7 @@ DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
 F = TypeVar("F", bound=Callable[..., Any])
 _RESOLVE_MODES = ("always", "auto", "never")
 _BUILDERS = ("docker", "podman", "buildah")
+_PUSH_TO = "RECONCILER_PUSH_TO"  # as in operations.load, which `--help` does not import
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +125,7 @@ def resolve_option(function: F) -> F:
 def push_to_option(function: F) -> F:
     """Add --push-to to a command."""
     text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
-    return click.option("--push-to", "push_to", type=Text(), envvar=PUSH_TO, metavar="REGISTRY", help=text)(function)
+    return click.option("--push-to", "push_to", type=Text(), envvar=_PUSH_TO, metavar="REGISTRY", help=text)(function)
 
 
 def builder_option(function: F) -> F:
