@@ -16,6 +16,8 @@ import pytest
 from reconciler.cli.main import run
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {work: {command: [run]}}}}\n"
 ONLY_READS = {"GET"}
 

@@ -187,6 +187,7 @@ async def test_keys_outlive_changes_of_the_spec_and_a_run_that_is_no_longer_told
     assert len(world.runtime.starts) == 18
 
 
+@pytest.mark.slow
 async def test_yesterdays_keys_and_too_many_are_forgotten(world: World) -> None:
     spec = task_spec("[exit, '0']", count="1")
     await world.apply(spec)
@@ -203,6 +204,7 @@ async def test_yesterdays_keys_and_too_many_are_forgotten(world: World) -> None:
     assert not (await world.plan(spec)).has_changes
 
 
+@pytest.mark.slow
 async def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_were(world: World) -> None:
     spec = task_spec("[exit, '0']", count="2")
     await world.apply(spec)
@@ -222,6 +224,7 @@ async def test_a_key_is_never_run_twice_within_a_day_however_many_others_there_w
     assert len(world.runtime.starts) == 51
 
 
+@pytest.mark.slow
 async def test_the_key_of_a_run_without_an_end_is_kept_and_the_next_invoke_queues(world: World) -> None:
     spec = task_spec("[run, '5000', exit, '7']", count="41")
     await world.apply(spec)
