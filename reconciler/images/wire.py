@@ -5,7 +5,7 @@ Time and size are limited, and redirects are followed without credentials.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -24,7 +24,7 @@ class Answer:
     """A reply. `challenges` is the header that says how to log in."""
 
     status: int
-    content: bytes
+    content: bytes = field(repr=False)
     challenges: str = ""
 
 

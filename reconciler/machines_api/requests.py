@@ -1,7 +1,7 @@
 """Describe a call of the API as a value: what is sent, and what may be repeated."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ class Call:
     action: str
     identifier: str
     query: Mapping[str, Any] | None = None
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     nonce: Secret | None = None
     app: str | None = None  # the app that the call is about
     timeout_s: float = CALL_TIMEOUT_S

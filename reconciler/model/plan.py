@@ -11,6 +11,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Handover
 from reconciler.model.machine import HostStatus, MachineRef, MachineState
 from reconciler.model.marks import MetadataWrite
+from reconciler.model.secret import repr_of
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
@@ -42,12 +43,12 @@ class Cause(enum.Enum):
     BOTH = "both"  # both in one section, and whose this member is can't be told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FieldChange:
     """One leaf that differs.
 
     `path` is in the API's spelling (`env.LOG_LEVEL`, `guest.memory_mb`). `observed` or `desired` is None if the leaf is
-    absent on that side. Values of `env` and `files` are secret: a renderer masks them.
+    absent on that side. Values of `env` and `files` are secret: a renderer masks them, and the repr hides them.
     """
 
     path: str
@@ -55,6 +56,10 @@ class FieldChange:
     desired: Any
     cause: Cause
     is_secret: bool = False
+
+    def __repr__(self) -> str:
+        before, after = (repr_of(value, is_secret=self.is_secret) for value in (self.observed, self.desired))
+        return f"FieldChange(path={self.path!r}, observed={before}, desired={after}, cause={self.cause})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A value that must not be shown, and what is shown in its place."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -25,3 +26,21 @@ class Masked(str):
     """
 
     __slots__ = ()
+
+
+def repr_of(value: Any, *, is_secret: bool) -> str:
+    """Return the repr of a value of a config, without secrets.
+
+    Of a map only the keys are shown: any member of it may be secret.
+    """
+    match value:
+        case None | Masked():
+            return repr(value)
+        case _ if is_secret:
+            return "***"
+        case dict():
+            return f"{{{', '.join(repr(key) for key in value)}}}"
+        case list():
+            return f"[{', '.join(repr_of(member, is_secret=False) for member in value)}]"
+        case _:
+            return repr(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.targets import Target, who_asks
@@ -28,7 +28,7 @@ class Session:
 
     context: "Context"
     target: Target
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     learn: Callable[[str], None] = learn_nothing
 
 

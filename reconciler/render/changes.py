@@ -121,9 +121,14 @@ def grouped(plan: Plan) -> list[Group]:
     groups: dict[Any, list[Change]] = {}
     for change in plan.effective:
         where = (change.slot.app, change.slot.pool, change.is_duplicate)
-        key = (*where, change.action, change.reason, change.deferred, repr(change.fields))
+        key = (*where, change.action, change.reason, change.deferred, repr(_values(change)))
         groups.setdefault(key, []).append(change)
     return [Group(tuple(changes)) for changes in groups.values()]
+
+
+def _values(change: Change) -> list[tuple[object, ...]]:
+    """Return all that is known of its fields, secrets too: the repr of a field hides them."""
+    return [(field.path, field.observed, field.desired, field.cause, field.is_secret) for field in change.fields]
 
 
 def closing_line(plan: Plan) -> str:

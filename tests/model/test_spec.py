@@ -1,13 +1,25 @@
 """Slots, their names and the anchor follow from a pool alone."""
 
+from typing import Any
+
+from reconciler.images.wire import Answer
+from reconciler.machines_api.requests import Call
 from reconciler.model.config import MachineConfig
-from reconciler.model.secret import Secret
+from reconciler.model.plan import Cause, FieldChange
+from reconciler.model.secret import Masked, Secret
 from reconciler.model.spec import Pool, PoolKind
+from reconciler.operations.load import SpecSource
+from reconciler.operations.session import Session
+from reconciler.targets import Target
 
 
 def pool(counts: dict[str, int]) -> Pool:
     config = MachineConfig(document={"image": "i", "env": {"KEY": "canary"}})
     return Pool(app="a", name="task", kind=PoolKind.TASK, counts=counts, config=config)
+
+
+def field(path: str, observed: object, desired: object, *, is_secret: bool = False) -> FieldChange:
+    return FieldChange(path=path, observed=observed, desired=desired, cause=Cause.SPEC, is_secret=is_secret)
 
 
 def test_slots_are_named_after_pool_region_and_number() -> None:
@@ -25,3 +37,34 @@ def test_the_anchor_is_the_smallest_number_then_region() -> None:
 def test_values_do_not_show_in_a_repr() -> None:
     assert "canary" not in repr(pool({"iad": 1}))
     assert "canary" not in f"{Secret('canary')} {Secret('canary')!r}"
+
+
+def test_secret_values_do_not_show_in_the_repr_of_a_changed_field() -> None:
+    header = [{"name": "Authorization", "values": ["canary"]}]
+    fields = (
+        field("env.KEY", "canary-before", "canary-after", is_secret=True),
+        field("env.KEY", None, "canary", is_secret=True),
+        field("files[0].raw_value", ["canary"], {"canary": "canary"}, is_secret=True),
+        field("checks.up", None, {"headers": header, "port": 80}),
+        field("services", [{"checks": [{"headers": header}]}], []),
+    )
+    assert "canary" not in repr(fields)
+    assert repr(fields[1]) == "FieldChange(path='env.KEY', observed=None, desired=***, cause=Cause.SPEC)"
+    assert "desired={'headers', 'port'}" in repr(fields[3])
+    assert "observed=['run'], desired=['run', '60']" in repr(field("init.cmd", ["run"], ["run", "60"]))
+    assert "(masked, 01234567)" in repr(field("env.KEY", None, Masked("(masked, 01234567)"), is_secret=True))
+
+
+def test_variables_and_bodies_do_not_show_in_a_repr() -> None:
+    variables = {"FLY_API_TOKEN": "canary"}
+    token = Secret("canary")
+    target = Target(name="fly", base_url="", logs_url="", token=token, is_paced=False, log_delay_s=0.0)
+    context: Any = None
+    call = Call(method="POST", path="/", what="", action="", identifier="", body=variables, nonce=token)
+    values = (
+        SpecSource(environment=variables),
+        Session(context=context, target=target, environment=variables),
+        Answer(status=200, content=b'{"token": "canary"}'),
+        call,
+    )
+    assert "canary" not in repr(values)

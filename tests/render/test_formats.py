@@ -16,6 +16,7 @@ from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChang
 from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.planner.hashes import plan_sha256
+from reconciler.render.changes import grouped
 from reconciler.render.html import plan_html
 from reconciler.render.json import plan_json
 from reconciler.render.markdown import LIMIT, marker, plan_markdown
@@ -166,3 +167,13 @@ def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
         assert plan_sha256(Plan(stack="stack", apps=plan.apps, changes=(other, *rest))) != found, name
     assert plan_sha256(Plan(stack="other", apps=plan.apps, changes=plan.changes)) != found
     assert plan_sha256(Plan(stack="stack", apps=(), changes=plan.changes)) != found
+
+
+def test_changes_that_differ_in_a_secret_value_alone_are_shown_apart() -> None:
+    def change(number: int, value: str) -> Change:
+        field = FieldChange(path="env.A", observed=None, desired=value, cause=Cause.SPEC, is_secret=True)
+        slot = Slot(app="app", pool="pool", region="iad", number=number)
+        return Change(slot=slot, kind=PoolKind.TASK, action=Action.UPDATE, reason="", fields=(field,))
+
+    plan = Plan(stack="s", apps=(), changes=(change(0, "same"), change(1, "same"), change(2, "other")))
+    assert [group.slots for group in grouped(plan)] == [["pool-iad-0", "pool-iad-1"], ["pool-iad-2"]]
