@@ -182,7 +182,7 @@ def duplicate_changes(app: App, paired: Paired) -> Iterator[Change]:
     pools = {pool.name: pool for pool in app.pools}
     for slot, machine in sorted(paired.duplicates, key=lambda duplicate: (duplicate[0], duplicate[1].id)):
         kept = paired.by_slot.get(slot) or paired.orphans[slot]
-        reason = f"a twin of machine {kept.id}, which stays"
+        reason = f"a duplicate of machine {kept.id}, which stays"
         pool = pools.get(slot.pool)
         yield _keeping(_removal(slot, machine, pool, reason, is_duplicate=True), pool, paired)
 
