@@ -106,7 +106,7 @@ def _unwatched(change: Change) -> Change:
 def _settings_words(change: Change) -> str:
     """Say that settings are no drift: only marks tell what was applied."""
     names = ", ".join(field.path for field in change.fields)
-    return f"{change.slot.app}/{change.slot.pool}: {names} differ from the spec: `reconciler plan` shows how"
+    return f"{change.slot.app}/{change.slot.pool}: {names}: not as in the spec (`reconciler plan` shows how)"
 
 
 def _leaves(addresses: list[str]) -> str:

@@ -221,7 +221,7 @@ async def test_a_mark_that_a_hand_changed_is_no_drift_and_the_next_apply_puts_it
     assert shown(plan) == [(ADDRESS, "timeout", "5s", "10m")]
     drift = with_drift(plan)
     assert not drift.has_changes
-    assert drift.warnings == ("app/work: timeout differ from the spec: `reconciler plan` shows how",)
+    assert drift.warnings == ("app/work: timeout: not as in the spec (`reconciler plan` shows how)",)
     assert not only_drift(plan).has_changes
     assert (await world.apply(declared)).is_success
     assert timeout_of(world) == 600
