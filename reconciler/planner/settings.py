@@ -21,8 +21,8 @@ from reconciler.planner.holders import Holder
 def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
     """Yield a change for each pool whose settings differ.
 
-    `holders` are the app's machines after the other changes. What a change writes on a machine anyhow it writes with
-    its config: the settings come after that, and only what is not there yet is written then.
+    `holders` are the app's machines after the other changes. An update already carries these marks. The settings
+    change runs after it and writes what is still missing.
     """
     by_pool: dict[str, list[Holder]] = {}
     for holder in holders:
@@ -35,7 +35,7 @@ def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
 def knows_protection(holder: Holder) -> bool:
     """Return whether the machine tells if its pool was protected.
 
-    No mark says so only beside one that came later.
+    A missing `protect` means "not protected" only if `kind` is there: older versions wrote neither.
     """
     return marks.PROTECT in holder.metadata or marks.KIND in holder.metadata
 
@@ -86,7 +86,7 @@ def _settings(pool: Pool, fields: dict[str, FieldChange], writes: list[tuple[Hol
         slot=pool.anchor,
         kind=pool.kind,
         action=Action.SETTINGS,
-        reason=f"the spec changed: {', '.join(fields)}",
+        reason=f"differs from what was applied: {', '.join(fields)}",
         fields=tuple(fields.values()),
         writes=tuple(write for _, write in writes),
         depends_on=tuple(holder.carried_by for holder, _ in writes if holder.carried_by),
