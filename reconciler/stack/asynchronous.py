@@ -32,17 +32,13 @@ from reconciler.operations.plan import plan as make_plan
 from reconciler.operations.runs import ListedRuns, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
-from reconciler.planner.hashes import plan_sha256
 from reconciler.slots.context import Emit, emit_nothing
+from reconciler.stack.arguments import expected_hash
 from reconciler.stack.connection import Connection
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target, process_environment
 from reconciler.tasks.arguments import check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
-
-
-def ignore_end(_entry: Entry) -> None:
-    """Stand in for a caller who does not follow an apply."""
 
 
 class AsyncStack:
@@ -159,15 +155,16 @@ class AsyncStack:
         lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
-        on_end: Callable[[Entry], None] = ignore_end,
+        on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
         """Make the spec true, and report what is. The call is the consent.
 
         With `plan` exactly that is applied, or nothing: a plan of this stack that was made with the same arguments, its
-        hash, or a saved one, which brings its arguments. `on_end` gets each change that ended.
+        hash, or a saved one (`read_plan`), which brings its arguments. `on_end` gets each change that ended.
         Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
         the first write. A change that failed is in the report.
         """
+        expected = expected_hash(plan)
         check_only((self.spec,), only)
         saved = plan if isinstance(plan, SavedPlan) else None
         if saved and (only or adopt or only_drift or allow_destroy is not None):
@@ -175,7 +172,7 @@ class AsyncStack:
         spec = reduced(self.spec, saved.app) if saved else self.spec
         consent = Consent(
             saved=saved,
-            expected=plan_sha256(plan) if isinstance(plan, Plan) else plan if isinstance(plan, str) else None,
+            expected=expected,
             allow_destroy=allow_destroy,
             allow_rollback=allow_rollback,
             adopt=adopt,
@@ -204,7 +201,7 @@ class AsyncStack:
         only: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
-        on_end: Callable[[Entry], None] = ignore_end,
+        on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
         """Remove every machine that this stack owns. The call is the consent. Apps are never deleted.
 
@@ -289,11 +286,11 @@ class AsyncStack:
         return await asyncio.to_thread(revision_of, self.spec, number)
 
     async def _carry_out(
-        self, session: Session, proposal: Proposal, wait_busy_s: float | None, on_end: Callable[[Entry], None]
+        self, session: Session, proposal: Proposal, wait_busy_s: float | None, on_end: Callable[[Entry], None] | None
     ) -> Report:
         if proposal.objections:
             raise StalePlanError(proposal.objections)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=on_end)
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=on_end or (lambda _entry: None))
 
     def _run(self, session: Session, found: FoundRun) -> AsyncRun:
         delay_s = session.target.log_delay_s

@@ -14,7 +14,7 @@ from reconciler.model.spec import Spec
 from reconciler.operations.runs import ListedRuns
 from reconciler.operations.status import StackStatus
 from reconciler.slots.context import Emit, emit_nothing
-from reconciler.stack.asynchronous import AsyncStack, ignore_end
+from reconciler.stack.asynchronous import AsyncStack
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
 from reconciler.tasks.loop_thread import LoopThreads
@@ -111,7 +111,7 @@ class Stack:
         lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
-        on_end: Callable[[Entry], None] = ignore_end,
+        on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
         """Make the spec true, or exactly this plan, and report what is; see AsyncStack.apply."""
         thread = self._threads.here()
@@ -143,7 +143,7 @@ class Stack:
         only: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
-        on_end: Callable[[Entry], None] = ignore_end,
+        on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
         """Remove every machine that this stack owns; see AsyncStack.destroy."""
         thread = self._threads.here()
