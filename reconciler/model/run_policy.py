@@ -6,6 +6,7 @@ It is known from the spec, and without a spec from a mark.
 from dataclasses import dataclass, field
 from typing import Final
 
+OVERRIDES_ARGS: Final = "overrides.args"  # what a plan calls the change of `args_after`
 _SEPARATOR: Final = ";"
 MAX_LENGTH: Final = 200
 LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is beyond a calendar

@@ -13,7 +13,7 @@ from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Action, Cause, Change, FieldChange
-from reconciler.model.run_policy import Terms, parse_terms
+from reconciler.model.run_policy import OVERRIDES_ARGS, Terms, parse_terms
 from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.holders import Holder
 
@@ -53,7 +53,7 @@ def terms_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     if before.timeout_s != after.timeout_s:
         found.append(_field("timeout", _timeout(before), _timeout(after)))
     if _has_args(before) != _has_args(after) or (is_applied and before.args_after != after.args_after):
-        found.append(_field("overrides.args", _args(before), _args(after)))
+        found.append(_field(OVERRIDES_ARGS, _args(before), _args(after)))
     if before.env != after.env:
         found.append(_field("overrides.env", sorted(before.env), sorted(after.env)))
     return found
@@ -106,6 +106,7 @@ def _has_args(terms: Terms) -> bool:
 
 
 def _args(terms: Terms) -> str | bool:
+    """Return the args' place in words, which a plan's hash has; a renderer shows `true` where there was none."""
     if terms.args_after is None:
         return False
     return f"after {terms.args_after} word{'' if terms.args_after == 1 else 's'} of the command"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan, unreachable_counts
+from reconciler.model.run_policy import OVERRIDES_ARGS
 from reconciler.render.redact import clean, hidden, shown
 
 _SYMBOLS: Final = {
@@ -164,7 +165,10 @@ def _not_shown(count: int) -> str:
 
 
 def _row(field: FieldChange, salt: str | None) -> Row:
-    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in (field.observed, field.desired))
+    values = (field.observed, field.desired)
+    if field.path == OVERRIDES_ARGS and False in values:
+        values = (field.observed is not False, field.desired is not False)  # as the spec's author writes it
+    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in values)
     return Row(path=clean(field.path), before=before, after=after, cause=field.cause)
 
 
