@@ -1,6 +1,6 @@
 """What stops a plan as a whole, before its first write."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from reconciler.model import marks
@@ -13,11 +13,16 @@ _SHARE: Final = 3  # a third
 _LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
 
 
-def deletion_limits(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> list[str]:
-    """Say why this may not be destroyed: too much of the stack, or protected pools."""
+def deletion_limits(
+    changes: Iterable[Change], owned_count: int, allow_destroy: int | None, declared: Container[tuple[str, str]]
+) -> list[str]:
+    """Say why this may not be destroyed: too much of the stack, or protected pools.
+
+    `declared` are the spec's pools, by app and name.
+    """
     losses = [change for change in changes if change.action in _LOSES and not change.is_duplicate]
     lost = len(losses)
-    found = _protected(losses)
+    found = _protected(losses, declared)
     if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:
         found.append(
             f"this destroys or replaces {lost} of the stack's {owned_count} machines;"
@@ -38,13 +43,14 @@ def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str |
     return None
 
 
-def _protected(losses: Iterable[Change]) -> list[str]:
+def _protected(losses: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:
+    """Say which pools are protected, and what lifts that: the spec alone, or their marks if the spec has them not."""
     names: dict[tuple[str, str], list[str]] = {}
     for change in losses:
         if change.is_protected:
             names.setdefault((change.slot.app, change.slot.pool), []).append(change.slot.name)
     return [
-        f"{app}/{pool} is protected, and this would destroy {', '.join(slots)};"
-        " if that is meant, first apply it with `protect: false`"
-        for (app, pool), slots in names.items()
+        f"{'/'.join(place)} is protected, and this would destroy {', '.join(slots)}; if that is meant, "
+        + ("set `protect: false`" if place in declared else "declare it again, with `protect: false` and `count: 0`")
+        for place, slots in names.items()
     ]

@@ -70,12 +70,14 @@ class Planner:
         self._scope = Scope(only=self._only, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
+        self._declared: set[tuple[str, str]] = set()  # pools, by app and name
 
     def add(self, app: App, observed: ObservedApp, at: datetime) -> None:
         """Plan one app of the spec as it was seen `at`.
 
         Of the snapshot, only what the changes are about is kept.
         """
+        self._declared.update((app.name, pool.name) for pool in app.pools)
         self._drafts[app.name] = self._draft(app, observed, at)
 
     def plan(self, app_names: Iterable[str], *, observed_at: datetime | None, warnings: Iterable[str] = ()) -> Plan:
@@ -86,7 +88,8 @@ class Planner:
         changes = tuple(change for draft in drafts for change in draft.changes)
         if self._only:
             said.append(f"a partial plan: only {', '.join(sorted(self._only))}; the rest was not compared")
-        blocked += deletion_limits(changes, sum(draft.owned_count for draft in drafts), self._allow_destroy)
+        owned_count = sum(draft.owned_count for draft in drafts)
+        blocked += deletion_limits(changes, owned_count, self._allow_destroy, self._declared)
         if newer := self._newer():
             if self._allow_rollback:
                 said.append(f"{newer}; an apply of it needs --allow-rollback")

@@ -167,6 +167,22 @@ async def test_a_protected_pool_is_destroyed_by_nothing_until_it_is_unprotected(
     assert world.machines() == []
 
 
+@pytest.mark.parametrize("verb", ["apply", "destroy"])
+async def test_what_the_refusal_of_a_protected_pool_asks_for_is_enough(world: World, verb: str) -> None:
+    accepted = task_spec(count="0", extra="        protect: false")
+    refused_with = {
+        "set `protect: false`": task_spec(count="0", extra="        protect: true"),
+        "declare it again, with `protect: false` and `count: 0`": spec_of(EMPTY),
+    }
+    go = world.apply if verb == "apply" else world.destroy
+    for words, refused in refused_with.items():
+        await world.apply(task_spec(count="2", extra="        protect: true"))
+        with pytest.raises(BlockedError, match=f"protected, .*if that is meant, {words}"):
+            await go(refused)
+        assert (await go(accepted)).is_success
+        assert world.machines() == []
+
+
 EMPTY = "version: 1\nname: stack\napps: {app: {tasks: {}}}"
 
 
