@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Handover
 from reconciler.model.machine import HostStatus, MachineRef, MachineState
@@ -66,8 +67,9 @@ class FieldChange:
 class Change:
     """What happens to one slot, or to the settings of its pool, and why.
 
-    `reason` says the cause in words. `deferred` is None, or why this waits (a run in progress). `machine_id`,
-    `expected_digest` (of the live config, canonical) and `expected_applied` bind the change to what was observed.
+    `reason` says the cause in words, `code` as a value (None in plans saved before version 0.3). `deferred` is None, or
+    why this waits (a run in progress). `machine_id`, `expected_digest` (of the live config, canonical) and
+    `expected_applied` bind the change to what was observed.
     `observed` is the live config, if one is changed or goes; `desired` is what is sent, None if nothing is.
     `depends_on` holds the addresses of changes that must be done first.
     """
@@ -76,6 +78,7 @@ class Change:
     kind: PoolKind
     action: Action
     reason: str
+    code: ReasonCode | None = None
     fields: tuple[FieldChange, ...] = ()
     deferred: str | None = None
     machine_id: str | None = None

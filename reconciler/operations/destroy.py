@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from reconciler.apply.options import Options
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
@@ -44,4 +45,6 @@ def emptied(spec: Spec) -> Spec:
 
 def _with_reason(plan: Plan) -> Plan:
     """Return the plan with the true reason: not the spec's counts, but this operation."""
-    return replace(plan, changes=tuple(replace(change, reason="destroy") for change in plan.changes))
+    return replace(
+        plan, changes=tuple(replace(change, code=ReasonCode.DESTROY, reason="destroy") for change in plan.changes)
+    )

@@ -7,6 +7,7 @@ from datetime import datetime
 from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.desired import Handover
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
@@ -17,7 +18,7 @@ from reconciler.planner.diff import Differ
 from reconciler.planner.images import has_moved
 from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
-from reconciler.planner.rules import Situation, crash_of, decide, deferral
+from reconciler.planner.rules import Decision, Situation, crash_of, decide, deferral
 
 
 def adoption(
@@ -36,12 +37,12 @@ def adoption(
         at=at,
         fields=differ.differences(canonical(pool.config), machine.config),
     )
-    if decide(situation)[0] is not Action.UPDATE:
+    if decide(situation).action is not Action.UPDATE:
         return None
     reason = "taken over: it is not marked by any stack"
     if machine.metadata.get("fly_platform_version") == "v2":
         reason += "; `fly deploy` manages this app too, and would change or destroy it"
-    return _change(slot, situation, anchor, (Action.ADOPT, reason))
+    return _change(slot, situation, anchor, Decision(Action.ADOPT, ReasonCode.UNMARKED, reason))
 
 
 def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iterator[Change]:
@@ -119,8 +120,8 @@ def _moved(field: FieldChange) -> FieldChange:
     return replace(field, cause=Cause.IMAGE) if is_ours and has_moved(field.observed, field.desired) else field
 
 
-def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple[Action, str] | None = None) -> Change:
-    action, reason = decided or decide(situation)
+def _change(slot: Slot, situation: Situation, anchor: str | None, decided: Decision | None = None) -> Change:
+    action, code, reason = decided or decide(situation)
     pool, machine = situation.pool, situation.machine
     is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
     return Change(
@@ -128,6 +129,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: tuple
         kind=pool.kind,
         action=action,
         reason=reason,
+        code=code,
         fields=situation.fields,
         deferred=deferral(pool.kind, action, machine),
         machine_id=machine.id if machine else None,
@@ -161,7 +163,7 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
     pools = {pool.name: pool for pool in app.pools}
     for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region)):
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
-        removal = _keeping(_removal(slot, machine, pool, _why_orphaned(slot, pool)), pool, paired)
+        removal = _keeping(_removal(slot, machine, pool, *_why_orphaned(slot, pool)), pool, paired)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             handover = Handover(
                 successor=successor_of(pool, paired),
@@ -184,16 +186,17 @@ def duplicate_changes(app: App, paired: Paired) -> Iterator[Change]:
         kept = paired.by_slot.get(slot) or paired.orphans[slot]
         reason = f"a duplicate of machine {kept.id}, which stays"
         pool = pools.get(slot.pool)
-        yield _keeping(_removal(slot, machine, pool, reason, is_duplicate=True), pool, paired)
+        yield _keeping(_removal(slot, machine, pool, ReasonCode.DUPLICATE, reason), pool, paired)
 
 
-def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is_duplicate: bool = False) -> Change:
+def _removal(slot: Slot, machine: Machine, pool: Pool | None, code: ReasonCode, reason: str) -> Change:
     kind = kind_of(machine, declared=pool.kind if pool else None)
     return Change(
         slot=slot,
         kind=kind,
         action=Action.DESTROY,
         reason=reason,
+        code=code,
         deferred=deferral(kind, Action.DESTROY, machine),
         machine_id=machine.id,
         machine_state=machine.state,
@@ -201,7 +204,7 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, reason: str, *, is
         expected_applied=machine.metadata.get(marks.APPLIED),
         observed=machine.config,
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
-        is_duplicate=is_duplicate,
+        is_duplicate=code is ReasonCode.DUPLICATE,
     )
 
 
@@ -220,8 +223,10 @@ def _keeping(change: Change, pool: Pool | None, paired: Paired) -> Change:
     return replace(change, keeper=keeper, keeper_id=machine.id if machine else None)
 
 
-def _why_orphaned(slot: Slot, pool: Pool | None) -> str:
+def _why_orphaned(slot: Slot, pool: Pool | None) -> tuple[ReasonCode, str]:
     if pool is None:
-        return f"pool {slot.pool} is no longer in the spec"
+        return ReasonCode.POOL_REMOVED, f"pool {slot.pool} is no longer in the spec"
     count = pool.counts.get(slot.region)
-    return f"region {slot.region} is no longer in the spec" if count is None else f"the count there is now {count}"
+    if count is None:
+        return ReasonCode.REGION_REMOVED, f"region {slot.region} is no longer in the spec"
+    return ReasonCode.COUNT_LOWERED, f"the count there is now {count}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from reconciler.model import marks
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, Plan
 
@@ -70,9 +71,8 @@ def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
         if change.action is not Action.CREATE or change.is_new or machine is None:
             return change
         lost = machine.metadata.get(marks.APPLIED) or change.lost or ""
-        return replace(
-            change, lost=lost, reason=f"not there any more: it was applied, and destroyed since{_by(machine)}"
-        )
+        reason = f"not there any more: it was applied, and destroyed since{_by(machine)}"
+        return replace(change, lost=lost, code=ReasonCode.DESTROYED, reason=reason)
 
     return replace(plan, changes=tuple(known(change) for change in plan.changes))
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.canonical.digest import has_scheme
 from reconciler.model import marks
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.crashes import exit_words, recent_crash, restarts_in
 from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
@@ -47,21 +48,35 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One row: `applies` is asked in the table's order; `reason` says the cause."""
+    """One row: `applies` is asked in the table's order; `code` and `reason` say the cause."""
 
     applies: Callable[[Situation], bool]
     action: Action
+    code: ReasonCode | Callable[[Situation], ReasonCode]
     reason: Callable[[Situation], str]
 
 
-def decide(situation: Situation) -> tuple[Action, str]:
+class Decision(NamedTuple):
+    """What happens to a slot, and why: as a value and in words."""
+
+    action: Action
+    code: ReasonCode
+    reason: str
+
+
+def decide(situation: Situation) -> Decision:
     """Return the action on the slot, and its reason."""
     rule = next(rule for rule in RULES if rule.applies(situation))
-    return rule.action, rule.reason(situation)
+    code = rule.code if isinstance(rule.code, ReasonCode) else rule.code(situation)
+    return Decision(rule.action, code, rule.reason(situation))
 
 
 def _is_missing(situation: Situation) -> bool:
     return situation.machine is None
+
+
+def _code_of_missing(situation: Situation) -> ReasonCode:
+    return ReasonCode.MISSING if situation.lost is None else ReasonCode.DESTROYED
 
 
 def _why_it_is_missing(situation: Situation) -> str:
@@ -137,6 +152,18 @@ def _why_it_is_watched(situation: Situation) -> str:
     return f"does not stay up: {exit_words(ended)}, {again}"
 
 
+def _code_of_difference(situation: Situation) -> ReasonCode:
+    causes = {field.cause for field in situation.fields}
+    is_drift, is_spec = Cause.DRIFT in causes, bool(causes & {Cause.SPEC, Cause.IMAGE})
+    if Cause.BOTH in causes or (is_drift and is_spec):
+        return ReasonCode.SPEC_AND_DRIFT
+    if is_drift:
+        return ReasonCode.DRIFT
+    if is_spec:
+        return ReasonCode.SPEC if Cause.SPEC in causes else ReasonCode.IMAGE
+    return ReasonCode.INCOMPLETE
+
+
 def _why_it_differs(situation: Situation) -> str:
     spec, theirs, both = (_names(situation.fields, cause) for cause in (Cause.SPEC, Cause.DRIFT, Cause.BOTH))
     moved = next((_why_it_moved(field) for field in situation.fields if field.cause is Cause.IMAGE), "")
@@ -187,14 +214,34 @@ def _why_it_should_run(situation: Situation) -> str:
 
 
 RULES: Final = (
-    Rule(applies=_is_missing, action=Action.CREATE, reason=_why_it_is_missing),
-    Rule(applies=_is_elsewhere, action=Action.REPLACE, reason=lambda _: "region cannot be changed by an update"),
-    Rule(applies=_has_other_volume, action=Action.REPLACE, reason=lambda _: "mounts cannot be changed by an update"),
-    Rule(applies=_differs, action=Action.UPDATE, reason=_why_it_differs),
-    Rule(applies=_is_other_kind, action=Action.UPDATE, reason=lambda one: f"declared as a {one.pool.kind.value} now"),
-    Rule(applies=_should_run, action=Action.START, reason=_why_it_should_run),
-    Rule(applies=_keeps_crashing, action=Action.WATCH, reason=_why_it_is_watched),
-    Rule(applies=lambda _: True, action=Action.NONE, reason=lambda _: "as declared"),
+    Rule(applies=_is_missing, action=Action.CREATE, code=_code_of_missing, reason=_why_it_is_missing),
+    Rule(
+        applies=_is_elsewhere,
+        action=Action.REPLACE,
+        code=ReasonCode.REGION,
+        reason=lambda _: "region cannot be changed by an update",
+    ),
+    Rule(
+        applies=_has_other_volume,
+        action=Action.REPLACE,
+        code=ReasonCode.VOLUME,
+        reason=lambda _: "mounts cannot be changed by an update",
+    ),
+    Rule(applies=_differs, action=Action.UPDATE, code=_code_of_difference, reason=_why_it_differs),
+    Rule(
+        applies=_is_other_kind,
+        action=Action.UPDATE,
+        code=ReasonCode.KIND,
+        reason=lambda one: f"declared as a {one.pool.kind.value} now",
+    ),
+    Rule(applies=_should_run, action=Action.START, code=ReasonCode.NOT_RUNNING, reason=_why_it_should_run),
+    Rule(applies=_keeps_crashing, action=Action.WATCH, code=ReasonCode.CRASHING, reason=_why_it_is_watched),
+    Rule(
+        applies=lambda _: True,
+        action=Action.NONE,
+        code=ReasonCode.AS_DECLARED,
+        reason=lambda _: "as declared",
+    ),
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from reconciler.canonical.digest import digest_of
 from reconciler.canonical.durations import duration_words
 from reconciler.model import marks
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Action, Cause, Change, FieldChange
@@ -87,6 +88,7 @@ def _settings(pool: Pool, fields: dict[str, FieldChange], writes: list[tuple[Hol
         kind=pool.kind,
         action=Action.SETTINGS,
         reason=f"differs from what was applied: {', '.join(fields)}",
+        code=ReasonCode.SETTINGS,
         fields=tuple(fields.values()),
         writes=tuple(write for _, write in writes),
         depends_on=tuple(holder.carried_by for holder, _ in writes if holder.carried_by),

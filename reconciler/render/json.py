@@ -118,6 +118,7 @@ def _change(change: Change, salt: str) -> dict[str, Any]:
         "region": change.slot.region,
         "action": change.action.value,
         "reason": clean(change.reason),
+        "reason_code": change.code.value if change.code else None,
         "deferred": clean(change.deferred) if change.deferred else None,
         "machine": change.machine_id,
         "launch": change.runs_at_once,

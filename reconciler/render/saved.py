@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.errors import UsageError
+from reconciler.model.change_reason import ReasonCode
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Handover
 from reconciler.model.machine import MachineState
@@ -121,6 +122,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         kind=PoolKind(value["kind"]),
         action=action,
         reason=value["reason"],
+        code=ReasonCode(value["reason_code"]) if value.get("reason_code") else None,
         fields=tuple(_field(one) for one in value["fields"]),
         deferred=value["deferred"],
         machine_id=value["machine"],
