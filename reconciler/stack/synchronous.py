@@ -24,7 +24,9 @@ from reconciler.tasks.synchronous import Run
 class Stack:
     """The stack of a spec, on a target, for any number of threads. A context manager; arguments as for AsyncStack.
 
-    `emit` and `on_end` are called in a thread of their own.
+    `emit` and `on_end` are called in this stack's own thread, which its calls wait for: a call of the stack from there
+    raises RuntimeError. An interrupt (Ctrl-C) ends a call once its clean-up is done; a second one no longer waits for
+    that.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; runs go on."""
+        """End the calls that are under way in other threads, and close the connections; runs go on."""
         self._threads.close()
 
     def plan(

@@ -3,7 +3,10 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -25,28 +28,95 @@ class LoopThread(Generic[C]):
     def __init__(self, make: Callable[[], C]) -> None:
         self.pid: int = os.getpid()
         self.content: C = make()
+        self.is_closed = False
+        self._beginning = threading.Lock()  # nothing begins once it is closed
+        self._under_way: dict[Future[Any], asyncio.Task[Any]] = {}  # used on the loop only
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="reconciler", daemon=True)
         self._thread.start()
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the coroutine returns, or raise what it raises; an interrupt of the caller cancels it."""
-        if self.pid != os.getpid():
-            work.close()
-            raise RuntimeError("this run was begun in another process; get it by its id: find(run.id)")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+    def call(self, work: Coroutine[Any, Any, T], *, run_id: str | None = None) -> T:
+        """Return what the coroutine returns, or raise what it raises; `run_id` is the run that it is about.
+
+        An interrupt of the caller cancels it and waits for its clean-up; a second interrupt ends that wait too. Raises
+        RuntimeError in another process, on the loop's own thread, and where this is closed before the end.
+        """
+        ended: Future[T] = Future()
         try:
-            return future.result()
+            self._begin(work, ended, run_id)
+            return ended.result()
+        except CancelledError:
+            if self.is_closed:
+                raise RuntimeError(_words_of_closed("closed while this call was under way", run_id)) from None
+            raise
         except BaseException:
-            future.cancel()
+            if not ended.done():  # it is the caller who was interrupted
+                self._loop.call_soon_threadsafe(self._cancel, ended)
+                with suppress(CancelledError):
+                    ended.exception()
             raise
 
     def close(self) -> None:
-        """Close the content, and end the thread."""
-        self.call(self.content.aclose())
+        """End what is under way, close the content, and end the thread."""
+        self.require_other_thread()
+        with self._beginning:
+            self.is_closed = True
+        ended: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._start, self._end(), ended)
+        ended.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def require_other_thread(self) -> None:
+        """Raise RuntimeError on the loop's own thread, where a call would wait for itself."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "called from a callback (emit, on_end), which this would wait for; call it from another thread"
+            )
+
+    def _begin(self, work: Coroutine[Any, Any, T], ended: "Future[T]", run_id: str | None) -> None:
+        """Begin it on the loop. Where that cannot be it is closed, so that nothing warns of it later."""
+        try:
+            if self.pid != os.getpid():
+                raise RuntimeError("this run was begun in another process; get it by its id: find(run.id)")
+            self.require_other_thread()
+            with self._beginning:
+                if self.is_closed:
+                    raise RuntimeError(_words_of_closed("closed already", run_id))
+                self._loop.call_soon_threadsafe(self._start, work, ended)
+        except RuntimeError as error:
+            work.close()
+            ended.set_exception(error)
+
+    def _start(self, work: Coroutine[Any, Any, T], ended: "Future[T]") -> None:
+        task = self._loop.create_task(work)
+        self._under_way[ended] = task
+        task.add_done_callback(partial(self._deliver, ended))
+
+    def _deliver(self, ended: "Future[T]", task: "asyncio.Task[T]") -> None:
+        del self._under_way[ended]
+        if task.cancelled():
+            ended.cancel()
+        elif (error := task.exception()) is not None:
+            ended.set_exception(error)
+        else:
+            ended.set_result(task.result())
+
+    def _cancel(self, ended: "Future[Any]") -> None:
+        if task := self._under_way.get(ended):
+            _cancel_once(task)
+
+    async def _end(self) -> None:
+        """Cancel the calls, then what they have left on the loop, and close the content once nothing uses it.
+
+        In this order: what cleans up for a call may be a task of its own.
+        """
+        own = asyncio.current_task()
+        await _end_all([task for task in self._under_way.values() if task is not own])
+        await _end_all([task for task in asyncio.all_tasks() if task is not own])
+        await self._loop.shutdown_asyncgens()
+        await self.content.aclose()
 
 
 class LoopThreads(Generic[C]):
@@ -65,8 +135,28 @@ class LoopThreads(Generic[C]):
             return self._current
 
     def close(self) -> None:
-        """Close what was begun in this process."""
+        """Close what was begun in this process. Raises RuntimeError on the loop's own thread."""
         with self._opening:
-            current, self._current = self._current, None
+            current = self._current
+            if current is not None and current.pid == os.getpid():
+                current.require_other_thread()
+            self._current = None
         if current is not None and current.pid == os.getpid():
             current.close()
+
+
+async def _end_all(tasks: Collection["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        _cancel_once(task)
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _cancel_once(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task that was not cancelled before: a second time would end its clean-up."""
+    if not task.cancelling():
+        task.cancel()
+
+
+def _words_of_closed(what: str, run_id: str | None) -> str:
+    return what if run_id is None else f"{what}; run {run_id} is not ended by that: get it again with find({run_id!r})"

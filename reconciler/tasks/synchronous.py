@@ -17,7 +17,7 @@ class Tasks:
     """The tasks of one app, for any number of threads; arguments as for AsyncTasks.
 
     A context manager. May be made before a server forks its workers: connections are opened on first use, anew in each
-    process.
+    process. An interrupt (Ctrl-C) ends a call once its clean-up is done; a second one no longer waits for that.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Tasks:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; runs go on."""
+        """End the calls that are under way in other threads, and close the connections; runs go on."""
         self._threads.close()
 
     def invoke(
@@ -118,7 +118,10 @@ class Tasks:
 
 
 class Run:
-    """One run, for any thread; see AsyncRun."""
+    """One run, for any thread; see AsyncRun.
+
+    Raises RuntimeError once its Stack or Tasks is closed; then another one gets it by its id.
+    """
 
     def __init__(self, thread: LoopThread[Any], run: AsyncRun) -> None:
         self._thread = thread
@@ -139,7 +142,7 @@ class Run:
 
         See AsyncRun.wait.
         """
-        return self._thread.call(self._run.wait(timeout_s))
+        return self._thread.call(self._run.wait(timeout_s), run_id=self.id)
 
     def logs(self) -> Iterator[LogLine]:
         """Yield each line of its output, from its start to its end, as it comes."""
@@ -152,11 +155,12 @@ class Run:
             await lines.aclose()  # type: ignore[attr-defined]
 
         try:
-            while (line := self._thread.call(next_line())) is not None:
+            while (line := self._thread.call(next_line(), run_id=self.id)) is not None:
                 yield line
         finally:
-            self._thread.call(close())
+            if not self._thread.is_closed:  # which closes what is read there too
+                self._thread.call(close())
 
     def cancel(self) -> bool:
         """End it by its stop signal, then the kill, and wait. False if it was over."""
-        return self._thread.call(self._run.cancel())
+        return self._thread.call(self._run.cancel(), run_id=self.id)

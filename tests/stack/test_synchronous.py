@@ -1,14 +1,16 @@
 """A stack from code with threads: it has each method of the asynchronous one, with the same arguments, and works."""
 
 import inspect
+import threading
 from pathlib import Path
 
 import pytest
 
-from reconciler import AsyncStack, Stack
+from reconciler import AsyncStack, Entry, Stack
 from reconciler.engine.server.daemon import stop_engine
 
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [echo, hello]}}}}\n"
+ENDLESS = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [sh, -c, 'echo hello; sleep 999']}}}}\n"
 METHODS = ["apply", "destroy", "drift", "find", "from_file", "invoke", "plan", "runs", "save_plan", "status"]
 
 
@@ -41,5 +43,45 @@ def test_from_a_file_to_the_end_of_a_run(tmp_path: Path) -> None:
             assert stack.destroy().is_success
             saved = stack.save_plan(tmp_path / "plan.json")
             assert stack.apply(saved).is_success
+    finally:
+        stop_engine(tmp_path / "home")
+
+
+def test_callbacks_and_a_close_while_another_thread_waits(tmp_path: Path) -> None:
+    (tmp_path / "machines.yaml").write_text(ENDLESS)
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    told: list[str] = []
+
+    def ask(_entry: Entry) -> None:
+        with pytest.raises(RuntimeError) as caught:
+            stack.drift()
+        told.append(str(caught.value))
+
+    def wait() -> None:
+        with pytest.raises(RuntimeError) as caught:
+            run.wait()
+        told.append(str(caught.value))
+
+    try:
+        stack = Stack.from_file(tmp_path / "machines.yaml", target="local", environment=environment)
+        assert stack.apply(on_end=ask).is_success
+        assert "called from a callback" in told.pop()
+        run = stack.invoke("t")
+        lines = run.logs()
+        assert next(lines).message == "hello"
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        with pytest.raises(TimeoutError):
+            run.wait(timeout_s=0.05)
+        stack.close()
+        waiting.join(timeout=30)
+        assert len(told) == 1
+        assert f"find({run.id!r})" in told[0]
+        with pytest.raises(RuntimeError, match="closed already"):
+            run.wait()
+        with pytest.raises(RuntimeError, match="closed already"):
+            next(lines)
+        assert stack.find(run.id).cancel() is True
+        stack.close()
     finally:
         stop_engine(tmp_path / "home")
