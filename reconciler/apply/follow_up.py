@@ -76,7 +76,7 @@ def _is_as_declared(before: Change | None, now: Change | None) -> bool:
 def _is_what_was_planned(change: Change, before: Change) -> bool:
     if change.action is Action.WATCH or change.binding == before.binding:
         return True
-    is_no_apply = change.machine_id == before.machine_id and change.expected_applied == before.expected_applied
+    is_no_apply = change.machine_id == before.machine_id and change.expected.applied == before.expected.applied
     is_by_hand = is_no_apply or any(field.cause in _BY_HAND for field in change.fields)
     is_more = change.runs_at_once and not before.runs_at_once
     return change.action in _HARMLESS and not is_by_hand and not is_more

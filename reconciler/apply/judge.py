@@ -108,7 +108,7 @@ def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
 
 def has_moved(live: Machine, change: Change) -> bool:
     """Return whether the machine is another than the one that was planned for."""
-    return live.metadata.get(marks.APPLIED) != change.expected_applied or _was_meddled_with(live, change)
+    return live.metadata.get(marks.APPLIED) != change.expected.applied or _was_meddled_with(live, change)
 
 
 def moved(live: Machine, change: Change) -> Entry:
@@ -116,7 +116,7 @@ def moved(live: Machine, change: Change) -> Entry:
 
     This apply does not undo what someone did by hand.
     """
-    if live.metadata.get(marks.APPLIED) != change.expected_applied:
+    if live.metadata.get(marks.APPLIED) != change.expected.applied:
         return overtaken(change, "another apply has changed it since it was planned")
     return entry(change, Status.FAILED, "changed since it was planned; plan again")
 
@@ -126,9 +126,9 @@ def _was_meddled_with(live: Machine, change: Change) -> bool:
 
     A run's override passes, and does not count.
     """
-    if marks.OVERRIDE in live.metadata or change.expected_digest is None:
+    if marks.OVERRIDE in live.metadata or change.expected.digest is None:
         return False
-    return _digest(live) != change.expected_digest
+    return _digest(live) != change.expected.digest
 
 
 def was_overtaken(change: Change, error: ApiError) -> bool:

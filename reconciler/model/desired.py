@@ -1,4 +1,4 @@
-"""What a plan wants: of a slot's machine, and of a pool whose anchor goes."""
+"""What a plan wants of a slot's machine and expects of the present one, and of a pool whose anchor goes."""
 
 from dataclasses import dataclass
 
@@ -43,3 +43,11 @@ class Handover:
     run_policy: str
     counts: str | None = None
     image_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What the machine must still be when the change is made: digests of its live config (canonical) and its mark."""
+
+    digest: str | None = None
+    applied: str | None = None

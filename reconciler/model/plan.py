@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.model.change_reason import ReasonCode
 from reconciler.model.config import MachineConfig
-from reconciler.model.desired import DesiredMachine, Handover
+from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.machine import HostStatus, MachineRef, MachineState
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.secret import repr_of
@@ -68,8 +68,8 @@ class Change:
     """What happens to one slot, or to the settings of its pool, and why.
 
     `reason` says the cause in words, `code` as a value (None in plans saved before version 0.3). `deferred` is None, or
-    why this waits (a run in progress). `machine_id`, `expected_digest` (of the live config, canonical) and
-    `expected_applied` bind the change to what was observed.
+    why this waits (a run in progress). `machine_id` and `expected` bind the change to
+    what was observed.
     `observed` is the live config, if one is changed or goes; `desired` is what is sent, None if nothing is.
     `depends_on` holds the addresses of changes that must be done first.
     """
@@ -83,8 +83,7 @@ class Change:
     deferred: str | None = None
     machine_id: str | None = None
     machine_state: MachineState | None = None
-    expected_digest: str | None = None
-    expected_applied: str | None = None
+    expected: Expected = field(default_factory=Expected)
     observed: MachineConfig | None = None
     desired: DesiredMachine | None = None
     anchor: str | None = None  # name of the pool's anchor slot, unless the machine goes
@@ -121,8 +120,8 @@ class Change:
             self.address,
             self.action.value,
             self.machine_id,
-            self.expected_digest,
-            self.expected_applied,
+            self.expected.digest,
+            self.expected.applied,
             self.desired_digest,
             self.settings,
         )

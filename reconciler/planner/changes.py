@@ -8,7 +8,7 @@ from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
 from reconciler.model.change_reason import ReasonCode
-from reconciler.model.desired import Handover
+from reconciler.model.desired import Expected, Handover
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, FieldChange
@@ -134,8 +134,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: Decis
         deferred=deferral(pool.kind, action, machine),
         machine_id=machine.id if machine else None,
         machine_state=machine.state if machine else None,
-        expected_digest=_expected_digest(machine) if is_written else None,
-        expected_applied=situation.applied,
+        expected=Expected(digest=_expected_digest(machine) if is_written else None, applied=situation.applied),
         observed=machine.config if machine and action not in {Action.NONE, Action.WATCH} else None,
         desired=desired_machine(pool, slot, anchor=anchor, digest=situation.desired_digest) if is_written else None,
         anchor=anchor,
@@ -200,8 +199,7 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, code: ReasonCode, 
         deferred=deferral(kind, Action.DESTROY, machine),
         machine_id=machine.id,
         machine_state=machine.state,
-        expected_digest=_expected_digest(machine),
-        expected_applied=machine.metadata.get(marks.APPLIED),
+        expected=Expected(digest=_expected_digest(machine), applied=machine.metadata.get(marks.APPLIED)),
         observed=machine.config,
         is_protected=pool.is_protected if pool else marks.PROTECT in machine.metadata,
         is_duplicate=code is ReasonCode.DUPLICATE,

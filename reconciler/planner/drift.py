@@ -81,7 +81,7 @@ def is_drift(change: Change) -> bool:
     """Return whether someone else alone caused it: the spec is as it was applied."""
     if change.action is Action.CREATE:
         return change.lost is not None and change.lost == change.desired_digest
-    is_as_applied = change.expected_applied is not None and change.expected_applied == change.desired_digest
+    is_as_applied = change.expected.applied is not None and change.expected.applied == change.desired_digest
     return change.action in {Action.UPDATE, Action.REPLACE} and is_as_applied and bool(change.fields)
 
 
@@ -92,7 +92,7 @@ def _with_drift(change: Change) -> Change | None:
     if change.action is Action.CREATE and change.lost is not None:
         return replace(change, depends_on=())
     fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
-    return replace(change, fields=fields, depends_on=()) if fields and change.expected_applied else None
+    return replace(change, fields=fields, depends_on=()) if fields and change.expected.applied else None
 
 
 def _unwatched(change: Change) -> Change:

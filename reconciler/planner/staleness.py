@@ -37,9 +37,9 @@ def _difference(planned: Change | None, now: Change | None) -> str:
         return f"{address}: other settings were planned than would be changed now ({now.reason})"
     if planned.machine_id != now.machine_id:
         return f"{address}: planned for machine {planned.machine_id}, and it is {now.machine_id} now"
-    if planned.expected_applied != now.expected_applied:
+    if planned.expected.applied != now.expected.applied:
         return f"{address}: another apply has changed machine {now.machine_id}"
-    if planned.expected_digest != now.expected_digest:
+    if planned.expected.digest != now.expected.digest:
         return f"{address}: machine {now.machine_id} was changed by someone else ({now.reason})"
     if planned.desired_digest != now.desired_digest:
         return f"{address}: the spec wants something else now"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from reconciler.errors import UsageError
 from reconciler.model.change_reason import ReasonCode
 from reconciler.model.config import MachineConfig
-from reconciler.model.desired import DesiredMachine, Handover
+from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.machine import MachineState
 from reconciler.model.plan import (
     Action,
@@ -40,8 +40,8 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
     document = plan_json(saved.plan, plan_sha256=saved.plan_sha256, salt=salt)
     for shown, change in zip(document["changes"], saved.plan.effective, strict=True):
         shown["bound_to"] = {
-            "digest": change.expected_digest,
-            "applied": change.expected_applied,
+            "digest": change.expected.digest,
+            "applied": change.expected.applied,
             "desired": change.desired_digest,
         }
         shown["is_twin"] = change.is_duplicate
@@ -127,8 +127,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         deferred=value["deferred"],
         machine_id=value["machine"],
         machine_state=MachineState(before["state"]) if before.get("state") else None,
-        expected_digest=bound["digest"],
-        expected_applied=bound["applied"],
+        expected=Expected(digest=bound["digest"], applied=bound["applied"]),
         observed=_config(before),
         desired=_desired(slot, value, after) if action is not Action.START else None,
         handover=_handover(bound["desired"]) if action is Action.DESTROY else None,

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.desired import DesiredMachine
+from reconciler.model.desired import DesiredMachine, Expected
 from reconciler.model.machine import MachineState
 from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
 from reconciler.model.saved_plan import SavedPlan
@@ -51,8 +51,7 @@ def change(number: int, *, text: str = "", action: Action = Action.UPDATE, path:
         ),
         deferred=f"busy {text}" if number % 7 == 3 else None,
         machine_id=f"id{number}",
-        expected_digest="d",
-        expected_applied="1:a",
+        expected=Expected(digest="d", applied="1:a"),
         desired=desired(number, "1:b"),
     )
 
@@ -144,7 +143,7 @@ def test_json_has_its_schema_and_a_saved_plan_reads_back_as_it_was_shown() -> No
         again = parse_saved(shown["saved"], name="x")
         assert again.plan_sha256 == plan_sha256(plan)
         assert plan_text(again.plan, salt="other") == shown["text"]
-        assert [one.expected_digest for one in again.plan.changes] == [one.expected_digest for one in plan.changes]
+        assert [one.expected.digest for one in again.plan.changes] == [one.expected.digest for one in plan.changes]
 
 
 def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
@@ -158,7 +157,7 @@ def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
     assert plan_sha256(same) == found
     for name, value in {
         "desired": desired(0, "1:c"),
-        "expected_digest": "e",
+        "expected": Expected(digest="e", applied="1:a"),
         "machine_id": "m",
         "action": Action.REPLACE,
     }.items():
