@@ -4,7 +4,7 @@ Times are milliseconds (`_ms`) or nanoseconds (`_ns`) since 1970.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 _ULID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -21,7 +21,7 @@ class Lease:
     `expires_at` is in seconds since 1970, `version` the machine's when it was taken.
     """
 
-    nonce: str
+    nonce: str = field(repr=False)
     expires_at: float
     owner: str
     description: str
@@ -55,7 +55,7 @@ class Machine:
     region: str
     state: str
     instance_id: str
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
     created_ms: int
     updated_ms: int
     is_prepared: bool = False
@@ -122,7 +122,7 @@ class Secret:
 
     app: str
     name: str
-    value: str
+    value: str = field(repr=False)
     version: int
     created_ms: int
     updated_ms: int

@@ -24,5 +24,5 @@ class ReasonCode(enum.Enum):
     COUNT_LOWERED = "count_lowered"  # the pool has fewer machines in its region
     DUPLICATE = "duplicate"  # a second machine of one slot
     DESTROY = "destroy"  # asked for by `reconciler destroy`
-    SETTINGS = "settings"  # the pool's settings changed
+    SETTINGS = "settings"  # the pool's settings are not as they were applied
     AS_DECLARED = "as_declared"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -24,7 +24,7 @@ class Scalar:
 
     line: int
     column: int
-    text: str
+    text: str = field(repr=False)
     is_plain: bool
     size: int = 1
     has_variable: bool = False

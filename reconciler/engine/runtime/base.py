@@ -1,7 +1,7 @@
 """The protocol between the engine and its runtimes, which run commands."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
@@ -23,7 +23,7 @@ class Command:
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     user: str | None = None
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     takes_secrets: bool = True
     secrets: tuple[tuple[str, str], ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
@@ -57,7 +57,7 @@ class Launch:
     number: int
     image: str
     commands: tuple[Command, ...]
-    files: tuple[tuple[PurePosixPath, bytes, int], ...]
+    files: tuple[tuple[PurePosixPath, bytes, int], ...] = field(repr=False)
     limits: Limits
     mounts: tuple[tuple[Path, PurePosixPath], ...] = ()
     ports: tuple[tuple[int, int], ...] = ()
