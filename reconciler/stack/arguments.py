@@ -4,13 +4,68 @@ A plan of the wrong type must not become an apply that nobody reviewed.
 """
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from reconciler.model.plan import Plan
+from reconciler.model.run_policy import LONGEST_S
 from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.spec import Spec
+from reconciler.operations.load import check_only as require_pools
 from reconciler.planner.hashes import plan_sha256
+from reconciler.targets import Target
+from reconciler.tasks.arguments import check_seconds, check_text, named
 
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_MOST_PARALLEL: Final = 100  # as for the command
+
+
+def check_stack(spec: Any, *, target: Any, token: Any, environment: Any, emit: Any, lost_after_s: Any) -> None:
+    """Check what a stack is made of. Raises TypeError or ValueError."""
+    if not isinstance(spec, Spec):
+        raise TypeError(f"spec must be a Spec, not {named(spec)}; of a file it is load_spec(file)")
+    if target is not None and not isinstance(target, Target):
+        check_text("target", target)
+    if token is not None:
+        check_text("token", token)
+    if environment is not None and not isinstance(environment, Mapping):
+        raise TypeError(f"environment must be a map of names to strings, not {named(environment)}")
+    _check_callback("emit", emit)
+    check_seconds("lost_after_s", lost_after_s)
+    if not 0 < lost_after_s <= LONGEST_S:
+        raise ValueError(f"lost_after_s must be more than 0 and at most {LONGEST_S} seconds, not {lost_after_s}")
+
+
+def check_only(spec: Spec, only: Any) -> None:
+    """Check the names of pools. Raises TypeError or ValueError, and UsageError where the spec has no such pool."""
+    if isinstance(only, str | bytes | bytearray) or not isinstance(only, Collection):
+        raise TypeError(f"only must be a list of the names of pools, not {named(only)}")
+    for name in only:
+        check_text("a name in only", name)
+    require_pools((spec,), only)
+
+
+def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, revision: Any) -> None:
+    """Check what a plan is made with. Raises as `check_only` does."""
+    for what, value in (("allow_destroy", allow_destroy), ("revision", revision)):
+        if value is not None:
+            _check_number(what, value, least=0)
+    check_only(spec, only)
+
+
+def check_applied(*, wait_busy_s: Any, lock_timeout_s: Any, parallelism: Any, on_end: Any) -> None:
+    """Check how an apply is to behave. Raises TypeError or ValueError."""
+    _check_number("parallelism", parallelism, least=1, most=_MOST_PARALLEL)
+    _check_wait("lock_timeout_s", lock_timeout_s)
+    if wait_busy_s is not None:
+        _check_wait("wait_busy_s", wait_busy_s)
+    _check_callback("on_end", on_end)
+
+
+def check_destroyed(*, wait_busy_s: Any, on_end: Any) -> None:
+    """Check how a destroy is to behave. Raises TypeError or ValueError."""
+    _check_wait("wait_busy_s", wait_busy_s)
+    _check_callback("on_end", on_end)
 
 
 def expected_hash(plan: Any) -> str | None:
@@ -29,6 +84,25 @@ def expected_hash(plan: Any) -> str | None:
             raise ValueError(f"plan is {plan!r}, and no hash of a plan (sha256:…); for a file use read_plan")
         case _:
             raise TypeError(
-                f"plan must be a Plan, a SavedPlan, the hash of a plan, or None, not {type(plan).__name__};"
+                f"plan must be a Plan, a SavedPlan, the hash of a plan, or None, not {named(plan)};"
                 " for a file use read_plan"
             )
+
+
+def _check_wait(what: str, value: Any) -> None:
+    check_seconds(what, value)
+    if value > LONGEST_S:
+        raise ValueError(f"{what} must be at most {LONGEST_S} seconds, not {value}")
+
+
+def _check_number(what: str, value: Any, *, least: int, most: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be a whole number, not {named(value)}")
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{what} must be {least} or more{f', at most {most}' if most else ''}, not {value}")
+
+
+def _check_callback(what: str, value: Any) -> None:
+    """Check what is to be called. Raises TypeError."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} must be a function or None, not {named(value)}")

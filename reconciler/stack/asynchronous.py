@@ -19,7 +19,6 @@ from reconciler.model.report import Entry, Report
 from reconciler.model.revision import Revision
 from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
-from reconciler.operations import saved_plans
 from reconciler.operations.apply import Proposal, carry_out, propose_apply
 from reconciler.operations.consent import Consent
 from reconciler.operations.destroy import propose_destroy
@@ -27,13 +26,13 @@ from reconciler.operations.drift import drift
 from reconciler.operations.find_run import find_named_run
 from reconciler.operations.git import revision_of
 from reconciler.operations.invoke import find_invocable
-from reconciler.operations.load import check_only, find_task, reduced
+from reconciler.operations.load import find_task, reduced
 from reconciler.operations.plan import plan as make_plan
 from reconciler.operations.runs import ListedRuns, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
 from reconciler.slots.context import Emit, emit_nothing
-from reconciler.stack.arguments import expected_hash
+from reconciler.stack import arguments
 from reconciler.stack.connection import Connection
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target, process_environment
@@ -57,16 +56,19 @@ class AsyncStack:
         target: Target | str | None = None,
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
-        emit: Emit = emit_nothing,
+        emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if token is not None:
-            check_text("token", token)
+        arguments.check_stack(
+            spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
+        )
         environment = process_environment() if environment is None else environment
         self.spec = spec
-        self._connection = Connection(target, token, environment, emit=emit, clock=clock, transport=transport)
+        self._connection = Connection(
+            target, token, environment, emit=emit or emit_nothing, clock=clock, transport=transport
+        )
         self._lost_after_s = lost_after_s
 
     @classmethod
@@ -78,7 +80,7 @@ class AsyncStack:
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
         app: str | None = None,
-        emit: Emit = emit_nothing,
+        emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""
@@ -124,22 +126,13 @@ class AsyncStack:
 
         Raises BlockedError where it could not be applied, and UsageError where the file cannot be written.
         """
+        path = Path(fspath(file))
         plan, digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
         if plan.blocked:
             raise BlockedError("; ".join(plan.blocked))
-        session = await self._connection.open()
-        saved = saved_plans.bind(
-            plan,
-            self.spec,
-            session.target,
-            only=tuple(only),
-            app=None,
-            adopt=adopt,
-            allow_destroy=allow_destroy,
-            images=digests,
+        return await self._connection.save(
+            plan, self.spec, path, only=tuple(only), adopt=adopt, allow_destroy=allow_destroy, images=digests
         )
-        self._connection.write(saved, Path(fspath(file)))
-        return saved
 
     async def apply(
         self,
@@ -164,8 +157,11 @@ class AsyncStack:
         Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
         the first write. A change that failed is in the report.
         """
-        expected = expected_hash(plan)
-        check_only((self.spec,), only)
+        expected = arguments.expected_hash(plan)
+        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, revision=revision)
+        arguments.check_applied(
+            wait_busy_s=wait_busy_s, lock_timeout_s=lock_timeout_s, parallelism=parallelism, on_end=on_end
+        )
         saved = plan if isinstance(plan, SavedPlan) else None
         if saved and (only or adopt or only_drift or allow_destroy is not None):
             raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
@@ -192,7 +188,7 @@ class AsyncStack:
 
     async def drift(self, *, only: Collection[str] = ()) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
-        check_only((self.spec,), only)
+        arguments.check_only(self.spec, only)
         return await drift(await self._connection.open(), self.spec, only=only)
 
     async def destroy(
@@ -207,7 +203,8 @@ class AsyncStack:
 
         Runs in progress are waited for, and ended only with `force`. Raises BlockedError before the first write.
         """
-        check_only((self.spec,), only)
+        arguments.check_destroyed(wait_busy_s=wait_busy_s, on_end=on_end)
+        arguments.check_only(self.spec, only)
         session = await self._connection.open()
         proposal = await propose_destroy(session, self.spec, only=only, force=force)
         return await self._carry_out(session, proposal, wait_busy_s, on_end)
@@ -270,7 +267,7 @@ class AsyncStack:
     async def _plan(
         self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool
     ) -> tuple[Plan, Mapping[str, str]]:
-        check_only((self.spec,), only)
+        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, revision=revision)
         session = await self._connection.open()
         return await make_plan(
             session,

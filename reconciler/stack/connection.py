@@ -11,7 +11,9 @@ import httpx
 
 from reconciler.clock import Clock
 from reconciler.model.concealment import Concealment
+from reconciler.model.plan import Plan
 from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.spec import Spec
 from reconciler.model.tokens import known_tokens
 from reconciler.operations import saved_plans
 from reconciler.operations.images import ImagePolicy, default_mode
@@ -80,6 +82,21 @@ class Connection:
             raise ValueError(f"{_RESOLVE} is {mode!r}; it is {', '.join(_MODES)}")
         return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
 
-    def write(self, saved: SavedPlan, file: Path) -> None:
-        """Write a saved plan without known tokens. Raises UsageError."""
+    async def save(
+        self,
+        plan: Plan,
+        spec: Spec,
+        file: Path,
+        *,
+        only: tuple[str, ...],
+        adopt: bool,
+        allow_destroy: int | None,
+        images: Mapping[str, str],
+    ) -> SavedPlan:
+        """Write the plan of the spec to the file, without known tokens, and return it. Raises UsageError."""
+        target = (await self.open()).target
+        saved = saved_plans.bind(
+            plan, spec, target, only=only, app=None, adopt=adopt, allow_destroy=allow_destroy, images=images
+        )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
+        return saved

@@ -13,7 +13,8 @@ from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations.runs import ListedRuns
 from reconciler.operations.status import StackStatus
-from reconciler.slots.context import Emit, emit_nothing
+from reconciler.slots.context import Emit
+from reconciler.stack.arguments import check_stack
 from reconciler.stack.asynchronous import AsyncStack
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
@@ -36,9 +37,10 @@ class Stack:
         target: Target | str | None = None,
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
-        emit: Emit = emit_nothing,
+        emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
+        check_stack(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
         self.spec = spec
         self._threads = LoopThreads(
             lambda: AsyncStack(
@@ -55,7 +57,7 @@ class Stack:
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
         app: str | None = None,
-        emit: Emit = emit_nothing,
+        emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""

@@ -32,12 +32,12 @@ def options_of(
         if not key:
             raise ValueError("key must not be empty: None is no key")
     if timeout_s is not None:
-        _check_seconds("timeout_s", timeout_s)
+        check_seconds("timeout_s", timeout_s)
         if not 0 < timeout_s <= LONGEST_S:
             raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_S} seconds, not {timeout_s}")
-    _check_seconds("queue_timeout_s", queue_timeout_s)
-    _check_seconds("start_timeout_s", start_timeout_s)
-    _check_seconds("lost_after_s", lost_after_s)
+    check_seconds("queue_timeout_s", queue_timeout_s)
+    check_seconds("start_timeout_s", start_timeout_s)
+    check_seconds("lost_after_s", lost_after_s)
     return InvokeOptions(
         on_busy=OnBusy(on_busy),
         queue_timeout_s=queue_timeout_s,
@@ -61,7 +61,7 @@ def _words(args: Any) -> tuple[str, ...] | None:
     if args is None:
         return None
     if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
-        raise TypeError(f"args must be a list of strings, one for each word, not {_named(args)}")
+        raise TypeError(f"args must be a list of strings, one for each word, not {named(args)}")
     for position, word in enumerate(args):
         check_text(f"args[{position}]", word)
     return tuple(args)
@@ -71,7 +71,7 @@ def _variables(env: Any) -> tuple[tuple[str, str], ...]:
     if env is None:
         return ()
     if not isinstance(env, Mapping):
-        raise TypeError(f"env must be a map of names to strings, not {_named(env)}")
+        raise TypeError(f"env must be a map of names to strings, not {named(env)}")
     for name, value in env.items():
         check_text("a name in env", name)
         check_text(f"env[{name!r}]", value)
@@ -81,17 +81,19 @@ def _variables(env: Any) -> tuple[tuple[str, str], ...]:
 def check_text(what: str, value: Any) -> None:
     """Check a string. Raises TypeError or ValueError if no call can hold it."""
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a string, not {_named(value)}")
+        raise TypeError(f"{what} must be a string, not {named(value)}")
     if not is_utf8(value):
         raise ValueError(f"{what} must be text that UTF-8 can hold, without lone surrogates")
 
 
-def _check_seconds(what: str, value: Any) -> None:
+def check_seconds(what: str, value: Any) -> None:
+    """Check a duration. Raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{what} must be a number of seconds, not {_named(value)}")
+        raise TypeError(f"{what} must be a number of seconds, not {named(value)}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{what} must be 0 or more seconds, not {value}")
 
 
-def _named(value: Any) -> str:
+def named(value: Any) -> str:
+    """Return the name of its type."""
     return type(value).__name__

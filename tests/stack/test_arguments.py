@@ -57,3 +57,71 @@ def refused(error: type[Exception], words: str, method: str, *values: Any, **arg
 @pytest.mark.parametrize(("plan", "error", "words"), PLANS, ids=repr)
 def test_what_is_no_plan_is_not_applied(plan: Any, error: type[Exception], words: str) -> None:
     refused(error, words, "apply", plan)
+
+
+PLANNED: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"only": "work"}, TypeError, "only must be a list of the names of pools, not str"),
+    ({"only": 5}, TypeError, "only must be a list of the names of pools, not int"),
+    ({"only": [5]}, TypeError, "a name in only must be a string, not int"),
+    ({"allow_destroy": -1}, ValueError, "allow_destroy must be 0 or more, not -1"),
+    ({"allow_destroy": True}, TypeError, "allow_destroy must be a whole number, not bool"),
+    ({"allow_destroy": "all"}, TypeError, "allow_destroy must be a whole number, not str"),
+    ({"revision": "abc"}, TypeError, "revision must be a whole number, not str"),
+    ({"revision": -1}, ValueError, "revision must be 0 or more, not -1"),
+]
+APPLIED: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"parallelism": 0}, ValueError, "parallelism must be 1 or more, at most 100, not 0"),
+    ({"parallelism": 101}, ValueError, "at most 100, not 101"),
+    ({"parallelism": 2.5}, TypeError, "parallelism must be a whole number, not float"),
+    ({"lock_timeout_s": -1}, ValueError, "lock_timeout_s must be 0 or more seconds, not -1"),
+    ({"lock_timeout_s": None}, TypeError, "lock_timeout_s must be a number of seconds, not NoneType"),
+    ({"lock_timeout_s": float("inf")}, ValueError, "lock_timeout_s must be at most"),
+]
+CARRIED_OUT: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"wait_busy_s": float("nan")}, ValueError, "wait_busy_s must be 0 or more seconds, not nan"),
+    ({"wait_busy_s": float("inf")}, ValueError, "wait_busy_s must be at most"),
+    ({"wait_busy_s": "10m"}, TypeError, "wait_busy_s must be a number of seconds, not str"),
+    ({"on_end": 5}, TypeError, "on_end must be a function or None, not int"),
+]
+CALLS = [
+    *(("plan", *case) for case in PLANNED),
+    *(("apply", *case) for case in (*PLANNED, *APPLIED, *CARRIED_OUT)),
+    *(("destroy", *case) for case in (*PLANNED[:3], *CARRIED_OUT)),
+    *(("drift", *case) for case in PLANNED[:3]),
+]
+MADE: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"spec": "machines.yaml"}, TypeError, "spec must be a Spec, not str; of a file it is load_spec(file)"),
+    ({"spec": None}, TypeError, "spec must be a Spec, not NoneType"),
+    ({"target": 5}, TypeError, "target must be a string, not int"),
+    ({"token": b"t"}, TypeError, "token must be a string, not bytes"),
+    ({"environment": ["A=1"]}, TypeError, "environment must be a map of names to strings, not list"),
+    ({"emit": "print"}, TypeError, "emit must be a function or None, not str"),
+    ({"lost_after_s": 0}, ValueError, "lost_after_s must be more than 0"),
+    ({"lost_after_s": float("inf")}, ValueError, "lost_after_s must be more than 0 and at most"),
+    ({"lost_after_s": "30m"}, TypeError, "lost_after_s must be a number of seconds, not str"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "error", "words"), CALLS, ids=repr)
+def test_a_wrong_argument_is_refused_by_name(
+    method: str, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    refused(error, words, method, **arguments)
+
+
+def test_a_file_that_is_none_is_refused_before_the_plan() -> None:
+    refused(TypeError, "not int", "save_plan", 5)
+
+
+@pytest.mark.parametrize("face", [Stack, AsyncStack])
+@pytest.mark.parametrize(("arguments", "error", "words"), MADE, ids=repr)
+def test_a_stack_is_not_made_of_what_is_wrong(
+    face: type, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        face(**{"spec": SPEC, "environment": {}, **arguments})
+
+
+@pytest.mark.parametrize("face", [Stack, AsyncStack])
+def test_none_is_no_callback(face: type) -> None:
+    face(SPEC, emit=None, environment={})
