@@ -289,6 +289,9 @@ class AsyncStack:
             raise StalePlanError(proposal.objections)
         return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=on_end or (lambda _entry: None))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"
+
     def _run(self, session: Session, found: FoundRun) -> AsyncRun:
         delay_s = session.target.log_delay_s
         return AsyncRun(session.context, found, log_delay_s=delay_s, lost_after_s=self._lost_after_s)

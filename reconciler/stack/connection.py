@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,9 +21,10 @@ from reconciler.operations.images import ImagePolicy, default_mode
 from reconciler.operations.load import PUSH_TO
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
-from reconciler.targets import Target, resolve_target
+from reconciler.targets import Target, process_environment, resolve_target
 
 _RESOLVE: Final = "RECONCILER_RESOLVE"
+_DEFAULT: Final = "RECONCILER_TARGET"
 _MODES: Final = ("always", "auto", "never")
 _TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
 
@@ -40,6 +42,7 @@ class Connection:
         clock: Clock | None,
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
+        self.target_name: str = shown_target(target, environment)
         self._target = target
         self._environment = environment if token is None else {**environment, _TOKEN: token}
         self._emit = emit
@@ -100,3 +103,12 @@ class Connection:
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved
+
+
+def shown_target(target: Target | str | None, environment: Mapping[str, str] | None) -> str:
+    """Return what the user calls the target, fit to be shown: a URL without a user, a password and a query."""
+    if isinstance(target, Target):
+        name = target.name
+    else:
+        name = target or (process_environment() if environment is None else environment).get(_DEFAULT) or "fly"
+    return re.sub(r"[?#].*", "", re.sub(r"^(\w+://)?.*@", r"\1", name))

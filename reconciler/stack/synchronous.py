@@ -16,6 +16,7 @@ from reconciler.operations.status import StackStatus
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_stack
 from reconciler.stack.asynchronous import AsyncStack
+from reconciler.stack.connection import shown_target
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
 from reconciler.tasks.loop_thread import LoopThreads
@@ -42,6 +43,7 @@ class Stack:
     ) -> None:
         check_stack(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
         self.spec = spec
+        self._target_name = shown_target(target, environment)
         self._threads = LoopThreads(
             lambda: AsyncStack(
                 spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
@@ -66,6 +68,9 @@ class Stack:
 
     def __enter__(self) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._target_name!r})"
 
     def __exit__(self, *_exception: object) -> None:
         self.close()

@@ -41,6 +41,9 @@ class AsyncRun:
         self._on_end = on_end
         self._ending: asyncio.Task[RunInfo] | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"
+
     @property
     def id(self) -> str:
         """Return `<slot>/<ULID>`, as `find`, `wait`, `logs` and `cancel` take it."""

@@ -127,6 +127,9 @@ class Run:
         self._thread = thread
         self._run = run
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"
+
     @property
     def id(self) -> str:
         """Return `<slot>/<ULID>`, as `find`, `wait`, `logs` and `cancel` take it."""

@@ -1,0 +1,25 @@
+"""What a stack and a run look like in a debugger or a log: which one it is, and no secret."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler import AsyncStack, Stack
+from tests.support.world import TARGET, task_spec
+
+TARGETS: list[tuple[Any, dict[str, str], str]] = [
+    (None, {}, "fly"),
+    (None, {"RECONCILER_TARGET": "local"}, "local"),
+    ("https://api.example/v1", {"RECONCILER_TARGET": "local"}, "https://api.example/v1"),
+    ("https://me:pass/word@api.example/?token=hidden#x", {}, "https://api.example/"),
+    ("me:password@api.example", {}, "api.example"),
+    (replace(TARGET, name="mine"), {}, "mine"),
+]
+
+
+@pytest.mark.parametrize("face", [Stack, AsyncStack])
+@pytest.mark.parametrize(("target", "environment", "shown"), TARGETS)
+def test_a_stack_names_itself_and_its_target(face: type, target: Any, environment: dict[str, str], shown: str) -> None:
+    stack = face(task_spec(), target=target, token="a-token-of-mine", environment=environment)
+    assert repr(stack) == f"{face.__name__}(stack={task_spec().stack!r}, target={shown!r})"
