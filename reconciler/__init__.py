@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from reconciler.invoke.queue import OnBusy
     from reconciler.machines_api.logs import LogLine
+    from reconciler.model.diagnostic import Diagnostic
     from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
     from reconciler.model.report import Entry, Report, Status
     from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
@@ -65,6 +66,7 @@ __all__ = [
     "BuildError",
     "Cause",
     "Change",
+    "Diagnostic",
     "Entry",
     "FieldChange",
     "LeaseLostError",
@@ -115,6 +117,7 @@ _HOMES = {
     ),
     "invoke.queue": "OnBusy",
     "machines_api.logs": "LogLine",
+    "model.diagnostic": "Diagnostic",
     "model.plan": "Action Cause Change FieldChange Plan",
     "model.report": "Entry Report Status",
     "model.run": "NeverStarted Outcome OutcomeName RunInfo RunState",

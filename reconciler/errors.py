@@ -17,7 +17,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 """
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from reconciler.model.diagnostic import Diagnostic
     from reconciler.model.run import Outcome
+
+_LONGEST: Final = 500  # characters of a spec's first error
 
 
 class ReconcilerError(Exception):
@@ -42,13 +44,21 @@ def unexpected_words(error: BaseException) -> str:
 
 
 class SpecError(ReconcilerError):
-    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out."""
+    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out. The message tells the first."""
 
     def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
         count = len(diagnostics) + more
-        super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}")
+        told = "".join(f": {_words_of(one)}" for one in diagnostics[:1])
+        others = f", and {count - 1} more" if count > 1 else ""
+        super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}{told}{others}")
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         self.more = more
+
+
+def _words_of(diagnostic: "Diagnostic") -> str:
+    """Return the place and the text on one line. Names of a spec are foreign: no terminal may act upon them."""
+    text = f"{diagnostic.place.file}:{diagnostic.place.line}: {diagnostic.message}"[:_LONGEST]
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 class UsageError(ReconcilerError):
