@@ -44,13 +44,17 @@ def unexpected_words(error: BaseException) -> str:
 
 
 class SpecError(ReconcilerError):
-    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out. The message tells the first."""
+    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out.
+
+    The message tells the first and counts the others; `summary` only counts.
+    """
 
     def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
         count = len(diagnostics) + more
         told = "".join(f": {_words_of(one)}" for one in diagnostics[:1])
         others = f", and {count - 1} more" if count > 1 else ""
-        super().__init__(f"the spec has {count} error{'' if count == 1 else 's'}{told}{others}")
+        self.summary: str = f"the spec has {count} error{'' if count == 1 else 's'}"
+        super().__init__(f"{self.summary}{told}{others}")
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         self.more = more
 

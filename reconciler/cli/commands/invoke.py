@@ -12,7 +12,7 @@ from reconciler.cli.ui.options import Duration, Key, Shared, Text, lost_after_op
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import keep_outcome, printer
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, SpecError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ def _only_notable(line: str) -> None:
 
 
 def _refused(task: str, error: ReconcilerError) -> Run:
-    outcome = Outcome(name=OutcomeName.REFUSED, exit_code=_ERROR_CODE, message=error.message, remedy=error.hint)
+    message = error.summary if isinstance(error, SpecError) else error.message
+    outcome = Outcome(name=OutcomeName.REFUSED, exit_code=_ERROR_CODE, message=message, remedy=error.hint)
     return Run(task=task, app="", outcome=outcome)
 
 
