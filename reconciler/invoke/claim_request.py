@@ -221,11 +221,11 @@ def objection(claimant: Claimant) -> Outcome | None:
     """
     if not claimant.override.is_any:
         return None
-    terms = claimant.known.terms
-    if terms is None:
+    policy = claimant.known.run_policy
+    if policy is None:
         return refused(
             f"the `overrides` of task {claimant.pool.name} were not applied yet", remedy="run `reconciler apply` first"
         )
-    why = objection_to(claimant.override, terms)
+    why = objection_to(claimant.override, policy)
     remedy = "allow it with `overrides` in the spec, and apply"
     return refused(f"task {claimant.pool.name}: {why}", remedy=remedy) if why else None

@@ -73,7 +73,7 @@ async def invoke(
     if not options.is_waiting:
         return _run(pool, detached("started; not waited for"), claimed)
     logs = RunLogs(context, claimed, options.take_line, delay_s=options.log_delay_s) if options.take_line else None
-    timeout_s = options.timeout_s or pool.terms.timeout_s
+    timeout_s = options.timeout_s or pool.run_policy.timeout_s
     following = follow(context, claimed, timeout_s=timeout_s, logs=logs, lost_after_s=options.lost_after_s)
     try:
         ending = await until_stopped(following, stop)
@@ -108,7 +108,7 @@ async def begin(
         pool=pool,
         known=known or KnownPool(app=pool.app, pool=pool.name, stack=stack),
         start_timeout_s=options.start_timeout_s,
-        timeout_s=options.timeout_s or pool.terms.timeout_s,
+        timeout_s=options.timeout_s or pool.run_policy.timeout_s,
         lost_after_s=options.lost_after_s,
         key=hash_of(stack, pool.app, pool.name, options.key) if options.key else "",
         override=options.override,

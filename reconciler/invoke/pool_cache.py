@@ -12,7 +12,7 @@ from typing import Final
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState
-from reconciler.model.run_policy import Terms, parse_terms
+from reconciler.model.run_policy import RunPolicy, parse_run_policy
 from reconciler.slots.context import Context
 
 _EMPTY_LIST_PAUSES_S: Final = (0.5, 1.0)
@@ -96,9 +96,9 @@ class KnownPool:
         return marks.parse_want(text) if text else None
 
     @property
-    def terms(self) -> Terms | None:
+    def run_policy(self) -> RunPolicy | None:
         """Return the applied policy of runs, such as overrides; None if there is none."""
-        return parse_terms(self._mark(marks.TERMS) or "")
+        return parse_run_policy(self._mark(marks.TERMS) or "")
 
     async def list_first(self, context: Context) -> None:
         """List the machines; an empty list is retried, as it may be stale after an apply."""

@@ -72,10 +72,10 @@ async def _made_its_own(claimant: Claimant, lease: HeldLease, live: Machine, run
     """Set this run's overrides, and remove those that an earlier run left behind."""
     declared = declared_config(claimant)
     if claimant.override.is_any:
-        terms = claimant.known.terms
-        assert terms is not None, "an override is refused where the terms are not known"
+        policy = claimant.known.run_policy
+        assert policy is not None, "an override is refused where the run policy is not known"
         return await put_override(
-            claimant.context, lease, live, claimant.override, terms, ulid=run_ulid, declared=declared
+            claimant.context, lease, live, claimant.override, policy, ulid=run_ulid, declared=declared
         )
     if marks.OVERRIDE in live.metadata:
         return await restore(claimant.context, lease, live, declared=declared)

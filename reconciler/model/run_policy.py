@@ -13,7 +13,7 @@ LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class RunPolicy:
     """The run policy of a task.
 
     `timeout_s` None is without end. `args_after` is how many words of the command stay before the args of one run; None
@@ -31,7 +31,7 @@ class Terms:
         return _SEPARATOR.join((timeout, after, ",".join(sorted(self.env))))
 
 
-def parse_terms(text: str) -> Terms | None:
+def parse_run_policy(text: str) -> RunPolicy | None:
     """Parse the mark `terms`; None if it is none."""
     fields = text.split(_SEPARATOR)
     if len(fields) != 3 or not all(character.isdecimal() for character in fields[1]) or len(fields[1]) > 9:
@@ -42,7 +42,7 @@ def parse_terms(text: str) -> Terms | None:
         return None
     if timeout_s is not None and not 0 < timeout_s <= LONGEST_S:
         return None
-    return Terms(
+    return RunPolicy(
         timeout_s=timeout_s,
         args_after=int(fields[1]) if fields[1] else None,
         env=frozenset(name for name in fields[2].split(",") if name),
@@ -68,11 +68,11 @@ class Override:
         return self.args is not None or bool(self.env)
 
 
-def objection_to(override: Override, terms: Terms) -> str | None:
+def objection_to(override: Override, policy: RunPolicy) -> str | None:
     """Say why the run policy does not allow the override; None if it does."""
-    if override.args is not None and terms.args_after is None:
+    if override.args is not None and policy.args_after is None:
         return "its runs have no args of their own"
-    refused = sorted({name for name, _ in override.env} - terms.env)
+    refused = sorted({name for name, _ in override.env} - policy.env)
     if refused:
         return f"its runs may not set {', '.join(refused)}"
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.diagnostic import Diagnostic, Place
-from reconciler.model.run_policy import Terms
+from reconciler.model.run_policy import RunPolicy
 
 
 class PoolKind(enum.Enum):
@@ -72,7 +72,7 @@ class Rollout:
 class Pool:
     """A set of equal machines.
 
-    `config` is the desired config without our marks; `terms` is the run policy of a task. `rollout` counts for services
+    `config` is the desired config without our marks; `run_policy` is a task's. `rollout` counts for services
     alone.
     """
 
@@ -81,7 +81,7 @@ class Pool:
     kind: PoolKind
     counts: Mapping[str, int]  # region -> slots
     config: MachineConfig
-    terms: Terms = field(default_factory=Terms)
+    run_policy: RunPolicy = field(default_factory=RunPolicy)
     rollout: Rollout = field(default_factory=Rollout)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines

@@ -20,7 +20,7 @@ from reconciler.slots.context import Context
 def find_invocable(spec: Spec, task: str, override: Override) -> Pool:
     """Return the task of this name. Raises UsageError where there is none, or it does not allow the override."""
     pool = find_task(spec, task)
-    if why := objection_to(override, pool.terms):
+    if why := objection_to(override, pool.run_policy):
         raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
     return pool
 

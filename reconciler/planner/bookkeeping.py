@@ -20,7 +20,7 @@ from reconciler.model.plan import Action, Change
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import App, Pool, PoolKind, Spec
 from reconciler.planner.holders import Holder, holders_of, owned_in
-from reconciler.planner.settings import knows_protection, terms_changes
+from reconciler.planner.settings import knows_protection, run_policy_changes
 
 _MAKES = frozenset({Action.CREATE, Action.REPLACE})
 
@@ -160,7 +160,7 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
             own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
         )[:1]:
             due.leave(successor, marks.WANT, _want(pool, scope))
-            due.leave(successor, marks.TERMS, pool.terms.to_text())
+            due.leave(successor, marks.TERMS, pool.run_policy.to_text())
             due.leave(successor, marks.ANCHOR, successor.name)
 
 
@@ -186,8 +186,8 @@ def _mark_pools(
         if machine.metadata.get(marks.ANCHOR) != machine.name:
             continue
         if pool.kind is PoolKind.TASK:
-            if not terms_changes(pool, machine):
-                due.leave(holder, marks.TERMS, pool.terms.to_text())
+            if not run_policy_changes(pool, machine):
+                due.leave(holder, marks.TERMS, pool.run_policy.to_text())
             if is_as_declared and _names_another(machine, pool):
                 due.leave(holder, marks.WANT, _want(pool, scope))
         if counts := marks.counts_to_text(_counts_there(pool, names)):

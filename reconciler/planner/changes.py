@@ -167,7 +167,7 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
             handover = Handover(
                 successor=successor_of(pool, paired),
                 digest=digest_of(pool.config),
-                run_policy=pool.terms.to_text(),
+                run_policy=pool.run_policy.to_text(),
                 counts=counts_of(pool),
                 image_digest=pool.resolved_digest,
             )

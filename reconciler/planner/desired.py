@@ -15,7 +15,7 @@ def desired_machine(pool: Pool, slot: Slot, *, anchor: str | None, digest: str |
         config=pool.config,
         digest=digest or digest_of(pool.config),
         anchor=anchor,
-        run_policy=pool.terms.to_text() if is_anchor and pool.kind is PoolKind.TASK else None,
+        run_policy=pool.run_policy.to_text() if is_anchor and pool.kind is PoolKind.TASK else None,
         counts=counts_of(pool) if is_anchor else None,
         image_digest=pool.resolved_digest,
         launch=pool.launch,

@@ -42,7 +42,7 @@ def spec_sha256(spec: Spec) -> str:
             "counts": dict(pool.counts),
             "config": digest_of(pool.config),
             "metadata": dict(pool.config.metadata),
-            "terms": pool.terms.to_text(),
+            "terms": pool.run_policy.to_text(),
             "launch": pool.launch,
             "protect": pool.is_protected,
         }

@@ -14,7 +14,7 @@ from reconciler.model.change_reason import ReasonCode
 from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Action, Cause, Change, FieldChange
-from reconciler.model.run_policy import OVERRIDES_ARGS, Terms, parse_terms
+from reconciler.model.run_policy import OVERRIDES_ARGS, RunPolicy, parse_run_policy
 from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.holders import Holder
 
@@ -41,12 +41,12 @@ def knows_protection(holder: Holder) -> bool:
     return marks.PROTECT in holder.metadata or marks.KIND in holder.metadata
 
 
-def terms_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
+def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     """Return what the anchor tells otherwise of a task's run policy.
 
     How many words of a command stay before a run's own args follows the command, if that is not applied yet.
     """
-    before, after = parse_terms(anchor.metadata.get(marks.TERMS, "")), pool.terms
+    before, after = parse_run_policy(anchor.metadata.get(marks.TERMS, "")), pool.run_policy
     if before is None or pool.kind is not PoolKind.TASK:
         return []
     is_applied = anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
@@ -69,9 +69,9 @@ def _change(pool: Pool, holders: Iterable[Holder]) -> Change | None:
             continue
         due = {}
         is_anchor = machine.metadata.get(marks.ANCHOR) == machine.name
-        if is_anchor and (differing := terms_changes(pool, machine)):
+        if is_anchor and (differing := run_policy_changes(pool, machine)):
             fields |= {field.path: field for field in differing}
-            due[marks.TERMS] = pool.terms.to_text()
+            due[marks.TERMS] = pool.run_policy.to_text()
         is_protected = marks.PROTECT in machine.metadata
         if knows_protection(holder) and is_protected != pool.is_protected:
             fields["protect"] = _field("protect", is_protected, pool.is_protected)
@@ -99,16 +99,16 @@ def _field(path: str, observed: object, desired: object) -> FieldChange:
     return FieldChange(path=path, observed=observed, desired=desired, cause=Cause.SPEC)
 
 
-def _timeout(terms: Terms) -> str | None:
-    return None if terms.timeout_s is None else duration_words(terms.timeout_s)
+def _timeout(policy: RunPolicy) -> str | None:
+    return None if policy.timeout_s is None else duration_words(policy.timeout_s)
 
 
-def _has_args(terms: Terms) -> bool:
-    return terms.args_after is not None
+def _has_args(policy: RunPolicy) -> bool:
+    return policy.args_after is not None
 
 
-def _args(terms: Terms) -> str | bool:
+def _args(policy: RunPolicy) -> str | bool:
     """Return the args' place in words, which a plan's hash has; a renderer shows `true` where there was none."""
-    if terms.args_after is None:
+    if policy.args_after is None:
         return False
-    return f"after {terms.args_after} word{'' if terms.args_after == 1 else 's'} of the command"
+    return f"after {policy.args_after} word{'' if policy.args_after == 1 else 's'} of the command"

@@ -12,7 +12,7 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
-from reconciler.model.run_policy import Override, Terms
+from reconciler.model.run_policy import Override, RunPolicy
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 from reconciler.slots.update import UpdateFailedError, send_config
@@ -29,7 +29,7 @@ async def put_override(
     lease: HeldLease,
     live: Machine,
     override: Override,
-    terms: Terms,
+    policy: RunPolicy,
     *,
     ulid: str,
     declared: MachineConfig | None,
@@ -40,7 +40,7 @@ async def put_override(
     """
     version, base, digest = await _base_of(context, live, declared)
     metadata = dict(live.metadata) | {marks.OVERRIDE: marks.override_of(ulid, version, digest)}
-    config = MachineConfig(document=_changed(base, override, terms)).with_metadata(metadata)
+    config = MachineConfig(document=_changed(base, override, policy)).with_metadata(metadata)
     return await send_config(context, lease, live, config)
 
 
@@ -105,12 +105,12 @@ async def _base_of(context: Context, live: Machine, declared: MachineConfig | No
     )
 
 
-def _changed(base: MachineConfig, override: Override, terms: Terms) -> dict[str, Any]:
+def _changed(base: MachineConfig, override: Override, policy: RunPolicy) -> dict[str, Any]:
     document = dict(base.document)
     if override.env:
         document["env"] = dict(base.env) | dict(override.env)
     if override.args is not None:
         init = dict(document.get("init") or {})
-        kept = list(init.get("cmd") or ())[: terms.args_after]
+        kept = list(init.get("cmd") or ())[: policy.args_after]
         document["init"] = init | {"cmd": [*kept, *override.args]}
     return document

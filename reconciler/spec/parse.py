@@ -15,7 +15,7 @@ from reconciler.spec.diagnostics import Findings
 from reconciler.spec.merge import merged
 from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
 from reconciler.spec.rollout import build_rollout
-from reconciler.spec.run_policy import build_terms
+from reconciler.spec.run_policy import build_run_policy
 from reconciler.spec.volumes import check_volumes
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, make_map
 
@@ -98,7 +98,7 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
         counts=_counts(node, findings),
         config=MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings)),
         build=build,
-        terms=build_terms(node, entry.value, kind, findings),
+        run_policy=build_run_policy(node, entry.value, kind, findings),
         rollout=build_rollout(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),

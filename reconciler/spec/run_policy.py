@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from reconciler.model.run_policy import MAX_LENGTH, Terms
+from reconciler.model.run_policy import MAX_LENGTH, RunPolicy
 from reconciler.model.spec import PoolKind
 from reconciler.spec.config import command_words
 from reconciler.spec.diagnostics import Findings
@@ -16,18 +16,18 @@ _ONLY_TASKS: Final = {
 }
 
 
-def build_terms(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Terms:
+def build_run_policy(node: Map, own: Map, kind: PoolKind, findings: Findings) -> RunPolicy:
     """Return the run policy of a pool; its merged fields are `node`, its own `own`."""
     if kind is PoolKind.SERVICE:
         for field, why in _ONLY_TASKS.items():
             if field in own.entries:
                 findings.add(own.entries[field].key, why, hint="declare it as a task")
-        return Terms()
+        return RunPolicy()
     _check_schedule(node, findings)
     overrides = node.get("overrides")
     has_args = isinstance(overrides, Map) and _is_true(overrides.get("args"))
     names = overrides.get("env") if isinstance(overrides, Map) else None
-    terms = Terms(
+    policy = RunPolicy(
         timeout_s=_timeout(node, findings),
         args_after=command_words(node.get("command"), findings) if has_args else None,
         env=frozenset(item.text for item in names.items if isinstance(item, Scalar))
@@ -36,9 +36,9 @@ def build_terms(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Term
     )
     if has_args and "processes" in node.entries:
         findings.add(node.entries["overrides"].key, "`overrides.args` and `processes` exclude each other")
-    if len(terms.to_text()) > MAX_LENGTH:
+    if len(policy.to_text()) > MAX_LENGTH:
         findings.add(node.entries["overrides"].key, f"the names in `overrides.env` are longer than {MAX_LENGTH} bytes")
-    return terms
+    return policy
 
 
 def _timeout(node: Map, findings: Findings) -> float | None:

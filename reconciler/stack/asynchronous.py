@@ -247,7 +247,7 @@ class AsyncStack:
         pool = find_invocable(self.spec, task, options.override)
         session = await self._connection.open()
         begun = await begin(session.context, pool, stack=self.spec.stack, options=options)
-        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.terms.timeout_s)
+        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.run_policy.timeout_s)
         return self._run(session, found)
 
     async def find(self, run_id: str) -> AsyncRun:

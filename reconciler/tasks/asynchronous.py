@@ -22,7 +22,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState
 from reconciler.model.run import RunInfo
-from reconciler.model.run_policy import Terms
+from reconciler.model.run_policy import RunPolicy
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.slots.context import Context, Emit, emit_nothing
@@ -148,16 +148,16 @@ class AsyncTasks:
             lost_after_s=self._lost_after_s,
         )
         known = await self._pool(task)
-        terms = known.terms or Terms()
+        policy = known.run_policy or RunPolicy()
         begun = await begin(
             self._context,
-            _pool_of_marks(self._app, task, terms),
+            _pool_of_marks(self._app, task, policy),
             stack=known.stack,
             options=options,
             known=known,
             turn=self._turns[task],
         )
-        found = run_begun(self._context, begun, timeout_s=timeout_s or terms.timeout_s)
+        found = run_begun(self._context, begun, timeout_s=timeout_s or policy.timeout_s)
         return self._run(found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:
@@ -208,9 +208,9 @@ class AsyncTasks:
         return known
 
 
-def _pool_of_marks(app: str, task: str, terms: Terms) -> Pool:
+def _pool_of_marks(app: str, task: str, policy: RunPolicy) -> Pool:
     """Return the task as its machines tell it; their config stays as it is."""
-    return Pool(app=app, name=task, kind=PoolKind.TASK, counts={}, config=MachineConfig(document={}), terms=terms)
+    return Pool(app=app, name=task, kind=PoolKind.TASK, counts={}, config=MachineConfig(document={}), run_policy=policy)
 
 
 def _freed(known: KnownPool, found: FoundRun) -> Callable[[], None]:

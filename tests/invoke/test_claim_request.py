@@ -22,9 +22,9 @@ SPEC = task_spec(count="4")
 S = MachineState
 
 
-def machine(number: int, state: MachineState = S.STOPPED, *, terms: str = "") -> Machine:
+def machine(number: int, state: MachineState = S.STOPPED, *, policy: str = "") -> Machine:
     name = f"work-iad-{number}"
-    metadata = {marks.STACK: "stack", marks.POOL: "work", marks.SLOT: name} | ({marks.TERMS: terms} if terms else {})
+    metadata = {marks.STACK: "stack", marks.POOL: "work", marks.SLOT: name} | ({marks.TERMS: policy} if policy else {})
     return Machine(
         app="app",
         id=f"m{number}",

@@ -9,7 +9,7 @@ from reconciler.model import marks
 from reconciler.model.plan import Action, Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.revision import numbered
-from reconciler.model.run_policy import parse_terms
+from reconciler.model.run_policy import parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
@@ -60,9 +60,9 @@ async def start(world: World, name: str) -> None:
 
 
 def timeout_of(world: World, name: str = "work-iad-0") -> float | None:
-    terms = parse_terms(mark(world, name, marks.TERMS) or "")
-    assert terms is not None
-    return terms.timeout_s
+    policy = parse_run_policy(mark(world, name, marks.TERMS) or "")
+    assert policy is not None
+    return policy.timeout_s
 
 
 async def test_a_new_timeout_alone_is_a_change_that_is_counted_hashed_and_applied_once(world: World) -> None:

@@ -9,7 +9,7 @@ from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.model import marks
 from reconciler.model.plan import Action
 from reconciler.model.run import OutcomeName
-from reconciler.model.run_policy import Override, Terms, objection_to, parse_terms
+from reconciler.model.run_policy import Override, RunPolicy, objection_to, parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.slots.override import owner_of, restore_if_idle
 from reconciler.testing.virtual_time import run_virtually
@@ -256,20 +256,24 @@ async def test_the_calls_that_args_of_its_own_cost(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "terms",
-    [Terms(), Terms(timeout_s=600, args_after=2, env=frozenset({"A", "B"})), Terms(timeout_s=0.5, args_after=0)],
+    "policy",
+    [
+        RunPolicy(),
+        RunPolicy(timeout_s=600, args_after=2, env=frozenset({"A", "B"})),
+        RunPolicy(timeout_s=0.5, args_after=0),
+    ],
 )
-def test_terms_survive_their_text(terms: Terms) -> None:
-    assert parse_terms(terms.to_text()) == terms
+def test_a_run_policy_survives_their_text(policy: RunPolicy) -> None:
+    assert parse_run_policy(policy.to_text()) == policy
 
 
 @pytest.mark.parametrize("text", ["", ";", ";;;", "x;;", ";x;", "-;-;-"])
 def test_what_are_no_terms_are_none(text: str) -> None:
-    assert parse_terms(text) is None
+    assert parse_run_policy(text) is None
 
 
 def test_no_override_is_always_allowed_and_the_repr_hides_values() -> None:
-    assert objection_to(Override(), Terms()) is None
+    assert objection_to(Override(), RunPolicy()) is None
     assert "high" not in repr(OTHER)
     assert "exit" not in repr(OTHER)
 
