@@ -44,11 +44,16 @@ def knows_protection(holder: Holder) -> bool:
 def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     """Return what the anchor tells otherwise of a task's run policy.
 
-    How many words of a command stay before a run's own args follows the command, if that is not applied yet.
+    How many words of a command stay before a run's own args follows the command, if that is not applied yet. A mark
+    that cannot be read is a change as a whole: who invokes without the spec has no run policy.
     """
-    before, after = parse_run_policy(anchor.metadata.get(marks.TERMS, "")), pool.run_policy
-    if before is None or pool.kind is not PoolKind.TASK:
+    mark, after = anchor.metadata.get(marks.TERMS), pool.run_policy
+    if not mark or pool.kind is not PoolKind.TASK:
         return []
+    before = parse_run_policy(mark)
+    if before is None:
+        desired = {"timeout": _timeout(after), OVERRIDES_ARGS: _args(after), "overrides.env": sorted(after.env)}
+        return [_field(path, "not understood", value) for path, value in desired.items()]
     is_applied = anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
     found = []
     if before.timeout_s != after.timeout_s:

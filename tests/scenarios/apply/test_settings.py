@@ -213,6 +213,20 @@ async def test_where_the_mark_could_not_be_written_the_next_apply_does_it(world:
     assert not (await world.plan(after)).has_changes
 
 
+async def test_a_mark_that_cannot_be_read_is_a_change(world: World) -> None:
+    declared = spec("timeout: 10m")
+    await world.apply(declared)
+    set_mark(world, "work-iad-0", marks.TERMS, "garbage")
+    assert shown(await world.plan(declared)) == [
+        (ADDRESS, "timeout", "not understood", "10m"),
+        (ADDRESS, "overrides.args", "not understood", False),
+        (ADDRESS, "overrides.env", "not understood", []),
+    ]
+    assert (await world.apply(declared)).is_success
+    assert timeout_of(world) == 600
+    assert not (await world.plan(declared)).has_changes
+
+
 async def test_a_mark_that_a_hand_changed_is_no_drift_and_the_next_apply_puts_it_back(world: World) -> None:
     declared = spec("timeout: 10m")
     await world.apply(declared)
