@@ -44,9 +44,11 @@ class AsyncStack:
     """The stack of a spec, on a target. An async context manager, for one event loop.
 
     `target` is fly, local, the URL of a Machines API, or a Target; by default what RECONCILER_TARGET says, else fly.
-    `token` is used in place of the environment's. `environment` is the process's own where it is None. The target is
-    looked for at the first call: then every method may raise TargetError, and ApiError where the API fails. `emit` gets
-    progress, a line each. An API that gives no usable answer for `lost_after_s` while a run goes on is given up.
+    `token` is used in place of the environment's, but ignored where the local engine or a Target has its own.
+    `environment` is the process's own where it is None. The target is looked for at the first call: then every method
+    may raise TargetError, and ApiError where the API fails. `emit` gets progress, a line each. An API that gives no
+    usable answer for `lost_after_s` while a run goes on is given up. An argument of the wrong type or value raises
+    TypeError or ValueError before any call.
     """
 
     def __init__(

@@ -1,6 +1,8 @@
 """A stack from code with threads: it has each method of the asynchronous one, with the same arguments, and works."""
 
 import inspect
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -84,5 +86,32 @@ def test_callbacks_and_a_close_while_another_thread_waits(tmp_path: Path) -> Non
             next(lines)
         assert stack.find(run.id).cancel() is True
         stack.close()
+    finally:
+        stop_engine(tmp_path / "home")
+
+
+def test_an_interrupted_apply_leaves_no_lease_behind(tmp_path: Path) -> None:
+    file = tmp_path / "machines.yaml"
+    environment = {"RECONCILER_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    ended: list[Entry] = []
+
+    def interrupt(entry: Entry) -> None:
+        ended.append(entry)
+        if len(ended) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def stack_of(word: str) -> Stack:
+        file.write_text(SPEC.replace("[echo, hello]", f"[echo, {word}], count: 4"))
+        return Stack.from_file(file, target="local", environment=environment)
+
+    try:
+        with stack_of("hello") as stack:
+            assert stack.apply().is_success
+        with stack_of("hullo") as stack:
+            with pytest.raises(KeyboardInterrupt):
+                stack.apply(on_end=interrupt)
+            report = stack.apply(lock_timeout_s=0)
+            assert report.is_success, report
+            assert report.entries
     finally:
         stop_engine(tmp_path / "home")
