@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from reconciler.apply.announcements import write_want
 from reconciler.apply.create import create
 from reconciler.apply.entries import busy, entry, words_of
 from reconciler.apply.handover import hand_over
@@ -34,7 +35,6 @@ from reconciler.apply.remembered import read_memory
 from reconciler.apply.sending import send_destroy, send_start
 from reconciler.apply.still_up import before_its_run, see_still_up
 from reconciler.apply.volumes import without_volume
-from reconciler.apply.wants import write_want
 from reconciler.apply.watching import Course, must_run, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks

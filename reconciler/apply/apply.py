@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.apply.actions import perform
+from reconciler.apply.announcements import Announcements, Obstacle, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
 from reconciler.apply.entries import entry
 from reconciler.apply.executor import Stop, execute
@@ -13,7 +14,6 @@ from reconciler.apply.metadata import leave_in_order
 from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
-from reconciler.apply.wants import Obstacle, Wants, announcing
 from reconciler.errors import BlockedError
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
@@ -45,12 +45,15 @@ async def apply(
     began = context.clock.monotonic()
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
-    async with creating_apps(context, plan.apps, stop) as creations, announcing(context, plan, options, locks) as wants:
+    async with (
+        creating_apps(context, plan.apps, stop) as creations,
+        announcing(context, plan, options, locks) as announcements,
+    ):
         entries = await execute(
             tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched)),
             lambda change, course: perform(context, change, plan.stack, options, locks, course=course),
-            admit=partial(_admit, context, creations, wants, stop),
-            defer=partial(_defer, wants),
+            admit=partial(_admit, context, creations, announcements, stop),
+            defer=partial(_defer, announcements),
             explain=context.explain,
             parallelism=options.parallelism,
             stop=stop,
@@ -93,7 +96,12 @@ def _tell(
 
 
 async def _admit(
-    context: Context, creations: AppCreations, wants: Wants, stop: Stop, change: Change, limit: PrioritySemaphore
+    context: Context,
+    creations: AppCreations,
+    announcements: Announcements,
+    stop: Stop,
+    change: Change,
+    limit: PrioritySemaphore,
 ) -> Obstacle | None:
     """Let the change begin once nothing is in its way.
 
@@ -102,7 +110,7 @@ async def _admit(
     """
     if not await creations.is_there(change.slot.app):
         return Obstacle("its app could not be created")
-    if obstacle := await wants.obstacle(change):
+    if obstacle := await announcements.obstacle(change):
         return obstacle
     if change.action is not Action.CREATE:
         await limit.acquire()
@@ -111,12 +119,12 @@ async def _admit(
     return None
 
 
-async def _defer(wants: Wants, change: Change) -> Entry:
+async def _defer(announcements: Announcements, change: Change) -> Entry:
     """Return the end of a change that waits for a run.
 
     It is no success if the pool could not be told what it should be.
     """
-    obstacle = await wants.obstacle(change)
+    obstacle = await announcements.obstacle(change)
     if obstacle is None:
         return entry(change, Status.DEFERRED, change.deferred or "", reason=Reason.RUN)
     status = Status.FAILED if change.anchor == change.slot.name else Status.SKIPPED

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from reconciler.apply.announcements import Obstacle
 from reconciler.apply.entries import entry
 from reconciler.apply.priority_semaphore import PrioritySemaphore
-from reconciler.apply.wants import Obstacle
 from reconciler.apply.watching import Course
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status

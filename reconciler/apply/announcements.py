@@ -30,7 +30,7 @@ class Obstacle(NamedTuple):
     reason: Reason | None = None
 
 
-class Wants:
+class Announcements:
     """The announcements of a plan, under way from the start."""
 
     def __init__(self, context: Context, plan: Plan, options: Options, locks: Locks) -> None:
@@ -81,15 +81,15 @@ def _gone(what: str) -> Obstacle:
 
 
 @asynccontextmanager
-async def announcing(context: Context, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Wants]:
+async def announcing(context: Context, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Announcements]:
     """Announce during the block; what is under way at its end is given up."""
-    wants = Wants(context, plan, options, locks)
+    announcements = Announcements(context, plan, options, locks)
     try:
-        yield wants
+        yield announcements
     finally:
-        for task in wants.tasks.values():
+        for task in announcements.tasks.values():
             task.cancel()
-        await asyncio.gather(*wants.tasks.values(), return_exceptions=True)
+        await asyncio.gather(*announcements.tasks.values(), return_exceptions=True)
 
 
 async def write_want(
