@@ -32,7 +32,7 @@ class LoopThread(Generic[C]):
         self._beginning = threading.Lock()  # nothing begins once it is closed
         self._under_way: dict[Future[Any], asyncio.Task[Any]] = {}  # used on the loop only
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="reconciler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T], *, run_id: str | None = None) -> T:
@@ -75,6 +75,14 @@ class LoopThread(Generic[C]):
                 "called from a callback (emit, on_end), which this would wait for; call it from another thread"
             )
 
+    def _run(self) -> None:
+        """Run the loop until it is stopped; what a callback raises to end the program is for the caller to raise."""
+        while True:
+            try:
+                return self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                continue  # it stopped the loop, and is what the call ends with too
+
     def _begin(self, work: Coroutine[Any, Any, T], ended: "Future[T]", run_id: str | None) -> None:
         """Begin it on the loop. Where that cannot be it is closed, so that nothing warns of it later."""
         try:
@@ -106,6 +114,8 @@ class LoopThread(Generic[C]):
     def _cancel(self, ended: "Future[Any]") -> None:
         if task := self._under_way.get(ended):
             _cancel_once(task)
+        else:
+            ended.cancel()  # the interrupt came before it began; nothing where it has ended
 
     async def _end(self) -> None:
         """Cancel the calls, then what they have left on the loop, and close the content once nothing uses it.

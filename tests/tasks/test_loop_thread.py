@@ -145,3 +145,31 @@ def test_a_call_from_the_loops_own_thread_is_refused() -> None:
     assert threads.here() is thread
     threads.close()
     assert thread.content.seen == ["closed"]
+
+
+def test_an_interrupt_before_the_call_has_begun_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = LoopThread(Content)
+    work = thread.content.work()
+    with monkeypatch.context() as patch:
+        patch.setattr(thread, "require_other_thread", lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            thread.call(work)
+    work.close()
+    thread.close()
+    assert thread.content.seen == ["closed"]
+
+
+def test_a_callback_that_ends_the_program_ends_the_call_and_not_the_loop() -> None:
+    thread = LoopThread(Content)
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def work() -> None:
+        await asyncio.gather(leave())
+
+    with pytest.raises(SystemExit) as left:
+        thread.call(work())
+    assert left.value.code == 3
+    thread.close()
+    assert thread.content.seen == ["closed"]
