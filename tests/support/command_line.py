@@ -5,7 +5,6 @@ import contextlib
 import io
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -45,7 +44,9 @@ class CommandLine:
 
     @contextmanager
     def _patched(self) -> Iterator[None]:
-        client = partial(MachinesClient, transport=_Unclosed(self._transport))
+        def client(**options: Any) -> MachinesClient:
+            return MachinesClient(**options | {"transport": _Unclosed(self._transport)})
+
         with pytest.MonkeyPatch.context() as patch:
             clear_environment(patch)
             patch.chdir(self._directory)

@@ -304,16 +304,16 @@ async def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:
 
 
 async def test_a_mark_that_cannot_be_written_is_told_and_no_success(world: World) -> None:
-    """Nothing of a config changes: only the pool's protection is to be remembered, and its machine is locked."""
+    """Nothing of a config changes: only the pool's protection is to be written, and a machine is locked."""
     await world.apply(spec(1))
     lock(world, "work-iad-1")
     began = world.context.clock.monotonic()
     report = await world.apply(spec(1, extra="        protect: true"), lock_timeout_s=1)
-    assert report.entries == ()
+    [entry] = report.entries
+    assert (entry.address, entry.status, entry.reason) == ("app/work/settings", Status.FAILED, Reason.LOCK)
     assert not report.is_success
-    [failure] = report.failures
-    assert failure.startswith(f"app/work-iad-1: could not write {marks.PROTECT}: machine ")
-    assert "is leased by bob@tokens.fly.io" in failure
+    assert entry.detail.startswith("work-iad-1: machine ")
+    assert "is leased by bob@tokens.fly.io" in entry.detail
     assert world.context.clock.monotonic() - began < 3
 
 

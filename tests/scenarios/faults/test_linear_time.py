@@ -171,7 +171,7 @@ def test_a_hundred_errors_are_told_and_the_others_counted() -> None:
     assert error.more == 2900
     text = diagnostics_text(error.diagnostics, more=error.more)
     assert text.endswith("… and 2900 more\n3000 errors")
-    assert str(error) == "the spec has 3000 errors"
+    assert error.summary == "the spec has 3000 errors"
 
 
 def test_many_aliased_pools_are_refused_before_their_machines_are_named() -> None:

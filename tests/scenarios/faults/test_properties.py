@@ -142,7 +142,7 @@ async def converge(world: World, spec: Spec) -> None:
 
 
 @given(before=drafts(), accidents=ACCIDENTS, after=drafts(), enforced=st.booleans())
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_from_any_world_two_applies_converge(
     before: tuple[PoolDraft, ...], accidents: list[Accident], after: tuple[PoolDraft, ...], enforced: bool
 ) -> None:
@@ -170,7 +170,7 @@ def test_from_any_world_two_applies_converge(
     at=st.integers(0, 40),
     slow=st.booleans(),
 )
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_two_applies_and_several_invokes_at_once_share_no_machine_and_lose_no_run(
     before: tuple[PoolDraft, ...],
     first: tuple[PoolDraft, ...],
@@ -234,7 +234,7 @@ def test_two_applies_and_several_invokes_at_once_share_no_machine_and_lose_no_ru
     after=(PoolDraft(name="alpha", kind="tasks", version=1, counts=(0, 1)),),
 )
 @given(before=drafts(), accidents=ACCIDENTS, after=drafts())
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_an_apply_writes_what_its_plan_names_and_nothing_else(
     before: tuple[PoolDraft, ...], accidents: list[Accident], after: tuple[PoolDraft, ...]
 ) -> None:
