@@ -180,23 +180,27 @@ def _mark_pools(
             continue
         if not knows_protection(holder):
             due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
-        is_as_declared = machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
-        if marks.KIND not in machine.metadata and is_as_declared and kind_of(machine) is not pool.kind:
+        is_misleading = marks.KIND not in machine.metadata and kind_of(machine) is not pool.kind
+        if is_misleading and _is_as_declared(machine, pool):
             due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
         if machine.metadata.get(marks.ANCHOR) != machine.name:
             continue
         if pool.kind is PoolKind.TASK:
             if not run_policy_changes(pool, machine):
                 due.leave(holder, marks.TERMS, pool.run_policy.to_text())
-            if is_as_declared and _names_another(machine, pool):
+            if _names_another(machine) and _is_as_declared(machine, pool):
                 due.leave(holder, marks.WANT, _want(pool, scope))
         if counts := marks.counts_to_text(_counts_there(pool, names)):
             due.leave(holder, marks.COUNTS, counts)
 
 
-def _names_another(anchor: Machine, pool: Pool) -> bool:
-    """Return whether it still wants what an apply announced and another took back."""
-    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != digest_of(pool.config)
+def _is_as_declared(machine: Machine, pool: Pool) -> bool:
+    return machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
+
+
+def _names_another(anchor: Machine) -> bool:
+    """Return whether it wants another config than its own, as an apply announced and another took back."""
+    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != anchor.metadata.get(marks.APPLIED)
 
 
 def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:

@@ -54,11 +54,12 @@ def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     if before is None:
         desired = {"timeout": _timeout(after), OVERRIDES_ARGS: _args(after), "overrides.env": sorted(after.env)}
         return [_field(path, "not understood", value) for path, value in desired.items()]
-    is_applied = anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
     found = []
     if before.timeout_s != after.timeout_s:
         found.append(_field("timeout", _timeout(before), _timeout(after)))
-    if _has_args(before) != _has_args(after) or (is_applied and before.args_after != after.args_after):
+    if before.args_after != after.args_after and (
+        _has_args(before) != _has_args(after) or anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
+    ):
         found.append(_field(OVERRIDES_ARGS, _args(before), _args(after)))
     if before.env != after.env:
         found.append(_field("overrides.env", sorted(before.env), sorted(after.env)))
