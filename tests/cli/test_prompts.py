@@ -1,15 +1,20 @@
 """Ctrl-C at a question on a terminal, and before anything has begun: one line and the right code, no traceback."""
 
+import asyncio
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from reconciler.cli.ui import console
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +86,40 @@ def test_ctrl_c_at_the_question_what_becomes_of_a_run_leaves_it(directory: Path)
     assert invoking.end() == 0, invoking.shown
     assert "detached; the run goes on" in invoking.shown
     assert "Traceback" not in invoking.shown
+
+
+def test_a_signal_that_interrupts_no_read_ends_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it came just before the read blocks: another thread takes it, so that nothing wakes the main thread."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as stdin, os.fdopen(ours, "r+b", buffering=0) as terminal:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(console, "is_interactive", lambda: True)
+        ended, late = threading.Event(), threading.Event()
+
+        def interrupt() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            os.kill(os.getpid(), signal.SIGINT)
+            if not ended.wait(timeout=10):
+                late.set()
+                terminal.write(b"no\n")
+
+        thread = threading.Thread(target=interrupt)
+        monkeypatch.setattr(click, "echo", lambda *_args, **_options: thread.start())
+        try:
+            with pytest.raises(click.Abort):
+                asyncio.run(_ask_without_signals())
+        finally:
+            ended.set()
+            thread.join()
+        assert not late.is_set(), "the question went on"
+
+
+async def _ask_without_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        console.ask_typed("Sure?", "yes", refusal="")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @pytest.mark.parametrize("words", [("apply", "--yes"), ("destroy", "--yes"), ("plan",), ("drift",), ("status",)])

@@ -4,14 +4,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from reconciler.cli.ui.options import Shared
 
+if TYPE_CHECKING:
+    from socket import socket
+
 _DEFAULT_WIDTH = 100
 _PIECES_AT_ONCE = 100
+_LONGEST_ANSWER = 4096
+"""Bytes: what a terminal hands over as one line."""
 
 
 def is_coloured(shared: Shared) -> bool:
@@ -109,27 +114,50 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
         from reconciler.errors import UsageError
 
         raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
-    with _interruptible():
+    with _interrupts() as interrupts:
         click.echo(f"{harmless(question)} ", err=True, nl=False)
-        return sys.stdin.readline().strip() == expected
+        return _read_line(interrupts).strip() == expected
+
+
+def _read_line(interrupts: "socket") -> str:
+    """Return the next line of stdin, without the end of it at the end of the input.
+
+    Raises Abort as soon as `interrupts` has a byte. `readline` would not do: a signal that arrives just before it
+    blocks is handled after the answer only.
+    """
+    from select import select
+
+    line = b""
+    while not line.endswith(b"\n"):
+        if interrupts in select([sys.stdin, interrupts], [], [])[0]:
+            raise click.Abort
+        piece = os.read(sys.stdin.fileno(), _LONGEST_ANSWER)
+        if not piece:
+            break
+        line += piece
+    return line.decode("utf-8", "replace")
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise Abort while someone is asked.
+def _interrupts() -> Iterator["socket"]:
+    """Let Ctrl-C raise Abort while someone is asked. Yield a socket that has a byte once a signal arrived.
 
-    An event loop would learn of it only after the answer, and show a KeyboardInterrupt with a traceback.
+    The event loop would learn of it only after the answer, and show a KeyboardInterrupt with a traceback.
     """
     import signal
+    from socket import socketpair
 
     def interrupt(_number: int, _frame: object) -> None:
         raise click.Abort
 
-    loops_ear = signal.set_wakeup_fd(-1)
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(loops_ear)
+    heard, told = socketpair()
+    with heard, told:
+        told.setblocking(False)
+        loops_fd = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield heard
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(loops_fd)
