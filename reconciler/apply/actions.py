@@ -9,33 +9,31 @@ from contextlib import suppress
 from typing import Final
 
 from reconciler.apply.announcements import write_want
-from reconciler.apply.create import create
-from reconciler.apply.entries import busy, entry, words_of
-from reconciler.apply.handover import hand_over
-from reconciler.apply.job import Job
+from reconciler.apply.create import create, without_volume
+from reconciler.apply.job import Job, Locks
 from reconciler.apply.judge import (
     ON_ONE_MACHINE,
+    busy,
+    entry,
     fenced,
     has_moved,
     is_as_desired,
     is_busy,
     moved,
     must_be_told,
+    must_run,
     taken_name,
     unfit,
     unreachable,
     unsettled,
     was_overtaken,
+    words_of,
 )
-from reconciler.apply.keep_ends import keep_ends
-from reconciler.apply.locks import Locks
 from reconciler.apply.metadata import change_settings
 from reconciler.apply.options import Options
-from reconciler.apply.remembered import read_memory
+from reconciler.apply.pool_memory import hand_over, keep_ends, read_memory
 from reconciler.apply.sending import send_destroy, send_start
-from reconciler.apply.still_up import before_its_run, see_still_up
-from reconciler.apply.volumes import without_volume
-from reconciler.apply.watching import Course, must_run, see_up
+from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.kind import kind_of

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from reconciler.apply.job import Locks
 from reconciler.apply.judge import objection_to_marks
-from reconciler.apply.locks import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks

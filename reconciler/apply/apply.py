@@ -7,9 +7,9 @@ from functools import partial
 from reconciler.apply.actions import perform
 from reconciler.apply.announcements import Announcements, Obstacle, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
-from reconciler.apply.entries import entry
 from reconciler.apply.executor import Stop, execute
-from reconciler.apply.locks import Locks
+from reconciler.apply.job import Locks
+from reconciler.apply.judge import entry
 from reconciler.apply.metadata import leave_in_order
 from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore

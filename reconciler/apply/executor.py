@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.apply.announcements import Obstacle
-from reconciler.apply.entries import entry
+from reconciler.apply.judge import entry
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.watching import Course
 from reconciler.model.plan import Action, Change

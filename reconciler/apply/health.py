@@ -1,20 +1,24 @@
-"""Decide whether a changed service is up: it runs, stays up, and its checks pass.
+"""Decide whether a changed service is up: it runs, stays up, and its checks pass; if not, say why.
 
 That is decided from the machine's own events, so that no crash is missed between two reads. One that may rest when it
-is idle may have come up and gone to rest before anyone looked: that is up too.
+is idle may have come up and gone to rest before anyone looked: that is up too. Of one that is not up, the end of the
+log since its change is read. Lines come a moment after the crash that they explain, so they are waited for, and never
+for long. Logs that cannot be read are told of once and change nothing.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.apply.health_words import crash_words, failing_words
-from reconciler.apply.last_lines import last_lines
 from reconciler.errors import ApiError
-from reconciler.model.crashes import crash_in, newest_run
+from reconciler.model.crashes import Crash, crash_in, exit_words, newest_run
 from reconciler.model.machine import Check, Event, Machine, MachineState
 from reconciler.model.report import Unhealthy
 from reconciler.slots.context import Context
+from reconciler.slots.log_reader import LogReader
 from reconciler.slots.wait import read_machine
 
 TIMEOUT_S: Final = 300.0
@@ -23,6 +27,13 @@ _POLL_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 4.0
 _SHORTEST_PAUSE_S: Final = 0.01
 _SETTLING_PAUSE_S: Final = 0.25
+_CHECKS_SHOWN: Final = 4
+_LOG_LINES: Final = 10
+_LOG_TIMEOUT_S: Final = 5.0
+_LOG_QUIET_S: Final = 1.0  # without a new line, once there is one
+_LOG_POLL_S: Final = 0.5
+_LOG_PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
+_LOG_PATIENCE_S: Final = 3.0  # with a log that cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,3 +219,51 @@ def has_gone_to_rest(machine: Machine) -> bool:
         return True
     ended = next((event.exit for event in machine.events if event.exit), None)
     return machine.state is MachineState.STOPPED and ended is not None and ended.requested_stop
+
+
+def crash_words(crash: Crash, run: Sequence[Event]) -> str:
+    """Return such as `exited with code 1 after 0.2 s, and was restarted once`.
+
+    `run` are the events from the start on.
+    """
+    ended = next(event for event in reversed(run) if event.exit is crash.ended)
+    after_s = max(0, ended.timestamp_ms - run[-1].timestamp_ms) / 1000
+    words = f"{exit_words(crash.ended)} after {after_s:.1f} s"
+    if crash.restarts:
+        times = "once" if crash.restarts == 1 else f"{crash.restarts} times"
+        return f"{words}, and was restarted {times}"
+    return f"{words}, and is being restarted" if crash.ended.restarting else words
+
+
+def failing_words(failing: Sequence[Check]) -> str:
+    """List the checks that do not pass, and what they said, if they reported."""
+    if not failing:
+        return "no report"
+    shown = [f"{check.name} {check.status}" + (f" ({check.output})" if check.output else "") for check in failing]
+    more = f" and {len(failing) - _CHECKS_SHOWN} more" if len(failing) > _CHECKS_SHOWN else ""
+    return ", ".join(shown[:_CHECKS_SHOWN]) + more
+
+
+async def last_lines(context: Context, machine: Machine, *, since_ms: int) -> tuple[str, ...]:
+    """Return at most ten lines, the oldest first; () if none can be read in time."""
+    lines: deque[str] = deque(maxlen=_LOG_LINES)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOG_TIMEOUT_S):
+                await _read(context, LogReader(context, machine, since_ms=since_ms), since_ms, lines)
+    except Exception as error:
+        context.emit(f"{machine.app}/{machine.name}: its log cannot be read: {context.explain(error)}")
+    return tuple(lines)
+
+
+async def _read(context: Context, reader: LogReader, since_ms: int, lines: deque[str]) -> None:
+    """Read until nothing new has come for a moment."""
+    quiet_since = context.clock.monotonic()
+    while not lines or context.clock.monotonic() - quiet_since < _LOG_QUIET_S:
+        fresh = await reader.read_within(_LOG_PATIENCE_S)
+        for line in fresh:
+            if (line.is_output or line.is_platform_error) and line.timestamp.timestamp() * 1000 >= since_ms:
+                lines.append(line.message)
+        if fresh:
+            quiet_since = context.clock.monotonic()
+        await context.clock.sleep(_LOG_PAGE_PAUSE_S if fresh else _LOG_POLL_S)

@@ -1,10 +1,8 @@
-"""Judge whether the plan still holds for a machine under its lease. Pure."""
+"""Judge whether the plan still holds for a machine under its lease, and say how a change ended. Pure."""
 
 from typing import Final
 
-from reconciler.apply.entries import entry
 from reconciler.apply.options import Options, Patience
-from reconciler.apply.watching import may_rest
 from reconciler.canonical.digest import live_digest
 from reconciler.canonical.normalize import canonical
 from reconciler.errors import ApiError, ApiErrorKind
@@ -167,3 +165,50 @@ def objection_of_fence(live: Machine, options: Options) -> str | None:
         if applied is not None and applied.is_newer_than(ours):
             return f"{applied.words}, newer than {ours.words}, was applied to it"
     return None
+
+
+def entry(
+    change: Change,
+    status: Status,
+    detail: str = "",
+    *,
+    reason: Reason | None = None,
+    machine: Machine | None = None,
+) -> Entry:
+    """Return the end of this change."""
+    machine_id = machine.id if machine else change.machine_id
+    return Entry(
+        slot=change.slot,
+        action=change.action,
+        status=status,
+        detail=detail,
+        reason=reason,
+        machine_id=machine_id,
+        address=change.address,
+    )
+
+
+def busy(change: Change, live: Machine) -> Entry:
+    """Return the end of a change that waits for the run on its machine."""
+    detail = f"a run is in progress (state {live.state.value})"
+    return entry(change, Status.DEFERRED, detail, reason=Reason.RUN, machine=live)
+
+
+def words_of(error: ApiError) -> str:
+    """Say what went wrong, and what to do next."""
+    return f"{error.message}. {error.hint}" if error.hint else error.message
+
+
+def must_run(change: Change) -> bool:
+    """Return whether the change of a service leaves its machine running.
+
+    One that may rest only has to be seen up once for all.
+    """
+    if change.kind is not PoolKind.SERVICE:
+        return False
+    return change.action is Action.CREATE or change.is_first or not may_rest(change)
+
+
+def may_rest(change: Change) -> bool:
+    """Return whether the proxy may stop the machine when it is idle."""
+    return change.desired is not None and change.desired.config.may_rest

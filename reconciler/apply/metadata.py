@@ -6,10 +6,8 @@ What is to be written, and on which machine, is the planner's to say. Here it is
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 
-from reconciler.apply.entries import entry
-from reconciler.apply.job import Job
-from reconciler.apply.judge import objection_to_marks, overtaken
-from reconciler.apply.locks import Locks
+from reconciler.apply.job import Job, Locks
+from reconciler.apply.judge import entry, objection_to_marks, overtaken
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks

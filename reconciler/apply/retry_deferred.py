@@ -3,7 +3,8 @@
 That is after a run in progress has ended, and after another apply was first.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,16 +12,18 @@ from reconciler.apply.apply import apply
 from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
-from reconciler.apply.wait_for_runs import wait_for_busy
+from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
-from reconciler.model.machine import MachineRef, Observed
+from reconciler.model.machine import MachineRef, MachineState, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
+from reconciler.slots.wait import wait_until
 
 _MOST_OVERTAKEN: Final = 4  # rounds
 _PAUSE_S: Final = 1.0
+_READ_PAUSE_S: Final = 5.0
 
 
 async def apply_patiently(
@@ -112,3 +115,32 @@ def _joined(before: Report, ended: Iterable[Entry], after: Report) -> Report:
         failures=tuple(dict.fromkeys((*before.failures, *after.failures))),
         apps_created=tuple(dict.fromkeys((*before.apps_created, *after.apps_created))),
     )
+
+
+async def wait_for_busy(context: Context, busy: Sequence[MachineRef], *, timeout_s: float, stop: Stop) -> None:
+    """Return once a machine rests or is gone, after `timeout_s`, or when stopped."""
+    waits: list[asyncio.Task[object]] = [asyncio.create_task(_wait(context, machine, timeout_s)) for machine in busy]
+    waits.append(asyncio.create_task(stop.requested.wait()))
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _wait(context: Context, machine: MachineRef, timeout_s: float) -> None:
+    """Wait for one machine; one that cannot be read may be busy still."""
+    is_known = False
+    while not is_known:
+        try:
+            await wait_until(
+                context,
+                machine,
+                lambda seen: seen.state.is_resting,
+                states=(MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED),
+                timeout_s=timeout_s,
+            )
+            is_known = True
+        except ApiError:
+            await context.clock.sleep(_READ_PAUSE_S)

@@ -1,18 +1,20 @@
-"""Watch a service after its change: when that is due, and how it ends.
+"""Watch a service after its change, or as it is: when that is due, and how it ends.
 
 Nothing is held meanwhile, no lease and no place of the limit: many machines are watched side by side.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.apply.health import Watch, watch_up
-from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Change
+from reconciler.apply.judge import entry, must_run, unfit
+from reconciler.model.machine import Event, Machine, MachineRef
+from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
+from reconciler.slots.wait import read_machine
 
 
 def _nobody() -> None:
@@ -29,21 +31,6 @@ class Course:
 
     tell_written: Callable[[], None] = _nobody
     cut: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-def must_run(change: Change) -> bool:
-    """Return whether the change of a service leaves its machine running.
-
-    One that may rest only has to be seen up once for all.
-    """
-    if change.kind is not PoolKind.SERVICE:
-        return False
-    return change.action is Action.CREATE or change.is_first or not may_rest(change)
-
-
-def may_rest(change: Change) -> bool:
-    """Return whether the proxy may stop the machine when it is idle."""
-    return change.desired is not None and change.desired.config.may_rest
 
 
 async def see_up(
@@ -80,3 +67,29 @@ async def see_up(
     if unhealthy is None:
         return done
     return replace(done, status=Status.FAILED, detail=unhealthy.why, unhealthy=unhealthy)
+
+
+async def see_still_up(context: Context, change: Change, target: MachineRef, course: Course) -> Entry:
+    """See whether a machine stays up that is as declared but has crashed lately.
+
+    Raises ApiError.
+    """
+    live = await read_machine(context, target)
+    if found := unfit(live, change):
+        return found
+    done, fence = entry(change, Status.DONE, machine=live), await before_its_run(context, live)
+    return await see_up(context, change, done, live, course, fence=fence, is_starting=False)
+
+
+async def before_its_run(context: Context, machine: Machine) -> str | None:
+    """Return the event before the machine's newest start. Raises ApiError.
+
+    A crash of that run is newer. None if none is retained.
+    """
+    before = _before_newest_start(machine.events)
+    return before or _before_newest_start(await context.client.list_events(machine.app, machine.id))
+
+
+def _before_newest_start(events: Sequence[Event]) -> str | None:
+    start = next((index for index, event in enumerate(events) if event.type == "start"), len(events))
+    return next((event.id for event in events[start + 1 :]), None)
