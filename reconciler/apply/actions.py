@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from reconciler.apply.announcements import write_want
+from reconciler.apply.announcements import defer
 from reconciler.apply.create import create, without_volume
+from reconciler.apply.destroy import destroy, take_away
 from reconciler.apply.job import Job, Locks
 from reconciler.apply.judge import (
     ON_ONE_MACHINE,
     busy,
     entry,
-    fenced,
     has_moved,
     is_as_desired,
     is_busy,
@@ -24,29 +24,23 @@ from reconciler.apply.judge import (
     must_run,
     taken_name,
     unfit,
-    unreachable,
-    unsettled,
     was_overtaken,
     words_of,
 )
 from reconciler.apply.metadata import change_settings
 from reconciler.apply.options import Options
-from reconciler.apply.pool_memory import hand_over, keep_ends, read_memory
-from reconciler.apply.sending import send_destroy, send_start
+from reconciler.apply.pool_memory import read_memory
 from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
-from reconciler.model import marks
-from reconciler.model.kind import kind_of
-from reconciler.model.machine import Machine, MachineState
+from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
-from reconciler.slots.lease import HeldLease
+from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
 from reconciler.slots.update import UpdateFailedError, update_machine
-from reconciler.slots.wait import read_machine, stop_and_wait, wait_until
+from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, stop_and_wait
 
-_GONE_TIMEOUT_S: Final = 60.0
 _ROUNDS: Final = 4
 _ROUND_S: Final = 1.0
 _STOP_TIMEOUT_S: Final = 300.0  # the platform kills at the latest then
@@ -127,7 +121,7 @@ async def _perform(job: Job, change: Change) -> Entry:
         case Action.UPDATE | Action.ADOPT:
             return await _update(job, change)
         case Action.DESTROY:
-            return await _destroy(job, change)
+            return await destroy(job, change)
         case Action.REPLACE:
             return await _replace(job, change)
         case Action.START:
@@ -157,7 +151,7 @@ async def _update(job: Job, change: Change) -> Entry:
         if was_done := has_moved(live, change) and is_as_desired(live, change):
             machine = live
         elif is_busy(live, change):
-            return await _defer(job, lease, live, change)
+            return await defer(job, lease, live, change)
         elif has_moved(live, change):
             return moved(live, change)
         elif not await _is_ready_for_update(job, lease, live, change):
@@ -169,7 +163,7 @@ async def _update(job: Job, change: Change) -> Entry:
             )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
-            await send_start(job.context, lease, machine)
+            await _send_start(job.context, lease, machine)
     done = entry(change, Status.DONE, "another apply had done it", machine=live) if was_done else None
     fence = None if was_done else live.newest_event
     return await _seen_up(job, change, machine, fence=fence, is_starting=is_starting, done=done)
@@ -189,95 +183,17 @@ async def _start(job: Job, change: Change) -> Entry:
             return found
         is_starting = live.state.is_resting
         if is_starting:
-            await send_start(job.context, lease, live)
+            await _send_start(job.context, lease, live)
     fence = live.newest_event if is_starting else await before_its_run(job.context, live)
     return await _seen_up(job, change, live, fence=fence, is_starting=is_starting)
 
 
-async def _destroy(job: Job, change: Change) -> Entry:
-    ended, _machine = await _take_away(job, change)
-    return ended
-
-
-async def _take_away(job: Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
-    """Destroy the machine; return how that ended, and the machine under the lease.
-
-    A machine that is being destroyed counts as gone; its name is free only once it is destroyed, and `frees_name` waits
-    for that.
-    """
-    try:
-        return await _take_away_leased(job, change, frees_name=frees_name)
-    except ApiError as error:
-        live = await read_machine(job.context, change.machine) if error.kind is ApiErrorKind.NOT_FOUND else None
-        if live is None or not live.state.is_gone:
-            raise
-    return await _was_gone(job, change, live)
-
-
-async def _was_gone(job: Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
-    """Return the end of a change whose machine someone else destroyed.
-
-    How its runs ended can be read for a while.
-    """
-    return entry(change, Status.DONE, "was gone already"), await keep_ends(job.context, live, change, job.locks)
-
-
-async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
-    async with job.lease(change) as lease:
-        live = await job.settled(change)
-        if live.state.is_gone:
-            return await _was_gone(job, change, live)
-        if found := unreachable(live, change):
-            return found, live
-        is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
-        if not is_forced and (found := unsettled(live, change, job.patience)):
-            return found, live
-        if not is_forced and not live.state.is_resting:
-            return await _defer(job, lease, live, change), live
-        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
-            return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
-        if found := fenced(live, change, job.options):
-            return found, live
-        await hand_over(job.context, lease, live, change, job.options, job.locks)
-        live = await keep_ends(job.context, live, change, job.locks)
-        try:
-            await send_destroy(job.context, lease, live, force=is_forced)
-        except ApiError as error:
-            if error.kind is ApiErrorKind.STILL_RUNNING:
-                return await _defer(job, lease, live, change), live
-            raise
-        lease.doubt()  # nobody can write to it any more, and a release would find no machine
-        gone = await wait_until(
-            job.context,
-            live,
-            lambda seen: seen.state.is_gone,
-            states=(MachineState.DESTROYED,),
-            timeout_s=_GONE_TIMEOUT_S,
-            version=live.instance_id if frees_name else None,
-        )
-    if gone is None:
-        return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live
-    return entry(change, Status.DONE), live
-
-
 async def _replace(job: Job, change: Change) -> Entry:
-    destroyed, before = await _take_away(job, change, frees_name=True)
+    destroyed, before = await take_away(job, change, frees_name=True)
     if destroyed.status is not Status.DONE:
         return destroyed
     seen = before.config or change.observed  # what no longer is known was seen when it was planned
     return await _create(job, change, carried=seen.metadata if seen else None)
-
-
-async def _defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
-    """Defer the change until the run has ended.
-
-    An anchor is told what its pool should be before others of the pool are changed.
-    """
-    if must_be_told(change):
-        assert change.desired is not None
-        desired = change.desired
-        await write_want(job.context, lease, live, desired.digest, desired.image_digest, job.options)
-    return busy(change, live)
 
 
 async def _seen_up(
@@ -286,3 +202,22 @@ async def _seen_up(
     """Return `done`, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
     return await see_up(job.context, change, done, machine, job.course, fence=fence, is_starting=is_starting)
+
+
+async def _send_start(context: Context, lease: HeldLease, machine: Machine) -> None:
+    """Start a service's machine; while it settles, try again under the lease.
+
+    Raises ApiError, LeaseLostError, and UpdateFailedError if it settles for too long.
+    """
+    deadline = context.clock.monotonic() + SETTLE_TIMEOUT_S
+    while True:
+        try:
+            await context.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
+            return
+        except ApiError as error:
+            if error.kind is not ApiErrorKind.SETTLING:
+                raise
+            if context.clock.monotonic() >= deadline:
+                why = f"could not be started within {SETTLE_TIMEOUT_S:.0f} s: {error.message}"
+                raise UpdateFailedError(why) from error
+            await context.clock.sleep(1.0)

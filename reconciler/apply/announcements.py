@@ -10,14 +10,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from reconciler.apply.job import Locks
-from reconciler.apply.judge import objection_to_marks
+from reconciler.apply.job import Job, Locks
+from reconciler.apply.judge import (
+    busy,
+    must_be_told,
+    objection_to_marks,
+)
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Announcement, Change, Plan
-from reconciler.model.report import Reason
+from reconciler.model.report import Entry, Reason
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.wait import read_by_id
@@ -104,3 +108,15 @@ async def write_want(
     if anchor.metadata.get(marks.WANT) != want:
         lease.guard()
         await context.client.set_metadata(anchor.app, anchor.id, marks.WANT, want)
+
+
+async def defer(job: Job, lease: HeldLease, live: Machine, change: Change) -> Entry:
+    """Defer the change until the run has ended.
+
+    An anchor is told what its pool should be before others of the pool are changed.
+    """
+    if must_be_told(change):
+        assert change.desired is not None
+        desired = change.desired
+        await write_want(job.context, lease, live, desired.digest, desired.image_digest, job.options)
+    return busy(change, live)

@@ -1,0 +1,107 @@
+"""Destroy one machine: keep what its pool remembers first, and see that it is gone."""
+
+from typing import Final
+
+from reconciler.apply.announcements import defer
+from reconciler.apply.job import Job
+from reconciler.apply.judge import (
+    entry,
+    fenced,
+    unreachable,
+    unsettled,
+)
+from reconciler.apply.pool_memory import hand_over, keep_ends
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model import marks
+from reconciler.model.kind import kind_of
+from reconciler.model.machine import Machine, MachineState
+from reconciler.model.plan import Change
+from reconciler.model.report import Entry, Status
+from reconciler.model.spec import PoolKind
+from reconciler.slots.context import Context
+from reconciler.slots.lease import HeldLease
+from reconciler.slots.wait import read_machine, wait_until
+
+_GONE_TIMEOUT_S: Final = 60.0
+
+
+async def destroy(job: Job, change: Change) -> Entry:
+    """Destroy the change's machine, and return how that ended."""
+    ended, _machine = await take_away(job, change)
+    return ended
+
+
+async def take_away(job: Job, change: Change, *, frees_name: bool = False) -> tuple[Entry, Machine]:
+    """Destroy the machine; return how that ended, and the machine under the lease.
+
+    A machine that is being destroyed counts as gone; its name is free only once it is destroyed, and `frees_name` waits
+    for that.
+    """
+    try:
+        return await _take_away_leased(job, change, frees_name=frees_name)
+    except ApiError as error:
+        live = await read_machine(job.context, change.machine) if error.kind is ApiErrorKind.NOT_FOUND else None
+        if live is None or not live.state.is_gone:
+            raise
+    return await _was_gone(job, change, live)
+
+
+async def _was_gone(job: Job, change: Change, live: Machine) -> tuple[Entry, Machine]:
+    """Return the end of a change whose machine someone else destroyed.
+
+    How its runs ended can be read for a while.
+    """
+    return entry(change, Status.DONE, "was gone already"), await keep_ends(job.context, live, change, job.locks)
+
+
+async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tuple[Entry, Machine]:
+    async with job.lease(change) as lease:
+        live = await job.settled(change)
+        if live.state.is_gone:
+            return await _was_gone(job, change, live)
+        if found := unreachable(live, change):
+            return found, live
+        is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
+        if not is_forced and (found := unsettled(live, change, job.patience)):
+            return found, live
+        if not is_forced and not live.state.is_resting:
+            return await defer(job, lease, live, change), live
+        if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
+            return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
+        if found := fenced(live, change, job.options):
+            return found, live
+        await hand_over(job.context, lease, live, change, job.options, job.locks)
+        live = await keep_ends(job.context, live, change, job.locks)
+        try:
+            await send_destroy(job.context, lease, live, force=is_forced)
+        except ApiError as error:
+            if error.kind is ApiErrorKind.STILL_RUNNING:
+                return await defer(job, lease, live, change), live
+            raise
+        lease.doubt()  # nobody can write to it any more, and a release would find no machine
+        gone = await wait_until(
+            job.context,
+            live,
+            lambda seen: seen.state.is_gone,
+            states=(MachineState.DESTROYED,),
+            timeout_s=_GONE_TIMEOUT_S,
+            version=live.instance_id if frees_name else None,
+        )
+    if gone is None:
+        return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live
+    return entry(change, Status.DONE), live
+
+
+async def send_destroy(context: Context, lease: HeldLease, live: Machine, *, force: bool) -> None:
+    """Send the destroy; after a lost reply again only if the machine is still there."""
+    for is_last in (False, True):
+        try:
+            await context.client.delete_machine(live.app, live.id, nonce=lease.guard(), force=force)  # assumption A8
+            return
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return
+            if not error.is_unclear or is_last:
+                raise
+        if (await read_machine(context, live)).state.is_gone:
+            return
