@@ -8,7 +8,7 @@ from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.revision import parse_revision
-from reconciler.planner.images import with_digest
+from reconciler.planner.desired import with_digest
 from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, HeldLease
 from reconciler.slots.override import put_override, restore

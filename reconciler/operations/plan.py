@@ -12,7 +12,7 @@ from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.operations.images import ImagePolicy, look_up
 from reconciler.operations.session import Session
-from reconciler.planner.images import with_applied_digests, with_applied_digests_of, with_digests
+from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
 from reconciler.planner.planner import Planner
 
 

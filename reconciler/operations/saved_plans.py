@@ -111,7 +111,7 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
 
 def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
     """Return why it must not be applied to the world as it is now; `applied` is the hash of the last applied plan."""
-    from reconciler.planner.staleness import moved
+    from reconciler.planner.hashes import moved
 
     if applied == saved.plan_sha256:
         return ("it was applied already; a plan is applied once",)

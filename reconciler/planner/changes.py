@@ -13,9 +13,8 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
-from reconciler.planner.desired import counts_of, desired_machine
+from reconciler.planner.desired import counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ
-from reconciler.planner.images import has_moved
 from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
 from reconciler.planner.rules import Decision, Situation, crash_of, decide, deferral

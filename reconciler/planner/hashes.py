@@ -1,7 +1,8 @@
-"""Hash plans and specs: what people approve, and what a saved plan is bound to.
+"""Hash plans and specs, and find what has moved where a hash is no longer the one that was approved. Pure.
 
-Pure. The hash is over the canonical changes, with values before and after unmasked. It has nothing of the output's
-salt, of versions or of times, and nothing that a run in progress changes.
+The hash is what people approve, and what a saved plan is bound to. It is over the canonical changes, with values before
+and after unmasked. It has nothing of the output's salt, of versions or of times, and nothing that a run in progress
+changes.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from reconciler.canonical.digest import digest_of
 from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
 
 _SCHEME: Final = 1
@@ -79,3 +81,44 @@ def _change(change: Change) -> dict[str, Any]:
 def _sha256(document: Any) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
+    """Say why the saved plan must not be applied any more, a line for each slot.
+
+    There is none if all is as it was planned.
+    """
+    before = {change.address: change for change in saved.plan.effective}
+    after = {change.address: change for change in now.effective}
+    if plan_sha256(now) == saved.plan_sha256:
+        # Same hash, so nothing has moved; what the file shows must be what the hash is of.
+        is_whole = before.keys() == after.keys() and not any(
+            _difference(before[address], after[address]) for address in before
+        )
+        return () if is_whole else ("the file does not show the changes that its hash is of",)
+    lines = [_difference(before.get(address), after.get(address)) for address in sorted({*before, *after})]
+    gone = {app.name for app in saved.plan.apps} ^ {app.name for app in now.apps}
+    lines += [f"app {name}: whether it exists is no longer as it was" for name in sorted(gone)]
+    return tuple(line for line in lines if line) or ("the plan is another one now",)
+
+
+def _difference(planned: Change | None, now: Change | None) -> str:
+    if planned is None:
+        assert now is not None
+        return f"{now.address}: {now.action.value} is needed now, which was not planned ({now.reason})"
+    if now is None:
+        return f"{planned.address}: {planned.action.value} was planned, and nothing is needed any more"
+    address = planned.address
+    if planned.action is not now.action:
+        return f"{address}: {planned.action.value} was planned, and it would be {now.action.value} now ({now.reason})"
+    if planned.settings != now.settings:
+        return f"{address}: other settings were planned than would be changed now ({now.reason})"
+    if planned.machine_id != now.machine_id:
+        return f"{address}: planned for machine {planned.machine_id}, and it is {now.machine_id} now"
+    if planned.expected.applied != now.expected.applied:
+        return f"{address}: another apply has changed machine {now.machine_id}"
+    if planned.expected.digest != now.expected.digest:
+        return f"{address}: machine {now.machine_id} was changed by someone else ({now.reason})"
+    if planned.desired_digest != now.desired_digest:
+        return f"{address}: the spec wants something else now"
+    return ""

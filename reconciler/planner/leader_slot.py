@@ -1,10 +1,20 @@
-"""Decide which slot of a pool keeps what concerns the whole pool. Pure."""
+"""Decide which slot of a pool is its anchor, and what it must be told before others change. Pure.
 
-from collections.abc import Iterable
+The anchor keeps what concerns the whole pool. An invoke believes its mark `want` and brings the machine that it takes
+to that config. If the other machines of a pool were new while its anchor still named the old config, invokes would take
+them back, run by run.
+"""
 
+from collections.abc import Iterable, Iterator
+
+from reconciler.canonical.digest import digest_of
 from reconciler.model import marks
-from reconciler.model.spec import Pool, Slot
+from reconciler.model.machine import Machine
+from reconciler.model.plan import Action, Announcement, Change
+from reconciler.model.spec import App, Pool, PoolKind, Slot
 from reconciler.planner.pair import Paired
+
+_CARRIES: frozenset[Action] = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
 def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
@@ -38,3 +48,49 @@ def successor_of(pool: Pool, paired: Paired) -> str | None:
 
 def _by_number(slot: Slot) -> tuple[int, str]:
     return slot.number, slot.region
+
+
+def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Iterator[Announcement]:
+    """Return the announcements that the app's changes need.
+
+    There is none if the anchor's own change carries the mark.
+    """
+    effective: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.is_effective:
+            effective.setdefault(change.slot.pool, []).append(change)
+    tasks = [pool for pool in app.pools if pool.kind is PoolKind.TASK and pool.name in effective]
+    for pool in tasks:
+        if pool.slots and (needed := _announcement(app, pool, paired, effective[pool.name])):
+            yield needed
+
+
+def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change]) -> Announcement | None:
+    dark, digest = _dark_anchor(paired, pool), digest_of(pool.config)
+    anchor = dark.name if dark else anchors_of(paired, (pool,))[pool.name]
+    machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
+    own = [change for change in changes if change.slot.name == anchor and not change.is_duplicate]
+    if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
+        return None
+    if dark is None and (machine is None or _wants(machine) == digest):
+        return None
+    return Announcement(
+        app=app.name,
+        pool=pool.name,
+        anchor=anchor,
+        machine_id=machine.id if machine else None,
+        desired_digest=digest,
+        image_digest=pool.resolved_digest,
+        doubt=dark.doubt if dark else "",
+    )
+
+
+def _wants(anchor: Machine) -> str:
+    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest
+
+
+def _dark_anchor(paired: Paired, pool: Pool) -> Machine | None:
+    """Return the machine that the others name as anchor, if it cannot be observed."""
+    dark = [machine for slot, machine in paired.unreachable.items() if slot.pool == pool.name]
+    named = {one.metadata.get(marks.ANCHOR) for one in paired.owned if one.metadata.get(marks.POOL) == pool.name}
+    return min((machine for machine in dark if machine.name in named), key=lambda one: one.name, default=None)

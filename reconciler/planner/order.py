@@ -1,19 +1,20 @@
-"""Decide which change comes before which, as edges.
+"""Decide which change comes before which, as edges. Pure.
 
 The executor knows nothing else of order. An app without machines gets its smallest slot name alone, then the rest: two
 first applies meet on that one name. A pool's anchor comes before its other slots, also before those that go, since it
 carries what the pool should be; one that goes comes after its successor, and any machine that goes after the one that
 is made to keep how its runs ended. Services change one at a time, and the first of each is known as such; none changes
-before those of its machines that have crashed, and are as declared, are seen to stay up. What mounts a volume comes
-after what frees it.
+before those of its machines that have crashed, and are as declared, are seen to stay up. A volume has one machine at a
+time: what mounts it comes after what frees it, and waits as long as that does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
 from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
-from reconciler.planner.volumes import with_volume_edges
 
 _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 _AFTER_ANCHOR = _WRITES_CONFIG | {Action.DESTROY}
@@ -89,3 +90,65 @@ def _first_of(doable: Iterable[Change]) -> str | None:
     created = [change for change in doable if change.action is Action.CREATE]
     first = min(created, key=lambda change: change.slot.name, default=None)
     return first.address if first else None
+
+
+def held_back(changes: Sequence[Change]) -> Sequence[Change]:
+    """Defer what mounts a volume of a machine whose own change is deferred.
+
+    The changes are those of one app.
+    """
+    waiting = [change for change in changes if change.deferred and change.freed]
+    if not waiting:
+        return changes
+    mounting = _by_volume((volume, change) for change in changes if not change.deferred for volume in change.mounted)
+    deferred: dict[str, Change] = {}
+    while waiting:
+        holder = waiting.pop()
+        for volume in sorted(holder.freed):
+            why = f"volume {volume} is still mounted by {holder.slot.name}: {holder.deferred}"
+            for change in mounting.pop(volume, ()):
+                if change.address not in deferred:
+                    deferred[change.address] = replace(change, deferred=why)
+                    waiting.append(deferred[change.address])
+    return [deferred.get(change.address, change) for change in changes]
+
+
+def with_volume_edges(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Let what mounts a volume depend on what frees it.
+
+    No change may then wait for itself: two pools that exchange their volumes get no edges. Each destroys its machine,
+    and waits for the other's volume.
+    """
+    doable = [change for change in changes if change.is_effective and not change.deferred]
+    freeing = _by_volume((volume, change) for change in doable for volume in change.freed)
+    if not freeing:
+        return tuple(changes)
+    needs = {
+        change.address: [one.address for volume in sorted(change.mounted) for one in freeing.get(volume, ())]
+        for change in doable
+    }
+    placed = _without_cycle({change.address: (*change.depends_on, *needs[change.address]) for change in doable})
+    return tuple(
+        replace(change, depends_on=tuple(dict.fromkeys((*change.depends_on, *needs[change.address]))))
+        if change.address in placed and needs[change.address]
+        else change
+        for change in changes
+    )
+
+
+def _by_volume(pairs: Iterable[tuple[str, Change]]) -> dict[str, list[Change]]:
+    found: dict[str, list[Change]] = {}
+    for volume, change in pairs:
+        found.setdefault(volume, []).append(change)
+    return found
+
+
+def _without_cycle(needs: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the addresses that are neither part of a cycle nor depend on one."""
+    sorter, found = TopologicalSorter(needs), set[str]()
+    with suppress(CycleError):
+        sorter.prepare()  # what it raises leaves the sorter usable, up to the cycle
+    while ready := sorter.get_ready():
+        found.update(ready)
+        sorter.done(*ready)
+    return found

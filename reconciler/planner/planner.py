@@ -10,21 +10,18 @@ from datetime import datetime
 
 from reconciler.model import marks
 from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import Announcement, AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
+from reconciler.model.plan import Action, Announcement, AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
-from reconciler.planner.announce import announcements_of
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
-from reconciler.planner.crash_warnings import crash_warnings
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of
-from reconciler.planner.leader_slot import anchors_of
+from reconciler.planner.leader_slot import anchors_of, announcements_of
 from reconciler.planner.limits import deletion_limits, newer_revision
-from reconciler.planner.order import with_edges
+from reconciler.planner.order import held_back, with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.settings import settings_changes
-from reconciler.planner.volumes import held_back
 
 
 @dataclass(slots=True)
@@ -138,7 +135,7 @@ class Planner:
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
-        draft.warnings += crash_warnings(draft.changes)
+        draft.warnings += _crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
         holders = holders_of(paired.owned, draft.changes)
         draft.books = app_books(app, observed, holders, draft.changes, self._scope)
@@ -198,3 +195,21 @@ def plan(
         planner.add(app, observed.apps[app.name], observed.at)
     names = [app.name for app in spec.apps]
     return planner.plan(names, observed_at=observed.at, warnings=(*spec.warnings, *observed.warnings))
+
+
+def _crash_warnings(changes: Iterable[Change]) -> list[str]:
+    """Name the first such machine of each pool, count the others, say what to do."""
+    pools: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.action is Action.WATCH:
+            pools.setdefault(change.slot.pool, []).append(change)
+    return [_crash_words(pool, watched) for pool, watched in pools.items()]
+
+
+def _crash_words(pool: str, watched: list[Change]) -> str:
+    first, count = watched[0], len(watched) - 1
+    others = f" (likewise {count} more of its pool)" if count else ""
+    return (
+        f"{first.address}: {first.reason}{others}; it is as declared: `reconciler logs {pool}` shows why it ends,"
+        " and an apply fails until it stays up"
+    )

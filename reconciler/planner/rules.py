@@ -13,7 +13,7 @@ from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
 from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.planner.images import reference
+from reconciler.planner.desired import reference
 
 _SHOWN_FIELDS: Final = 4
 
