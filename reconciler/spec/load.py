@@ -9,8 +9,8 @@ from reconciler.model.spec import Spec
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.document import parse_document
 from reconciler.spec.parse import parse_spec
+from reconciler.spec.refused_keys import refuse_unsupported
 from reconciler.spec.schema import check_shape
-from reconciler.spec.unsupported import refuse_unsupported
 from reconciler.spec.variables import interpolate
 from reconciler.spec.yaml_nodes import Map
 

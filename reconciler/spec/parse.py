@@ -1,30 +1,31 @@
 """Turn a tree of the right shape into the nouns.
 
-It merges defaults, names things, and applies the rules across fields.
+It merges defaults, names things and what is built, and applies the rules across fields.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.image import FLY_REGISTRY
 from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
-from reconciler.spec.builds import image_of_build, parse_build
+from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.merge import merged
+from reconciler.spec.policies import build_rollout, build_run_policy
 from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
-from reconciler.spec.rollout import build_rollout
-from reconciler.spec.run_policy import build_run_policy
-from reconciler.spec.volumes import check_volumes
-from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, make_map
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
-_MAX_NAME: Final = 63
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
 _ALIASES: Final = frozenset({"any"})
+_TAG_DIGITS: Final = 8
 
 
 def parse_spec(root: Map, findings: Findings) -> Spec:
@@ -49,7 +50,7 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
         findings.add(apps_node, f"{total} machines in all; a spec may have {_MAX_MACHINES}")
     else:  # so many names are not looked at one by one
         for app in apps:
-            _check_machine_names(app, findings)
+            check_machine_names(app, findings)
         check_volumes(apps, findings)
     return Spec(
         stack=_text(root.get("name")),
@@ -145,26 +146,6 @@ def _check_region(region: str, at: Node, findings: Findings) -> None:
         )
 
 
-def _check_machine_names(app: App, findings: Findings) -> None:
-    machines: dict[str, str] = {}
-    for pool in app.pools:
-        if (problem := _problem_of_names(pool, machines)) and pool.place:
-            findings.add_at(pool.place.line, pool.place.column, problem)
-
-
-def _problem_of_names(pool: Pool, machines: dict[str, str]) -> str | None:
-    """Return what is wrong with the names of the pool's machines.
-
-    `machines` has those of the pools before it.
-    """
-    for slot in pool.slots:
-        if len(slot.name) > _MAX_NAME:
-            return f"machine name {slot.name!r} is longer than {_MAX_NAME} characters"
-        if machines.setdefault(slot.name, pool.name) != pool.name:
-            return f"pools {machines[slot.name]!r} and {pool.name!r} both have a machine {slot.name!r}"
-    return None
-
-
 def _merged_size(root: Map, apps: Map) -> int:
     """Count the values of all pools once what they share is in each of them."""
     defaults = root.get("defaults")
@@ -192,3 +173,29 @@ def _text(node: Node | None) -> str:
 
 def _value(node: Node | None) -> Any:
     return node.value if isinstance(node, Scalar) else None
+
+
+def parse_build(node: Node | None) -> Build | None:
+    """Return the build of a node of the right shape: a context, or a map."""
+    if isinstance(node, Scalar):
+        return Build(context=node.text)
+    if not isinstance(node, Map):
+        return None
+    args = node.get("args")
+    return Build(
+        context=_text(node.get("context")) or ".",
+        dockerfile=_text(node.get("dockerfile")) or "Dockerfile",
+        target=_text(node.get("target")) or None,
+        args={name: _text(entry.value) for name, entry in args.items() if not is_null(entry.value)}
+        if isinstance(args, Map)
+        else {},
+    )
+
+
+def image_of_build(build: Build, app: str) -> str:
+    """Return the image in the app's own repository of Fly's registry.
+
+    Its tag tells an app's builds apart. It does not follow the content: the digest says which image it is.
+    """
+    parts = json.dumps([build.context, build.dockerfile, build.target])
+    return f"{FLY_REGISTRY}/{app}:build-{hashlib.sha256(parts.encode()).hexdigest()[:_TAG_DIGITS]}"

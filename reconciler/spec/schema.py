@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.spec.diagnostics import Findings
+from reconciler.spec.refused_keys import hint_for_unknown
 from reconciler.spec.shape import fits, properties_of
-from reconciler.spec.unknown_keys import hint_for_unknown
 from reconciler.spec.yaml_nodes import List, Map, Node, plain_value
 
 _WORDS: Final = {

@@ -1,9 +1,12 @@
-"""Read the run policy of a task: `timeout`, `overrides`, what `schedule` needs."""
+"""Read a pool's policies: a task's run policy, and how a service is rolled out.
+
+A run policy is `timeout`, `overrides` and what `schedule` needs; `rollout` is how machines are watched after a change.
+"""
 
 from typing import Final
 
 from reconciler.model.run_policy import MAX_LENGTH, RunPolicy
-from reconciler.model.spec import PoolKind
+from reconciler.model.spec import PoolKind, Rollout
 from reconciler.spec.config import command_words
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.durations import is_too_long, seconds
@@ -14,6 +17,7 @@ _ONLY_TASKS: Final = {
     "overrides": "a service has no runs, so no `overrides`",
     "schedule": "a service runs all the time, so it has no `schedule`",
 }
+_LONGEST_WATCH_S: Final = 300.0  # an apply waits no longer than this for one machine
 
 
 def build_run_policy(node: Map, own: Map, kind: PoolKind, findings: Findings) -> RunPolicy:
@@ -69,3 +73,20 @@ def _check_schedule(node: Map, findings: Findings) -> None:
 
 def _is_true(node: Node | None) -> bool:
     return isinstance(node, Scalar) and node.value is True
+
+
+def build_rollout(node: Map, own: Map, kind: PoolKind, findings: Findings) -> Rollout:
+    """Return the rollout of a pool; its merged fields are `node`, its own `own`."""
+    if kind is PoolKind.TASK:
+        if "rollout" in own.entries:
+            why = "a task rests until it is invoked, so it has no `rollout`"
+            findings.add(own.entries["rollout"].key, why, hint="declare it as a service")
+        return Rollout()
+    rollout = node.get("rollout")
+    min_healthy = rollout.get("min_healthy") if isinstance(rollout, Map) else None
+    if not isinstance(min_healthy, Scalar):
+        return Rollout()
+    min_healthy_s = seconds(min_healthy.text)
+    if min_healthy_s > _LONGEST_WATCH_S:
+        findings.add(min_healthy, "`min_healthy` can be at most 5m", hint="an apply waits no longer for one machine")
+    return Rollout(min_healthy_s=min_healthy_s)
