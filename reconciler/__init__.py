@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     )
     from reconciler.invoke.queue import OnBusy
     from reconciler.machines_api.logs import LogLine
-    from reconciler.model.diagnostic import Diagnostic
     from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
     from reconciler.model.report import Entry, Report, Status
     from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
     from reconciler.model.saved_plan import SavedPlan
     from reconciler.model.slot_status import SlotStatus
-    from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
+    from reconciler.model.spec import App, Diagnostic, Pool, PoolKind, Slot, Spec
     from reconciler.operations.runs import ListedRuns
     from reconciler.operations.saved_plans import read_plan
     from reconciler.operations.status import StackStatus
@@ -117,13 +116,12 @@ _HOMES = {
     ),
     "invoke.queue": "OnBusy",
     "machines_api.logs": "LogLine",
-    "model.diagnostic": "Diagnostic",
     "model.plan": "Action Cause Change FieldChange Plan",
     "model.report": "Entry Report Status",
     "model.run": "NeverStarted Outcome OutcomeName RunInfo RunState",
     "model.saved_plan": "SavedPlan",
     "model.slot_status": "SlotStatus",
-    "model.spec": "App Pool PoolKind Slot Spec",
+    "model.spec": "App Diagnostic Pool PoolKind Slot Spec",
     "operations.runs": "ListedRuns",
     "operations.saved_plans": "read_plan",
     "operations.status": "StackStatus",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from reconciler.model.diagnostic import Diagnostic
     from reconciler.model.run import Outcome
+    from reconciler.model.spec import Diagnostic
 
 _LONGEST: Final = 500  # characters of a spec's first error
 

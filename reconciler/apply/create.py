@@ -20,9 +20,8 @@ from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
-from reconciler.slots.context import Context
+from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.ownership_metadata import metadata_for_create
-from reconciler.slots.ulid import new_ulid
 from reconciler.slots.wait import read_by_id
 
 _LOOKS_S: Final = (0.5, 1.0, 1.5)  # waits before each look after an unclear reply

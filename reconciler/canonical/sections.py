@@ -1,13 +1,13 @@
 """The one table of a config's sections, and of the fields of a pool for them.
 
 A section is a top-level member of `fly.MachineConfig`, in the API's spelling. A field is a member of a pool in a spec.
-What a section is like decides how it is compared (planner/diff.py), hashed (normalize.py), masked (secrets.py) and read
-from `config:` (spec/raw_config.py); what a field is like, how levels of a spec are merged (spec/merge.py) and what it
-becomes (spec/config.py). A section that is not here still reaches the API, and is compared member by member.
+What a section is like decides how it is compared (planner/diff.py), hashed (normalize.py), masked (render/redact.py)
+and read from `config:` (spec/raw_config.py); what a field is like, how levels of a spec are merged (spec/merge.py) and
+what it becomes (spec/config.py). A section that is not here still reaches the API, and is compared member by member.
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -186,12 +186,19 @@ FIELDS: Final = (
 )
 
 CLOSED: Final = frozenset(one.name for one in SECTIONS if one.is_closed)
+
 NEVER_ADDED: Final = frozenset(one.name for one in SECTIONS if not one.is_added)
+
 AS_SENT: Final = frozenset(one.name for one in SECTIONS if one.is_as_sent)
+
 CLOSED_MEMBERS: Final = frozenset((one.name, member) for one in SECTIONS for member in one.closed_members)
+
 SWITCHES: Final = frozenset(member for one in SECTIONS for member in one.switches)
+
 SECRET_MEMBERS: Final = frozenset(member for one in SECTIONS for member in one.secrets)
+
 SECRET_KEYS: Final = SECRET_MEMBERS.union(*(one.secrets for one in FIELDS))
+
 FORMS: Final = tuple((one.name, one.kind, one.form) for one in SECTIONS if one.form)
 
 
@@ -203,3 +210,15 @@ def section_named(name: str) -> Section | None:
 def fields_that_say(path: str) -> tuple[Field, ...]:
     """Return the fields that say what is at a path; one with this very path is first."""
     return tuple(sorted((one for one in FIELDS if path in {one.path, *one.settles}), key=lambda one: one.path != path))
+
+
+def secret_values(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    """Yield every string below a secret member of a config, or of any body."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from secret_values(member, is_secret=is_secret or key in SECRET_MEMBERS)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from secret_values(member, is_secret=is_secret)
+    elif is_secret and isinstance(value, str):
+        yield value

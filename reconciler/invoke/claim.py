@@ -16,9 +16,8 @@ from reconciler.invoke.pool_cache import pool_machines
 from reconciler.invoke.prepare import declared_config, prepare
 from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
-from reconciler.slots.context import Context
+from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
-from reconciler.slots.ulid import new_ulid
 from reconciler.slots.update import UpdateFailedError
 from reconciler.slots.wait import read_machine
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from reconciler.errors import TargetError
+from reconciler.model.concealment import token_parts
 from reconciler.model.secret import Secret
-from reconciler.model.tokens import token_parts
 
 _MACAROON_PREFIXES: Final = ("fm1r_", "fm1a_", "fm2_")
 _VARIABLES: Final = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")

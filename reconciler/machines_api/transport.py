@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from reconciler.canonical.secrets import secret_values
+from reconciler.canonical.sections import secret_values
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import is_loopback
@@ -29,8 +29,8 @@ from reconciler.machines_api.requests import Call
 from reconciler.machines_api.retry import NewApps, delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
+from reconciler.model.concealment import token_parts
 from reconciler.model.secret import Secret
-from reconciler.model.tokens import token_parts
 
 T = TypeVar("T")
 

@@ -1,12 +1,36 @@
-"""What a spec declares, after interpolation, defaults and parsing."""
+"""What a spec declares, after interpolation, defaults and parsing; and an error of its text, with its place."""
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.diagnostic import Diagnostic, Place
 from reconciler.model.run_policy import RunPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Place:
+    """A point in a source file. `line` and `column` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One error of a spec.
+
+    `source_line` is the offending line as written; `hint` says what to do, if we know.
+    """
+
+    place: Place
+    message: str
+    source_line: str | None = None
+    hint: str | None = None
 
 
 class PoolKind(enum.Enum):

@@ -1,22 +1,26 @@
-"""What an apply of one spec would change where another was applied. Offline."""
+"""What an apply of one spec would change where another was applied. Offline.
+
+The other one's snapshot is made up: every slot exists, idle and as declared.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from reconciler.model.machine import Observed, ObservedApp
+from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
-from reconciler.model.spec import Spec
+from reconciler.model.spec import Pool, PoolKind, Slot, Spec
+from reconciler.planner.desired import desired_machine
 from reconciler.planner.planner import plan as make_plan
-from reconciler.slots.expected_state import observed_as_applied
+from reconciler.slots.ownership_metadata import metadata_for_create
 
 _NO_BRAKE: Final = 10_000
 
 
 def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> Plan:
     """Return the plan of `new` for machines that are as an apply of `old` leaves them. `at` is now."""
-    observed = observed_as_applied(replace(old, stack=new.stack), at)
+    observed = _observed_as_applied(replace(old, stack=new.stack), at)
     missing = {app.name: ObservedApp(name=app.name, exists=False) for app in new.apps if app.name not in observed.apps}
     world = Observed(apps={**observed.apps, **missing}, at=observed.at)
     found = make_plan(new, world, only=only, allow_destroy=_NO_BRAKE)
@@ -36,3 +40,30 @@ def _left_behind(old: Spec, new: Spec) -> list[str]:
         for app in old.apps
         if app.name not in names and app.pools
     ]
+
+
+def _observed_as_applied(spec: Spec, at: datetime) -> Observed:
+    """Return a snapshot in which every slot of the spec exists, idle and as declared."""
+    apps = {
+        app.name: ObservedApp(
+            name=app.name,
+            exists=True,
+            machines=tuple(_machine(spec, pool, slot) for pool in app.pools for slot in pool.slots),
+        )
+        for app in spec.apps
+    }
+    return Observed(apps=apps, at=at)
+
+
+def _machine(spec: Spec, pool: Pool, slot: Slot) -> Machine:
+    anchor = pool.anchor
+    desired = desired_machine(pool, slot, anchor=anchor.name if anchor else None)
+    return Machine(
+        app=slot.app,
+        id=slot.name,
+        name=slot.name,
+        state=MachineState.STOPPED if pool.kind is PoolKind.TASK else MachineState.STARTED,
+        region=slot.region,
+        instance_id=slot.name,
+        config=pool.config.with_metadata(metadata_for_create(desired, stack=spec.stack, attempt="")),
+    )

@@ -1,7 +1,12 @@
-"""What every operation on machines needs: client, clock, and the name for leases."""
+"""What every operation on machines needs: client, clock, the name for leases, and new ULIDs.
 
+A ULID is made for each create, lease and run; they sort by time.
+"""
+
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from reconciler.clock import Clock
@@ -9,8 +14,15 @@ from reconciler.errors import ReconcilerError, unexpected_words
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.local_engine import LocalEngine
 
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 Emit: TypeAlias = Callable[[str], None]
 """Takes one line of progress, in words, safe to print."""
+
+
+def new_ulid(now: datetime) -> str:
+    """Return 26 characters: 48 bits of milliseconds and 80 random bits, in base 32."""
+    number = int(now.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10))
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
 
 
 def emit_nothing(_line: str) -> None:

@@ -14,9 +14,8 @@ from typing import Any, Final
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, unexpected_words
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
-from reconciler.slots.context import Context
+from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.lease_description import describe, words_of
-from reconciler.slots.ulid import new_ulid
 
 APPLY_TTL_S: Final = 60
 CLAIM_TTL_S: Final = 30

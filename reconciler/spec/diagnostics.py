@@ -11,7 +11,7 @@ from typing import Final
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.errors import SpecError
-from reconciler.model.diagnostic import Diagnostic, Place
+from reconciler.model.spec import Diagnostic, Place
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
 
 _MOST: Final = 100  # are told; the others are counted

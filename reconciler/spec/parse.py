@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.model.config import MachineConfig
-from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.image import FLY_REGISTRY
-from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
+from reconciler.model.spec import App, Build, Diagnostic, Pool, PoolKind, Spec
 from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from reconciler.model.tokens import is_token_variable
+from reconciler.model.concealment import is_token_variable
 from reconciler.model.unicode import is_utf8
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar

@@ -23,12 +23,11 @@ from reconciler.operations.apply import Proposal, carry_out, propose_apply
 from reconciler.operations.consent import Consent
 from reconciler.operations.destroy import propose_destroy
 from reconciler.operations.drift import drift
-from reconciler.operations.find_run import find_named_run
 from reconciler.operations.git import revision_of
 from reconciler.operations.invoke import find_invocable
 from reconciler.operations.load import find_task, reduced
 from reconciler.operations.plan import plan as make_plan
-from reconciler.operations.runs import ListedRuns, list_all_runs
+from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
 from reconciler.slots.context import Emit, emit_nothing

@@ -11,11 +11,10 @@ from typing import Final
 import httpx
 
 from reconciler.clock import Clock
-from reconciler.model.concealment import Concealment
+from reconciler.model.concealment import Concealment, known_tokens
 from reconciler.model.plan import Plan
 from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
-from reconciler.model.tokens import known_tokens
 from reconciler.operations import saved_plans
 from reconciler.operations.images import ImagePolicy, default_mode
 from reconciler.operations.load import PUSH_TO

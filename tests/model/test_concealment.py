@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from reconciler.model.concealment import Concealment
-from reconciler.model.tokens import is_token_variable, known_tokens
+from reconciler.model.concealment import Concealment, is_token_variable, known_tokens
 
 TOKEN = "s3cret/token+with=marks&more"
 LIST = "FlyV1 fm2_lJPEfirstfirst,fm1r_lJPEsecondsecond,fo1_third-third"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import Diagnostic, SpecError, load_spec
-from reconciler.model.diagnostic import Place
+from reconciler.model.spec import Place
 
 START = "version: 1\nname: s\napps:\n  app:\n    image: i\n"
 

@@ -93,7 +93,7 @@ def _listen(monkeypatch: pytest.MonkeyPatch, say: Callable[[bytes], object]) -> 
     """Say each request to an engine in process, and what a world's operations end with."""
     from reconciler.render.json import plan_json
     from reconciler.render.report import report_json
-    from reconciler.render.run import run_json
+    from reconciler.render.runs import run_json
     from reconciler.testing.transport import EngineTransport
     from tests.support.world import World
 

@@ -15,8 +15,7 @@ from reconciler.model.spec import Spec
 @shared_options
 def command(run: str, **_values: object) -> int:
     """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already or is not seen."""
-    from reconciler.render.run import outcome_text
-    from reconciler.render.runs import run_info_json
+    from reconciler.render.runs import outcome_text, run_info_json
 
     options = shared()
     spec = load_spec(options)
@@ -33,7 +32,7 @@ def command(run: str, **_values: object) -> int:
 
 
 async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
-    from reconciler.operations.find_run import cancel_named_run
+    from reconciler.operations.runs import cancel_named_run
 
     async with open_session(options, resolve(options), console.say) as session:
         return await cancel_named_run(session.context, spec, run_id)

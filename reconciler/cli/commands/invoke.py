@@ -193,13 +193,13 @@ def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
     if prints_id and run.id and not options.is_json and run.outcome.name is OutcomeName.DETACHED:
         console.print_text(run.id)
     if options.is_json:
-        from reconciler.render.run import run_json
+        from reconciler.render.runs import run_json
 
         console.print_json(run_json(run))
     elif not is_whole:
         pass  # it is told with what is missing
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
-        from reconciler.render.run import run_text
+        from reconciler.render.runs import run_text
 
         console.say(run_text(run))
     return run.outcome.exit_code

@@ -34,7 +34,7 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
 
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
     from reconciler.invoke.attach import read_run_logs, wait_run
-    from reconciler.operations.find_run import find_run_or_newest, seek_named_run
+    from reconciler.operations.runs import find_run_or_newest, seek_named_run
     from reconciler.operations.service_logs import find_service, read_service_logs
 
     target = resolve(options)
@@ -82,7 +82,7 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
 
 def _let_go(info: RunInfo) -> int:
     """Tells of a run that was lost from sight; the exit code that it means."""
-    from reconciler.render.run import outcome_text
+    from reconciler.render.runs import outcome_text
 
     assert info.outcome is not None
     console.say(outcome_text(info.id, info.outcome))

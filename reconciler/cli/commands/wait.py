@@ -27,8 +27,7 @@ def command(run: str, lost_after: float, **_values: object) -> int:
 
 def finish(info: RunInfo, options: Shared) -> int:
     """Shows how the run ended; the exit code that it means."""
-    from reconciler.render.run import outcome_text
-    from reconciler.render.runs import run_info_json
+    from reconciler.render.runs import outcome_text, run_info_json
 
     is_whole = keep_outcome(info.id, info.outcome) if info.outcome else True
     if options.is_json:
@@ -45,7 +44,7 @@ def finish(info: RunInfo, options: Shared) -> int:
 
 
 async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
-    from reconciler.operations.find_run import wait_named_run
+    from reconciler.operations.runs import wait_named_run
 
     async with (
         Heartbeat(lambda: run_id) as beats,

@@ -13,7 +13,7 @@ def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
     """Print one annotation for each error, if something shows annotations."""
     if not _is_github():
         return
-    from reconciler.render.annotations import error_annotation
+    from reconciler.render.diagnostics import error_annotation
 
     for message in messages:
         click.echo(error_annotation(message, hint=hint), err=True)
@@ -23,7 +23,7 @@ def annotate_spec(error: SpecError) -> None:
     """Print one annotation at the place of each error of a spec."""
     if not _is_github():
         return
-    from reconciler.render.annotations import diagnostic_annotation
+    from reconciler.render.diagnostics import diagnostic_annotation
 
     for diagnostic in error.diagnostics:
         click.echo(diagnostic_annotation(diagnostic, file=_from_root(diagnostic.place.file)), err=True)

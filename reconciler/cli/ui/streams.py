@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import click
 
-from reconciler.model.concealment import Concealment
-from reconciler.model.tokens import known_tokens
+from reconciler.model.concealment import Concealment, known_tokens
 
 if TYPE_CHECKING:
     from reconciler.model.secret import Secret

@@ -40,8 +40,8 @@ APART = ("engine", "testing", "cli")
 
 # Asked only whether a text begins so, or is that as a whole.
 ONLY_FROM_THE_START = {
-    "reconciler.model.tokens._OF_ACTIONS",
-    "reconciler.model.tokens._SCHEMES",
+    "reconciler.model.concealment._OF_ACTIONS",
+    "reconciler.model.concealment._SCHEMES",
     "reconciler.spec.diagnostics._KEY",
 }
 # Asked only of texts that were cut to so many characters before.

@@ -15,8 +15,8 @@ from reconciler.invoke.runs import find_run
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
 from reconciler.model.spec import Spec
-from reconciler.operations.find_run import seek_named_run
 from reconciler.operations.invoke import cancel_let_go
+from reconciler.operations.runs import seek_named_run
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
