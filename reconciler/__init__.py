@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     )
     from reconciler.invoke.queue import OnBusy
     from reconciler.machines_api.logs import LogLine
-    from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan
+    from reconciler.model.change import Action, Cause, Change, FieldChange
+    from reconciler.model.plan import Plan, SavedPlan
     from reconciler.model.report import Entry, Report, Status
     from reconciler.model.run import NeverStarted, Outcome, OutcomeName, RunInfo, RunState
-    from reconciler.model.saved_plan import SavedPlan
     from reconciler.model.slot_status import SlotStatus
     from reconciler.model.spec import App, Diagnostic, Pool, PoolKind, Slot, Spec
     from reconciler.operations.runs import ListedRuns
@@ -116,10 +116,10 @@ _HOMES = {
     ),
     "invoke.queue": "OnBusy",
     "machines_api.logs": "LogLine",
-    "model.plan": "Action Cause Change FieldChange Plan",
+    "model.change": "Action Cause Change FieldChange",
+    "model.plan": "Plan SavedPlan",
     "model.report": "Entry Report Status",
     "model.run": "NeverStarted Outcome OutcomeName RunInfo RunState",
-    "model.saved_plan": "SavedPlan",
     "model.slot_status": "SlotStatus",
     "model.spec": "App Diagnostic Pool PoolKind Slot Spec",
     "operations.runs": "ListedRuns",

@@ -32,8 +32,8 @@ from reconciler.apply.options import Options
 from reconciler.apply.pool_memory import read_memory
 from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context

@@ -19,8 +19,9 @@ from reconciler.apply.judge import (
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
+from reconciler.model.change import Change
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Announcement, Change, Plan
+from reconciler.model.plan import Announcement, Plan
 from reconciler.model.report import Entry, Reason
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease

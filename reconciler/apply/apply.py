@@ -15,8 +15,9 @@ from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
 from reconciler.errors import BlockedError
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed
-from reconciler.model.plan import Action, Change, Plan, UnreachableMachine
+from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.pair import unreachable_machines

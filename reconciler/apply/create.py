@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from reconciler.apply.judge import entry, words_of
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
+from reconciler.model.change import Change
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, MachineState
-from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind

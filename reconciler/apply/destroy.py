@@ -13,9 +13,9 @@ from reconciler.apply.judge import (
 from reconciler.apply.pool_memory import hand_over, keep_ends
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
+from reconciler.model.change import Change
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, MachineState
-from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context

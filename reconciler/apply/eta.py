@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from reconciler.model.plan import Action, Change
+from reconciler.model.change import Action, Change
 from reconciler.model.report import Entry, Status
 
 _BURST: Final = 3  # creations that the platform lets through at once

@@ -13,7 +13,7 @@ from reconciler.apply.announcements import Obstacle
 from reconciler.apply.judge import entry
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.watching import Course
-from reconciler.model.plan import Action, Change
+from reconciler.model.change import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 
 Admit: TypeAlias = Callable[[Change, PrioritySemaphore], Awaitable[Obstacle | None]]

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from reconciler.model.plan import Action, Cause, Change, Plan
+from reconciler.model.change import Action, Cause, Change
+from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Report, Status
 
 _FINE: Final = frozenset({Status.DONE, Status.DEFERRED})

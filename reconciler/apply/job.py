@@ -12,8 +12,8 @@ from reconciler.apply.judge import fenced, unfit, unsettled
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.watching import Course
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.change import Change
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Change
 from reconciler.model.report import Entry
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease

@@ -7,10 +7,10 @@ from reconciler.canonical.digest import live_digest
 from reconciler.canonical.normalize import canonical
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, MachineState
-from reconciler.model.plan import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind

@@ -11,10 +11,11 @@ from reconciler.apply.judge import entry, objection_to_marks, overtaken
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
+from reconciler.model.change import Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineRef, Observed
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.plan import Change, Plan
+from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.bookkeeping import Scope, books_of, is_surpassed, left_overrides

@@ -19,9 +19,9 @@ from reconciler.apply.job import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Change
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease

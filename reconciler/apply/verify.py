@@ -7,8 +7,9 @@ from functools import partial
 
 from reconciler.apply.options import Options
 from reconciler.machines_api.observe import observe
+from reconciler.model.change import Action
 from reconciler.model.machine import MachineState, Observed
-from reconciler.model.plan import Action, Plan
+from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift

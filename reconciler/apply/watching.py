@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.apply.health import Watch, watch_up
 from reconciler.apply.judge import entry, must_run, unfit
+from reconciler.model.change import Change
 from reconciler.model.machine import Event, Machine, MachineRef
-from reconciler.model.plan import Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context

@@ -3,8 +3,9 @@
 import enum
 from dataclasses import dataclass
 
+from reconciler.model.change import Action
 from reconciler.model.machine import Check, Exit
-from reconciler.model.plan import Action, Plan, UnreachableMachine
+from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.spec import Slot
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reconciler.model.plan import Plan
 
 if TYPE_CHECKING:
-    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.model.plan import SavedPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

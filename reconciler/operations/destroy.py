@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from reconciler.apply.options import Options
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import ReasonCode
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec

@@ -12,7 +12,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
-    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.model.plan import SavedPlan
     from reconciler.targets import Target
 
 _MAX_BYTES = 256 * 1024 * 1024
@@ -38,7 +38,7 @@ def bind(
 ) -> "SavedPlan":
     """Return the plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
     from reconciler.canonical.digest import SCHEME
-    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.model.plan import SavedPlan
     from reconciler.planner.hashes import plan_sha256, spec_sha256
 
     return SavedPlan(

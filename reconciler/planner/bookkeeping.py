@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from reconciler.canonical.digest import digest_of
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.plan import Action, Change
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import App, Pool, PoolKind, Spec
 from reconciler.planner.holders import Holder, holders_of, owned_in

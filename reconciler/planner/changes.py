@@ -7,11 +7,10 @@ from datetime import datetime
 from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.desired import Expected, Handover
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.spec import App, Pool, PoolKind, Slot
 from reconciler.planner.desired import counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ

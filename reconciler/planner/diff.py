@@ -14,8 +14,8 @@ from reconciler.canonical.forms import users_metadata
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.canonical.sections import AS_SENT, CLOSED, CLOSED_MEMBERS, NEVER_ADDED, SECRET_MEMBERS, SWITCHES
 from reconciler.model import marks
+from reconciler.model.change import Cause, FieldChange
 from reconciler.model.config import MachineConfig
-from reconciler.model.plan import Cause, FieldChange
 
 
 class Differ:

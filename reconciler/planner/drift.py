@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from reconciler.model import marks
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import Action, Cause, Change, ReasonCode
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Cause, Change, Plan
+from reconciler.model.plan import Plan
 
 _NAMED: Final = 20
 

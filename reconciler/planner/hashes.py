@@ -10,8 +10,8 @@ import json
 from typing import Any, Final
 
 from reconciler.canonical.digest import digest_of
-from reconciler.model.plan import Action, Change, Plan
-from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.change import Action, Change
+from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.spec import Spec
 
 _SCHEME: Final = 1

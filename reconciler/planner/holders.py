@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, ObservedApp
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.plan import Action, Change
 
 _CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 

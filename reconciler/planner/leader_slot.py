@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.canonical.digest import digest_of
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Announcement, Change
+from reconciler.model.plan import Announcement
 from reconciler.model.spec import App, Pool, PoolKind, Slot
 from reconciler.planner.pair import Paired
 

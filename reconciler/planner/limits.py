@@ -4,8 +4,8 @@ from collections.abc import Container, Iterable
 from typing import Final
 
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Action, Change
 from reconciler.model.revision import Revision, parse_revision
 
 _COUNT: Final = 3

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from reconciler.model.plan import Action, Change
+from reconciler.model.change import Action, Change
 from reconciler.model.spec import PoolKind
 
 _WRITES_CONFIG = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.model import marks
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed, ObservedApp
-from reconciler.model.plan import Action, Announcement, AppCreation, Change, ForeignMachine, Plan, UnreachableMachine
+from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books

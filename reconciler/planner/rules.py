@@ -7,11 +7,10 @@ from typing import Final, NamedTuple
 
 from reconciler.canonical.digest import has_scheme
 from reconciler.model import marks
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import Action, Cause, FieldChange, ReasonCode
 from reconciler.model.crashes import exit_words, recent_crash, restarts_in
 from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
-from reconciler.model.plan import Action, Cause, FieldChange
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.planner.desired import reference
 

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from reconciler.canonical.digest import digest_of
 from reconciler.canonical.durations import duration_words
 from reconciler.model import marks
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.plan import Action, Cause, Change, FieldChange
 from reconciler.model.run_policy import OVERRIDES_ARGS, RunPolicy, parse_run_policy
 from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.holders import Holder

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.model.plan import Action, Cause, Change, FieldChange, Plan, unreachable_counts
+from reconciler.model.change import Action, Cause, Change, FieldChange
+from reconciler.model.plan import Plan, unreachable_counts
 from reconciler.model.run_policy import OVERRIDES_ARGS
 from reconciler.render.redact import clean, hidden, shown
 

@@ -6,7 +6,8 @@ It is for small and large screens, light and dark, keyboard and screen reader.
 from html import escape
 from typing import Final
 
-from reconciler.model.plan import Action, Plan
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
 from reconciler.render.redact import clean
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from reconciler.model.plan import Change, FieldChange, Plan
+from reconciler.model.change import Change, FieldChange
+from reconciler.model.plan import Plan
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.style import FORMAT_VERSION
 from reconciler.render.terraform import resource_changes

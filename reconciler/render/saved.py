@@ -7,21 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.errors import UsageError
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import (
-    Action,
-    AppCreation,
-    Cause,
-    Change,
-    FieldChange,
-    ForeignMachine,
-    Plan,
-    UnreachableMachine,
-)
-from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.plan import AppCreation, ForeignMachine, Plan, SavedPlan, UnreachableMachine
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked

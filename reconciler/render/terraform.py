@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.canonical.sections import SECRET_MEMBERS
+from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.marks import without_marks
-from reconciler.model.plan import Action, AppCreation, Change, Plan
+from reconciler.model.plan import AppCreation, Plan
 from reconciler.render.redact import hidden
 
 _PROVIDER: Final = "machines-reconciler"

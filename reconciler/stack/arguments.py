@@ -7,9 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.run_policy import LONGEST_S
-from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations.load import check_only as require_pools
 from reconciler.planner.hashes import plan_sha256

@@ -14,10 +14,9 @@ from reconciler.errors import BlockedError, StalePlanError
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.runs import FoundRun
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.revision import Revision
-from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import Proposal, carry_out, propose_apply
 from reconciler.operations.consent import Consent

@@ -12,8 +12,7 @@ import httpx
 
 from reconciler.clock import Clock
 from reconciler.model.concealment import Concealment, known_tokens
-from reconciler.model.plan import Plan
-from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
 from reconciler.operations.images import ImagePolicy, default_mode

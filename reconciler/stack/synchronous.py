@@ -7,9 +7,8 @@ from typing import Self
 from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.queue import OnBusy
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
-from reconciler.model.saved_plan import SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations.runs import ListedRuns
 from reconciler.operations.status import StackStatus

@@ -5,7 +5,7 @@ import pytest
 from reconciler.apply.eta import Forecast
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import Settings
-from reconciler.model.plan import Action, Change
+from reconciler.model.change import Action, Change
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind, Slot
 from tests.support.world import World, task_spec

@@ -4,8 +4,8 @@ from typing import Any
 
 from reconciler.images.wire import Answer
 from reconciler.machines_api.requests import Call
+from reconciler.model.change import Cause, FieldChange
 from reconciler.model.config import MachineConfig
-from reconciler.model.plan import Cause, FieldChange
 from reconciler.model.secret import Masked, Secret
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.operations.load import SpecSource

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.model.change_reason import ReasonCode
+from reconciler.model.change import ReasonCode
 from reconciler.render.json import plan_json
 from tests.planner.test_cases import CASES, ROOT, plan_of
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.model.change import Action, Cause, Change, FieldChange
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import Action, AppCreation, Cause, Change, FieldChange, ForeignMachine, Plan
-from reconciler.model.saved_plan import SavedPlan
+from reconciler.model.plan import AppCreation, ForeignMachine, Plan, SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.planner.hashes import plan_sha256
 from reconciler.render.changes import grouped

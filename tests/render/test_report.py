@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.model.plan import Action, Plan
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Slot
 from reconciler.render.report import report_text

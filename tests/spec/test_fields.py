@@ -17,8 +17,8 @@ from reconciler.canonical.normalize import canonical
 from reconciler.canonical.sections import FIELDS, SECTIONS, Field, Merge, RawConfig, section_named
 from reconciler.errors import SpecError
 from reconciler.model import marks
+from reconciler.model.change import Cause
 from reconciler.model.config import MachineConfig
-from reconciler.model.plan import Cause
 from reconciler.model.spec import Pool
 from reconciler.planner.diff import Differ
 from reconciler.spec import load_spec

@@ -34,7 +34,7 @@ from reconciler.operations.load import pushed_to, reduced
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
-    from reconciler.model.saved_plan import SavedPlan
+    from reconciler.model.plan import SavedPlan
     from reconciler.operations.images import ImagePolicy
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"

@@ -7,7 +7,7 @@ import pytest
 from reconciler.apply.executor import Stop
 from reconciler.errors import ApiError, BlockedError
 from reconciler.model import marks
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually

@@ -10,7 +10,8 @@ from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.engine.models import Machine
-from reconciler.model.plan import Action, Plan
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
 from reconciler.model.report import Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan

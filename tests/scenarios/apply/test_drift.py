@@ -8,7 +8,8 @@ from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
 from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model import marks
-from reconciler.model.plan import Action, Cause, Plan
+from reconciler.model.change import Action, Cause
+from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.hashes import plan_sha256

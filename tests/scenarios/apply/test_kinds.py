@@ -7,7 +7,7 @@ import pytest
 from reconciler.invoke.attach import wait_run
 from reconciler.invoke.runs import find_run, list_runs, tasks_of
 from reconciler.model import marks
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler.canonical.normalize import canonical
-from reconciler.model.plan import Action, Cause, Plan
+from reconciler.model.change import Action, Cause
+from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 from tests.support.config_properties import OF_A_SERVICE, OURS, PROPERTIES, Property
 from tests.support.world import World, spec_of

@@ -14,7 +14,8 @@ from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.engine.models import Machine
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
-from reconciler.model.plan import Action, Plan
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan

@@ -10,7 +10,7 @@ import pytest
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings
 from reconciler.machines_api.transport import TraceEntry
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually

@@ -6,7 +6,8 @@ import pytest
 
 from reconciler.engine.models import Lease
 from reconciler.model import marks
-from reconciler.model.plan import Action, Plan
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.run_policy import parse_run_policy

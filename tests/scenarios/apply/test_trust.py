@@ -14,7 +14,7 @@ from reconciler.engine.models import Lease
 from reconciler.errors import ApiError, ApiErrorKind, BlockedError, LeaseLostError
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Reason, Status
 from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.planner.planner import plan as make_plan

@@ -7,7 +7,7 @@ import pytest
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
 from reconciler.engine.faults.rules import ALWAYS
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually

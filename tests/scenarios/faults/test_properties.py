@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from reconciler.engine.faults.settings import Behaviour, Latency, Settings
 from reconciler.errors import ReconcilerError
 from reconciler.model import marks
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.run import Run
 from reconciler.model.spec import PoolKind, Spec

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.model import marks
-from reconciler.model.plan import Action
+from reconciler.model.change import Action
 from reconciler.model.run import OutcomeName
 from reconciler.model.run_policy import Override, RunPolicy, objection_to, parse_run_policy
 from reconciler.model.spec import Spec
