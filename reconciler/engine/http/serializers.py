@@ -98,8 +98,19 @@ def event_json(event: Event) -> dict[str, Any]:
         "status": event.status,
         "source": event.source,
         "timestamp": event.timestamp_ms,
-        "request": event.request,
+        "request": _payload_json(event.request),
     }
+
+
+def _payload_json(request: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the payload of an event, with the time of an exit as RFC 3339: on record it is in milliseconds.
+
+    Fly's own client reads no other form, and without it not one machine of the list.
+    """
+    exit_event = (request or {}).get("exit_event")
+    if request is None or not isinstance(exit_event, dict) or not isinstance(exit_event.get("exited_at"), int | float):
+        return request
+    return request | {"exit_event": exit_event | {"exited_at": time_text(exit_event["exited_at"])}}
 
 
 def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from reconciler.engine.models import RUNNING
 async def _create(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "createAppRequest")
     app = engine.create_app(body.get("name") or body.get("app_name"), body.get("org_slug"))
-    return JSONResponse({"id": app.name, "created_at": app.created_ms}, status_code=201)
+    return JSONResponse(_json(engine, app.name) | {"created_at": app.created_ms}, status_code=201)
 
 
 async def _list(engine: Engine, request: Request) -> Response:
