@@ -25,6 +25,11 @@ settings.register_profile(
 settings.load_profile("reconciler")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Let half as many tests more run as there are cores: many of them wait for a process or a server."""
+    return -(-len(os.sched_getaffinity(0)) * 3 // 2)
+
+
 @pytest.fixture
 def virtual_time() -> Iterator[asyncio.Runner]:
     """The loop on virtual time that an `async def` test and its fixtures share."""

@@ -15,6 +15,7 @@ import pytest
 
 from reconciler.cli.main import run
 from tests.support.environment import clear_environment
+from tests.support.hasty import hasten
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a spec and an environment with nothing else."""
     (tmp_path / "machines.yaml").write_text(SPEC)
     clear_environment(monkeypatch)
+    hasten(monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "engine"))
     monkeypatch.chdir(tmp_path)

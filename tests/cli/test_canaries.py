@@ -16,6 +16,7 @@ import pytest
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import prepare_home, start_engine, stop_engine
 from tests.support.environment import clear_environment
+from tests.support.hasty import hasten
 from tests.support.reflecting import Reflecting, reflecting
 
 pytestmark = pytest.mark.slow
@@ -84,8 +85,10 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of an engine that does not run yet, in an environment full of secrets."""
     clear_environment(monkeypatch)
+    hasten(monkeypatch)
     home = tmp_path / "home"
     monkeypatch.setenv("RECONCILER_HOME", str(home))
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
@@ -94,10 +97,23 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(tmp_path)
     prepare_home(home)
     (home / "token").write_text(TOKEN + "\n")
-    status = start_engine(home)
-    with reflecting(str(status.url)) as server:
+    return home
+
+
+@pytest.fixture
+def alone(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
+    """Where no verb gets as far as the engine."""
+    with reflecting("http://127.0.0.1:1") as server:
         monkeypatch.setenv("RECONCILER_TARGET", server.url)
-        watched = Watched(server, tmp_path, capsys)
+        yield Watched(server, home.parent, capsys)
+        assert not server.requests
+
+
+@pytest.fixture
+def watched(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
+    with reflecting(str(start_engine(home).url)) as server:
+        monkeypatch.setenv("RECONCILER_TARGET", server.url)
+        watched = Watched(server, home.parent, capsys)
         watched.declare()
         yield watched
     stop_engine(home)
@@ -223,11 +239,11 @@ def test_known_tokens_that_a_spec_spells_out(watched: Watched) -> None:
     assert "Traceback" in watched.said
 
 
-def test_a_token_from_the_environment_where_it_would_be_shown(watched: Watched) -> None:
-    watched.declare(text=FLOW.replace("image: i", "image: 'i:${GITHUB_TOKEN}'").replace("canary-literal", "b"))
+def test_a_token_from_the_environment_where_it_would_be_shown(alone: Watched) -> None:
+    alone.declare(text=FLOW.replace("image: i", "image: 'i:${GITHUB_TOKEN}'").replace("canary-literal", "b"))
     for verb in ("validate", "plan", "invoke"):
-        assert watched(verb, *(("work",) if verb == "invoke" else ())) == (125 if verb == "invoke" else 1)
-    assert "machines.yaml:6:12: error: ${GITHUB_TOKEN} is a token" in watched.said
+        assert alone(verb, *(("work",) if verb == "invoke" else ())) == (125 if verb == "invoke" else 1)
+    assert "machines.yaml:6:12: error: ${GITHUB_TOKEN} is a token" in alone.said
 
 
 def _malformed(token: str) -> Iterator[tuple[str, str]]:
@@ -285,12 +301,12 @@ BROKEN_SPECS = {
 
 
 @pytest.mark.parametrize("name", BROKEN_SPECS)
-def test_a_broken_spec(watched: Watched, name: str) -> None:
-    watched.declare(text=BROKEN_SPECS[name])
-    assert watched("validate") == 1
-    assert watched("validate", "-o", "json") == 1
-    assert watched("invoke", "work") == 125
-    assert "error" in watched.said
+def test_a_broken_spec(alone: Watched, name: str) -> None:
+    alone.declare(text=BROKEN_SPECS[name])
+    assert alone("validate") == 1
+    assert alone("validate", "-o", "json") == 1
+    assert alone("invoke", "work") == 125
+    assert "error" in alone.said
 
 
 def test_hostile_names_of_files_and_configs(watched: Watched) -> None:

@@ -220,7 +220,7 @@ def test_exec_is_given_up_after_its_timeout_and_ends_with_its_machine(tmp_path: 
 @pytest.mark.parametrize("body", [{}, {"command": []}, {"command": "true"}, {"command": [1]}, {"cmd": "'"}])
 def test_an_exec_of_nothing_is_refused(tmp_path: Path, body: dict[str, Any]) -> None:
     async def scenario(engine: Engine) -> None:
-        machine = await started(engine, "echo x >here; sleep 100")
+        machine = await started(engine, "echo x >here; exec sleep 100")
         with pytest.raises(ApiFault) as refused:
             await engine.guest.execute("app", machine.id, body)
         assert refused.value.status == 400
