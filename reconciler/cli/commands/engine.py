@@ -1,4 +1,4 @@
-"""`reconciler engine run|start|stop|status`: the local engine, by hand."""
+"""`reconciler engine run|start|stop|status|env|open`: the local engine, by hand."""
 
 import os
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from reconciler.errors import TargetError
 from reconciler.targets import engine_home
 
 _TIMEOUT_S = 5.0
+_SHELLS = ("sh", "fish")  # as in engine.server.shell, which `--help` does not import
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -123,6 +124,39 @@ def open_page(**_values: object) -> int:
         raise TargetError(str(error), hint=error.remedy) from error
     if not webbrowser.open(page.as_uri()):
         console.say(f"no browser opens here: the page is {found.url}/ and asks for the token in {found.token_file}")
+    return 0
+
+
+@command.command("env")
+@click.option("--shell", type=click.Choice(_SHELLS), default="sh", help="For which shell. [default: sh]")
+@click.option("--unset", "is_unset", is_flag=True, help="Print what takes the variables away again.")
+@shared_options
+def env(shell: str, is_unset: bool, **_values: object) -> int:
+    """Print the variables that lead flyctl and other clients to the running engine.
+
+    eval "$(reconciler engine env)" sets them; in fish: reconciler engine env --shell fish | source. They hold the
+    engine's token. The engine has another address after each start.
+    """
+    import sys
+
+    from reconciler.engine.errors import EngineStartError
+    from reconciler.engine.server.daemon import engine_status, read_token
+    from reconciler.engine.server.shell import client_variables, exports, removals
+
+    if shared().is_json:
+        raise click.UsageError("-o json is not for `engine env`, which prints statements of a shell")
+    home = engine_home(os.environ)
+    found = engine_status(home)
+    if is_unset:
+        text = removals(shell)
+    elif not found.running or not found.url:
+        raise TargetError("the engine does not run", hint="`reconciler engine start` starts it")
+    else:
+        try:
+            text = exports(client_variables(found.url, read_token(home), home), shell)
+        except EngineStartError as error:
+            raise TargetError(str(error), hint=error.remedy) from error
+    click.echo(text, file=streams.as_it_is(sys.stdout))  # the token is what was asked for
     return 0
 
 
