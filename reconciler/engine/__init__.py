@@ -5,6 +5,7 @@ machines (models.py) and keeps them in the `store`. The sub-packages:
 
 - `server`: the engine's process: start, stop, files of its home, the dashboard in the browser.
 - `http`: the ASGI application: authentication, rate limits, routes, and records as the API spells them.
+- `graphql`: what Fly's own client asks of the platform beside the Machines API, as a table of queries.
 - `machines`: states, leases, waits, restarts and events of machines.
 - `runtime`: how commands run: as processes of this host, or in containers; their logs.
 - `services`: what goes on besides calls: the proxy of services, health checks, schedules.

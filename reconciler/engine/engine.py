@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.clock import Clock, now_ms
+from reconciler.engine.addresses import Addresses
 from reconciler.engine.config.read import limits_of, whole_number
 from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.faults.rules import FaultRules, api_fault
@@ -24,6 +25,7 @@ from reconciler.engine.machines.stale_lists import StaleLists
 from reconciler.engine.machines.transitions import Transitions
 from reconciler.engine.machines.wait import Wait, Watchers
 from reconciler.engine.models import RESTING, App, Machine
+from reconciler.engine.releases import Releases
 from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.runtime.exec import GuestCalls
 from reconciler.engine.secrets import Secrets
@@ -60,6 +62,8 @@ class Engine:
         self.store: Store = Store(database)
         self.secrets: Secrets = Secrets(self.store, clock)
         self.volumes: Volumes = Volumes(self.store, clock, volumes)
+        self.addresses: Addresses = Addresses(self.store, clock)
+        self.releases: Releases = Releases(self.store, clock)
         self.watchers: Watchers = Watchers(clock)
         self.check_results: CheckResults = CheckResults(self.watchers.notify)
         self._subscribers = [on_change] if on_change else []
@@ -136,6 +140,10 @@ class Engine:
             raise not_found("app")
         return self.store.apps[name]
 
+    def organizations(self) -> list[str]:
+        """Return the slugs of the organizations: the personal one, and those of the apps."""
+        return sorted({"personal", *(app.org for app in self.store.apps.values())})
+
     def is_propagating(self, name: str) -> bool:
         """Whether the app is too new for calls on it (latency `propagate_s`)."""
         app = self.store.apps.get(name)
@@ -149,6 +157,8 @@ class Engine:
                 self._transitions.destroy_now(machine)
         self.volumes.forget(name)
         self.secrets.forget(name)
+        self.addresses.forget(name)
+        self.releases.forget(name)
         self.store.remove_app(name)
 
     # Machines: reading

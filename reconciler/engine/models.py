@@ -137,6 +137,35 @@ class SecretsVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppAddress:
+    """An IP address that an app holds. `kind` is v4, shared_v4, v6 or private_v6."""
+
+    app: str
+    ip: str
+    kind: str
+    created_ms: int
+    region: str = ""
+    service_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One deployment of an app by Fly's own client, as that client tells of it.
+
+    `definition` is the app's configuration that it deployed.
+    """
+
+    id: str
+    app: str
+    version: int
+    status: str
+    strategy: str
+    image: str
+    created_ms: int
+    definition: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where a declared port of a service is served; `address` is `host:port`."""
 

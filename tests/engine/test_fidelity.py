@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reconciler.engine.faults.rules import API_FAULTS, ENGINE_FAULTS, REPLY_FAULTS
 from reconciler.engine.faults.settings import LATENCIES, NOT_SWITCHED, Latency, documented
-from reconciler.engine.http.routes import ENDPOINTS, LOGS
+from reconciler.engine.http.routes import ENDPOINTS, WEB, graphql_endpoint
 from reconciler.engine.machines.call_rules import CALL_RULES, LEASE_RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "engine-fidelity.md"
@@ -70,7 +70,8 @@ def tables() -> dict[str, str]:
             ((f"`{n}`", str(status), f"`{text}`", word or "") for n, (status, text, word) in API_FAULTS.items()),
         ),
         "endpoints": table(
-            "method | path | name in rules", ((one.method, f"`{one.path}`", one.call) for one in (*ENDPOINTS, LOGS))
+            "method | path | name in rules",
+            ((one.method, f"`{one.path}`", one.call) for one in (*ENDPOINTS, *WEB, graphql_endpoint(tuple))),
         ),
     }
 

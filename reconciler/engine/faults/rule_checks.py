@@ -11,9 +11,9 @@ from reconciler.engine.faults.rules import (
     Rule,
     parse_rule,
 )
-from reconciler.engine.http.routes import ENDPOINTS, LOGS
+from reconciler.engine.http.routes import ENDPOINTS, WEB, graphql_endpoint
 
-_ENDPOINTS: Final = (*ENDPOINTS, LOGS)
+_ENDPOINTS: Final = (*ENDPOINTS, *WEB, graphql_endpoint(tuple))
 _CALLS: Final = tuple(dict.fromkeys(endpoint.call for endpoint in _ENDPOINTS))
 _ON_A_MACHINE: Final = {endpoint.call for endpoint in _ENDPOINTS if "{machine}" in endpoint.path}
 _IN_AN_APP: Final = {endpoint.call for endpoint in _ENDPOINTS if "{app}" in endpoint.path}

@@ -19,7 +19,7 @@ from reconciler.engine.faults.rules import api_fault
 from reconciler.engine.http.auth import check_host, check_token
 from reconciler.engine.http.faults_middleware import drop_connections, fault_response, reply_under_faults
 from reconciler.engine.http.rates import Rates
-from reconciler.engine.http.routes import ENDPOINTS, LOGS, UNKNOWN, Endpoint, services_endpoint
+from reconciler.engine.http.routes import ENDPOINTS, UNKNOWN, WEB, Endpoint, graphql_endpoint, services_endpoint
 from reconciler.engine.models import Address
 from reconciler.engine.server.dashboard import DASHBOARD, EVENT_STREAM
 from reconciler.engine.store.database import is_damage
@@ -44,8 +44,8 @@ def create_engine_app(engine: Engine, *, token: str, addresses: Callable[[], Seq
         for endpoint in ENDPOINTS
         for prefix in ("/v1", "")
     ]
-    own = (LOGS, services_endpoint(addresses), EVENT_STREAM)
-    routes += [Route(one.path, api.serve(one), methods=[one.method]) for one in own]
+    at_root = (*WEB, graphql_endpoint(addresses), services_endpoint(addresses), EVENT_STREAM)
+    routes += [Route(one.path, api.serve(one), methods=[one.method]) for one in at_root]
     routes.append(Route(DASHBOARD.path, api.serve(DASHBOARD, is_public=True), methods=[DASHBOARD.method]))
     routes.append(Route(UNKNOWN.path, api.serve(UNKNOWN), methods=_METHODS))
     return drop_connections(Starlette(routes=routes))

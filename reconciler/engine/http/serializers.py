@@ -1,12 +1,24 @@
 """Spell records as the API does: each function returns a JSON document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.engine.config.defaults import as_reported
 from reconciler.engine.config.read import image_ref, limits_of
-from reconciler.engine.models import App, CheckResult, Event, Lease, LogEntry, Machine, Secret, Snapshot, Volume
+from reconciler.engine.models import (
+    RUNNING,
+    App,
+    AppAddress,
+    CheckResult,
+    Event,
+    Lease,
+    LogEntry,
+    Machine,
+    Secret,
+    Snapshot,
+    Volume,
+)
 from reconciler.engine.runtime.base import ProcessStat
 from reconciler.engine.secrets import digest_of
 
@@ -196,17 +208,33 @@ def secret_json(secret: Secret, *, shows_value: bool = False) -> dict[str, Any]:
     return body | ({"value": secret.value} if shows_value else {})
 
 
-def app_json(app: App, machine_count: int, volume_count: int = 0, *, is_running: bool) -> dict[str, Any]:
+def app_status(machines: Sequence[Machine]) -> str:
+    """Return the status of an app that has these machines."""
+    is_running = any(machine.state in RUNNING for machine in machines)
+    return "pending" if not machines else "deployed" if is_running else "suspended"
+
+
+def app_json(app: App, machines: Sequence[Machine], volume_count: int = 0) -> dict[str, Any]:
     """Return an app with the numbers of its machines and volumes."""
-    status = "pending" if not machine_count else "deployed" if is_running else "suspended"
     return {
         "id": app.name,
         "name": app.name,
-        "machine_count": machine_count,
+        "machine_count": len(machines),
         "volume_count": volume_count,
         "network": "default",
-        "status": status,
+        "status": app_status(machines),
         "organization": {"name": app.org, "slug": app.org},
+    }
+
+
+def address_json(address: AppAddress) -> dict[str, Any]:
+    """Return an IP address of an app."""
+    return {
+        "ip": address.ip,
+        "region": address.region,
+        "service_name": address.service_name,
+        "shared": address.kind == "shared_v4",
+        "created_at": time_text(address.created_ms),
     }
 
 

@@ -11,7 +11,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from reconciler.engine.models import App, Event, Lease, LogEntry, Machine, Secret, SecretsVersion, Snapshot, Volume
+from reconciler.engine.models import (
+    App,
+    AppAddress,
+    Event,
+    Lease,
+    LogEntry,
+    Machine,
+    Release,
+    Secret,
+    SecretsVersion,
+    Snapshot,
+    Volume,
+)
 from reconciler.engine.store.database import explained, give_back, open_database, transaction
 from reconciler.engine.store.log_table import LogTable
 from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
@@ -55,6 +67,8 @@ class Store:
         self.snapshots: Table[Snapshot] = Table(self._connection, "snapshots", Snapshot)
         self.secrets: Table[Secret] = Table(self._connection, "secrets", Secret)
         self.secrets_versions: Table[SecretsVersion] = Table(self._connection, "secrets_versions", SecretsVersion)
+        self.addresses: Table[AppAddress] = Table(self._connection, "addresses", AppAddress)
+        self.releases: Table[Release] = Table(self._connection, "releases", Release)
 
     def close(self) -> None:
         """Close the database."""

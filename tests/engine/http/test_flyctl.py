@@ -62,3 +62,49 @@ def test_apps_create_reads_the_name_of_the_new_app_and_asks_for_it() -> None:
         assert (found["name"], found["status"], found["machine_count"]) == ("shop", "pending", 0)
 
     with_api(scenario)
+
+
+async def test_orgs_and_releases_are_asked_for_beside_the_machines_api(world: World) -> None:
+    world.engine.create_app("shop", "acme")
+    found = (await at_root(world, "GET", "/api/v1/organizations?admin=false")).json()["organizations"]
+    assert [(one["slug"], one["personal"], one["billing_status"]) for one in found] == [
+        ("acme", False, "CURRENT"),
+        ("personal", True, "CURRENT"),
+    ]
+    one = (await at_root(world, "GET", "/api/v1/organizations/acme")).json()["organization"]
+    assert (one["id"], one["raw_slug"], one["paid_plan"]) == ("acme", "acme", True)
+    unknown = await at_root(world, "GET", "/api/v1/organizations/nobody")
+    assert (unknown.status_code, unknown.json()["error"]) == (404, "organization not found")
+
+
+async def test_a_deploy_tells_of_its_release_and_of_how_it_went(world: World) -> None:
+    world.engine.create_app("shop", "personal")
+    assert (await at_root(world, "GET", "/api/v1/apps/shop/releases/current")).status_code == 404
+    body = {"app_name": "shop", "build_id": 0, "definition": {"app": "shop"}, "image": "i:1", "strategy": "ROLLING"}
+    made = await at_root(world, "POST", "/api/v1/releases", json=body)
+    assert made.status_code == 201
+    release = made.json()["release"]
+    assert (release["version"], release["status"], release["in_progress"]) == (1, "pending", True)
+    for status in ("running", "complete"):
+        path = f"/api/v1/releases/{release['id']}"
+        told = (await at_root(world, "PATCH", path, json={"status": status, "metadata": None})).json()
+        assert told["status"] == status
+    await at_root(world, "POST", "/api/v1/releases", json=body | {"image": "i:2"})
+    listed = (await at_root(world, "GET", "/api/v1/apps/shop/releases?limit=25")).json()["releases"]
+    assert [(one["version"], one["status"], one["image_ref"]) for one in listed] == [
+        (2, "pending", "i:2"),
+        (1, "complete", "i:1"),
+    ]
+    rfc3339(listed[0]["created_at"])
+    current = (await at_root(world, "GET", "/api/v1/apps/shop/releases/current")).json()
+    assert current["version"] == 2
+    assert (await at_root(world, "PATCH", "/api/v1/releases/none", json={"status": "x"})).status_code == 404
+    await at_root(world, "DELETE", "/v1/apps/shop")
+    assert not list(world.engine.store.releases)
+
+
+async def test_old_releases_are_forgotten(world: World) -> None:
+    world.engine.create_app("shop", "personal")
+    for _ in range(60):
+        world.engine.releases.create("shop", {"image": "i"})
+    assert [one.version for one in world.engine.releases.of("shop")] == list(range(60, 10, -1))

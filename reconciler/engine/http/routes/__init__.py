@@ -5,12 +5,13 @@ They know paths and JSON; the engine knows what a call does. Each route has a na
 
 from typing import Final
 
-from reconciler.engine.http.routes import apps, machines, organizations, platform, volumes
+from reconciler.engine.http.routes import apps, machines, organizations, platform, volumes, web
 from reconciler.engine.http.routes.apps import LOGS
 from reconciler.engine.http.routes.base import NONCE, Endpoint
 from reconciler.engine.http.routes.platform import UNKNOWN, services_endpoint
+from reconciler.engine.http.routes.web import graphql_endpoint
 
-__all__ = ["ENDPOINTS", "LOGS", "NONCE", "UNKNOWN", "Endpoint", "services_endpoint"]
+__all__ = ["ENDPOINTS", "NONCE", "UNKNOWN", "WEB", "Endpoint", "graphql_endpoint", "services_endpoint"]
 
 # Served below /v1, and at the root for clients whose base URL has no version.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -18,6 +19,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *machines.ENDPOINTS,
     *volumes.ENDPOINTS,
     *apps.SECRETS,
+    *apps.ADDRESSES,
     *organizations.ENDPOINTS,
     *platform.ENDPOINTS,
 )
+# Served at the root only, as the platform's own web serves them.
+WEB: Final[tuple[Endpoint, ...]] = (LOGS, *web.WEB)

@@ -1,4 +1,4 @@
-"""The routes of apps: the apps themselves, their logs, and their secrets."""
+"""The routes of apps: the apps themselves, their logs, their IP addresses, and their secrets."""
 
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of, ok
-from reconciler.engine.models import RUNNING
 
 
 async def _create(engine: Engine, request: Request) -> Response:
@@ -45,9 +44,7 @@ async def _logs(engine: Engine, request: Request) -> Response:
 
 
 def _json(engine: Engine, name: str) -> dict[str, Any]:
-    machines = engine.machines(name)
-    is_running = any(machine.state in RUNNING for machine in machines)
-    return serializers.app_json(engine.app(name), len(machines), len(engine.volumes.of(name)), is_running=is_running)
+    return serializers.app_json(engine.app(name), engine.machines(name), len(engine.volumes.of(name)))
 
 
 async def _list_secrets(engine: Engine, request: Request) -> Response:
@@ -100,6 +97,23 @@ def _secret_json(request: Request, secret: Any) -> dict[str, Any]:
     return serializers.secret_json(secret, shows_value=flag_of(request, "show_secrets"))
 
 
+async def _list_addresses(engine: Engine, request: Request) -> Response:
+    return JSONResponse(
+        {"ips": [serializers.address_json(one) for one in engine.addresses.of(app_of(engine, request))]}
+    )
+
+
+async def _assign_address(engine: Engine, request: Request) -> Response:
+    app = app_of(engine, request)
+    body = await body_of(request, "assignIPRequest")
+    return JSONResponse(serializers.address_json(engine.addresses.assign(app, body)))
+
+
+async def _release_address(engine: Engine, request: Request) -> Response:
+    engine.addresses.release(app_of(engine, request), request.path_params["ip"])
+    return Response(status_code=204)
+
+
 def _versions(version: int) -> dict[str, int]:
     """Return the version under both of the names that the API gives it."""
     return {"version": version, "Version": version}
@@ -110,6 +124,11 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/apps", "create_app", _create),
     Endpoint("GET", "/apps/{app}", "get_app", _get),
     Endpoint("DELETE", "/apps/{app}", "delete_app", _delete),
+)
+ADDRESSES: Final = (
+    Endpoint("GET", "/apps/{app}/ip_assignments", "ip_assignments", _list_addresses),
+    Endpoint("POST", "/apps/{app}/ip_assignments", "assign_ip", _assign_address),
+    Endpoint("DELETE", "/apps/{app}/ip_assignments/{ip}", "release_ip", _release_address),
 )
 LOGS: Final = Endpoint("GET", "/api/v1/apps/{app}/logs", "logs", _logs)
 SECRETS: Final = (

@@ -45,11 +45,6 @@ async def _certificates(engine: Engine, request: Request) -> Response:
     return JSONResponse({"certificates": [], "next_cursor": "", "total_count": 0})
 
 
-async def _addresses(engine: Engine, request: Request) -> Response:
-    app_of(engine, request)
-    return JSONResponse({"ips": []})
-
-
 async def _secret_keys(engine: Engine, request: Request) -> Response:
     app_of(engine, request)
     return JSONResponse({"secret_keys": []})
@@ -91,7 +86,6 @@ ENDPOINTS: Final[tuple[Any, ...]] = (
     Endpoint("POST", "/platform/placements", "placements", _placements),
     Endpoint("GET", "/tokens/current", "current_token", _token),
     Endpoint("GET", "/apps/{app}/certificates", "certificates", _certificates),
-    Endpoint("GET", "/apps/{app}/ip_assignments", "ip_assignments", _addresses),
     Endpoint("GET", "/apps/{app}/secretkeys", "secretkeys", _secret_keys),
     Endpoint("GET", _CERTIFICATE, "certificates", _not_found),
     Endpoint("GET", _KEY, "secretkeys", _not_found),
@@ -99,8 +93,6 @@ ENDPOINTS: Final[tuple[Any, ...]] = (
     _not_implemented("DELETE", _CERTIFICATE),
     *(_not_implemented("DELETE", f"{_CERTIFICATE}/{kind}") for kind in ("acme", "custom")),
     _not_implemented("POST", f"{_CERTIFICATE}/check"),
-    _not_implemented("POST", "/apps/{app}/ip_assignments"),
-    _not_implemented("DELETE", "/apps/{app}/ip_assignments/{ip}"),
     _not_implemented("POST", "/apps/{app}/deploy_token"),
     _not_implemented("POST", _KEY),
     _not_implemented("DELETE", _KEY),

@@ -1,0 +1,193 @@
+"""The queries and mutations that are answered, as a table; and how an answer is cut to what was asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from reconciler.engine.config.regions import HERE
+from reconciler.engine.engine import Engine
+from reconciler.engine.errors import ApiFault
+from reconciler.engine.graphql import answers
+from reconciler.engine.graphql.answers import Addresses, Object
+from reconciler.engine.graphql.document import DocumentError, Field, read_document
+
+
+class Asked(NamedTuple):
+    """What a query is answered from: the engine, where ports are served, and the query's arguments."""
+
+    engine: Engine
+    served: Addresses
+    arguments: Mapping[str, Any]
+
+
+Answer: TypeAlias = Callable[[Asked], Any]
+
+
+class GraphqlError(Exception):
+    """A query that is refused; `code` is what clients tell errors apart by."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+async def execute(engine: Engine, served: Addresses, body: Mapping[str, Any]) -> Object:
+    """Return the answer to the body of a GraphQL request."""
+    try:
+        variables = body.get("variables") or {}
+        if not isinstance(body.get("query"), str) or not isinstance(variables, dict):
+            raise GraphqlError("query is required: a string, and variables an object")
+        operation = read_document(body["query"], variables, body.get("operationName"))
+        table = MUTATIONS if operation.kind == "mutation" else QUERIES
+        data = {field.key: await _answer(engine, served, field, table, operation.kind) for field in operation.fields}
+        return {"data": data}
+    except DocumentError as error:
+        return _refused(str(error), "GRAPHQL_PARSE_FAILED")
+    except GraphqlError as error:
+        return _refused(str(error), error.code)
+    except ApiFault as fault:
+        return _refused(fault.text, "NOT_FOUND" if fault.status == 404 else "UNPROCESSABLE")
+
+
+async def _answer(engine: Engine, served: Addresses, field: Field, table: Mapping[str, Answer], kind: str) -> Any:
+    answer = table.get(field.name)
+    if answer is None:
+        raise GraphqlError(f"the local engine has no {kind} {field.name!r}", "UNKNOWN_QUERY")
+    found = answer(Asked(engine, served, field.arguments))
+    return _cut(await found if hasattr(found, "__await__") else found, field.fields, field.name)
+
+
+def _cut(value: Any, fields: tuple[Field, ...], path: str) -> Any:
+    """Return the members of the value that were asked for. Raises GraphqlError for one that it has not."""
+    if isinstance(value, list) and fields:
+        return [_cut(one, fields, path) for one in value]
+    if not isinstance(value, dict) or not fields:
+        return value
+    found: Object = {}
+    for field in fields:
+        if field.name == "__typename":
+            found[field.key] = None
+            continue
+        if field.name not in value:
+            raise GraphqlError(f"the local engine has no {path}.{field.name}", "UNKNOWN_FIELD")
+        member = value[field.name]
+        member = member(field.arguments) if callable(member) else member
+        found[field.key] = _cut(member, field.fields, f"{path}.{field.name}")
+    return found
+
+
+def _refused(text: str, code: str) -> Object:
+    return {"data": None, "errors": [{"message": text, "extensions": {"code": code} if code else {}}]}
+
+
+# Queries
+
+
+def _app(asked: Asked) -> Object:
+    name = asked.arguments.get("name")
+    if name not in asked.engine.store.apps:
+        raise GraphqlError("Could not find App", "NOT_FOUND")
+    return answers.app(asked.engine, str(name), asked.served)
+
+
+def _apps(asked: Asked) -> Object:
+    org = asked.arguments.get("organizationId")
+    names = [app.name for app in asked.engine.store.apps.values() if org in {None, "", app.org}]
+    return answers.nodes(answers.app(asked.engine, name, asked.served) for name in names)
+
+
+def _organization(asked: Asked) -> Object:
+    slug = asked.arguments.get("slug") or asked.arguments.get("id")
+    if slug not in asked.engine.organizations():
+        raise GraphqlError("Could not find Organization", "NOT_FOUND")
+    return answers.organization(str(slug))
+
+
+def _organizations(asked: Asked) -> Object:
+    return answers.nodes(answers.organization(slug) for slug in asked.engine.organizations())
+
+
+def _machine(asked: Asked) -> Object:
+    machine = asked.engine.store.machine(str(asked.arguments.get("machineId") or asked.arguments.get("id")))
+    if machine is None or machine.is_destroyed:
+        raise GraphqlError("Could not find Machine", "NOT_FOUND")
+    return answers.machine_node(asked.engine, machine, asked.served)
+
+
+def _volume(asked: Asked) -> Object:
+    volume = asked.engine.store.volumes.get(str(asked.arguments.get("id")))
+    if volume is None:
+        raise GraphqlError("Could not find Volume", "NOT_FOUND")
+    return answers.volume_node(asked.engine, volume, asked.served)
+
+
+def _platform(_asked: Asked) -> Object:
+    return {"requestRegion": HERE, "regions": answers.regions()}
+
+
+def _nearest_region(_asked: Asked) -> Object:
+    return next(region for region in answers.regions() if region["code"] == HERE)
+
+
+def _latest_image_details(asked: Asked) -> Object:
+    """Refuse as the platform does for an image that it does not make itself: there is no newer one to tell of."""
+    raise GraphqlError(f"Unknown repository '{asked.arguments.get('image')}'", "NOT_FOUND")
+
+
+# Mutations
+
+
+def _allocate_address(asked: Asked) -> Object:
+    given = _input(asked)
+    app = asked.engine.app(str(given.get("appId")))
+    address = asked.engine.addresses.assign(app.name, given)
+    return {
+        "app": answers.app(asked.engine, app.name, asked.served),
+        "ipAddress": None if address.kind == "shared_v4" else answers.address(address, app.org),
+    }
+
+
+def _release_address(asked: Asked) -> Object:
+    given = _input(asked)
+    app = asked.engine.app(str(given.get("appId")))
+    asked.engine.addresses.release(app.name, given.get("ip"))
+    return {"clientMutationId": given.get("clientMutationId"), "app": answers.app(asked.engine, app.name, asked.served)}
+
+
+def _create_app(asked: Asked) -> Object:
+    given = _input(asked)
+    app = asked.engine.create_app(given.get("name"), given.get("organizationId"))
+    return {"app": answers.app(asked.engine, app.name, asked.served)}
+
+
+async def _delete_app(asked: Asked) -> Object:
+    app = asked.engine.app(str(asked.arguments.get("appId")))
+    await asked.engine.delete_app(app.name)
+    return {"organization": answers.organization(app.org)}
+
+
+def _input(asked: Asked) -> dict[str, Any]:
+    given = asked.arguments.get("input")
+    if not isinstance(given, dict):
+        raise GraphqlError("input is required: an object")
+    return given
+
+
+QUERIES: Final[Mapping[str, Answer]] = {
+    "app": _app,
+    "apps": _apps,
+    "appNameAvailable": lambda asked: asked.arguments.get("name") not in asked.engine.store.apps,
+    "organization": _organization,
+    "organizations": _organizations,
+    "viewer": lambda _: answers.user(),
+    "platform": _platform,
+    "nearestRegion": _nearest_region,
+    "machine": _machine,
+    "volume": _volume,
+    "latestImageDetails": _latest_image_details,
+}
+MUTATIONS: Final[Mapping[str, Answer]] = {
+    "allocateIpAddress": _allocate_address,
+    "releaseIpAddress": _release_address,
+    "createApp": _create_app,
+    "deleteApp": _delete_app,
+}
