@@ -114,7 +114,7 @@ class StartUnclearError(ReconcilerError):
     """A start was sent, and its effect is unknown: start nothing in its place."""
 
 
-class ApiErrorKind(enum.Enum):
+class ApiErrorKind(enum.StrEnum):
     """What an answer of the API means. Only machines_api/errors.py decides that."""
 
     UNREACHABLE = "unreachable"  # nothing was sent: no connection
@@ -185,7 +185,7 @@ class ApiError(ReconcilerError):
         return self.kind is ApiErrorKind.UNCLEAR
 
 
-class RegistryErrorKind(enum.Enum):
+class RegistryErrorKind(enum.StrEnum):
     """Why an image cannot be used, as its registry reports it."""
 
     UNREACHABLE = "unreachable"  # no connection, no answer in time, a 5xx, a rate limit: may be temporary

@@ -1,5 +1,7 @@
 """The public interface: the names of `reconciler`, where each comes from, and that importing it is cheap."""
 
+import enum
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -32,6 +34,15 @@ def test_the_names_are_these() -> None:
 def test_each_name_leads_to_what_is_called_so(name: str) -> None:
     found = getattr(reconciler, name)
     assert name == "__version__" or found.__name__ == name
+
+
+def test_every_name_of_an_outcome_a_change_or_an_error_is_a_word_too() -> None:
+    public = [getattr(reconciler, name) for name in NAMES if name != "__version__"]
+    enums = [one for one in public if isinstance(one, type) and issubclass(one, enum.Enum)]
+    assert reconciler.OutcomeName in enums
+    for one in enums:
+        assert all(isinstance(member, str) and str(member) == member.value == member for member in one)
+        assert json.loads(json.dumps([*one])) == [member.value for member in one]
 
 
 def test_the_version_is_the_distributions() -> None:

@@ -36,7 +36,7 @@ _RELIST_S: Final = 300.0  # to find machines that a later apply created
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
-class OnBusy(enum.Enum):
+class OnBusy(enum.StrEnum):
     """What an invoke does if all machines of its task are busy."""
 
     WAIT = "wait"

@@ -12,7 +12,7 @@ from reconciler.model.secret import repr_of
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
-class ReasonCode(enum.Enum):
+class ReasonCode(enum.StrEnum):
     """Why a change is planned, or why none is; `reason_code` in a plan's JSON."""
 
     MISSING = "missing"  # no machine yet
@@ -37,7 +37,7 @@ class ReasonCode(enum.Enum):
     AS_DECLARED = "as_declared"
 
 
-class Action(enum.Enum):
+class Action(enum.StrEnum):
     """What a change does to its slot."""
 
     CREATE = "create"
@@ -56,7 +56,7 @@ _DESTROYING = {Action.DESTROY, Action.REPLACE}
 _SENDING = {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
 
 
-class Cause(enum.Enum):
+class Cause(enum.StrEnum):
     """Who made a field differ."""
 
     SPEC = "spec"  # the spec changed since it was last applied
@@ -81,7 +81,7 @@ class FieldChange:
 
     def __repr__(self) -> str:
         before, after = (repr_of(value, is_secret=self.is_secret) for value in (self.observed, self.desired))
-        return f"FieldChange(path={self.path!r}, observed={before}, desired={after}, cause={self.cause})"
+        return f"FieldChange(path={self.path!r}, observed={before}, desired={after}, cause=Cause.{self.cause.name})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from reconciler.model.config import MachineConfig
 
 
-class MachineState(enum.Enum):
+class MachineState(enum.StrEnum):
     """The platform's states.
 
     Anything that it may add later reads as UNKNOWN, never as running.
@@ -57,7 +57,7 @@ _SETTLING = {MachineState.CREATING, MachineState.UPDATING, MachineState.REPLACIN
 _GONE = {MachineState.DESTROYING, MachineState.DESTROYED, MachineState.LAUNCH_FAILED, MachineState.MIGRATED}
 
 
-class HostStatus(enum.Enum):
+class HostStatus(enum.StrEnum):
     """Whether the platform reaches the machine's host.
 
     If it is not OK, nothing about the machine can be trusted.

@@ -9,7 +9,7 @@ from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.spec import Slot
 
 
-class Status(enum.Enum):
+class Status(enum.StrEnum):
     """How one change ended."""
 
     DONE = "done"
@@ -19,7 +19,7 @@ class Status(enum.Enum):
     UNKNOWN = "unknown"  # a write was sent and its effect could not be learnt
 
 
-class Reason(enum.Enum):
+class Reason(enum.StrEnum):
     """What kept a change from being made, if the next step depends on it."""
 
     RUN = "run"  # a run is in progress on the machine

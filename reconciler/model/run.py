@@ -7,7 +7,7 @@ from datetime import datetime
 from reconciler.model.spec import Slot
 
 
-class OutcomeName(enum.Enum):
+class OutcomeName(enum.StrEnum):
     """How a run ended, by name, so that a task's own code is not taken for ours."""
 
     SUCCEEDED = "succeeded"
@@ -26,7 +26,7 @@ class OutcomeName(enum.Enum):
     REFUSED = "refused"
 
 
-class NeverStarted(enum.Enum):
+class NeverStarted(enum.StrEnum):
     """What kept a run from starting, where that is known."""
 
     IMAGE = "image"
@@ -71,7 +71,7 @@ class Run:
     attempts: int | None = None
 
 
-class RunState(enum.Enum):
+class RunState(enum.StrEnum):
     """Where a run stands.
 
     A claim that died before its start has NOT_STARTED, and nothing of it ran.

@@ -33,7 +33,7 @@ class Diagnostic:
     hint: str | None = None
 
 
-class PoolKind(enum.Enum):
+class PoolKind(enum.StrEnum):
     """Tasks rest until they are invoked; services should be running."""
 
     TASK = "task"
