@@ -8,6 +8,7 @@ from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import within
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
+from reconciler.errors import StalePlanError
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report
@@ -100,8 +101,11 @@ async def carry_out(
 ) -> Report:
     """Make the plan true, and report what is. Call it only once the plan is agreed to.
 
-    `on_end` gets each change that ended. Raises BlockedError before the first write where the plan may not be applied.
+    `on_end` gets each change that ended. Raises, before the first write, StalePlanError where the plan is not the one
+    that was reviewed, and BlockedError where it may not be applied.
     """
+    if proposal.objections:
+        raise StalePlanError(proposal.objections)
     return await apply_patiently(
         session.context,
         proposal.spec,

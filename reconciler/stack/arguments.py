@@ -1,4 +1,4 @@
-"""Check what a program passes to a stack, before any call is made.
+"""Check what a program passes to a stack, before any call is made, and make options of it.
 
 A plan of the wrong type must not become an apply that nobody reviewed.
 """
@@ -7,32 +7,41 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from reconciler.apply.options import Options
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.run_policy import LONGEST_S
 from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
 from reconciler.operations.load import check_only as require_pools
 from reconciler.planner.hashes import plan_sha256
 from reconciler.targets import Target
-from reconciler.tasks.arguments import check_seconds, check_text, named
+from reconciler.tasks.arguments import (
+    check_callback,
+    check_flag,
+    check_lost_after,
+    check_seconds,
+    check_text,
+    environment_of,
+    named,
+)
 
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_PARALLEL: Final = 100  # as for the command
 
 
-def check_stack(spec: Any, *, target: Any, token: Any, environment: Any, emit: Any, lost_after_s: Any) -> None:
-    """Check what a stack is made of. Raises TypeError or ValueError."""
+def check_stack(
+    spec: Any, *, target: Any, token: Any, environment: Any, emit: Any, lost_after_s: Any
+) -> Mapping[str, str]:
+    """Check what a stack is made of, and return its environment. Raises TypeError or ValueError."""
     if not isinstance(spec, Spec):
         raise TypeError(f"spec must be a Spec, not {named(spec)}; of a file it is load_spec(file)")
     if target is not None and not isinstance(target, Target):
         check_text("target", target)
     if token is not None:
         check_text("token", token)
-    if environment is not None and not isinstance(environment, Mapping):
-        raise TypeError(f"environment must be a map of names to strings, not {named(environment)}")
-    _check_callback("emit", emit)
-    check_seconds("lost_after_s", lost_after_s)
-    if not 0 < lost_after_s <= LONGEST_S:
-        raise ValueError(f"lost_after_s must be more than 0 and at most {LONGEST_S} seconds, not {lost_after_s}")
+    check_callback("emit", emit)
+    check_lost_after(lost_after_s)
+    return environment_of(environment)
 
 
 def check_only(spec: Spec, only: Any) -> None:
@@ -44,30 +53,51 @@ def check_only(spec: Spec, only: Any) -> None:
     require_pools((spec,), only)
 
 
-def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, revision: Any) -> None:
+def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revision: Any) -> None:
     """Check what a plan is made with. Raises as `check_only` does."""
+    check_flag("adopt", adopt)
     for what, value in (("allow_destroy", allow_destroy), ("revision", revision)):
         if value is not None:
             _check_number(what, value, least=0)
     check_only(spec, only)
 
 
-def check_applied(*, wait_busy_s: Any, lock_timeout_s: Any, parallelism: Any, on_end: Any) -> None:
-    """Check how an apply is to behave. Raises TypeError or ValueError."""
+def consent_of(
+    plan: Any, *, only: Any, allow_destroy: Any, allow_rollback: Any, adopt: Any, only_drift: Any
+) -> Consent:
+    """Return what the call agrees to. Raises TypeError or ValueError."""
+    expected = _expected_hash(plan)
+    check_flag("allow_rollback", allow_rollback)
+    saved = plan if isinstance(plan, SavedPlan) else None
+    if saved and (only or adopt or only_drift or allow_destroy is not None):
+        raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
+    return Consent(
+        saved=saved, expected=expected, allow_destroy=allow_destroy, allow_rollback=allow_rollback, adopt=adopt
+    )
+
+
+def apply_options(*, only: Any, parallelism: Any, lock_timeout_s: Any, fail_fast: Any, only_drift: Any) -> Options:
+    """Return how the apply is to behave. Raises TypeError or ValueError."""
+    check_flag("fail_fast", fail_fast)
+    check_flag("only_drift", only_drift)
     _check_number("parallelism", parallelism, least=1, most=_MOST_PARALLEL)
     _check_wait("lock_timeout_s", lock_timeout_s)
-    if wait_busy_s is not None:
-        _check_wait("wait_busy_s", wait_busy_s)
-    _check_callback("on_end", on_end)
+    return Options(
+        only=only,
+        parallelism=parallelism,
+        lock_timeout_s=lock_timeout_s,
+        is_failing_fast=fail_fast,
+        only_drift=only_drift,
+    )
 
 
-def check_destroyed(*, wait_busy_s: Any, on_end: Any) -> None:
-    """Check how a destroy is to behave. Raises TypeError or ValueError."""
+def check_carried_out(*, wait_busy_s: Any, on_end: Any) -> None:
+    """Check how a plan is to be carried out. Raises TypeError or ValueError."""
     _check_wait("wait_busy_s", wait_busy_s)
-    _check_callback("on_end", on_end)
+    check_callback("on_end", on_end)
 
 
-def expected_hash(plan: Any) -> str | None:
+def _expected_hash(plan: Any) -> str | None:
     """Return the hash of the plan that was reviewed; None without one, and for a saved plan, which brings its own.
 
     Raises TypeError for what is no plan, and ValueError for a string that is no hash.
@@ -99,9 +129,3 @@ def _check_number(what: str, value: Any, *, least: int, most: int | None = None)
         raise TypeError(f"{what} must be a whole number, not {named(value)}")
     if value < least or (most is not None and value > most):
         raise ValueError(f"{what} must be {least} or more{f', at most {most}' if most else ''}, not {value}")
-
-
-def _check_callback(what: str, value: Any) -> None:
-    """Check what is to be called. Raises TypeError."""
-    if value is not None and not callable(value):
-        raise TypeError(f"{what} must be a function or None, not {named(value)}")

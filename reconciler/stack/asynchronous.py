@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
 import httpx
 
-from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM, Options
+from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
 from reconciler.clock import Clock
-from reconciler.errors import BlockedError, StalePlanError
+from reconciler.errors import BlockedError
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.runs import FoundRun
@@ -18,8 +19,7 @@ from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
-from reconciler.operations.apply import Proposal, carry_out, propose_apply
-from reconciler.operations.consent import Consent
+from reconciler.operations.apply import carry_out, propose_apply
 from reconciler.operations.destroy import propose_destroy
 from reconciler.operations.drift import drift
 from reconciler.operations.git import revision_of
@@ -29,13 +29,14 @@ from reconciler.operations.plan import plan as make_plan
 from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
-from reconciler.slots.context import Emit, emit_nothing
+from reconciler.slots.context import Emit
 from reconciler.stack import arguments
 from reconciler.stack.connection import Connection
 from reconciler.stack.sources import load_spec
-from reconciler.targets import Target, process_environment
-from reconciler.tasks.arguments import check_text, options_of
+from reconciler.targets import Target
+from reconciler.tasks.arguments import check_flag, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
+from reconciler.tasks.callbacks import harmless
 
 
 class AsyncStack:
@@ -46,7 +47,8 @@ class AsyncStack:
     `environment` is the process's own where it is None. The target is looked for at the first call: then every method
     may raise TargetError, and ApiError where the API fails. `emit` gets progress, a line each. An API that gives no
     usable answer for `lost_after_s` while a run goes on is given up. An argument of the wrong type or value raises
-    TypeError or ValueError before any call.
+    TypeError or ValueError before any call. What `emit` or `on_end` raise is logged and changes nothing, unless it
+    ends the program. On another event loop than that of the first call RuntimeError is raised, until it is closed.
     """
 
     def __init__(
@@ -61,14 +63,11 @@ class AsyncStack:
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        arguments.check_stack(
+        own = arguments.check_stack(
             spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
         )
-        environment = process_environment() if environment is None else environment
         self.spec = spec
-        self._connection = Connection(
-            target, token, environment, emit=emit or emit_nothing, clock=clock, transport=transport
-        )
+        self._connection = Connection(target, token, own, emit=harmless("emit", emit), clock=clock, transport=transport)
         self._lost_after_s = lost_after_s
 
     @classmethod
@@ -157,34 +156,29 @@ class AsyncStack:
         Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
         the first write. A change that failed is in the report.
         """
-        expected = arguments.expected_hash(plan)
-        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, revision=revision)
-        arguments.check_applied(
-            wait_busy_s=wait_busy_s, lock_timeout_s=lock_timeout_s, parallelism=parallelism, on_end=on_end
-        )
-        saved = plan if isinstance(plan, SavedPlan) else None
-        if saved and (only or adopt or only_drift or allow_destroy is not None):
-            raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
-        spec = reduced(self.spec, saved.app) if saved else self.spec
-        consent = Consent(
-            saved=saved,
-            expected=expected,
+        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
+        consent = arguments.consent_of(
+            plan,
+            only=only,
             allow_destroy=allow_destroy,
             allow_rollback=allow_rollback,
             adopt=adopt,
+            only_drift=only_drift,
         )
-        options = Options(
+        options = arguments.apply_options(
             only=only,
             parallelism=parallelism,
             lock_timeout_s=lock_timeout_s,
-            is_failing_fast=fail_fast,
-            revision=await self._revision(revision),
+            fail_fast=fail_fast,
             only_drift=only_drift,
         )
+        arguments.check_carried_out(wait_busy_s=0.0 if wait_busy_s is None else wait_busy_s, on_end=on_end)
+        options = replace(options, revision=await self._revision(revision))
+        spec = reduced(self.spec, consent.saved.app) if consent.saved else self.spec
         session = await self._connection.open()
         images = self._connection.images(session.target, must_be_built=True)
         proposal = await propose_apply(session, spec, consent, options, images=images)
-        return await self._carry_out(session, proposal, wait_busy_s, on_end)
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end))
 
     async def drift(self, *, only: Collection[str] = ()) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
@@ -203,11 +197,12 @@ class AsyncStack:
 
         Runs in progress are waited for, and ended only with `force`. Raises BlockedError before the first write.
         """
-        arguments.check_destroyed(wait_busy_s=wait_busy_s, on_end=on_end)
+        check_flag("force", force)
+        arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end)
         arguments.check_only(self.spec, only)
         session = await self._connection.open()
         proposal = await propose_destroy(session, self.spec, only=only, force=force)
-        return await self._carry_out(session, proposal, wait_busy_s, on_end)
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end))
 
     async def status(self) -> StackStatus:
         """Return the state of each slot, and of what else is in the apps. Raises where no app can be read."""
@@ -267,7 +262,7 @@ class AsyncStack:
     async def _plan(
         self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool
     ) -> tuple[Plan, Mapping[str, str]]:
-        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, revision=revision)
+        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
         session = await self._connection.open()
         return await make_plan(
             session,
@@ -281,13 +276,6 @@ class AsyncStack:
 
     async def _revision(self, number: int | None) -> Revision | None:
         return await asyncio.to_thread(revision_of, self.spec, number)
-
-    async def _carry_out(
-        self, session: Session, proposal: Proposal, wait_busy_s: float | None, on_end: Callable[[Entry], None] | None
-    ) -> Report:
-        if proposal.objections:
-            raise StalePlanError(proposal.objections)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=on_end or (lambda _entry: None))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import re
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,8 @@ from reconciler.operations.images import ImagePolicy, default_mode
 from reconciler.operations.load import PUSH_TO
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
-from reconciler.targets import Target, process_environment, resolve_target
+from reconciler.targets import Target, resolve_target
+from reconciler.tasks.own_session import OwnSession
 
 _RESOLVE: Final = "RECONCILER_RESOLVE"
 _DEFAULT: Final = "RECONCILER_TARGET"
@@ -47,34 +48,32 @@ class Connection:
         self._clock = clock
         self._transport = transport
         self._known = Concealment(known_tokens(self._environment))
-        self._session: Session | None = None
-        self._opening = asyncio.Lock()
-        self._closing = AsyncExitStack()
+        self._session = OwnSession(self._opened)
 
     async def open(self) -> Session:
         """Return the session, the same at each call. Raises TargetError."""
-        async with self._opening:
-            if self._session is None:
-                target = self._target
-                if not isinstance(target, Target):
-                    target = await asyncio.to_thread(resolve_target, self._environment, target)
-                if target.token:
-                    self._known.add(target.token.reveal())
-                opened = open_session(
-                    target,
-                    self._environment,
-                    emit=self._emit,
-                    learn=self._known.add,
-                    clock=self._clock,
-                    transport=self._transport,
-                )
-                self._session = await self._closing.enter_async_context(opened)
-            return self._session
+        return await self._session.open()
 
     async def close(self) -> None:
         """Close what was opened; it may be opened again."""
-        self._session = None
-        await self._closing.aclose()
+        await self._session.close()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Session]:
+        target = self._target
+        if not isinstance(target, Target):
+            target = await asyncio.to_thread(resolve_target, self._environment, target)
+        if target.token:
+            self._known.add(target.token.reveal())
+        async with open_session(
+            target,
+            self._environment,
+            emit=self._emit,
+            learn=self._known.add,
+            clock=self._clock,
+            transport=self._transport,
+        ) as session:
+            yield session
 
     def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
         """Return how tags are looked up, as the environment or the target says. Raises ValueError."""
@@ -103,10 +102,10 @@ class Connection:
         return saved
 
 
-def shown_target(target: Target | str | None, environment: Mapping[str, str] | None) -> str:
+def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:
     """Return what the user calls the target, fit to be shown: a URL without a user, a password and a query."""
     if isinstance(target, Target):
         name = target.name
     else:
-        name = target or (process_environment() if environment is None else environment).get(_DEFAULT) or "fly"
+        name = target or environment.get(_DEFAULT) or "fly"
     return re.sub(r"[?#].*", "", re.sub(r"^(\w+://)?.*@", r"\1", name))

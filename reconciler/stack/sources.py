@@ -5,7 +5,7 @@ from os import PathLike, fspath
 
 from reconciler.model.spec import Spec
 from reconciler.operations.load import SpecSource, load
-from reconciler.targets import process_environment
+from reconciler.tasks.arguments import environment_of
 
 
 def load_spec(
@@ -23,7 +23,7 @@ def load_spec(
     """
     return load(
         SpecSource(
-            environment=process_environment() if environment is None else environment,
+            environment=environment_of(environment),
             file=fspath(file) if file is not None else None,
             target=target,
             app=app,

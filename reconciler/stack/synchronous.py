@@ -40,9 +40,11 @@ class Stack:
         emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
-        check_stack(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
+        own = check_stack(
+            spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
+        )
         self.spec = spec
-        self._target_name = shown_target(target, environment)
+        self._target_name = shown_target(target, own)
         self._threads = LoopThreads(
             lambda: AsyncStack(
                 spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s

@@ -1,4 +1,4 @@
-"""Check what a program passes to `invoke`, before any call is made.
+"""Check what a program passes to tasks, before any call is made.
 
 A wrong type must not cost a claim.
 """
@@ -11,6 +11,7 @@ from reconciler.invoke.invoke import InvokeOptions, OnBusy
 from reconciler.machines_api.auth import is_sendable
 from reconciler.model.run_policy import LONGEST_S, Override
 from reconciler.model.unicode import is_utf8
+from reconciler.targets import process_environment
 
 
 def options_of(
@@ -49,12 +50,52 @@ def options_of(
     )
 
 
-def check_tasks(app: Any, *, token: Any, stack: Any, who: Any) -> None:
-    """Check names of tasks. Raises TypeError or ValueError if no call can hold them."""
-    for what, value in (("app", app), ("who", who), ("token", token or ""), ("stack", stack or "")):
-        check_text(what, value)
+def check_tasks(
+    app: Any,
+    *,
+    token: Any,
+    url: Any,
+    logs_url: Any,
+    stack: Any,
+    who: Any,
+    paced: Any,
+    log_delay_s: Any,
+    lost_after_s: Any,
+    emit: Any = None,
+) -> None:
+    """Check what the tasks of an app are made of. Raises TypeError or ValueError."""
+    check_text("app", app)
+    check_text("url", url)
+    check_text("who", who)
+    for what, value in (("token", token), ("logs_url", logs_url), ("stack", stack)):
+        if value is not None:
+            check_text(what, value)
     if token and not is_sendable(token):
         raise ValueError("token holds characters that no token has")
+    check_flag("paced", paced)
+    check_seconds("log_delay_s", log_delay_s)
+    check_lost_after(lost_after_s)
+    check_callback("emit", emit)
+
+
+def check_lost_after(value: Any) -> None:
+    """Check how long an API may be away. Raises TypeError or ValueError."""
+    check_seconds("lost_after_s", value)
+    if not 0 < value <= LONGEST_S:
+        raise ValueError(f"lost_after_s must be more than 0 and at most {LONGEST_S} seconds, not {value}")
+
+
+def environment_of(value: Any) -> Mapping[str, str]:
+    """Return the environment that is given; the process's own where it is None. Raises TypeError."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"environment must be a map of names to strings, not {named(value)}")
+    return process_environment() if value is None else value
+
+
+def check_callback(what: str, value: Any) -> None:
+    """Check what is to be called. Raises TypeError."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} must be a function or None, not {named(value)}")
 
 
 def _words(args: Any) -> tuple[str, ...] | None:
@@ -92,6 +133,12 @@ def check_seconds(what: str, value: Any) -> None:
         raise TypeError(f"{what} must be a number of seconds, not {named(value)}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{what} must be 0 or more seconds, not {value}")
+
+
+def check_flag(what: str, value: Any) -> None:
+    """Check a flag: "no" would count as yes. Raises TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {named(value)}")
 
 
 def named(value: Any) -> str:

@@ -17,6 +17,7 @@ from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.context import Context
+from reconciler.tasks.own_session import OwnLoop
 
 
 class AsyncRun:
@@ -40,6 +41,8 @@ class AsyncRun:
         self._lost_after_s = lost_after_s
         self._on_end = on_end
         self._ending: asyncio.Task[RunInfo] | None = None
+        self._loop = OwnLoop()
+        self._loop.require()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r})"
@@ -60,6 +63,7 @@ class AsyncRun:
         After `timeout_s` the run goes on. It is LOST, with `info` still RUNNING, if the API was away too long: it may
         be waited for again.
         """
+        self._loop.require()
         async with asyncio.timeout(timeout_s):
             info = await self._ended()
         assert info.outcome is not None, "a run that has ended has an outcome"
@@ -71,6 +75,7 @@ class AsyncRun:
         Of a run that has ended these are all lines. Raises UnobservedError if the API was away too long: there may be
         more. Raises LogsIncompleteError, after all that could be read, if lines are missing.
         """
+        self._loop.require()
         lines: asyncio.Queue[LogLine | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(lines.put_nowait))
         reading.add_done_callback(lambda _: lines.put_nowait(None))
@@ -88,6 +93,7 @@ class AsyncRun:
 
         Raises UnobservedError if its end was not seen: it hangs, or the API was away too long.
         """
+        self._loop.require()
         was_running = await cancel_run(self._context, self._found)
         if was_running:
             self._ending = self._wait(was_stopped=True)

@@ -10,13 +10,12 @@ from typing import Self
 
 import httpx
 
-from reconciler.clock import Clock, SystemClock
+from reconciler.clock import Clock
 from reconciler.errors import UsageError
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
-from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
@@ -25,10 +24,13 @@ from reconciler.model.run import RunInfo
 from reconciler.model.run_policy import RunPolicy
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.slots.context import Context, Emit, emit_nothing
-from reconciler.targets import resolve_target, who_asks
-from reconciler.tasks.arguments import check_tasks, check_text, options_of
+from reconciler.operations.session import Session, open_session
+from reconciler.slots.context import Context, Emit
+from reconciler.targets import Target, resolve_target, who_asks
+from reconciler.tasks.arguments import check_tasks, check_text, environment_of, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
+from reconciler.tasks.callbacks import harmless
+from reconciler.tasks.own_session import OwnSession
 
 
 class AsyncTasks:
@@ -38,7 +40,8 @@ class AsyncTasks:
     logs if it is another. `stack` is needed only if several stacks have a task of one name in the app. `emit` gets
     progress, also waits for a rate limit. Every method raises ApiError if the API fails. The spec is not read: the
     machines know what the task is. `local` is given if the API is the local engine's. If the API gives no usable answer
-    for `lost_after_s` while a run goes on, the run is given up.
+    for `lost_after_s` while a run goes on, the run is given up. What `emit` raises is logged and changes nothing. On
+    another event loop than that of the first call RuntimeError is raised, until it is closed.
     """
 
     def __init__(
@@ -53,28 +56,42 @@ class AsyncTasks:
         paced: bool = False,
         log_delay_s: float = 3.0,
         lost_after_s: float = LOST_AFTER_S,
-        emit: Emit = emit_nothing,
+        emit: Emit | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         local: LocalEngine | None = None,
     ) -> None:
-        check_tasks(app, token=token, stack=stack, who=who)
-        clock = clock or SystemClock()
-        client = MachinesClient(
-            base_url=url.removesuffix("/").removesuffix("/v1"),
-            token=Secret(token) if token else None,
-            clock=clock,
+        check_tasks(
+            app,
+            token=token,
+            url=url,
             logs_url=logs_url,
+            stack=stack,
+            who=who,
             paced=paced,
-            transport=transport,
-            relocate=local.find_url if local else None,
-            notice=emit,
+            log_delay_s=log_delay_s,
+            lost_after_s=lost_after_s,
+            emit=emit,
         )
-        self._context = Context(client=client, clock=clock, who=who, emit=emit, local=local)
+        base_url = url.removesuffix("/").removesuffix("/v1")
+        target = Target(
+            name=url,
+            base_url=base_url,
+            logs_url=logs_url or base_url,
+            token=Secret(token) if token else None,
+            is_paced=paced,
+            log_delay_s=log_delay_s,
+            local=local,
+        )
+        self._session = OwnSession(
+            lambda: open_session(target, {}, emit=harmless("emit", emit), who=who, clock=clock, transport=transport)
+        )
         self._app = app
         self._stack = stack
-        self._log_delay_s = log_delay_s
         self._lost_after_s = lost_after_s
+        self._forget()
+
+    def _forget(self) -> None:
         self._known: dict[str, KnownPool] = {}
         self._finding = asyncio.Lock()
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -83,16 +100,17 @@ class AsyncTasks:
     def from_environment(
         cls,
         app: str,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
         *,
         target: str | None = None,
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target as the command does, in `os.environ` for example.
+        """Find the target as the command does, in the environment: the process's own where it is None.
 
         Raises TargetError.
         """
+        environment = environment_of(environment)
         found = resolve_target(environment, target)
         return cls(
             app,
@@ -114,8 +132,9 @@ class AsyncTasks:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; runs go on."""
-        await self._context.client.aclose()
+        """Close the connections; runs go on. The next call opens them again."""
+        await self._session.close()
+        self._forget()
 
     async def invoke(
         self,
@@ -147,18 +166,19 @@ class AsyncTasks:
             timeout_s=timeout_s,
             lost_after_s=self._lost_after_s,
         )
-        known = await self._pool(task)
+        session = await self._session.open()
+        known = await self._pool(session.context, task)
         policy = known.run_policy or RunPolicy()
         begun = await begin(
-            self._context,
+            session.context,
             _pool_of_marks(self._app, task, policy),
             stack=known.stack,
             options=options,
             known=known,
             turn=self._turns[task],
         )
-        found = run_begun(self._context, begun, timeout_s=timeout_s or policy.timeout_s)
-        return self._run(found, on_end=_freed(known, found))
+        found = run_begun(session.context, begun, timeout_s=timeout_s or policy.timeout_s)
+        return self._run(session, found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:
         """Return the run of this id, whoever started it.
@@ -166,35 +186,36 @@ class AsyncTasks:
         Raises UsageError if it is no longer retained.
         """
         check_text("run_id", run_id)
-        found = await find_run(self._context, self._app, run_id, stack=self._stack)
+        session = await self._session.open()
+        found = await find_run(session.context, self._app, run_id, stack=self._stack)
         if found is None:
             raise UsageError(f"there is no run {run_id}, or it is no longer retained")
-        return self._run(found)
+        return self._run(session, found)
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:
         """Return the retained runs of `task`, or of all tasks, newest first."""
         check_text("task", task or "")
-        found = await list_runs(self._context, self._app, stack=self._stack, task=task)
+        session = await self._session.open()
+        found = await list_runs(session.context, self._app, stack=self._stack, task=task)
         return [run.info for run in found]
 
-    def _run(self, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
-        return AsyncRun(
-            self._context, found, log_delay_s=self._log_delay_s, lost_after_s=self._lost_after_s, on_end=on_end
-        )
+    def _run(self, session: Session, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
+        delay_s = session.target.log_delay_s
+        return AsyncRun(session.context, found, log_delay_s=delay_s, lost_after_s=self._lost_after_s, on_end=on_end)
 
-    async def _pool(self, task: str) -> KnownPool:
+    async def _pool(self, context: Context, task: str) -> KnownPool:
         """Return what is known of the task's machines; they are listed once.
 
         A task that was not there may be there now.
         """
         async with self._finding:
             if task not in self._known or not self._known[task].machines:
-                self._known[task] = await self._find_pool(task)
+                self._known[task] = await self._find_pool(context, task)
             return self._known[task]
 
-    async def _find_pool(self, task: str) -> KnownPool:
-        began = self._context.clock.monotonic()
-        listed = await self._context.client.list_machines(self._app) or ()
+    async def _find_pool(self, context: Context, task: str) -> KnownPool:
+        began = context.clock.monotonic()
+        listed = await context.client.list_machines(self._app) or ()
         owners = tasks_of(listed, self._stack)
         stacks = sorted(owners.get(task, ()))
         if not stacks:
@@ -203,7 +224,7 @@ class AsyncTasks:
         if len(stacks) > 1:
             raise UsageError(f"several stacks have a task {task!r}: {', '.join(stacks)}", hint="say which with `stack`")
         known = KnownPool(app=self._app, pool=task, stack=stacks[0])
-        known.take(listed, began=began, now=self._context.clock.monotonic())
+        known.take(listed, began=began, now=context.clock.monotonic())
         self._turns[task] = asyncio.Semaphore(max(1, len(known.machines)))
         return known
 

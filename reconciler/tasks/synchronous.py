@@ -8,6 +8,7 @@ from reconciler.invoke.invoke import OnBusy
 from reconciler.machines_api.logs import LogLine
 from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.run import Outcome, RunInfo
+from reconciler.tasks.arguments import check_tasks, environment_of
 from reconciler.tasks.async_run import AsyncRun
 from reconciler.tasks.asynchronous import AsyncTasks
 from reconciler.tasks.loop_thread import LoopThread, LoopThreads
@@ -33,6 +34,17 @@ class Tasks:
         log_delay_s: float = 3.0,
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
+        check_tasks(
+            app,
+            token=token,
+            url=url,
+            logs_url=logs_url,
+            stack=stack,
+            who=who,
+            paced=paced,
+            log_delay_s=log_delay_s,
+            lost_after_s=lost_after_s,
+        )
         self._threads = LoopThreads(
             lambda: AsyncTasks(
                 app,
@@ -51,16 +63,17 @@ class Tasks:
     def from_environment(
         cls,
         app: str,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
         *,
         target: str | None = None,
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target as the command does, in `os.environ` for example.
+        """Find the target as the command does, in the environment: the process's own where it is None.
 
         Raises TargetError on first use.
         """
+        environment_of(environment)  # which raises where it is none
         tasks = cls.__new__(cls)
         tasks._threads = LoopThreads(
             lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack, lost_after_s=lost_after_s)

@@ -68,6 +68,7 @@ PLANNED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"allow_destroy": "all"}, TypeError, "allow_destroy must be a whole number, not str"),
     ({"revision": "abc"}, TypeError, "revision must be a whole number, not str"),
     ({"revision": -1}, ValueError, "revision must be 0 or more, not -1"),
+    ({"adopt": "no"}, TypeError, "adopt must be True or False, not str"),
 ]
 APPLIED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"parallelism": 0}, ValueError, "parallelism must be 1 or more, at most 100, not 0"),
@@ -76,6 +77,9 @@ APPLIED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lock_timeout_s": -1}, ValueError, "lock_timeout_s must be 0 or more seconds, not -1"),
     ({"lock_timeout_s": None}, TypeError, "lock_timeout_s must be a number of seconds, not NoneType"),
     ({"lock_timeout_s": float("inf")}, ValueError, "lock_timeout_s must be at most"),
+    ({"allow_rollback": "no"}, TypeError, "allow_rollback must be True or False, not str"),
+    ({"only_drift": 0}, TypeError, "only_drift must be True or False, not int"),
+    ({"fail_fast": None}, TypeError, "fail_fast must be True or False, not NoneType"),
 ]
 CARRIED_OUT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"wait_busy_s": float("nan")}, ValueError, "wait_busy_s must be 0 or more seconds, not nan"),
@@ -87,6 +91,8 @@ CALLS = [
     *(("plan", *case) for case in PLANNED),
     *(("apply", *case) for case in (*PLANNED, *APPLIED, *CARRIED_OUT)),
     *(("destroy", *case) for case in (*PLANNED[:3], *CARRIED_OUT)),
+    ("destroy", {"force": "no"}, TypeError, "force must be True or False, not str"),
+    ("destroy", {"wait_busy_s": None}, TypeError, "wait_busy_s must be a number of seconds, not NoneType"),
     *(("drift", *case) for case in PLANNED[:3]),
 ]
 MADE: list[tuple[dict[str, Any], type[Exception], str]] = [

@@ -21,6 +21,7 @@ from reconciler import (
     read_plan,
 )
 from reconciler.model.secret import Secret
+from reconciler.slots.context import Emit
 from tests.support.world import TARGET, TOKEN, World, task_spec
 
 SPEC = task_spec("[say, hello, exit, '3']", count="2")
@@ -37,11 +38,12 @@ def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def stack_in(world: World, spec: Spec = SPEC) -> AsyncIterator[AsyncStack]:
+async def stack_in(world: World, spec: Spec = SPEC, *, emit: Emit | None = None) -> AsyncIterator[AsyncStack]:
     made = AsyncStack(
         spec,
         target=replace(TARGET, token=Secret(TOKEN)),
         environment={"RECONCILER_RESOLVE": "never"},
+        emit=emit,
         clock=world.context.clock,
         transport=world.transport,
     )
@@ -124,6 +126,42 @@ def test_a_file_is_read_in_the_environment_that_is_given(tmp_path: Path) -> None
     assert load_spec(tmp_path / "machines.yaml", environment={"NAME": "mine"}).stack == "mine"
     stack = AsyncStack.from_file(tmp_path / "machines.yaml", environment={"NAME": "mine"})
     assert stack.spec.stack == "mine"
+
+
+async def test_what_a_callback_raises_is_logged_and_changes_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_value: object) -> None:
+        raise ZeroDivisionError("in a callback")
+
+    async with stack_in(world, emit=fail) as stack:
+        report = await stack.apply(on_end=fail)
+        assert report.is_success, report
+        assert (await (await stack.invoke("work")).wait()).exit_code == 3
+    said = {record.getMessage().partition(" ")[0] for record in caplog.records if record.name == "reconciler"}
+    assert said == {"emit", "on_end"}
+    assert "ZeroDivisionError: in a callback" in caplog.text
+
+
+async def test_what_ends_the_program_ends_the_call(world: World) -> None:
+    class Left(BaseException):
+        """Neither SystemExit nor KeyboardInterrupt, which would end the test's own loop."""
+
+    def leave(_value: object) -> None:
+        raise Left
+
+    async with stack_in(world) as stack:
+        with pytest.raises(Left):
+            await stack.apply(on_end=leave)
+        assert (await stack.apply(lock_timeout_s=0)).is_success
+
+
+async def test_a_stack_that_was_closed_is_opened_again(world: World) -> None:
+    async with stack_in(world) as stack:
+        await stack.apply()
+    assert not (await stack.plan()).has_changes
+    await stack.aclose()
+    await stack.aclose()
 
 
 async def test_a_target_that_cannot_be_used_is_told_at_the_first_call() -> None:

@@ -1,5 +1,6 @@
 """Arguments of the wrong type: refused by name before any call, by both faces of the library."""
 
+import re
 from typing import Any
 
 import httpx
@@ -88,6 +89,26 @@ def test_the_task_is_a_name() -> None:
 def test_what_no_call_can_hold_makes_no_tasks(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AsyncTasks(**{"app": "app", "token": "t", **arguments})
+
+
+@pytest.mark.parametrize("face", [Tasks, AsyncTasks])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"app": 5}, "app must be a string, not int"),
+        ({"url": None}, "url must be a string, not NoneType"),
+        ({"logs_url": b"u"}, "logs_url must be a string, not bytes"),
+        ({"stack": 0}, "stack must be a string, not int"),
+        ({"paced": "no"}, "paced must be True or False, not str"),
+        ({"log_delay_s": "3"}, "log_delay_s must be a number of seconds, not str"),
+        ({"lost_after_s": "30m"}, "lost_after_s must be a number of seconds, not str"),
+    ],
+)
+def test_no_tasks_are_made_of_what_is_wrong(face: type, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(words)):
+        face(**{"app": "app", "token": "t", **arguments})
+    with pytest.raises(TypeError, match="environment must be a map of names to strings, not list"):
+        face.from_environment("app", ["A=1"])  # type: ignore[attr-defined]
 
 
 async def test_a_run_is_found_by_text_alone() -> None:

@@ -49,6 +49,16 @@ async def test_a_run_is_a_call_with_an_outcome_and_its_output(world: World) -> N
         assert [line.message async for line in again.logs()] == ["hello"]
 
 
+async def test_tasks_that_were_closed_are_opened_again(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(SPEC)
+        first = await tasks.invoke("work")
+        await first.wait()
+        await tasks.aclose()
+        assert (await (await tasks.invoke("work")).wait()).exit_code == 3
+        assert (await (await tasks.find(first.id)).wait()).exit_code == 3
+
+
 async def test_args_variables_and_the_timeout_come_from_the_marks(world: World) -> None:
     async with opened(world) as tasks:
         extra = "        args: [exit, '1']\n        overrides: {args: true, env: [A]}\n        timeout: 60s\n"

@@ -44,8 +44,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         stop_engine(directory / "home")
 
 
-def test_it_is_as_easy_as_a_function_call(environment: dict[str, str]) -> None:
-    with Tasks.from_environment("app", environment) as tasks:
+@pytest.mark.usefixtures("environment")
+def test_it_is_as_easy_as_a_function_call() -> None:
+    with Tasks.from_environment("app") as tasks:
         run = tasks.invoke("echo", args=["from a program", "7"])
         assert [line.message for line in run.logs()] == ["from a program"]
         outcome = run.wait()
