@@ -29,10 +29,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """An image in its registry. `was_there` if it did not have to be built."""
+class BuiltImage:
+    """An image in its registry: `image` is its name in configs, `content` the same with the tag of its content.
 
-    job: Job
+    `was_there` if it did not have to be built.
+    """
+
+    image: str
+    content: str
     digest: str
     was_there: bool
 
@@ -96,10 +100,10 @@ Deliver: TypeAlias = Callable[[Builder, Job], Awaitable[None]]
 """Delivers a built image, under both its names, to its registry. Raises BuildError."""
 
 
-async def make(images: Images, find_builder: Callable[[], Builder], job: Job, deliver: Deliver) -> Built:
+async def make(images: Images, find_builder: Callable[[], Builder], job: Job, deliver: Deliver) -> BuiltImage:
     """Build and deliver the image unless it exists. Raises BuildError, RegistryError."""
     if digest := await _found_or_none(images, job):
-        return Built(job=job, digest=digest, was_there=True)
+        return BuiltImage(image=job.image, content=job.content.tagged, digest=digest, was_there=True)
     builder = find_builder()
     context = context_of(job.build, job.base).resolve()
     dockerfile = dockerfile_of(job.build, job.base).resolve()
@@ -107,7 +111,7 @@ async def make(images: Images, find_builder: Callable[[], Builder], job: Job, de
     await builder.tag(job.content.tagged, parse_image(job.image).tagged)
     await deliver(builder, job)
     digest = (await images.resolve(job.content)).digest
-    return Built(job=job, digest=digest, was_there=False)
+    return BuiltImage(image=job.image, content=job.content.tagged, digest=digest, was_there=False)
 
 
 def pushing(credentials: Callable[[str, str], Credentials | None]) -> Deliver:

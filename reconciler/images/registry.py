@@ -5,7 +5,6 @@ to the token server that it names, never to a host that a reply redirects to.
 """
 
 import asyncio
-import enum
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
 from reconciler.images.login import Login
 from reconciler.images.wire import Answer, Connection
-from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference, parse_image
+from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY, ImageReference, Resolve, parse_image
 
 PLATFORM: Final = ("linux", "amd64")  # what Fly Machines run
 # Fly's documented limit is 8 GB unpacked. A registry reports only packed sizes, which are smaller.
@@ -54,14 +53,6 @@ class Images(Protocol):
     async def resolve(self, image: ImageReference) -> ResolvedImage:
         """Return the image that a reference names. Raises RegistryError."""
         ...
-
-
-class Resolve(enum.Enum):
-    """Whether to resolve tags: always, if their registries answer, or never."""
-
-    ALWAYS = "always"
-    AUTO = "auto"
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

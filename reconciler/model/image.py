@@ -1,5 +1,9 @@
-"""Image references, by the rules of the OCI distribution and of Docker. Pure."""
+"""Image references, by the rules of the OCI distribution and of Docker. Pure.
 
+Also: whether their tags are looked up.
+"""
+
+import enum
 import re
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +19,14 @@ _HOST: Final = re.compile(
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST_REPOSITORY: Final = 255
+
+
+class Resolve(enum.StrEnum):
+    """Whether to look up what tags name now: always, if their registries answer, or never."""
+
+    ALWAYS = "always"
+    AUTO = "auto"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

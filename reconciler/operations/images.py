@@ -3,43 +3,53 @@
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from reconciler.model.image import Resolve
 from reconciler.model.spec import Spec
 from reconciler.operations.load import directory_of
 from reconciler.operations.session import Session
 
 if TYPE_CHECKING:
     from reconciler.images.builder import Builder
-    from reconciler.images.builds import Built, Deliver
+    from reconciler.images.builds import BuiltImage, Deliver
     from reconciler.images.credentials import Credentials
     from reconciler.images.registry import Images
     from reconciler.targets import Target
 
-_HOW_TO_BUILD = "run `reconciler build`, or apply with --build"
+_RESOLVE: Final = "RECONCILER_RESOLVE"
+_HOW_TO_BUILD: Final = "run `reconciler build`, or apply with --build"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePolicy:
-    """How images are treated: `mode` of looking tags up (always, auto, never); for an apply, whether images are built,
-    by which builder, and where they are pushed.
+    """How images are treated: `mode` of looking tags up; for an apply, whether images are built, by which builder, and
+    where they are pushed.
     """
 
-    mode: str = "auto"
+    mode: Resolve = Resolve.AUTO
     push_to: str | None = None
     must_be_built: bool = False
     builds: bool = False
     builder: str | None = None
 
 
-def default_mode(target: "Target") -> str:
-    """Return how tags are looked up by default: not at all where the local engine runs commands on the host."""
-    return "never" if target.runs_on_host else "auto"
+def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") -> Resolve:
+    """Return how tags are looked up: the flag decides, else the environment, else the target. Raises ValueError.
+
+    By default they are not looked up where the local engine runs commands on the host.
+    """
+    named = flag or environment.get(_RESOLVE)
+    if not named:
+        return Resolve.NEVER if target.runs_on_host else Resolve.AUTO
+    if named not in [*Resolve]:
+        raise ValueError(f"{_RESOLVE} is {named!r}; it is {', '.join(Resolve)}")
+    return Resolve(named)
 
 
 async def build_images(
     session: Session, spec: Spec, *, only: Collection[str] = (), builder: str | None = None, push_to: str | None = None
-) -> "list[Built]":
+) -> "tuple[BuiltImage, ...]":
     """Build and deliver the spec's images that are not there yet. Raises BuildError, RegistryError."""
     import asyncio
 
@@ -52,7 +62,7 @@ async def build_images(
         return find_builder(builder, session.context.emit)
 
     async with _places(session, push_to) as places:
-        return [await make(places.built, found, job, places.deliver) for job in jobs]
+        return tuple([await make(places.built, found, job, places.deliver) for job in jobs])
 
 
 async def look_up(
@@ -69,13 +79,13 @@ async def look_up(
         session.context.emit("the local target runs commands on the host: no image is built for it")
     elif policy.builds:
         built = await build_images(session, spec, only=only, builder=policy.builder, push_to=policy.push_to)
-        digests = {one.job.image: one.digest for one in built}
-    if policy.mode == "never":
+        digests = {one.image: one.digest for one in built}
+    if policy.mode is Resolve.NEVER:
         return digests, ()
-    from reconciler.images.registry import Resolve, resolve_images
+    from reconciler.images.registry import resolve_images
 
     async with _places(session, policy.push_to) as places:
-        resolved = await resolve_images(places.named, images, Resolve(policy.mode))
+        resolved = await resolve_images(places.named, images, policy.mode)
         if policy.builds or not any(pool.build for pool in pools):
             return {**digests, **resolved.digests}, resolved.warnings
         found, missing = await _look_up_builds(places.built, spec, policy, only)
@@ -96,7 +106,7 @@ async def _look_up_builds(
         try:
             digest = await find_built(images, job)
         except RegistryError as error:
-            if policy.mode == "always":
+            if policy.mode is Resolve.ALWAYS:
                 raise
             warnings.append(
                 f"{error.message}; whether {job.build.context} has changed since it was applied is not known"

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
-from reconciler.model.machine import Lease, Machine
+from reconciler.model.machine import Machine
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
@@ -19,17 +20,31 @@ _AT_ONCE: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundLease:
-    """A lease on a machine of the stack, and whether it was released now."""
+    """A lease on a machine of the stack, and whether it was released now.
 
-    machine: Machine
-    lease: Lease
+    `machine` is the machine's name. `holder` is what the holder wrote, else its owner: not our words.
+    """
+
+    app: str
+    machine: str
+    machine_id: str
+    holder: str
+    expires_at: datetime
     is_released: bool
 
 
-async def unlock(context: Context, spec: Spec) -> tuple[list[FoundLease], list[str]]:
-    """Release the leases of dead processes of this user on this host.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlocked:
+    """The leases that were found, and in words what could not be looked at."""
 
-    Return all leases that were found, and in words what could not be looked at. Raises ApiError.
+    leases: tuple[FoundLease, ...]
+    failures: tuple[str, ...] = ()
+
+
+async def unlock(context: Context, spec: Spec) -> Unlocked:
+    """Release the leases of dead processes of this user on this host, and return all that were found.
+
+    Raises ApiError.
     """
     observed = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
     owned = [
@@ -47,7 +62,10 @@ async def unlock(context: Context, spec: Spec) -> tuple[list[FoundLease], list[s
                 return f"{machine.app}/{machine.name}: its lease cannot be looked at: {context.explain(error)}"
 
     looked = await asyncio.gather(*(one(machine) for machine in owned))
-    return [one for one in looked if isinstance(one, FoundLease)], [one for one in looked if isinstance(one, str)]
+    return Unlocked(
+        leases=tuple(one for one in looked if isinstance(one, FoundLease)),
+        failures=tuple(one for one in looked if isinstance(one, str)),
+    )
 
 
 async def _look(context: Context, machine: Machine) -> FoundLease | None:
@@ -57,7 +75,14 @@ async def _look(context: Context, machine: Machine) -> FoundLease | None:
     is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), space=pid_space(), is_alive=_is_alive)
     if is_dead:
         await context.client.leases.release(machine.app, machine.id, nonce=Secret(lease.nonce))
-    return FoundLease(machine=machine, lease=lease, is_released=is_dead)
+    return FoundLease(
+        app=machine.app,
+        machine=machine.name,
+        machine_id=machine.id,
+        holder=lease.description or lease.owner,
+        expires_at=lease.expires_at,
+        is_released=is_dead,
+    )
 
 
 def _is_alive(pid: int) -> bool:

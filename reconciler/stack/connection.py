@@ -15,16 +15,14 @@ from reconciler.model.concealment import Concealment, known_tokens
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
-from reconciler.operations.images import ImagePolicy, default_mode
+from reconciler.operations.images import ImagePolicy, mode_of
 from reconciler.operations.load import PUSH_TO
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
 from reconciler.targets import Target, resolve_target
 from reconciler.tasks.own_session import OwnSession
 
-_RESOLVE: Final = "RECONCILER_RESOLVE"
 _DEFAULT: Final = "RECONCILER_TARGET"
-_MODES: Final = ("always", "auto", "never")
 _TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
 
 
@@ -77,9 +75,7 @@ class Connection:
 
     def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
         """Return how tags are looked up, as the environment or the target says. Raises ValueError."""
-        mode = self._environment.get(_RESOLVE) or default_mode(target)
-        if mode not in _MODES:
-            raise ValueError(f"{_RESOLVE} is {mode!r}; it is {', '.join(_MODES)}")
+        mode = mode_of(None, self._environment, target)
         return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
 
     async def save(

@@ -12,9 +12,9 @@ import pytest
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
-from reconciler.images.registry import LIMIT_BYTES, Registry, Resolve, Resolved, ResolvedImage, resolve_images
+from reconciler.images.registry import LIMIT_BYTES, Registry, Resolved, ResolvedImage, resolve_images
 from reconciler.images.wire import Connection
-from reconciler.model.image import parse_image
+from reconciler.model.image import Resolve, parse_image
 from reconciler.model.secret import Secret
 
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -13,6 +13,7 @@ from reconciler.engine.models import Volume
 from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.transport import TraceEntry
+from reconciler.model.image import Resolve
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.run import Run
@@ -32,7 +33,7 @@ from reconciler.testing.virtual_time import VirtualClock
 from tests.support.faults import InProcess
 
 TOKEN = "engine-token"
-NO_IMAGES = ImagePolicy(mode="never")
+NO_IMAGES = ImagePolicy(mode=Resolve.NEVER)
 TARGET = Target(
     name="t", base_url="http://127.0.0.1", logs_url="http://127.0.0.1", token=None, is_paced=False, log_delay_s=0
 )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.apply.options import Options
     from reconciler.model.plan import SavedPlan
     from reconciler.operations.images import ImagePolicy
+    from reconciler.targets import Target
 
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
@@ -114,9 +115,12 @@ def command(
         revision=revision_of(spec, revision),
         only_drift=only_drift,
     )
-    images = ImagePolicy(mode=resolve_mode or "", push_to=push_to, must_be_built=True, builds=builds, builder=builder)
+    target = resolve(options)
+    images = ImagePolicy(push_to=push_to, must_be_built=True, builds=builds, builder=builder)
+    if not (consent.saved or only_drift):  # which look nothing up
+        images = replace(images, mode=resolve_mode_of(resolve_mode, target))
     asking = _Asking(options=options, is_agreed=is_agreed, shows_values=shows_values)
-    work = _apply(asking, spec, consent, how, images, stop, wait_busy_s=wait_busy)
+    work = _apply(asking, target, spec, consent, how, images, stop, wait_busy_s=wait_busy)
     report = run_async(work, on_first=ending_well(stop))
     return 1 if report is None else finish(report, options)
 
@@ -151,6 +155,7 @@ def _read_saved(plan_file: Path, expect_plan: str | None, options: Shared) -> "S
 
 async def _apply(
     asking: _Asking,
+    target: "Target",
     spec: Spec,
     consent: Consent,
     how: "Options",
@@ -162,9 +167,7 @@ async def _apply(
     """Return the report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
     from reconciler.operations.apply import propose_apply
 
-    options, target = asking.options, resolve(asking.options)
-    if not (consent.saved or how.only_drift):
-        images = replace(images, mode=resolve_mode_of(images.mode, target))
+    options = asking.options
     async with open_session(options, target, console.say) as session:
         proposal = await propose_apply(session, spec, consent, how, images=images)
         plan = proposal.plan

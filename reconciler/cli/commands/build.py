@@ -13,7 +13,7 @@ from reconciler.operations.load import pushed_to
 from reconciler.targets import Target
 
 if TYPE_CHECKING:
-    from reconciler.images.builds import Built
+    from reconciler.images.builds import BuiltImage
 
 
 @click.command("build")
@@ -35,8 +35,8 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
             {
                 "images": [
                     {
-                        "image": one.job.image,
-                        "content": one.job.content.tagged,
+                        "image": one.image,
+                        "content": one.content,
                         "digest": one.digest,
                         "built": not one.was_there,
                     }
@@ -48,7 +48,7 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     is_kept = target.container_host is not None and not push_to
     for one in built:
         what = "there already" if one.was_there else "built" if is_kept else "built and pushed"
-        console.print_text(f"{one.job.content.tagged}: {what}, {one.digest}")
+        console.print_text(f"{one.content}: {what}, {one.digest}")
     if not built:
         console.print_text("No image of the spec is built: each is named with `image`.")
     return 0
@@ -56,7 +56,7 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
 
 async def _build(
     options: Shared, spec: Spec, target: Target, *, builder: str | None, push_to: str | None
-) -> "list[Built]":
+) -> "tuple[BuiltImage, ...]":
     from reconciler.operations.images import build_images
 
     async with open_session(options, target, console.say) as session:

@@ -11,7 +11,7 @@ from reconciler.cli.ui.signals import run_async
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
-    from reconciler.operations.unlock import FoundLease
+    from reconciler.operations.unlock import FoundLease, Unlocked
 
 
 @click.command("unlock")
@@ -25,16 +25,17 @@ def command(**_values: object) -> int:
     from reconciler.render.redact import clean
 
     options = shared()
-    found, failures = run_async(_unlock(options, load_spec(options)))
+    found = run_async(_unlock(options, load_spec(options)))
     if options.is_json:
-        console.print_json({"leases": [_as_json(one) for one in found], "failures": [clean(why) for why in failures]})
+        failures = [clean(why) for why in found.failures]
+        console.print_json({"leases": [_as_json(one) for one in found.leases], "failures": failures})
     else:
-        lines = [_line(one) for one in found]
+        lines = [_line(one) for one in found.leases]
         console.print_text("\n".join(lines) if lines else "No leases on this stack's machines.")
-    return tell_failures(failures) or (0 if all(one.is_released for one in found) else 1)
+    return tell_failures(found.failures) or (0 if all(one.is_released for one in found.leases) else 1)
 
 
-async def _unlock(options: Shared, spec: Spec) -> "tuple[list[FoundLease], list[str]]":
+async def _unlock(options: Shared, spec: Spec) -> "Unlocked":
     from reconciler.operations.unlock import unlock
 
     async with open_session(options, resolve(options), console.say) as session:
@@ -43,22 +44,22 @@ async def _unlock(options: Shared, spec: Spec) -> "tuple[list[FoundLease], list[
 
 def _line(found: "FoundLease") -> str:
     word = "released" if found.is_released else "held"
-    until = f"{found.lease.expires_at:%H:%M:%S} UTC"
-    return f"{word}: {found.machine.app}/{found.machine.name} until {until}  ({_holder(found)})"
+    until = f"{found.expires_at:%H:%M:%S} UTC"
+    return f"{word}: {found.app}/{found.machine} until {until}  ({_holder(found)})"
 
 
 def _holder(found: "FoundLease") -> str:
     from reconciler.render.redact import clean
 
-    return clean(found.lease.description or found.lease.owner, 120)
+    return clean(found.holder, 120)
 
 
 def _as_json(found: "FoundLease") -> dict[str, object]:
     return {
-        "app": found.machine.app,
-        "machine": found.machine.id,
-        "name": found.machine.name,
+        "app": found.app,
+        "machine": found.machine_id,
+        "name": found.machine,
         "holder": _holder(found),
-        "expires_at": found.lease.expires_at.isoformat(),
+        "expires_at": found.expires_at.isoformat(),
         "released": found.is_released,
     }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from reconciler.model.image import Resolve
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,7 +20,6 @@ _IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and do
 DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
 
 F = TypeVar("F", bound=Callable[..., Any])
-_RESOLVE_MODES = ("always", "auto", "never")
 _BUILDERS = ("docker", "podman", "buildah")
 _PUSH_TO = "RECONCILER_PUSH_TO"  # as in operations.load, which `--help` does not import
 
@@ -119,7 +120,9 @@ def show_values_option(function: F) -> F:
 def resolve_option(function: F) -> F:
     """Add --resolve to a command."""
     text = "Look up what the images' tags name now. [default: auto: as far as the registries answer]"
-    return click.option("--resolve", "resolve_mode", type=click.Choice(_RESOLVE_MODES), help=text)(function)
+    return click.option("--resolve", "resolve_mode", type=click.Choice([one.value for one in Resolve]), help=text)(
+        function
+    )
 
 
 def push_to_option(function: F) -> F:
@@ -134,17 +137,14 @@ def builder_option(function: F) -> F:
     return click.option("--builder", type=click.Choice(_BUILDERS), help=text)(function)
 
 
-def resolve_mode_of(flag: str | None, target: "Target") -> str:
-    """Return how tags are looked up. Raises a usage error.
+def resolve_mode_of(flag: str | None, target: "Target") -> Resolve:
+    """Return how tags are looked up. Raises a usage error."""
+    from reconciler.operations.images import mode_of
 
-    The flag decides, else the environment, else the target.
-    """
-    from reconciler.operations.images import default_mode
-
-    named = flag or os.environ.get("RECONCILER_RESOLVE")
-    if named and named not in _RESOLVE_MODES:
-        raise click.UsageError(f"RECONCILER_RESOLVE is {named!r}; it is {', '.join(_RESOLVE_MODES)}")
-    return named or default_mode(target)
+    try:
+        return mode_of(flag, os.environ, target)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 class Text(click.ParamType[str]):
