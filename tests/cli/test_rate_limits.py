@@ -32,8 +32,8 @@ def virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECONCILER_TARGET", "http://api.example")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "machines.yaml").write_text(SPEC)
-    for verb in TALKING:
-        monkeypatch.setattr(f"reconciler.cli.commands.{verb}.run_async", lambda work, **_options: run_virtually(work))
+    for module in ("ui.run_apply", *(f"commands.{verb}" for verb in TALKING if verb not in {"apply", "destroy"})):
+        monkeypatch.setattr(f"reconciler.cli.{module}.run_async", lambda work, **_options: run_virtually(work))
     monkeypatch.setattr("reconciler.clock.SystemClock", VirtualClock)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,9 @@ from reconciler.cli.ui.options import (
     shared_options,
     show_values_option,
 )
-from reconciler.cli.ui.run_apply import carry_out, ending_well, finish, not_begun
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show
-from reconciler.cli.ui.signals import run_async
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -84,7 +84,6 @@ def command(
 
     Ends 0 where all is done and was read back as such (deferred slots are listed), 1 otherwise, 130 when interrupted.
     """
-    from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
     from reconciler.operations.git import revision_of
     from reconciler.operations.images import ImagePolicy
@@ -101,12 +100,11 @@ def command(
         allow_rollback=allow_rollback,
         adopt=adopt,
     )
-    is_agreed = is_agreed or consent.is_reviewed
-    if not is_agreed and not console.is_interactive():
-        console.ask_typed("", "", refusal=_REFUSAL)
+    asking = _Asking(options=options, is_agreed=is_agreed or consent.is_reviewed, shows_values=shows_values)
+    if not asking.is_agreed:
+        console.require_interactive(refusal=_REFUSAL)
     if consent.saved:
         spec = reduced(spec, options.app or consent.saved.app)
-    stop = Stop()
     how = Options(
         only=options.only,
         parallelism=parallelism,
@@ -119,9 +117,7 @@ def command(
     images = ImagePolicy(push_to=push_to, must_be_built=True, builds=builds, builder=builder)
     if not (consent.saved or only_drift):  # which look nothing up
         images = replace(images, mode=resolve_mode_of(resolve_mode, target))
-    asking = _Asking(options=options, is_agreed=is_agreed, shows_values=shows_values)
-    work = _apply(asking, target, spec, consent, how, images, stop, wait_busy_s=wait_busy)
-    report = run_async(work, on_first=ending_well(stop))
+    report = run_ending_well(partial(_apply, asking, target, spec, consent, how, images, wait_busy_s=wait_busy))
     return 1 if report is None else finish(report, options)
 
 
@@ -180,7 +176,7 @@ async def _apply(
         if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return not_begun(plan, ("it was not agreed to",), options)
-        return await carry_out(session, proposal, stop, wait_busy_s=wait_busy_s)
+        return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s)
 
 
 def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:

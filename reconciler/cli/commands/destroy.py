@@ -1,15 +1,15 @@
 """`reconciler destroy`: removes every machine that this stack owns, and nothing else. Apps are kept."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Duration, Shared, shared, shared_options
-from reconciler.cli.ui.run_apply import carry_out, ending_well, finish, not_begun
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show
-from reconciler.cli.ui.signals import run_async
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
 
@@ -26,16 +26,13 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 @shared_options
 def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -> int:
     """Remove every machine that this stack owns, after the stack's name was typed. Apps are never deleted."""
-    from reconciler.apply.executor import Stop
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
     spec = load_spec(options)
-    if not is_agreed and not console.is_interactive():
-        console.ask_typed("", "", refusal=_REFUSAL)
-    stop = Stop()
-    work = _destroy(options, spec, stop, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force)
-    report = run_async(work, on_first=ending_well(stop))
+    if not is_agreed:
+        console.require_interactive(refusal=_REFUSAL)
+    report = run_ending_well(partial(_destroy, options, spec, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force))
     if report is None:
         return 1
     code = finish(report, options, verb="destroy")
@@ -57,7 +54,7 @@ async def _destroy(
             return not_begun(plan, proposal.obstacles, options)
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
             return not_begun(plan, ("it was not agreed to",), options)
-        return await carry_out(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
+        return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
 
 
 def _is_confirmed(spec: Spec, has_changes: bool) -> bool:

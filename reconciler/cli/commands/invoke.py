@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -70,13 +71,10 @@ def command(
 
     Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
     """
-    import asyncio
-
     from reconciler.invoke.invoke import InvokeOptions, OnBusy
     from reconciler.model.run_policy import Override
 
     options = shared()
-    stop, insisted = asyncio.Event(), asyncio.Event()
     invoke_options = InvokeOptions(
         on_busy=OnBusy(on_busy),
         queue_timeout_s=queue_timeout,
@@ -87,6 +85,30 @@ def command(
         key=idempotency_key,
         override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
     )
+    how = _How(shows_logs=not no_logs, with_times=timestamps, on_interrupt=on_interrupt)
+    try:
+        run = _run(options, task, invoke_options, how)
+    except ReconcilerError as error:
+        if not options.is_json:
+            raise
+        run = _refused(task, error)
+    return _finish(run, options, prints_id=no_wait)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How the run's output is shown, and what Ctrl-C does to it."""
+
+    shows_logs: bool
+    with_times: bool
+    on_interrupt: str
+
+
+def _run(options: Shared, task: str, invoke_options: "InvokeOptions", how: _How) -> Run:
+    """Return how the run ended. The first Ctrl-C lets go of it, the second tells what is known of it."""
+    import asyncio
+
+    stop, insisted = asyncio.Event(), asyncio.Event()
 
     def on_first() -> bool:
         console.say("interrupted: letting go")
@@ -98,38 +120,18 @@ def command(
         insisted.set()
         return True
 
-    work = _invoke(
-        options,
-        task,
-        invoke_options,
-        stop,
-        insisted,
-        shows_logs=not no_logs,
-        with_times=timestamps,
-        on_interrupt=on_interrupt,
-    )
-    try:
-        run = run_async(work, on_first=on_first, on_second=on_second, outlasts_output=True)
-    except ReconcilerError as error:
-        if not options.is_json:
-            raise
-        run = _refused(task, error)
-    return _finish(run, options, prints_id=no_wait)
+    work = _invoke(options, task, invoke_options, how, stop, insisted)
+    return run_async(work, on_first=on_first, on_second=on_second, outlasts_output=True)
 
 
 async def _invoke(
     options: Shared,
     task: str,
     invoke_options: "InvokeOptions",
+    how: _How,
     stop: "asyncio.Event",
     insisted: "asyncio.Event",
-    *,
-    shows_logs: bool,
-    with_times: bool,
-    on_interrupt: str,
 ) -> Run:
-    from dataclasses import replace
-
     from reconciler.operations.invoke import cancel_let_go, find_invocable, invoke
 
     spec = load_spec(options)
@@ -137,12 +139,12 @@ async def _invoke(
     target = resolve(options)
     beats = Heartbeat()
     emit = beats.heard(console.say if options.verbosity or console.is_terminal(sys.stderr) else _only_notable)
-    take_line = beats.heard(printer(options, with_times=with_times)) if shows_logs else None
+    take_line = beats.heard(printer(options, with_times=how.with_times)) if how.shows_logs else None
     async with beats, open_session(options, target, emit) as session:
-        how = replace(invoke_options, take_line=take_line)
-        run = await invoke(session, pool, stack=spec.stack, options=how, stop=stop)
+        invoke_options = replace(invoke_options, take_line=take_line)
+        run = await invoke(session, pool, stack=spec.stack, options=invoke_options, stop=stop)
         is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
-        if is_let_go and _is_to_be_cancelled(run, on_interrupt):
+        if is_let_go and _is_to_be_cancelled(run, how.on_interrupt):
             return await cancel_let_go(
                 session.context, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
             )

@@ -105,15 +105,20 @@ def is_interactive() -> bool:
     return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
 
 
+def require_interactive(*, refusal: str) -> None:
+    """Raise UsageError if there is nobody to ask; `refusal` says what to do about it."""
+    if not is_interactive():
+        from reconciler.errors import UsageError
+
+        raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
+
+
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
     """Ask, and return whether exactly the expected text was typed.
 
     Raises UsageError if there is nobody to ask.
     """
-    if not is_interactive():
-        from reconciler.errors import UsageError
-
-        raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
+    require_interactive(refusal=refusal)
     with _interrupts() as interrupts:
         click.echo(f"{harmless(question)} ", err=True, nl=False)
         return _read_line(interrupts).strip() == expected

@@ -1,14 +1,15 @@
 """What `apply` and `destroy` share: carry out a plan, show progress, and report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared
 from reconciler.cli.ui.progress import progress, words_of
+from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.operations.session import Session
 
 
-async def carry_out(
+async def carry_out_shown(
     session: "Session",
     proposal: "Proposal",
     stop: "Stop",
@@ -58,11 +59,14 @@ async def carry_out(
             )
 
 
-def ending_well(stop: "Stop") -> Callable[[], bool]:
-    """Return what the first Ctrl-C does: let the changes under way finish.
+def run_ending_well(work: "Callable[[Stop], Coroutine[Any, Any, Report | None]]") -> Report | None:
+    """Return what the work returns. The first Ctrl-C lets the changes under way finish.
 
     If nothing has begun, it ends the command.
     """
+    from reconciler.apply.executor import Stop
+
+    stop = Stop()
 
     def ask() -> bool:
         if not stop.has_begun:
@@ -71,7 +75,7 @@ def ending_well(stop: "Stop") -> Callable[[], bool]:
         stop.interrupt()
         return True
 
-    return ask
+    return run_async(work(stop), on_first=ask)
 
 
 def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
