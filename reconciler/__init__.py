@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UnobservedError,
         UsageError,
     )
+    from reconciler.images.builds import BuiltImage
     from reconciler.invoke.queue import OnBusy
     from reconciler.machines_api.logs import LogLine
     from reconciler.model.change import Action, Cause, Change, FieldChange
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.operations.runs import ListedRuns
     from reconciler.operations.saved_plans import read_plan
     from reconciler.operations.status import StackStatus
+    from reconciler.operations.unlock import FoundLease, Unlocked
     from reconciler.planner.hashes import plan_sha256
     from reconciler.stack.asynchronous import AsyncStack
     from reconciler.stack.sources import load_spec
@@ -63,11 +65,13 @@ __all__ = [
     "AsyncTasks",
     "BlockedError",
     "BuildError",
+    "BuiltImage",
     "Cause",
     "Change",
     "Diagnostic",
     "Entry",
     "FieldChange",
+    "FoundLease",
     "LeaseLostError",
     "ListedRuns",
     "LogLine",
@@ -100,6 +104,7 @@ __all__ = [
     "Target",
     "TargetError",
     "Tasks",
+    "Unlocked",
     "UnobservedError",
     "UsageError",
     "__version__",
@@ -114,6 +119,7 @@ _HOMES = {
         " ReconcilerError RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError"
         " UnobservedError UsageError"
     ),
+    "images.builds": "BuiltImage",
     "invoke.queue": "OnBusy",
     "machines_api.logs": "LogLine",
     "model.change": "Action Cause Change FieldChange",
@@ -125,6 +131,7 @@ _HOMES = {
     "operations.runs": "ListedRuns",
     "operations.saved_plans": "read_plan",
     "operations.status": "StackStatus",
+    "operations.unlock": "FoundLease Unlocked",
     "planner.hashes": "plan_sha256",
     "stack.asynchronous": "AsyncStack",
     "stack.sources": "load_spec",

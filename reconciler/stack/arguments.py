@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from reconciler.apply.options import Options
+from reconciler.images.builder import BUILDERS
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.run_policy import LONGEST_S
 from reconciler.model.spec import Spec
@@ -33,8 +34,7 @@ def check_stack(
     spec: Any, *, target: Any, token: Any, environment: Any, emit: Any, lost_after_s: Any
 ) -> Mapping[str, str]:
     """Check what a stack is made of, and return its environment. Raises TypeError or ValueError."""
-    if not isinstance(spec, Spec):
-        raise TypeError(f"spec must be a Spec, not {named(spec)}; of a file it is load_spec(file)")
+    check_spec("spec", spec)
     if target is not None and not isinstance(target, Target):
         check_text("target", target)
     if token is not None:
@@ -44,13 +44,27 @@ def check_stack(
     return environment_of(environment)
 
 
-def check_only(spec: Spec, only: Any) -> None:
-    """Check the names of pools. Raises TypeError or ValueError, and UsageError where the spec has no such pool."""
+def check_spec(what: str, value: Any) -> None:
+    """Check a spec. Raises TypeError."""
+    if not isinstance(value, Spec):
+        raise TypeError(f"{what} must be a Spec, not {named(value)}; of a file it is load_spec(file)")
+
+
+def check_builder(value: Any) -> None:
+    """Check the name of a builder; None is the first that is here. Raises TypeError or ValueError."""
+    if value is not None:
+        check_text("builder", value)
+        if value not in BUILDERS:
+            raise ValueError(f"builder is {value!r}; it is {', '.join(BUILDERS)}")
+
+
+def check_only(spec: Spec, only: Any, *others: Spec) -> None:
+    """Check the names of pools. Raises TypeError or ValueError, and UsageError where no spec has such a pool."""
     if isinstance(only, str | bytes | bytearray) or not isinstance(only, Collection):
         raise TypeError(f"only must be a list of the names of pools, not {named(only)}")
     for name in only:
         check_text("a name in only", name)
-    require_pools((spec,), only)
+    require_pools((spec, *others), only)
 
 
 def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revision: Any) -> None:

@@ -1,8 +1,8 @@
 """A stack from asyncio code: what the commands do, with values in place of texts and exit codes."""
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
@@ -12,26 +12,27 @@ import httpx
 from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
 from reconciler.clock import Clock
 from reconciler.errors import BlockedError
+from reconciler.images.builds import BuiltImage
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.runs import FoundRun
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
-from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import carry_out, propose_apply
 from reconciler.operations.destroy import propose_destroy
+from reconciler.operations.diff import diff
 from reconciler.operations.drift import drift
-from reconciler.operations.git import revision_of
+from reconciler.operations.images import build_images
 from reconciler.operations.invoke import find_invocable
 from reconciler.operations.load import find_task, reduced
-from reconciler.operations.plan import plan as make_plan
 from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
+from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.slots.context import Emit
 from reconciler.stack import arguments
-from reconciler.stack.connection import Connection
+from reconciler.stack.connection import Connection, revision_of_spec
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
 from reconciler.tasks.arguments import check_flag, check_text, options_of
@@ -173,7 +174,7 @@ class AsyncStack:
             only_drift=only_drift,
         )
         arguments.check_carried_out(wait_busy_s=0.0 if wait_busy_s is None else wait_busy_s, on_end=on_end)
-        options = replace(options, revision=await self._revision(revision))
+        options = replace(options, revision=await revision_of_spec(self.spec, revision))
         spec = reduced(self.spec, consent.saved.app) if consent.saved else self.spec
         session = await self._connection.open()
         images = self._connection.images(session.target, must_be_built=True)
@@ -204,10 +205,31 @@ class AsyncStack:
         proposal = await propose_destroy(session, self.spec, only=only, force=force)
         return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end))
 
+    async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
+        """Return what an apply of this spec would change where `old` was applied. Offline."""
+        arguments.check_spec("old", old)
+        arguments.check_only(self.spec, only, old)
+        return diff(old, self.spec, at=datetime.now(UTC), only=only)
+
+    async def build(self, *, only: Collection[str] = (), builder: str | None = None) -> tuple[BuiltImage, ...]:
+        """Build and push the spec's images that are not there yet; the next apply takes them.
+
+        `builder` is docker, podman or buildah, by default the first that is here. RECONCILER_PUSH_TO says where images
+        are pushed. Raises BuildError, RegistryError.
+        """
+        arguments.check_builder(builder)
+        arguments.check_only(self.spec, only)
+        session = await self._connection.open()
+        push_to = self._connection.images(session.target).push_to
+        return await build_images(session, self.spec, only=only, builder=builder, push_to=push_to)
+
+    async def unlock(self) -> Unlocked:
+        """Release the leases of dead processes of this user on this host, and return all that were found."""
+        return await unlock((await self._connection.open()).context, self.spec)
+
     async def status(self) -> StackStatus:
         """Return the state of each slot, and of what else is in the apps. Raises where no app can be read."""
-        session = await self._connection.open()
-        return await status(session.context, self.spec)
+        return await status((await self._connection.open()).context, self.spec)
 
     async def invoke(
         self,
@@ -249,33 +271,21 @@ class AsyncStack:
         """Return the run of this id, whoever started it. Raises UsageError where it is no longer retained."""
         check_text("run_id", run_id)
         session = await self._connection.open()
-        found = await find_named_run(session.context, self.spec, run_id)
-        return self._run(session, found)
+        return self._run(session, await find_named_run(session.context, self.spec, run_id))
 
     async def runs(self, task: str | None = None) -> ListedRuns:
         """Return the retained runs of the task, or of all tasks, newest first in each app. Raises UsageError."""
         if task is not None:
             find_task(self.spec, task)
-        session = await self._connection.open()
-        return await list_all_runs(session.context, self.spec, task)
+        return await list_all_runs((await self._connection.open()).context, self.spec, task)
 
     async def _plan(
         self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool
     ) -> tuple[Plan, Mapping[str, str]]:
         arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
-        session = await self._connection.open()
-        return await make_plan(
-            session,
-            self.spec,
-            images=self._connection.images(session.target),
-            only=only,
-            allow_destroy=allow_destroy,
-            revision=await self._revision(revision),
-            adopt=adopt,
+        return await self._connection.plan(
+            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
         )
-
-    async def _revision(self, number: int | None) -> Revision | None:
-        return await asyncio.to_thread(revision_of, self.spec, number)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -13,10 +13,13 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.model.concealment import Concealment, known_tokens
 from reconciler.model.plan import Plan, SavedPlan
+from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
+from reconciler.operations.git import revision_of
 from reconciler.operations.images import ImagePolicy, mode_of
 from reconciler.operations.load import PUSH_TO
+from reconciler.operations.plan import plan
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
 from reconciler.targets import Target, resolve_target
@@ -78,6 +81,21 @@ class Connection:
         mode = mode_of(None, self._environment, target)
         return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
 
+    async def plan(
+        self, spec: Spec, *, only: Collection[str], allow_destroy: int | None, revision: int | None, adopt: bool
+    ) -> tuple[Plan, Mapping[str, str]]:
+        """Return the plan of the spec, and the digests of the images that it was made with."""
+        session = await self.open()
+        return await plan(
+            session,
+            spec,
+            images=self.images(session.target),
+            only=only,
+            allow_destroy=allow_destroy,
+            revision=await revision_of_spec(spec, revision),
+            adopt=adopt,
+        )
+
     async def save(
         self,
         plan: Plan,
@@ -96,6 +114,11 @@ class Connection:
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved
+
+
+async def revision_of_spec(spec: Spec, number: int | None) -> Revision | None:
+    """Return the revision of this number, by default that of the commit."""
+    return await asyncio.to_thread(revision_of, spec, number)
 
 
 def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Self
 
 from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
+from reconciler.images.builds import BuiltImage
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.queue import OnBusy
 from reconciler.model.plan import Plan, SavedPlan
@@ -12,6 +13,7 @@ from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
 from reconciler.operations.runs import ListedRuns
 from reconciler.operations.status import StackStatus
+from reconciler.operations.unlock import Unlocked
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_stack
 from reconciler.stack.asynchronous import AsyncStack
@@ -158,6 +160,21 @@ class Stack:
         """Remove every machine that this stack owns; see AsyncStack.destroy."""
         thread = self._threads.here()
         return thread.call(thread.content.destroy(only=only, wait_busy_s=wait_busy_s, force=force, on_end=on_end))
+
+    def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
+        """Return what an apply of this spec would change where `old` was applied. Offline."""
+        thread = self._threads.here()
+        return thread.call(thread.content.diff(old, only=only))
+
+    def build(self, *, only: Collection[str] = (), builder: str | None = None) -> tuple[BuiltImage, ...]:
+        """Build and push the spec's images that are not there yet; see AsyncStack.build."""
+        thread = self._threads.here()
+        return thread.call(thread.content.build(only=only, builder=builder))
+
+    def unlock(self) -> Unlocked:
+        """Release the leases of dead processes of this user on this host, and return all that were found."""
+        thread = self._threads.here()
+        return thread.call(thread.content.unlock())
 
     def status(self) -> StackStatus:
         """Return the state of each slot, and of what else is in the apps."""

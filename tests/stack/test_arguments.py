@@ -94,6 +94,11 @@ CALLS = [
     ("destroy", {"force": "no"}, TypeError, "force must be True or False, not str"),
     ("destroy", {"wait_busy_s": None}, TypeError, "wait_busy_s must be a number of seconds, not NoneType"),
     *(("drift", *case) for case in PLANNED[:3]),
+    *(("build", *case) for case in PLANNED[:3]),
+    ("build", {"builder": 5}, TypeError, "builder must be a string, not int"),
+    ("build", {"builder": "kaniko"}, ValueError, "builder is 'kaniko'; it is docker, podman, buildah"),
+    ("diff", {"old": "machines.yaml"}, TypeError, "old must be a Spec, not str; of a file it is load_spec(file)"),
+    ("diff", {"old": SPEC, "only": "work"}, TypeError, "only must be a list of the names of pools, not str"),
 ]
 MADE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"spec": "machines.yaml"}, TypeError, "spec must be a Spec, not str; of a file it is load_spec(file)"),

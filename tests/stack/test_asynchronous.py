@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler import (
+    Action,
     AsyncStack,
     BlockedError,
     OutcomeName,
@@ -22,7 +23,7 @@ from reconciler import (
 )
 from reconciler.model.secret import Secret
 from reconciler.slots.context import Emit
-from tests.support.world import TARGET, TOKEN, World, task_spec
+from tests.support.world import TARGET, TOKEN, World, spec_of, task_spec
 
 SPEC = task_spec("[say, hello, exit, '3']", count="2")
 
@@ -119,6 +120,32 @@ async def test_a_run_is_started_followed_and_found(world: World) -> None:
             await stack.invoke("work", args=["x"])
         with pytest.raises(UsageError, match="no pool 'x'"):
             await stack.plan(only=["x"])
+
+
+async def test_a_diff_is_what_an_apply_would_change_where_the_other_spec_was_applied(world: World) -> None:
+    async with stack_in(world) as stack:
+        assert [change.action for change in (await stack.diff(task_spec(count="1"))).effective] == [
+            Action.UPDATE,
+            Action.CREATE,
+        ]
+        old = spec_of("version: 1\nname: stack\napps: {app: {image: i, tasks: {gone: {command: [x]}}}}\n")
+        assert [change.slot.pool for change in (await stack.diff(old, only=["gone"])).effective] == ["gone"]
+        with pytest.raises(UsageError, match="no pool 'x'"):
+            await stack.diff(old, only=["x"])
+        assert world.transport.requests == []
+
+
+async def test_unlock_tells_who_holds_what_is_not_ours(world: World) -> None:
+    async with stack_in(world) as stack:
+        await stack.apply()
+        [machine, _other] = world.machines()
+        await world.context.client.leases.acquire("app", machine.id, ttl_s=60, description="someone else")
+        found = await stack.unlock()
+        assert [(one.app, one.machine, one.machine_id, one.holder) for one in found.leases] == [
+            ("app", "work-iad-0", machine.id, "someone else")
+        ]
+        assert [one.is_released for one in found.leases] == [False]
+        assert found.failures == ()
 
 
 def test_a_file_is_read_in_the_environment_that_is_given(tmp_path: Path) -> None:

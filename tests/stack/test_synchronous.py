@@ -8,12 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import AsyncStack, Entry, Stack
+from reconciler import AsyncStack, Entry, Stack, Unlocked
 from reconciler.engine.server.daemon import stop_engine
 
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [echo, hello]}}}}\n"
 ENDLESS = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [sh, -c, 'echo hello; sleep 999']}}}}\n"
-METHODS = ["apply", "destroy", "drift", "find", "from_file", "invoke", "plan", "runs", "save_plan", "status"]
+METHODS = [
+    "apply",
+    "build",
+    "destroy",
+    "diff",
+    "drift",
+    "find",
+    "from_file",
+    "invoke",
+    "plan",
+    "runs",
+    "save_plan",
+    "status",
+    "unlock",
+]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -43,6 +57,8 @@ def test_from_a_file_to_the_end_of_a_run(tmp_path: Path) -> None:
             assert run.wait().exit_code == 0
             assert stack.find(run.id).id == stack.runs().runs[0].id == run.id
             assert len(stack.status().slots) == 1
+            assert (stack.unlock(), stack.build()) == (Unlocked(leases=()), ())
+            assert not stack.diff(stack.spec).has_changes
             assert stack.destroy().is_success
             saved = stack.save_plan(tmp_path / "plan.json")
             assert stack.apply(saved).is_success
