@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from reconciler.model.slot_status import SlotStatus
     from reconciler.model.spec import App, Diagnostic, Pool, PoolKind, Slot, Spec
     from reconciler.operations.runs import ListedRuns
-    from reconciler.operations.saved_plans import read_plan
     from reconciler.operations.status import StackStatus
     from reconciler.operations.unlock import FoundLease, Unlocked
     from reconciler.planner.hashes import plan_sha256
     from reconciler.stack.asynchronous import AsyncStack
-    from reconciler.stack.sources import load_spec
+    from reconciler.stack.sources import load_spec, read_plan
     from reconciler.stack.synchronous import Stack
     from reconciler.targets import Target
     from reconciler.tasks.async_run import AsyncRun
@@ -129,12 +128,11 @@ _HOMES = {
     "model.slot_status": "SlotStatus",
     "model.spec": "App Diagnostic Pool PoolKind Slot Spec",
     "operations.runs": "ListedRuns",
-    "operations.saved_plans": "read_plan",
     "operations.status": "StackStatus",
     "operations.unlock": "FoundLease Unlocked",
     "planner.hashes": "plan_sha256",
     "stack.asynchronous": "AsyncStack",
-    "stack.sources": "load_spec",
+    "stack.sources": "load_spec read_plan",
     "stack.synchronous": "Stack",
     "targets": "Target",
     "tasks.async_run": "AsyncRun",

@@ -88,7 +88,7 @@ def _tell(
     """Tell how a change has ended."""
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
     if options.is_failing_fast and has_failed:
-        stop.request("an earlier change failed, and --fail-fast was given")
+        stop.request("an earlier change failed, after which nothing new was to begin")
     try:
         on_end(ended)
         context.emit(_progress(ended))

@@ -53,4 +53,4 @@ class Context:
         if isinstance(error, ReconcilerError):
             return error.message
         self.debug(error)
-        return f"{unexpected_words(error)} (--debug shows where)"
+        return unexpected_words(error) + ("" if self.debug is debug_nothing else " (--debug shows where)")

@@ -38,8 +38,10 @@ from reconciler.targets import Target
 from reconciler.tasks.arguments import check_flag, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.callbacks import harmless
+from reconciler.tasks.library_words import of_run, spoken_by_methods
 
 
+@spoken_by_methods
 class AsyncStack:
     """The stack of a spec, on a target. An async context manager, for one event loop.
 
@@ -277,7 +279,8 @@ class AsyncStack:
         """Return the retained runs of the task, or of all tasks, newest first in each app. Raises UsageError."""
         if task is not None:
             find_task(self.spec, task)
-        return await list_all_runs((await self._connection.open()).context, self.spec, task)
+        found = await list_all_runs((await self._connection.open()).context, self.spec, task)
+        return replace(found, runs=tuple(of_run(run) for run in found.runs))
 
     async def _plan(
         self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool

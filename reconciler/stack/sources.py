@@ -1,13 +1,17 @@
-"""Read a spec from a file, as the command does."""
+"""Read a spec or a saved plan from a file, as the command does."""
 
 from collections.abc import Mapping
 from os import PathLike, fspath
 
+from reconciler.model.plan import SavedPlan
 from reconciler.model.spec import Spec
+from reconciler.operations import saved_plans
 from reconciler.operations.load import SpecSource, load
 from reconciler.tasks.arguments import environment_of
+from reconciler.tasks.library_words import spoken_by
 
 
+@spoken_by
 def load_spec(
     file: str | PathLike[str] | None = None,
     *,
@@ -29,3 +33,9 @@ def load_spec(
             app=app,
         )
     )
+
+
+@spoken_by
+def read_plan(file: str | PathLike[str]) -> SavedPlan:
+    """Return the saved plan of the file. Raises UsageError."""
+    return saved_plans.read_plan(file)

@@ -17,9 +17,11 @@ from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.context import Context
+from reconciler.tasks.library_words import of_outcome, of_run, spoken_by_methods
 from reconciler.tasks.own_session import OwnLoop
 
 
+@spoken_by_methods
 class AsyncRun:
     """One run. It goes on whether or not anyone waits for it.
 
@@ -55,7 +57,7 @@ class AsyncRun:
     @property
     def info(self) -> RunInfo:
         """Return the run as it was last seen."""
-        return self._found.info
+        return of_run(self._found.info)
 
     async def wait(self, timeout_s: float | None = None) -> Outcome:
         """Return how it ended: a failed run is a value. Raises TimeoutError.
@@ -67,7 +69,7 @@ class AsyncRun:
         async with asyncio.timeout(timeout_s):
             info = await self._ended()
         assert info.outcome is not None, "a run that has ended has an outcome"
-        return info.outcome
+        return of_outcome(info.outcome)
 
     async def logs(self) -> AsyncIterator[LogLine]:
         """Yield each line of its output, from its start to its end, as it comes.

@@ -30,9 +30,11 @@ from reconciler.targets import Target, resolve_target, who_asks
 from reconciler.tasks.arguments import check_tasks, check_text, environment_of, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.callbacks import harmless
+from reconciler.tasks.library_words import of_run, spoken_by_methods
 from reconciler.tasks.own_session import OwnSession
 
 
+@spoken_by_methods
 class AsyncTasks:
     """The tasks of one app: an async context manager for one event loop.
 
@@ -197,7 +199,7 @@ class AsyncTasks:
         check_text("task", task or "")
         session = await self._session.open()
         found = await list_runs(session.context, self._app, stack=self._stack, task=task)
-        return [run.info for run in found]
+        return [of_run(run.info) for run in found]
 
     def _run(self, session: Session, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
         delay_s = session.target.log_delay_s
@@ -220,7 +222,9 @@ class AsyncTasks:
         stacks = sorted(owners.get(task, ()))
         if not stacks:
             names = ", ".join(sorted(owners)) or "none"
-            raise UsageError(f"app {self._app} has no task {task!r}", hint=f"its tasks: {names}; `reconciler apply`")
+            raise UsageError(
+                f"app {self._app} has no task {task!r}", hint=f"its tasks: {names}; `reconciler apply` makes more"
+            )
         if len(stacks) > 1:
             raise UsageError(f"several stacks have a task {task!r}: {', '.join(stacks)}", hint="say which with `stack`")
         known = KnownPool(app=self._app, pool=task, stack=stacks[0])

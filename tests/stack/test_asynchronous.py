@@ -93,7 +93,7 @@ async def test_a_saved_plan_is_applied_once(world: World, tmp_path: Path) -> Non
 async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path: Path) -> None:
     assert (await world.apply(task_spec(count="8"))).is_success
     async with stack_in(world, task_spec(count="1")) as stack:
-        with pytest.raises(BlockedError, match="--allow-destroy 7"):
+        with pytest.raises(BlockedError, match="say so with allow_destroy=7"):
             await stack.apply()
         with pytest.raises(BlockedError):
             await stack.save_plan(tmp_path / "plan.json")

@@ -1,0 +1,121 @@
+"""Say in the library's own words what errors and outcomes say in the command's: flags become arguments.
+
+What happened and what to do about it is written once, for the command. A program that calls the library has no flags.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from reconciler.errors import NotStartedError, ReconcilerError
+from reconciler.model.run import Outcome, RunInfo
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FLAGS: Final = (
+    (r"run `reconciler build`, or apply with --build", "call `Stack.build()`"),
+    (r"pass --allow-destroy (\d+)", r"say so with allow_destroy=\1"),
+    (r"pass --allow-rollback", "say so with allow_rollback=True"),
+    (r"--allow-rollback\b", "allow_rollback=True"),
+    (r"--adopt\b", "adopt=True"),
+    (r"`?--target local\b`?", 'target="local"'),
+    (r"--target\b", "target"),
+    (r"--app APP\b", "app"),
+    (r"--file\b", "file"),
+    (r"--parallelism\b", "parallelism"),
+    (r"--push-to\b", "RECONCILER_PUSH_TO"),
+    (r"pass --timeout\b", "pass timeout_s"),
+    (r"--(queue|start)-timeout\b", r"\1_timeout_s"),
+)
+# In hints only: elsewhere a command is what someone has run, such as the holder of a lease.
+_COMMANDS: Final = (
+    (r"`reconciler plan --out FILE`", "`Stack.save_plan()`"),
+    (r"`reconciler (apply|build|plan|runs|status|unlock)`", r"`Stack.\1()`"),
+    (r"`reconciler runs ([^` ]+)`", r'`runs("\1")`'),
+    (r"`reconciler (cancel|logs|wait) ([^` ]+)`", r'`find("\2").\1()`'),
+)
+
+
+def of_message(text: str) -> str:
+    """Return the text of a message with arguments in place of flags."""
+    return _replaced(text, _FLAGS)
+
+
+def of_hint(text: str | None) -> str | None:
+    """Return the text of a hint with arguments in place of flags, and methods in place of commands."""
+    return text and _replaced(text, (*_FLAGS, *_COMMANDS))
+
+
+def of_outcome(outcome: Outcome) -> Outcome:
+    """Return the outcome, whose remedy is for a program."""
+    remedy = of_hint(outcome.remedy)
+    return outcome if remedy == outcome.remedy else replace(outcome, remedy=remedy)
+
+
+def of_run(info: RunInfo) -> RunInfo:
+    """Return the run, whose outcome is for a program."""
+    outcome = info.outcome and of_outcome(info.outcome)
+    return info if outcome is info.outcome else replace(info, outcome=outcome)
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Let an error that leaves the block say what it says for a program."""
+    try:
+        yield
+    except ReconcilerError as error:
+        error.message, error.hint = of_message(error.message), of_hint(error.hint)
+        error.args = (error.message,)
+        if isinstance(error, NotStartedError):
+            error.outcome = of_outcome(error.outcome)
+        raise
+
+
+def spoken_by(function: F) -> F:
+    """Let the errors of the function, a coroutine or a generator too, be for a program."""
+    call: Any = function
+
+    async def in_coroutine(*arguments: Any, **named: Any) -> Any:
+        with spoken():
+            return await call(*arguments, **named)
+
+    async def in_generator(*arguments: Any, **named: Any) -> Any:
+        with spoken():
+            async with aclosing(call(*arguments, **named)) as each:
+                async for value in each:
+                    yield value
+
+    def plainly(*arguments: Any, **named: Any) -> Any:
+        with spoken():
+            return call(*arguments, **named)
+
+    wrapper: Any = plainly
+    if inspect.iscoroutinefunction(function):
+        wrapper = in_coroutine
+    elif inspect.isasyncgenfunction(function):
+        wrapper = in_generator
+    same: Any = wraps(function)(wrapper)
+    return cast(F, same)
+
+
+def spoken_by_methods(cls: C) -> C:
+    """Let the errors of all public methods of the class be for a program."""
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(member, classmethod):
+            setattr(cls, name, classmethod(spoken_by(member.__func__)))
+        elif inspect.isfunction(member):
+            setattr(cls, name, spoken_by(member))
+    return cls
+
+
+def _replaced(text: str, table: tuple[tuple[str, str], ...]) -> str:
+    for pattern, words in table:
+        text = re.sub(pattern, words, text)
+    return text
