@@ -17,6 +17,7 @@ from reconciler.apply.judge import (
     objection_to_marks,
 )
 from reconciler.apply.options import Options
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.change import Change
@@ -38,12 +39,12 @@ class Obstacle(NamedTuple):
 class Announcements:
     """The announcements of a plan, under way from the start."""
 
-    def __init__(self, context: Context, plan: Plan, options: Options, locks: Locks) -> None:
+    def __init__(self, context: Context, plan: Plan, options: Options, locks: Locks, limit: PrioritySemaphore) -> None:
         self._context = context
         self._stack = plan.stack
         self._options = options
         self._locks = locks
-        self._limit = asyncio.Semaphore(options.parallelism)
+        self._limit = limit
         pools = {(change.slot.app, change.slot.pool) for change in plan.effective}
         needed = [one for one in plan.announcements if (one.app, one.pool) in pools]
         self.tasks: dict[tuple[str, str], asyncio.Task[Obstacle | None]] = {
@@ -86,9 +87,11 @@ def _gone(what: str) -> Obstacle:
 
 
 @asynccontextmanager
-async def announcing(context: Context, plan: Plan, options: Options, locks: Locks) -> AsyncIterator[Announcements]:
+async def announcing(
+    context: Context, plan: Plan, options: Options, locks: Locks, limit: PrioritySemaphore
+) -> AsyncIterator[Announcements]:
     """Announce during the block; what is under way at its end is given up."""
-    announcements = Announcements(context, plan, options, locks)
+    announcements = Announcements(context, plan, options, locks, limit)
     try:
         yield announcements
     finally:

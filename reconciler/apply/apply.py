@@ -7,10 +7,10 @@ from functools import partial
 from reconciler.apply.actions import perform
 from reconciler.apply.announcements import Announcements, Obstacle, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
-from reconciler.apply.executor import Stop, execute
+from reconciler.apply.executor import Executor, Stop
 from reconciler.apply.job import Locks
 from reconciler.apply.judge import entry
-from reconciler.apply.metadata import leave_in_order
+from reconciler.apply.metadata import keep_books
 from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.verify import read_back
@@ -46,18 +46,16 @@ async def apply(
     began = context.clock.monotonic()
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
+    executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
     async with (
         creating_apps(context, plan.apps, stop) as creations,
-        announcing(context, plan, options, locks) as announcements,
+        announcing(context, plan, options, locks, executor.limit) as announcements,
     ):
-        entries = await execute(
+        entries = await executor.make(
             tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched)),
             lambda change, course: perform(context, change, plan.stack, options, locks, course=course),
             admit=partial(_admit, context, creations, announcements, stop),
             defer=partial(_defer, announcements),
-            explain=context.explain,
-            parallelism=options.parallelism,
-            stop=stop,
             on_end=partial(_tell, context, options, stop, on_end, failures),
         )
     failures[:0] = creations.failures.values()
@@ -67,7 +65,7 @@ async def apply(
         if not stop.is_interrupt:
             mismatches, found = await read_back(context, spec, plan, entries, options, before=observed)
         if found:
-            failures += await leave_in_order(context, spec, plan, found, options, locks)
+            failures += await keep_books(context, spec, plan, found, options, locks, executor)
     except Exception as error:
         failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
     return Report(

@@ -1,13 +1,13 @@
-"""Execute a plan: it knows edges, one limit on concurrency and a failure policy.
+"""Execute a plan, its changes and its bookkeeping: this knows edges, one limit on concurrency and a failure policy.
 
 It decides nothing else. When a change may take one of the limit's places is the caller's to say, who knows the
 platform's rate.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from reconciler.apply.announcements import Obstacle
 from reconciler.apply.judge import entry
@@ -25,6 +25,24 @@ Perform: TypeAlias = Callable[[Change, Course], Awaitable[Entry]]
 """Makes the change, and tells on its course that it is written."""
 Explain: TypeAlias = Callable[[Exception], str]
 """What went wrong, in words, where an unexpected error ended a change."""
+
+
+class Step(Protocol):
+    """What is executed: it begins after the steps that it depends on."""
+
+    @property
+    def address(self) -> str:
+        """Return its name, unique among the steps."""
+        ...
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Return the addresses of the steps that come first."""
+        ...
+
+
+StepT = TypeVar("StepT", bound=Step)
+EndT = TypeVar("EndT")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,66 +70,111 @@ class Stop:
         self.interrupted.set()
 
 
-async def execute(
-    changes: tuple[Change, ...],
-    perform: Perform,
-    *,
-    admit: Admit,
-    defer: Defer,
-    explain: Explain,
-    parallelism: int,
-    stop: Stop,
-    on_end: Callable[[Entry], None],
-) -> tuple[Entry, ...]:
-    """Return one entry for each change, in their order.
+class Executor:
+    """Executes all steps of one apply, under one limit."""
 
-    A change begins once all that it depends on is done. A dependency that failed, was skipped or is unknown skips the
-    change; a deferred one does not, unless it keeps a volume that the change needs: that defers the change too. A
-    creation waits for another one only until that is written, so that new machines are watched side by side. An
-    unexpected error makes its own change unknown. Raises what `on_end` raises; the changes under way are cancelled
-    then.
+    def __init__(self, *, parallelism: int, stop: Stop, explain: Explain) -> None:
+        self.limit = PrioritySemaphore(parallelism)
+        self._stop = stop
+        self._explain = explain
+
+    async def make(
+        self,
+        changes: tuple[Change, ...],
+        perform: Perform,
+        *,
+        admit: Admit,
+        defer: Defer,
+        on_end: Callable[[Entry], None],
+    ) -> tuple[Entry, ...]:
+        """Make the changes. Return one entry for each, in their order.
+
+        A change begins once all that it depends on is done. A dependency that failed, was skipped or is unknown skips
+        the change; a deferred one does not, unless it keeps a volume that the change needs: that defers the change too.
+        A creation waits for another one only until that is written, so that new machines are watched side by side. An
+        unexpected error makes its own change unknown. Raises what `on_end` raises; the changes under way are cancelled
+        then.
+        """
+        making = _Making(perform=perform, admit=admit, defer=defer, limit=self.limit, stop=self._stop)
+
+        async def run(one: _Progress[Change, Entry], needed: list[_Progress[Change, Entry]]) -> Entry:
+            try:
+                ended = await making.run(one, needed)
+            except Exception as error:
+                ended = entry(one.step, Status.UNKNOWN, self._explain(error))
+            on_end(ended)
+            return ended
+
+        return tuple(await _execute(changes, run, is_enough_written=_both_create))
+
+    async def keep(self, steps: Iterable[StepT], write: Callable[[StepT], Awaitable[str | None]]) -> tuple[str, ...]:
+        """Keep the books. Return what could not be written, in words.
+
+        A step begins once those that it depends on have ended, in whatever way: one that fails stops no other.
+        """
+
+        async def run(one: _Progress[StepT, str | None], _needed: object) -> str | None:
+            async with self.limit:
+                return await write(one.step)
+
+        return tuple(why for why in await _execute(steps, run) if why)
+
+
+class _Progress(Generic[StepT, EndT]):
+    """How far a step is.
+
+    It is `written` once nothing but the watching is left, `ended` once it has its end.
     """
-    execution = _Execution(perform=perform, admit=admit, defer=defer, limit=PrioritySemaphore(parallelism), stop=stop)
-    progress = {change.address: _Progress(change) for change in changes}
 
-    async def run(one: _Progress) -> None:
-        needed = [progress[address] for address in one.change.depends_on if address in progress]
+    def __init__(self, step: StepT) -> None:
+        self.step = step
+        self.written = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.end: EndT | None = None
+
+
+def _never(_step: object, _other: object) -> bool:
+    return False
+
+
+def _both_create(change: Change, other: Change) -> bool:
+    return change.action is other.action is Action.CREATE
+
+
+async def _execute(
+    steps: Iterable[StepT],
+    run: Callable[[_Progress[StepT, EndT], list[_Progress[StepT, EndT]]], Awaitable[EndT]],
+    *,
+    is_enough_written: Callable[[StepT, StepT], bool] = _never,
+) -> list[EndT]:
+    """Run each step after those that it depends on, and return the ends in their order.
+
+    `is_enough_written` tells whether the first step waits for the second one only until that is written. Raises what
+    `run` raises; the steps under way are cancelled then.
+    """
+    progress = {step.address: _Progress[StepT, EndT](step) for step in steps}
+
+    async def follow(one: _Progress[StepT, EndT]) -> EndT:
+        needed = [progress[address] for address in one.step.depends_on if address in progress]
         for other in needed:
-            both_create = one.change.action is other.change.action is Action.CREATE
-            await (other.written if both_create else other.ended).wait()
-        try:
-            one.entry = await execution.run(one, needed)
-        except Exception as error:
-            one.entry = entry(one.change, Status.UNKNOWN, explain(error))
-        on_end(one.entry)
+            is_enough = is_enough_written(one.step, other.step)
+            await (other.written if is_enough else other.ended).wait()
+        one.end = await run(one, needed)
         one.written.set()
         one.ended.set()
+        return one.end
 
-    running = [asyncio.create_task(run(one)) for one in progress.values()]
+    running = [asyncio.create_task(follow(one)) for one in progress.values()]
     try:
-        await asyncio.gather(*running)
+        return await asyncio.gather(*running)
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    return tuple(one.entry for one in progress.values() if one.entry)
-
-
-class _Progress:
-    """How far a change is.
-
-    It is `written` once nothing but the watching is left, `ended` once it has its entry.
-    """
-
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self.written = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.entry: Entry | None = None
 
 
 @dataclass(slots=True, kw_only=True)
-class _Execution:
+class _Making:
     perform: Perform
     admit: Admit
     defer: Defer
@@ -119,9 +182,9 @@ class _Execution:
     stop: Stop
     down: dict[tuple[str, str], Entry] = field(default_factory=dict)  # by app and pool: who did not stay up
 
-    async def run(self, one: _Progress, needed: list[_Progress]) -> Entry:
-        change = one.change
-        ends = [other.entry for other in needed if other.entry]
+    async def run(self, one: _Progress[Change, Entry], needed: list[_Progress[Change, Entry]]) -> Entry:
+        change = one.step
+        ends = [other.end for other in needed if other.end]
         blocking = next((end for end in ends if end.status not in {Status.DONE, Status.DEFERRED}), None)
         if blocking:
             why = f": {blocking.detail}" if blocking.detail else ""
@@ -137,14 +200,17 @@ class _Execution:
 
         def tell_written() -> None:
             nonlocal is_held
-            is_held = False
-            self.limit.release()
+            if is_held:
+                is_held = False
+                self.limit.release()
             one.written.set()
 
         try:
             if halt := self.stop.why or self._why_down(change):
                 return entry(change, Status.SKIPPED, halt)
-            ended = await self.perform(change, Course(tell_written=tell_written, cut=self.stop.interrupted))
+            ended = await self.perform(
+                change, Course(limit=self.limit, tell_written=tell_written, cut=self.stop.interrupted)
+            )
             if ended.unhealthy:
                 self.down.setdefault((change.slot.app, change.slot.pool), ended)
             return ended
@@ -157,10 +223,10 @@ class _Execution:
         return f"{down.slot.name} did not stay up, so nothing more of its service is changed" if down else None
 
 
-def _kept_volume(change: Change, needed: list[_Progress]) -> str | None:
+def _kept_volume(change: Change, needed: list[_Progress[Change, Entry]]) -> str | None:
     """Return, in words, the volume that a deferred machine keeps; None if none."""
     for other in needed:
-        shared = sorted(change.mounted & other.change.freed)
-        if shared and other.entry and other.entry.status is Status.DEFERRED:
-            return f"volume {', '.join(shared)} is still mounted by {other.entry.slot.name}: {other.entry.detail}"
+        shared = sorted(change.mounted & other.step.freed)
+        if shared and other.end and other.end.status is Status.DEFERRED:
+            return f"volume {', '.join(shared)} is still mounted by {other.end.slot.name}: {other.end.detail}"
     return None

@@ -4,21 +4,22 @@ What is to be written, and on which machine, is the planner's to say. Here it is
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
+from reconciler.apply.executor import Executor
 from reconciler.apply.job import Job, Locks
 from reconciler.apply.judge import entry, objection_to_marks, overtaken
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.change import Change
-from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineRef, Observed
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Spec
-from reconciler.planner.bookkeeping import Scope, books_of, is_surpassed, left_overrides
+from reconciler.planner.bookkeeping import Restoration, Scope, books_of, is_surpassed, restorations
 from reconciler.planner.holders import takes_marks
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
@@ -26,18 +27,15 @@ from reconciler.slots.override import restore_if_idle
 from reconciler.slots.wait import read_by_id
 
 
-async def leave_in_order(
-    context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks
-) -> list[str]:
+async def keep_books(
+    context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks, executor: Executor
+) -> tuple[str, ...]:
     """Leave the machines as the next apply and invoke need them.
 
     They were read back. Return what could not be done, in words.
     """
-    limit = asyncio.Semaphore(options.parallelism)
-    left = left_overrides(spec, found)
-    failures = await _all(_restore(context, machine, declared, limit, locks) for machine, declared in left)
     if options.only_drift:
-        return failures
+        return await executor.keep(restorations(spec, found), partial(_restore, context, locks))
     scope = Scope(
         only=options.only,
         revision=options.revision,
@@ -45,17 +43,22 @@ async def leave_in_order(
         reviewed=options.plan_sha256,
         has_changes=plan.has_changes,
     )
-    writes = books_of(spec, found, scope)
-    return failures + await _all(_write(context, write, limit, options, locks) for write in writes)
+
+    async def keep(step: Restoration | MetadataWrite) -> str | None:
+        if isinstance(step, Restoration):
+            return await _restore(context, locks, step)
+        return await _write(context, step, options, locks)
+
+    return await executor.keep(books_of(spec, found, scope), keep)
 
 
 async def change_settings(job: Job, change: Change) -> Entry:
     """Write what the machines do not tell yet of the pool's settings.
 
-    Return how that ended.
+    Each machine takes a place of the limit, so the change gives back its own. Return how that ended.
     """
-    limit = asyncio.Semaphore(job.options.parallelism)
-    ends = await asyncio.gather(*(_settle(job, change, write, limit) for write in change.writes))
+    job.course.tell_written()
+    ends = await asyncio.gather(*(_settle(job, change, write) for write in change.writes))
     failed = [end for end in ends if end]
     if not failed:
         return entry(change, Status.DONE)
@@ -69,14 +72,14 @@ async def change_settings(job: Job, change: Change) -> Entry:
     )
 
 
-async def _settle(job: Job, change: Change, write: MetadataWrite, limit: asyncio.Semaphore) -> Entry | None:
+async def _settle(job: Job, change: Change, write: MetadataWrite) -> Entry | None:
     """Write the settings on one machine, unless another change has.
 
     Return None once they are there.
     """
     assert write.machine_id is not None, "a machine that is made gets its pool's settings with its config"
     where = f"{write.name}: "
-    async with limit:
+    async with job.course.limit:
         try:
             if change.depends_on:
                 seen = await read_by_id(job.context, write.app, write.machine_id)
@@ -113,29 +116,21 @@ async def _send(context: Context, lease: HeldLease, machine: MachineRef, due: Ma
             await context.client.delete_metadata(machine.app, machine.id, key)
 
 
-async def _all(works: Iterable[Awaitable[str | None]]) -> list[str]:
-    return [why for why in await asyncio.gather(*works) if why]
-
-
-async def _restore(
-    context: Context, machine: Machine, declared: MachineConfig | None, limit: asyncio.Semaphore, locks: Locks
-) -> str | None:
+async def _restore(context: Context, locks: Locks, step: Restoration) -> str | None:
     """Take off a run's override that nobody took off after it.
 
     Return why it is still there, in words.
     """
-    async with limit:
-        return await restore_if_idle(context, machine, declared=declared, patience_s=locks.patience_s(machine.id))
+    patience_s = locks.patience_s(step.machine.id)
+    return await restore_if_idle(context, step.machine, declared=step.declared, patience_s=patience_s)
 
 
-async def _write(
-    context: Context, write: MetadataWrite, limit: asyncio.Semaphore, options: Options, locks: Locks
-) -> str | None:
+async def _write(context: Context, write: MetadataWrite, options: Options, locks: Locks) -> str | None:
     """Write the marks of one machine; return why they could not be written."""
     assert write.machine_id is not None, "only machines that were read back are written to"
     due = dict(write.marks)
     try:
-        async with limit, locks.hold(write.app, write.machine_id) as lease:
+        async with locks.hold(write.app, write.machine_id) as lease:
             if marks.HIGHEST in due and options.revision:
                 live = await read_by_id(context, write.app, write.machine_id)  # two applies may have seen the same list
                 if live is None or is_surpassed(live.metadata, options.revision, allow_rollback=options.allow_rollback):

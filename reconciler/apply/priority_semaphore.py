@@ -38,3 +38,9 @@ class PrioritySemaphore:
                     turn.set_result(None)
                     return
         self._free += 1
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.release()

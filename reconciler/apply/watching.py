@@ -6,9 +6,12 @@ Nothing is held meanwhile, no lease and no place of the limit: many machines are
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reconciler.apply.health import Watch, watch_up
 from reconciler.apply.judge import entry, must_run, unfit
+from reconciler.apply.options import DEFAULT_PARALLELISM
+from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.model.change import Change
 from reconciler.model.machine import Event, Machine, MachineRef
 from reconciler.model.report import Entry, Status
@@ -25,10 +28,11 @@ def _nobody() -> None:
 class Course:
     """The course of one change.
 
-    `tell_written` is called once its write is done and only the watching is left; the watching ends early once `cut` is
-    set.
+    `tell_written` is called once its write is done and only the watching is left: it gives back the change's place of
+    the `limit`. The watching ends early once `cut` is set.
     """
 
+    limit: PrioritySemaphore = field(default_factory=partial(PrioritySemaphore, DEFAULT_PARALLELISM))
     tell_written: Callable[[], None] = _nobody
     cut: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -40,13 +40,20 @@ _LONGEST_VALUE: Final = 200
 class MetadataWrite:
     """Marks to be written on one machine beside its config, in this order.
 
-    An empty value takes a mark away. `machine_id` is None if the plan makes the machine.
+    An empty value takes a mark away. `machine_id` is None if the plan makes the machine. `depends_on` holds the
+    addresses of what must have ended first.
     """
 
     app: str
     name: str
     machine_id: str | None
     marks: Mapping[str, str]
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Return its address, unique among the bookkeeping of a plan."""
+        return f"{self.app}/{self.name} ({self.machine_id or 'new'}): marks"
 
 
 def is_mark(key: str) -> bool:

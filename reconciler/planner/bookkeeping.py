@@ -40,6 +40,23 @@ class Scope:
     has_changes: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """A machine that gets back its config from before a run's override.
+
+    `declared` is the spec's config, None if the spec no longer has the pool.
+    """
+
+    machine: Machine
+    declared: MachineConfig | None
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Return its address, unique among the bookkeeping."""
+        return f"{self.machine.app}/{self.machine.name} ({self.machine.id}): override"
+
+
 class _Due:
     """The marks that are due, by machine, in the order in which they are written."""
 
@@ -95,13 +112,22 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
     return tuple(_joined(writes, due.writes()))
 
 
-def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:
-    """Return what is due on the machines as they are now, after the changes."""
+def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[Restoration | MetadataWrite, ...]:
+    """Return what is due on the machines as they are now, after the changes.
+
+    An override comes off a machine before its marks are written.
+    """
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
         books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
-    return stack_books(books, scope)
+    restored = restorations(spec, observed)
+    first = {(one.machine.app, one.machine.id): (one.address,) for one in restored}
+    writes = (
+        replace(write, depends_on=first.get((write.app, write.machine_id or ""), ()))
+        for write in stack_books(books, scope)
+    )
+    return *restored, *writes
 
 
 def last_plan(spec: Spec, observed: Observed) -> str | None:
@@ -110,15 +136,15 @@ def last_plan(spec: Spec, observed: Observed) -> str | None:
     return next((value for machine in owned if (value := machine.metadata.get(marks.LAST_PLAN))), None)
 
 
-def left_overrides(spec: Spec, observed: Observed) -> list[tuple[Machine, MachineConfig | None]]:
-    """Return the resting machines that have a run's override, with declared configs."""
+def restorations(spec: Spec, observed: Observed) -> tuple[Restoration, ...]:
+    """Return what is due on resting machines that have a run's override."""
     declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
-    return [
-        (machine, declared.get((machine.app, machine.metadata[marks.POOL])))
+    return tuple(
+        Restoration(machine=machine, declared=declared.get((machine.app, machine.metadata[marks.POOL])))
         for app in observed.apps.values()
         for machine in owned_in(app, spec.stack)
         if marks.OVERRIDE in machine.metadata and machine.state.is_resting
-    ]
+    )
 
 
 def is_surpassed(metadata: Mapping[str, str], revision: Revision, *, allow_rollback: bool) -> bool:
