@@ -1,10 +1,13 @@
 """The public interface: the names of `reconciler`, where each comes from, and that importing it is cheap."""
 
+import ast
 import enum
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,7 @@ ApiError ApiErrorKind BlockedError BuildError LeaseLostError LogsIncompleteError
 RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError UnobservedError UsageError
 """
 FUNCTIONS = "__version__ load_spec plan_sha256 read_plan"
+INIT = "def __init__"
 NAMES = f"{TYPES} {ERRORS} {FUNCTIONS}".split()
 
 
@@ -60,6 +64,21 @@ def test_every_error_is_public() -> None:
 
     of_errors = {one for one in below(ReconcilerError) if one.__module__ == "reconciler.errors"}
     assert {one.__name__ for one in of_errors} <= {*NAMES}
+
+
+def test_what_an_object_shows_has_a_type() -> None:
+    """Other type checkers than ours may infer another one, and `pyright --verifytypes` counts that."""
+    untyped = []
+    for file in Path(reconciler.__file__).parent.rglob("*.py"):
+        classes = [one for one in ast.walk(ast.parse(file.read_text())) if isinstance(one, ast.ClassDef)]
+        inits = [
+            part for one in classes if one.name[0] != "_" for part in one.body if ast.unparse(part).startswith(INIT)
+        ]
+        for part in (part for init in inits for part in ast.walk(init) if isinstance(part, ast.Assign)):
+            shown = [ast.unparse(target) for target in part.targets if re.match(r"self\.[a-z]", ast.unparse(target))]
+            if not isinstance(part.value, ast.Name):  # which is an argument, and has its type
+                untyped += [f"{file.name}:{part.lineno} {name}" for name in shown]
+    assert untyped == []
 
 
 def test_importing_the_package_imports_nothing_of_it() -> None:

@@ -74,7 +74,7 @@ class Executor:
     """Executes all steps of one apply, under one limit."""
 
     def __init__(self, *, parallelism: int, stop: Stop, explain: Explain) -> None:
-        self.limit = PrioritySemaphore(parallelism)
+        self.limit: PrioritySemaphore = PrioritySemaphore(parallelism)
         self._stop = stop
         self._explain = explain
 

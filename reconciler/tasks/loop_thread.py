@@ -28,7 +28,7 @@ class LoopThread(Generic[C]):
     def __init__(self, make: Callable[[], C]) -> None:
         self.pid: int = os.getpid()
         self.content: C = make()
-        self.is_closed = False
+        self.is_closed: bool = False
         self._beginning = threading.Lock()  # nothing begins once it is closed
         self._under_way: dict[Future[Any], asyncio.Task[Any]] = {}  # used on the loop only
         self._loop = asyncio.new_event_loop()

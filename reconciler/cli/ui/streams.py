@@ -36,7 +36,7 @@ class Output:
     def __init__(self) -> None:
         self.known: Concealment = Concealment(known_tokens(os.environ))
         self.failure: OSError | None = None
-        self.result = ""
+        self.result: str = ""
         self._on_failure: Callable[[], None] = _raise
 
     def fail(self, error: OSError) -> None:
