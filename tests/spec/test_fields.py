@@ -32,6 +32,10 @@ SUPPORTED = [field for field in FIELDS if not field.unsupported]
 WITH_EXAMPLES = [field for field in SUPPORTED if field.name in EXAMPLES]
 OF_THE_CONFIG = [field for field in WITH_EXAMPLES if field.path]
 DEFINITIONS = ("defaults", "app", "task", "service")
+OF_THE_FIRST_RELEASE = (
+    "args build checks command config count entrypoint env files guest image launch metadata overrides ports processes"
+    " protect regions restart schedule stop timeout"
+)
 
 
 def load(field: Field, **levels: str) -> Pool:
@@ -114,6 +118,12 @@ def test_step_4_the_readme_has_each_field_in_its_table() -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     missing = [field.name for field in SUPPORTED if field.name not in named]
     assert not missing, STEPS.format(4) + f"say what {missing} is in the README's table of fields"
+
+
+def test_step_4_the_changelog_has_each_field_since_the_first_release() -> None:
+    named = re.findall(r"`(\w+)(?:`|: )", (ROOT / "CHANGELOG.md").read_text())
+    missing = [field.name for field in SUPPORTED if field.name not in {*named, *OF_THE_FIRST_RELEASE.split()}]
+    assert not missing, STEPS.format(4) + f"list {missing} in CHANGELOG.md, under Unreleased"
 
 
 def test_step_5_the_local_engine_honours_each_field_or_its_document_says_that_it_does_not() -> None:
