@@ -1,4 +1,4 @@
-"""`reconciler engine run|start|stop|status|env|open`: the local engine, by hand."""
+"""`reconciler engine run|start|stop|status|env|open`: the local engine, by hand; `conform` has a file of its own."""
 
 import os
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from reconciler.cli.commands import conform
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import shared, shared_options
 from reconciler.errors import TargetError
@@ -21,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.group("engine")
 def command() -> None:
     """The local engine: the Machines API on loopback, really running the commands."""
+
+
+command.add_command(conform.command)
 
 
 def _engine_options(function: F) -> F:

@@ -5,7 +5,7 @@ The environment is read here.
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,17 +68,23 @@ def resolve(shared: Shared) -> Target:
     return target
 
 
+def tracing(shared: Shared) -> "Callable[[TraceEntry], None] | None":
+    """Return what shows each call on stderr; None without --trace-http."""
+
+    def trace(entry: "TraceEntry") -> None:
+        status = entry.status or "no answer"
+        took_ms = entry.duration_s * 1000
+        console.say(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}".rstrip())
+
+    return trace if shared.is_tracing else None
+
+
 @asynccontextmanager
 async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
     """Open a session on the target for the block.
 
     It traces and debugs as the shared options say.
     """
-
-    def trace(entry: "TraceEntry") -> None:
-        status = entry.status or "no answer"
-        took_ms = entry.duration_s * 1000
-        console.say(f"{entry.method} {entry.path} -> {status} {took_ms:.0f} ms {entry.request_id or ''}".rstrip())
 
     def debug(error: Exception) -> None:
         if shared.is_debugging:
@@ -92,7 +98,7 @@ async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIte
         os.environ,
         emit=emit,
         debug=debug,
-        trace=trace if shared.is_tracing else None,
+        trace=tracing(shared),
         learn=known.add,
     ) as session:
         yield session

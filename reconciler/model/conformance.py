@@ -1,0 +1,55 @@
+"""What a server of the Machines API was found to do, beside what we assume of it."""
+
+import enum
+from dataclasses import dataclass
+
+
+class Verdict(enum.Enum):
+    """How a probe ended."""
+
+    HOLDS = "holds"
+    DIFFERS = "differs"
+    UNTRIED = "untried"  # it could not be tried; `seen` says why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """One probe: what we assume, the calls that it made, and what was seen.
+
+    `name` is A1, A2 … for an assumption. `group` is assumption, state, lease or answer.
+    """
+
+    name: str
+    group: str
+    assumes: str
+    calls: str
+    verdict: Verdict
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conformance:
+    """All results of one app that was made for them.
+
+    `failures` says why not all was tried, `left` what could not be deleted, in words.
+    """
+
+    url: str
+    app: str
+    results: tuple[ProbeResult, ...] = ()
+    machines: int = 0
+    duration_s: float = 0.0
+    is_interrupted: bool = False
+    failures: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    def of(self, verdict: Verdict) -> tuple[ProbeResult, ...]:
+        """Return the results with this verdict."""
+        return tuple(result for result in self.results if result.verdict is verdict)
+
+    @property
+    def is_conforming(self) -> bool:
+        """Return whether all that was tried holds, something was tried, and nothing is left."""
+        return bool(self.of(Verdict.HOLDS)) and not (
+            self.of(Verdict.DIFFERS) or self.failures or self.left or self.is_interrupted
+        )

@@ -1,0 +1,83 @@
+"""Show how far a server is what we assume, as a table and as JSON."""
+
+import textwrap
+from collections.abc import Iterable
+from typing import Any, Final
+
+from reconciler.model.conformance import Conformance, ProbeResult, Verdict
+from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION, paint
+
+_HEADINGS: Final = ("PROBE", "WE ASSUME", "SEEN")
+_SYMBOLS: Final = {Verdict.HOLDS: "+", Verdict.DIFFERS: "-", Verdict.UNTRIED: "!"}
+_NARROWEST: Final = 20
+_NAME: Final = 36
+
+
+def conformance_text(found: Conformance, *, shows_all: bool = False, color: bool = False, width: int = 100) -> str:
+    """Show what differs and what could not be tried; with `shows_all` also what holds."""
+    parts = []
+    for verdict, title in (
+        (Verdict.DIFFERS, "Differs from what we assume"),
+        (Verdict.UNTRIED, "Could not be tried"),
+        (Verdict.HOLDS, "Holds"),
+    ):
+        rows = found.of(verdict)
+        if rows and (shows_all or verdict is not Verdict.HOLDS):
+            parts.append("\n".join([f"{title}:", *_table(rows, color=color, width=width)]))
+    counts = ", ".join(f"{len(found.of(verdict))} {word}" for verdict, word in _WORDS.items())
+    parts.append(f"{counts} of {len(found.results)} probes; {_made(found)}.")
+    parts += [f"Not finished: {clean(failure)}" for failure in found.failures]
+    parts += [f"Left: {clean(one)}" for one in found.left]
+    return "\n\n".join(parts)
+
+
+_WORDS: Final = {Verdict.HOLDS: "hold", Verdict.DIFFERS: "differ", Verdict.UNTRIED: "could not be tried"}
+
+
+def conformance_json(found: Conformance) -> dict[str, Any]:
+    """Return every result; the schema is `conformance`."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "url": clean(found.url),
+        "app": clean(found.app),
+        "conforms": found.is_conforming,
+        "interrupted": found.is_interrupted,
+        "counts": {verdict.value: len(found.of(verdict)) for verdict in Verdict},
+        "machines": found.machines,
+        "duration_s": round(found.duration_s, 1),
+        "probes": [
+            {
+                "name": result.name,
+                "group": result.group,
+                "assumes": result.assumes,
+                "calls": result.calls,
+                "verdict": result.verdict.value,
+                "seen": clean(result.seen),
+            }
+            for result in found.results
+        ],
+        "failures": [clean(failure) for failure in found.failures],
+        "left": [clean(one) for one in found.left],
+    }
+
+
+def _made(found: Conformance) -> str:
+    left = "they are not all deleted" if found.left else "all deleted"
+    return f"{found.machines} machines were made in {found.duration_s:.0f} s, {left}"
+
+
+def _table(rows: Iterable[ProbeResult], *, color: bool, width: int) -> list[str]:
+    """Return a table whose long cells go on below."""
+    cells = [_HEADINGS, *((clean(row.name), clean(row.assumes), clean(row.seen)) for row in rows)]
+    first = min(_NAME, max(len(line[0]) for line in cells))
+    others = max(_NARROWEST, (width - first - 6) // 2)
+    lines = []
+    symbols = ["", *(_SYMBOLS[row.verdict] for row in rows)]
+    for symbol, line in zip(symbols, cells, strict=True):
+        columns = [textwrap.wrap(cell, size) or [""] for cell, size in zip(line, (first, others, others), strict=True)]
+        for number in range(max(map(len, columns))):
+            parts = [column[number] if number < len(column) else "" for column in columns]
+            text = f"  {parts[0]:<{first}}  {parts[1]:<{others}}  {parts[2]}".rstrip()
+            lines.append(paint(text, symbol, color=color))
+    return lines
