@@ -59,21 +59,21 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
     Starts the local engine if it is not running. Raises TargetError.
     """
-    from reconciler.machines_api import urls
+    from reconciler.machines_api import access
 
     name = name or environment.get("RECONCILER_TARGET") or "fly"
     if name == "local":
         return _local(environment)
     if name == "fly":
-        base_url = urls.api_base_url(environment)
+        base_url = access.api_base_url(environment)
         token: Secret | None = _fly_token(environment)
     elif "://" in name or "@" in name:
-        base_url = urls.parse_target_url(name)
+        base_url = access.parse_target_url(name)
         token = _environment_token(environment)
     else:
         raise TargetError(f"unknown target {name!r}", hint="use fly, local, or the URL of a Machines API")
-    logs_url = urls.logs_base_url(base_url, environment)
-    is_fly = logs_url == urls.FLY_LOGS_URL or "fly.io" in logs_url
+    logs_url = access.logs_base_url(base_url, environment)
+    is_fly = logs_url == access.FLY_LOGS_URL or "fly.io" in logs_url
     return Target(
         name=name,
         base_url=base_url,
@@ -118,7 +118,7 @@ def _local(environment: Mapping[str, str]) -> Target:
 
 
 def _fly_token(environment: Mapping[str, str]) -> Secret:
-    from reconciler.machines_api.auth import find_token
+    from reconciler.machines_api.access import find_token
 
     found = find_token(environment, lambda: _flyctl_config(environment))
     if found is None:
@@ -135,7 +135,7 @@ def _environment_token(environment: Mapping[str, str]) -> Secret | None:
 
     It comes from the environment only, never from what flyctl stored for Fly.
     """
-    from reconciler.machines_api.auth import find_token
+    from reconciler.machines_api.access import find_token
 
     found = find_token(environment, lambda: None)
     return found[0] if found else None

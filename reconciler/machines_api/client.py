@@ -12,11 +12,10 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
-from reconciler.machines_api.apps import Apps
-from reconciler.machines_api.leases import Leases
+from reconciler.machines_api.calls import Call, NewApps, app_path, nothing, on_machine
+from reconciler.machines_api.endpoints import Apps, Leases, Platform
+from reconciler.machines_api.events import list_of_events_from_json
 from reconciler.machines_api.logs import Logs
-from reconciler.machines_api.requests import Call, app_path, nothing, on_machine
-from reconciler.machines_api.retry import NewApps
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import TraceEntry, Transport
 from reconciler.model.config import MachineConfig
@@ -42,9 +41,9 @@ _WAIT_IS_OVER: Final = {
 class MachinesClient:
     """Talk to one Machines API. An async context manager.
 
-    The calls on machines are its methods; `apps`, `leases` and `logs` hold the others. `base_url` is without `/v1`.
-    `relocate` is called when the server cannot be reached, and returns its new base URL, or None. `notice` gets a line
-    about each wait for a rate limit that takes more than five seconds.
+    The calls on machines are its methods; `apps`, `leases`, `logs` and `platform` hold the others. `base_url` is
+    without `/v1`. `relocate` is called when the server cannot be reached, and returns its new base URL, or None.
+    `notice` gets a line about each wait for a rate limit that takes more than five seconds.
     """
 
     def __init__(
@@ -84,6 +83,7 @@ class MachinesClient:
         self.apps: Apps = Apps(self._api)
         self.leases: Leases = Leases(self._api)
         self.logs: Logs = Logs(self._logs_api)
+        self.platform: Platform = Platform(self._api)
 
     async def __aenter__(self) -> Self:
         return self
@@ -270,21 +270,10 @@ class MachinesClient:
         call = on_machine("DELETE", app, machine_id, "delete_metadata", path, is_repeatable=True, has_reply=False)
         await self._api.send(call, nothing)
 
-    async def list_regions(self) -> frozenset[str]:
-        """Return the codes of the platform's regions. Sent once, never repeated."""
-        call = Call(
-            method="GET",
-            path="/v1/platform/regions",
-            what="list the platform's regions",
-            action="list_regions",
-            identifier="",
-        )
-        return await self._api.send(call, wire.regions_from_json)
-
     async def list_events(self, app: str, machine_id: str, *, limit: int = 50) -> tuple[Event, ...]:
         """Return the machine's retained events, newest first, at most 50."""
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
-        return await self._api.send(call, wire.list_of_events_from_json)
+        return await self._api.send(call, list_of_events_from_json)
 
     async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
         """Return the config sent for a version (instance id); None if not retained."""

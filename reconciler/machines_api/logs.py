@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.machines_api.requests import Call, app_path
+from reconciler.machines_api.calls import Call, app_path
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.values import list_of, object_of, text_of, time_of
 

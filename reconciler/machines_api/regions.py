@@ -26,7 +26,7 @@ async def check_regions(
     if not doubtful:
         return ()
     try:
-        known = await client.list_regions()
+        known = await client.platform.list_regions()
     except ApiError:
         known = frozenset()
     if not known:

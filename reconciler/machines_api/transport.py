@@ -16,7 +16,8 @@ from reconciler.canonical.sections import secret_values
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import is_loopback
-from reconciler.machines_api.auth import authorization_header
+from reconciler.machines_api.access import authorization_header
+from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
 from reconciler.machines_api.errors import (
     READ_HINT,
     conceal,
@@ -25,8 +26,6 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.requests import Call
-from reconciler.machines_api.retry import NewApps, delay_before_retry
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.concealment import token_parts

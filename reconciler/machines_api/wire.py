@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.machines_api.exits import exit_from_json
+from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Check, Event, HostStatus, Lease, Machine, MachineState
+from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState
 
 # The sections of a config that we read, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {
@@ -25,7 +25,6 @@ _SECTIONS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("services", "files", "mounts", "processes"), list),
 }
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
-_END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which datetime cannot hold
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
@@ -111,21 +110,6 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
     )
 
 
-def events_from_json(value: Any) -> tuple[Event, ...]:
-    """Parse events, newest first as the server sends them.
-
-    An invalid one keeps its place, without id and type.
-    """
-    return tuple(_event(one if isinstance(one, dict) else {}) for one in list_of(value))
-
-
-def list_of_events_from_json(value: Any) -> tuple[Event, ...]:
-    """Parse a reply that is a list of events."""
-    if not isinstance(value, list | None):
-        raise MalformedError("a list of events")
-    return events_from_json(value)
-
-
 def regions_from_json(value: Any) -> frozenset[str]:
     """Parse the codes of the regions.
 
@@ -169,20 +153,6 @@ def machine_body(
     if current_version:
         body["current_version"] = current_version
     return body
-
-
-def _event(event: Mapping[str, Any]) -> Event:
-    timestamp = event.get("timestamp")
-    kind = event.get("type")
-    is_understood = isinstance(kind, str) and _has_id(event)
-    return Event(
-        id=text_of(event.get("id")) if is_understood else "",
-        type=text_of(kind) if is_understood else "",
-        status=text_of(event.get("status")),
-        source=text_of(event.get("source")),
-        timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _END_OF_TIME_MS else 0,
-        exit=exit_from_json(event.get("request")) if kind == "exit" else None,
-    )
 
 
 def _check(check: Mapping[str, Any]) -> Check:
@@ -266,7 +236,3 @@ def _host_status(value: Any) -> HostStatus:
 def _name(machine: Mapping[str, Any], member: str = "name") -> str:
     value = machine.get(member)
     return value if isinstance(value, str) else ""
-
-
-def _has_id(event: Mapping[str, Any]) -> bool:
-    return bool(text_of(event.get("id")))

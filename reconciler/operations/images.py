@@ -137,7 +137,7 @@ async def _places(session: Session, push_to: str | None) -> AsyncIterator[_Place
     from reconciler.images.credentials import find_credentials
     from reconciler.images.registry import Registry
     from reconciler.images.wire import Connection
-    from reconciler.machines_api.auth import registry_password
+    from reconciler.machines_api.access import registry_password
 
     target = session.target
     token = registry_password(target.token) if target.name == "fly" and target.token else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.invoke.invoke import InvokeOptions, OnBusy
-from reconciler.machines_api.auth import is_sendable
+from reconciler.machines_api.access import is_sendable
 from reconciler.model.run_policy import LONGEST_S, Override
 from reconciler.model.unicode import is_utf8
 from reconciler.targets import process_environment

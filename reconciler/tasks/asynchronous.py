@@ -16,7 +16,7 @@ from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
-from reconciler.machines_api.urls import FLY_API_URL
+from reconciler.machines_api.access import FLY_API_URL
 from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy
+from reconciler.machines_api.access import FLY_API_URL
 from reconciler.machines_api.logs import LogLine
-from reconciler.machines_api.urls import FLY_API_URL
 from reconciler.model.run import Outcome, RunInfo
 from reconciler.tasks.arguments import check_tasks, environment_of
 from reconciler.tasks.async_run import AsyncRun

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import ApiErrorKind
+from reconciler.machines_api.calls import delay_before_retry
 from reconciler.machines_api.errors import classify, error_from_reply, retry_after
-from reconciler.machines_api.retry import delay_before_retry
 
 K = ApiErrorKind
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api import wire
+from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.logs import logs_from_json
 from reconciler.machines_api.values import MalformedError, time_of
 from reconciler.model.machine import Exit, HostStatus, MachineState
@@ -63,7 +64,7 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
         lambda: wire.machines_from_json("app", value),
         lambda: wire.machine_from_json("app", value),
         lambda: wire.machine_from_json("app", {"id": "1", "config": value, "events": value, "checks": value}),
-        lambda: wire.events_from_json([{"type": "exit", "request": value, "timestamp": value}]),
+        lambda: events_from_json([{"type": "exit", "request": value, "timestamp": value}]),
         lambda: wire.lease_from_json(value),
         lambda: logs_from_json(value),
         lambda: wire.app_from_json(value),
@@ -73,7 +74,7 @@ def test_any_json_is_read_or_refused_as_malformed(value: object) -> None:
 
 
 def exit_of(request: object) -> object:
-    [event] = wire.events_from_json([{"id": "1", "type": "exit", "status": "stopped", "request": request}])
+    [event] = events_from_json([{"id": "1", "type": "exit", "status": "stopped", "request": request}])
     return event.exit
 
 
@@ -152,7 +153,7 @@ def test_times_come_in_several_spellings(value: object, seconds: float | None) -
 
 @pytest.mark.parametrize("timestamp", [9e14, -1, float("inf"), float("nan"), 10**400, "²", None, [], 253402300799999])
 def test_the_time_of_any_event_can_be_told(timestamp: object) -> None:
-    [event] = wire.events_from_json([{"id": "1", "type": "start", "timestamp": timestamp}])
+    [event] = events_from_json([{"id": "1", "type": "start", "timestamp": timestamp}])
     assert event.at.year in {1970, 9999}
 
 

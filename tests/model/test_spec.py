@@ -3,7 +3,7 @@
 from typing import Any
 
 from reconciler.images.wire import Answer
-from reconciler.machines_api.requests import Call
+from reconciler.machines_api.calls import Call
 from reconciler.model.change import Cause, FieldChange
 from reconciler.model.config import MachineConfig
 from reconciler.model.secret import Masked, Secret

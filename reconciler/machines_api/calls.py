@@ -1,4 +1,4 @@
-"""Decide whether and when a failed call is sent again.
+"""Describe a call of the API as a value, and decide whether and when one that failed is sent again.
 
 Pure, except for the clock of NewApps.
 
@@ -9,11 +9,16 @@ An app that was just created is not known everywhere at once: for a minute the p
 "sql: no rows in result set". Only apps in NewApps are waited for; for any other app these answers are final.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.secret import Secret
 
+CALL_TIMEOUT_S: Final = 10.0
 _ATTEMPTS: Final = 4
 _UNREACHABLE_ATTEMPTS: Final = 3
 _FIRST_S: Final = 0.25
@@ -25,6 +30,52 @@ _NEW_APP_PAUSE_S: Final = 1.0
 # The call had no effect.
 _REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})
 _REFUSED_AS: Final = frozenset({(ApiErrorKind.BAD_INPUT, 422), (ApiErrorKind.NOT_AN_API, 404)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of the API.
+
+    `what` names it in errors. The platform limits the rate of each `action` on each `identifier`.
+    """
+
+    method: str
+    path: str
+    what: str
+    action: str
+    identifier: str
+    query: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    nonce: Secret | None = None
+    app: str | None = None  # the app that the call is about
+    timeout_s: float = CALL_TIMEOUT_S
+    is_repeatable: bool = False  # idempotent: sending it twice has the effect of sending it once
+    is_sent_once: bool = False  # never repeated here: the caller does that
+    has_reply: bool = True  # False: a 2xx with any body is enough
+    on_flight: Callable[[bool], None] | None = None  # True before each sending; False once it certainly had no effect
+
+
+def app_path(app: str) -> str:
+    """Return the path of an app."""
+    return f"/v1/apps/{quote(app, safe='')}"
+
+
+def on_machine(method: str, app: str, machine_id: str, action: str, path: str = "", **details: Any) -> Call:
+    """Return a call on one machine; `details` are further fields of Call."""
+    return Call(
+        method=method,
+        path=f"{app_path(app)}/machines/{quote(machine_id, safe='')}{path}",
+        what=f"{action.replace('_', ' ')} {machine_id} of {app}",
+        action=action,
+        identifier=machine_id,
+        app=app,
+        **details,
+    )
+
+
+def nothing(_value: Any) -> None:
+    """Read a reply of which only the status counts."""
+    return
 
 
 def delay_before_retry(

@@ -1,4 +1,4 @@
-"""Parse exit events of the API into an Exit.
+"""Parse the events of a machine, and among them how its command ended.
 
 A member of the wrong type is never guessed: an exit code of "3" read as 0 would be a false success. The Exit then says
 in `error` which member was not understood.
@@ -7,8 +7,10 @@ in `error` which member was not understood.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reconciler.model.machine import Exit
+from reconciler.machines_api.values import MalformedError, list_of, text_of
+from reconciler.model.machine import Event, Exit
 
+_END_OF_TIME_MS: Final = 253_402_300_800_000  # the year 10000, which datetime cannot hold
 _NOT_KNOWN: Final = -1
 _CODES: Final = range(-(2**31), 2**32)
 _CODE: Final = "exit_code"
@@ -18,6 +20,21 @@ _FLAGS: Final = ("oom_killed", "requested_stop", "restarting")
 
 class _NotUnderstoodError(ValueError):
     """A member exists and has a type or value that the API never gives."""
+
+
+def events_from_json(value: Any) -> tuple[Event, ...]:
+    """Parse events, newest first as the server sends them.
+
+    An invalid one keeps its place, without id and type.
+    """
+    return tuple(_event(one if isinstance(one, dict) else {}) for one in list_of(value))
+
+
+def list_of_events_from_json(value: Any) -> tuple[Event, ...]:
+    """Parse a reply that is a list of events."""
+    if not isinstance(value, list | None):
+        raise MalformedError("a list of events")
+    return events_from_json(value)
 
 
 def exit_from_json(request: Any) -> Exit | None:
@@ -78,3 +95,21 @@ def _flag(found: Mapping[str, Any], name: str) -> bool:
     if value is None or isinstance(value, bool):
         return bool(value)
     raise _NotUnderstoodError(f"the platform's `{name}` is not understood")
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    timestamp = event.get("timestamp")
+    kind = event.get("type")
+    is_understood = isinstance(kind, str) and _has_id(event)
+    return Event(
+        id=text_of(event.get("id")) if is_understood else "",
+        type=text_of(kind) if is_understood else "",
+        status=text_of(event.get("status")),
+        source=text_of(event.get("source")),
+        timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _END_OF_TIME_MS else 0,
+        exit=exit_from_json(event.get("request")) if kind == "exit" else None,
+    )
+
+
+def _has_id(event: Mapping[str, Any]) -> bool:
+    return bool(text_of(event.get("id")))

@@ -4,8 +4,15 @@ import pytest
 
 from reconciler.errors import TargetError
 from reconciler.http import is_loopback
-from reconciler.machines_api.auth import authorization_header, find_token, registry_password
-from reconciler.machines_api.urls import api_base_url, is_fly, logs_base_url, parse_target_url
+from reconciler.machines_api.access import (
+    api_base_url,
+    authorization_header,
+    find_token,
+    is_fly,
+    logs_base_url,
+    parse_target_url,
+    registry_password,
+)
 from reconciler.model.secret import Secret
 
 

@@ -1,4 +1,4 @@
-"""The calls about leases (docs/protocols.md, section 1).
+"""The calls about apps, about leases (docs/protocols.md, section 1) and about the platform itself.
 
 Every method raises ApiError.
 """
@@ -7,13 +7,51 @@ from typing import Final
 
 from reconciler.errors import ApiErrorKind
 from reconciler.machines_api import wire
-from reconciler.machines_api.requests import nothing, on_machine
+from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
+from reconciler.machines_api.wire import AppInfo
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 
 _RELEASE_TIMEOUT_S: Final = 5.0
 _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
+
+
+class Apps:
+    """Read and create apps: `client.apps`."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+
+    async def get(self, app: str) -> AppInfo | None:
+        """Return the app; None if it does not exist."""
+        call = Call(
+            method="GET",
+            path=app_path(app),
+            what=f"get app {app}",
+            action="get_app",
+            identifier=app,
+            app=app,
+            is_repeatable=True,
+        )
+        return await self._api.find(call, wire.app_from_json)
+
+    async def create(self, app: str, *, org: str) -> None:
+        """Create the app.
+
+        Its name is sent in both spellings, as servers differ in which they read.
+        """
+        body = {"name": app, "app_name": app, "org_slug": org}
+        call = Call(
+            method="POST",
+            path="/v1/apps",
+            what=f"create app {app}",
+            action="create_app",
+            identifier=org,
+            body=body,
+            has_reply=False,
+        )
+        await self._api.send(call, nothing)
 
 
 class Leases:
@@ -65,3 +103,21 @@ class Leases:
         """Return the lease on the machine, whoever holds it; None if there is none."""
         call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
         return await self._api.find(call, wire.lease_from_json, none_there=_NO_LEASE)
+
+
+class Platform:
+    """Ask what the platform offers: `client.platform`."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+
+    async def list_regions(self) -> frozenset[str]:
+        """Return the codes of the platform's regions. Sent once, never repeated."""
+        call = Call(
+            method="GET",
+            path="/v1/platform/regions",
+            what="list the platform's regions",
+            action="list_regions",
+            identifier="",
+        )
+        return await self._api.send(call, wire.regions_from_json)
