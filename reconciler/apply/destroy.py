@@ -85,7 +85,7 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             lambda seen: seen.state.is_gone,
             states=(MachineState.DESTROYED,),
             timeout_s=_GONE_TIMEOUT_S,
-            version=live.instance_id if frees_name else None,
+            version=live.version if frees_name else None,
         )
     if gone is None:
         return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live

@@ -195,7 +195,7 @@ async def _park(context: Context, machine: Machine, deadline: float) -> None:
         machine.app,
         machine.id,
         states=(MachineState.STARTED, MachineState.FAILED),
-        version=machine.instance_id,
+        version=machine.version,
         timeout_s=min(_SLICE_S, max(1.0, deadline - began)),
     )
     if context.clock.monotonic() == began:

@@ -263,7 +263,7 @@ async def _park(context: Context, claim: Claim, seen: Machine, *, may_return_at_
             seen.app,
             seen.id,
             states=_END_STATES,
-            version=seen.instance_id,  # may change without a restart: assumption A13
+            version=seen.version,  # may change without a restart: assumption A13
             from_event_id=claim.start.id,  # assumption A3
             timeout_s=_SLICE_S,
         )

@@ -199,7 +199,7 @@ async def _wait_for_one(waiting: _Queue) -> None:
             machine.app,
             machine.id,
             states=_END_STATES,
-            version=machine.instance_id,
+            version=machine.version,
             from_event_id=machine.newest_event,  # assumption A3
             timeout_s=min(_HELD_SLICE_S if known.is_held(machine) else _SLICE_S, waiting.remaining_s),
         )

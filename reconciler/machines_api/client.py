@@ -28,6 +28,7 @@ _START_TIMEOUT_S: Final = 15.0
 _WAIT_SLICE_S: Final = 55
 _WAIT_SLACK_S: Final = 10.0
 _RATE_PATIENCE_S: Final = 300.0
+_STALE: Final = {409, 412}  # 412 of servers that follow older documents
 _WAIT_IS_OVER: Final = {
     ApiErrorKind.WAIT_EXPIRED,
     ApiErrorKind.REPLACED,
@@ -153,15 +154,23 @@ class MachinesClient:
         region: str,
         config: MachineConfig,
         nonce: Secret,
-        current_version: str | None,
+        current_version: str,
         skip_launch: bool,
     ) -> Machine:
-        """Replace the whole config. The reply is no proof: read the machine back."""
+        """Replace the whole config, unless the machine is no longer of `current_version`.
+
+        The reply is no proof: read the machine back. Raises kind STALE_VERSION for another version.
+        """
         body = wire.machine_body(
             name=name, region=region, config=config, skip_launch=skip_launch, current_version=current_version
         )
         call = on_machine("POST", app, machine_id, "update_machine", body=body, nonce=nonce)
-        return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
+        try:
+            return await self._api.send(call, lambda value: wire.machine_from_json(app, value, machine_id=machine_id))
+        except ApiError as error:
+            if error.kind is ApiErrorKind.REFUSED and error.status in _STALE:
+                error.kind = ApiErrorKind.STALE_VERSION  # documented by its status alone
+            raise
 
     async def start_machine(
         self,
@@ -186,7 +195,7 @@ class MachinesClient:
             timeout_s=_START_TIMEOUT_S,
             on_flight=on_flight,
         )
-        return await self._api.send(call, _previous_state)
+        return await self._api.send(call, wire.previous_state_from_json)
 
     async def stop_machine(
         self,
@@ -276,13 +285,7 @@ class MachinesClient:
         return await self._api.send(call, list_of_events_from_json)
 
     async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
-        """Return the config sent for a version (instance id); None if not retained."""
+        """Return the config that was sent for a version; None if it is not retained."""
         call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
         configs = await self._api.send(call, wire.versions_from_json)
         return configs.get(version)
-
-
-def _previous_state(value: Any) -> str | None:
-    """Return the state before the start; None for one that is not documented."""
-    state = wire.state_from_json(value.get("previous_state") if isinstance(value, dict) else None)
-    return None if state is MachineState.UNKNOWN else state.value

@@ -83,7 +83,7 @@ def _listed_machine(app: str, value: Any) -> Machine:
         name=_name(machine),
         state=state_from_json(machine.get("state")),
         region="",
-        instance_id="",
+        version="",
         config=None,
         not_understood=("id",),
     )
@@ -98,7 +98,7 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
         name=_name(machine),
         state=state_from_json(machine.get("state")),
         region=_name(machine, "region"),
-        instance_id=text_of(machine.get("instance_id")),
+        version=text_of(machine.get("version")) or text_of(machine.get("instance_id")),
         config=MachineConfig(document=_clean(config)) if isinstance(config, dict) else None,
         created_at=time_of(machine.get("created_at")),
         updated_at=time_of(machine.get("updated_at")),
@@ -122,7 +122,7 @@ def regions_from_json(value: Any) -> frozenset[str]:
 
 
 def versions_from_json(value: Any) -> dict[str, MachineConfig]:
-    """Parse the retained configs that were sent, by the instance id of each one."""
+    """Parse the retained configs that were sent, by version."""
     found = [one for one in list_of(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
     return {text_of(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
 
@@ -194,6 +194,12 @@ def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
         value = config.get(name)
         if not _is_a(value, kind) or not _holds_its_kind(name, value):
             yield f"config.{name}"
+
+
+def previous_state_from_json(value: Any) -> str | None:
+    """Return the state before a start; None for one that is not documented."""
+    state = state_from_json(value.get("previous_state") if isinstance(value, dict) else None)
+    return None if state is MachineState.UNKNOWN else state.value
 
 
 def _is_a(value: Any, kind: type) -> bool:

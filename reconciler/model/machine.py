@@ -134,7 +134,7 @@ class MachineRef:
             name=self.name,
             state=MachineState.DESTROYED,
             region="",
-            instance_id="",
+            version="",
             config=None,
         )
 
@@ -145,7 +145,7 @@ class Machine:
 
     `config` is None while its host is unreachable; `events` are newest first. `not_understood` names the members of the
     answer that have a type that the API never gives. If a list has a machine without a readable id or name, they are ""
-    here.
+    here. `version` is new with each update; "" if the server tells none.
     """
 
     app: str
@@ -153,7 +153,7 @@ class Machine:
     name: str
     state: MachineState
     region: str
-    instance_id: str
+    version: str
     config: MachineConfig | None
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -64,6 +64,6 @@ def _machine(spec: Spec, pool: Pool, slot: Slot) -> Machine:
         name=slot.name,
         state=MachineState.STOPPED if pool.kind is PoolKind.TASK else MachineState.STARTED,
         region=slot.region,
-        instance_id=slot.name,
+        version=slot.name,
         config=pool.config.with_metadata(metadata_for_create(desired, stack=spec.stack, attempt="")),
     )

@@ -93,7 +93,7 @@ async def _base_of(context: Context, live: Machine, declared: MachineConfig | No
     assert live.config is not None
     found = live.metadata.get(marks.OVERRIDE)
     if not found:
-        return live.instance_id, live.config, live_digest(live.config)
+        return live.version, live.config, live_digest(live.config)
     _ulid, version, digest = marks.parse_override(found)
     config = await context.client.get_version(live.app, live.id, version)  # assumption A6
     if config is not None:

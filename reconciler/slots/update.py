@@ -76,8 +76,11 @@ async def _send_once(
     """Send the update.
 
     Return the version that it makes; None if the reply names none. After a lost reply the machine is read, and the
-    update is sent again only if it never arrived.
+    update is sent again only if it never arrived. A machine whose version is not told is not updated: another update
+    could not be seen.
     """
+    if not live.version:
+        raise UpdateFailedError(f"{live.name}: the platform does not tell the machine's version; it is left as it is")
     for is_last in (False, True):
         nonce = lease.guard()
         try:
@@ -88,10 +91,10 @@ async def _send_once(
                 region=live.region,
                 config=config,
                 nonce=nonce,
-                current_version=live.instance_id,  # assumption A7
+                current_version=live.version,  # assumption A7
                 skip_launch=skip_launch,
             )
-            return reply.instance_id if reply.instance_id != live.instance_id else None
+            return reply.version if reply.version != live.version else None
         except asyncio.CancelledError:
             lease.doubt()  # the update may be under way: leave the lease to expire, so that nobody else writes
             raise
@@ -101,8 +104,8 @@ async def _send_once(
             lease.doubt()
             seen = await read_machine(context, live)
             lease.settle()
-            if seen.instance_id != live.instance_id:
-                return seen.instance_id
+            if seen.version != live.version:
+                return seen.version
             if is_last:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -67,7 +67,7 @@ async def _wait_until(
             return seen
         if context.clock.monotonic() >= deadline:
             return None
-        if not await park(seen.instance_id) or seen.state in states:
+        if not await park(seen.version) or seen.state in states:
             await context.clock.sleep(_POLL_S)  # no busy loop, should WAIT return at once
 
 

@@ -97,9 +97,7 @@ def seen(state: MachineState, *events: str, autostop: str = "stop") -> Seen:
         for number, kind in enumerate(events)
     )
     config = MachineConfig(document={"services": [{"internal_port": 80, "autostop": autostop}]})
-    return Seen(
-        app="app", id="m", name="web-iad-0", state=state, region="iad", instance_id="1", config=config, events=told
-    )
+    return Seen(app="app", id="m", name="web-iad-0", state=state, region="iad", version="1", config=config, events=told)
 
 
 @pytest.mark.parametrize(

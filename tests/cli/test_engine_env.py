@@ -10,7 +10,7 @@ import pytest
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import EngineStatus, ensure_token, lock_home, write_status
 from reconciler.engine.server.shell import client_variables, exports, removals
-from reconciler.machines_api.urls import parse_target_url
+from reconciler.machines_api.access import parse_target_url
 from reconciler.targets import resolve_target
 
 URL = "http://127.0.0.1:4567"

@@ -31,7 +31,7 @@ def machine(number: int, state: MachineState = S.STOPPED, *, policy: str = "") -
         name=name,
         state=state,
         region="iad",
-        instance_id="01",
+        version="01",
         config=MachineConfig(document={"metadata": metadata}),
     )
 

@@ -39,7 +39,7 @@ def machine(*records: RunRecord, state: MachineState = MachineState.STOPPED, eve
         name="work-iad-0",
         state=state,
         region="iad",
-        instance_id="01",
+        version="01",
         config=MachineConfig(document={"metadata": metadata}),
         events=events,
     )

@@ -119,7 +119,7 @@ def fits(slot: str, who_length: int, per_day: int) -> bool:
             key = hash_of(f"key {number}")
             claimant = Claimant(context=context, stack="stack", pool=pool, known=known, start_timeout_s=1.0, key=key)
             machine = Machine(
-                app="app", id="m", name=slot, state=MachineState.STOPPED, region="iad", instance_id="1",
+                app="app", id="m", name=slot, state=MachineState.STOPPED, region="iad", version="1",
                 config=MachineConfig(document={"metadata": dict(client.metadata)}),
             )  # fmt: skip
             found = await make_room(claimant, client, machine)  # type: ignore[arg-type]

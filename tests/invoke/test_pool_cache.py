@@ -17,7 +17,7 @@ def machine(number: int, *, pool: str = "work", **details: object) -> Machine:
         name=name,
         state=MachineState.STOPPED,
         region="iad",
-        instance_id="01",
+        version="01",
         config=MachineConfig(document={"metadata": metadata}),
     )
     return replace(found, **details)  # type: ignore[arg-type]

@@ -233,3 +233,14 @@ def test_a_call_that_is_refused_for_its_rate_again_and_again_is_announced() -> N
         lambda request: next(answers, fine)(request), lambda client: client.list_machines("app"), notice=said.append
     )
     assert said == ["rate limited by the platform: 'list machines' waits longer than 5 s"]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(409, "stale version"), (412, "stale version"), (400, "bad input")])
+def test_an_update_that_is_refused_without_a_known_text_is_of_a_stale_version(status: int, kind: str) -> None:
+    def update(client: MachinesClient) -> Any:
+        config = MachineConfig(document={"image": "i"})
+        return client.update_machine(
+            "app", "1", name="a", region="iad", config=config, nonce=Secret("n"), current_version="V", skip_launch=True
+        )
+
+    assert failure(answering(status, {"error": "no"}), update).kind.value == kind

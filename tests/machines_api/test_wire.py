@@ -26,6 +26,7 @@ KNOWN = [
     "state",
     "region",
     "instance_id",
+    "version",
     "config",
     "created_at",
     "image_ref",
@@ -211,3 +212,17 @@ def test_a_count_of_machines_that_is_no_number_is_no_reason_to_believe_an_empty_
     for count in counts:
         with pytest.raises(MalformedError):
             wire.app_from_json({"machine_count": count})
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ({"version": "B", "instance_id": "A"}, "B"),
+        ({"version": "B"}, "B"),
+        ({"instance_id": "A"}, "A"),
+        ({"version": None, "instance_id": "A"}, "A"),
+        ({}, ""),
+    ],
+)
+def test_a_machines_version_is_read_by_its_older_name_too(told: dict[str, object], version: str) -> None:
+    assert wire.machine_from_json("app", NAMED | told).version == version

@@ -31,17 +31,31 @@ class DeadError(BaseException):
     """What a dead process would send is never sent."""
 
 
+class UnguardedError(BaseException):
+    """An update was sent that does not say which version of the machine it is for."""
+
+
 class InProcess(EngineTransport):
-    """The engine in process, with one fault at a time. Events of the types in `hidden` are in no answer."""
+    """The engine in process, with one fault at a time.
+
+    Events of the types in `hidden` are in no answer, nor are the `untold` members of machines. An update without
+    `current_version` ends the test: in no scenario may one be sent.
+    """
 
     def __init__(self, engine: Engine, token: str) -> None:
         super().__init__(engine, token)
         self.faults = engine.faults
         self.hidden: set[str] = set()
+        self.untold: set[str] = set()
+        self.unguarded: list[str] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The engine's response, without what is hidden."""
-        return await without_events(await super().handle_async_request(request), self.hidden)
+        if _is_update(request) and not json.loads(request.content).get("current_version"):
+            self.unguarded.append(request.url.path)
+            raise UnguardedError(request.url.path)
+        answer = await without_events(await super().handle_async_request(request), self.hidden)
+        return await _without_members(answer, self.untold)
 
     def strike(self, name: str, *, ahead: int) -> None:
         """Lets the fault of this name of FAULTS strike the request that comes `ahead` from now, 0 being the next."""
@@ -53,9 +67,26 @@ class InProcess(EngineTransport):
         self.faults.rules.clear()
 
 
+def _is_update(request: httpx.Request) -> bool:
+    return request.method == "POST" and bool(re.fullmatch(r".*/machines/[^/]+", request.url.path))
+
+
 def shape(request: str) -> str:
     """The request without the ids in it: `POST /apps/*/machines/*/lease`."""
     return re.sub(r"(apps|machines)/[^/]+", r"\1/*", request)
+
+
+async def _without_members(response: httpx.Response, untold: set[str]) -> httpx.Response:
+    """The response without these members of the machine, or of each one in a list."""
+    if not untold or response.status_code != 200:
+        return response
+    value = json.loads(await response.aread() or b"null")
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict) and "config" in one:
+            for name in untold:
+                one.pop(name, None)
+    headers = {name: text for name, text in response.headers.items() if name.startswith("fly-")}
+    return httpx.Response(response.status_code, headers=headers, json=value)
 
 
 async def without_events(response: httpx.Response, hidden: set[str]) -> httpx.Response:

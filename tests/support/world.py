@@ -149,3 +149,4 @@ async def open_world(settings: Settings | None = None, *, paced: bool = False) -
     finally:
         await client.aclose()
         await engine.close()
+    assert not transport.unguarded

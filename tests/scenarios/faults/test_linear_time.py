@@ -273,7 +273,7 @@ def test_many_machines_that_hold_the_names_of_slots(adopt: bool) -> None:
                 name=f"t-iad-{number}",
                 state=MachineState.STOPPED,
                 region="iad",
-                instance_id="1",
+                version="1",
                 config=MachineConfig(document={"image": "j"}),
             )
             for number in range(count)

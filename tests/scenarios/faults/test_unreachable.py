@@ -127,7 +127,7 @@ def machine(name: str, metadata: dict[str, str] | None, *, is_dark: bool = True,
         name=name,
         state=MachineState.STOPPED,
         region="iad",
-        instance_id="1",
+        version="1",
         config=MachineConfig(document=config) if metadata is not None else None,
         host_status=HostStatus.UNKNOWN if is_dark else HostStatus.OK,
     )
