@@ -154,6 +154,8 @@ async def _update(job: Job, change: Change) -> Entry:
             return await defer(job, lease, live, change)
         elif has_moved(live, change):
             return moved(live, change)
+        elif found := await job.changed_back(live, change):
+            return found
         elif not await _is_ready_for_update(job, lease, live, change):
             return entry(change, Status.FAILED, f"did not stop within {_STOP_TIMEOUT_S:.0f} s")
         else:
@@ -179,7 +181,7 @@ async def _is_ready_for_update(job: Job, lease: HeldLease, live: Machine, change
 async def _start(job: Job, change: Change) -> Entry:
     async with job.lease(change) as lease:
         live = await job.settled(change)
-        if found := job.objection(live, change):
+        if found := job.objection(live, change) or await job.changed_back(live, change):
             return found
         is_starting = live.state.is_resting
         if is_starting:

@@ -68,7 +68,7 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             return await defer(job, lease, live, change), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
-        if found := fenced(live, change, job.options):
+        if found := fenced(live, change, job.options) or await job.changed_back(live, change):
             return found, live
         await hand_over(job.context, lease, live, change, job.options, job.locks)
         live = await keep_ends(job.context, live, change, job.locks)

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from reconciler.apply.judge import fenced, unfit, unsettled
+from reconciler.apply.judge import entry, fenced, unfit, unsettled
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.watching import Course
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.change import Change
 from reconciler.model.machine import Machine
-from reconciler.model.report import Entry
+from reconciler.model.report import Entry, Status
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
+from reconciler.slots.versions import was_changed_back
 from reconciler.slots.wait import read_machine, wait_settled
 
 
@@ -80,6 +81,14 @@ class Job:
         if live.state.is_settling and left_s > 0:
             live = await wait_settled(self.context, live, timeout_s=left_s) or live
         return live
+
+    async def changed_back(self, live: Machine, change: Change) -> Entry | None:
+        """Return why the machine is not the reviewed one although its config is; only a saved plan tells."""
+        reviewed = self.options.reviewed_versions.get(live.id)
+        if reviewed is None:
+            return None
+        why = await was_changed_back(self.context, live.ref, reviewed=reviewed, live=live.version)
+        return entry(change, Status.FAILED, f"{why}; plan again") if why else None
 
     def objection(self, live: Machine, change: Change) -> Entry | None:
         """Return why the machine, seen under its lease, must not be changed now."""

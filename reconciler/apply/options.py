@@ -1,7 +1,7 @@
 """How an apply behaves."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from reconciler.model.revision import Revision
@@ -28,7 +28,8 @@ class Options:
     alone, unless `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered. With
     `only_drift` the plan holds only what someone else changed, and nothing else of the spec is made true. The leases
     that are taken name `verb` as their holder's command. `patience` is the user's own limit, for all machines that
-    settle: without it each has the time that the platform may need.
+    settle: without it each has the time that the platform may need. `reviewed_versions` are those of the machines of a
+    saved plan, by id: a machine that was changed and changed back since then is left alone.
     """
 
     only: Collection[str] = ()
@@ -42,6 +43,7 @@ class Options:
     only_drift: bool = False
     verb: str = "apply"
     patience: Patience | None = None
+    reviewed_versions: Mapping[str, str] = field(default_factory=dict)
 
     def patience_from(self, now: float) -> Patience:
         """Return the patience with a machine that is waited for from `now` on."""

@@ -12,8 +12,8 @@ from reconciler.clock import Clock
 from reconciler.conformance.probe import UntriedError, needs
 from reconciler.conformance.reading import lease_of
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.calls import NEW_APP_S
 from reconciler.machines_api.raw import Answer, RawApi
-from reconciler.machines_api.retry import NEW_APP_S
 from reconciler.machines_api.values import list_of, object_of
 
 COMMANDS: Final = {

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError, TargetError, UsageError
+from reconciler.machines_api.calls import NEW_APP_S
 from reconciler.machines_api.raw import Answer, RawApi
-from reconciler.machines_api.retry import NEW_APP_S
 from reconciler.machines_api.values import list_of
 
 _TRIES: Final = 4

@@ -19,7 +19,7 @@ from reconciler.machines_api.logs import Logs
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import TraceEntry, Transport
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Event, Machine, MachineState
+from reconciler.model.machine import Event, Machine, MachineState, MachineVersion
 from reconciler.model.secret import Secret
 
 USER_AGENT: Final = "machines-reconciler"
@@ -284,8 +284,7 @@ class MachinesClient:
         call = on_machine("GET", app, machine_id, "list_events", "/events", query={"limit": limit}, is_repeatable=True)
         return await self._api.send(call, list_of_events_from_json)
 
-    async def get_version(self, app: str, machine_id: str, version: str) -> MachineConfig | None:
-        """Return the config that was sent for a version; None if it is not retained."""
+    async def list_versions(self, app: str, machine_id: str) -> tuple[MachineVersion, ...]:
+        """Return the retained versions of the machine, with the configs that were sent, in the server's order."""
         call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
-        configs = await self._api.send(call, wire.versions_from_json)
-        return configs.get(version)
+        return await self._api.send(call, wire.versions_from_json)

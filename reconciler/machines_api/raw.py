@@ -14,7 +14,7 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.errors import ApiErrorKind
 from reconciler.http import is_loopback
-from reconciler.machines_api.auth import authorization_header
+from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.client import USER_AGENT
 from reconciler.machines_api.errors import classify, conceal, error_without_reply, retry_after, shorten
 from reconciler.machines_api.throttle import Notice, Throttle, notice_nothing

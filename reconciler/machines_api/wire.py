@@ -16,7 +16,7 @@ from typing import Any, Final
 from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState
+from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion
 
 # The sections of a config that we read, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {
@@ -121,10 +121,15 @@ def regions_from_json(value: Any) -> frozenset[str]:
     return frozenset(code for code in codes if isinstance(code, str) and code)
 
 
-def versions_from_json(value: Any) -> dict[str, MachineConfig]:
-    """Parse the retained configs that were sent, by version."""
-    found = [one for one in list_of(value) if isinstance(one, dict) and isinstance(one.get("user_config"), dict)]
-    return {text_of(one.get("version")): MachineConfig(document=_clean(one["user_config"])) for one in found}
+def versions_from_json(value: Any) -> tuple[MachineVersion, ...]:
+    """Parse the retained versions, in the server's order."""
+    return tuple(_version(one if isinstance(one, dict) else {}) for one in list_of(value))
+
+
+def _version(value: Mapping[str, Any]) -> MachineVersion:
+    config = value.get("user_config")
+    sent = MachineConfig(document=_clean(config)) if isinstance(config, dict) else None
+    return MachineVersion(version=text_of(value.get("version")), config=sent)
 
 
 def lease_from_json(value: Any) -> Lease:

@@ -47,7 +47,11 @@ class Handover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the machine must still be when the change is made: digests of its live config (canonical) and its mark."""
+    """What the machine must still be when the change is made: digests of its live config (canonical) and its mark.
+
+    `version` binds a saved plan alone; a run's override makes other versions, and does not count.
+    """
 
     digest: str | None = None
     applied: str | None = None
+    version: str | None = None

@@ -209,6 +209,14 @@ class Machine:
         return not self.name and not self.shows_marks
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineVersion:
+    """A retained version of a machine: the config that was sent for it, None if the server does not keep that."""
+
+    version: str
+    config: MachineConfig | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Lease:
     """A lease on one machine; `nonce` is the right to write."""

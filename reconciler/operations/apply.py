@@ -17,7 +17,7 @@ from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift_planner
 from reconciler.operations.images import ImagePolicy
 from reconciler.operations.plan import observe_as_planned, observe_pinned
-from reconciler.operations.saved_plans import check_origin
+from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
 from reconciler.operations.session import Session
 from reconciler.planner.bookkeeping import last_plan
 from reconciler.planner.planner import plan as make_plan
@@ -62,7 +62,7 @@ async def propose_apply(
     options = replace(options, allow_rollback=consent.allow_rollback, plan_sha256=consent.sha256)
     if saved:
         consent = replace(consent, adopt=saved.adopt, allow_destroy=saved.allow_destroy)
-        options = replace(options, only=saved.only)
+        options = replace(options, only=saved.only, reviewed_versions=reviewed_versions(saved))
         check_origin(saved, spec, session.target)
     if saved or options.only_drift:
         pinned = await observe_as_planned(session, spec, saved.images if saved else {})
@@ -80,6 +80,9 @@ async def propose_apply(
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)
     plan = plan_again(pinned.observed)
+    objections = () if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed))
+    if saved and not plan.blocked and not objections:
+        objections = await changed_back(session.context, saved, plan)
     return Proposal(
         plan=plan,
         spec=pinned.spec,
@@ -87,7 +90,7 @@ async def propose_apply(
         options=options,
         plan_again=plan_again,
         may_do=partial(within, reviewed=plan) if consent.is_reviewed else _unchanged,
-        objections=() if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed)),
+        objections=objections,
     )
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
+from reconciler.model.change import Change
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.model.plan import SavedPlan
+    from reconciler.slots.context import Context
     from reconciler.targets import Target
 
 _MAX_BYTES = 256 * 1024 * 1024
+_AT_ONCE = 10
 
 
 def tool_version() -> str:
@@ -116,6 +119,38 @@ def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str,
     if applied == saved.plan_sha256:
         return ("it was applied already; a plan is applied once",)
     return moved(saved, now)
+
+
+def reviewed_versions(saved: "SavedPlan") -> dict[str, str]:
+    """Return the versions that the plan's machines had, by their ids; earlier versions of this tool saved none."""
+    return {
+        change.machine_id: change.expected.version
+        for change in saved.plan.effective
+        if change.machine_id and change.expected.version
+    }
+
+
+async def changed_back(context: "Context", saved: "SavedPlan", now: Plan) -> tuple[str, ...]:
+    """Return which machines are as they were reviewed, and were changed and changed back meanwhile.
+
+    A call for each machine whose version has moved.
+    """
+    import asyncio
+
+    from reconciler.slots.versions import was_changed_back
+
+    reviewed, limit = reviewed_versions(saved), asyncio.Semaphore(_AT_ONCE)
+
+    async def one(change: Change) -> str | None:
+        if not change.machine_id or not change.expected.version or change.machine_id not in reviewed:
+            return None
+        async with limit:
+            why = await was_changed_back(
+                context, change.machine, reviewed=reviewed[change.machine_id], live=change.expected.version
+            )
+        return f"{change.address}: machine {change.machine_id}: {why}" if why else None
+
+    return tuple(why for why in await asyncio.gather(*map(one, now.effective)) if why)
 
 
 def target_of(target: "Target") -> str:

@@ -33,6 +33,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
             "digest": change.expected.digest,
             "applied": change.expected.applied,
             "desired": change.desired_digest,
+            "version": change.expected.version,
         }
         shown["is_twin"] = change.is_duplicate
     document["saved"] = {
@@ -117,7 +118,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         deferred=value["deferred"],
         machine_id=value["machine"],
         machine_state=MachineState(before["state"]) if before.get("state") else None,
-        expected=Expected(digest=bound["digest"], applied=bound["applied"]),
+        expected=Expected(digest=bound["digest"], applied=bound["applied"], version=bound.get("version")),
         observed=_config(before),
         desired=_desired(slot, value, after) if action is not Action.START else None,
         handover=_handover(bound["desired"]) if action is Action.DESTROY else None,

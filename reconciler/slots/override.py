@@ -95,7 +95,8 @@ async def _base_of(context: Context, live: Machine, declared: MachineConfig | No
     if not found:
         return live.version, live.config, live_digest(live.config)
     _ulid, version, digest = marks.parse_override(found)
-    config = await context.client.get_version(live.app, live.id, version)  # assumption A6
+    versions = await context.client.list_versions(live.app, live.id)
+    config = next((one.config for one in versions if one.version == version), None)  # assumption A6
     if config is not None:
         return version, config, digest
     if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):
