@@ -48,7 +48,7 @@ async def apply(
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
     async with (
-        creating_apps(context, plan.apps, stop) as creations,
+        creating_apps(context, plan, stop) as creations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
     ):
         entries = await executor.make(

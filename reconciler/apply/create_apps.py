@@ -1,13 +1,14 @@
 """Create the missing apps side by side; each change begins once its app is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import hashlib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from reconciler.apply.executor import Stop
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.model.plan import AppCreation
+from reconciler.model.plan import AppCreation, Plan
 from reconciler.slots.context import Context
 
 _AT_ONCE: Final = 10
@@ -18,12 +19,15 @@ _PAUSE_S: Final = 1.0
 class AppCreations:
     """The creations under way. `failures` are those that failed, by app, in words."""
 
-    def __init__(self, context: Context, apps: Iterable[AppCreation], stop: Stop) -> None:
+    def __init__(self, context: Context, plan: Plan, stop: Stop) -> None:
         self._context = context
+        self._plan = plan
         self._stop = stop
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self.failures: dict[str, str] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {app.name: asyncio.create_task(self._create(app)) for app in apps}
+        self.tasks: dict[str, asyncio.Task[None]] = {
+            app.name: asyncio.create_task(self._create(app)) for app in plan.apps
+        }
 
     async def is_there(self, app: str) -> bool:
         """Return whether the app could be created; True for one that was there before."""
@@ -51,14 +55,14 @@ class AppCreations:
     async def _send(self, app: AppCreation) -> None:
         """Create the app. Raises ApiError.
 
-        Its name is unique, so it is safe to repeat a call whose reply was lost. The app was not there when it was
-        planned, so if its name is taken now another apply may have created it. Either way it may take a while until it
-        is known everywhere.
+        The key and the unique name make it safe to repeat a call whose reply was lost. The app was not there when it
+        was planned, so if its name is taken now another apply may have created it. Either way it may take a while until
+        it is known everywhere.
         """
         client = self._context.client
         for left in reversed(range(_ATTEMPTS)):
             try:
-                await client.apps.create(app.name, org=app.org)
+                await client.apps.create(app.name, org=app.org, key=creation_key(self._plan, app.name))
                 client.new_apps.add(app.name)
                 return
             except ApiError as error:
@@ -78,10 +82,21 @@ class AppCreations:
             return False
 
 
+def creation_key(plan: Plan, app: str) -> str | None:
+    """Return the idempotency key of creating the app: the same for each try under one plan, another for a later plan.
+
+    An app that was deleted since must not be answered with its first creation. None if the plan's time is not known.
+    """
+    if plan.observed_at is None:
+        return None
+    text = "\n".join((plan.stack, app, plan.observed_at.isoformat()))
+    return f"reconciler-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
 @asynccontextmanager
-async def creating_apps(context: Context, apps: Iterable[AppCreation], stop: Stop) -> AsyncIterator[AppCreations]:
-    """Create the apps during the block; at its end all are created, or have failed."""
-    creations = AppCreations(context, apps, stop)
+async def creating_apps(context: Context, plan: Plan, stop: Stop) -> AsyncIterator[AppCreations]:
+    """Create the plan's apps during the block; at its end all are created, or have failed."""
+    creations = AppCreations(context, plan, stop)
     try:
         yield creations
         await asyncio.gather(*creations.tasks.values())

@@ -36,12 +36,13 @@ class Apps:
         )
         return await self._api.find(call, wire.app_from_json)
 
-    async def create(self, app: str, *, org: str) -> None:
+    async def create(self, app: str, *, org: str, key: str | None = None) -> None:
         """Create the app.
 
-        Its name is sent in both spellings, as servers differ in which they read.
+        Its name is sent in both spellings, as servers differ in which they read. If a call of the same `key` has
+        created it, that is no error, except on older servers: they raise kind NAME_TAKEN.
         """
-        body = {"name": app, "app_name": app, "org_slug": org}
+        body = {"name": app, "app_name": app, "org_slug": org} | ({"idempotency_key": key} if key else {})
         call = Call(
             method="POST",
             path="/v1/apps",

@@ -1,6 +1,15 @@
 """Apps that an apply has to create: side by side, each before its own machines, and a failure of one is its own."""
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from reconciler.apply.create_apps import creation_key
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.plan import Plan
 from reconciler.model.report import Status
 from tests.support.world import World, spec_of
 
@@ -25,11 +34,11 @@ class Creations:
         self._refused = refused
         world.context.client.apps.create = self.create_app  # type: ignore[method-assign]
 
-    async def create_app(self, app: str, *, org: str) -> None:
+    async def create_app(self, app: str, *, org: str, key: str | None = None) -> None:
         await self._clock.sleep(self._after_s.get(app, 0.0))
         if app in self._refused:
             raise ApiError(f"create app {app}: 403 no", kind=ApiErrorKind.FORBIDDEN, status=403)
-        await self._create(app, org=org)
+        await self._create(app, org=org, key=key)
 
 
 async def test_a_machine_is_made_once_its_own_app_is_there_and_not_later(world: World) -> None:
@@ -60,11 +69,41 @@ async def test_an_app_that_cannot_be_created_fails_alone(world: World) -> None:
 async def test_an_app_that_another_apply_made_a_moment_before_is_used(world: World) -> None:
     create = world.context.client.apps.create
 
-    async def meddled(app: str, *, org: str) -> None:
+    async def meddled(app: str, *, org: str, key: str | None = None) -> None:
         await create(app, org=org)
-        await create(app, org=org)  # 422: the name is taken
+        await create(app, org=org, key=key)  # 422: the name is taken
 
     world.context.client.apps.create = meddled  # type: ignore[method-assign]
     report = await world.apply(TWO)
     assert report.is_success
     assert report.apps_created == ("first", "second")
+
+
+@pytest.mark.parametrize("knows_keys", [False, True])
+async def test_a_creation_whose_reply_is_lost_is_repeated_with_its_key(world: World, knows_keys: bool) -> None:
+    keys: list[tuple[str, str]] = []
+    passed_on = world.transport.handle_async_request
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if not (request.method == "POST" and request.url.path == "/v1/apps"):
+            return await passed_on(request)
+        body = json.loads(request.content)
+        again = (body["name"], body["idempotency_key"]) in keys
+        keys.append((body["name"], body["idempotency_key"]))
+        response = httpx.Response(201, json={}) if again and knows_keys else await passed_on(request)
+        if not again:
+            raise httpx.ReadError("lost", request=request)
+        return response
+
+    world.transport.handle_async_request = answer  # type: ignore[method-assign]
+    assert (await world.apply(TWO)).is_success
+    assert len(keys) == 4
+    assert len(set(keys)) == len({key for _name, key in keys}) == 2
+
+
+def test_a_later_plan_has_other_keys() -> None:
+    plan = Plan(stack="s", apps=(), changes=(), observed_at=datetime(2026, 1, 1, tzinfo=UTC))
+    later = replace(plan, observed_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert creation_key(plan, "a") == creation_key(replace(plan), "a")
+    assert len({creation_key(plan, "a"), creation_key(plan, "b"), creation_key(later, "a")}) == 3
+    assert creation_key(replace(plan, observed_at=None), "a") is None
