@@ -177,7 +177,7 @@ FIELDS: Final = (
     Field(name="overrides", only=PoolKind.TASK),
     Field(name="metadata", path="metadata", merge=Merge.BY_KEY),
     Field(name="ports", path="services", only=PoolKind.SERVICE),
-    Field(name="checks", path="checks", only=PoolKind.SERVICE),
+    Field(name="checks", path="checks", only=PoolKind.SERVICE, secrets=frozenset({"headers"})),
     Field(name="rollout", merge=Merge.BY_KEY, only=PoolKind.SERVICE),
     Field(name="schedule", path="schedule", only=PoolKind.TASK),
     Field(name="launch", only=PoolKind.TASK),

@@ -24,7 +24,8 @@ def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> P
     missing = {app.name: ObservedApp(name=app.name, exists=False) for app in new.apps if app.name not in observed.apps}
     world = Observed(apps={**observed.apps, **missing}, at=observed.at)
     found = make_plan(new, world, only=only, allow_destroy=_NO_BRAKE)
-    return replace(found, warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None)
+    # What an apply leaves beside configs depends on marks, and these machines are made up.
+    return replace(found, bookkeeping=(), warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None)
 
 
 def _left_behind(old: Spec, new: Spec) -> list[str]:

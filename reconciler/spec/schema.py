@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.refused_keys import hint_for_unknown
 from reconciler.spec.shape import fits, properties_of
@@ -131,7 +132,7 @@ def _found(node: Node, path: list[Any]) -> str:
         return "a list" if node.items else "an empty list"
     if node.is_plain and node.value is None:
         return "nothing"
-    if "env" in path or "files" in path:
+    if "files" in path or not SECRET_KEYS.isdisjoint(path):
         return "another value"  # it may be a secret
     if node.has_variable:
         return "another value, of a variable"

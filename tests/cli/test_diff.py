@@ -78,6 +78,13 @@ def test_no_change_is_none_and_values_are_masked(capsys: pytest.CaptureFixture[s
     assert "canary" not in said.out + said.err
 
 
+def test_it_shows_no_marks_of_machines_that_are_made_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "old.yaml", "new.yaml", "-v"]) == 0
+    assert "reconciler_" not in capsys.readouterr().out
+    assert run(["diff", "old.yaml", "new.yaml", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bookkeeping"] == []
+
+
 def test_what_no_plan_would_touch_any_more_is_warned_of(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "new.yaml").write_text(NEW.replace("  app:\n", "  other:\n").replace("name: stack", "name: another"))
     assert run(["diff", "old.yaml", "new.yaml"]) == 0
