@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 OVERRIDES_ARGS: Final = "overrides.args"  # what a plan calls the change of `args_after`
+ARGS_PLACE: Final = "after "  # begins what a plan says of `args_after`, where a run may have args of its own
 _SEPARATOR: Final = ";"
 MAX_LENGTH: Final = 200
 LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is beyond a calendar

@@ -13,7 +13,7 @@ from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.run_policy import OVERRIDES_ARGS, RunPolicy, parse_run_policy
+from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS, RunPolicy, parse_run_policy
 from reconciler.model.spec import App, Pool, PoolKind
 from reconciler.planner.holders import Holder
 
@@ -116,4 +116,4 @@ def _args(policy: RunPolicy) -> str | bool:
     """Return the args' place in words, which a plan's hash has; a renderer shows `true` where there was none."""
     if policy.args_after is None:
         return False
-    return f"after {policy.args_after} word{'' if policy.args_after == 1 else 's'} of the command"
+    return f"{ARGS_PLACE}{policy.args_after} word{'' if policy.args_after == 1 else 's'} of the command"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from reconciler.model.change import Action, Cause, Change, FieldChange
 from reconciler.model.plan import Plan, unreachable_counts
-from reconciler.model.run_policy import OVERRIDES_ARGS
+from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS
 from reconciler.render.redact import clean, hidden, shown
 
 _SYMBOLS: Final = {
@@ -165,11 +165,20 @@ def _not_shown(count: int) -> str:
     return f"{count} slot{' differs' if count == 1 else 's differ'} from the spec: `reconciler plan` shows how."
 
 
+def as_declared(field: FieldChange) -> tuple[Any, Any]:
+    """Return the field's values before and after, as the author of a spec writes them.
+
+    Where the args of a run begin is shown only if that is what changes.
+    """
+    values = field.observed, field.desired
+    has_place = [isinstance(value, str) and value.startswith(ARGS_PLACE) for value in values]
+    if field.path != OVERRIDES_ARGS or all(has_place):
+        return values
+    return has_place[0] or field.observed, has_place[1] or field.desired
+
+
 def _row(field: FieldChange, salt: str | None) -> Row:
-    values = (field.observed, field.desired)
-    if field.path == OVERRIDES_ARGS and False in values:
-        values = (field.observed is not False, field.desired is not False)  # as the spec's author writes it
-    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in values)
+    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in as_declared(field))
     return Row(path=clean(field.path), before=before, after=after, cause=field.cause)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
 from reconciler.model.plan import Plan
+from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.style import FORMAT_VERSION
 from reconciler.render.terraform import resource_changes
@@ -132,10 +133,11 @@ def _field(field: FieldChange, salt: str) -> dict[str, Any]:
     def value(raw: Any) -> Any:
         return masked(raw, salt) if field.is_secret else hidden(raw, salt)
 
+    observed, desired = as_declared(field)
     return {
         "path": field.path,
-        "observed": value(field.observed),
-        "desired": value(field.desired),
+        "observed": value(observed),
+        "desired": value(desired),
         "cause": field.cause.value,
         "masked": field.is_secret,
     }

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
             "desired": change.desired_digest,
             "version": change.expected.version,
         }
+        if change.action is Action.SETTINGS:
+            shown["bound_to"]["settings"] = [[field.observed, field.desired] for field in change.fields]
         shown["is_twin"] = change.is_duplicate
     document["saved"] = {
         "tool_version": saved.tool_version,
@@ -114,7 +117,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         action=action,
         reason=value["reason"],
         code=ReasonCode(value["reason_code"]) if value.get("reason_code") else None,
-        fields=tuple(_field(one) for one in value["fields"]),
+        fields=_bound(tuple(_field(one) for one in value["fields"]), bound.get("settings", ())),
         deferred=value["deferred"],
         machine_id=value["machine"],
         machine_state=MachineState(before["state"]) if before.get("state") else None,
@@ -159,6 +162,14 @@ def _field(value: Mapping[str, Any]) -> FieldChange:
         cause=Cause(value["cause"]),
         is_secret=bool(value["masked"]),
     )
+
+
+def _bound(fields: tuple[FieldChange, ...], settings: Sequence[Any]) -> tuple[FieldChange, ...]:
+    """Return the fields with the settings that the plan's hash is of; none are in plans saved before version 0.3."""
+    if not settings:
+        return fields
+    pairs = zip(fields, settings, strict=True)
+    return tuple(replace(field, observed=observed, desired=desired) for field, (observed, desired) in pairs)
 
 
 def _name(value: Any) -> str:

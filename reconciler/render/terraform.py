@@ -11,6 +11,7 @@ from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.marks import without_marks
 from reconciler.model.plan import AppCreation, Plan
+from reconciler.render.changes import as_declared
 from reconciler.render.redact import hidden
 
 _PROVIDER: Final = "machines-reconciler"
@@ -68,8 +69,8 @@ def _app(app: AppCreation) -> dict[str, Any]:
 
 def _settings(change: Change) -> dict[str, Any]:
     what = {"app": change.slot.app, "name": change.slot.pool}
-    before = what | {field.path: field.observed for field in change.fields}
-    after = what | {field.path: field.desired for field in change.fields}
+    before = what | {field.path: as_declared(field)[0] for field in change.fields}
+    after = what | {field.path: as_declared(field)[1] for field in change.fields}
     address = f"{change.slot.app}/{change.slot.pool}"
     return _resource("pool_settings", address, change.slot.pool, ["update"], before, after, {}, {})
 
