@@ -72,6 +72,8 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             return found, live
         await hand_over(job.context, lease, live, change, job.options, job.locks)
         live = await keep_ends(job.context, live, change, job.locks)
+        if change.is_untold:
+            await _tell_end(job, lease, live, change)
         try:
             await send_destroy(job.context, lease, live, force=is_forced)
         except ApiError as error:
@@ -90,6 +92,17 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
     if gone is None:
         return entry(change, Status.UNKNOWN, f"not gone after {_GONE_TIMEOUT_S:.0f} s"), live
     return entry(change, Status.DONE), live
+
+
+async def _tell_end(job: Job, lease: HeldLease, live: Machine, change: Change) -> None:
+    """Write on the machine that this tool destroys it, so that `drift` does not tell it as someone else's doing."""
+    if marks.GONE in live.metadata:
+        return
+    lease.guard()
+    try:
+        await job.context.client.set_metadata(live.app, live.id, marks.GONE, job.options.verb)
+    except ApiError as error:
+        job.context.emit(f"{change.address}: that it was destroyed on purpose cannot be noted: {error.message}")
 
 
 async def send_destroy(context: Context, lease: HeldLease, live: Machine, *, force: bool) -> None:

@@ -31,6 +31,7 @@ RUN: Final = PREFIX + "r"  # r0…r15: run records
 FINGERPRINTS: Final = PREFIX + "f_"  # on the anchor: f_<hour>_<number>, the keys of that hour that had to go
 ENDS: Final = PREFIX + "e"  # e0…e7, on the anchor: how runs ended whose machine an apply took away
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
+GONE: Final = PREFIX + "gone"  # on a machine that this tool is about to destroy, if no anchor that stays tells so
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
 
 _LONGEST_VALUE: Final = 200

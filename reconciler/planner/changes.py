@@ -165,6 +165,7 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
     for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region)):
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
         removal = _keeping(_removal(slot, machine, pool, *_why_orphaned(slot, pool)), pool, paired)
+        removal = replace(removal, is_untold=pool is None or counts_of(pool) is None)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             handover = Handover(
                 successor=successor_of(pool, paired),

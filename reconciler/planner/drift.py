@@ -2,10 +2,11 @@
 
 What the spec says now does not matter. A slot without a machine is drift if it had one: if the pool's anchor remembers
 so, or if the platform still tells of a destroyed machine with the slot's marks. The anchor counts first: a slot that it
-says was not there is the spec's, though the same slot may have been there before and been taken out.
+says was not there is the spec's, though the same slot may have been there before and been taken out. Where no anchor
+tells, a machine that this tool destroyed says so itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -43,7 +44,7 @@ def with_drift(plan: Plan) -> Plan:
         changes=changes,
         announcements=(),
         bookkeeping=(),
-        warnings=(*plan.warnings, *(_settings_words(change) for change in settings)),
+        warnings=(*plan.warnings, *(_settings_words(change) for change in settings), *_without_run_policy(plan)),
         not_shown=not_shown,
     )
 
@@ -58,7 +59,7 @@ def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
 def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
     """Return the plan that knows which missing machines were destroyed.
 
-    Those are among `machines`: gone, and ours.
+    Those are among `machines`: gone, and ours. One that this tool destroyed is not lost.
     """
     gone: dict[tuple[str, str], Machine] = {}
     for machine in sorted(machines, key=lambda one: one.updated_at.timestamp() if one.updated_at else 0.0):
@@ -69,6 +70,8 @@ def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
     def known(change: Change) -> Change:
         machine = gone.get((change.slot.app, change.slot.name))
         if change.action is not Action.CREATE or change.is_new or machine is None:
+            return change
+        if marks.GONE in machine.metadata:
             return change
         lost = machine.metadata.get(marks.APPLIED) or change.lost or ""
         reason = f"not there any more: it was applied, and destroyed since{_by(machine)}"
@@ -107,6 +110,19 @@ def _settings_words(change: Change) -> str:
     """Say that settings are no drift: only marks tell what was applied."""
     names = ", ".join(field.path for field in change.fields)
     return f"{change.slot.app}/{change.slot.pool}: {names}: not as in the spec (`reconciler plan` shows how)"
+
+
+def _without_run_policy(plan: Plan) -> Iterator[str]:
+    """Say which anchors lack the mark of their pool's run policy.
+
+    An apply leaves it on each anchor, so someone has deleted it; but on machines of an early version there was none.
+    """
+    for write in plan.bookkeeping:
+        if marks.TERMS in write.marks and marks.ANCHOR not in write.marks:
+            yield (
+                f"{write.app}/{write.name}: the mark of its pool's run policy is not there, so who has no spec knows"
+                " no timeout and no overrides; `reconciler apply` writes it"
+            )
 
 
 def _leaves(addresses: list[str]) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # Said rather than left out: a server that kept what an update omits would keep the old list.
 _NO_KEYS = "-"
-_STAMPED_ANEW = {marks.OVERRIDE, marks.KEYS, marks.WANT, marks.COUNTS, marks.FIELDS, marks.PROTECT, marks.TERMS}
+_STAMPED_ANEW = {
+    *(marks.OVERRIDE, marks.KEYS, marks.WANT, marks.COUNTS, marks.FIELDS, marks.PROTECT, marks.TERMS, marks.GONE)
+}
 
 
 def metadata_for_create(

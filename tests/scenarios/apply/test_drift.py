@@ -195,6 +195,42 @@ async def test_a_slot_that_could_not_be_made_was_not_applied(world: World) -> No
     assert {machine.name for machine in world.machines()} == {f"work-iad-{number}" for number in range(3)}
 
 
+async def test_what_this_tool_destroyed_is_no_drift(world: World) -> None:
+    await world.apply(APPLIED)
+    await world.destroy(APPLIED)
+    assert told(await drift(world, APPLIED)) == []
+    await world.apply(APPLIED)
+    await destroy(world, "work-iad-0", "work-iad-1")
+    assert told(await drift(world, APPLIED)) == [("work-iad-0", "create"), ("work-iad-1", "create")]
+
+
+async def test_a_pool_that_was_taken_out_of_the_spec_and_comes_back_is_the_specs_change(world: World) -> None:
+    other = spec_of("version: 1\nname: stack\napps: {app: {image: i, tasks: {other: {command: [x]}}}}")
+    await world.apply(APPLIED)
+    await world.apply(other)
+    assert told(await drift(world, APPLIED)) == []
+
+
+async def test_a_slot_of_a_service_that_was_taken_out_is_the_specs_change_too(world: World) -> None:
+    pool = "{count: N, ports: [80], command: [run, '1000000000']}"
+    web = f"version: 1\nname: stack\napps: {{app: {{image: i, services: {{web: {pool}}}}}}}"
+    one, two = (spec_of(web.replace("N", count)) for count in "12")
+    await world.apply(two)
+    await world.apply(one)
+    assert told(await drift(world, two)) == []
+    await world.apply(two)
+    await destroy(world, "web-iad-1")
+    assert told(await drift(world, two)) == [("web-iad-1", "create")]
+
+
+async def test_that_it_cannot_be_noted_keeps_no_machine(world: World) -> None:
+    await world.apply(APPLIED)
+    world.engine.faults.add("unauthorized", calls=("metadata",), times=-1)
+    assert (await world.destroy(APPLIED)).is_success
+    assert world.machines() == []
+    assert any("destroyed on purpose cannot be noted" in line for line in world.said)
+
+
 def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
     web = (
         task_spec(count="2").stack and "version: 1\nname: stack\napps: {app: {image: i, services: {web: {count: N%s}}}}"

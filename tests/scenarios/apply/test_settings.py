@@ -228,6 +228,19 @@ async def test_a_mark_that_cannot_be_read_is_a_change(world: World) -> None:
     assert not (await world.plan(declared)).has_changes
 
 
+async def test_a_run_policy_that_a_hand_deleted_is_told_by_drift_and_written_by_the_next_apply(world: World) -> None:
+    declared = spec("timeout: 10m")
+    await world.apply(declared)
+    set_mark(world, "work-iad-0", marks.TERMS, "")
+    plan = await world.plan(declared)
+    assert not plan.has_changes
+    (warning,) = with_drift(plan).warnings
+    assert warning.startswith("app/work-iad-0: the mark of its pool's run policy is not there")
+    assert (await world.apply(declared)).is_success
+    assert timeout_of(world) == 600
+    assert with_drift(await world.plan(declared)).warnings == ()
+
+
 async def test_a_mark_that_a_hand_changed_is_no_drift_and_the_next_apply_puts_it_back(world: World) -> None:
     declared = spec("timeout: 10m")
     await world.apply(declared)
