@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test quick check format bench stats soak mutants clean
+.PHONY: install lock demo test quick check coverage format bench stats soak mutants clean
 
 install: $(INSTALLED)
 
@@ -23,6 +23,7 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes, for
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) --group coverage -c requirements/dev.txt -o requirements/coverage.txt
 
 demo: install  ## the walkthrough: plan, apply, invoke, destroy, on the local engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
@@ -41,6 +42,10 @@ check: install  ## what CI runs: format, lint, types, layers, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
+
+coverage: install  ## every test, and which lines of the package none of them runs; takes nearly twice as long
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/coverage.txt
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing
 
 format: install
 	$(BIN)/ruff format .
