@@ -36,14 +36,12 @@ async def apply(
 ) -> Report:
     """Make the plan true, and report what is.
 
-    `spec` is what the plan was made from, needed to read back. `observed` is the snapshot that it was made of: an app
-    that nothing was done to is then not listed a second time. Raises BlockedError before the first write. Everything
-    later is in the report, unexpected errors too.
+    `spec` is what the plan was made from, `observed` the snapshot: with it, an app that nothing was done to is not
+    listed a second time. Raises BlockedError before the first write. What goes wrong later is in the report.
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
-    options, stop = options or Options(), stop or Stop()
-    began = context.clock.monotonic()
+    options, stop, began = options or Options(), stop or Stop(), context.clock.monotonic()
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
@@ -58,23 +56,21 @@ async def apply(
             defer=partial(_defer, announcements),
             on_end=partial(_tell, context, options, stop, on_end, failures),
         )
-    failures[:0] = creations.failures.values()
     mismatches: tuple[str, ...] = ()
     found: Observed | None = None
-    try:
-        if not stop.is_interrupt:
+    if not stop.is_interrupt:
+        try:
             mismatches, found = await read_back(context, spec, plan, entries, options, before=observed)
-        if found:
-            failures += await keep_books(context, spec, plan, found, options, locks, executor)
-    except Exception as error:
-        failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
+            failures += await keep_books(context, spec, plan, found, options, locks, executor) if found else ()
+        except Exception as error:
+            failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
     return Report(
         plan=plan,
         entries=entries,
         apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
         mismatches=mismatches,
         unreachable=_unreachable(spec, plan, found, options),
-        failures=tuple(failures),
+        failures=(*creations.failures.values(), *failures),
         interrupted=stop.is_interrupt,
         duration_s=context.clock.monotonic() - began,
     )

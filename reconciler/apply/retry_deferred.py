@@ -61,19 +61,11 @@ async def apply_patiently(
             await context.clock.sleep(_PAUSE_S)
         elif not await _has_waited(context, report, deadline, stop):
             break
-        if stop.why:
-            report = replace(report, interrupted=stop.is_interrupt)
+        planned = await _planned_again(context, spec, plan_again, report, stop)
+        if isinstance(planned, Report):
+            report = planned
             break
-        try:
-            seen = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
-            again = plan_again(seen)
-        except Exception as error:
-            why = f"what is left could not be planned again: {context.explain(error)}"
-            report = replace(report, failures=(*report.failures, why))
-            break
-        if again.blocked:
-            report = replace(report, failures=(*report.failures, *again.blocked))
-            break
+        again, seen = planned
         if undone:
             left, ended = follow_up(again, report, undone, may_do)
         else:
@@ -81,6 +73,23 @@ async def apply_patiently(
         after = await apply(context, spec, left, options, observed=seen, stop=stop, on_end=on_end)
         report = _joined(report, ended, after)
     return replace(report, duration_s=context.clock.monotonic() - began)
+
+
+async def _planned_again(
+    context: Context, spec: Spec, plan_again: Callable[[Observed], Plan], report: Report, stop: Stop
+) -> tuple[Plan, Observed] | Report:
+    """Return the plan of what is there now, or the report that ends the rounds, if nothing more may be done."""
+    if stop.why:
+        return replace(report, interrupted=stop.is_interrupt)
+    try:
+        seen = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
+        again = plan_again(seen)
+    except Exception as error:
+        why = f"what is left could not be planned again: {context.explain(error)}"
+        return replace(report, failures=(*report.failures, why))
+    if again.blocked:
+        return replace(report, failures=(*report.failures, *again.blocked))
+    return again, seen
 
 
 async def _has_waited(context: Context, report: Report, deadline: float, stop: Stop) -> bool:

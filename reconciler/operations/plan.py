@@ -1,7 +1,8 @@
 """Observe a target with the spec's images pinned, and plan: at once, or app by app as the apps are seen."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from reconciler.machines_api.observe import observe, observe_each
@@ -51,42 +52,47 @@ async def plan(
         adopt=adopt,
     )
     at = context.clock.now()
-    looking = asyncio.create_task(look_up(session, spec, images, only=only))
     pinned: dict[str, App] = {}
     regions: set[str] = set()  # of all machines that were seen
     names = [app.name for app in spec.apps]
 
-    async def take(observed: ObservedApp) -> None:
-        regions.update(machine.region for machine in observed.machines)
-        if not pinned:
-            digests, _warnings = await asyncio.shield(looking)
-            pinned.update({app.name: app for app in with_digests(spec, digests).apps})
-        app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
-        planner.add(app, observed, at)
+    async with _looking_up(session, spec, images, only=only) as looking:
 
-    try:
+        async def take(observed: ObservedApp) -> None:
+            regions.update(machine.region for machine in observed.machines)
+            if not pinned:
+                digests, _warnings = await asyncio.shield(looking)
+                pinned.update({app.name: app for app in with_digests(spec, digests).apps})
+            app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
+            planner.add(app, observed, at)
+
         await observe_each(context.client, names, take)
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
     return planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings)), digests
 
 
 async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str] = ()) -> Pinned:
     """Take a snapshot while the tags are looked up. Raises ApiError, RegistryError, BuildError, SpecError."""
-    context = session.context
-    looking = asyncio.create_task(look_up(session, spec, images, only=only))
-    try:
+    async with _looking_up(session, spec, images, only=only) as looking:
         observed = await observe_spec(session, spec)
         seen = {machine.region for machine in observed.machines}
-        unlisted = await check_regions(context.client, spec, seen, only=only)
+        unlisted = await check_regions(session.context.client, spec, seen, only=only)
         digests, warnings = await looking
+    return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
+
+
+@asynccontextmanager
+async def _looking_up(
+    session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str]
+) -> AsyncIterator[asyncio.Task[tuple[Mapping[str, str], tuple[str, ...]]]]:
+    """Look the images' tags up during the block. If it fails, the look-ups are given up."""
+    looking = asyncio.create_task(look_up(session, spec, images, only=only))
+    try:
+        yield looking
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
-    return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
 
 
 async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str, str]) -> Pinned:

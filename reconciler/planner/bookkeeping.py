@@ -19,7 +19,7 @@ from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.revision import Revision, parse_revision
 from reconciler.model.spec import App, Pool, PoolKind, Spec
-from reconciler.planner.holders import Holder, holders_of, owned_in
+from reconciler.planner.holders import Holder, by_pool, holders_of, owned_in
 from reconciler.planner.settings import knows_protection, run_policy_changes
 
 _MAKES = frozenset({Action.CREATE, Action.REPLACE})
@@ -171,11 +171,9 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
 
     It is the machine that the others name, else the smallest.
     """
-    by_pool: dict[str, list[Holder]] = {}
-    for holder in holders:
-        by_pool.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
+    found = by_pool(holders)
     for pool in pools:
-        members = by_pool.get(pool.name, [])
+        members = found.get(pool.name, [])
         has_anchor = any(one.metadata.get(marks.ANCHOR) == one.name for one in members)
         if pool.kind is not PoolKind.TASK or has_anchor or any(one.carried_by for one in members):
             continue

@@ -16,7 +16,7 @@ from reconciler.planner.desired import counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ
 from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
-from reconciler.planner.rules import Decision, Situation, crash_of, decide, deferral
+from reconciler.planner.rules import Decision, Situation, crash_of, decide_action, deferral
 
 
 def adoption(
@@ -35,7 +35,7 @@ def adoption(
         at=at,
         fields=differ.differences(canonical(pool.config), machine.config),
     )
-    if decide(situation).action is not Action.UPDATE:
+    if decide_action(situation).action is not Action.UPDATE:
         return None
     reason = "taken over: it is not marked by any stack"
     if machine.metadata.get("fly_platform_version") == "v2":
@@ -119,7 +119,7 @@ def _moved(field: FieldChange) -> FieldChange:
 
 
 def _change(slot: Slot, situation: Situation, anchor: str | None, decided: Decision | None = None) -> Change:
-    action, code, reason = decided or decide(situation)
+    action, code, reason = decided or decide_action(situation)
     pool, machine = situation.pool, situation.machine
     is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
     return Change(

@@ -82,6 +82,14 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
             )
 
 
+def by_pool(holders: Iterable[Holder]) -> dict[str, list[Holder]]:
+    """Group the machines by the pool that their marks name; those that are made have none yet."""
+    found: dict[str, list[Holder]] = {}
+    for holder in holders:
+        found.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
+    return found
+
+
 def owned_in(observed: ObservedApp, stack: str) -> list[Machine]:
     """Return the app's machines that are the stack's and can be observed."""
     return [

@@ -63,7 +63,7 @@ class Decision(NamedTuple):
     reason: str
 
 
-def decide(situation: Situation) -> Decision:
+def decide_action(situation: Situation) -> Decision:
     """Return the action on the slot, and its reason."""
     rule = next(rule for rule in RULES if rule.applies(situation))
     code = rule.code if isinstance(rule.code, ReasonCode) else rule.code(situation)

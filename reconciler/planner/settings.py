@@ -15,7 +15,7 @@ from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS, RunPolicy, parse_run_policy
 from reconciler.model.spec import App, Pool, PoolKind
-from reconciler.planner.holders import Holder
+from reconciler.planner.holders import Holder, by_pool
 
 
 def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
@@ -24,11 +24,9 @@ def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
     `holders` are the app's machines after the other changes. An update already carries these marks. The settings
     change runs after it and writes what is still missing.
     """
-    by_pool: dict[str, list[Holder]] = {}
-    for holder in holders:
-        by_pool.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)
+    members = by_pool(holders)
     for pool in app.pools:
-        if pool.slots and (change := _change(pool, by_pool.get(pool.name, []))):
+        if pool.slots and (change := _change(pool, members.get(pool.name, []))):
             yield change
 
 

@@ -68,6 +68,13 @@ def apply(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
     return work
 
 
+def destroy(spec: Spec) -> Callable[[World], Awaitable[None]]:
+    async def work(world: World) -> None:
+        assert (await world.destroy(spec)).is_success
+
+    return work
+
+
 def plan(spec: Spec) -> Callable[[World], Awaitable[None]]:
     async def work(world: World) -> None:
         await world.plan(spec)
@@ -136,6 +143,7 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
     "start a service": (with_a_stopped_service, apply(service())),
     "adopt": (with_a_foreign_machine, apply(task(), adopt=True)),
     "destroy": (applied(task(count=2)), apply(task())),
+    "destroy, the last of its pool": (applied(task()), destroy(task())),
     "replace": (with_volumes, apply(MOUNTED[1])),
     "defer, on the pool's anchor": (with_a_run, apply(task("[run, '100001']"))),
     "invoke": (applied(RUNS_5S), invoke(RUNS_5S)),
