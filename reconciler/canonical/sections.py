@@ -148,6 +148,7 @@ SECTIONS: Final = (
     Section(name="cache_drive", kind=dict, is_added=True),
     Section(name="disable_machine_autostart", kind=bool, is_added=True),
     Section(name="metrics", kind=dict, is_added=True),
+    Section(name="spot", kind=dict),
     Section(name="standbys", kind=list),
     Section(name="statics", kind=list),
 )

@@ -4,16 +4,16 @@ It checks that the app and the machine exist and are reachable. `Transitions` th
 `GuestCalls` reaches into a running machine.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.addresses import Addresses
+from reconciler.engine.apps import created_app
 from reconciler.engine.config.read import limits_of, whole_number
-from reconciler.engine.errors import ApiFault, bad_request, not_found
+from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.faults.rules import FaultRules, api_fault
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines.create import MachineCreator
@@ -24,7 +24,7 @@ from reconciler.engine.machines.runner import Runner
 from reconciler.engine.machines.stale_lists import StaleLists
 from reconciler.engine.machines.transitions import Transitions
 from reconciler.engine.machines.wait import Wait, Watchers
-from reconciler.engine.models import RESTING, App, Machine
+from reconciler.engine.models import RESTING, App, Machine, ulid_ms
 from reconciler.engine.releases import Releases
 from reconciler.engine.runtime.base import Runtime
 from reconciler.engine.runtime.exec import GuestCalls
@@ -32,8 +32,6 @@ from reconciler.engine.secrets import Secrets
 from reconciler.engine.services.checks import CheckResults
 from reconciler.engine.store.store import Store
 from reconciler.engine.volumes import Volumes
-
-_APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Engine:
@@ -122,17 +120,9 @@ class Engine:
 
     # Apps
 
-    def create_app(self, name: Any, org: Any) -> App:
-        """Return a new app."""
-        if not isinstance(org, str) or not org:
-            raise bad_request("org_slug is required")
-        if not isinstance(name, str) or not _APP_NAME.fullmatch(name):
-            raise ApiFault(422, "Validation failed: Name may only contain numbers, lowercase letters and dashes")
-        if name in self.store.apps:
-            raise ApiFault(422, "Validation failed: Name has already been taken", "name_taken")
-        app = App(name=name, org=org, created_ms=now_ms(self.clock))
-        self.store.add_app(app)
-        return app
+    def create_app(self, name: Any, org: Any, *, network: Any = None, idempotency_key: Any = None) -> App:
+        """Return a new app, or the one that the same idempotency key created."""
+        return created_app(self.store, self.clock, name, org, network=network, idempotency_key=idempotency_key)
 
     def app(self, name: str) -> App:
         """Return the app of this name."""
@@ -184,6 +174,16 @@ class Engine:
     def is_unreachable(self, machine: Machine) -> bool:
         """Whether the machine's host is down, by a fault rule."""
         return self._runner.has_fault("host_unreachable", machine)
+
+    def machine_at(self, app: str, machine_id: str, version: str) -> Machine:
+        """Return the machine as it was made in this version; of an old one the state is `replaced`."""
+        machine = self.machine(app, machine_id)
+        if version == machine.instance_id:
+            return machine
+        config = self.store.version(machine.id, version)
+        if config is None:
+            raise not_found("machine version")
+        return replace(machine, instance_id=version, config=config, state="replaced", updated_ms=ulid_ms(version))
 
     def versions(self, app: str, machine_id: str) -> list[tuple[str, Any]]:
         """Return each version of the machine with the config that was sent, newest first."""

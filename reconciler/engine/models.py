@@ -76,11 +76,13 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An app."""
+    """An app. `idempotency_key` is that of the call that created it; both may be empty."""
 
     name: str
     org: str
     created_ms: int
+    network: str = ""
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class Volume:
     snapshot_retention: int = 5
     auto_backup_enabled: bool = True
     state: str = "created"
+    required_host_features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +208,11 @@ def new_ulid(now_ms: int) -> str:
     """Return a ULID with this time."""
     number = now_ms << 80 | secrets.randbits(80)
     return "".join(_ULID_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def ulid_ms(ulid: str) -> int:
+    """Return the time of the ULID."""
+    return sum(_ULID_ALPHABET.index(letter) << 5 * place for place, letter in enumerate(reversed(ulid[:10])))
 
 
 def new_machine_id() -> str:

@@ -76,6 +76,7 @@ class Volumes:
             encrypted=_flag(body, "encrypted", default=True),
             snapshot_retention=_retention(body.get("snapshot_retention", _DEFAULT_RETENTION)),
             auto_backup_enabled=_flag(body, "auto_backup_enabled", default=True),
+            required_host_features=_features(body.get("compute")),
             created_ms=at,
             updated_ms=at,
         )
@@ -211,6 +212,13 @@ def _fstype(value: Any) -> str:
     if value not in {None, "", "ext4", "raw"}:
         raise bad_request("fstype must be ext4 or raw")
     return str(value or "ext4")
+
+
+def _features(compute: Any) -> tuple[str, ...]:
+    wanted = compute.get("required_host_features") if isinstance(compute, dict) else None
+    if wanted is not None and not (isinstance(wanted, list) and all(isinstance(one, str) for one in wanted)):
+        raise bad_request("compute.required_host_features must be an array of strings")
+    return tuple(wanted or ())
 
 
 def _flag(body: dict[str, Any], key: str, *, default: bool) -> bool:

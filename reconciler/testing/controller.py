@@ -158,7 +158,7 @@ class EngineController:
         return f"Its machines: {machines or 'none'}. They printed:{printed}"
 
     def _machine_json(self, machine: Machine) -> dict[str, Any]:
-        return serializers.machine_json(machine, self.engine.leases.current(machine))
+        return serializers.machine_json(machine, self.engine.leases.current(machine), self.engine.settings.behaviour)
 
 
 def settings_of(options: dict[str, Any]) -> Settings:

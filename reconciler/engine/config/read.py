@@ -30,6 +30,8 @@ _SIGNALS: Final = {
 }
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_RESTART_POLICIES: Final = frozenset({"no", "always", "on-failure"})
+_LONGEST_STOP_S: Final = 300.0
 _MEMORY_MB: Final = 256
 _LARGEST: Final = 2**31
 LOCAL_CONTEXT: Final = "local_context"
@@ -53,7 +55,21 @@ def check_config(config: Any) -> dict[str, Any]:
     mounts_of(config)
     limits_of(config)
     stop_rule(config, {}, 0)
+    _check_values(config)
     return config
+
+
+def _check_values(config: dict[str, Any]) -> None:
+    """Raise ApiFault for values that have the right type and are refused all the same."""
+    policy = (config.get("restart") or {}).get("policy")
+    if policy and policy not in _RESTART_POLICIES:
+        raise bad_request(f"invalid restart policy: {policy}")
+    fraction = (config.get("spot") or {}).get("max_price_fraction")
+    if fraction is not None and not 0 < fraction <= 1:
+        raise bad_request("config.spot.max_price_fraction must be above 0 and at most 1")
+    for mount in config.get("mounts") or []:
+        if mount.get("add_size_gb") and mount.get("add_size_percent"):
+            raise bad_request("a mount grows by add_size_gb or by add_size_percent, not by both")
 
 
 def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
@@ -104,6 +120,8 @@ def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
         raise bad_request("command is required: an array of strings")
     if not all(isinstance(word, str) and "\0" not in word for word in words):
         raise bad_request("a command must be an array of strings")
+    if body.get("machine") and body.get("container"):
+        raise bad_request("machine and container exclude each other")
     return (
         tuple(words),
         str(body.get("stdin") or "").encode(),
@@ -232,12 +250,13 @@ def whole_number(value: Any, name: str) -> int:
 def stop_rule(config: dict[str, Any], request: dict[str, Any], default_timeout_s: float) -> tuple[int, float]:
     """Return the stop signal and the seconds until the kill.
 
-    They are the request's, else the config's, else SIGINT and the default. Raises ApiFault.
+    They are the request's, else the config's, else SIGINT and the default; no stop takes more than five minutes. Raises
+    ApiFault.
     """
     stop = config.get("stop_config") or {}
     signal_name = request.get("signal") or stop.get("signal") or "SIGINT"
     timeout = request.get("timeout") if request.get("timeout") is not None else stop.get("timeout")
-    return signal_number(signal_name), duration_s(timeout, default_timeout_s)
+    return signal_number(signal_name), min(duration_s(timeout, default_timeout_s), _LONGEST_STOP_S)
 
 
 def signal_number(value: Any) -> int:

@@ -16,7 +16,7 @@ _HEADER: Final = {"name": str, "values": [str]}
 _SECRET: Final = {"env_var": str, "name": str}
 _FIELD: Final = {"env_var": str, "field_ref": str}
 _FILE: Final = {"guest_path": str, "raw_value": str, "secret_name": str, "image_config": str, "mode": int}
-_RESTART: Final = {"policy": str, "max_retries": int, "gpu_bid_price": NUMBER}
+_RESTART: Final = {"policy": str, "max_retries": int}
 _STOP: Final = {"signal": (str, int), "timeout": DURATION}
 _SERVICE_CHECK: Final = {
     "type": str,
@@ -123,12 +123,14 @@ CONFIG: Final[dict[Any, Any]] = {
         "gpu_kind": str,
         "kernel_args": [str],
         "host_dedication_id": str,
+        "required_host_features": [str],
         "persist_rootfs": str,
     },
     "size": str,
     "rootfs": {"persist": str, "size_gb": int},
     "cache_drive": {"size_mb": int},
     "restart": _RESTART,
+    "spot": {"max_price_fraction": NUMBER},
     "stop_config": _STOP,
     "auto_destroy": bool,
     "schedule": str,
@@ -144,6 +146,8 @@ CONFIG: Final[dict[Any, Any]] = {
             "encrypted": bool,
             "size_gb": int,
             "add_size_gb": int,
+            "add_size_percent": int,
+            "min_add_size_gb": int,
             "size_gb_limit": int,
             "extend_threshold_percent": int,
         }

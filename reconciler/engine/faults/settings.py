@@ -32,6 +32,7 @@ class Latency:
         metadata={"doc": "calls on a new app answer 404, 401 and 500 by turns, until it is known everywhere"},
     )
     list_lag_s: float = field(default=0.0, metadata={"doc": "how old a list of machines is"})
+    app_list_lag_s: float = field(default=0.0, metadata={"doc": "pages of the list of apps lack newer apps"})
 
 
 LATENCIES: Final = {
@@ -48,6 +49,7 @@ LATENCIES: Final = {
         restart_delay_s=1.0,
         idle_s=300.0,
         list_lag_s=0.3,
+        app_list_lag_s=3.0,
     ),
 }
 
@@ -70,7 +72,9 @@ class Behaviour:
     drops_omitted_metadata: bool = _assumed("A4", True, "an update drops the metadata that it omits")
     metadata_limit_bytes: int | None = _assumed("A5", None, "8 KB of metadata are accepted; a limit refuses with 400")
     keeps_user_config: bool = _assumed("A6", True, "versions keep their `user_config`")
-    stale_version_status: int | None = _assumed("A7", 412, "a stale `current_version` is refused; None takes it")
+    stale_version_status: int | None = _assumed(
+        "A7", 409, "a stale `current_version` is refused (documented); None takes it"
+    )
     refuses_bare_delete: bool = _assumed("A8", True, "a bare DELETE of a running machine is refused with 412")
     tells_previous_state: bool = _assumed("A9", True, "`previous_state` is the state that this very call found")
     takes_expired_nonce: bool = _assumed("A10", True, "an expired nonce is accepted while nobody holds a lease")
@@ -78,6 +82,15 @@ class Behaviour:
     exit_event_lag_s: float = _assumed("A14", 0.0, "the exit event comes together with `stopped`")
     orders_event_ids: bool = _assumed("A15", True, "event ids are ULIDs; turned around they have no order")
     takes_metadata_at_rest: bool = _assumed("A16", True, "metadata can be written on resting machines")
+    tells_instance_id: bool = field(
+        default=True, metadata={"doc": "a machine has the deprecated `instance_id` besides `version`"}
+    )
+    events_shown: int = field(
+        default=20, metadata={"doc": "a machine comes with so many of its newest events; 20 were usual once"}
+    )
+    fills_pages: bool = field(
+        default=True, metadata={"doc": "pages are as long as `limit` says, not half of that and every second one empty"}
+    )
     settles_created: bool = field(default=True, metadata={"doc": "`skip_launch` ends in `stopped`, not in `created`"})
     enforces_names: bool = field(default=True, metadata={"doc": "machine names are unique in an app"})
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from reconciler.engine.config.defaults import as_reported
 from reconciler.engine.config.read import image_ref, limits_of
+from reconciler.engine.faults.settings import Behaviour
 from reconciler.engine.models import (
     RUNNING,
     App,
@@ -22,15 +23,14 @@ from reconciler.engine.models import (
 from reconciler.engine.runtime.base import ProcessStat
 from reconciler.engine.secrets import digest_of
 
-_EVENTS_SHOWN: Final = 20
 _GIB: Final = 2**30
+_NETWORK_CIDR: Final = "fdaa::/48"  # there is no private network here
 _BLOCK: Final = 4096
 _OVERVIEW: Final = (
     "id",
     "name",
     "state",
     "region",
-    "instance_id",
     "version",
     "private_ip",
     "created_at",
@@ -43,12 +43,14 @@ _NOT_CHECKED: Final = "it runs; the local engine makes no checks"
 def machine_json(
     machine: Machine,
     lease: Lease | None,
+    behaviour: Behaviour,
     *,
     is_summary: bool = False,
+    with_lease: bool = False,
     is_unreachable: bool = False,
     check_results: Mapping[str, CheckResult] | None = None,
 ) -> dict[str, Any]:
-    """Return a machine, with its lease's nonce.
+    """Return a machine, with its lease's nonce, and `with_lease` with who holds it.
 
     Of a machine whose host is down the config is null; `incomplete_config` has the little that is known without it.
     """
@@ -57,20 +59,23 @@ def machine_json(
         "name": machine.name,
         "state": machine.state,
         "region": machine.region,
-        "instance_id": machine.instance_id,
+        **({"instance_id": machine.instance_id} if behaviour.tells_instance_id else {}),
         "version": machine.instance_id,
         "private_ip": "127.0.0.1",
         "image_ref": image_ref(machine.config),
         "created_at": time_text(machine.created_ms),
         "updated_at": time_text(machine.updated_ms),
         "cordoned": machine.is_cordoned,
+        "host_features": [],
     }
+    if with_lease and lease:
+        body["lease"] = _holder_json(lease, behaviour)
     if is_summary:
         return body
     config = as_reported(machine.config)
     body |= {
         "config": None if is_unreachable else config,
-        "events": [event_json(event) for event in machine.events[:_EVENTS_SHOWN]],
+        "events": [event_json(event) for event in machine.events[: behaviour.events_shown]],
         "checks": [] if is_unreachable else _checks(machine, check_results),
         "host_status": "unreachable" if is_unreachable else "ok",
     }
@@ -127,7 +132,7 @@ def _payload_json(request: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def organization_machine_json(machine: Machine, *, is_summary: bool) -> dict[str, Any]:
     """Return a machine for an organization's list, with only some of its config."""
-    body = machine_json(machine, None, is_summary=True)
+    body = machine_json(machine, None, Behaviour(), is_summary=True)
     body = {key: body[key] for key in _OVERVIEW} | {"app_name": machine.app}
     if is_summary:
         return body
@@ -180,6 +185,8 @@ def volume_json(volume: Volume, holder: Machine | None, used: int) -> dict[str, 
         "snapshot_retention": volume.snapshot_retention,
         "auto_backup_enabled": volume.auto_backup_enabled,
         "host_status": "ok",
+        "host_features": [],
+        "required_host_features": list(volume.required_host_features),
         "type": "local",
     }
 
@@ -221,7 +228,8 @@ def app_json(app: App, machines: Sequence[Machine], volume_count: int = 0) -> di
         "name": app.name,
         "machine_count": len(machines),
         "volume_count": volume_count,
-        "network": "default",
+        "network": app.network or "default",
+        "network_cidr": _NETWORK_CIDR,
         "status": app_status(machines),
         "organization": {"name": app.org, "slug": app.org},
     }
@@ -238,16 +246,19 @@ def address_json(address: AppAddress) -> dict[str, Any]:
     }
 
 
-def lease_json(lease: Lease, *, with_description: bool = True) -> dict[str, Any]:
+def lease_json(lease: Lease, behaviour: Behaviour) -> dict[str, Any]:
     """Return the answer of a lease call."""
-    data = {
-        "nonce": lease.nonce,
+    data = {"nonce": lease.nonce, **_holder_json(lease, behaviour), "version": lease.version}
+    return {"status": "success", "data": data}
+
+
+def _holder_json(lease: Lease, behaviour: Behaviour) -> dict[str, Any]:
+    """Return who holds the lease (its description: assumption A1), without the nonce."""
+    return {
         "expires_at": int(lease.expires_at),
         "owner": lease.owner,
-        "description": lease.description if with_description else "",
-        "version": lease.version,
+        "description": lease.description if behaviour.tells_lease_description else "",
     }
-    return {"status": "success", "data": data}
 
 
 def logs_json(entries: list[LogEntry], next_token: str | None) -> dict[str, Any]:

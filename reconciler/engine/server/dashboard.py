@@ -92,7 +92,7 @@ def _line(value: dict[str, Any]) -> str:
 def _machine_json(engine: Engine, machine: Machine) -> dict[str, Any]:
     """Return what the dashboard shows of a machine: no values of variables or files."""
     check_results = engine.check_results.of(machine) or {}
-    body = serializers.machine_json(machine, None, is_summary=True)
+    body = serializers.machine_json(machine, None, engine.settings.behaviour, is_summary=True)
     keys = ("id", "name", "state", "region", "version", "created_at", "updated_at", "cordoned")
     return {key: body[key] for key in keys} | {
         "app": machine.app,

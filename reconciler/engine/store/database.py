@@ -15,7 +15,7 @@ from reconciler.engine.errors import ANOTHER_HOME, FREE_SPACE, EngineStartError,
 from reconciler.engine.store.retention import LOG_BYTES_KEPT, LOG_LINE_OVERHEAD, LOG_LINES_KEPT, VERSIONS_KEPT
 
 # Raise it for whatever an earlier version of this tool could not read: a new field of a record, too.
-VERSION: Final = 1
+VERSION: Final = 2
 # The statements from each version to the next. Version 0 is a new file, or one older than these versions.
 _MIGRATIONS: Final = (
     (
@@ -35,6 +35,10 @@ _MIGRATIONS: Final = (
         "DELETE FROM logs WHERE sequence <= (SELECT MAX(sequence) FROM (SELECT sequence, SUM("
         f"LENGTH(CAST(message AS BLOB)) + {LOG_LINE_OVERHEAD}) OVER (ORDER BY sequence DESC) AS bytes FROM logs)"
         f" WHERE bytes > {LOG_BYTES_KEPT})",
+    ),
+    (
+        "ALTER TABLE apps ADD COLUMN network TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE apps ADD COLUMN idempotency_key TEXT NOT NULL DEFAULT ''",
     ),
 )
 _TABLES: Final = frozenset({"apps", "machines", "versions", "logs"})

@@ -29,6 +29,7 @@ from reconciler.engine.store.log_table import LogTable
 from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
 
 V = TypeVar("V", bound=Any)
+_APP: Final = tuple(field.name for field in fields(App))
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
     f" ORDER BY sequence DESC LIMIT 1 OFFSET {VERSIONS_KEPT})"
@@ -53,7 +54,8 @@ class Store:
 
     def _load(self) -> None:
         self.apps: dict[str, App] = {
-            name: App(name=name, org=org, created_ms=at) for name, org, at in self._rows("SELECT * FROM apps")
+            row[0]: App(**dict(zip(_APP, row, strict=True)))
+            for row in self._rows(f"SELECT {', '.join(_APP)} FROM apps")
         }
         self._machines = {
             identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
@@ -89,7 +91,10 @@ class Store:
     def add_app(self, app: App) -> None:
         """Write a new app."""
         with self._transaction():
-            self._connection.execute("INSERT INTO apps VALUES (?, ?, ?)", (app.name, app.org, app.created_ms))
+            self._connection.execute(
+                f"INSERT INTO apps ({', '.join(_APP)}) VALUES ({', '.join('?' * len(_APP))})",
+                [getattr(app, name) for name in _APP],
+            )
         self.apps[app.name] = app
 
     def remove_app(self, name: str) -> None:
@@ -151,6 +156,11 @@ class Store:
         """Return each version with its config, newest first."""
         rows = self._rows("SELECT version, config FROM versions WHERE machine = ? ORDER BY sequence DESC", machine_id)
         return [(version, value_of(config)) for version, config in rows]
+
+    def version(self, machine_id: str, version: str) -> dict[str, Any] | None:
+        """Return the config of one version; None where it is not retained."""
+        rows = self._rows("SELECT config FROM versions WHERE machine = ? AND version = ?", machine_id, version)
+        return next((value_of(config) for (config,) in rows), None)
 
     def forget(self, machine: Machine) -> None:
         """Delete the record of a destroyed machine, and its versions.

@@ -24,7 +24,8 @@ def with_api(scenario: Callable[[World, Ask], Awaitable[None]], settings: Settin
                 await http.post("/apps", json={"app_name": "app", "org_slug": "personal"})
 
                 async def ask(method: str, path: str, **options: Any) -> httpx.Response:
-                    return await http.request(method, f"/apps/app{path}", **options)
+                    url = path if path.startswith("http") else f"/apps/app{path}"
+                    return await http.request(method, url, **options)
 
                 await scenario(world, ask)
 

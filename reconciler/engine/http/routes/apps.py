@@ -9,18 +9,32 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of, ok
+from reconciler.engine.http.routes.pages import page_of
+
+_MOST_APPS: Final = 5000
 
 
 async def _create(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "createAppRequest")
-    app = engine.create_app(body.get("name") or body.get("app_name"), body.get("org_slug"))
+    app = engine.create_app(
+        body.get("name") or body.get("app_name"),
+        body.get("org_slug"),
+        network=body.get("network"),
+        idempotency_key=body.get("idempotency_key"),
+    )
     return JSONResponse(_json(engine, app.name) | {"created_at": app.created_ms}, status_code=201)
 
 
 async def _list(engine: Engine, request: Request) -> Response:
     org = request.query_params.get("org_slug")
-    apps = [_json(engine, app.name) for app in engine.store.apps.values() if org in {None, app.org}]
-    return JSONResponse({"total_apps": len(apps), "apps": apps})
+    apps = [app for app in engine.store.apps.values() if org in {None, app.org}]
+    page = page_of(engine, request, apps, lambda app: f"{app.created_ms:015}-{app.name}", most=_MOST_APPS)
+    if page is None:
+        return JSONResponse({"total_apps": len(apps), "apps": [_json(engine, app.name) for app in apps]})
+    newest_ms = page.cursor.began_ms - engine.settings.latency.app_list_lag_s * 1000
+    shown = [_json(engine, app.name) for app in page.items if app.created_ms <= newest_ms]
+    more = {"next_cursor": page.following} if page.following else {}
+    return JSONResponse({"total_apps": page.cursor.counted, "apps": shown} | more)
 
 
 async def _get(engine: Engine, request: Request) -> Response:

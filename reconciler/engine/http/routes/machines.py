@@ -8,8 +8,10 @@ from starlette.responses import JSONResponse, Response
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
+from reconciler.engine.faults.settings import Behaviour
 from reconciler.engine.http import serializers
 from reconciler.engine.http.routes.base import Endpoint, body_of, flag_of, names_of, nonce_of, ok, states_of
+from reconciler.engine.http.routes.pages import headers_of, page_of
 from reconciler.engine.machines.wait import Wait
 from reconciler.engine.models import Machine
 
@@ -17,7 +19,7 @@ from reconciler.engine.models import Machine
 async def _list_machines(engine: Engine, request: Request) -> Response:
     query = request.query_params
     states = states_of(request)
-    wanted = {key.removeprefix("metadata."): value for key, value in query.items() if key.startswith("metadata.")}
+    wanted = {(key.removeprefix("metadata."), one) for key, one in query.multi_items() if key.startswith("metadata.")}
     machines = [
         machine
         for machine in engine.listed_machines(
@@ -25,24 +27,27 @@ async def _list_machines(engine: Engine, request: Request) -> Response:
         )
         if (not states or machine.state in states)
         and query.get("region") in {None, "", machine.region}
-        and wanted.items() <= (machine.config.get("metadata") or {}).items()
+        and wanted <= (machine.config.get("metadata") or {}).items()
     ]
-    is_summary = flag_of(request, "summary")
-    return JSONResponse([_machine_json(engine, machine, is_summary=is_summary) for machine in machines])
+    page = page_of(engine, request, machines, lambda machine: f"{machine.created_ms:015}-{machine.id}")
+    shown = page.items if page else machines
+    return JSONResponse([_machine_json(engine, request, machine) for machine in shown], headers=headers_of(page))
 
 
 async def _create_machine(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "createMachineRequest")
-    return _machine(engine, engine.create(request.path_params["app"], body))
+    return _machine(engine, request, engine.create(request.path_params["app"], body))
 
 
 async def _get_machine(engine: Engine, request: Request) -> Response:
-    return _machine(engine, engine.machine(*names_of(request)))
+    version = request.query_params.get("version")
+    machine = engine.machine_at(*names_of(request), version) if version else engine.machine(*names_of(request))
+    return _machine(engine, request, machine)
 
 
 async def _update_machine(engine: Engine, request: Request) -> Response:
     body = await body_of(request, "updateMachineRequest")
-    return _machine(engine, await engine.update(*names_of(request), body, nonce_of(request)))
+    return _machine(engine, request, await engine.update(*names_of(request), body, nonce_of(request)))
 
 
 async def _delete_machine(engine: Engine, request: Request) -> Response:
@@ -144,9 +149,7 @@ async def _get_lease(engine: Engine, request: Request) -> Response:
     lease = engine.leases.current(engine.machine(*names_of(request)))
     if lease is None:
         raise not_found("lease")
-    return JSONResponse(
-        serializers.lease_json(lease, with_description=engine.settings.behaviour.tells_lease_description)
-    )
+    return JSONResponse(serializers.lease_json(lease, engine.settings.behaviour))
 
 
 async def _take_lease(engine: Engine, request: Request) -> Response:
@@ -158,7 +161,7 @@ async def _take_lease(engine: Engine, request: Request) -> Response:
         description=str(body.get("description") or ""),
         nonce=nonce_of(request),
     )
-    return JSONResponse(serializers.lease_json(lease), status_code=201)
+    return JSONResponse(serializers.lease_json(lease, Behaviour()), status_code=201)
 
 
 async def _release_lease(engine: Engine, request: Request) -> Response:
@@ -209,15 +212,17 @@ async def _versions(engine: Engine, request: Request) -> Response:
     return JSONResponse([{"version": version, "user_config": config} for version, config in versions])
 
 
-def _machine(engine: Engine, machine: Machine) -> Response:
-    return JSONResponse(_machine_json(engine, machine))
+def _machine(engine: Engine, request: Request, machine: Machine) -> Response:
+    return JSONResponse(_machine_json(engine, request, machine))
 
 
-def _machine_json(engine: Engine, machine: Machine, *, is_summary: bool = False) -> dict[str, Any]:
+def _machine_json(engine: Engine, request: Request, machine: Machine) -> dict[str, Any]:
     return serializers.machine_json(
         machine,
         engine.leases.current(machine),
-        is_summary=is_summary,
+        engine.settings.behaviour,
+        is_summary=flag_of(request, "summary") and request.method == "GET",
+        with_lease=flag_of(request, "include_leases"),
         is_unreachable=engine.is_unreachable(machine),
         check_results=engine.check_results.of(machine),
     )

@@ -9,13 +9,16 @@ from starlette.responses import JSONResponse, Response
 from reconciler.engine.engine import Engine
 from reconciler.engine.http import serializers
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of
+from reconciler.engine.http.routes.pages import headers_of, page_of
 from reconciler.engine.models import Volume
 
 
 async def _list(engine: Engine, request: Request) -> Response:
     volumes = engine.volumes.of(app_of(engine, request))
-    is_summary = flag_of(request, "summary")
-    return JSONResponse([await volume_json(engine, volume, is_summary=is_summary) for volume in volumes])
+    page = page_of(engine, request, volumes, lambda volume: f"{volume.created_ms:015}-{volume.id}")
+    is_summary, shown = flag_of(request, "summary"), page.items if page else volumes
+    rows = [await volume_json(engine, volume, is_summary=is_summary) for volume in shown]
+    return JSONResponse(rows, headers=headers_of(page))
 
 
 async def _create(engine: Engine, request: Request) -> Response:

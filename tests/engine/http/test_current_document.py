@@ -1,0 +1,153 @@
+"""What the platform's newer document says of apps, versions, leases and configs, asked over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.engine.faults.settings import Behaviour, Settings
+from tests.engine.http.test_app import Ask, error_of, make, with_api
+from tests.support.world import World
+
+APPS = "http://127.0.0.1/v1/apps"
+ORGANIZATION = "http://127.0.0.1/v1/orgs/personal/machines"
+
+
+@pytest.mark.parametrize("member", ["version", "instance_id"])
+def test_a_stale_current_version_is_a_conflict_and_changes_nothing(member: str) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        path = f"/machines/{await make(ask, 'x')}"
+        await world.context.clock.sleep(1)
+        old = (await ask("GET", path)).json()
+        change = {"config": {"image": "j"}, "current_version": old[member]}
+        assert (await ask("POST", path, json=change)).status_code == 200
+        await world.context.clock.sleep(1)
+        before = (await ask("GET", path)).json()
+        status, text = error_of(await ask("POST", path, json=change | {"config": {"image": "k"}}))
+        assert (status, "current_version" in text) == (409, True)
+        assert (await ask("GET", path)).json() == before
+        assert before["version"] == before["instance_id"] != old["version"]
+
+    with_api(scenario)
+
+
+def test_by_a_setting_no_machine_has_the_deprecated_instance_id() -> None:
+    async def scenario(_world: World, ask: Ask) -> None:
+        path = f"/machines/{await make(ask, 'x')}"
+        for one in ((await ask("GET", path)).json(), *(await ask("GET", "/machines")).json()):
+            assert len(one["version"]) == 26
+            assert "instance_id" not in one
+
+    with_api(scenario, Settings(behaviour=Behaviour(tells_instance_id=False)))
+
+
+def test_an_organisations_list_has_versions_and_no_instance_ids() -> None:
+    async def scenario(_world: World, ask: Ask) -> None:
+        await make(ask, "x")
+        [one] = (await ask("GET", ORGANIZATION)).json()["machines"]
+        assert len(one["version"]) == 26
+        assert "instance_id" not in one
+
+    with_api(scenario)
+
+
+def test_an_old_version_is_told_whole_with_its_image() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        path = f"/machines/{await make(ask, 'x', image='registry.example/a:1', metadata={'a': '1'})}"
+        first = (await ask("GET", path)).json()
+        await world.context.clock.sleep(5)
+        await ask("POST", path, json={"config": {"image": "registry.example/a:2"}})
+        await world.context.clock.sleep(5)
+        old = (await ask("GET", f"{path}?version={first['version']}")).json()
+        assert (old["version"], old["state"]) == (first["version"], "replaced")
+        assert (old["config"], old["image_ref"]) == (first["config"], first["image_ref"])
+        assert old["updated_at"] == first["created_at"]
+        now = (await ask("GET", path)).json()
+        assert (await ask("GET", f"{path}?version={now['version']}")).json() == now
+        assert now["image_ref"]["digest"] != old["image_ref"]["digest"]
+        assert error_of(await ask("GET", f"{path}?version={'0' * 26}")) == (404, "machine version not found")
+
+    with_api(scenario)
+
+
+def test_a_list_tells_who_holds_each_lease_but_not_its_nonce() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        held, free = await make(ask, "x", name="held"), await make(ask, "x", name="free")
+        lease = (await ask("POST", f"/machines/{held}/lease", json={"ttl": 30, "description": "mine"})).json()["data"]
+        told = {"owner": lease["owner"], "description": "mine", "expires_at": lease["expires_at"]}
+        listed = {one["name"]: one for one in (await ask("GET", "/machines?include_leases=true&summary=true")).json()}
+        assert listed["held"]["lease"] == told
+        assert "lease" not in listed["free"]
+        assert (await ask("GET", f"/machines/{held}?include_leases=true")).json()["lease"] == told
+        assert "lease" not in (await ask("GET", f"/machines/{held}")).json()
+        await world.context.clock.sleep(31)
+        assert "lease" not in (await ask("GET", f"/machines/{held}?include_leases=true")).json()
+        assert "lease" not in (await ask("GET", f"/machines/{free}?include_leases=true")).json()
+
+    with_api(scenario)
+
+
+def test_an_app_is_created_once_for_an_idempotency_key() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        async def create(**body: Any) -> Any:
+            return await ask("POST", APPS, json={"org_slug": "personal", **body})
+
+        first = await create(name="mine", idempotency_key="k", network="inner")
+        again, nameless = await create(name="mine", idempotency_key="k"), await create(idempotency_key="k")
+        assert first.status_code == again.status_code == nameless.status_code == 201
+        assert first.json() == again.json() == nameless.json()
+        assert error_of(await create(name="other", idempotency_key="k"))[0] == 422
+        taken = await create(name="mine", idempotency_key="l")
+        assert (taken.status_code, taken.json()["status"]) == (422, "name_taken")
+        assert (await create(name="mine")).json()["status"] == "name_taken"
+        assert (await ask("GET", f"{APPS}/mine")).json()["network"] == "inner"
+        assert (await create()).json()["name"].startswith("app-")
+        assert set(world.engine.store.apps) >= {"app", "mine"}
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"spot": {"max_price_fraction": 0}}, "max_price_fraction must be above 0"),
+        ({"spot": {"max_price_fraction": 1.01}}, "max_price_fraction must be above 0"),
+        ({"spot": {"max_price_fraction": "half"}}, "max_price_fraction must be"),
+        ({"restart": {"policy": "spot-price"}}, "invalid restart policy: spot-price"),
+        ({"mounts": [{"volume": "v", "add_size_gb": 1, "add_size_percent": 5}]}, "not by both"),
+        ({"guest": {"required_host_features": "nested"}}, "required_host_features must be an array"),
+    ],
+)
+def test_values_that_the_document_excludes_are_refused(config: dict[str, Any], words: str) -> None:
+    async def scenario(_world: World, ask: Ask) -> None:
+        status, text = error_of(await ask("POST", "/machines", json={"config": {"image": "i"} | config}))
+        assert (status, words in text) == (400, True), text
+
+    with_api(scenario)
+
+
+def test_spot_and_host_features_come_back_as_sent() -> None:
+    sent = {"spot": {"max_price_fraction": 1}, "guest": {"required_host_features": ["nested"]}}
+
+    async def scenario(_world: World, ask: Ask) -> None:
+        machine = (await ask("GET", f"/machines/{await make(ask, 'x', **sent)}")).json()
+        assert machine["config"]["spot"] == sent["spot"]
+        assert machine["config"]["guest"]["required_host_features"] == ["nested"]
+        assert machine["host_features"] == []
+        body = {"name": "data", "compute": sent["guest"]}
+        volume = (await ask("POST", "/volumes", json=body)).json()
+        assert (volume["required_host_features"], volume["host_features"]) == (["nested"], [])
+        assert error_of(await ask("POST", "/volumes", json=body | {"compute": {"required_host_features": 3}}))[0] == 400
+
+    with_api(scenario)
+
+
+def test_a_command_runs_in_the_machine_or_in_a_container_not_in_both() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        machine = await make(ask, "run", "100", skip_launch=False)
+        await world.context.clock.sleep(1)
+        body = {"command": ["say", "a"], "machine": True}
+        assert (await ask("POST", f"/machines/{machine}/exec", json=body)).status_code == 200
+        both = await ask("POST", f"/machines/{machine}/exec", json=body | {"container": "main"})
+        assert error_of(both) == (400, "invalid_argument: machine and container exclude each other")
+
+    with_api(scenario)
