@@ -17,11 +17,11 @@ from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.faults.rules import FaultRules, api_fault
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines.create import MachineCreator
+from reconciler.engine.machines.lags import NewImages, StaleLists
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.metadata import write_metadata
 from reconciler.engine.machines.recovery import recover
 from reconciler.engine.machines.runner import Runner
-from reconciler.engine.machines.stale_lists import StaleLists
 from reconciler.engine.machines.transitions import Transitions
 from reconciler.engine.machines.wait import Wait, Watchers
 from reconciler.engine.models import RESTING, App, Machine, ulid_ms
@@ -81,11 +81,12 @@ class Engine:
             clock, self.watchers, self.machine, save, takes_expired_nonce=behaviour.takes_expired_nonce
         )
         self.guest: GuestCalls = GuestCalls(self._runner, self.leases, self._reachable, runtime)
+        images = NewImages(clock, self.settings.latency.manifest_s)
         self._transitions = Transitions(
-            self.store, self._runner, self.leases, runtime, clock, self.settings, self.secrets
+            self.store, self._runner, self.leases, runtime, clock, self.settings, self.secrets, images
         )
         self._creator = MachineCreator(
-            self.store, self._runner, self.leases, clock, behaviour, self.secrets, self.volumes
+            self.store, self._runner, self.leases, clock, behaviour, self.secrets, self.volumes, images
         )
 
     # Life of the engine
@@ -255,9 +256,13 @@ class Engine:
         return self._runner.recorder.save(replace(machine, memory_limit_mb=limit))
 
     def set_metadata(self, app: str, machine_id: str, values: dict[str, Any], version: Any = None) -> None:
-        """Set keys of the machine's metadata, without a new version: see write_metadata."""
+        """Set keys of the machine's metadata, without a new version: see write_metadata.
+
+        The reports of its checks begin anew.
+        """
         machine = self._reachable(app, machine_id)
-        self._runner.recorder.save(write_metadata(machine, values, version, self.settings.behaviour))
+        machine = self._runner.recorder.save(write_metadata(machine, values, version, self.settings.behaviour))
+        self.check_results.reset(machine)
 
     # Machines: what happens without a call
 

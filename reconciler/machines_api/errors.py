@@ -56,6 +56,7 @@ _TABLE: Final = (
     _row("", "governor policy blocked start", K.HOST_MAINTENANCE),
     _row("403 409 412 422", "add a payment method", K.QUOTA),
     _row("403 409 412 422", "quota", K.QUOTA),
+    _row("422", "machine limit", K.QUOTA),
     _row("", "manifest_unknown", K.IMAGE_NOT_READY),
     _row("", "failed to get manifest", K.IMAGE_NOT_READY),
     _row("503", "the engine cannot write", K.REFUSED),

@@ -48,6 +48,8 @@ API_FAULTS: Final[dict[str, tuple[int, str, str | None]]] = {
     "unauthenticated": (401, "unauthenticated", None),
     "unauthorized": (403, "unauthorized", None),
     "trial": (422, "To create more than 1 machine per app please add a payment method.", None),
+    "machine_limit": (422, "the organization has reached its machine limit", None),
+    "cursor_expired": (400, "invalid_argument: the cursor has expired", None),
     "server_error": (500, "unknown: it broke", None),
     "bad_gateway": (502, "<html><h1>502 Bad Gateway</h1></html>", None),
     "unavailable": (503, "unavailable: try again", None),

@@ -32,6 +32,10 @@ class Latency:
         metadata={"doc": "calls on a new app answer 404, 401 and 500 by turns, until it is known everywhere"},
     )
     list_lag_s: float = field(default=0.0, metadata={"doc": "how old a list of machines is"})
+    manifest_s: float = field(
+        default=0.0, metadata={"doc": "an image that was never named before is `MANIFEST_UNKNOWN`, as after a push"}
+    )
+    cordon_s: float = field(default=0.0, metadata={"doc": "until the proxy heeds a cordon or its end"})
     app_list_lag_s: float = field(default=0.0, metadata={"doc": "pages of the list of apps lack newer apps"})
 
 
@@ -49,6 +53,7 @@ LATENCIES: Final = {
         restart_delay_s=1.0,
         idle_s=300.0,
         list_lag_s=0.3,
+        cordon_s=10.0,
         app_list_lag_s=3.0,
     ),
 }
@@ -90,6 +95,9 @@ class Behaviour:
     )
     fills_pages: bool = field(
         default=True, metadata={"doc": "pages are as long as `limit` says, not half of that and every second one empty"}
+    )
+    machines_per_region: int | None = field(
+        default=None, metadata={"doc": "how many machines an organization may have in a region; then creates get 422"}
     )
     settles_created: bool = field(default=True, metadata={"doc": "`skip_launch` ends in `stopped`, not in `created`"})
     enforces_names: bool = field(default=True, metadata={"doc": "machine names are unique in an app"})

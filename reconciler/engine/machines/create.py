@@ -8,7 +8,9 @@ from typing import Any, Final
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, concrete_region, whole_number
 from reconciler.engine.errors import bad_request, name_taken
+from reconciler.engine.faults.rules import api_fault
 from reconciler.engine.faults.settings import Behaviour
+from reconciler.engine.machines.lags import NewImages
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.metadata import check_size
 from reconciler.engine.machines.runner import Runner
@@ -32,6 +34,7 @@ class MachineCreator:
         behaviour: Behaviour,
         secrets: Secrets,
         volumes: Volumes,
+        images: NewImages,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -40,6 +43,7 @@ class MachineCreator:
         self._behaviour = behaviour
         self._secrets = secrets
         self._volumes = volumes
+        self._images = images
 
     def create(self, app: str, body: dict[str, Any]) -> Machine:
         """Return the new machine, which is on record and does not run yet.
@@ -55,6 +59,8 @@ class MachineCreator:
         self._check_name_is_free(app, name)
         self._secrets.check_version(app, body.get("min_secrets_version"))
         self._volumes.check_mounts(app, config)
+        self._check_room(app, region)
+        self._images.check(config)
         at_ms = now_ms(self._clock)
         machine = Machine(
             id=new_machine_id(),
@@ -76,6 +82,16 @@ class MachineCreator:
             machine = replace(machine, lease=self._leases.new(machine, ttl_s, ""))
         event = self._runner.recorder.new_event("launch", "created", "user")
         return self._runner.recorder.save(machine, event=event, is_new_version=True)
+
+    def _check_room(self, app: str, region: str) -> None:
+        """Raise ApiFault where the organization has as many machines in the region as it may have."""
+        most, apps = self._behaviour.machines_per_region, self._store.apps
+        if most is None:
+            return
+        org = apps[app].org
+        there = [one for one in self._store.machines() if one.region == region and not one.is_destroyed]
+        if sum(one.app in apps and apps[one.app].org == org for one in there) >= most:
+            raise api_fault("machine_limit")
 
     def _check_name_is_free(self, app: str, name: str) -> None:
         if not self._behaviour.enforces_names:

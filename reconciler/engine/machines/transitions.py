@@ -15,6 +15,7 @@ from reconciler.engine.config.read import check_config, commands_of, stop_rule, 
 from reconciler.engine.errors import ApiFault, bad_request
 from reconciler.engine.faults.settings import Settings
 from reconciler.engine.machines.call_rules import STILL_ACTIVE, decide
+from reconciler.engine.machines.lags import NewImages
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.metadata import updated_config
 from reconciler.engine.machines.runner import Runner
@@ -39,6 +40,7 @@ class Transitions:
         clock: Clock,
         settings: Settings,
         secrets: Secrets,
+        images: NewImages,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -46,6 +48,7 @@ class Transitions:
         self._runtime = runtime
         self._clock = clock
         self._secrets = secrets
+        self._images = images
         self._latency = settings.latency
         self._behaviour = settings.behaviour
 
@@ -181,6 +184,8 @@ class Transitions:
         if volumes_of(config) != volumes_of(machine.config):
             raise bad_request("unable to change the volume of a mount; destroy and recreate the machine")
         self._secrets.check_version(machine.app, body.get("min_secrets_version"))
+        if config.get("image") != machine.config.get("image"):
+            self._images.check(config)
         config = updated_config(machine, config, self._behaviour)
         updated = replace(
             machine,

@@ -69,6 +69,11 @@ def _check(name: str, check: dict[str, Any], port: int) -> Check:
     )
 
 
+def not_made_yet(machine: Machine) -> CheckResult:
+    """Return the result of a check that was not made since the machine's last change."""
+    return CheckResult(status="warning", output=_WAITING, updated_ms=machine.updated_ms)
+
+
 class CheckResults:
     """The results of all machines.
 
@@ -89,6 +94,12 @@ class CheckResults:
     def begin(self, machine: Machine, names: Iterable[str], first: CheckResult) -> None:
         """Begin with these checks; each has the result `first` until it is made."""
         self._found[machine.id] = dict.fromkeys(names, first)
+
+    def reset(self, machine: Machine) -> None:
+        """Forget the results, until each check is made again: a write of metadata does that."""
+        if found := self._found.get(machine.id):
+            self.begin(machine, found, not_made_yet(machine))
+            self._notify(machine.id)
 
     def put(self, machine: Machine, name: str, result: CheckResult) -> None:
         """Keep a check's new result."""
@@ -136,8 +147,7 @@ class Checks:
             self._engine.check_results.end(machine)
             return
         checks = list(checks_of(machine.config))
-        waiting = CheckResult(status="warning", output=_WAITING, updated_ms=machine.updated_ms)
-        self._engine.check_results.begin(machine, [check.name for check in checks], waiting)
+        self._engine.check_results.begin(machine, [check.name for check in checks], not_made_yet(machine))
         tasks = [asyncio.create_task(self._keep_checking(machine, check)) for check in checks]
         self._running[machine.id] = (*this, tasks)
 

@@ -51,6 +51,8 @@ MEANS = {
     "unauthenticated": K.UNAUTHORIZED,
     "unauthorized": K.FORBIDDEN,
     "trial": K.QUOTA,
+    "machine_limit": K.QUOTA,
+    "cursor_expired": K.BAD_INPUT,
     "server_error": K.UNCLEAR,
     "bad_gateway": K.UNCLEAR,
     "unavailable": K.UNCLEAR,

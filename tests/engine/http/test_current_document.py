@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.faults.settings import Behaviour, Settings
+from reconciler.engine.faults.settings import Behaviour, Latency, Settings
+from reconciler.engine.models import CheckResult
 from tests.engine.http.test_app import Ask, error_of, make, with_api
 from tests.support.world import World
 
@@ -126,17 +127,18 @@ def test_values_that_the_document_excludes_are_refused(config: dict[str, Any], w
 
 
 def test_spot_and_host_features_come_back_as_sent() -> None:
-    sent = {"spot": {"max_price_fraction": 1}, "guest": {"required_host_features": ["nested"]}}
+    sent: dict[str, Any] = {"spot": {"max_price_fraction": 1}, "guest": {"required_host_features": ["nested"]}}
 
-    async def scenario(_world: World, ask: Ask) -> None:
+    async def scenario(world: World, ask: Ask) -> None:
         machine = (await ask("GET", f"/machines/{await make(ask, 'x', **sent)}")).json()
         assert machine["config"]["spot"] == sent["spot"]
         assert machine["config"]["guest"]["required_host_features"] == ["nested"]
         assert machine["host_features"] == []
-        body = {"name": "data", "compute": sent["guest"]}
-        volume = (await ask("POST", "/volumes", json=body)).json()
+        await world.engine.volumes.create("app", {"name": "data", "compute": sent["guest"]})
+        [volume] = (await ask("GET", "/volumes?summary=true")).json()
         assert (volume["required_host_features"], volume["host_features"]) == (["nested"], [])
-        assert error_of(await ask("POST", "/volumes", json=body | {"compute": {"required_host_features": 3}}))[0] == 400
+        wrong = {"name": "data", "compute": {"required_host_features": 3}}
+        assert error_of(await ask("POST", "/volumes", json=wrong))[0] == 400
 
     with_api(scenario)
 
@@ -151,3 +153,80 @@ def test_a_command_runs_in_the_machine_or_in_a_container_not_in_both() -> None:
         assert error_of(both) == (400, "invalid_argument: machine and container exclude each other")
 
     with_api(scenario)
+
+
+def test_a_new_image_is_not_known_for_a_while() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        body = {"name": "m", "config": {"image": "registry.example/a:1"}, "skip_launch": True}
+        status, text = error_of(await ask("POST", "/machines", json=body))
+        assert (status, "MANIFEST_UNKNOWN" in text) == (400, True)
+        await world.context.clock.sleep(61)
+        made = await ask("POST", "/machines", json=body)
+        assert made.status_code == 200
+        await world.context.clock.sleep(1)
+        path, change = f"/machines/{made.json()['id']}", {"config": {"image": "registry.example/a:2"}}
+        assert (await ask("POST", path, json={"config": body["config"]})).status_code == 200
+        await world.context.clock.sleep(1)
+        assert error_of(await ask("POST", path, json=change))[0] == 400
+        await world.context.clock.sleep(61)
+        assert (await ask("POST", path, json=change)).status_code == 200
+
+    with_api(scenario, Settings(latency=Latency(manifest_s=60)))
+
+
+def test_the_limit_of_machines_in_a_region_is_told_and_kept() -> None:
+    async def limits(ask: Ask, **body: Any) -> Any:
+        asked = {"org_slug": "personal", "region": "iad", **body}
+        return (await ask("POST", "http://127.0.0.1/v1/platform/placements", json=asked)).json()["Regions"][0]["Count"]
+
+    async def scenario(_world: World, ask: Ask) -> None:
+        assert (await limits(ask), await limits(ask, count=0), await limits(ask, count=1)) == (2, 2, 1)
+        first, _second = await make(ask, "x", name="a"), await make(ask, "x", name="b")
+        refused = await ask("POST", "/machines", json={"name": "c", "config": {"image": "i"}})
+        assert error_of(refused) == (422, "the organization has reached its machine limit")
+        elsewhere = {"name": "c", "region": "ams", "config": {"image": "i"}, "skip_launch": True}
+        assert (await ask("POST", "/machines", json=elsewhere)).status_code == 200
+        await ask("DELETE", f"/machines/{first}?force=true")
+        await make(ask, "x", name="a")
+
+    async def without_one(_world: World, ask: Ask) -> None:
+        assert await limits(ask) > 10_000
+
+    with_api(scenario, Settings(behaviour=Behaviour(machines_per_region=2)))
+    with_api(without_one)
+
+
+def test_a_write_of_metadata_makes_the_reports_of_checks_begin_anew() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        path = f"/machines/{await make(ask, 'run', '100', skip_launch=False)}"
+        await world.context.clock.sleep(1)
+        machine = world.machines()[0]
+        world.engine.check_results.begin(machine, ["up"], CheckResult(status="passing", output="yes"))
+        await ask("POST", f"{path}/metadata/a", json={"value": "1"})
+        [report] = (await ask("GET", path)).json()["checks"]
+        assert (report["name"], report["status"]) == ("up", "warning")
+
+    with_api(scenario)
+
+
+def test_no_stop_takes_more_than_five_minutes() -> None:
+    async def scenario(world: World, ask: Ask) -> None:
+        config: dict[str, Any] = {"stop_config": {"timeout": "1h"}}
+        path = f"/machines/{await make(ask, 'stubborn', 'run', '100000', skip_launch=False, **config)}"
+        await world.context.clock.sleep(1)
+        await ask("POST", f"{path}/stop")
+        await world.context.clock.sleep(290)
+        assert (await ask("GET", path)).json()["state"] == "stopping"
+        await world.context.clock.sleep(20)
+        assert (await ask("GET", path)).json()["state"] == "stopped"
+
+    with_api(scenario)
+
+
+def test_too_many_calls_are_refused_without_a_word_when_to_come_again() -> None:
+    async def scenario(_world: World, ask: Ask) -> None:
+        replies = [await ask("GET", "/machines") for _ in range(5)]
+        assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
+        assert "retry-after" not in replies[-1].headers
+
+    with_api(scenario, Settings(limits_rates=True))

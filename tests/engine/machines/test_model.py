@@ -146,7 +146,7 @@ class EngineModel(RuleBasedStateMachine):
         elif before == "destroyed":
             assert reply.status_code in {404, 412}
         elif is_stale:
-            assert reply.status_code == 412
+            assert reply.status_code == 409
         else:
             assert reply.status_code == 200
             expected.image, expected.versions, expected.metadata = image, expected.versions + 1, {}

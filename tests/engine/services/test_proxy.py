@@ -100,11 +100,11 @@ def free_port() -> int:
         return port
 
 
-def with_services(home: Path, scenario: Scenario, *, idle_s: float = 1000.0) -> None:
+def with_services(home: Path, scenario: Scenario, *, idle_s: float = 1000.0, cordon_s: float = 0.0) -> None:
     async def run() -> None:
         program = home / "server.py"
         program.write_text(SERVER)
-        settings = Settings(latency=Latency(prepare_s=0, idle_s=idle_s))
+        settings = Settings(latency=Latency(prepare_s=0, idle_s=idle_s, cordon_s=cordon_s))
         runtime = ProcessRuntime(home / "machines")
         engine = Engine(database=home / "engine.db", runtime=runtime, clock=SystemClock(), settings=settings)
         proxy, checks = Proxy(engine), Checks(engine)
@@ -197,6 +197,22 @@ def test_machines_without_autostart_and_cordoned_ones_are_left_alone(tmp_path: P
         assert services.starts(first) == 0
 
     with_services(tmp_path, scenario)
+
+
+def test_a_cordon_and_its_end_are_heeded_after_a_while(tmp_path: Path) -> None:
+    async def scenario(services: Services) -> None:
+        [machine] = await services.pool(1)
+        cordon = services.engine.cordon
+        await cordon("app", machine, None, is_cordoned=True)
+        assert await services.get() == ("200 OK", machine), "the proxy does not know of it yet"
+        await asyncio.sleep(0.5)
+        asking = asyncio.create_task(services.get())
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        await cordon("app", machine, None, is_cordoned=False)
+        assert await asking == ("200 OK", machine)
+
+    with_services(tmp_path, scenario, cordon_s=0.4)
 
 
 def test_ports_come_and_go_with_the_machines_that_declare_them(tmp_path: Path) -> None:

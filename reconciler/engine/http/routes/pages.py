@@ -15,6 +15,7 @@ from reconciler.clock import now_ms
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
+from reconciler.engine.faults.rules import api_fault
 
 T = TypeVar("T")
 NEXT_CURSOR: Final = "fly-next-cursor"
@@ -67,7 +68,7 @@ def page_of(
     at_ms = now_ms(engine.clock)
     cursor = _parsed(text) if text else Cursor(at_ms)
     if at_ms > cursor.began_ms + _LIFETIME_MS:
-        raise bad_request("the cursor has expired")
+        raise api_fault("cursor_expired")
     if not engine.settings.behaviour.fills_pages:
         size = 0 if cursor.pages % 2 else (size + 1) // 2
     items = sorted(((place(one), one) for one in found), key=lambda pair: pair[0])

@@ -15,20 +15,27 @@ from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
 from reconciler.engine.models import Address
 
 _CONCURRENCY: Final = 100
+_NO_LIMIT: Final = 1_000_000
 
 
 async def _regions(_engine: Engine, _request: Request) -> Response:
     return JSONResponse(regions_json())
 
 
-async def _placements(_engine: Engine, request: Request) -> Response:
-    """Answer that there is capacity everywhere, in the live API's spelling."""
+async def _placements(engine: Engine, request: Request) -> Response:
+    """Answer that there is capacity everywhere, in the live API's spelling.
+
+    A count of 0 asks for the limits of the organization.
+    """
     body = await body_of(request, "getPlacementsRequest")
     if not isinstance(body.get("org_slug"), str) or not body["org_slug"]:
         raise bad_request("org_slug is required")
-    count = whole_number(body.get("count") or 1, "count")
+    count = whole_number(body.get("count") or 0, "count")
     if count < 0:
         raise bad_request("count must not be negative")
+    if count == 0:
+        most = engine.settings.behaviour.machines_per_region
+        count = _NO_LIMIT if most is None else most
     wanted = body.get("region")
     codes = [concrete_region(wanted)] if wanted and wanted != "any" else [region.code for region in REGIONS]
     return JSONResponse({"Regions": [{"Region": code, "Count": count, "Concurrency": _CONCURRENCY} for code in codes]})

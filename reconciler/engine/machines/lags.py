@@ -1,14 +1,33 @@
-"""Answer lists of machines from a moment ago, as Fly does (latency `list_lag_s`)."""
+"""What the platform learns late: how its machines are, for a list, and that an image was pushed."""
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from reconciler.clock import Clock
+from reconciler.engine.faults.rules import api_fault
 from reconciler.engine.models import Machine
 
 
+class NewImages:
+    """Refuse images that no call has named before, for a while, as right after a push (latency `manifest_s`)."""
+
+    def __init__(self, clock: Clock, lag_s: float) -> None:
+        self._clock = clock
+        self._lag_s = lag_s
+        self._named_at: dict[str, float] = {}
+
+    def check(self, config: dict[str, Any]) -> None:
+        """Raise ApiFault where the config's image is too new."""
+        image = config.get("image")
+        if self._lag_s and image:
+            now = self._clock.monotonic()
+            if now - self._named_at.setdefault(image, now) < self._lag_s:
+                raise api_fault("image_not_ready")
+
+
 class StaleLists:
-    """Remember how machines were, for as long as lists may lag.
+    """Answer lists of machines from a moment ago, as Fly does (latency `list_lag_s`).
 
     `find` returns a machine as it is now.
     """
