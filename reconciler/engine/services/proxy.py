@@ -5,26 +5,42 @@ It does not ask for leases (assumption A12).
 """
 
 import asyncio
-import logging
 from collections import defaultdict
-from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Address, Machine
 from reconciler.engine.services.declared import Candidate, Service, choose, services_of
+from reconciler.engine.services.listeners import Listeners
 from reconciler.engine.services.ports import HOST, listening_port
 
-_BACKLOG: Final = 1024
 _LONGEST_WAIT_S: Final = 60.0
 _CHUNK: Final = 65536
-_UNPRIVILEGED: Final = 8000  # 80 is tried at 8080 too, 443 at 8443
 _UNAVAILABLE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
     b"no machine of this service could serve.\n"
 )
-_log = logging.getLogger("reconciler.engine")
+
+
+@dataclass(slots=True)
+class _Backend:
+    """What the proxy knows of one machine: `load` connections, and the tasks about it.
+
+    `ready` has the task that finds a port, by number of the start and internal port. `is_cordoned` follows the machine
+    after a while (latency `cordon_s`).
+    """
+
+    is_cordoned: bool
+    load: int = 0
+    ready: dict[tuple[int, int], asyncio.Task[int | None]] = field(default_factory=dict)
+    idle: asyncio.Task[None] | None = None
+    noticing: asyncio.Task[None] | None = None
+
+    @property
+    def tasks(self) -> "list[asyncio.Task[Any]]":
+        return [*self.ready.values(), *(task for task in (self.idle, self.noticing) if task)]
 
 
 class Proxy:
@@ -32,15 +48,10 @@ class Proxy:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._idle_s = engine.settings.latency.idle_s
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
-        self._loads: dict[str, int] = defaultdict(int)
-        self._ready: dict[tuple[str, int, int], asyncio.Task[int | None]] = {}
-        self._idle: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._dirty: set[str] = set()  # apps whose listeners have to be updated
-        self._listening = asyncio.Lock()
+        self._latency = engine.settings.latency
+        self._backends: dict[str, _Backend] = {}  # by machine id
+        self._changes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)  # by app
+        self._listeners = Listeners(engine, self._serve)
         self._is_closing = False
 
     def start(self) -> None:
@@ -51,17 +62,12 @@ class Proxy:
     @property
     def addresses(self) -> list[Address]:
         """Return each declared port, and where it is served."""
-        return [
-            Address(app=app, port=port, address="{}:{}".format(*server.sockets[0].getsockname()[:2]))
-            for (app, port), server in sorted(self._servers.items())
-            if server.sockets
-        ]
+        return self._listeners.addresses
 
     async def close(self) -> None:
         self._is_closing = True
-        for server in self._servers.values():
-            server.close()
-        tasks = [*self._tasks, *self._idle.values(), *self._ready.values()]
+        await self._listeners.close()
+        tasks = [task for backend in self._backends.values() for task in backend.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -70,61 +76,43 @@ class Proxy:
         """Handle a change: wake waiting connections, update listeners and idle timer."""
         if self._is_closing:
             return
-        self._changes.pop(machine.app, asyncio.Event()).set()
+        self._wake_waiting(machine.app)
+        self._listeners.follow(machine)
+        backend = self._backend(machine)
         if machine.is_destroyed:
-            for key in [key for key in self._ready if key[0] == machine.id]:
-                self._ready.pop(key).cancel()
-        has_ports = any(service.ports for service in services_of(machine.config))
-        if (has_ports or any(app == machine.app for app, _ in self._servers)) and machine.app not in self._dirty:
-            self._dirty.add(machine.app)
-            self._spawn(self._refresh(machine.app))
-        if machine.state == "started" and not self._loads[machine.id]:
+            for task in backend.tasks:
+                task.cancel()
+            backend.ready.clear()
+            self._forget_unused(machine.id)
+            return
+        if machine.is_cordoned != backend.is_cordoned:
+            self._notice_cordon(machine, backend)
+        if machine.state == "started" and not backend.load:
             self._stop_when_idle(machine.id)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _wake_waiting(self, app: str) -> None:
+        """Wake the connections that wait for a change of the app."""
+        self._changes.pop(app, asyncio.Event()).set()
 
-    async def _refresh(self, app: str) -> None:
-        """Listen on the ports that the app's machines declare, and on no others."""
-        async with self._listening:  # one at a time: two could want the same port
-            self._dirty.discard(app)
-            await self._listen_as_declared(app)
+    def _backend(self, machine: Machine) -> _Backend:
+        return self._backends.setdefault(machine.id, _Backend(is_cordoned=machine.is_cordoned))
 
-    async def _listen_as_declared(self, app: str) -> None:
-        wanted = {
-            port
-            for machine in self._engine.store.machines(app)
-            if not machine.is_destroyed and app in self._engine.store.apps
-            for service in services_of(machine.config)
-            for port in service.ports
-        }
-        for key in [key for key in self._servers if key[0] == app and key[1] not in wanted]:
-            self._servers.pop(key).close()
-        for port in sorted(wanted):
-            if (app, port) not in self._servers:
-                await self._listen(app, port)
+    def _forget_unused(self, machine_id: str) -> None:
+        """Drop what is known of a destroyed machine once it has no connections."""
+        machine, backend = self._engine.store.machine(machine_id), self._backends.get(machine_id)
+        if (machine is None or machine.is_destroyed) and backend and not backend.load:
+            del self._backends[machine_id]
 
-    async def _listen(self, app: str, port: int) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            try:
-                await self._serve(app, port, reader, writer)
-            except (OSError, asyncio.CancelledError):
-                pass  # the caller is gone, or the engine closes
-            finally:
-                writer.close()
+    def _notice_cordon(self, machine: Machine, backend: _Backend) -> None:
+        async def notice() -> None:
+            await self._engine.clock.sleep(self._latency.cordon_s)
+            backend.is_cordoned = (self._engine.store.machine(machine.id) or machine).is_cordoned
+            self._wake_waiting(machine.app)
 
-        for number in (port, port + _UNPRIVILEGED, 0):
-            with suppress(OSError, OverflowError):
-                server = await asyncio.start_server(serve, HOST, number, backlog=_BACKLOG)
-                self._servers[app, port] = server
-                return
-        _log.warning("port %s of app %s cannot be served", port, app)
+        if not self._latency.cordon_s:
+            backend.is_cordoned = machine.is_cordoned
+        elif backend.noticing is None or backend.noticing.done():
+            backend.noticing = asyncio.create_task(notice())
 
     # Connections
 
@@ -151,7 +139,7 @@ class Proxy:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LONGEST_WAIT_S
         while True:
-            change = self._changes[app]
+            changed = self._changes[app]
             parts = self._serving(app, port)
             if parts and parts.keys() <= tried:
                 return None
@@ -159,12 +147,12 @@ class Proxy:
             chosen = choose(self._candidate(*part) for part in untried.values())
             if chosen:
                 machine, service = parts[chosen.machine_id]
-                self._loads[machine.id] += 1
+                self._backend(machine).load += 1
                 self._ready_task(machine, service)
                 return machine, service
             try:
                 async with asyncio.timeout_at(deadline):
-                    await change.wait()
+                    await changed.wait()
             except TimeoutError:
                 return None
 
@@ -173,19 +161,20 @@ class Proxy:
         return {
             machine.id: (machine, service)
             for machine in self._engine.store.machines(app)
-            if not machine.is_destroyed and not machine.is_cordoned
+            if not machine.is_destroyed and not self._backend(machine).is_cordoned
             for service in services_of(machine.config)
             if port in service.ports
         }
 
     def _candidate(self, machine: Machine, service: Service) -> Candidate:
-        waking = self._ready.get((machine.id, machine.runs + 1, service.internal_port))
+        backend = self._backend(machine)
+        waking = backend.ready.get((machine.runs + 1, service.internal_port))
         may_wake = service.autostart and not machine.config.get("disable_machine_autostart")
         return Candidate(
             machine_id=machine.id,
             is_awake=machine.state == "started" or (waking is not None and not waking.done()),
             can_wake=may_wake and machine.state in {"stopped", "suspended"} and machine.is_prepared,
-            load=self._loads[machine.id],
+            load=backend.load,
             soft=service.soft,
             hard=service.hard,
         )
@@ -195,13 +184,13 @@ class Proxy:
 
         All who wait for it share one.
         """
-        is_resting = machine.state in {"stopped", "suspended"}
-        key = (machine.id, machine.runs + is_resting, service.internal_port)
-        found = self._ready.get(key)
+        is_resting, ready = machine.state in {"stopped", "suspended"}, self._backend(machine).ready
+        key = (machine.runs + is_resting, service.internal_port)
+        found = ready.get(key)
         if found is None or (found.done() and (is_resting or found.cancelled() or found.result() is None)):
-            for old in [old for old in self._ready if old[0] == machine.id and old[2] == key[2] and old != key]:
-                del self._ready[old]
-            found = self._ready[key] = asyncio.create_task(self._wake(machine, service))
+            for old in [old for old in ready if old[1] == key[1] and old != key]:
+                del ready[old]
+            found = ready[key] = asyncio.create_task(self._wake(machine, service))
         return found
 
     async def _wake(self, machine: Machine, service: Service) -> int | None:
@@ -233,11 +222,12 @@ class Proxy:
         return True
 
     def _release(self, machine: Machine) -> None:
-        self._loads[machine.id] -= 1
-        if not self._loads[machine.id]:
-            del self._loads[machine.id]
+        backend = self._backend(machine)
+        backend.load -= 1
+        if not backend.load:
             self._stop_when_idle(machine.id)
-        self._changes.pop(machine.app, asyncio.Event()).set()
+        self._forget_unused(machine.id)
+        self._wake_waiting(machine.app)
 
     # Idle machines
 
@@ -245,16 +235,16 @@ class Proxy:
         machine = self._engine.store.machine(machine_id)
         if machine is None or not any(service.autostop for service in services_of(machine.config)) or self._is_closing:
             return
-        if old := self._idle.pop(machine_id, None):
-            old.cancel()
-        task = self._idle[machine_id] = asyncio.create_task(self._stop_if_idle(machine_id))
-        task.add_done_callback(lambda done: self._idle.pop(machine_id) if self._idle.get(machine_id) is done else None)
+        backend = self._backend(machine)
+        if backend.idle:
+            backend.idle.cancel()
+        backend.idle = asyncio.create_task(self._stop_if_idle(machine_id))
 
     async def _stop_if_idle(self, machine_id: str) -> None:
         """Stop the machine, if it stays idle for long enough and enough others run."""
-        await self._engine.clock.sleep(self._idle_s)
+        await self._engine.clock.sleep(self._latency.idle_s)
         machine = self._engine.store.machine(machine_id)
-        if machine is None or machine.state != "started" or self._loads.get(machine_id):
+        if machine is None or machine.state != "started" or self._backend(machine).load:
             return
         stopping = [service for service in services_of(machine.config) if service.autostop]
         if not stopping or any(self._running_beside(machine, service) < service.min_running for service in stopping):
