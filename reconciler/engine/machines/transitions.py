@@ -179,8 +179,8 @@ class Transitions:
         """
         machine = await self._leases.admit("update", machine, nonce)
         config = check_config(body.get("config"))
-        self._check_version(machine, body.get("current_version"))
         effect = decide("update", machine.state)
+        self._check_version(machine, body.get("current_version"))
         if volumes_of(config) != volumes_of(machine.config):
             raise bad_request("unable to change the volume of a mount; destroy and recreate the machine")
         self._secrets.check_version(machine.app, body.get("min_secrets_version"))

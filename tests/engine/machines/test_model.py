@@ -144,7 +144,7 @@ class EngineModel(RuleBasedStateMachine):
         if not passes:
             assert reply.status_code == 409
         elif before == "destroyed":
-            assert reply.status_code in {404, 412}
+            assert reply.status_code == 404
         elif is_stale:
             assert reply.status_code == 409
         else:
