@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from reconciler.engine.faults.settings import Latency, Settings
+from reconciler.testing.transport import EngineTransport
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import TOKEN, World, open_world
 
@@ -19,7 +20,7 @@ def with_api(scenario: Callable[[World, Ask], Awaitable[None]], settings: Settin
         async with open_world(settings) as world:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             async with httpx.AsyncClient(
-                transport=world.transport, base_url="http://127.0.0.1/v1", headers=headers, timeout=None
+                transport=EngineTransport(world.engine, TOKEN), base_url="http://127.0.0.1/v1", headers=headers, timeout=None
             ) as http:
                 await http.post("/apps", json={"app_name": "app", "org_slug": "personal"})
 
