@@ -20,7 +20,10 @@ def with_api(scenario: Callable[[World, Ask], Awaitable[None]], settings: Settin
         async with open_world(settings) as world:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             async with httpx.AsyncClient(
-                transport=EngineTransport(world.engine, TOKEN), base_url="http://127.0.0.1/v1", headers=headers, timeout=None
+                transport=EngineTransport(world.engine, TOKEN),
+                base_url="http://127.0.0.1/v1",
+                headers=headers,
+                timeout=None,
             ) as http:
                 await http.post("/apps", json={"app_name": "app", "org_slug": "personal"})
 

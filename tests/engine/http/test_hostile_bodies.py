@@ -12,6 +12,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.http.routes import ENDPOINTS
 from reconciler.engine.http.routes.base import Endpoint
 from reconciler.testing.scripted import ScriptedRuntime
+from reconciler.testing.transport import EngineTransport
 from reconciler.testing.virtual_time import VirtualClock
 from tests.engine.http.test_app import Ask, make, with_api
 from tests.support.world import TOKEN, World
@@ -82,7 +83,9 @@ def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, 
         }
         world.add_volumes("v")
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        http = httpx.AsyncClient(transport=world.transport, base_url="http://127.0.0.1/v1", headers=headers)
+        http = httpx.AsyncClient(
+            transport=EngineTransport(world.engine, TOKEN), base_url="http://127.0.0.1/v1", headers=headers
+        )
         path = endpoint.path.format_map(names)
         before = (list(store.machines()), dict(store.apps), list(store.secrets), list(store.volumes))
         for body in poisoned(BODY, poison):
