@@ -4,9 +4,9 @@ Every owned machine carries its owner (`stack`), its place (`pool`, `slot`) and 
 against accidents, not against hostile code: root in any machine of an app can write the metadata of all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 PREFIX: Final = "reconciler_"
 MAX_VALUE_BYTES: Final = 200
@@ -55,6 +55,47 @@ class MetadataWrite:
     def address(self) -> str:
         """Return its address, unique among the bookkeeping of a plan."""
         return f"{self.app}/{self.name} ({self.machine_id or 'new'}): marks"
+
+
+class DueWrites(Sequence[MetadataWrite]):
+    """Writes that are found when they are first asked for. A value like a tuple of them, and equal to it.
+
+    `find` returns always the same; what it needs is let go once it was called.
+    """
+
+    __slots__ = ("_find", "_found")
+
+    def __init__(self, find: Callable[[], tuple[MetadataWrite, ...]]) -> None:
+        self._find: Callable[[], tuple[MetadataWrite, ...]] | None = find
+        self._found: tuple[MetadataWrite, ...] = ()
+
+    def _writes(self) -> tuple[MetadataWrite, ...]:
+        if find := self._find:  # two threads find the same
+            self._found = find()
+            self._find = None
+        return self._found
+
+    def __len__(self) -> int:
+        return len(self._writes())
+
+    @overload
+    def __getitem__(self, index: int) -> MetadataWrite: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[MetadataWrite, ...]: ...
+    def __getitem__(self, index: int | slice) -> MetadataWrite | tuple[MetadataWrite, ...]:
+        return self._writes()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._writes() == (other._writes() if isinstance(other, DueWrites) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._writes())
+
+    def __repr__(self) -> str:
+        return repr(self._writes())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return tuple, (self._writes(),)
 
 
 def is_mark(key: str) -> bool:

@@ -5,7 +5,7 @@ clear.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -99,7 +99,7 @@ class Plan:
     changes: tuple[Change, ...]
     foreign: tuple[ForeignMachine, ...] = ()
     announcements: tuple[Announcement, ...] = ()
-    bookkeeping: tuple[MetadataWrite, ...] = ()  # what is left on machines at the end; neither counted nor hashed
+    bookkeeping: Sequence[MetadataWrite] = ()  # what is left on machines at the end; neither counted nor hashed
     warnings: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     observed_at: datetime | None = None

@@ -4,13 +4,15 @@ Apps are planned one by one: none knows of another, so that the world may come i
 whole. The result does not depend on the order in which apps come or machines were listed.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed, ObservedApp
+from reconciler.model.marks import DueWrites, MetadataWrite
 from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
@@ -36,7 +38,7 @@ class _Draft:
     unreachable: list[UnreachableMachine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
-    books: AppBooks | None = None
+    books: Callable[[], AppBooks] | None = None
     owned_count: int = 0
     newer: str | None = None
 
@@ -46,7 +48,8 @@ class Planner:
 
     `only` restricts it to the pools of these names. `allow_destroy` lifts the deletion limit for a plan that destroys
     or replaces at most so many machines. If a newer `revision` was applied the plan is blocked, unless
-    `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over.
+    `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over. With `keeps_machines` the
+    plan's bookkeeping is found only when it is asked for; until then the plan holds the machines that it is about.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Planner:
         revision: Revision | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
+        keeps_machines: bool = False,
     ) -> None:
         self._stack = stack
         self._only = frozenset(only)
@@ -65,6 +69,7 @@ class Planner:
         self._revision = revision
         self._allow_rollback = allow_rollback
         self._adopt = adopt
+        self._keeps_machines = keeps_machines
         self._scope = Scope(only=self._only, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
@@ -73,7 +78,7 @@ class Planner:
     def add(self, app: App, observed: ObservedApp, at: datetime) -> None:
         """Plan one app of the spec as it was seen `at`.
 
-        Of the snapshot, only what the changes are about is kept.
+        Of the snapshot, only what the changes are about is kept, unless the planner keeps the machines.
         """
         self._declared.update((app.name, pool.name) for pool in app.pools)
         self._drafts[app.name] = self._draft(app, observed, at)
@@ -103,7 +108,7 @@ class Planner:
             changes=changes,
             foreign=tuple(sorted(foreign, key=lambda machine: (machine.app, machine.name, machine.id))),
             announcements=tuple(one for draft in drafts for one in draft.announcements),
-            bookkeeping=stack_books([draft.books for draft in drafts if draft.books], scope),
+            bookkeeping=DueWrites(partial(_books, [draft.books for draft in drafts if draft.books], scope)),
             warnings=tuple(said),
             blocked=tuple(blocked),
             observed_at=observed_at,
@@ -139,7 +144,9 @@ class Planner:
         draft.warnings += _crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
         holders = holders_of(paired.owned, draft.changes)
-        draft.books = app_books(app, observed, holders, draft.changes, self._scope)
+        draft.books = partial(app_books, app, observed, holders, draft.changes, self._scope)
+        if not self._keeps_machines:
+            draft.books = _at_hand(draft.books())
         settings = settings_changes(app, holders)
         draft.changes += tuple(change for change in settings if not self._only or change.slot.pool in self._only)
         return draft
@@ -173,6 +180,14 @@ class Planner:
         return next((newer for name in sorted(self._drafts) if (newer := self._drafts[name].newer)), None)
 
 
+def _at_hand(books: AppBooks) -> Callable[[], AppBooks]:
+    return lambda: books
+
+
+def _books(books: Iterable[Callable[[], AppBooks]], scope: Scope) -> tuple[MetadataWrite, ...]:
+    return stack_books((find() for find in books), scope)
+
+
 def plan(
     spec: Spec,
     observed: Observed,
@@ -191,6 +206,7 @@ def plan(
         revision=revision,
         allow_rollback=allow_rollback,
         adopt=adopt,
+        keeps_machines=True,
     )
     for app in spec.apps:
         planner.add(app, observed.apps[app.name], observed.at)

@@ -1,8 +1,11 @@
 """Ownership is read from marks, and only from marks that fit the machine that carries them."""
 
+import pickle
+
 import pytest
 
 from reconciler.model import marks
+from reconciler.model.marks import DueWrites, MetadataWrite
 
 OWNED = {marks.STACK: "on-demand", marks.POOL: "get-release", marks.SLOT: "get-release-iad-0"}
 
@@ -27,3 +30,22 @@ def test_anything_else_is_foreign(metadata: dict[str, str], stack: str, name: st
 
 def test_other_peoples_keys_are_kept_apart() -> None:
     assert marks.without_marks({**OWNED, "team": "web"}) == {"team": "web"}
+
+
+def test_writes_that_are_due_are_found_once_and_are_a_value_like_a_tuple() -> None:
+    found = []
+
+    def find() -> tuple[MetadataWrite, ...]:
+        found.append(1)
+        return (MetadataWrite(app="a", name="m", machine_id="1", marks={}),)
+
+    due, same = DueWrites(find), find()
+    assert len(found) == 1
+    assert (len(due), due[0], due[:1], tuple(due)) == (1, same[0], same, same)
+    assert due == same == due == DueWrites(lambda: same)
+    assert due != DueWrites(tuple)
+    assert due != ()
+    assert repr(due) == repr(same)
+    assert pickle.loads(pickle.dumps(due)) == due
+    assert len(found) == 2
+    assert hash(DueWrites(tuple)) == hash(())

@@ -26,6 +26,7 @@ from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.planner.desired import desired_machine
 from reconciler.planner.hashes import plan_sha256
+from reconciler.planner.planner import Planner
 from reconciler.planner.planner import plan as make_plan
 from reconciler.render.html import plan_html
 from reconciler.render.json import json_text, plan_json
@@ -106,11 +107,15 @@ def observed_of(folder: Path, spec: Spec, *, shuffle: random.Random | None = Non
 
 
 def plan_of(folder: Path, **options: Any) -> Plan:
-    spec, asked = read_spec(folder / "spec.yaml"), folder / "options.json"
-    more = json.loads(asked.read_text()) if asked.exists() else {}
-    if "revision" in more:
-        more["revision"] = numbered(more["revision"])
-    return make_plan(spec, observed_of(folder, spec, **options), **more)
+    spec = read_spec(folder / "spec.yaml")
+    return make_plan(spec, observed_of(folder, spec, **options), **asked_in(folder))
+
+
+def asked_in(folder: Path) -> dict[str, Any]:
+    """Options of the planner."""
+    asked = folder / "options.json"
+    more: dict[str, Any] = json.loads(asked.read_text()) if asked.exists() else {}
+    return more | ({"revision": numbered(more["revision"])} if "revision" in more else {})
 
 
 def in_format(plan: Plan, format: str) -> str:
@@ -140,6 +145,17 @@ def test_the_order_in_which_machines_were_listed_is_of_no_consequence(case: str)
     expected = plan_of(ROOT / case)
     for seed in range(5):
         assert plan_of(ROOT / case, shuffle=random.Random(seed)) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_plan_that_keeps_no_machines_is_the_same(case: str) -> None:
+    spec = read_spec(ROOT / case / "spec.yaml")
+    observed, planner = observed_of(ROOT / case, spec), Planner(spec.stack, **asked_in(ROOT / case))
+    for app in spec.apps:
+        planner.add(app, observed.apps[app.name], observed.at)
+    warnings = (*spec.warnings, *observed.warnings)
+    made = planner.plan([app.name for app in spec.apps], observed_at=observed.at, warnings=warnings)
+    assert made == plan_of(ROOT / case)
 
 
 @pytest.mark.parametrize("case", CASES)
