@@ -126,7 +126,7 @@ def _observed(spec: Spec, app: App) -> ObservedApp:
                 name=slot.name,
                 state=MachineState.STOPPED,
                 region=slot.region,
-                instance_id="01",
+                version="01",
                 config=pool.config.with_metadata(metadata),
             )
             machines.append(machine)
