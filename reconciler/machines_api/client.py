@@ -3,7 +3,7 @@
 Every method raises ApiError; its `kind` says what happened. The only decision here is which calls are idempotent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, NewApps, app_path, nothing, on_machine
 from reconciler.machines_api.endpoints import Apps, Leases, Platform
 from reconciler.machines_api.events import list_of_events_from_json
+from reconciler.machines_api.lists import MachineLists
 from reconciler.machines_api.logs import Logs
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import TraceEntry, Transport
@@ -42,9 +43,9 @@ _WAIT_IS_OVER: Final = {
 class MachinesClient:
     """Talk to one Machines API. An async context manager.
 
-    The calls on machines are its methods; `apps`, `leases`, `logs` and `platform` hold the others. `base_url` is
-    without `/v1`. `relocate` is called when the server cannot be reached, and returns its new base URL, or None.
-    `notice` gets a line about each wait for a rate limit that takes more than five seconds.
+    The calls on machines are its methods; `apps`, `leases`, `lists`, `logs` and `platform` hold the others.
+    `base_url` is without `/v1`. `relocate` is called when the server cannot be reached, and returns its new base URL,
+    or None. `notice` gets a line about each wait for a rate limit that takes more than five seconds.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class MachinesClient:
         self._logs_api = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
         self.apps: Apps = Apps(self._api)
         self.leases: Leases = Leases(self._api)
+        self.lists: MachineLists = MachineLists(self._api)
         self.logs: Logs = Logs(self._logs_api)
         self.platform: Platform = Platform(self._api)
 
@@ -98,23 +100,15 @@ class MachinesClient:
         if self._logs_api is not self._api:
             await self._logs_api.aclose()
 
-    async def list_machines(self, app: str, *, with_destroyed: bool = False) -> tuple[Machine, ...] | None:
+    async def list_machines(
+        self, app: str, *, with_destroyed: bool = False, where: Mapping[str, str] | None = None
+    ) -> tuple[Machine, ...] | None:
         """Return the machines of the app; None if the app does not exist.
 
-        `with_destroyed` adds the machines that were destroyed in the last two days.
+        `with_destroyed` adds the machines that were destroyed in the last two days. `where` asks for those with this
+        metadata alone; an older server sends the others too. Raises BrokenListError if the list is not whole.
         """
-        call = Call(
-            method="GET",
-            path=f"{app_path(app)}/machines",
-            what=f"list machines of {app}",
-            action="list_machines",
-            identifier=app,
-            app=app,
-            query={"include_deleted": "true"} if with_destroyed else None,
-            is_repeatable=True,
-            timeout_s=30.0,
-        )
-        return await self._api.find(call, lambda value: wire.machines_from_json(app, value))
+        return await self.lists.all_of(app, with_destroyed=with_destroyed, where=where)
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
         """Return the machine. Raises kind NOT_FOUND if the API does not know it."""

@@ -1,11 +1,19 @@
-"""Observe the apps of a spec: list the machines of each app once."""
+"""Observe the apps of a spec: list the machines of each app once.
+
+An app whose list is not whole is unobserved: nothing may be concluded from what was listed of it.
+"""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from reconciler.clock import Clock
+from reconciler.errors import UnobservedError
 from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.lists import BrokenListError
+from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, Observed, ObservedApp
 
 _AT_ONCE: Final = 10
@@ -44,6 +52,11 @@ async def observe_readable(
                 return error
 
     looked = dict(zip(names, await asyncio.gather(*(one(name) for name in names)), strict=True))
+    looked |= {
+        name: UnobservedError(found.broken)
+        for name, found in looked.items()
+        if isinstance(found, ObservedApp) and found.broken
+    }
     failures = {name: found for name, found in looked.items() if isinstance(found, Exception)}
     if failures and len(failures) == len(names):
         raise next(iter(failures.values()))
@@ -86,14 +99,68 @@ async def observe_destroyed(client: MachinesClient, app_names: Iterable[str]) ->
 
 
 async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
-    machines = await client.list_machines(name)
-    if machines:
-        return ObservedApp(name=name, exists=True, machines=machines)
-    info = await client.apps.get(name)
-    if info is None:
-        return ObservedApp(name=name, exists=False)
-    if info.machine_count:  # another apply may have created them after the list
-        machines = await client.list_machines(name)
+    """List the app. A list that broke off, here or in the look after an empty one, is no observation."""
+    try:
+        machines = await _list(client, name)
+        if machines:
+            return ObservedApp(name=name, exists=True, machines=machines)
+        info = await client.apps.get(name)
+        if info is None:
+            return ObservedApp(name=name, exists=False)
+        if info.machine_count:  # another apply may have created them after the list
+            machines = await _list(client, name)
+    except BrokenListError as error:
+        return ObservedApp(name=name, exists=True, broken=error.message)
     if machines:
         return ObservedApp(name=name, exists=True, machines=machines)
     return ObservedApp(name=name, exists=True, reported_count=info.machine_count)
+
+
+async def _list(client: MachinesClient, app: str) -> tuple[Machine, ...]:
+    """Return the machines of the app. Of a list of several pages only what differs is held more than once."""
+    machines: list[Machine] = []
+    shared = _Shared()
+
+    def take(page: tuple[Machine, ...]) -> None:
+        if machines and not shared.is_used:
+            machines[:] = map(shared.lean, machines)
+        machines.extend(map(shared.lean, page) if machines else page)
+
+    await client.lists.each_page(app, take)
+    return tuple(machines)
+
+
+class _Shared:
+    """Equal sections and texts of many machines, each held once."""
+
+    def __init__(self) -> None:
+        self.is_used: bool = False
+        self._sections: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}
+
+    def lean(self, machine: Machine) -> Machine:
+        """Return the machine as it is, with what it shares with earlier ones."""
+        self.is_used = True
+        events = tuple(
+            replace(
+                event, type=self._text(event.type), status=self._text(event.status), source=self._text(event.source)
+            )
+            for event in machine.events
+        )
+        config = machine.config
+        if config is not None:
+            document = {name: self._section(name, value) for name, value in config.document.items()}
+            config = MachineConfig(document=document)
+        digest = machine.image_digest and self._text(machine.image_digest)
+        region = self._text(machine.region)
+        return replace(machine, config=config, events=events, image_digest=digest, region=region)
+
+    def _section(self, name: str, value: Any) -> Any:
+        if name == "metadata" and isinstance(value, dict):
+            return {self._text(key): self._text(text) for key, text in value.items()}
+        if isinstance(value, str):
+            return self._text(value)
+        return self._sections.setdefault(json.dumps([name, value], default=str), value)
+
+    def _text(self, text: str) -> str:
+        return self._texts.setdefault(text, text)

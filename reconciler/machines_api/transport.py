@@ -174,6 +174,8 @@ class Transport:
             # httpx limits each read, not the whole exchange: a server that sends a byte now and then would block us.
             async with asyncio.timeout(call.timeout_s + _CONNECT_TIMEOUT_S):
                 reply = await self._http.send(self._request(call))
+            # The stream is read, and refers to the reply: no page of a list is to wait for the garbage collection.
+            reply.stream = httpx.ByteStream(b"")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             what = f"{call.what}: cannot reach {self._http.base_url}"
             raise self._unanswered(call, error, ApiErrorKind.UNREACHABLE, what=what) from error
@@ -208,6 +210,8 @@ class Transport:
                 now=self._clock.now(),
                 secrets=self._secrets(call),
             )
+        if call.on_headers:
+            call.on_headers(reply.headers)
         if not call.has_reply:
             return read(None)
         # Half a reply to a write leaves its effect unclear; half a reply to a read only says that this is not the API.

@@ -234,17 +234,21 @@ class Lease:
 class ObservedApp:
     """One app of a snapshot.
 
-    `reported_count` is the app's own count, asked for only if the list was empty.
+    `reported_count` is the app's own count, asked for only if the list was empty. `broken` says why its list is not
+    whole; `machines` has none of it then.
     """
 
     name: str
     exists: bool
     machines: tuple[Machine, ...] = ()
     reported_count: int | None = None
+    broken: str | None = None
 
     @property
     def unobserved(self) -> str | None:
         """Say why the list must not be believed; None if it can be."""
+        if self.broken:
+            return self.broken
         if not self.machines and self.reported_count:
             return f"app {self.name} reports {self.reported_count} machines, but the list of them is empty"
         if count := sum(machine.is_anonymous for machine in self.machines):

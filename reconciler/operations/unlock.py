@@ -64,7 +64,10 @@ async def unlock(context: Context, spec: Spec) -> Unlocked:
     looked = await asyncio.gather(*(one(machine) for machine in owned))
     return Unlocked(
         leases=tuple(one for one in looked if isinstance(one, FoundLease)),
-        failures=tuple(one for one in looked if isinstance(one, str)),
+        failures=(
+            *(app.unobserved for app in observed.apps.values() if app.unobserved),
+            *(one for one in looked if isinstance(one, str)),
+        ),
     )
 
 

@@ -120,6 +120,8 @@ def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[Restoration 
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
+        if seen.broken:
+            continue  # an anchor that was not listed must not be taken for one that is gone
         books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
     restored = restorations(spec, observed)
     first = {(one.machine.app, one.machine.id): (one.address,) for one in restored}

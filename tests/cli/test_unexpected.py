@@ -11,6 +11,7 @@ from reconciler.cli.main import run
 from reconciler.engine.server.daemon import stop_engine
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.endpoints import Leases
+from reconciler.machines_api.lists import MachineLists
 from reconciler.machines_api.logs import Logs
 from tests.support.environment import clear_environment
 
@@ -31,7 +32,7 @@ apps:
 """
 
 Break = Callable[[str, Callable[..., bool]], None]
-PARTS: dict[str, type] = {"": MachinesClient, "leases": Leases, "logs": Logs}  # of the client
+PARTS: dict[str, type] = {"": MachinesClient, "leases": Leases, "lists": MachineLists, "logs": Logs}  # of the client
 
 
 class BugError(Exception):
@@ -78,7 +79,7 @@ def ids(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 
 def is_app(wanted: str) -> Callable[..., bool]:
-    return lambda app, **_named: app == wanted
+    return lambda app, *_given, **_named: app == wanted
 
 
 def is_machine(wanted: str) -> Callable[..., bool]:
@@ -86,7 +87,7 @@ def is_machine(wanted: str) -> Callable[..., bool]:
 
 
 def test_status_shows_the_apps_that_can_be_read(broken: Break, capsys: pytest.CaptureFixture[str]) -> None:
-    broken("list_machines", is_app("other"))
+    broken("lists.each_page", is_app("other"))
     assert run(["status"]) == 1
     told = capsys.readouterr()
     assert "web-iad-1" in told.out
@@ -98,7 +99,7 @@ def test_status_shows_the_apps_that_can_be_read(broken: Break, capsys: pytest.Ca
 
 
 def test_what_nothing_can_be_read_of_is_one_error(broken: Break, capsys: pytest.CaptureFixture[str]) -> None:
-    broken("list_machines", lambda _app, **_named: True)
+    broken("lists.each_page", lambda *_given, **_named: True)
     for verb in ("status", "runs"):
         assert run([verb]) == 1
         told = capsys.readouterr()
@@ -116,7 +117,7 @@ def test_runs_are_listed_of_whatever_can_be_read(broken: Break, capsys: pytest.C
     document = json.loads(capsys.readouterr().out)
     assert {one["slot"] for one in document["runs"]} == {ran}
     assert document["failures"][0].startswith(f"the runs of app/{idle} cannot be read: unexpected BugError: oops")
-    broken("list_machines", is_app("other"))
+    broken("lists.each_page", is_app("other"))
     assert run(["runs"]) == 1
     told = capsys.readouterr()
     assert f"{ran}/" in told.out

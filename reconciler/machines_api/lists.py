@@ -1,0 +1,117 @@
+"""List the machines of an app, page by page: `client.lists`.
+
+A list is whole only once its last page came without a cursor. One that breaks off is an error, never a shorter list. An
+older server knows no pages and sends all at once. The leases are asked for too, and the filters are; a server may know
+of neither, so the caller filters again.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api import wire
+from reconciler.machines_api.calls import Call, app_path
+from reconciler.machines_api.errors import READ_HINT
+from reconciler.machines_api.transport import Transport
+from reconciler.model.machine import Machine
+
+Page = tuple[Machine, ...]
+_PAGE: Final = 1000  # machines, the most that the platform allows
+_MOST_PAGES: Final = 1_000
+_NEXT_CURSOR: Final = "fly-next-cursor"
+_TIMEOUT_S: Final = 30.0
+_OF_PAGES: Final = frozenset({"limit", "include_leases"})
+
+
+class BrokenListError(ApiError):
+    """A list broke off before its end. Nothing may be concluded from the machines that it told."""
+
+    def __init__(self, app: str, count: int, why: str) -> None:
+        what = f"the list of app {app}'s machines broke off after {count} of them"
+        super().__init__(f"{what}: {why}", kind=ApiErrorKind.UNCLEAR, hint=READ_HINT)
+
+
+class MachineLists:
+    """Read the lists of machines of apps. Every method raises ApiError; BrokenListError if a list is not whole."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+        self._refused: frozenset[str] = frozenset()  # parameters that the server does not take
+
+    async def all_of(
+        self, app: str, *, with_destroyed: bool = False, where: Mapping[str, str] | None = None
+    ) -> Page | None:
+        """Return the machines of the app, each once; None if the app does not exist.
+
+        `where` asks for the machines with this metadata alone; an older server sends the others too.
+        """
+        found: list[Machine] = []
+        exists = await self.each_page(app, found.extend, with_destroyed=with_destroyed, where=where)
+        return tuple(found) if exists else None
+
+    async def each_page(
+        self,
+        app: str,
+        take: Callable[[Page], object],
+        *,
+        with_destroyed: bool = False,
+        where: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Pass each page to `take`; return False if the app does not exist. No more than one page is held here.
+
+        A machine that is on two pages is passed on once. What was taken of a list that is not whole must be forgotten.
+        """
+        query: dict[str, Any] = {"limit": _PAGE, "include_leases": "true"}
+        query |= {"include_deleted": "true"} if with_destroyed else {}
+        query |= {f"metadata.{key}": value for key, value in (where or {}).items()}
+        seen: set[str] = set()
+        page, cursor = await self._first(app, query)
+        if page is None:
+            return False
+        cursors = {""}
+        while True:
+            take(tuple(machine for machine in page if not machine.id or machine.id not in seen))
+            if not cursor:
+                return True
+            if cursor in cursors or len(cursors) > _MOST_PAGES:
+                raise BrokenListError(app, len(seen) + len(page), "its cursor came twice, so that it has no end")
+            seen.update(machine.id for machine in page)
+            cursors.add(cursor)
+            page = ()  # not to be held while the next one is read
+            try:
+                page, cursor = await self._page(app, query | {"cursor": cursor})
+            except ApiError as error:
+                raise BrokenListError(app, len(seen), error.message) from error
+
+    async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
+        """Return the first page, None if there is no such app. A server that refuses the parameters gets fewer."""
+        try:
+            return await self._page(app, query)
+        except ApiError as error:
+            if error.kind is ApiErrorKind.NOT_FOUND:
+                return None, ""
+            if error.status != 400 or self._refused:
+                raise
+            fewer = {name: value for name, value in query.items() if name not in _OF_PAGES}
+            found = await self._page(app, fewer)
+            self._refused = _OF_PAGES
+            return found
+
+    async def _page(self, app: str, query: Mapping[str, Any]) -> tuple[Page, str]:
+        headers = httpx.Headers()
+        call = Call(
+            method="GET",
+            path=f"{app_path(app)}/machines",
+            what=f"list machines of {app}",
+            action="list_machines",
+            identifier=app,
+            app=app,
+            query={name: value for name, value in query.items() if name not in self._refused},
+            is_repeatable=True,
+            timeout_s=_TIMEOUT_S,
+            on_headers=headers.update,
+        )
+        page = await self._api.send(call, lambda value: wire.machines_from_json(app, value))
+        return page, headers.get(_NEXT_CURSOR, "")

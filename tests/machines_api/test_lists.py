@@ -1,0 +1,161 @@
+"""Lists of machines in pages: what is a whole list, and what a server does that knows no pages."""
+
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from sys import getsizeof
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.errors import ApiErrorKind
+from reconciler.machines_api import lists
+from reconciler.machines_api.lists import BrokenListError
+from reconciler.machines_api.observe import observe, observe_readable
+from reconciler.planner.planner import plan
+from reconciler.testing.virtual_time import VirtualClock
+from tests.machines_api.test_client import failure, with_client
+from tests.support.world import task_spec
+
+Answer = Callable[[httpx.Request], httpx.Response]
+NOT_WHOLE = {
+    "a page fails": [["a"], httpx.Response(403, json={"error": "unauthorized"})],
+    "a page fails for long": [["a"], *[httpx.Response(502)] * 9],
+    "its cursor expired": [["a"], httpx.Response(400, json={"error": "invalid_argument: cursor expired"})],
+    "the app is gone": [["a"], httpx.Response(404, json={"error": "app not found"})],
+    "a page is no list": [["a"], httpx.Response(200, json={})],
+    "a cursor comes again": [["a"], ["b"], ["c"], httpx.Response(200, json=[], headers={"fly-next-cursor": "1"})],
+}
+
+
+def machine(name: str) -> dict[str, Any]:
+    return {"id": name, "name": name, "region": "iad", "state": "stopped", "version": "1", "config": {"image": "i"}}
+
+
+class Pages:
+    """Answers one page after the other, each but the last with a cursor; `queries` are what was asked."""
+
+    def __init__(self, *pages: list[str] | httpx.Response, is_last: bool = True) -> None:
+        self.pages = pages
+        self.is_last = is_last
+        self.queries: list[dict[str, str]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.queries.append(dict(request.url.params))
+        number = len(self.queries)
+        page = self.pages[number - 1]
+        if isinstance(page, httpx.Response):
+            return page
+        more = number < len(self.pages) or not self.is_last
+        headers = {"fly-next-cursor": str(number)} if more else {}
+        return httpx.Response(200, json=[machine(name) for name in page], headers=headers)
+
+
+def names(answer: Answer, **options: Any) -> list[str]:
+    listed = with_client(answer, lambda client: client.list_machines("app", **options))
+    return [machine.name for machine in listed]
+
+
+def test_pages_are_read_to_the_last_and_a_machine_on_two_of_them_is_one() -> None:
+    pages = Pages(["a", "b"], [], ["b", "c"], [])
+    assert names(pages, with_destroyed=True, where={"reconciler_pool": "work"}) == ["a", "b", "c"]
+    asked = {
+        "limit": "1000",
+        "include_leases": "true",
+        "include_deleted": "true",
+        "metadata.reconciler_pool": "work",
+    }
+    assert pages.queries == [asked, *(asked | {"cursor": cursor} for cursor in "123")]
+
+
+@pytest.mark.parametrize("pages", NOT_WHOLE.values(), ids=NOT_WHOLE)
+def test_a_list_that_breaks_off_is_no_list_and_its_app_is_unobserved(pages: list[Any]) -> None:
+    error = failure(Pages(*pages, is_last=False), lambda client: client.list_machines("app"))
+    assert isinstance(error, BrokenListError)
+    assert error.kind is ApiErrorKind.UNCLEAR
+    assert error.message.startswith("the list of app app's machines broke off after ")
+    answer = Pages(*pages, is_last=False)
+    observed = with_client(answer, lambda client: observe(client, ["app"], clock=VirtualClock()))
+    assert observed.apps["app"].machines == ()
+    spec = task_spec(count="1")
+    [blocked] = plan(spec, observed).blocked
+    assert "broke off" in blocked
+    answer = Pages(*pages, is_last=False)
+    _observed, failures = with_client(
+        lambda request: answer(request) if "/app/" in request.url.path else httpx.Response(200, json=[machine("z")]),
+        lambda client: observe_readable(client, ["app", "other"], clock=VirtualClock()),
+    )
+    assert failures.keys() == {"app"}
+
+
+def test_a_cursor_that_never_ends_is_given_up() -> None:
+    count = iter(range(10**6))
+    endless = lambda _request: httpx.Response(200, json=[], headers={"fly-next-cursor": str(next(count))})  # noqa: E731
+    assert isinstance(failure(endless, lambda client: client.list_machines("app")), BrokenListError)
+
+
+def test_an_older_server_is_asked_without_what_it_refuses() -> None:
+    queries = []
+
+    def strict(request: httpx.Request) -> httpx.Response:
+        queries.append(dict(request.url.params))
+        if request.url.params:
+            return httpx.Response(400, json={"error": "unknown parameter"})
+        return httpx.Response(200, json=[machine("a")])
+
+    async def twice(client: Any) -> Any:
+        return await client.list_machines("app"), await client.list_machines("app")
+
+    first, second = with_client(strict, twice)
+    assert [one.name for one in first] == [one.name for one in second] == ["a"]
+    assert queries == [{"limit": "1000", "include_leases": "true"}, {}, {}]
+
+
+def many(count: int) -> Iterator[dict[str, Any]]:
+    """Machines of a task as they are listed, each with a config of its own objects."""
+    for number in range(count):
+        name = f"work-iad-{number}"
+        marks = {"stack": "stack", "pool": "work", "kind": "task", "slot": name, "applied": "1:" + "0" * 20}
+        config = {
+            "image": "registry.example/app:1",
+            "env": {f"VARIABLE_{one}": "some value that is not short " * 4 for one in range(20)},
+            "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
+            "metadata": {f"reconciler_{key}": value for key, value in marks.items()},
+        }
+        yield machine(name) | {"id": f"{number:014x}", "version": f"{number:026}", "config": config}
+
+
+class Fleet:
+    """A server with `count` machines, made page by page."""
+
+    def __init__(self, count: int) -> None:
+        self.machines = many(count)
+        self.left = count
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        page = [next(self.machines) for _ in range(min(self.left, int(request.url.params["limit"])))]
+        self.left -= len(page)
+        headers = {"fly-next-cursor": str(self.left)} if self.left else {}
+        return httpx.Response(200, content=json.dumps(page), headers=headers)
+
+
+def growth(count: int, more: int) -> float:
+    """The memory that each of the machines takes that are more, at the time when most of it is taken."""
+
+    def peak_of(count: int) -> int:
+        tracemalloc.start()
+        try:
+            observed = with_client(Fleet(count), lambda client: observe(client, ["app"], clock=VirtualClock()))
+            assert len(observed.apps["app"].machines) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return (peak_of(more) - peak_of(count)) / (more - count)
+
+
+def test_of_a_long_list_one_page_is_held_and_of_the_others_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_PAGE", 100)
+    as_parsed = sum(map(getsizeof, next(many(1))["config"]["env"].values()))
+    assert growth(200, 1_200) < as_parsed
