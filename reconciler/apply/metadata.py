@@ -5,7 +5,7 @@ What is to be written, and on which machine, is the planner's to say. Here it is
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 
 from reconciler.apply.executor import Executor
 from reconciler.apply.job import Job, Locks
@@ -14,12 +14,13 @@ from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.change import Change
+from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineRef, Observed
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Spec
-from reconciler.planner.bookkeeping import Restoration, Scope, books_of, is_surpassed, restorations
+from reconciler.planner.bookkeeping import Scope, books_of, declared_config, is_surpassed
 from reconciler.planner.holders import takes_marks
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
@@ -34,8 +35,6 @@ async def keep_books(
 
     They were read back. Return what could not be done, in words.
     """
-    if options.only_drift:
-        return await executor.keep(restorations(spec, found), partial(_restore, context, locks))
     scope = Scope(
         only=options.only,
         revision=options.revision,
@@ -43,13 +42,20 @@ async def keep_books(
         reviewed=options.plan_sha256,
         has_changes=plan.has_changes,
     )
+    writes = books_of(spec, found, scope)
+    if options.only_drift:
+        writes = tuple(replace(one, marks={marks.OVERRIDE: ""}) for one in writes if marks.OVERRIDE in one.marks)
 
-    async def keep(step: Restoration | MetadataWrite) -> str | None:
-        if isinstance(step, Restoration):
-            return await _restore(context, locks, step)
-        return await _write(context, step, options, locks)
+    async def write(due: MetadataWrite) -> str | None:
+        failures = []
+        if marks.OVERRIDE in due.marks:
+            failures.append(await _restore(context, due, declared_config(spec, found, due), locks))
+            due = replace(due, marks={key: value for key, value in due.marks.items() if key != marks.OVERRIDE})
+        if due.marks:
+            failures.append(await _write(context, due, options, locks))
+        return "; ".join(filter(None, failures)) or None
 
-    return await executor.keep(books_of(spec, found, scope), keep)
+    return await executor.keep(writes, write)
 
 
 async def change_settings(job: Job, change: Change) -> Entry:
@@ -116,13 +122,14 @@ async def _send(context: Context, lease: HeldLease, machine: MachineRef, due: Ma
             await context.client.delete_metadata(machine.app, machine.id, key)
 
 
-async def _restore(context: Context, locks: Locks, step: Restoration) -> str | None:
+async def _restore(context: Context, write: MetadataWrite, declared: MachineConfig | None, locks: Locks) -> str | None:
     """Take off a run's override that nobody took off after it.
 
     Return why it is still there, in words.
     """
-    patience_s = locks.patience_s(step.machine.id)
-    return await restore_if_idle(context, step.machine, declared=step.declared, patience_s=patience_s)
+    assert write.machine_id is not None, "only machines that were read back are written to"
+    machine = MachineRef(write.app, write.machine_id, write.name)
+    return await restore_if_idle(context, machine, declared=declared, patience_s=locks.patience_s(machine.id))
 
 
 async def _write(context: Context, write: MetadataWrite, options: Options, locks: Locks) -> str | None:

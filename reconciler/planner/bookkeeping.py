@@ -40,23 +40,6 @@ class Scope:
     has_changes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restoration:
-    """A machine that gets back its config from before a run's override.
-
-    `declared` is the spec's config, None if the spec no longer has the pool.
-    """
-
-    machine: Machine
-    declared: MachineConfig | None
-    depends_on: tuple[str, ...] = ()
-
-    @property
-    def address(self) -> str:
-        """Return its address, unique among the bookkeeping."""
-        return f"{self.machine.app}/{self.machine.name} ({self.machine.id}): override"
-
-
 class _Due:
     """The marks that are due, by machine, in the order in which they are written."""
 
@@ -89,6 +72,9 @@ def app_books(
     """
     changes = [change for change in changes if not change.deferred]
     due = _Due()
+    for holder in holders:
+        if holder.machine and holder.machine.state.is_resting and not (holder.carried_by or holder.is_made):
+            due.leave(holder, marks.OVERRIDE, "")  # of a run whose process was killed; it goes with the run's config
     pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
     _name_anchors(due, pools, holders, scope)
     _mark_pools(due, pools, holders, _names(observed, changes), scope)
@@ -112,24 +98,15 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
     return tuple(_joined(writes, due.writes()))
 
 
-def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[Restoration | MetadataWrite, ...]:
-    """Return what is due on the machines as they are now, after the changes.
-
-    An override comes off a machine before its marks are written.
-    """
+def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:
+    """Return what is due on the machines as they are now, after the changes."""
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
         if seen.broken:
             continue  # an anchor that was not listed must not be taken for one that is gone
         books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
-    restored = restorations(spec, observed)
-    first = {(one.machine.app, one.machine.id): (one.address,) for one in restored}
-    writes = (
-        replace(write, depends_on=first.get((write.app, write.machine_id or ""), ()))
-        for write in stack_books(books, scope)
-    )
-    return *restored, *writes
+    return stack_books(books, scope)
 
 
 def last_plan(spec: Spec, observed: Observed) -> str | None:
@@ -138,15 +115,11 @@ def last_plan(spec: Spec, observed: Observed) -> str | None:
     return next((value for machine in owned if (value := machine.metadata.get(marks.LAST_PLAN))), None)
 
 
-def restorations(spec: Spec, observed: Observed) -> tuple[Restoration, ...]:
-    """Return what is due on resting machines that have a run's override."""
-    declared = {(pool.app, pool.name): pool.config for pool in spec.pools}
-    return tuple(
-        Restoration(machine=machine, declared=declared.get((machine.app, machine.metadata[marks.POOL])))
-        for app in observed.apps.values()
-        for machine in owned_in(app, spec.stack)
-        if marks.OVERRIDE in machine.metadata and machine.state.is_resting
-    )
+def declared_config(spec: Spec, observed: Observed, write: MetadataWrite) -> MachineConfig | None:
+    """Return what the spec declares of the write's machine; None if it has no such pool."""
+    machines = observed.apps[write.app].machines
+    pool = next((one.metadata.get(marks.POOL) for one in machines if one.id == write.machine_id), None)
+    return next((one.config for one in spec.pools if (one.app, one.name) == (write.app, pool)), None)
 
 
 def is_surpassed(metadata: Mapping[str, str], revision: Revision, *, allow_rollback: bool) -> bool:

@@ -11,7 +11,7 @@ from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Machine
+from reconciler.model.machine import Machine, MachineRef
 from reconciler.model.run_policy import Override, RunPolicy
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
@@ -59,7 +59,7 @@ async def restore(
 
 async def restore_if_idle(
     context: Context,
-    machine: Machine,
+    machine: Machine | MachineRef,
     *,
     ulid: str | None = None,
     declared: MachineConfig | None = None,

@@ -100,7 +100,7 @@ async def test_a_run_of_its_own_is_no_drift_while_it_goes_on_and_no_reason_to_re
     assert not (await world.plan(changed)).has_changes
 
 
-@pytest.mark.parametrize("who", ["a run of its own", "a plain run", "an apply"])
+@pytest.mark.parametrize("who", ["a run of its own", "a plain run", "an apply", "an apply of drift alone"])
 @pytest.mark.parametrize("keeps_user_config", [True, False])
 async def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_config: bool) -> None:
     settings = Settings(behaviour=Behaviour(keeps_user_config=keeps_user_config))
@@ -111,8 +111,10 @@ async def test_what_nobody_took_off_the_next_one_does(who: str, keeps_user_confi
         await world.context.clock.sleep(60)
         assert configs(world)[0]["override"]
         match who:
-            case "an apply":
-                assert (await world.apply(declared)).is_success
+            case "an apply" | "an apply of drift alone":
+                plan = await world.plan(declared)
+                assert [dict(write.marks) for write in plan.bookkeeping] == [{marks.OVERRIDE: ""}]
+                assert (await world.apply(declared, only_drift=who != "an apply")).is_success
             case "a plain run":
                 assert (await world.invoke(declared)).outcome.exit_code == 1
             case _:
