@@ -9,13 +9,11 @@ from tests.engine.graphql.test_queries import ask, refused
 from tests.engine.http.test_flyctl import at_root, rfc3339
 from tests.support.world import World
 
-LIST = """query ($appName: String!) { app(name: $appName) { ipAddresses { nodes { id address type region createdAt
-    network { name organization { slug } } serviceName } } sharedIpAddress } }"""
-EGRESS = "query ($appName: String!) { app(name: $appName) { egressIpAddresses { nodes { id ip version region } } } }"
-SHARED = "mutation($input: AllocateIPAddressInput!) { allocateIpAddress(input: $input) { app { sharedIpAddress } } }"
-OWN = """mutation($input: AllocateIPAddressInput!) { allocateIpAddress(input: $input) {
-    ipAddress { id address type region createdAt } } }"""
-RELEASE = "mutation($input: ReleaseIPAddressInput!) { releaseIpAddress(input: $input) { clientMutationId } }"
+LIST = """query ($name: String!) { app(name: $name) { sharedIpAddress egressIpAddresses { nodes { ip } }
+    ipAddresses { nodes { address network { name organization { slug } } } } } }"""
+ALLOCATE = """mutation ($input: Input!) { allocateIpAddress(input: $input) {
+    app { sharedIpAddress } ipAddress { address type } } }"""
+RELEASE = "mutation ($input: Input!) { releaseIpAddress(input: $input) { clientMutationId } }"
 
 
 async def rest(world: World, method: str, path: str = "", app: str = "shop", **options: Any) -> httpx.Response:
@@ -40,19 +38,19 @@ async def test_the_machines_api_assigns_lists_and_releases(world: World) -> None
 
 async def test_ips_allocate_list_and_release_by_graphql(world: World) -> None:
     world.engine.create_app("shop", "personal")
-    given = (await ask(world, SHARED, input={"appId": "shop", "type": "shared_v4"}))["allocateIpAddress"]
-    assert given == {"app": {"sharedIpAddress": "198.51.100.1"}}
-    given = (await ask(world, OWN, input={"appId": "shop", "type": "v4", "region": ""}))["allocateIpAddress"]
-    assert (given["ipAddress"]["address"], given["ipAddress"]["type"]) == ("203.0.113.1", "v4")
-    given = await ask(world, OWN, input={"appId": "shop", "type": "private_v6", "organizationId": "personal"})
-    private = given["allocateIpAddress"]["ipAddress"]["address"]
-    found = (await ask(world, LIST, appName="shop"))["app"]
+    given = await ask(world, ALLOCATE, input={"appId": "shop", "type": "shared_v4"})
+    assert given == {"app": {"sharedIpAddress": "198.51.100.1"}, "ipAddress": None}
+    given = await ask(world, ALLOCATE, input={"appId": "shop", "type": "v4", "region": ""})
+    assert given["ipAddress"] == {"address": "203.0.113.1", "type": "v4"}
+    given = await ask(world, ALLOCATE, input={"appId": "shop", "type": "private_v6", "organizationId": "personal"})
+    private = given["ipAddress"]["address"]
+    found = await ask(world, LIST, name="shop")
     assert found["sharedIpAddress"] == "198.51.100.1"
     assert [(one["address"], one["network"] is not None) for one in found["ipAddresses"]["nodes"]] == [
         ("203.0.113.1", False),
         (private, True),
     ]
-    assert await ask(world, EGRESS, appName="shop") == {"app": {"egressIpAddresses": {"nodes": []}}}
+    assert found["egressIpAddresses"] == {"nodes": []}
     for ip in ("198.51.100.1", "203.0.113.1", private):
         await ask(world, RELEASE, input={"appId": "shop", "ip": ip})
     assert (await rest(world, "GET")).json() == {"ips": []}
