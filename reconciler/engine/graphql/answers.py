@@ -27,7 +27,7 @@ def user() -> Object:
 
 
 def organization(slug: str) -> Object:
-    """Return an organization; nothing is paid for here, and nothing is limited."""
+    """Return an organization: it has no add-ons, nothing is paid for here, and nothing is limited."""
     return {
         "id": slug,
         "internalNumericId": "0",
@@ -40,6 +40,7 @@ def organization(slug: str) -> Object:
         "viewerRole": "admin",
         "remoteBuilderImage": "",
         "remoteBuilderApp": None,
+        "addOns": nodes(()),
         "members": {"edges": [{"cursor": "local", "node": user(), "joinedAt": None, "role": "ADMIN"}]},
     }
 

@@ -108,3 +108,19 @@ async def test_old_releases_are_forgotten(world: World) -> None:
     for _ in range(60):
         world.engine.releases.create("shop", {"image": "i"})
     assert [one.version for one in world.engine.releases.of("shop")] == list(range(60, 10, -1))
+
+
+async def test_a_build_has_a_number_and_ends_as_its_client_says(world: World) -> None:
+    world.engine.create_app("shop", "personal")
+    build = {"app_name": "shop", "builder_type": "remote", "strategies_available": ["Remote Image Reference"]}
+    begun = (await at_root(world, "POST", "/api/v1/builds", json=build)).json()
+    assert isinstance(begun["id"], int)
+    body: dict[str, Any] = {
+        "build_id": begun["id"],
+        "app_name": "shop",
+        "status": "completed",
+        "timings": {"build_and_push_ms": 7},
+    }
+    ended = (await at_root(world, "POST", "/api/v1/builds/finish", json=body)).json()
+    assert ended == {"id": begun["id"], "status": "completed", "wallclock_time_ms": 7}
+    assert (await at_root(world, "POST", "/api/v1/builds", json={"app_name": "none"})).status_code == 404

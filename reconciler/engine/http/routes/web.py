@@ -1,4 +1,4 @@
-"""The routes of the platform that are not of its Machines API: GraphQL, organizations and releases.
+"""The routes of the platform that are not of its Machines API: GraphQL, organizations, releases and builds.
 
 Fly's own client asks them at `FLY_API_BASE_URL` and `FLY_UIEX_BASE_URL`.
 """
@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from reconciler.clock import now_ms
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.graphql.answers import EMAIL, PERSONAL, Addresses
@@ -66,6 +67,23 @@ async def _update_release(engine: Engine, request: Request) -> Response:
     return JSONResponse(_release_json(engine.releases.update(request.path_params["release"], body.get("status"))))
 
 
+async def _create_build(engine: Engine, request: Request) -> Response:
+    """Give the build a number. What a client builds by itself, or finds in a registry, needs nothing else of us."""
+    body = await body_of(request, "createBuildRequest")
+    if name := body.get("app_name"):
+        engine.app(str(name))
+    return JSONResponse({"id": now_ms(engine.clock), "status": "started", "wallclock_time_ms": 0})
+
+
+async def _finish_build(_engine: Engine, request: Request) -> Response:
+    """Repeat how the build went, as its client told it."""
+    body = await body_of(request, "finishBuildRequest")
+    timings = body.get("timings")
+    took_ms = timings.get("build_and_push_ms") if isinstance(timings, dict) else 0
+    told = {"id": body.get("build_id"), "status": body.get("status"), "wallclock_time_ms": took_ms or 0}
+    return JSONResponse(told)
+
+
 def _organization_json(slug: str) -> dict[str, Any]:
     return {
         "id": slug,
@@ -101,4 +119,6 @@ WEB: Final = (
     Endpoint("GET", "/api/v1/apps/{app}/releases/current", "releases", _current_release),
     Endpoint("POST", "/api/v1/releases", "create_release", _create_release),
     Endpoint("PATCH", "/api/v1/releases/{release}", "update_release", _update_release),
+    Endpoint("POST", "/api/v1/builds", "builds", _create_build),
+    Endpoint("POST", "/api/v1/builds/finish", "builds", _finish_build),
 )
