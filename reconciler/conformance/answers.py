@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from reconciler.conformance.laboratory import SHORT_CODE, Laboratory
+from reconciler.conformance.calls import SHORT_CODE
+from reconciler.conformance.laboratory import Laboratory
 from reconciler.conformance.probe import Probe, UntriedError, expect, needs
 from reconciler.conformance.reading import exit_of, since, version_of
 from reconciler.errors import ApiErrorKind

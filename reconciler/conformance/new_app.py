@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError, TargetError, UsageError
-from reconciler.machines_api.calls import NEW_APP_S
+from reconciler.machines_api.calls import NEW_APP_S, app_path
 from reconciler.machines_api.raw import Answer, RawApi
 from reconciler.machines_api.values import list_of
 
@@ -16,7 +16,9 @@ _TRIES: Final = 4
 _PAUSE_S: Final = 1.0
 _CALL_S: Final = 30.0
 _GONE_WITHIN_S: Final = 60.0
-_ANOTHER: Final = "choose another name: the app is made for this, and deleted afterwards"
+_ANOTHER: Final = (
+    "choose another name: the app is made for this, and deleted afterwards; or delete it, if an earlier one was killed"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class NewApp:
 
     @property
     def _path(self) -> str:
-        return f"/v1/apps/{self.name}"
+        return app_path(self.name)
 
     async def _ask(self, method: str, path: str, **details: Any) -> Answer:
         return await self.api.send(method, path, limit=(f"{method} app", path), timeout_s=_CALL_S, **details)

@@ -42,6 +42,7 @@ _AFTER: Final = {
     "suspend": "suspended",
     "destroy": "destroyed",
 }
+_SETTLES_S: Final = 60.0
 _BEGINS_ANEW: Final = frozenset({"restart", "reboot"})
 
 
@@ -121,7 +122,7 @@ def _probe(call: str, state: str) -> Probe:
 async def _settled(lab: Laboratory, machine_id: str, goal: str) -> str:
     """Return the goal once the machine is in that state, else the state that it stays in."""
     try:
-        return str((await lab.until_state(machine_id, goal))["state"])
+        return str((await lab.until_state(machine_id, goal, within_s=_SETTLES_S))["state"])
     except UntriedError:
         return await lab.state(machine_id)
 

@@ -63,8 +63,9 @@ def conformance_json(found: Conformance) -> dict[str, Any]:
 
 
 def _made(found: Conformance) -> str:
-    left = "they are not all deleted" if found.left else "all deleted"
-    return f"{found.machines} machines were made in {found.duration_s:.0f} s, {left}"
+    count = "1 machine was" if found.machines == 1 else f"{found.machines} machines were"
+    left = "not all deleted" if found.left else "all deleted"
+    return f"{count} made in {found.duration_s:.0f} s, {left}"
 
 
 def _table(rows: Iterable[ProbeResult], *, color: bool, width: int) -> list[str]:

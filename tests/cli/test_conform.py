@@ -51,7 +51,7 @@ def test_where_all_holds_it_ends_with_0_and_says_what_it_costs_and_what_could_no
     assert ended.code == 0
     assert f"3 probes of {URL}, on a new app probe: about 15 machines" in ended.err
     assert "Could not be tried" in ended.out
-    assert "2 hold, 0 differ, 1 could not be tried of 3 probes; 1 machines were made" in ended.out
+    assert "2 hold, 0 differ, 1 could not be tried of 3 probes; 1 machine was made" in ended.out
     assert "GET lease returns the description" not in ended.out
     assert "GET lease returns the description" in conform(URL, "--app", "probe", "--yes", "-v").out
 

@@ -184,3 +184,29 @@ async def test_a_dead_network_and_another_server_are_told_before_anything_is_mad
         await Examiner(world, Dead(world.transport)).examine(FEW)
     with pytest.raises(TargetError, match="does not tell whether the app exists"):
         await Examiner(world, Site(world.transport)).examine(FEW)
+
+
+async def test_on_a_server_where_nothing_gets_ready_the_end_comes_soon(world: World) -> None:
+    class Prepares(Quirky):
+        """A machine is never ready, and says so."""
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            reply = await self.answered(request)
+            is_one = "/machines" in request.url.path and isinstance(reply.json(), dict) and "state" in reply.json()
+            return httpx.Response(200, json=reply.json() | {"state": "starting"}) if is_one else reply
+
+    examiner = Examiner(world, Prepares(world.transport))
+    probes = [probe for probe in PROBES if probe.name.endswith("when stopped")]
+    found = await examiner.examine(probes)
+    assert found.duration_s < 250
+    assert len(found.of(Verdict.UNTRIED)) == len(probes)
+    assert {result.seen for result in found.results} == {"the machine is starting after 120 s, and not stopped"}
+    assert examiner.has_left_nothing
+
+
+async def test_a_name_that_is_no_name_is_no_path_either(world: World) -> None:
+    examiner = Examiner(world)
+    examiner.app.name = examiner.lab.app = "a/b?c"
+    with pytest.raises(ReconcilerError, match="the app cannot be made: 422"):
+        await examiner.examine(FEW)
+    assert examiner.has_left_nothing

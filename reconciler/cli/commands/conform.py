@@ -147,20 +147,15 @@ def _ending_well(stop: "Stop") -> Callable[[], bool]:
 
 def _how_to_delete(app: str, target: "Target") -> str:
     """Return the command line that deletes the app."""
-    import shlex
+    from shlex import quote
 
     if target.name == "fly":
-        return f"fly apps destroy {app} --yes"
-    token = "$FLY_API_TOKEN"
-    if target.name == "local":
-        import os
-
-        from reconciler.engine.server.daemon import engine_status
-        from reconciler.targets import engine_home
-
-        token = f"$(cat {shlex.quote(str(engine_status(engine_home(os.environ)).token_file))})"
-    where = shlex.quote(f"{target.base_url}/v1/apps/{app}?force=true")
-    return f'curl -X DELETE -H "Authorization: Bearer {token}" {where}'
+        return f"fly apps destroy {quote(app)} --yes"
+    by_hand = 'curl -X DELETE -H "Authorization: Bearer $FLY_API_TOKEN"'
+    if target.name == "local":  # which has another URL after each start
+        where = f'"$FLY_FLAPS_BASE_URL"{quote(f"/v1/apps/{app}?force=true")}'
+        return f'reconciler engine start; (eval "$(reconciler engine env)"; {by_hand} {where})'
+    return f"{by_hand} {quote(f'{target.base_url}/v1/apps/{app}?force=true')}"
 
 
 def _show(found: "Conformance", options: Shared) -> None:
