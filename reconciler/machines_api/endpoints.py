@@ -10,6 +10,7 @@ from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
+from reconciler.model.address import Address, AddressKind
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 
@@ -18,7 +19,7 @@ _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOU
 
 
 class Apps:
-    """Read and create apps: `client.apps`."""
+    """Read and create apps, and their addresses: `client.apps`."""
 
     def __init__(self, api: Transport) -> None:
         self._api = api
@@ -53,6 +54,32 @@ class Apps:
             has_reply=False,
         )
         await self._api.send(call, nothing)
+
+    async def addresses(self, app: str) -> tuple[Address, ...]:
+        """Return the addresses of an app that exists."""
+        call = Call(
+            method="GET",
+            path=f"{app_path(app)}/ip_assignments",
+            what=f"list the addresses of {app}",
+            action="list_ips",
+            identifier=app,
+            app=app,
+            is_repeatable=True,
+        )
+        return await self._api.send(call, wire.addresses_from_json)
+
+    async def allocate(self, app: str, kind: AddressKind) -> Address:
+        """Give the app one more address. Where the effect is unclear, look before it is sent again."""
+        call = Call(
+            method="POST",
+            path=f"{app_path(app)}/ip_assignments",
+            what=f"allocate a {kind} address for {app}",
+            action="assign_ip",
+            identifier=app,
+            app=app,
+            body={"type": kind.value},
+        )
+        return await self._api.send(call, wire.address_from_json)
 
 
 class Leases:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
+from reconciler.model.address import Address, AddressKind
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion
 
@@ -25,6 +26,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("services", "files", "mounts", "processes"), list),
 }
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
+_IP: Final = re.compile(r"[0-9.]{7,15}|(?=.*:)[0-9A-Fa-f:.]{2,45}")
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
@@ -119,6 +121,29 @@ def regions_from_json(value: Any) -> frozenset[str]:
     rows = answer.get("Regions", answer.get("regions"))
     codes = (row.get("code") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
     return frozenset(code for code in codes if isinstance(code, str) and code)
+
+
+def addresses_from_json(value: Any) -> tuple[Address, ...]:
+    """Parse the addresses at which an app is called; those from which it calls out are left out.
+
+    One that is not understood makes the answer as a whole invalid: otherwise it would be allocated again.
+    """
+    listed = object_of(value, "a list of addresses").get("ips")
+    if not isinstance(listed, list | None):
+        raise MalformedError("a list of addresses as `ips`")
+    incoming = (one for one in listed or () if not (isinstance(one, dict) and one.get("egress") is True))
+    return tuple(address_from_json(one) for one in incoming)
+
+
+def address_from_json(value: Any) -> Address:
+    """Parse an address. The API does not tell its kind, so the address itself must."""
+    address = object_of(value, "an address")
+    ip = text_of(address.get("ip"))
+    if not _IP.fullmatch(ip):
+        raise MalformedError("an IP address as `ip`")
+    if ":" not in ip:
+        return Address(ip=ip, kind=AddressKind.SHARED_V4 if address.get("shared") is True else AddressKind.V4)
+    return Address(ip=ip, kind=AddressKind.PRIVATE_V6 if ip.lower().startswith("fd") else AddressKind.V6)
 
 
 def versions_from_json(value: Any) -> tuple[MachineVersion, ...]:
