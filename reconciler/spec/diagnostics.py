@@ -6,13 +6,13 @@ Each is shown with as much of its line as may be seen.
 import heapq
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.errors import SpecError
 from reconciler.model.spec import Diagnostic, Place
-from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node
 
 _MOST: Final = 100  # are told; the others are counted
 _LONGEST_LINE: Final = 400  # of which an excerpt shows less
@@ -25,9 +25,11 @@ class Findings:
 
     file: str
     lines: list[str]
-    found: dict[Diagnostic, None] = field(default_factory=dict)  # each once, however many aliases lead to it
+    # Each once, however many aliases lead to it, and up to which column its line is shown.
+    found: dict[Diagnostic, int | None] = field(default_factory=dict)
     unlisted_regions: dict[str, Diagnostic] = field(default_factory=dict)  # no errors: the list is dated
     _secret_lines: frozenset[int] | None = None  # None until the tree is known
+    _shown_until: dict[int, int] = field(default_factory=dict)  # by line: the column at which an unknown value begins
 
     def know(self, root: Node) -> None:
         """Learn from the tree which lines hold values that must not be shown."""
@@ -45,12 +47,17 @@ class Findings:
         """Add an error at the node's place."""
         self.add_at(at.line, at.column, message, hint=hint)
 
-    def add_at_key(self, key: Scalar, message: str, *, hint: str | None = None) -> None:
+    def add_unknown(self, entry: Entry, message: str, *, hint: str | None = None) -> None:
         """Add an error at an unknown key.
 
-        Nobody knows what its value is for, so it is not shown.
+        Nobody knows what its value is for, so it is not shown, by whatever else is wrong on its lines either.
         """
-        self.add_at(key.line, key.column, message, hint=hint, until=key.column - 1 + len(key.text))
+        key = entry.key
+        for line, _ in _starts(entry.value, is_secret=True):
+            self._shown_until.setdefault(line, 0)
+        until = key.column - 1 + len(key.text)
+        self._shown_until[key.line] = min(until, self._shown_until.get(key.line) or until)
+        self.add_at(key.line, key.column, message, hint=hint, until=until)
 
     def add_at(
         self, line: int, column: int, message: str, *, hint: str | None = None, until: int | None = None
@@ -59,9 +66,10 @@ class Findings:
 
         The line is shown `until` a column, if that is given.
         """
-        text = self._shown(line, until) if 0 < line <= len(self.lines) else None
-        diagnostic = Diagnostic(place=self.place(line, column), message=message, source_line=text, hint=hint)
-        self.found[diagnostic] = None
+        is_unread = self._secret_lines is None  # then nobody knows yet which lines hold secrets
+        self.found.setdefault(
+            Diagnostic(place=self.place(line, column), message=message, hint=hint), 0 if is_unread else until
+        )
 
     def place(self, line: int, column: int) -> Place:
         return Place(file=self.file, line=line, column=column)
@@ -73,15 +81,22 @@ class Findings:
         """
         if self.found:
             first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
-            raise SpecError(first, more=len(self.found) - len(first))
+            shown = [replace(one, source_line=self._shown(one.place, self.found[one])) for one in first]
+            raise SpecError(shown, more=len(self.found) - len(first))
 
-    def _shown(self, line: int, until: int | None) -> str | None:
+    def _shown(self, place: Place, until: int | None) -> str | None:
         """Return the line as written; its key alone if its value may be a secret.
 
         That is so too if nobody knows what the value is.
         """
+        line = place.line
+        if not 0 < line <= len(self.lines):
+            return None
         text = self.lines[line - 1][:_LONGEST_LINE]
-        if self._secret_lines is not None and line not in self._secret_lines:
+        begins = self._shown_until.get(line)
+        if begins is not None:
+            until = 0 if place.column > begins else until or begins
+        if until != 0 and line not in (self._secret_lines or ()):
             return text if until is None else f"{text[:until]} …"
         key = _KEY.match(text)
         return f"{key[0]} …" if key else None

@@ -91,7 +91,7 @@ def _explain_unknown_keys(error: Any, node: Map, path: list[Any], findings: Find
     patterns = list(error.schema.get("patternProperties", {}))
     for key, entry in node.items():
         if key not in known and not any(_matches(pattern, key) for pattern in patterns):
-            findings.add_at_key(entry.key, f"unknown key `{key}`", hint=hint_for_unknown(key, known, path))
+            findings.add_unknown(entry, f"unknown key `{key}`", hint=hint_for_unknown(key, known, path))
 
 
 def _matches(pattern: str, key: str) -> bool:
