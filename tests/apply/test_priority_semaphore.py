@@ -4,27 +4,24 @@ import asyncio
 import random
 
 from reconciler.apply.priority_semaphore import PrioritySemaphore
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 
 
-def test_who_is_urgent_has_the_next_place_and_the_others_theirs_in_turn() -> None:
-    async def scenario() -> list[str]:
-        places, order = PrioritySemaphore(1), []
+async def test_who_is_urgent_has_the_next_place_and_the_others_theirs_in_turn() -> None:
+    places, order = PrioritySemaphore(1), []
 
-        async def one(name: str, *, is_urgent: bool = False) -> None:
-            await places.acquire(is_urgent=is_urgent)
-            order.append(name)
-            await VirtualClock().sleep(1)
-            places.release()
+    async def one(name: str, *, is_urgent: bool = False) -> None:
+        await places.acquire(is_urgent=is_urgent)
+        order.append(name)
+        await VirtualClock().sleep(1)
+        places.release()
 
-        waiting = [one("a"), one("b"), one("c"), one("first", is_urgent=True), one("second", is_urgent=True)]
-        await asyncio.gather(*waiting)
-        return order
-
-    assert run_virtually(scenario()) == ["a", "first", "second", "b", "c"]
+    waiting = [one("a"), one("b"), one("c"), one("first", is_urgent=True), one("second", is_urgent=True)]
+    await asyncio.gather(*waiting)
+    assert order == ["a", "first", "second", "b", "c"]
 
 
-def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
+async def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
     async def scenario(seed: int) -> None:
         rng, clock, places, held = random.Random(seed), VirtualClock(), PrioritySemaphore(3), 0
         most = 0
@@ -54,7 +51,7 @@ def test_no_place_is_lost_or_given_twice_however_waiting_ends() -> None:
             await asyncio.wait_for(places.acquire(), timeout=1)
 
     for seed in range(200):
-        run_virtually(scenario(seed))
+        await scenario(seed)
 
 
 async def test_a_place_that_is_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_next() -> None:

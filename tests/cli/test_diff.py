@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.environment import clear_environment
-from tests.support.world import open_world, spec_of
+from tests.support.world import World, spec_of
 
 OLD = """
 version: 1
@@ -53,18 +52,16 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_the_plan_that_an_apply_of_one_after_the_other_has(capsys: pytest.CaptureFixture[str]) -> None:
-    async def scenario() -> list[tuple[str, str, list[str]]]:
-        async with open_world() as world:
-            await world.apply(spec_of(OLD))
-            await world.context.clock.sleep(10)
-            plan = await world.plan(spec_of(NEW))
-            return [(one.address, one.action.value, [field.path for field in one.fields]) for one in plan.effective]
-
+async def test_it_is_the_plan_that_an_apply_has_after_the_other(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["diff", "old.yaml", "new.yaml", "-o", "json", "--detailed-exitcode"]) == 2
     document = json.loads(capsys.readouterr().out)
     found = [(one["address"], one["action"], [field["path"] for field in one["fields"]]) for one in document["changes"]]
-    assert found == run_virtually(scenario())
+    await world.apply(spec_of(OLD))
+    await world.context.clock.sleep(10)
+    plan = await world.plan(spec_of(NEW))
+    assert found == [(one.address, one.action.value, [field.path for field in one.fields]) for one in plan.effective]
     assert {field["cause"] for one in document["changes"] for field in one["fields"]} == {"spec"}
     assert document["blocked"] == []
 

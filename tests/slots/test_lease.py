@@ -13,7 +13,6 @@ from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.slots.lease import HeldLease, acquire_lease, hold_lease
 from reconciler.slots.lease_description import parse_holder
 from reconciler.targets import pid_space, who_asks
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
 
@@ -46,7 +45,7 @@ async def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renew
             lease.guard(1)
 
 
-def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(_lease: HeldLease) -> None:
         raise KeyError("a bug")
 
@@ -67,8 +66,8 @@ def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pyte
             assert not is_leased(world)
             assert any("unexpected KeyError" in line for line in world.said)
 
-    run_virtually(scenario(fails=False))
-    run_virtually(scenario(fails=True))
+    await scenario(fails=False)
+    await scenario(fails=True)
 
 
 @pytest.mark.parametrize(

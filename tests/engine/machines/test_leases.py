@@ -10,7 +10,7 @@ from reconciler.engine.errors import ApiFault
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.wait import Watchers
 from reconciler.engine.models import Machine
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from reconciler.testing.virtual_time import VirtualClock
 
 MACHINE = Machine(
     id="1", app="app", name="m", region="iad", state="stopped", instance_id="v1", config={}, created_ms=0, updated_ms=0
@@ -143,37 +143,31 @@ def test_an_expired_nonce_is_accepted_as_it_is_assumed(takes_expired_nonce: bool
     assert records.status_of("expired", "start") == status
 
 
-def test_a_stop_waits_for_another_ones_lease_and_sees_the_machine_after_it() -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        records = Records(clock)
-        nonce = records.take(ttl_s=60)
-        waiting = asyncio.create_task(records.leases.admit("stop", records.machine, None))
-        await clock.sleep(10)
-        assert not waiting.done()
-        records.save(replace(records.machine, instance_id="v2"))
-        records.leases.release("app", "1", nonce)
-        assert (await waiting).instance_id == "v2"
-        assert clock.monotonic() == 10
+async def test_a_stop_waits_for_another_ones_lease_and_sees_the_machine_after_it() -> None:
+    clock = VirtualClock()
+    records = Records(clock)
+    nonce = records.take(ttl_s=60)
+    waiting = asyncio.create_task(records.leases.admit("stop", records.machine, None))
+    await clock.sleep(10)
+    assert not waiting.done()
+    records.save(replace(records.machine, instance_id="v2"))
+    records.leases.release("app", "1", nonce)
+    assert (await waiting).instance_id == "v2"
+    assert clock.monotonic() == 10
 
-        records.take(ttl_s=60)
-        await records.leases.admit("stop", records.machine, None)
-        assert clock.monotonic() == 70
-
-    run_virtually(scenario())
+    records.take(ttl_s=60)
+    await records.leases.admit("stop", records.machine, None)
+    assert clock.monotonic() == 70
 
 
-def test_a_stop_that_waits_is_refused_when_the_engine_closes() -> None:
-    async def scenario() -> None:
-        records = Records(VirtualClock())
-        records.take(ttl_s=60)
-        waiting = asyncio.create_task(records.leases.admit("stop", records.machine, None))
-        await asyncio.sleep(1)
-        records.watchers.close()
-        with pytest.raises(ApiFault, match="the engine is stopping"):
-            await waiting
-
-    run_virtually(scenario())
+async def test_a_stop_that_waits_is_refused_when_the_engine_closes() -> None:
+    records = Records(VirtualClock())
+    records.take(ttl_s=60)
+    waiting = asyncio.create_task(records.leases.admit("stop", records.machine, None))
+    await asyncio.sleep(1)
+    records.watchers.close()
+    with pytest.raises(ApiFault, match="the engine is stopping"):
+        await waiting
 
 
 def test_a_stolen_lease_is_another_ones() -> None:

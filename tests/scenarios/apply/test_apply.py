@@ -10,7 +10,6 @@ from reconciler.model import marks
 from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS
 from tests.support.field_examples import EXAMPLES
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -184,7 +183,7 @@ async def test_an_interrupted_apply_says_so_and_the_next_one_finishes(world: Wor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fault: str) -> None:
+async def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fault: str) -> None:
     before = task_spec("[exit, '0']", count="3")
     after = task_spec("[exit, '1']", count="{iad: 2, ams: 2}")
 
@@ -213,5 +212,5 @@ def test_one_fault_anywhere_leaves_no_duplicate_and_the_next_apply_converges(fau
             assert len(world.machines()) == 4
             assert world.runtime.starts == []
 
-    for position in range(run_virtually(count_requests())):
-        run_virtually(scenario(position))
+    for position in range(await count_requests()):
+        await scenario(position)

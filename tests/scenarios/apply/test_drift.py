@@ -14,7 +14,6 @@ from reconciler.model.spec import Spec
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.hashes import plan_sha256
 from reconciler.render.changes import closing_line
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 BASE = "        env: {A: '1', B: '1'}\n        guest: shared-cpu-1x\n"
@@ -231,7 +230,7 @@ async def test_that_it_cannot_be_noted_keeps_no_machine(world: World) -> None:
     assert any("destroyed on purpose cannot be noted" in line for line in world.said)
 
 
-def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
+async def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
     web = (
         task_spec(count="2").stack and "version: 1\nname: stack\napps: {app: {image: i, services: {web: {count: N%s}}}}"
     )
@@ -246,7 +245,7 @@ def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
             assert told(await drift(world, two)) == [("web-iad-1", "create")]
 
     for ports in ("", ", ports: [8080]"):
-        run_virtually(scenario(ports))
+        await scenario(ports)
 
 
 async def test_both_a_change_of_the_spec_and_someone_elses_are_told_in_one_section(world: World) -> None:

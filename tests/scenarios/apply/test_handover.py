@@ -8,7 +8,6 @@ from reconciler.invoke import key_room
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import DeadError
 from tests.support.world import World, open_world, task_spec
 
@@ -123,7 +122,7 @@ async def request_count() -> int:
 
 
 @pytest.mark.slow
-def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_makes_one() -> None:
+async def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_makes_one() -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             run_id = await keyed_on_iad(world)
@@ -148,8 +147,8 @@ def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_apply_ma
             assert (await world.apply(CHANGED)).is_success
             await ends_well(world, CHANGED, run_id)
 
-    for position in range(run_virtually(request_count())):
-        run_virtually(scenario(position))
+    for position in range(await request_count()):
+        await scenario(position)
 
 
 @pytest.mark.parametrize("count", ["1", "2"])

@@ -10,7 +10,6 @@ from reconciler.model import marks
 from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 EMPTY = spec_of("version: 1\nname: stack\napps: {app: {image: 'registry.example/app:1', tasks: {}}}\n")
@@ -97,7 +96,7 @@ async def test_an_absent_mark_is_no_difference_and_is_written_only_where_the_con
         await world.context.clock.sleep(10)
 
 
-def test_without_the_mark_services_and_checks_are_a_services() -> None:
+async def test_without_the_mark_services_and_checks_are_a_services() -> None:
     """Of a pool that left the spec, as an earlier version made it."""
 
     async def scenario(extra: str) -> None:
@@ -107,8 +106,8 @@ def test_without_the_mark_services_and_checks_are_a_services() -> None:
             [change] = (await world.plan(EMPTY)).effective
             assert (change.action, change.deferred) == (Action.DESTROY, None)
 
-    run_virtually(scenario("        ports: [{port: 80, internal_port: 8080}]\n"))
-    run_virtually(scenario("        checks: {up: {type: tcp, port: 8080}}\n"))
+    await scenario("        ports: [{port: 80, internal_port: 8080}]\n")
+    await scenario("        checks: {up: {type: tcp, port: 8080}}\n")
 
 
 async def test_a_task_that_becomes_a_service_is_changed_only_after_its_run(world: World) -> None:
@@ -125,7 +124,7 @@ async def test_a_task_that_becomes_a_service_is_changed_only_after_its_run(world
     assert [machine.state for machine in world.machines()] == ["started"]
 
 
-def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
+async def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
     """With the same config too: what it is does not show there."""
 
     async def scenario(after: Spec) -> None:
@@ -140,8 +139,8 @@ def test_a_service_that_becomes_a_task_is_stopped_and_nothing_runs() -> None:
             assert len(world.runtime.starts) == starts
             assert not (await world.plan(after)).has_changes
 
-    run_virtually(scenario(task("no")))
-    run_virtually(scenario(task("always", "[run, '100000']")))
+    await scenario(task("no"))
+    await scenario(task("always", "[run, '100000']"))
 
 
 async def test_a_replaced_machine_is_ended_by_force_only_where_it_was_a_service(world: World) -> None:

@@ -13,7 +13,6 @@ from reconciler.model.report import Status
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing import scripted
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 WEB = """
@@ -58,19 +57,15 @@ async def test_a_machine_that_never_settles_is_waited_for_no_longer_than_given(
     assert ends["work-iad-0"].status is ends["work-iad-2"].status is Status.DONE
 
 
-def test_several_that_never_settle_share_the_limit() -> None:
-    async def scenario() -> float:
-        async with open_world() as world:
-            spec = task_spec(count="6")
-            await world.apply(spec)
-            for machine in world.machines():
-                freeze(world, machine.name, "replacing")
-            began = world.context.clock.monotonic()
-            report = await world.apply(emptied(spec), wait_busy_s=5.0, parallelism=1)
-            assert {ended.status for ended in report.entries} == {Status.FAILED}
-            return world.context.clock.monotonic() - began
-
-    assert run_virtually(scenario()) <= 7
+async def test_several_that_never_settle_share_the_limit(world: World) -> None:
+    spec = task_spec(count="6")
+    await world.apply(spec)
+    for machine in world.machines():
+        freeze(world, machine.name, "replacing")
+    began = world.context.clock.monotonic()
+    report = await world.apply(emptied(spec), wait_busy_s=5.0, parallelism=1)
+    assert {ended.status for ended in report.entries} == {Status.FAILED}
+    assert world.context.clock.monotonic() - began <= 7
 
 
 @pytest.mark.parametrize("kind", ["task", "service"])
@@ -90,22 +85,18 @@ async def test_an_update_waits_no_longer_either(world: World, kind: str) -> None
 
 
 @pytest.mark.parametrize(("call", "fault"), [("wait", "rate_limited"), ("get", "unauthorized")])
-def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait_for_runs(call: str, fault: str) -> None:
-    async def scenario() -> float:
-        async with open_world() as world:
-            spec = task_spec("[run, '100000']", count="1")
-            await world.apply(spec)
-            await world.context.clock.sleep(1)
-            await world.engine.start_machine("app", world.machines()[0].id, None)
-            await world.context.clock.sleep(1)
-            world.engine.faults.add(fault, calls=(call,), times=ALWAYS)
-            began, asked = world.context.clock.monotonic(), len(world.transport.requests)
-            report = await world.apply(emptied(spec), wait_busy_s=5.0)
-            assert [ended.status for ended in report.entries] == [Status.DEFERRED]
-            assert len(world.transport.requests) - asked < 40
-            return world.context.clock.monotonic() - began
-
-    assert run_virtually(scenario()) < 6
+async def test_a_platform_that_refuses_looks_does_not_lengthen_the_wait(world: World, call: str, fault: str) -> None:
+    spec = task_spec("[run, '100000']", count="1")
+    await world.apply(spec)
+    await world.context.clock.sleep(1)
+    await world.engine.start_machine("app", world.machines()[0].id, None)
+    await world.context.clock.sleep(1)
+    world.engine.faults.add(fault, calls=(call,), times=ALWAYS)
+    began, asked = world.context.clock.monotonic(), len(world.transport.requests)
+    report = await world.apply(emptied(spec), wait_busy_s=5.0)
+    assert [ended.status for ended in report.entries] == [Status.DEFERRED]
+    assert len(world.transport.requests) - asked < 40
+    assert world.context.clock.monotonic() - began < 6
 
 
 async def test_a_service_that_never_can_be_started_is_given_up(world: World) -> None:
@@ -134,37 +125,29 @@ async def test_a_rate_limit_does_not_outlast_the_wait_for_a_lease(world: World) 
 
 
 @pytest.mark.parametrize(("call", "at_most_s"), [("list", 10.5), ("wait", 5.5), ("get", 5.5)])
-def test_a_rate_limit_does_not_outlast_the_queue(call: str, at_most_s: float) -> None:
-    async def scenario() -> float:
-        async with open_world() as world:
-            spec = task_spec("[run, '100000']", count="1")
-            await world.apply(spec)
-            await world.context.clock.sleep(1)
-            await world.invoke(spec, is_waiting=False)
-            world.engine.faults.add("rate_limited", calls=(call,), times=ALWAYS)
-            began = world.context.clock.monotonic()
-            run = await world.invoke(spec, queue_timeout_s=5.0)
-            assert run.outcome.name is OutcomeName.BUSY
-            return world.context.clock.monotonic() - began
-
-    assert 5 <= run_virtually(scenario()) < at_most_s
+async def test_a_rate_limit_does_not_outlast_the_queue(world: World, call: str, at_most_s: float) -> None:
+    spec = task_spec("[run, '100000']", count="1")
+    await world.apply(spec)
+    await world.context.clock.sleep(1)
+    await world.invoke(spec, is_waiting=False)
+    world.engine.faults.add("rate_limited", calls=(call,), times=ALWAYS)
+    began = world.context.clock.monotonic()
+    run = await world.invoke(spec, queue_timeout_s=5.0)
+    assert run.outcome.name is OutcomeName.BUSY
+    assert 5 <= world.context.clock.monotonic() - began < at_most_s
 
 
-def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue() -> None:
-    async def scenario() -> float:
-        async with open_world() as world:
-            spec = task_spec("[run, '100000']", count="1", extra="        timeout: 10s\n")
-            await world.apply(spec)
-            await world.context.clock.sleep(1)
-            await world.invoke(spec, is_waiting=False)
-            await world.context.clock.sleep(60)
-            [machine] = world.machines()
-            world.engine.faults.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
-            began = world.context.clock.monotonic()
-            assert (await world.invoke(spec, queue_timeout_s=5.0)).outcome.name is OutcomeName.BUSY
-            return world.context.clock.monotonic() - began
-
-    assert run_virtually(scenario()) < 7
+async def test_a_lease_on_a_run_past_its_deadline_does_not_outlast_the_queue(world: World) -> None:
+    spec = task_spec("[run, '100000']", count="1", extra="        timeout: 10s\n")
+    await world.apply(spec)
+    await world.context.clock.sleep(1)
+    await world.invoke(spec, is_waiting=False)
+    await world.context.clock.sleep(60)
+    [machine] = world.machines()
+    world.engine.faults.add("steal_lease", calls=("lease",), machine=machine.name, times=ALWAYS, seconds=600)
+    began = world.context.clock.monotonic()
+    assert (await world.invoke(spec, queue_timeout_s=5.0)).outcome.name is OutcomeName.BUSY
+    assert world.context.clock.monotonic() - began < 7
 
 
 async def test_without_a_queue_a_busy_task_is_told_as_ever(world: World) -> None:
@@ -179,7 +162,7 @@ async def _ignore(_self: Any, _number: int) -> None:
     """What a machine does that hangs: not even the kill ends it."""
 
 
-def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripted._ScriptedRun, "signal", _ignore)
 
     async def timed_out(world: World, spec: Spec) -> None:
@@ -211,5 +194,5 @@ def test_a_run_that_does_not_end_after_its_stop_is_given_up(monkeypatch: pytest.
             await world.context.clock.sleep(1)
             await do(world, spec)
 
-    run_virtually(scenario(timed_out))
-    run_virtually(scenario(cancelled))
+    await scenario(timed_out)
+    await scenario(cancelled)

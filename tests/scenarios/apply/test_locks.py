@@ -15,7 +15,6 @@ from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.slots.lease_description import describe
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 HOLDER = describe("invoke", "0" * 26, "carol@build-7 pid 12")
@@ -112,7 +111,7 @@ async def test_a_busy_anchor_is_told_before_any_other_slot_is_changed(world: Wor
     assert world.runtime.starts[-1].commands[0].words == ("run", "1001")
 
 
-def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> None:
+async def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> None:
     async def scenario(fault: dict[str, Any]) -> Report:
         async with open_world() as world:
             await world.apply(spec(1000))
@@ -125,7 +124,7 @@ def test_where_the_anchor_cannot_be_told_nothing_of_its_pool_is_changed() -> Non
             return report
 
     for fault in ({"fault": "unauthorized"}, {"fault": "server_error"}, {"fault": "lose_request"}):
-        report = run_virtually(scenario(fault))
+        report = await scenario(fault)
         assert {status for status, _ in ends(report).values()} == {Status.FAILED, Status.SKIPPED}
         assert not report.is_success
         assert "could not be told what the pool should be" in detail(report, "work-iad-2")
@@ -140,7 +139,7 @@ async def test_a_pool_of_one_whose_busy_anchor_cannot_be_told_is_no_success(worl
     assert ends(report) == {"work-iad-0": (Status.FAILED, Reason.LOCK)}
 
 
-def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> None:
+async def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> None:
     """It stays the anchor until its run has ended."""
 
     async def scenario(*, is_locked: bool) -> None:
@@ -162,8 +161,8 @@ def test_an_anchor_on_its_way_out_is_told_before_the_others_are_changed() -> Non
             assert run.slot
             assert world.runtime.starts[-1].commands[0].words == ("run", "1001")
 
-    run_virtually(scenario(is_locked=False))
-    run_virtually(scenario(is_locked=True))
+    await scenario(is_locked=False)
+    await scenario(is_locked=True)
 
 
 async def test_an_anchor_that_is_to_be_replaced_and_runs_is_told_too(world: World) -> None:
@@ -182,7 +181,7 @@ async def test_an_anchor_that_is_to_be_replaced_and_runs_is_told_too(world: Worl
     assert want_of(world, "work-iad-0") != before
 
 
-def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
+async def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
     """The anchor was busy when another command was applied, and is as declared again once that is taken back."""
 
     async def scenario(count: str) -> None:
@@ -199,8 +198,8 @@ def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
                 assert run.slot, run.outcome
                 assert world.runtime.starts[-1].commands[0].words == ("run", "50")
 
-    run_virtually(scenario("1"))
-    run_virtually(scenario("3"))
+    await scenario("1")
+    await scenario("3")
 
 
 TWO_TASKS = """
@@ -215,7 +214,7 @@ apps:
 """
 
 
-def test_an_older_apply_does_not_announce_over_a_newer_one() -> None:
+async def test_an_older_apply_does_not_announce_over_a_newer_one() -> None:
     """The highest revision stands on another machine: the anchor tells of the newer apply by what it wants alone."""
 
     def spec(seconds: int) -> Spec:
@@ -236,11 +235,11 @@ def test_an_older_apply_does_not_announce_over_a_newer_one() -> None:
             assert not report.is_success
             assert want_of(world, "work-iad-0") == newer
 
-    run_virtually(scenario(has_ended=False))
-    run_virtually(scenario(has_ended=True))
+    await scenario(has_ended=False)
+    await scenario(has_ended=True)
 
 
-def test_a_claim_that_becomes_a_run_meanwhile_is_a_run_and_no_lock() -> None:
+async def test_a_claim_that_becomes_a_run_meanwhile_is_a_run_and_no_lock() -> None:
     async def scenario(*, for_s: float) -> Entry:
         async with open_world() as world:
             await world.apply(spec(1000, "2"))
@@ -255,7 +254,7 @@ def test_a_claim_that_becomes_a_run_meanwhile_is_a_run_and_no_lock() -> None:
             return next(ended for ended in report.entries if ended.slot.number == 1)
 
     for for_s in (10.0, 3600.0):  # given back once the start is confirmed; or not yet
-        ended = run_virtually(scenario(for_s=for_s))
+        ended = await scenario(for_s=for_s)
         assert (ended.status, ended.reason) == (Status.DEFERRED, Reason.RUN)
 
 
@@ -317,7 +316,7 @@ async def test_a_mark_that_cannot_be_written_is_told_and_no_success(world: World
     assert world.context.clock.monotonic() - began < 3
 
 
-def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None:
+async def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None:
     """Neither where it stays nor where its region has left the spec: it still names what invokes believe."""
 
     async def scenario(after: str) -> None:
@@ -333,5 +332,5 @@ def test_while_the_anchors_host_is_down_nothing_of_its_pool_is_changed() -> None
             world.transport.relent()
             assert (await world.apply(spec(1001, after))).is_success
 
-    run_virtually(scenario("{ams: 1, iad: 2}"))
-    run_virtually(scenario("{iad: 2}"))
+    await scenario("{ams: 1, iad: 2}")
+    await scenario("{iad: 2}")

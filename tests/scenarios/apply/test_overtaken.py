@@ -7,7 +7,6 @@ import pytest
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.report import Report, Status
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 ROLLING = """
@@ -59,7 +58,7 @@ async def test_a_service_that_was_overtaken_goes_on_rolling(world: World) -> Non
 
 
 @pytest.mark.parametrize("fault", ["concurrent_replace", "steal_lease"])
-def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) -> None:
+async def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) -> None:
     async def scenario(call: str, count: str) -> None:
         async with open_world() as world:
             await world.apply(task_spec("[exit, '0']", count="2"))
@@ -70,9 +69,9 @@ def test_a_destroy_and_a_lease_that_was_taken_away_are_judged_again(fault: str) 
             assert {ended.status for ended in report.entries} == {Status.DONE}
             assert report.is_success
 
-    run_virtually(scenario("update", "2"))
+    await scenario("update", "2")
     if fault != "steal_lease":  # a destroy hangs then, and acts later: what became of it is not known
-        run_virtually(scenario("delete", "1"))
+        await scenario("delete", "1")
 
 
 async def test_what_a_hand_made_of_it_meanwhile_is_not_overwritten(world: World) -> None:

@@ -19,7 +19,6 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 Meanwhile = Callable[[World], Awaitable[Any]]
@@ -151,7 +150,9 @@ async def test_what_a_hand_made_of_another_applys_work_is_neither_done_nor_undon
 
 
 @pytest.mark.parametrize("gone", [vanish, vanish_without_trace])
-def test_a_machine_that_went_is_made_again_unless_the_plan_was_reviewed(gone: Callable[[World, Machine], None]) -> None:
+async def test_a_machine_that_went_is_made_again_unless_the_plan_was_reviewed(
+    gone: Callable[[World, Machine], None],
+) -> None:
     async def scenario(*, is_reviewed: bool) -> None:
         async with open_world() as world:
             await start(world, ONE)
@@ -159,8 +160,8 @@ def test_a_machine_that_went_is_made_again_unless_the_plan_was_reviewed(gone: Ca
             assert report.is_success is not is_reviewed, report
             assert commands(world) == (["1"] if is_reviewed else ["1", "1"])
 
-    run_virtually(scenario(is_reviewed=False))
-    run_virtually(scenario(is_reviewed=True))
+    await scenario(is_reviewed=False)
+    await scenario(is_reviewed=True)
 
 
 async def test_a_machine_that_would_run_its_command_is_not_made_instead_of_an_update(world: World) -> None:

@@ -13,8 +13,7 @@ from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.change import Action
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import TOKEN, World, open_world, spec_of, task_spec
+from tests.support.world import TOKEN, World, spec_of, task_spec
 
 pytestmark = pytest.mark.slow
 
@@ -49,15 +48,12 @@ async def test_creating_machines_in_one_app_takes_a_second_each_less_the_burst(w
     assert count - 3 <= took_s <= 1.05 * (count - 3) + SETTLING_S
 
 
-def test_different_apps_go_on_side_by_side() -> None:
-    async def scenario() -> float:
-        async with open_world(LIMITED, paced=True) as world:
-            took_s = await seconds(world, apps_of({f"app-{number}": 20 for number in range(8)}), parallelism=4)
-            assert refusals(world) == []
-            return took_s
-
+@pytest.mark.world(LIMITED, paced=True)
+async def test_different_apps_go_on_side_by_side(world: World) -> None:
     creating_apps_s = 1.05 * (8 - 3)  # of one organisation
-    assert run_virtually(scenario()) <= creating_apps_s + 1.05 * (20 - 3) + SETTLING_S
+    took_s = await seconds(world, apps_of({f"app-{number}": 20 for number in range(8)}), parallelism=4)
+    assert refusals(world) == []
+    assert took_s <= creating_apps_s + 1.05 * (20 - 3) + SETTLING_S
 
 
 @pytest.mark.world(LIMITED, paced=True)
@@ -85,36 +81,32 @@ apps:
     assert "update" not in ended[-15:]
 
 
-def test_many_quick_changes_do_not_keep_the_paced_ones_waiting() -> None:
+@pytest.mark.world(Settings(limits_rates=True, latency=LATENCIES["fly"]), paced=True)
+async def test_many_quick_changes_do_not_keep_the_paced_ones_waiting(world: World) -> None:
     """Two hundred updates fill all places for a minute and a half; thirty creates are made meanwhile, not after."""
 
-    async def scenario() -> tuple[float, float]:
-        settings = Settings(limits_rates=True, latency=LATENCIES["fly"])
-        async with open_world(settings, paced=True) as world:
-            old = {"old-app": 200}
-            before = apps_of(old)
-            await world.apply(before)
-            await world.context.clock.sleep(60)
-            both = spec_of(
-                """
+    old = {"old-app": 200}
+    before = apps_of(old)
+    await world.apply(before)
+    await world.context.clock.sleep(60)
+    both = spec_of(
+        """
 version: 1
 name: stack
 apps:
   old-app: {image: registry.example/a:1, tasks: {work: {command: [exit, '1'], count: 200}}}
   young: {image: registry.example/a:1, tasks: {work: {command: [exit, '0'], count: 30}}}
 """
-            )
-            began, ended = world.context.clock.monotonic(), {}
+    )
+    began, ended = world.context.clock.monotonic(), {}
 
-            def note(entry: Entry) -> None:
-                ended[entry.action] = world.context.clock.monotonic() - began
+    def note(entry: Entry) -> None:
+        ended[entry.action] = world.context.clock.monotonic() - began
 
-            report = await world.apply(both, on_end=note)
-            assert report.is_success
-            assert refusals(world) == []
-            return ended[Action.CREATE], ended[Action.UPDATE]
-
-    created_s, updated_s = run_virtually(scenario())
+    report = await world.apply(both, on_end=note)
+    assert report.is_success
+    assert refusals(world) == []
+    created_s, updated_s = ended[Action.CREATE], ended[Action.UPDATE]
     assert created_s <= 1.05 * (30 - 3) + 15  # and before them the app, the first machine alone, and a place for each
     assert updated_s > 60
 

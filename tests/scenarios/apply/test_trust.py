@@ -20,7 +20,6 @@ from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.lease import hold_lease
 from reconciler.slots.lease_description import describe, is_provably_dead, parse_holder
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 TWO_POOLS = """
@@ -243,7 +242,7 @@ async def test_someone_elses_lease_is_waited_for_and_its_holder_named(world: Wor
     assert not (await world.plan(changed)).has_changes
 
 
-def test_a_failure_stops_what_depends_on_it_and_with_fail_fast_everything_new() -> None:
+async def test_a_failure_stops_what_depends_on_it_and_with_fail_fast_everything_new() -> None:
     async def scenario(*, is_failing_fast: bool) -> dict[str, Status]:
         async with open_world() as world:
             await world.apply(spec_of(TWO_POOLS.format(image=1)))
@@ -254,13 +253,13 @@ def test_a_failure_stops_what_depends_on_it_and_with_fail_fast_everything_new() 
             assert not report.is_success
             return statuses(report)
 
-    assert run_virtually(scenario(is_failing_fast=False)) == {
+    assert await scenario(is_failing_fast=False) == {
         "first-iad-0": Status.FAILED,
         "first-iad-1": Status.SKIPPED,
         "second-iad-0": Status.DONE,
         "second-iad-1": Status.DONE,
     }
-    assert set(run_virtually(scenario(is_failing_fast=True)).values()) == {Status.FAILED, Status.SKIPPED}
+    assert set((await scenario(is_failing_fast=True)).values()) == {Status.FAILED, Status.SKIPPED}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.change import Action
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 
 SPEC = """
@@ -131,7 +130,7 @@ async def test_a_volume_that_is_not_free_yet_is_waited_for(world: World, fault: 
     assert (await world.apply(spec(new="vol_1"))).is_success
 
 
-def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
+async def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
     """The holder belongs to nobody, and the refusal may not tell it."""
 
     async def scenario(is_told: bool) -> None:
@@ -150,8 +149,8 @@ def test_a_volume_that_stays_taken_fails_with_its_name_and_its_holder() -> None:
             detail = one(report, "new-iad-0").detail
             assert f"volume vol_1 is mounted by machine {holder.id} (theirs)" in detail
 
-    run_virtually(scenario(is_told=True))
-    run_virtually(scenario(is_told=False))
+    await scenario(is_told=True)
+    await scenario(is_told=False)
 
 
 async def test_a_volume_that_a_running_task_has_is_not_waited_for(world: World) -> None:

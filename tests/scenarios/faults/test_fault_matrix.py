@@ -23,7 +23,6 @@ from reconciler.model import marks
 from reconciler.model.report import Report
 from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.copies import Copies
 from tests.support.faults import FAULTS
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -222,7 +221,7 @@ def test_the_matrix_is_large_enough() -> None:
     assert (len(FAULTS) + len(MEDDLING) + 1) * LEAST_REQUESTS >= 1000
 
 
-def test_with_a_list_that_lags_the_same_holds() -> None:
+async def test_with_a_list_that_lags_the_same_holds() -> None:
     async def scenario(lag_s: float) -> None:
         async with open_world(Settings(latency=replace(Latency(), list_lag_s=lag_s))) as world:
             matrix = Matrix(world)
@@ -233,7 +232,7 @@ def test_with_a_list_that_lags_the_same_holds() -> None:
             await matrix.finish(spec_of(AFTER))
 
     for lag_s in (0.1, 0.5, 2.0, 10.0, 60.0):
-        run_virtually(scenario(lag_s))
+        await scenario(lag_s)
 
 
 FIRST = task_spec(count="2")

@@ -14,7 +14,6 @@ from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan
 from reconciler.render.report import report_text
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of, task_spec
 
 BEFORE = spec_of("""
@@ -88,7 +87,7 @@ async def applied(world: World, spec: Spec, *, at: int, count: list[int]) -> Rep
     return report
 
 
-def test_at_any_request_the_others_are_told() -> None:
+async def test_at_any_request_the_others_are_told() -> None:
     async def scenario(at: int) -> int:
         count: list[int] = []
         async with open_world() as world:
@@ -106,20 +105,17 @@ def test_at_any_request_the_others_are_told() -> None:
 
     total, at = 1, 0
     while at <= total:
-        total = max(total, run_virtually(scenario(at)))
+        total = max(total, await scenario(at))
         at += 1
     assert total > 60
 
 
-def test_progress_that_cannot_be_shown_loses_no_end() -> None:
-    async def scenario() -> Report:
-        def fail(ended: Entry) -> None:
-            raise BugError(ended.slot.name)
+async def test_progress_that_cannot_be_shown_loses_no_end() -> None:
+    def fail(ended: Entry) -> None:
+        raise BugError(ended.slot.name)
 
-        async with open_world() as world:
-            return await world.apply(BEFORE, on_end=fail)
-
-    report = run_virtually(scenario())
+    async with open_world() as world:
+        report = await world.apply(BEFORE, on_end=fail)
     assert {ended.status for ended in report.entries} == {Status.DONE}
     assert len(report.failures) == len(report.entries) == 8
     assert "app/web-iad-1: its progress could not be shown: unexpected BugError: web-iad-1" in report_text(report)
@@ -139,7 +135,7 @@ async def test_a_round_that_cannot_be_planned_keeps_the_report_of_the_one_before
 
 
 @pytest.mark.slow
-def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started() -> None:
+async def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started() -> None:
     async def scenario(at: int) -> tuple[int, str]:
         async with open_world() as world:
             spec = task_spec("[say, hello, run, '3', exit, '7']", count="1")
@@ -161,7 +157,7 @@ def test_at_any_request_of_an_invoke_its_run_is_named_once_it_may_have_started()
 
     ends, at, total = [], 0, 1
     while at <= total:
-        count, end = run_virtually(scenario(at))
+        count, end = await scenario(at)
         total = max(total, count)
         ends.append(end)
         at += 1

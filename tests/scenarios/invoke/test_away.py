@@ -17,7 +17,6 @@ from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
 from reconciler.model.spec import Spec
 from reconciler.operations.invoke import cancel_let_go
 from reconciler.operations.runs import seek_named_run
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, task_spec
 
 pytestmark = pytest.mark.slow
@@ -185,7 +184,7 @@ async def test_a_refusal_is_asked_again_for_a_minute(world: World, seconds: int,
             assert took_s <= 60 + NOTICED_S
 
 
-def test_a_machine_whose_host_is_down_may_come_back() -> None:
+async def test_a_machine_whose_host_is_down_may_come_back() -> None:
     async def scenario(spec: Spec, code: int) -> None:
         async with open_world() as world, invoked(world, spec) as invoking:
             await world.context.clock.sleep(5)
@@ -198,8 +197,8 @@ def test_a_machine_whose_host_is_down_may_come_back() -> None:
             if code == 122:
                 assert_lost_from_sight(run)
 
-    run_virtually(scenario(TEN_MINUTES, 3))
-    run_virtually(scenario(ENDLESS, 122))
+    await scenario(TEN_MINUTES, 3)
+    await scenario(ENDLESS, 122)
 
 
 @pytest.mark.parametrize("how", ["no connection", "silence"])
@@ -349,7 +348,7 @@ async def test_a_start_that_is_not_confirmed_is_told_with_what_to_type(world: Wo
 
 @pytest.mark.parametrize(("how", "key"), [*((how, None) for how in AWAY), ("no connection", "K")])
 @pytest.mark.parametrize("outage_s", [20.0, 100_000.0])
-def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_it_lie(
+async def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_it_lie(
     how: str, key: str | None, outage_s: float
 ) -> None:
     """The run takes 90 s and ends 4, before its timeout, or never ends."""
@@ -395,12 +394,12 @@ def test_an_outage_that_begins_at_any_request_neither_hangs_an_invoke_nor_makes_
         (ONE_MINUTE, 124),
     ):
         position = 0
-        while run_virtually(scenario(spec, code, position)):
+        while await scenario(spec, code, position):
             position += 1
         assert position >= 8
 
 
-def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() -> None:
+async def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() -> None:
     async def scenario(is_local: bool, seconds: float, calls: int) -> None:
         async with open_world() as world:
             if is_local:
@@ -412,8 +411,8 @@ def test_a_target_that_fails_while_machines_seem_at_rest_is_asked_with_pauses() 
                 await within(world, seconds, world.invoke(TEN_MINUTES, queue_timeout_s=600.0))
             assert len(world.transport.requests) - asked <= calls
 
-    run_virtually(scenario(is_local=False, seconds=620, calls=1500))
-    run_virtually(scenario(is_local=True, seconds=20, calls=200))
+    await scenario(is_local=False, seconds=620, calls=1500)
+    await scenario(is_local=True, seconds=20, calls=200)
 
 
 @pytest.mark.parametrize("how", [how for how in AWAY if how != "HTML"])

@@ -13,7 +13,6 @@ from reconciler.invoke.runs import find_run
 from reconciler.machines_api.logs import LogLine
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
 from tests.support.world import World, open_world, task_spec
 
@@ -162,7 +161,7 @@ async def test_interrupted_in_the_queue_nothing_runs_and_after_the_start_the_run
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
+async def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
     spec = task_spec("[run, '3', exit, '4']", count="1")
 
     async def count_requests() -> int:
@@ -184,8 +183,8 @@ def test_one_fault_anywhere_never_runs_twice_and_never_lies(fault: str) -> None:
                 assert (run.outcome.exit_code, run.outcome.task_code) == (4, 4), run
             assert len(world.runtime.starts) <= 1
 
-    for position in range(run_virtually(count_requests())):
-        run_virtually(scenario(position))
+    for position in range(await count_requests()):
+        await scenario(position)
 
 
 async def test_the_calls_of_a_claim(world: World) -> None:

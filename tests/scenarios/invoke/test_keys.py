@@ -97,7 +97,7 @@ def test_a_keyed_run_takes_as_few_calls_as_are_needed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name != "done two minutes later"])
-def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) -> None:
+async def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await ready(world)
@@ -111,7 +111,7 @@ def test_a_fault_at_any_request_and_the_key_again_are_one_execution(fault: str) 
 
     for position in range(REQUESTS):
         try:
-            run_virtually(scenario(position))
+            await scenario(position)
         except BaseException as error:
             error.add_note(f"{fault} at request {position} of {REQUESTS}")
             raise
@@ -147,7 +147,7 @@ async def killed_at(world: World, position: int, *, is_sent: bool, key: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_sent", [False, True])
-def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> None:
+async def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await ready(world)
@@ -157,7 +157,7 @@ def test_killed_at_any_request_the_key_again_is_one_execution(is_sent: bool) -> 
             assert len(world.runtime.starts) == 1
 
     for position in range(REQUESTS):
-        run_virtually(scenario(position))
+        await scenario(position)
 
 
 async def test_the_same_key_for_another_task_is_another_key_and_a_key_is_never_written(world: World) -> None:
@@ -262,7 +262,7 @@ async def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_sent", [False, True])
-def test_killed_while_a_key_makes_place_for_another_neither_runs_twice(
+async def test_killed_while_a_key_makes_place_for_another_neither_runs_twice(
     is_sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_room, "MAX_KEYS", 1)
@@ -282,7 +282,7 @@ def test_killed_while_a_key_makes_place_for_another_neither_runs_twice(
             return sent
 
     position = 0
-    while run_virtually(scenario(position)) > position:
+    while await scenario(position) > position:
         position += 1
     assert position > REQUESTS
 

@@ -12,7 +12,6 @@ from reconciler.model.run import OutcomeName
 from reconciler.model.run_policy import Override, RunPolicy, objection_to, parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.slots.override import owner_of, restore_if_idle
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, DeadError, shape
 from tests.support.world import World, open_world, task_spec
 
@@ -158,7 +157,7 @@ async def is_as_declared(world: World) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_any_request_never_runs_it_twice_nor_another_command(fault: str) -> None:
+async def test_a_fault_at_any_request_never_runs_it_twice_nor_another_command(fault: str) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(spec())
@@ -172,12 +171,12 @@ def test_a_fault_at_any_request_never_runs_it_twice_nor_another_command(fault: s
             assert words(world) in ([], [("run", "1", "exit", "5")])
             await is_as_declared(world)
 
-    for position in range(run_virtually(request_count())):
-        run_virtually(scenario(position))
+    for position in range(await request_count()):
+        await scenario(position)
 
 
 @pytest.mark.slow
-def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
+async def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(spec())
@@ -196,8 +195,8 @@ def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
             world.transport.before = lambda _request: None
             await is_as_declared(world)
 
-    for position in range(run_virtually(request_count())):
-        run_virtually(scenario(position))
+    for position in range(await request_count()):
+        await scenario(position)
 
 
 async def test_the_same_key_with_other_args_is_refused(world: World) -> None:

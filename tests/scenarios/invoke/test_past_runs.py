@@ -11,7 +11,6 @@ from reconciler.invoke.runs import find_run, list_runs
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
 
@@ -153,7 +152,7 @@ async def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_
     await is_told(world, run_id)
 
 
-def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated() -> None:
+async def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated() -> None:
     async def scenario(position: int) -> int:
         async with open_world() as world:
             await world.apply(spec())
@@ -179,6 +178,6 @@ def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated(
             return left
 
     position = 0
-    while run_virtually(scenario(position)) < 0:
+    while await scenario(position) < 0:
         position += 1
     assert position > 5

@@ -9,7 +9,6 @@ from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.invoke.invoke import InvokeOptions, begin
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.model.run import NeverStarted, OutcomeName
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, shape
 from tests.support.world import World, open_world, task_spec
 
@@ -123,7 +122,7 @@ async def test_a_turn_that_does_not_come_in_time_ends_as_busy_and_a_stop_ends_it
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_while_it_waits_does_not_end_the_wait(fault: str) -> None:
+async def test_a_fault_while_it_waits_does_not_end_the_wait(fault: str) -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await busy(world, seconds=40)
@@ -133,7 +132,7 @@ def test_a_fault_while_it_waits_does_not_end_the_wait(fault: str) -> None:
             assert len(world.runtime.starts) == 2
 
     for position in range(1, 7):
-        run_virtually(scenario(position))
+        await scenario(position)
 
 
 async def test_a_machine_that_an_apply_adds_meanwhile_is_found(world: World) -> None:

@@ -14,7 +14,6 @@ from reconciler.invoke.runs import list_runs
 from reconciler.model.run import OutcomeName, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import FAULTS, DeadError
 from tests.support.world import World, open_world, task_spec
 
@@ -179,7 +178,7 @@ async def test_a_start_whose_answer_is_due_is_told_of_when_it_is_stopped(world: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str) -> None:
+async def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str) -> None:
     """A machine that shows `started` and never a newer start event, and one fault at each request."""
 
     async def count_requests() -> int:
@@ -211,8 +210,8 @@ def test_a_start_that_is_never_seen_is_lost_whatever_else_goes_wrong(fault: str)
             world.transport.relent()
             world.transport.hidden = set()
 
-    for position in range(run_virtually(count_requests())):
-        run_virtually(scenario(position))
+    for position in range(await count_requests()):
+        await scenario(position)
 
 
 @pytest.mark.parametrize("call", ["update", "start"])
