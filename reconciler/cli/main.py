@@ -96,10 +96,10 @@ def cli(**_values: object) -> None:
     """
 
 
-def main() -> None:
-    """Run the console script. Ends the process."""
+def main() -> int:
+    """Run the command line of this process, and return its exit code."""
     gc.set_threshold(FEW_COLLECTIONS)
-    sys.exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])
 
 
 def run(arguments: list[str]) -> int:

@@ -24,11 +24,15 @@ def run_async(
     written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt if it was cancelled, and
     OutputError; leases are released before.
     """
-    import asyncio
+    steps = [step for step in (on_first, on_second) if step]
+    guarded = _guarded(work, steps, outlasts_output=outlasts_output)
+    try:
+        import asyncio
 
-    return asyncio.run(
-        _guarded(work, [step for step in (on_first, on_second) if step], outlasts_output=outlasts_output)
-    )
+        return asyncio.run(guarded)
+    finally:  # where Ctrl-C came before they began, nothing is to warn of them
+        guarded.close()
+        work.close()
 
 
 async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_output: bool) -> T:

@@ -1,0 +1,56 @@
+"""Ctrl-C at a moment when no verb is at work: one line and the right code, no traceback and no warning."""
+
+import asyncio
+import inspect
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from reconciler.cli.__main__ import main
+from reconciler.cli.ui.signals import run_async
+
+
+@pytest.fixture(autouse=True)
+def _own_handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_while_the_command_is_imported(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    class Interrupting:
+        """Is found in place of a module, and is interrupted as soon as something of it is asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "reconciler.cli.main", Interrupting())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capfd.readouterr().err == "interrupted\n"
+
+
+def test_once_there_is_a_code_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.cli.main.main", lambda: 7)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    signal.raise_signal(signal.SIGINT)
+    assert ended.value.code == 7
+
+
+def test_before_the_work_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> None:
+        raise AssertionError("it has begun")
+
+    def interrupted(_work: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    work = never()
+    with pytest.raises(KeyboardInterrupt):
+        run_async(work)
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
