@@ -89,6 +89,7 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
 }
 
+ENGINE_HINT: Final = "the local engine does not run; whatever runs next on that target starts it again"
 READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
 
 _MESSAGES: Final = ("message", "error", "details")

@@ -19,6 +19,7 @@ from reconciler.http import is_loopback
 from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
 from reconciler.machines_api.errors import (
+    ENGINE_HINT,
     READ_HINT,
     conceal,
     error_from_reply,
@@ -135,6 +136,8 @@ class Transport:
                 if delay_s is None or call.is_sent_once:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
                         error.hint = READ_HINT
+                    if error.kind is ApiErrorKind.UNREACHABLE and self._relocate:
+                        error.hint = ENGINE_HINT
                     raise
             finally:
                 ticket.answered()

@@ -44,6 +44,16 @@ def answering(status: int, content: Any = None, **headers: str) -> Handler:
     return lambda _request: httpx.Response(status, content=body, headers=headers)
 
 
+def test_a_target_that_cannot_be_reached_is_told_apart_from_a_local_engine_that_does_not_run() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused", request=request)
+
+    assert "check the URL" in (failure(refuse, lambda client: client.list_machines("app")).hint or "")
+    with pytest.raises(ApiError) as caught:
+        with_client(refuse, lambda client: client.list_machines("app"), relocate=lambda: None)
+    assert caught.value.hint == "the local engine does not run; whatever runs next on that target starts it again"
+
+
 def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
     reply = answering(502, {"error": "bad gateway"})
     looked = failure(reply, lambda client: client.list_machines("app"))
