@@ -8,16 +8,24 @@ from typing import Any
 
 import httpx
 
+from reconciler.engine.engine import Engine
 from reconciler.engine.http.serializers import event_json
 from reconciler.engine.models import Event
+from reconciler.testing.transport import EngineTransport
 from tests.engine.http.test_app import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
 
 async def at_root(world: World, method: str, path: str, **options: Any) -> httpx.Response:
     """Asks for a path that is not one of the app's."""
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=world.transport, base_url="http://127.0.0.1", headers=headers) as http:
+    return await asked_at_root(world.engine, method, path, **options)
+
+
+async def asked_at_root(engine: Engine, method: str, path: str, **options: Any) -> httpx.Response:
+    transport, headers = EngineTransport(engine, TOKEN), {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=None
+    ) as http:
         return await http.request(method, path, **options)
 
 
