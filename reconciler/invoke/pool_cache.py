@@ -130,6 +130,10 @@ class KnownPool:
         self._held.clear()
         self._dark = [machine for machine in listed if not machine.is_observable and not machine.state.is_gone]
         self._machines = {machine.id: machine for machine in pool_machines(listed, self.stack, self.pool)}
+        for machine in self.machines:
+            # Someone claims or changes it. What the anchor remembers of keys is asked for under its lease anyway.
+            if machine.lease and machine.state.is_resting and machine.metadata.get(marks.ANCHOR) != machine.name:
+                self.see_held(machine)
 
     def see(self, machine: Machine) -> None:
         """Take over a GET of a machine; forget it if it no longer belongs to the pool."""

@@ -154,9 +154,7 @@ def _ended_busy(waiting: _Queue) -> Outcome:
     if waiting.on_busy is OnBusy.SKIP:
         return skipped(why)
     known = waiting.claimant.known
-    if all(known.is_held(machine) for machine in known.busy) and any(
-        one.is_held for one in waiting.tries.refused.values()
-    ):
+    if known.busy and all(known.is_held(machine) for machine in known.busy):
         return busy(why, remedy="`reconciler unlock` shows who holds the lease; or raise --queue-timeout")
     return busy(why)
 

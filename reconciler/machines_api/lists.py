@@ -6,6 +6,7 @@ of neither, so the caller filters again.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -85,6 +86,16 @@ class MachineLists:
             except ApiError as error:
                 raise BrokenListError(app, len(seen), error.message) from error
 
+    async def has_pages(self, app: str) -> bool:
+        """Return whether the server lists by pages, which an app of more than one machine tells.
+
+        It is asked for a page of one.
+        """
+        call = self._call(app, {"limit": 1})
+        headers = httpx.Headers()
+        await self._api.send(replace(call, on_headers=headers.update), lambda _value: None)
+        return bool(headers.get(_NEXT_CURSOR))
+
     async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
         """Return the first page, None if there is no such app. A server that refuses the parameters gets fewer."""
         try:
@@ -101,7 +112,12 @@ class MachineLists:
 
     async def _page(self, app: str, query: Mapping[str, Any]) -> tuple[Page, str]:
         headers = httpx.Headers()
-        call = Call(
+        call = replace(self._call(app, query), on_headers=headers.update)
+        page = await self._api.send(call, lambda value: wire.machines_from_json(app, value))
+        return page, headers.get(_NEXT_CURSOR, "")
+
+    def _call(self, app: str, query: Mapping[str, Any]) -> Call:
+        return Call(
             method="GET",
             path=f"{app_path(app)}/machines",
             what=f"list machines of {app}",
@@ -111,7 +127,4 @@ class MachineLists:
             query={name: value for name, value in query.items() if name not in self._refused},
             is_repeatable=True,
             timeout_s=_TIMEOUT_S,
-            on_headers=headers.update,
         )
-        page = await self._api.send(call, lambda value: wire.machines_from_json(app, value))
-        return page, headers.get(_NEXT_CURSOR, "")

@@ -17,7 +17,7 @@ from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.address import Address, AddressKind
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion
+from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
 # The sections of a config that we read, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {
@@ -109,6 +109,7 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
         events=events_from_json(machine.get("events")),
         checks=tuple(_check(one) for one in list_of(machine.get("checks")) if isinstance(one, dict)),
         not_understood=tuple(_not_understood(machine, config)),
+        lease=_shown_lease(machine.get("lease")),
     )
 
 
@@ -170,6 +171,18 @@ def lease_from_json(value: Any) -> Lease:
         expires_at=time_of(lease.get("expires_at")) or datetime.fromtimestamp(0, UTC),
         owner=text_of(lease.get("owner")) or "someone",
         description=text_of(lease.get("description")),
+    )
+
+
+def _shown_lease(value: Any) -> ShownLease | None:
+    """Return the lease that a list shows; None if there is none, or if it does not say until when."""
+    expires_at = time_of(value.get("expires_at")) if isinstance(value, dict) else None
+    if expires_at is None:
+        return None
+    return ShownLease(
+        owner=text_of(value.get("owner")) or "someone",
+        description=text_of(value.get("description")),
+        expires_at=expires_at,
     )
 
 

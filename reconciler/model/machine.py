@@ -118,6 +118,15 @@ class Check:
     output: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownLease:
+    """The lease on a machine as a list shows it: whose it is, and not the right to write."""
+
+    owner: str
+    description: str
+    expires_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class MachineRef:
     """Which machine is meant, and nothing of what it is like: a GET tells that."""
@@ -145,7 +154,8 @@ class Machine:
 
     `config` is None while its host is unreachable; `events` are newest first. `not_understood` names the members of the
     answer that have a type that the API never gives. If a list has a machine without a readable id or name, they are ""
-    here. `version` is new with each update; "" if the server tells none.
+    here. `version` is new with each update; "" if the server tells none. `lease` is told in lists alone, and not by
+    older servers.
     """
 
     app: str
@@ -162,6 +172,7 @@ class Machine:
     events: tuple[Event, ...] = ()
     checks: tuple[Check, ...] = ()
     not_understood: tuple[str, ...] = ()
+    lease: ShownLease | None = None
 
     @property
     def ref(self) -> MachineRef:

@@ -11,7 +11,8 @@ class SlotStatus:
     """One slot, or one machine without a slot.
 
     `kind` is task or service, empty if that is not known. `restarts` since its last start or change, as far as its
-    events reach; `failing` are the checks that do not pass.
+    events reach; `failing` are the checks that do not pass. `lock` says who has its lease and
+    until when; None if nobody has, or if the server does not list leases.
     """
 
     app: str
@@ -26,3 +27,4 @@ class SlotStatus:
     note: str
     restarts: int = 0
     failing: tuple[Check, ...] = ()
+    lock: str | None = None

@@ -16,7 +16,7 @@ from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift_planner
 from reconciler.operations.images import ImagePolicy
-from reconciler.operations.plan import observe_as_planned, observe_pinned
+from reconciler.operations.plan import locks_of, observe_as_planned, observe_pinned, with_locks
 from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
 from reconciler.operations.session import Session
 from reconciler.planner.bookkeeping import last_plan
@@ -83,8 +83,9 @@ async def propose_apply(
     objections = () if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed))
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)
+    locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
     return Proposal(
-        plan=plan,
+        plan=with_locks(plan, locks),
         spec=pinned.spec,
         observed=pinned.observed,
         options=options,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.machines_api.observe import observe, observe_each
 from reconciler.machines_api.regions import check_regions
-from reconciler.model.machine import Observed, ObservedApp
+from reconciler.model.machine import Observed, ObservedApp, ShownLease
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
@@ -15,6 +15,7 @@ from reconciler.operations.images import ImagePolicy, look_up
 from reconciler.operations.session import Session
 from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
 from reconciler.planner.planner import Planner
+from reconciler.slots.lease_description import lock_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +55,14 @@ async def plan(
     at = context.clock.now()
     pinned: dict[str, App] = {}
     regions: set[str] = set()  # of all machines that were seen
+    locks: dict[str, ShownLease] = {}
     names = [app.name for app in spec.apps]
 
     async with _looking_up(session, spec, images, only=only) as looking:
 
         async def take(observed: ObservedApp) -> None:
             regions.update(machine.region for machine in observed.machines)
+            locks.update(locks_of(observed))
             if not pinned:
                 digests, _warnings = await asyncio.shield(looking)
                 pinned.update({app.name: app for app in with_digests(spec, digests).apps})
@@ -69,7 +72,23 @@ async def plan(
         await observe_each(context.client, names, take)
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
-    return planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings)), digests
+    planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
+    return with_locks(planned, locks), digests
+
+
+def locks_of(observed: ObservedApp) -> Mapping[str, ShownLease]:
+    """Return the leases that the list shows, by the ids of their machines."""
+    return {machine.id: machine.lease for machine in observed.machines if machine.lease}
+
+
+def with_locks(plan: Plan, locks: Mapping[str, ShownLease]) -> Plan:
+    """Return the plan with a warning for each change whose machine someone has a lease on."""
+    said = (
+        f"{change.address} is {lock_words(lease)}"
+        for change in plan.effective
+        if (lease := locks.get(change.machine_id or ""))
+    )
+    return replace(plan, warnings=(*plan.warnings, *said))
 
 
 async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str] = ()) -> Pinned:

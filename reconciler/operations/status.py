@@ -13,6 +13,7 @@ from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.planner.pair import pair
 from reconciler.slots.context import Context
+from reconciler.slots.lease_description import lock_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
         last_ended=exited.at if exited else None,
         note="; ".join(part for part in (why, note) if part),
         restarts=restarts_in(machine.events),
+        lock=lock_words(machine.lease) if machine.lease else None,
         failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),
     )
 

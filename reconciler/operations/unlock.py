@@ -2,13 +2,17 @@
 
 import asyncio
 import os
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
-from reconciler.model.machine import Machine
+from reconciler.model.machine import Lease, Machine, Observed, ShownLease
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
@@ -16,6 +20,7 @@ from reconciler.slots.lease_description import is_provably_dead, parse_holder
 from reconciler.targets import pid_space, this_user
 
 _AT_ONCE: Final = 10
+_WORTH_ASKING: Final = 3  # machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ async def unlock(context: Context, spec: Spec) -> Unlocked:
         for machine in observed.machines
         if marks.is_owned(machine.metadata, stack=spec.stack, name=machine.name) and not machine.state.is_gone
     ]
+    silent = await _without_leases(context, observed, owned)
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(machine: Machine) -> FoundLease | str | None:
@@ -61,7 +67,8 @@ async def unlock(context: Context, spec: Spec) -> Unlocked:
             except Exception as error:
                 return f"{machine.app}/{machine.name}: its lease cannot be looked at: {context.explain(error)}"
 
-    looked = await asyncio.gather(*(one(machine) for machine in owned))
+    suspects = [machine for machine in owned if machine.lease or machine.app in silent]
+    looked = await asyncio.gather(*(one(machine) for machine in suspects))
     return Unlocked(
         leases=tuple(one for one in looked if isinstance(one, FoundLease)),
         failures=(
@@ -71,21 +78,46 @@ async def unlock(context: Context, spec: Spec) -> Unlocked:
     )
 
 
+async def _without_leases(context: Context, observed: Observed, owned: Sequence[Machine]) -> set[str]:
+    """Return the apps of whose machines each lease is to be asked for: their lists show none, and may never do.
+
+    A server that lists by pages shows leases too. To ask for that is one call, so it is worth it for some machines.
+    """
+    counts = Counter(machine.app for machine in owned)
+    silent = {app for app in counts if not any(machine.lease for machine in observed.apps[app].machines)}
+    for app in sorted(silent, key=lambda app: -counts[app]):
+        if counts[app] < _WORTH_ASKING:
+            break
+        with suppress(ApiError):
+            return set() if await context.client.lists.has_pages(app) else silent
+    return silent
+
+
 async def _look(context: Context, machine: Machine) -> FoundLease | None:
+    if machine.lease and not _is_dead(machine.lease.description):
+        return _found(machine, machine.lease, is_released=False)
     lease = await context.client.leases.get(machine.app, machine.id)
     if lease is None:
         return None
-    is_dead = is_provably_dead(parse_holder(lease.description), who=this_user(), space=pid_space(), is_alive=_is_alive)
+    is_dead = _is_dead(lease.description)
     if is_dead:
         await context.client.leases.release(machine.app, machine.id, nonce=Secret(lease.nonce))
+    return _found(machine, lease, is_released=is_dead)
+
+
+def _found(machine: Machine, lease: Lease | ShownLease, *, is_released: bool) -> FoundLease:
     return FoundLease(
         app=machine.app,
         machine=machine.name,
         machine_id=machine.id,
         holder=lease.description or lease.owner,
         expires_at=lease.expires_at,
-        is_released=is_dead,
+        is_released=is_released,
     )
+
+
+def _is_dead(description: str) -> bool:
+    return is_provably_dead(parse_holder(description), who=this_user(), space=pid_space(), is_alive=_is_alive)
 
 
 def _is_alive(pid: int) -> bool:

@@ -39,6 +39,7 @@ def status_json(rows: Iterable[SlotStatus], failures: Iterable[str] = ()) -> dic
     def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)
         del values["failing"]
+        values["lock"] = clean(row.lock, _OUTPUT) if row.lock else None
         values["failing_checks"] = [
             {"name": clean(check.name), "status": clean(check.status), "output": clean(check.output, _OUTPUT)}
             for check in row.failing
@@ -69,9 +70,11 @@ def _cells(row: SlotStatus, now: datetime) -> Sequence[str]:
 
 
 def _remarks(row: SlotStatus) -> Iterator[str]:
-    """Return remarks on a machine: its kind, restarts, and checks that do not pass."""
+    """Return remarks on a machine: its kind, who has its lease, restarts, and checks that do not pass."""
     if row.note:
         yield clean(row.note, 60)
+    if row.lock:
+        yield clean(row.lock, _OUTPUT)
     if row.restarts:
         yield f"{row.restarts} restart{'' if row.restarts == 1 else 's'}"
     for check in row.failing:

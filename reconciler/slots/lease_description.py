@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.model.machine import ShownLease
+
 _SHOWN: Final = 120
 _DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
 _LONGEST = 200
@@ -50,6 +52,12 @@ def words_of(description: str) -> str:
     if holder is None:
         return shorten(description, _SHOWN)
     return shorten(f"`reconciler {holder.verb}` of {holder.who}", _SHOWN)
+
+
+def lock_words(lease: ShownLease) -> str:
+    """Return who has the lease that a list shows, and until when, in words that follow "is"."""
+    whose = words_of(lease.description) or words_of(lease.owner)
+    return f"locked by {whose} until {lease.expires_at:%H:%M:%S} UTC"
 
 
 def is_provably_dead(holder: Holder | None, *, who: str, space: str | None, is_alive: Callable[[int], bool]) -> bool:

@@ -38,8 +38,9 @@ class UnguardedError(BaseException):
 class InProcess(EngineTransport):
     """The engine in process, with one fault at a time.
 
-    Events of the types in `hidden` are in no answer, nor are the `untold` members of machines. An update without
-    `current_version` ends the test: in no scenario may one be sent, but where `allows_unguarded` is set.
+    Events of the types in `hidden` are in no answer, nor are the `untold` members of machines; with `has_no_pages` a
+    `limit` is ignored. An update without `current_version` ends the test: in no scenario may one be sent, but where
+    `allows_unguarded` is set.
     """
 
     def __init__(self, engine: Engine, token: str) -> None:
@@ -47,6 +48,7 @@ class InProcess(EngineTransport):
         self.faults = engine.faults
         self.hidden: set[str] = set()
         self.untold: set[str] = set()
+        self.has_no_pages = False
         self.unguarded: list[str] = []
         self.allows_unguarded = False
 
@@ -55,6 +57,8 @@ class InProcess(EngineTransport):
         if not self.allows_unguarded and _is_update(request) and not json.loads(request.content).get("current_version"):
             self.unguarded.append(request.url.path)
             raise UnguardedError(request.url.path)
+        if self.has_no_pages and "limit" in request.url.params:
+            request.url = request.url.copy_remove_param("limit")
         answer = await without_events(await super().handle_async_request(request), self.hidden)
         return await _without_members(answer, self.untold)
 
