@@ -2,5 +2,6 @@
 
 Each probe is a few calls on machines that are made for it, and a judgement of what was seen. `assumptions` and
 `run_assumptions` hold those of A1 to A18, `states` and `held_leases` ask for the rows of the local engine's tables,
-`answers` for the rest that we rely on. `calls` and `laboratory` make the machines, `runner` makes and deletes the app.
+`answers` and `lists` for the rest that we rely on. `calls` and `laboratory` make the machines, `runner` makes and
+deletes the app.
 """

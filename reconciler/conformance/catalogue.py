@@ -5,6 +5,7 @@ from typing import Final
 from reconciler.conformance.answers import ANSWERS
 from reconciler.conformance.assumptions import ASSUMPTIONS
 from reconciler.conformance.held_leases import HELD_LEASES
+from reconciler.conformance.lists import LISTS
 from reconciler.conformance.probe import Probe
 from reconciler.conformance.run_assumptions import RUN_ASSUMPTIONS
 from reconciler.conformance.states import STATES
@@ -13,6 +14,7 @@ PROBES: Final[tuple[Probe, ...]] = (
     *sorted((*ASSUMPTIONS, *RUN_ASSUMPTIONS), key=lambda probe: int(probe.name[1:])),
     *HELD_LEASES,
     *ANSWERS,
+    *LISTS,
     *STATES,
 )
 MACHINES: Final = 15

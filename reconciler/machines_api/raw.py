@@ -37,6 +37,7 @@ class Answer:
     """What the server answered. `body` is its JSON, None for anything else; `words` can be shown."""
 
     status: int
+    headers: Mapping[str, str]
     body: Any
     text: str
     words: str
@@ -180,4 +181,4 @@ class RawApi:
         words = str(reply.status_code)
         if not reply.is_success and (said := self.shown(message)):
             words = f"{words} {said}"
-        return Answer(status=reply.status_code, body=body, text=text, words=words, took_s=took_s)
+        return Answer(status=reply.status_code, headers=reply.headers, body=body, text=text, words=words, took_s=took_s)

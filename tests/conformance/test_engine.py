@@ -59,6 +59,13 @@ def test_each_assumption_and_each_call_of_the_table_is_tried() -> None:
     assert len(names) == len(set(names))
 
 
+async def test_what_a_server_may_do_either_way_is_no_difference() -> None:
+    behaviour = Behaviour(tells_instance_id=False, events_shown=5, fills_pages=False)
+    async with open_world(Settings(behaviour=behaviour)) as world:
+        names = of_group("assumption") + of_group("answer")
+        assert differing(await Examiner(world).examine(named(*names))) == set()
+
+
 STALE = {"stale_version_status": 400}
 TURNED: tuple[tuple[dict[str, Any], set[str]], ...] = (
     ({"tells_lease_description": False}, {"A1"}),
