@@ -6,24 +6,23 @@ It merges defaults, names things and what is built, and applies the rules across
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import FLY_REGISTRY
-from reconciler.model.spec import App, Build, Diagnostic, Pool, PoolKind, Spec
+from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.merge import merged
 from reconciler.spec.policies import build_rollout, build_run_policy
-from reconciler.spec.regions import LISTED, LISTED_IN, nearest_region
-from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
+from reconciler.spec.regions import build_counts
+from reconciler.spec.yaml_nodes import Entry, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
 _APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
-_ALIASES: Final = frozenset({"any"})
 _TAG_DIGITS: Final = 8
 
 
@@ -90,12 +89,12 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
 
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
     assert isinstance(entry.value, Map)
-    build = parse_build(node.get("build"))
+    build = _parse_build(node.get("build"))
     return Pool(
         app=app,
         name=name,
         kind=kind,
-        counts=_counts(node, findings),
+        counts=build_counts(node, findings),
         config=MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings)),
         build=build,
         run_policy=build_run_policy(node, entry.value, kind, findings),
@@ -115,36 +114,6 @@ def _is_true(node: Node | None) -> bool:
     return isinstance(node, Scalar) and node.value is True
 
 
-def _counts(node: Map, findings: Findings) -> dict[str, int]:
-    count = node.get("count")
-    if isinstance(count, Map):
-        for region, entry in count.items():
-            _check_region(region, entry.key, findings)
-        return {region: int(_value(entry.value)) for region, entry in count.items()}
-    number = int(_value(count)) if isinstance(count, Scalar) else 1
-    regions = node.get("regions")
-    counts: dict[str, int] = {}
-    for item in regions.items if isinstance(regions, List) else ():
-        region = _text(item)
-        _check_region(region, item, findings)
-        if region in counts:
-            findings.add(item, f"region {region!r} is there twice")
-        counts[region] = number
-    return counts or {"iad": number}
-
-
-def _check_region(region: str, at: Node, findings: Findings) -> None:
-    if region in _ALIASES:
-        findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
-    elif region not in LISTED and region not in findings.unlisted_regions:
-        near = nearest_region(region)
-        findings.unlisted_regions[region] = Diagnostic(
-            place=findings.place(at.line, at.column),
-            message=f"region {region!r} is not in the platform's list of {LISTED_IN}",
-            hint=f"did you mean {near}?" if near else "`reconciler plan` asks the platform for its regions of today",
-        )
-
-
 def _merged_size(root: Map, apps: Map) -> int:
     """Count the values of all pools once what they share is in each of them."""
     defaults = root.get("defaults")
@@ -162,7 +131,7 @@ def _with_image(node: Map, app: str, build: Build | None) -> Map:
     if build is None:
         return node
     at = node.entries["build"]
-    image = Scalar(line=at.value.line, column=at.value.column, text=image_of_build(build, app), is_plain=False)
+    image = Scalar(line=at.value.line, column=at.value.column, text=_image_of_build(build, app), is_plain=False)
     return make_map(node, node.entries | {"image": Entry(key=at.key, value=image)})
 
 
@@ -170,11 +139,7 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
-def _value(node: Node | None) -> Any:
-    return node.value if isinstance(node, Scalar) else None
-
-
-def parse_build(node: Node | None) -> Build | None:
+def _parse_build(node: Node | None) -> Build | None:
     """Return the build of a node of the right shape: a context, or a map."""
     if isinstance(node, Scalar):
         return Build(context=node.text)
@@ -191,7 +156,7 @@ def parse_build(node: Node | None) -> Build | None:
     )
 
 
-def image_of_build(build: Build, app: str) -> str:
+def _image_of_build(build: Build, app: str) -> str:
     """Return the image in the app's own repository of Fly's registry.
 
     Its tag tells an app's builds apart. It does not follow the content: the digest says which image it is.

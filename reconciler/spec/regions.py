@@ -1,13 +1,52 @@
-"""The platform's regions as a dated list: what is known without asking it."""
+"""Read how many machines a pool has, and where. A region is checked as far as that goes without asking the platform.
+
+The platform's regions are here as a dated list.
+"""
 
 from collections.abc import Collection
 from typing import Final
+
+from reconciler.model.spec import Diagnostic
+from reconciler.spec.diagnostics import Findings
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
 LISTED_IN: Final = "September 2026"
 LISTED: Final = frozenset(  # source: Fly's documentation
     {"ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"}
     | {"jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"}
 )
+_ALIASES: Final = frozenset({"any"})
+
+
+def build_counts(node: Map, findings: Findings) -> dict[str, int]:
+    """Return the number of machines by region: of `count`, in `regions` if it is one number."""
+    count = node.get("count")
+    if isinstance(count, Map):
+        for region, entry in count.items():
+            _check_region(region, entry.key, findings)
+        return {region: int(plain_value(entry.value)) for region, entry in count.items()}
+    number = int(count.value) if isinstance(count, Scalar) else 1
+    regions = node.get("regions")
+    counts: dict[str, int] = {}
+    for item in regions.items if isinstance(regions, List) else ():
+        region = item.text if isinstance(item, Scalar) else ""
+        _check_region(region, item, findings)
+        if region in counts:
+            findings.add(item, f"region {region!r} is there twice")
+        counts[region] = number
+    return counts or {"iad": number}
+
+
+def _check_region(region: str, at: Node, findings: Findings) -> None:
+    if region in _ALIASES:
+        findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
+    elif region not in LISTED and region not in findings.unlisted_regions:
+        near = nearest_region(region)
+        findings.unlisted_regions[region] = Diagnostic(
+            place=findings.place(at.line, at.column),
+            message=f"region {region!r} is not in the platform's list of {LISTED_IN}",
+            hint=f"did you mean {near}?" if near else "`reconciler plan` asks the platform for its regions of today",
+        )
 
 
 def nearest_region(region: str, known: Collection[str] = LISTED) -> str | None:
