@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import re
 import shlex
 from pathlib import Path, PurePosixPath
@@ -207,28 +206,6 @@ def concrete_region(expression: Any) -> str:
     if not re.fullmatch(r"[a-z]{3}", first):
         raise bad_request(f"target region '{first}' not found")
     return first
-
-
-def image_ref(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of the image reference, as the API spells them.
-
-    Where it names no digest, one is made of the reference: nothing is pulled to find the real one.
-    """
-    image = str(config.get("image") or "")
-    name, _, digest = image.partition("@")
-    head, slash, rest = name.partition("/")
-    has_registry = bool(slash) and ("." in head or ":" in head or head == "localhost")
-    registry, repository = (head, rest) if has_registry else ("docker-hub-mirror.fly.io", name)
-    repository, _, tag = repository.partition(":")
-    if not has_registry and "/" not in repository:
-        repository = f"library/{repository}"
-    return {
-        "registry": registry,
-        "repository": repository,
-        "tag": tag or "latest",
-        "digest": digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}",
-        "labels": {},
-    }
 
 
 def volumes_of(config: dict[str, Any]) -> list[Any]:

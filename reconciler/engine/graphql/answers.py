@@ -7,7 +7,7 @@ known here is no member: a query that asks for it is refused, and told which.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from reconciler.engine.config.read import image_ref
+from reconciler.engine.config.images import image_ref
 from reconciler.engine.config.regions import REGIONS
 from reconciler.engine.engine import Engine
 from reconciler.engine.http.serializers import app_status, time_text

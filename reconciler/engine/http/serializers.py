@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.engine.config.defaults import as_reported
-from reconciler.engine.config.read import image_ref, limits_of
+from reconciler.engine.config.images import image_ref
+from reconciler.engine.config.read import limits_of
 from reconciler.engine.faults.settings import Behaviour
 from reconciler.engine.models import (
     RUNNING,

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from reconciler.containers.client import ContainerEngine
 from reconciler.containers.errors import ContainerError
+from reconciler.engine.config.images import name_to_pull
 from reconciler.engine.runtime.base import Command, Ended, ImageError, Launch, Leftover, TakeOutput
 from reconciler.engine.runtime.container_runs import RunningContainers, failure_code
 from reconciler.model.image import ImageReference, parse_image
@@ -56,7 +57,7 @@ class ContainerRuntime:
         """Pull the image, unless it is there; only one pull of an image at a time."""
         async with self._pulls.setdefault(image, asyncio.Lock()):
             try:
-                reference = parse_image(image)
+                reference = parse_image(name_to_pull(image))
                 name = await self._find(reference)
                 if name is None:
                     await self._engine.pull(reference, auth=await self._authenticate(reference))
