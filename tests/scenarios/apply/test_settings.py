@@ -153,6 +153,19 @@ async def test_a_mark_that_is_absent_is_no_difference_and_is_written_by_the_next
     assert (timeout_of(world), mark(world, "work-iad-0", marks.PROTECT)) == (3600, "yes")
 
 
+@pytest.mark.parametrize("parallelism", [1, 2])
+async def test_the_machines_of_a_pool_get_its_settings_under_the_limit_of_the_apply(
+    world: World, parallelism: int
+) -> None:
+    await world.apply(spec(count="5"))
+    leased = []
+    world.transport.before = lambda _request: leased.append(sum(one.lease is not None for one in world.machines()))
+    report = await world.apply(spec("protect: true", count="5"), parallelism=parallelism)
+    assert ends(report) == {ADDRESS: (Status.DONE, None)}
+    assert max(leased) == parallelism
+    assert {mark(world, machine.name, marks.PROTECT) for machine in world.machines()} == {"yes"}
+
+
 _LATER = {marks.TERMS, marks.KIND, marks.PROTECT}
 
 
