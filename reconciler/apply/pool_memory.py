@@ -94,10 +94,16 @@ async def _read_ends(context: Context, leaving: Machine, kind: PoolKind) -> list
     """Return how the machine's runs ended, and the ends that it keeps for others."""
     if kind_of(leaving, declared=kind) is PoolKind.SERVICE:
         return []
-    if not records_of(leaving.metadata) and not any(event.type == "start" for event in leaving.events):
+    if not records_of(leaving.metadata) and _never_ran(leaving):
         return kept_ends(leaving.metadata)
     events = await context.client.list_events(leaving.app, leaving.id, limit=_EVENTS)
     return [*ends_of(leaving, events), *kept_ends(leaving.metadata)]
+
+
+def _never_ran(machine: Machine) -> bool:
+    """Return whether the machine comes with all its events, and none is a start."""
+    types = [event.type for event in machine.events]
+    return not types or (types[-1] == "launch" and "start" not in types)
 
 
 async def _write_ends(context: Context, leaving: Machine, change: Change, locks: Locks, ends: list[RunEnd]) -> None:

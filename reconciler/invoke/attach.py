@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, LogsIncompleteError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, do_patiently
@@ -10,11 +10,12 @@ from reconciler.invoke.claim_request import Claim
 from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.history import ending_of
 from reconciler.invoke.logs import DRAIN_LIMIT_S, RunLogs, TakeLine, TakeProblem
-from reconciler.invoke.runs import FoundRun, find_run, runs_in
+from reconciler.invoke.runs import FoundRun, find_run, runs_on
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.run import OutcomeName, RunInfo, RunState
 from reconciler.slots.context import Context
+from reconciler.slots.run_records import records_of
 from reconciler.slots.run_starts import RunSpan
 
 
@@ -161,13 +162,22 @@ async def end_overdue(context: Context, machines: Sequence[Machine]) -> bool:
     now = context.clock.now()
     ended = False
     for machine in machines:
-        run = next(iter(runs_in(machine, machine.events)), None)
+        if not _may_be_overdue(machine, now):
+            continue
+        run = next(iter(await runs_on(context, machine)), None)
         if run is None or run.info.state is not RunState.RUNNING or run.info.deadline is None:
             continue
         if now >= run.info.deadline and await _stop_overdue(context, claim_of(run)):
             context.emit(f"{run.info.id} was past its deadline, and nobody watched it: stopped")
             ended = True
     return ended
+
+
+def _may_be_overdue(machine: Machine, now: datetime) -> bool:
+    """Return whether a run of the machine may go on past its deadline."""
+    records = records_of(machine.metadata).values()
+    is_past = any(record.deadline is not None and record.deadline <= now for record in records)
+    return is_past and not machine.state.is_resting and not machine.state.is_gone
 
 
 async def _stop_overdue(context: Context, claim: Claim) -> bool:

@@ -14,6 +14,7 @@ from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke.claim_request import Announcement, Claimant
 from reconciler.invoke.history import start_of
 from reconciler.invoke.outcome import newer_than
+from reconciler.machines_api.more_events import events_back_to
 from reconciler.model.machine import Event, Machine
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.run_ends import is_past_deadline
@@ -42,7 +43,8 @@ class ClaimRecord:
         previous = newest_record(self.live.metadata)
         if previous and previous.fence == (self.fence or ""):
             self.claimant.context.emit(f"{self.live.name}: an earlier claim died before its start; taking over")
-        await self._set(next_key(self.live.metadata), self._record(previous).to_text())
+        ended = await _end_of(self.claimant, previous, self.live) if previous else None
+        await self._set(next_key(self.live.metadata), self._record(previous, ended).to_text())
         if self.announcement:
             await self.announcement.write(self.run_ulid)
 
@@ -67,9 +69,8 @@ class ClaimRecord:
         # The machine rests: assumption A16.
         await self.claimant.context.client.set_metadata(self.live.app, self.live.id, key, value)
 
-    def _record(self, previous: RunRecord | None) -> RunRecord:
+    def _record(self, previous: RunRecord | None, ended: Event | None) -> RunRecord:
         context, bound_s = self.claimant.context, self.claimant.timeout_s
-        ended = _end_of(previous, self.live) if previous else None
         return RunRecord(
             ulid=self.run_ulid,
             fence=self.fence or "",
@@ -81,8 +82,9 @@ class ClaimRecord:
         )
 
 
-def _end_of(previous: RunRecord, live: Machine) -> Event | None:
-    """Return the exit of the previous record's run, if its events are retained."""
-    start = start_of(previous, live.events, live)
-    newer = newer_than(live.events, start.id) if start else None
+async def _end_of(claimant: Claimant, previous: RunRecord, live: Machine) -> Event | None:
+    """Return the exit of the previous record's run, if its events are retained. Raises ApiError."""
+    events = await events_back_to(claimant.context.client, live, previous.fence)
+    start = start_of(previous, events, live)
+    newer = newer_than(events, start.id) if start else None
     return final_exit(newer) if newer else None

@@ -13,8 +13,12 @@ from reconciler.clock import Clock
 from reconciler.errors import UnobservedError
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.lists import BrokenListError
+from reconciler.machines_api.more_events import with_more_events
 from reconciler.model.config import MachineConfig
+from reconciler.model.crashes import hides_its_start
+from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed, ObservedApp
+from reconciler.model.spec import PoolKind
 
 _AT_ONCE: Final = 10
 
@@ -47,7 +51,7 @@ async def observe_readable(
     async def one(name: str) -> ObservedApp | Exception:
         async with limit:
             try:
-                return await _observe_app(client, name)
+                return await _observe_whole(client, name)
             except Exception as error:
                 return error
 
@@ -74,7 +78,7 @@ async def observe_each(
 
     async def some() -> None:
         for name in names:
-            await take(await _observe_app(client, name))
+            await take(await _observe_whole(client, name))
 
     workers = [asyncio.ensure_future(some()) for _ in range(_AT_ONCE)]
     try:
@@ -96,6 +100,17 @@ async def observe_destroyed(client: MachinesClient, app_names: Iterable[str]) ->
             return await client.list_machines(name, with_destroyed=True) or ()
 
     return tuple(machine for found in await asyncio.gather(*(one(name) for name in app_names)) for machine in found)
+
+
+async def _observe_whole(client: MachinesClient, name: str) -> ObservedApp:
+    """Observe the app, with more events of a service that does not come with the start of its run."""
+    app = await _observe_app(client, name)
+
+    def needs(machine: Machine) -> bool:
+        return machine.is_observable and kind_of(machine) is PoolKind.SERVICE and hides_its_start(machine.events)
+
+    machines = await with_more_events(client, app.machines, needs)
+    return app if machines is app.machines else replace(app, machines=machines)
 
 
 async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:

@@ -43,6 +43,16 @@ def crash_in(run: Sequence[Event]) -> Crash | None:
     return None
 
 
+def is_cut(events: Sequence[Event]) -> bool:
+    """Return whether the events may not be all of the newest version's run."""
+    return not any(event.type in _CHANGES for event in events)
+
+
+def hides_its_start(events: Sequence[Event]) -> bool:
+    """Return whether the events begin within a run, so that they do not tell how it goes."""
+    return bool(events) and is_cut(events) and not any(event.type == "start" for event in events)
+
+
 def recent_crash(events: Sequence[Event], *, at: datetime, min_healthy_s: float) -> Exit | None:
     """Return the last crash, unless the machine has run for `min_healthy_s` since.
 

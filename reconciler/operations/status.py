@@ -1,14 +1,15 @@
 """What is there, what it does, and how its last run ended. Reads, never writes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.invoke.outcome import outcome_of
+from reconciler.machines_api.more_events import with_more_events
 from reconciler.machines_api.observe import observe_readable
 from reconciler.model import marks
-from reconciler.model.crashes import restarts_in
+from reconciler.model.crashes import is_cut, restarts_in
 from reconciler.model.kind import kind_of
-from reconciler.model.machine import Event, Machine, MachineState, Observed
+from reconciler.model.machine import Event, Machine, MachineState, Observed, ObservedApp
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.planner.pair import pair
@@ -28,10 +29,28 @@ async def status(context: Context, spec: Spec) -> StackStatus:
     """Return the state of all slots of the spec, and of what else is in its apps. Raises where no app can be read."""
     names = [app.name for app in spec.apps]
     observed, failures = await observe_readable(context.client, names, clock=context.clock)
+    observed = replace(
+        observed, apps={name: await _told_whole(context, spec.stack, app) for name, app in observed.apps.items()}
+    )
     return StackStatus(
         slots=tuple(rows_of(spec, observed)),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
     )
+
+
+async def _told_whole(context: Context, stack: str, app: ObservedApp) -> ObservedApp:
+    """Return the app, with more events of those of our machines that come with too few to tell of their last run."""
+
+    def needs(machine: Machine) -> bool:
+        events = machine.events
+        if not events or not machine.is_observable:
+            return False
+        has_ended = any(event.exit and not event.exit.restarting for event in events)
+        tells = has_ended or events[-1].type == "launch"
+        is_whole = not (is_cut(events) and restarts_in(events))
+        return not (tells and is_whole) and marks.is_owned(machine.metadata, stack=stack, name=machine.name)
+
+    return replace(app, machines=await with_more_events(context.client, app.machines, needs))
 
 
 def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from reconciler.canonical.digest import has_scheme
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, FieldChange, ReasonCode
-from reconciler.model.crashes import exit_words, recent_crash, restarts_in
+from reconciler.model.crashes import exit_words, is_cut, recent_crash, restarts_in
 from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
 from reconciler.model.spec import Pool, PoolKind
@@ -147,7 +147,9 @@ def _why_it_is_watched(situation: Situation) -> str:
     assert ended is not None
     assert situation.machine is not None
     restarts = restarts_in(situation.machine.events)
-    again = f"restarted {'once' if restarts == 1 else f'{restarts} times'}" if restarts else "and was started again"
+    at_least = "at least " if is_cut(situation.machine.events) else ""
+    often = f"{at_least}{'once' if restarts == 1 else f'{restarts} times'}"
+    again = f"restarted {often}" if restarts else "and was started again"
     return f"does not stay up: {exit_words(ended)}, {again}"
 
 

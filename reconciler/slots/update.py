@@ -6,9 +6,11 @@ section 2).
 
 import asyncio
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ApiError, ReconcilerError
+from reconciler.machines_api.more_events import events_back_to
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine
@@ -64,8 +66,14 @@ async def send_config(
     settled = await wait_settled(context, live, version=version)
     if settled is None:
         raise UpdateFailedError(f"{live.name} did not settle within {SETTLE_TIMEOUT_S:.0f} s of its update")
-    if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or _is_reverted(live, settled):
-        raise UpdateFailedError(f"{live.name}: the update was {_ending(live, settled)}")
+    is_reverted = await _is_reverted(context, live, settled)
+    if settled.metadata.get(marks.APPLIED) != config.metadata[marks.APPLIED] or is_reverted:
+        why = (
+            "accepted and then reverted by the platform"
+            if is_reverted
+            else "accepted, but the machine does not show it"
+        )
+        raise UpdateFailedError(f"{live.name}: the update was {why}")
     await _mend_metadata(context, lease, live, settled, config.metadata, kind)
     return settled
 
@@ -129,12 +137,9 @@ async def _mend_metadata(
         await context.client.delete_metadata(seen.app, seen.id, key)
 
 
-def _is_reverted(before: Machine, seen: Machine) -> bool:
+async def _is_reverted(context: Context, before: Machine, seen: Machine) -> bool:
+    """Return whether an event since then says that the platform took an update back."""
     known = {event.id for event in before.events}
-    return any(event.type == "revert" and event.id not in known for event in seen.events)
-
-
-def _ending(before: Machine, seen: Machine) -> str:
-    if _is_reverted(before, seen):
-        return "accepted and then reverted by the platform"
-    return "accepted, but the machine does not show it"
+    events = await events_back_to(context.client, seen, before.newest_event)
+    newer = takewhile(lambda event: event.id not in known, events)
+    return any(event.type == "revert" for event in newer)

@@ -91,7 +91,7 @@ class Behaviour:
         default=True, metadata={"doc": "a machine has the deprecated `instance_id` besides `version`"}
     )
     events_shown: int = field(
-        default=20, metadata={"doc": "a machine comes with so many of its newest events; 20 were usual once"}
+        default=5, metadata={"doc": "a machine comes with so many of its newest events; 20 were usual once"}
     )
     fills_pages: bool = field(
         default=True, metadata={"doc": "pages are as long as `limit` says, not half of that and every second one empty"}

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from reconciler.apply.executor import Stop
-from reconciler.engine.faults.settings import LATENCIES, Settings
-from reconciler.engine.http import serializers
+from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings
 from reconciler.engine.models import CheckResult
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
@@ -141,11 +140,7 @@ def test_how_long_is_the_specs_to_say_and_changing_it_changes_no_machine() -> No
     played(scenario)
 
 
-def test_a_crash_is_found_though_the_machine_itself_tells_only_its_newest_events(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serializers, "_EVENTS_SHOWN", 1)
-
+def test_a_crash_is_found_though_the_machine_itself_tells_only_its_newest_events() -> None:
     async def scenario(world: World) -> None:
         assert (await world.apply(service())).is_success
         report = await world.apply(service(CRASHING))
@@ -154,7 +149,7 @@ def test_a_crash_is_found_though_the_machine_itself_tells_only_its_newest_events
         assert ended.unhealthy.ended
         assert ended.unhealthy.ended.code == 3
 
-    played(scenario)
+    played(scenario, settings=Settings(behaviour=Behaviour(events_shown=1)))
 
 
 def test_a_new_machine_that_crashes_lets_no_further_one_of_its_service_begin() -> None:

@@ -1,0 +1,48 @@
+"""Read the events that a machine does not come with.
+
+The platform tells a machine with its five newest events (assumption A17), and up to fifty if they are asked for.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from reconciler.errors import ApiError
+from reconciler.machines_api.client import MachinesClient
+from reconciler.model.machine import Event, Machine
+
+_AT_ONCE: Final = 10
+
+
+async def events_back_to(client: MachinesClient, machine: Machine, event_id: str | None) -> Sequence[Event]:
+    """Return the machine's events, newest first, back to this one if it is retained.
+
+    They are asked for only if the machine does not come with it. Raises ApiError.
+    """
+    if any(event.id == event_id for event in machine.events):
+        return machine.events
+    return await client.list_events(machine.app, machine.id)
+
+
+async def with_more_events(
+    client: MachinesClient, machines: tuple[Machine, ...], needs: Callable[[Machine], bool]
+) -> tuple[Machine, ...]:
+    """Return the machines, those that need it with all retained events.
+
+    One whose events cannot be read is returned as it is.
+    """
+    wanting = [machine for machine in machines if machine.id and needs(machine)]
+    if not wanting:
+        return machines
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(machine: Machine) -> Machine:
+        async with limit:
+            try:
+                return replace(machine, events=await client.list_events(machine.app, machine.id))
+            except ApiError:
+                return machine
+
+    told = {machine.id: machine for machine in await asyncio.gather(*map(one, wanting))}
+    return tuple(told.get(machine.id, machine) for machine in machines)
