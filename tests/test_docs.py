@@ -126,6 +126,14 @@ def test_no_file_or_function_is_longer_than_contributing_allows() -> None:
     assert "at most 300 lines, a function at most 50 after" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
+def test_no_test_file_is_imported_from() -> None:
+    imported = re.compile(r"^\s*(?:from|import) tests\.(?:\w+\.)*test_\w+", re.MULTILINE)
+    found = {
+        str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("*.py") if imported.search(file.read_text())
+    }
+    assert not found, "what several test files use goes to tests/support"
+
+
 def test_the_workflows_check_each_python_that_the_project_names() -> None:
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     versions = [one.rpartition(" :: ")[2] for one in classifiers if re.fullmatch(r".*Python :: 3\.\d+", one)]

@@ -5,20 +5,10 @@ import pytest
 from reconciler.apply.eta import Forecast
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import Settings
-from reconciler.model.change import Action, Change
+from reconciler.model.change import Action
 from reconciler.model.report import Entry, Status
-from reconciler.model.spec import PoolKind, Slot
+from tests.support.changes import change, ended
 from tests.support.world import World, task_spec
-
-
-def change(number: int, action: Action = Action.CREATE, *, app: str = "app", deferred: str | None = None) -> Change:
-    slot = Slot(app=app, pool="work", region="iad", number=number)
-    return Change(slot=slot, kind=PoolKind.TASK, action=action, reason="", deferred=deferred)
-
-
-def ended(number: int, action: Action = Action.CREATE, *, app: str = "app", status: Status = Status.DONE) -> Entry:
-    slot = Slot(app=app, pool="work", region="iad", number=number)
-    return Entry(slot=slot, action=action, status=status, address=slot.address)
 
 
 def test_creations_take_the_platforms_pause_each_less_the_burst() -> None:

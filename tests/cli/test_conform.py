@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from reconciler.conformance.catalogue import PROBES
 from reconciler.machines_api.raw import RawApi
 from reconciler.testing.virtual import VirtualEngine
-from tests.cli.test_json import SCHEMAS, strict
-from tests.conformance.test_quirks import EndsLongWaits, Quirky
 from tests.support.command_line import CommandLine, Ended
 from tests.support.examined import SCRIPTS, named
+from tests.support.quirks import EndsLongWaits, Quirky
+from tests.support.schemas import SCHEMAS, strict
 
 URL = VirtualEngine.url
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.environment import clear_environment
+from tests.support.schemas import SCHEMAS, strict
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
 SPEC = """
 version: 1
 name: stack
@@ -28,18 +28,6 @@ apps:
 """
 
 Command = Callable[..., Any]
-
-
-def strict(schema: Any) -> Any:
-    """The schema that allows no member that it does not name."""
-    if isinstance(schema, list):
-        return [strict(member) for member in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: strict(member) for key, member in schema.items()}
-    if isinstance(schema.get("properties"), dict):
-        closed.setdefault("additionalProperties", False)
-    return closed
 
 
 @pytest.fixture

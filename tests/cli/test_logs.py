@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from reconciler.cli.main import run
 from reconciler.operations.session import Session
 from reconciler.testing.virtual_time import run_virtually
-from tests.cli.test_json import strict
 from tests.support.environment import clear_environment
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
+from tests.support.schemas import strict
 from tests.support.world import open_world, spec_of
 
 SPEC = """

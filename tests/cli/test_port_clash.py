@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_walkthrough import Shell
-from tests.engine.services.test_proxy import free_port
+from tests.support.ports import free_port
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.slow
 

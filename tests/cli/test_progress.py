@@ -5,7 +5,7 @@ import pytest
 from reconciler.apply.eta import Forecast
 from reconciler.cli.ui.progress import progress, spelled
 from reconciler.testing.virtual_time import VirtualClock
-from tests.apply.test_eta import change, ended
+from tests.support.changes import change, ended
 
 
 async def test_in_a_pipe_it_says_what_is_expected_and_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from reconciler.cli.ui.task_output import machine_printer
 from reconciler.errors import ApiError
 from reconciler.operations.service_logs import find_service, read_service_logs
 from reconciler.testing.virtual_time import run_virtually
-from tests.cli.test_json import strict
 from tests.support.log_endpoint import BAD_ANSWERS, LogEndpoint
+from tests.support.schemas import strict
 from tests.support.world import World, open_world, spec_of
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "log-line.schema.json"

@@ -8,8 +8,8 @@ import pytest
 from reconciler.conformance.catalogue import PROBES
 from reconciler.errors import ApiError, ReconcilerError, TargetError, UsageError
 from reconciler.model.conformance import Verdict
-from tests.conformance.test_quirks import Quirky, refusal
 from tests.support.examined import Examiner, named
+from tests.support.quirks import Quirky, refusal
 from tests.support.world import World, open_world
 
 FEW = named(

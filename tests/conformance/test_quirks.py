@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -12,33 +11,10 @@ from reconciler.conformance.catalogue import PROBES
 from reconciler.model.conformance import Verdict
 from reconciler.render.conformance import conformance_text
 from tests.support.examined import Examiner, differing, named
+from tests.support.quirks import EndsLongWaits, Quirky, refusal
 from tests.support.world import World
 
 Pass = Callable[[httpx.Request], Awaitable[httpx.Response]]
-
-
-class Quirky(httpx.AsyncBaseTransport):
-    """The engine behind a server of other habits."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self.inner = inner
-
-    async def ask(self, request: httpx.Request, method: str, path: str, **details: Any) -> httpx.Response:
-        """What the engine answers to another request of the same caller."""
-        url = request.url.copy_with(path=path, query=None)
-        asked = httpx.Request(method, url, headers={"Authorization": request.headers["Authorization"]}, **details)
-        return await self.answered(asked)
-
-    async def answered(self, request: httpx.Request) -> httpx.Response:
-        reply = await self.inner.handle_async_request(request)
-        return httpx.Response(reply.status_code, headers=reply.headers, content=await reply.aread(), request=request)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self.answered(request)
-
-
-def refusal(status: int, text: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": text})
 
 
 class RefusesAnIdleStart(Quirky):
@@ -93,15 +69,6 @@ class HeedsNoLease(Quirky):
             lease = await self.ask(request, "GET", f"{machine}/lease")
             if lease.is_success:
                 request.headers["fly-machine-lease-nonce"] = lease.json()["data"]["nonce"]
-        return await self.answered(request)
-
-
-class EndsLongWaits(Quirky):
-    """A wait may be as long as one likes."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.params.get("timeout") == "61":
-            return httpx.Response(200, json={"ok": True})
         return await self.answered(request)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 
 from reconciler.engine.store.store import Store
-from tests.engine.graphql.test_queries import ask, refused
-from tests.engine.http.test_flyctl import at_root, rfc3339
+from tests.support.flyctl_api import at_root, rfc3339
+from tests.support.graphql import ask, refused
 from tests.support.world import World
 
 LIST = """query ($name: String!) { app(name: $name) { sharedIpAddress egressIpAddresses { nodes { ip } }

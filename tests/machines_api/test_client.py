@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,29 +13,7 @@ from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import MachineState
 from reconciler.model.secret import Secret
-from reconciler.testing.virtual_time import VirtualClock, run_virtually
-
-Handler = Callable[[httpx.Request], Any]
-
-
-def with_client(handler: Handler, work: Callable[[MachinesClient], Any], **options: Any) -> Any:
-    """What the work with a client returns whose every request the handler answers."""
-
-    async def run() -> Any:
-        transport = httpx.MockTransport(handler)
-        async with MachinesClient(
-            base_url="https://api.example", token=Secret("hush"), clock=VirtualClock(), transport=transport, **options
-        ) as client:
-            return await work(client)
-
-    return run_virtually(run())
-
-
-def failure(handler: Handler, work: Callable[[MachinesClient], Any]) -> ApiError:
-    with pytest.raises(ApiError) as caught:
-        with_client(handler, work)
-    assert "hush" not in f"{caught.value!r}{caught.value.message}{caught.value.hint}"
-    return caught.value
+from tests.support.single_replies import Handler, failure, with_client
 
 
 def answering(status: int, content: Any = None, **headers: str) -> Handler:

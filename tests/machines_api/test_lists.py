@@ -15,7 +15,7 @@ from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.observe import observe, observe_readable
 from reconciler.planner.planner import plan
 from reconciler.testing.virtual_time import VirtualClock
-from tests.machines_api.test_client import failure, with_client
+from tests.support.single_replies import failure, with_client
 from tests.support.world import task_spec
 
 Answer = Callable[[httpx.Request], httpx.Response]

@@ -9,7 +9,7 @@ from reconciler.errors import ApiError
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.config import MachineConfig
 from reconciler.model.secret import Secret
-from tests.machines_api.test_client import with_client
+from tests.support.single_replies import with_client
 
 CONFIG = MachineConfig(document={"image": "x"})
 

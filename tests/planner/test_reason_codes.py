@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.model.change import ReasonCode
 from reconciler.render.json import plan_json
-from tests.planner.test_cases import CASES, ROOT, plan_of
+from tests.support.plan_cases import CASES, ROOT, plan_of
 
 WORDS = {
     "not there": ReasonCode.MISSING,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.test_plugin import WITHOUT_OURS
+from tests.support.plugin import WITHOUT_OURS
 
 pytestmark = pytest.mark.slow
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.plugin import WITHOUT_OURS
+
 pytestmark = pytest.mark.slow
 
 pytest_plugins = ["pytester"]
@@ -16,8 +18,7 @@ import sys
 def imported():
     return {{name for name in sys.modules if name.split(".")[0] in {("reconciler", *HEAVY)!r}}}
 """
-# Tools of this project that a user's run would not have, and that take most of two seconds to load.
-WITHOUT_OURS = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
+
 MACHINE = """
 def start(engine, *words):
     engine.create_app("work")

@@ -12,7 +12,7 @@ from reconciler.engine.faults.config import load_fault_file
 from reconciler.engine.faults.rules import ALWAYS, FaultConfigError
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.testing.controller import rule_of
-from tests.engine.http.test_app import Ask, make, with_api
+from tests.support.engine_api import Ask, make, with_api
 from tests.support.world import World
 
 

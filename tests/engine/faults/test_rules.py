@@ -18,7 +18,7 @@ from reconciler.engine.faults.rules import (
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
-from tests.engine.http.test_app import Ask, error_of, make, with_api
+from tests.support.engine_api import Ask, error_of, make, with_api
 from tests.support.world import World
 
 # What each error of the platform means to a client; together they are every class that is known.

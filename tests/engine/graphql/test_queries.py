@@ -5,29 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.engine.http.test_flyctl import at_root, rfc3339
+from tests.support.flyctl_api import at_root, rfc3339
+from tests.support.graphql import ask, raw, refused
 from tests.support.world import World
 
 CONFIG = {"image": "registry.example/app:1", "init": {"cmd": ["run", "1000"]}, "restart": {"policy": "no"}}
-
-
-async def raw(world: World, asked: str, **variables: Any) -> httpx.Response:
-    return await at_root(world, "POST", "/graphql", json={"query": asked, "variables": variables})
-
-
-async def ask(world: World, asked: str, **variables: Any) -> Any:
-    """The answer, without the name of the one field that was asked for."""
-    reply = await raw(world, asked, **variables)
-    assert reply.status_code == 200, reply.text
-    assert "errors" not in reply.json(), reply.text
-    [answer] = reply.json()["data"].values()
-    return answer
-
-
-async def refused(world: World, asked: str, **variables: Any) -> tuple[str, str]:
-    """The message and the code of the error."""
-    [error] = (await raw(world, asked, **variables)).json()["errors"]
-    return error["message"], error["extensions"].get("code", "")
 
 
 async def made(world: World, name: str = "shop", org: str = "personal") -> None:

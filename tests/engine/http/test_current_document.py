@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.engine.faults.settings import Behaviour, Latency, Settings
 from reconciler.engine.models import CheckResult
-from tests.engine.http.test_app import Ask, error_of, make, with_api
+from tests.support.engine_api import Ask, error_of, make, with_api
 from tests.support.world import World
 
 APPS = "http://127.0.0.1/v1/apps"

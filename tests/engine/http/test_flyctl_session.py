@@ -15,7 +15,7 @@ from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.testing.scripted import ScriptedRuntime
-from tests.engine.http.test_flyctl import asked_at_root
+from tests.support.flyctl_api import asked_at_root
 
 CASES = Path(__file__).parents[2] / "cases" / "flyctl.yaml"
 PAGE = Path(__file__).parents[3] / "docs" / "flyctl.md"

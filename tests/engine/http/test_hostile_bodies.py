@@ -14,7 +14,7 @@ from reconciler.engine.http.routes.base import Endpoint
 from reconciler.testing.scripted import ScriptedRuntime
 from reconciler.testing.transport import EngineTransport
 from reconciler.testing.virtual_time import VirtualClock
-from tests.engine.http.test_app import Ask, make, with_api
+from tests.support.engine_api import Ask, make, with_api
 from tests.support.world import TOKEN, World
 
 pytestmark = pytest.mark.slow

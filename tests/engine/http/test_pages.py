@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.faults.settings import Behaviour, Latency, Settings
-from tests.engine.http.test_app import Ask, make, with_api
+from tests.support.engine_api import Ask, make, with_api
 from tests.support.world import World
 
 SHORT = Settings(behaviour=Behaviour(fills_pages=False))

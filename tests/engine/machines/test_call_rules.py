@@ -18,7 +18,7 @@ from reconciler.engine.machines.call_rules import (
     decide_lease,
 )
 from reconciler.engine.models import Lease
-from tests.engine.http.test_app import Ask, error_of, make, with_api
+from tests.support.engine_api import Ask, error_of, make, with_api
 from tests.support.world import World
 
 pytestmark = pytest.mark.slow

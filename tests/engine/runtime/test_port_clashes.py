@@ -10,8 +10,8 @@ import pytest
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime import procfs
-from tests.engine.runtime.test_process import exists, output_of, run_once, wait_for, with_engine
-from tests.engine.services.test_proxy import free_port
+from tests.support.ports import free_port
+from tests.support.real_processes import exists, output_of, run_once, wait_for, with_engine
 
 pytestmark = pytest.mark.slow
 

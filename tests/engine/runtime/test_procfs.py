@@ -15,7 +15,7 @@ from reconciler.engine.runtime import procfs
 from reconciler.engine.runtime.base import Command, Launch, Limits, TakeOutput
 from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.runtime.process_runs import RunningProcesses
-from tests.engine.runtime.test_process import (
+from tests.support.real_processes import (
     exists,
     exit_of,
     is_alive,

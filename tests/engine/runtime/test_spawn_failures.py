@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine.engine import Engine
-from tests.engine.runtime.test_process import exit_of, output_of, run_once, wait_for, with_engine
+from tests.support.real_processes import exit_of, output_of, run_once, wait_for, with_engine
 
 
 @pytest.mark.parametrize(

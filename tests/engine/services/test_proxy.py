@@ -19,6 +19,7 @@ from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.services.checks import Checks
 from reconciler.engine.services.declared import Candidate, choose
 from reconciler.engine.services.proxy import Proxy
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -91,13 +92,6 @@ class Services:
 
     def starts(self, machine_id: str) -> int:
         return self.engine.machine("app", machine_id).runs
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def with_services(home: Path, scenario: Scenario, *, idle_s: float = 1000.0, cordon_s: float = 0.0) -> None:

@@ -15,7 +15,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan
-from tests.scenarios.apply.test_staying_up import CRASHING, HEALTHY, RESTS, by_slot, commands_of, played, service, timed
+from tests.support.services import CRASHING, HEALTHY, RESTS, by_slot, commands_of, played, service, timed
 from tests.support.world import World
 
 ONCE = f"{CRASHING}, restart: 'no'"

@@ -9,7 +9,7 @@ import pytest
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.model.report import Report, Status
-from tests.scenarios.apply.test_side_by_side import NEW, assert_well, person
+from tests.support.side_by_side import NEW, assert_well, person
 from tests.support.world import World, open_world, spec_of
 
 pytestmark = pytest.mark.slow

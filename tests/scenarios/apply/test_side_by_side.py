@@ -3,25 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
 from reconciler.errors import BlockedError
-from reconciler.machines_api.client import MachinesClient
-from reconciler.model.report import Report, Status
+from reconciler.model.report import Report
 from reconciler.model.revision import numbered
-from reconciler.model.secret import Secret
-from reconciler.model.spec import Spec
-from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import TOKEN, World, open_world, spec_of
+from tests.support.side_by_side import NEW, Deed, applying, assert_well, destroying, person
+from tests.support.world import World, open_world, spec_of
 
 pytestmark = pytest.mark.slow
 
-Deed = Callable[[World], Awaitable[Report]]
+
 NEVER = 1_000_000
 PAUSES_S = (0.4, 5.0)  # the other one is in the middle of its work then; and has done whatever it can do
 
@@ -43,21 +40,6 @@ class Pausing(httpx.AsyncBaseTransport):
             self.reached.set()
             await self.clock.sleep(self.pause_s)
         return await self.inner.handle_async_request(request)
-
-
-def person(world: World, who: str, transport: httpx.AsyncBaseTransport | None = None) -> World:
-    """The same world, seen by a process of its own."""
-    client = MachinesClient(
-        base_url="http://127.0.0.1",
-        token=Secret(TOKEN),
-        clock=world.context.clock,
-        transport=transport or world.transport,
-        rate_patience_s=60,
-    )
-    said: list[str] = []
-    return replace(
-        world, context=Context(client=client, clock=world.context.clock, who=who, emit=said.append), said=said
-    )
 
 
 async def side_by_side(
@@ -103,25 +85,6 @@ def everywhere(scenario: Callable[[World, int, float], Awaitable[int]], *, step:
             raise
 
 
-def applying(spec: Spec, **options: Any) -> Deed:
-    return lambda world: world.apply(spec, **options)
-
-
-def destroying(spec: Spec, **options: Any) -> Deed:
-    return lambda world: world.destroy(spec, **options)
-
-
-NEW = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
-    tasks:
-      work: {command: [exit, '0'], count: 3}
-    services:
-      web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
-"""
 BEFORE = """
 version: 1
 name: stack
@@ -157,13 +120,6 @@ async def set_up(world: World) -> None:
     world.add_volumes("vol_1", "vol_2")
     assert (await world.apply(spec_of(BEFORE))).is_success
     await world.context.clock.sleep(5)
-
-
-def assert_well(*reports: Report | None) -> None:
-    for report in reports:
-        assert report
-        assert report.is_success, (report.entries, report.mismatches, report.failures)
-        assert {ended.status for ended in report.entries} <= {Status.DONE}
 
 
 def test_two_applies_of_one_spec_on_a_new_app_both_end_well() -> None:

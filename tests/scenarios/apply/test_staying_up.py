@@ -1,53 +1,17 @@
 """A changed service is watched until it was seen to stay up; one that crashes stops the apply where it is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import pytest
 
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings
 from reconciler.engine.models import CheckResult
-from reconciler.model.report import Entry, Report, Status
-from reconciler.model.spec import Spec
+from reconciler.model.report import Report, Status
 from reconciler.render.report import report_json, report_text
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world, spec_of
-
-T = TypeVar("T")
-HEALTHY = "[run, '1000000000']"
-CRASHING = "[say, listening, err, 'no database', exit, '3']"
-
-
-def service(command: str = HEALTHY, *, count: str = "1", more: str = "", rollout: str = "") -> Spec:
-    """One service `web`; `more` is another service, or further members of the app."""
-    said = f", rollout: {rollout}" if rollout else ""
-    web = f"web: {{command: {command}, count: {count}{said}}}"
-    return spec_of(f"version: 1\nname: stack\napps:\n  app: {{image: r.example/a:1, services: {{{web}}}{more}}}\n")
-
-
-def played(scenario: Callable[[World], Awaitable[T]], *, settings: Settings | None = None, paced: bool = False) -> T:
-    async def play() -> T:
-        async with open_world(settings, paced=paced) as world:
-            return await scenario(world)
-
-    return run_virtually(play())
-
-
-async def timed(world: World, spec: Spec, **options: Any) -> tuple[Report, float]:
-    began = world.context.clock.monotonic()
-    report = await world.apply(spec, **options)
-    return report, world.context.clock.monotonic() - began
-
-
-def by_slot(report: Report) -> dict[str, Entry]:
-    return {ended.slot.name: ended for ended in report.entries}
-
-
-def commands_of(world: World) -> list[str]:
-    return [machine.config["init"]["cmd"][0] for machine in world.machines()]
+from tests.support.services import CRASHING, HEALTHY, RESTS, by_slot, commands_of, played, service, timed
+from tests.support.world import World, spec_of
 
 
 def test_an_update_that_crashes_stops_at_the_first_machine_and_says_why() -> None:
@@ -194,9 +158,6 @@ def test_a_service_that_is_started_again_is_watched_too() -> None:
         assert ended.unhealthy.log == ("broken",)
 
     played(scenario)
-
-
-RESTS = "{}, ports: [{{internal_port: 8080, port: 80, autostop: stop}}]"
 
 
 def test_of_a_service_that_may_rest_the_first_changed_machine_alone_is_started_to_be_seen_up() -> None:

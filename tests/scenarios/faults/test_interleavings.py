@@ -24,8 +24,8 @@ from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
-from tests.scenarios.apply.test_side_by_side import applying, destroying, person
 from tests.support.faults import DeadError, without_events
+from tests.support.side_by_side import applying, destroying, person
 from tests.support.world import TOKEN, World, open_world, task_spec
 
 pytestmark = pytest.mark.slow
