@@ -79,10 +79,13 @@ class Secrets:
             raise ApiFault(412, f"failed_precondition: secrets version {number} is not available yet")
 
     def forget(self, app: str) -> None:
-        """Delete the secrets of an app that is deleted."""
+        """Delete the secrets of an app that is deleted.
+
+        The count of their changes goes on in an app of the same name: clients remember the version that they wrote, and
+        ask for it.
+        """
         for secret in self.of(app):
             self._store.secrets.remove(f"{app}/{secret.name}")
-        self._store.secrets_versions.remove(app)
 
     def environment(self, machine: Machine) -> dict[str, str]:
         """Return the secrets that the machine's processes get as variables."""

@@ -83,6 +83,7 @@ def app(engine: Engine, name: str, served: Addresses) -> Object:
         "ipAddresses": nodes(address(one, found.org) for one in held if one.kind != "shared_v4"),
         "sharedIpAddress": next((one.ip for one in held if one.kind == "shared_v4"), None),
         "egressIpAddresses": nodes(()),
+        "hostIssues": nodes(()),
         "services": lambda _: [service(one) for machine in machines() for one in _services(machine)],
         "imageDetails": lambda _: next((image_details(machine.config) for machine in machines()), None),
         "image": lambda arguments: image(str(arguments.get("ref") or "")),

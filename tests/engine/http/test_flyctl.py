@@ -108,3 +108,18 @@ async def test_a_build_has_a_number_and_ends_as_its_client_says(world: World) ->
     ended = (await at_root(world, "POST", "/api/v1/builds/finish", json=body)).json()
     assert ended == {"id": begun["id"], "status": "completed", "wallclock_time_ms": 7}
     assert (await at_root(world, "POST", "/api/v1/builds", json={"app_name": "none"})).status_code == 404
+
+
+async def test_the_version_of_secrets_that_a_client_remembers_is_reached_in_an_app_that_was_made_again(
+    world: World,
+) -> None:
+    world.engine.create_app("shop", "personal")
+    for value in ("1", "2"):
+        told = (await at_root(world, "POST", "/v1/apps/shop/secrets", json={"values": {"KEY": value}})).json()
+    await at_root(world, "DELETE", "/v1/apps/shop")
+    world.engine.create_app("shop", "personal")
+    assert (await at_root(world, "GET", f"/v1/apps/shop/secrets?version={told['version']}")).json() == {"secrets": []}
+    body = {"config": {"image": "i"}, "skip_launch": True, "min_secrets_version": told["version"]}
+    assert (await at_root(world, "POST", "/v1/apps/shop/machines", json=body)).status_code == 200
+    told = (await at_root(world, "POST", "/v1/apps/shop/secrets", json={"values": {"KEY": "3"}})).json()
+    assert told["version"] == 3
