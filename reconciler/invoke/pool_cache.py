@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from reconciler.invoke.listing import list_pool
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.run_policy import RunPolicy, parse_run_policy
@@ -117,7 +118,7 @@ class KnownPool:
         async with self._listing:
             began = context.clock.monotonic()
             if began - self._listed_at >= older_than_s:
-                listed = await context.client.list_machines(self.app) or ()
+                listed = await list_pool(context, self.app, stack=self.stack, pool=self.pool)
                 self.take(listed, began=began, now=context.clock.monotonic())
 
     def take(self, listed: Sequence[Machine], *, began: float, now: float) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, UnobservedError
 from reconciler.invoke.history import runs_with_spans
+from reconciler.invoke.listing import is_unfiltered, list_pool
 from reconciler.invoke.outcome import outcome_of
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
@@ -50,7 +51,10 @@ async def list_runs(
     the platform still lists the machine. If a machine cannot be read, the reason is added to `failures`; without
     `failures` its error is raised. The addresses of machines whose hosts are down are added to `unreachable`.
     """
-    listed = await context.client.list_machines(app, with_destroyed=True) or ()
+    if task is None:
+        listed: Sequence[Machine] = await context.client.list_machines(app, with_destroyed=True) or ()
+    else:
+        listed = await list_pool(context, app, stack=stack, pool=task, with_destroyed=True)
     machines = [one for one in task_machines(listed, stack) if task in {None, one.metadata[marks.POOL]}]
     gone = [one for one in task_machines(listed, stack, are_gone=True) if task in {None, one.metadata[marks.POOL]}]
     for machine in _unreachable(listed, stack):
@@ -86,7 +90,12 @@ async def find_run(context: Context, app: str, run_id: str, *, stack: str | None
 
     None if the app has none. Raises UnobservedError if its machine cannot be observed.
     """
-    seen = await context.client.list_machines(app) or ()
+    where = {marks.SLOT: run_id.partition("/")[0]} | ({marks.STACK: stack} if stack else {})
+    seen = await context.client.list_machines(app, where=where) or ()
+    if not is_unfiltered(seen, where):
+        if found := await _find_on(context, task_machines(seen, stack), run_id):
+            return found
+        seen = await context.client.list_machines(app) or ()
     machines = task_machines(seen, stack)
     if found := await _find_on(context, machines, run_id):
         return found
