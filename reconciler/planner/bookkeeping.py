@@ -72,9 +72,7 @@ def app_books(
     """
     changes = [change for change in changes if not change.deferred]
     due = _Due()
-    for holder in holders:
-        if holder.machine and holder.machine.state.is_resting and not (holder.carried_by or holder.is_made):
-            due.leave(holder, marks.OVERRIDE, "")  # of a run whose process was killed; it goes with the run's config
+    _tidy(due, app, holders)
     pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
     _name_anchors(due, pools, holders, scope)
     _mark_pools(due, pools, holders, _names(observed, changes), scope)
@@ -139,6 +137,18 @@ def _stack_keeper(holders: Iterable[Holder]) -> Holder | None:
     """Return the smallest name of a machine without services and checks, if any."""
     able = (holder for holder in holders if holder.takes_marks)
     return min(able, key=lambda holder: (holder.name, holder.app), default=None)
+
+
+def _tidy(due: _Due, app: App, holders: Iterable[Holder]) -> None:
+    """Take away what was left on machines that stay when something else was cut off."""
+    names = {slot.name for pool in app.pools for slot in pool.slots}
+    for holder in holders:
+        if holder.machine is None or holder.carried_by or holder.is_made:
+            continue
+        if holder.machine.state.is_resting:
+            due.leave(holder, marks.OVERRIDE, "")  # of a run whose process was killed; it goes with the run's config
+        if holder.name in names and holder.takes_marks:
+            due.leave(holder, marks.GONE, "")  # of a destroy that failed
 
 
 def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], scope: Scope) -> None:

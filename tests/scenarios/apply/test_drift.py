@@ -198,6 +198,7 @@ async def test_what_this_tool_destroyed_is_no_drift(world: World) -> None:
     await world.apply(APPLIED)
     await world.destroy(APPLIED)
     assert told(await drift(world, APPLIED)) == []
+    await world.context.clock.sleep(10)
     await world.apply(APPLIED)
     await destroy(world, "work-iad-0", "work-iad-1")
     assert told(await drift(world, APPLIED)) == [("work-iad-0", "create"), ("work-iad-1", "create")]
@@ -217,6 +218,7 @@ async def test_a_slot_of_a_service_that_was_taken_out_is_the_specs_change_too(wo
     await world.apply(two)
     await world.apply(one)
     assert told(await drift(world, two)) == []
+    await world.context.clock.sleep(10)
     await world.apply(two)
     await destroy(world, "web-iad-1")
     assert told(await drift(world, two)) == [("web-iad-1", "create")]
@@ -228,6 +230,20 @@ async def test_that_it_cannot_be_noted_keeps_no_machine(world: World) -> None:
     assert (await world.destroy(APPLIED)).is_success
     assert world.machines() == []
     assert any("destroyed on purpose cannot be noted" in line for line in world.said)
+
+
+async def test_a_machine_that_was_not_destroyed_in_the_end_is_missed_again(world: World) -> None:
+    await world.apply(APPLIED)
+    world.engine.faults.add("unauthorized", calls=("delete",), times=-1)
+    assert not (await world.destroy(APPLIED)).is_success
+    world.transport.relent()
+    assert {write.name for write in (await world.plan(APPLIED)).bookkeeping if marks.GONE in write.marks} == {
+        "work-iad-0",
+        "work-iad-1",
+    }
+    assert (await world.apply(APPLIED)).is_success
+    await destroy(world, "work-iad-0", "work-iad-1")
+    assert told(await drift(world, APPLIED)) == [("work-iad-0", "create"), ("work-iad-1", "create")]
 
 
 async def test_of_services_that_serve_the_destroyed_machines_alone_tell() -> None:
