@@ -66,14 +66,14 @@ def _check_values(config: dict[str, Any]) -> None:
     fraction = (config.get("spot") or {}).get("max_price_fraction")
     if fraction is not None and not 0 < fraction <= 1:
         raise bad_request("config.spot.max_price_fraction must be above 0 and at most 1")
-    for mount in config.get("mounts") or []:
+    for mount in items_of(config, "mounts"):
         if mount.get("add_size_gb") and mount.get("add_size_percent"):
             raise bad_request("a mount grows by add_size_gb or by add_size_percent, not by both")
 
 
 def commands_of(config: dict[str, Any]) -> tuple[Command, ...]:
     """Return the machine's processes, each with its own part of the environment."""
-    return tuple(_command(process) for process in config.get("processes") or [config.get("init") or {}])
+    return tuple(_command(process or {}) for process in config.get("processes") or [config.get("init")])
 
 
 def _command(process: dict[str, Any]) -> Command:
@@ -92,6 +92,11 @@ def _command(process: dict[str, Any]) -> Command:
         secrets=tuple((str(one.get("env_var")), str(one.get("name"))) for one in process.get("secrets") or []),
         fields=tuple((str(one.get("env_var")), str(one.get("field_ref"))) for one in process.get("env_from") or []),
     )
+
+
+def items_of(config: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the items of a list of objects; null is an empty one, as Go reads it."""
+    return [item or {} for item in config.get(key) or []]
 
 
 def _words(words: list[str | None]) -> tuple[str, ...]:
@@ -159,7 +164,7 @@ class File(NamedTuple):
 def files_of(config: dict[str, Any]) -> list[File]:
     """Return the files to write before a start. Raises ApiFault."""
     files = []
-    for file in config.get("files") or []:
+    for file in items_of(config, "files"):
         path = PurePosixPath(file.get("guest_path") or "")
         if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/") or "\0" in str(path):
             raise bad_request("a file's guest_path must be absolute")
@@ -180,7 +185,7 @@ def mounts_of(config: dict[str, Any]) -> list[tuple[str, PurePosixPath]]:
     Raises ApiFault.
     """
     mounts = []
-    for mount in config.get("mounts") or []:
+    for mount in items_of(config, "mounts"):
         path = PurePosixPath(mount.get("path") or "/data")
         if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
             raise bad_request("a mount's path must be absolute")

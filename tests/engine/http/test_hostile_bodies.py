@@ -99,6 +99,17 @@ def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, 
         with_api(scenario)
 
 
+@pytest.mark.parametrize("member", ["files", "mounts", "processes", "services", "containers"])
+def test_a_null_among_objects_is_an_empty_one(member: str) -> None:
+    async def scenario(_world: World, ask: Ask) -> None:
+        body = {"name": "m", "config": {"image": "i", member: [None]}, "skip_launch": True}
+        made = await ask("POST", "/machines", json=body)
+        assert made.status_code == (400 if member == "files" else 200), made.text
+        assert (await ask("GET", "/machines")).status_code == 200
+
+    with_api(scenario)
+
+
 @pytest.mark.parametrize("member", ["env", "metadata"])
 def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
     async def scenario(world: World, ask: Ask) -> None:
