@@ -22,6 +22,7 @@ from reconciler.model.revision import Revision
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.ownership_metadata import metadata_for_create
+from reconciler.slots.pushed_images import sent_until_known
 from reconciler.slots.wait import read_by_id
 
 _LOOKS_S: Final = (0.5, 1.0, 1.5)  # waits before each look after an unclear reply
@@ -88,13 +89,18 @@ async def create(
 
 async def _send(context: Context, change: Change, metadata: dict[str, str]) -> Machine:
     assert change.desired is not None
-    return await context.client.create_machine(
-        change.slot.app,
-        name=change.slot.name,
-        region=change.slot.region,
-        config=change.desired.config.with_metadata(metadata),
-        skip_launch=change.kind is PoolKind.TASK and not change.may_launch,
-    )
+    config = change.desired.config.with_metadata(metadata)
+
+    async def send() -> Machine:
+        return await context.client.create_machine(
+            change.slot.app,
+            name=change.slot.name,
+            region=change.slot.region,
+            config=config,
+            skip_launch=change.kind is PoolKind.TASK and not change.may_launch,
+        )
+
+    return await sent_until_known(context, config.image, send)
 
 
 async def _look_for(context: Context, change: Change) -> Machine | None:

@@ -80,6 +80,7 @@ async def look_up(
     elif policy.builds:
         built = await build_images(session, spec, only=only, builder=policy.builder, push_to=policy.push_to)
         digests = {one.image: one.digest for one in built}
+        session.context.pushed.add(digests.values())
     if policy.mode is Resolve.NEVER:
         return digests, ()
     from reconciler.images.registry import resolve_images
@@ -89,6 +90,7 @@ async def look_up(
         if policy.builds or not any(pool.build for pool in pools):
             return {**digests, **resolved.digests}, resolved.warnings
         found, missing = await _look_up_builds(places.built, spec, policy, only)
+        session.context.pushed.add(found.values())
     return {**resolved.digests, **found}, (*resolved.warnings, *missing)
 
 

@@ -4,8 +4,8 @@ A ULID is made for each create, lease and run; they sort by time.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -33,6 +33,28 @@ def debug_nothing(_error: Exception) -> None:
     """Ignore the unexpected error."""
 
 
+class PushedImages:
+    """The images that the spec builds, and that its registry has: the platform may not know them yet."""
+
+    def __init__(self) -> None:
+        self._digests: set[str] = set()
+        self._told: set[str] = set()
+
+    def add(self, digests: Iterable[str]) -> None:
+        """Note images by their digests."""
+        self._digests.update(digests)
+
+    def holds(self, image: str | None) -> bool:
+        """Return whether the reference names one of them by its digest."""
+        return image is not None and image.partition("@")[2] in self._digests
+
+    def is_news(self, image: str) -> bool:
+        """Return True once for each image."""
+        is_told = image in self._told
+        self._told.add(image)
+        return not is_told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """One process that acts on machines.
@@ -47,6 +69,7 @@ class Context:
     emit: Emit = emit_nothing
     local: LocalEngine | None = None
     debug: Callable[[Exception], None] = debug_nothing
+    pushed: PushedImages = field(default_factory=PushedImages)
 
     def explain(self, error: Exception) -> str:
         """Return what went wrong, in words; pass an unexpected error to `debug` too."""

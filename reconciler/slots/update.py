@@ -19,6 +19,7 @@ from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.ownership_metadata import metadata_for_update
+from reconciler.slots.pushed_images import sent_until_known
 from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, wait_settled
 
 if TYPE_CHECKING:
@@ -89,19 +90,22 @@ async def _send_once(
     """
     if not live.version:
         raise UpdateFailedError(f"{live.name}: the platform does not tell the machine's version; it is left as it is")
+
+    async def send() -> Machine:
+        return await context.client.update_machine(
+            live.app,
+            live.id,
+            name=live.name,
+            region=live.region,
+            config=config,
+            nonce=lease.guard(),
+            current_version=live.version,  # assumption A7
+            skip_launch=skip_launch,
+        )
+
     for is_last in (False, True):
-        nonce = lease.guard()
         try:
-            reply = await context.client.update_machine(
-                live.app,
-                live.id,
-                name=live.name,
-                region=live.region,
-                config=config,
-                nonce=nonce,
-                current_version=live.version,  # assumption A7
-                skip_launch=skip_launch,
-            )
+            reply = await sent_until_known(context, config.image, send)
             return reply.version if reply.version != live.version else None
         except asyncio.CancelledError:
             lease.doubt()  # the update may be under way: leave the lease to expire, so that nobody else writes
