@@ -1,7 +1,11 @@
 """What may go wrong with any single request, and the engine in process with it."""
 
+import itertools
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -29,6 +33,42 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 class DeadError(BaseException):
     """What a dead process would send is never sent."""
+
+
+@dataclass
+class Death:
+    """Whether the process has died."""
+
+    is_dead: bool = False
+
+
+@contextmanager
+def dying(transport: EngineTransport, is_last: Callable[[httpx.Request], bool]) -> Iterator[Death]:
+    """For the block, a process that dies instead of sending the first request of which `is_last` is true."""
+    death = Death()
+
+    def before(request: httpx.Request) -> None:
+        death.is_dead = death.is_dead or is_last(request)
+        if death.is_dead:
+            raise DeadError
+
+    transport.before = before
+    try:
+        with suppress(DeadError, BaseExceptionGroup):
+            yield death
+    finally:
+        transport.before = lambda _request: None
+
+
+def after_requests(requests: int) -> Callable[[httpx.Request], bool]:
+    """For `dying`: once so many requests were sent."""
+    sent = itertools.count()
+    return lambda _request: next(sent) >= requests
+
+
+def at_start(request: httpx.Request) -> bool:
+    """For `dying`: before a machine is started."""
+    return request.url.path.endswith("/start")
 
 
 class UnguardedError(BaseException):

@@ -1,14 +1,13 @@
 """The pool's anchor leaves the spec: what it remembers outlives it, and there are never two anchors."""
 
-from typing import Any
-
+import httpx
 import pytest
 
 from reconciler.invoke import key_room
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
-from tests.support.faults import DeadError
+from tests.support.faults import after_requests, dying
 from tests.support.world import World, open_world, task_spec
 
 
@@ -126,21 +125,16 @@ async def test_killed_at_any_request_there_are_never_two_anchors_and_the_next_ap
     async def scenario(position: int) -> None:
         async with open_world() as world:
             run_id = await keyed_on_iad(world)
-            left, most = position, 0
+            is_sent, at_once = after_requests(position), set[int]()
 
-            def die(_request: Any) -> None:
-                nonlocal left, most
-                most = max(most, len(anchors(world)))
-                left -= 1
-                if left < 0:
-                    raise DeadError
+            def is_last(request: httpx.Request) -> bool:
+                at_once.add(len(anchors(world)))
+                return is_sent(request)
 
-            world.transport.before = die
-            with pytest.raises(BaseException) as caught:  # noqa: PT011
+            with dying(world.transport, is_last) as death:
                 await world.apply(CHANGED)
-            assert isinstance(caught.value, DeadError | BaseExceptionGroup)
-            world.transport.before = lambda _request: None
-            assert most == 1
+            assert death.is_dead
+            assert max(at_once) == 1
             keyed = await world.invoke(BOTH, key="k", queue_timeout_s=5.0)
             assert keyed.id in {run_id, None}
             await world.context.clock.sleep(120)

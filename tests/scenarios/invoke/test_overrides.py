@@ -12,7 +12,7 @@ from reconciler.model.run import OutcomeName
 from reconciler.model.run_policy import Override, RunPolicy, objection_to, parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.slots.override import owner_of, restore_if_idle
-from tests.support.faults import FAULTS, DeadError, shape
+from tests.support.faults import FAULTS, after_requests, dying, shape
 from tests.support.world import World, open_world, task_spec
 
 ALLOWED = "        args: [exit, '1']\n        env: {LEVEL: low}\n        overrides: {args: true, env: [LEVEL, MORE]}\n"
@@ -180,19 +180,9 @@ async def test_killed_at_any_request_the_next_run_is_the_tasks_own() -> None:
     async def scenario(position: int) -> None:
         async with open_world() as world:
             await world.apply(spec())
-            left = position
-
-            def die(_request: Any) -> None:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    raise DeadError
-
-            world.transport.before = die
-            with pytest.raises(BaseException) as caught:  # noqa: PT011
+            with dying(world.transport, after_requests(position)) as death:
                 await world.invoke(spec(), override=OTHER)
-            assert isinstance(caught.value, DeadError | BaseExceptionGroup)
-            world.transport.before = lambda _request: None
+            assert death.is_dead
             await is_as_declared(world)
 
     for position in range(await request_count()):

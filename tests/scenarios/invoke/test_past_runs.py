@@ -1,8 +1,6 @@
 """Runs whose machine an apply took away are told all the same."""
 
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -11,7 +9,7 @@ from reconciler.invoke.runs import find_run, list_runs
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
-from tests.support.faults import DeadError
+from tests.support.faults import after_requests, dying
 from tests.support.world import World, open_world, spec_of, task_spec
 
 EMPTY = spec_of("version: 1\nname: stack\napps: {app: {image: 'registry.example/app:1', tasks: {}}}\n")
@@ -153,31 +151,21 @@ async def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_
 
 
 async def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated() -> None:
-    async def scenario(position: int) -> int:
+    async def scenario(position: int) -> bool:
         async with open_world() as world:
             await world.apply(spec())
             await world.context.clock.sleep(10)
             run_id = await run_on(world, spec(), "work-iad-1")
-            left = position
-
-            def die(_request: Any) -> None:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    raise DeadError
-
-            world.transport.before = die
-            with suppress(DeadError, BaseExceptionGroup):
+            with dying(world.transport, after_requests(position)) as death:
                 await world.apply(spec("1"))
-            world.transport.before = lambda _request: None
-            if left < 0:
+            if death.is_dead:
                 await world.context.clock.sleep(120)
                 assert (await world.apply(spec("1"))).is_success
             await forget_destroyed(world)
             await is_told(world, run_id)
-            return left
+            return death.is_dead
 
     position = 0
-    while await scenario(position) < 0:
+    while await scenario(position):
         position += 1
     assert position > 5

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from reconciler.invoke.runs import list_runs
 from reconciler.model.run import OutcomeName, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
-from tests.support.faults import FAULTS, DeadError
+from tests.support.faults import FAULTS, at_start, dying
 from tests.support.world import World, open_world, task_spec
 
 LONG = task_spec("[run, '1000', exit, '3']", count="1")
@@ -253,25 +252,9 @@ async def test_the_exit_of_an_earlier_run_that_comes_late_is_no_end_of_a_claim_t
         await applied(world, spec)
         await world.invoke(spec, is_waiting=False)
         await world.context.clock.sleep(6.0)  # at rest, and its exit is not told yet
-        with suppress(DeadError):
-            await kill_at_start(world, spec)
+        with dying(world.transport, at_start) as death:
+            await world.invoke(spec, key="K")
+        assert death.is_dead
         await world.context.clock.sleep(60)
         states = [run.info.state for run in await list_runs(world.context, "app", stack="stack")]
         assert sorted(state.value for state in states) == ["ended", "not started"]
-
-
-async def kill_at_start(world: World, spec: Spec) -> None:
-    """An invoke with a key that dies instead of sending its start."""
-    is_dead = False
-
-    def die(request: Any) -> None:
-        nonlocal is_dead
-        is_dead = is_dead or request.url.path.endswith("/start")
-        if is_dead:
-            raise DeadError
-
-    world.transport.before = die
-    try:
-        await world.invoke(spec, key="K")
-    finally:
-        world.transport.before = lambda _request: None

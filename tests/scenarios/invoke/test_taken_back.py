@@ -1,15 +1,12 @@
 """A claim that is given up before its start took effect leaves no trace: neither a run, nor a key."""
 
-from contextlib import suppress
-from typing import Any
-
 import pytest
 
 from reconciler.invoke.invoke import OnBusy
 from reconciler.invoke.runs import list_runs
 from reconciler.model import marks
 from reconciler.model.run import OutcomeName, RunState
-from tests.support.faults import DeadError
+from tests.support.faults import at_start, dying
 from tests.support.world import World, task_spec
 
 SPEC = task_spec("[run, '5', exit, '3']", count="1")
@@ -76,19 +73,9 @@ async def test_the_oldest_record_that_made_place_is_put_back(world: World) -> No
 
 async def test_a_claim_that_really_died_is_told_of(world: World) -> None:
     await applied(world)
-
-    is_dead = False
-
-    def die(request: Any) -> None:
-        nonlocal is_dead
-        is_dead = is_dead or request.url.path.endswith("/start")
-        if is_dead:
-            raise DeadError
-
-    world.transport.before = die
-    with suppress(DeadError):
+    with dying(world.transport, at_start) as death:
         await world.invoke(SPEC)
-    world.transport.before = lambda _request: None
+    assert death.is_dead
     await world.context.clock.sleep(60)
     assert await told(world) == [RunState.NOT_STARTED]
     assert (await world.invoke(SPEC)).outcome.exit_code == 3
