@@ -80,6 +80,7 @@ TABLE = (
     Row(f"wait {RUN}", f"{TALK} invoke render"),
     Row("unlock", f"{TALK} render"),
     Row("engine status", f"{CALL} | engine render"),
+    Row("engine env", "| engine"),
     Row("destroy --yes", f"{TALK} apply planner render"),
 )
 

@@ -80,6 +80,7 @@ TABLE = (
     Row("unlock"),
     Row("build"),
     Row("engine status"),
+    Row("engine env"),
     Row("engine start", "stderr"),
     Row("destroy --yes"),  # which cannot show what it would do
 )
