@@ -89,6 +89,10 @@ async def _readable_when_destroyed(lab: Laboratory) -> str:
 
 async def _listed_when_destroyed(lab: Laboratory) -> str:
     machine_id = await lab.in_state("destroyed")
+    return await lab.before_long(lambda: _listed(lab, machine_id))
+
+
+async def _listed(lab: Laboratory, machine_id: str) -> str:
     plain = await lab.ask("GET", "/machines")
     every = await lab.ask("GET", "/machines", query={"include_deleted": "true"})
     needs(plain.is_success and every.is_success, f"GET machines answers {plain.words} and {every.words}")

@@ -1,12 +1,12 @@
 """The calls that probes make on the machines of their app."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import quote
 
 from reconciler.clock import Clock
-from reconciler.conformance.probe import UntriedError, needs
+from reconciler.conformance.probe import DiffersError, UntriedError, needs
 from reconciler.conformance.reading import lease_of
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api.calls import NEW_APP_S, app_path
@@ -27,6 +27,7 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _SETTLES_S: Final = 120.0
 _REAPED_S: Final = 20.0
+_LISTED_WITHIN_S: Final = 10.0
 
 
 class Calls:
@@ -112,6 +113,17 @@ class Calls:
         return await self.until(
             machine_id, lambda machine: machine.get("state") in states, " or ".join(states), within_s=within_s
         )
+
+    async def before_long(self, attempt: Callable[[], Awaitable[str]]) -> str:
+        """Return what the attempt returns once nothing differs: a list may be some seconds old. Raises DiffersError."""
+        deadline = self.clock.monotonic() + _LISTED_WITHIN_S
+        while True:
+            try:
+                return await attempt()
+            except DiffersError:
+                if self.clock.monotonic() >= deadline:
+                    raise
+            await self.clock.sleep(_LONGEST_PAUSE_S)
 
     def config(self, role: str, **members: Any) -> dict[str, Any]:
         """Return a config of the role, different each time."""

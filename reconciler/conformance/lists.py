@@ -22,6 +22,10 @@ async def _listed(lab: Laboratory, query: dict[str, Any]) -> list[dict[str, Any]
 async def _pages(lab: Laboratory) -> str:
     await lab.in_state("stopped")
     await lab.resting("short")
+    return await lab.before_long(lambda: _paged(lab))
+
+
+async def _paged(lab: Laboratory) -> str:
     there = {one.get("id") for one in await _listed(lab, {})}
     needs(len(there) > 1, f"the list has {len(there)} machines")
     found: list[Any] = []
@@ -43,7 +47,11 @@ async def _pages(lab: Laboratory) -> str:
 async def _leases(lab: Laboratory) -> str:
     machine_id = await lab.in_state("stopped")
     async with lab.leased(machine_id, description=_DESCRIPTION):
-        found = await _listed(lab, {"include_leases": "true"})
+        return await lab.before_long(lambda: _with_lease(lab, machine_id))
+
+
+async def _with_lease(lab: Laboratory, machine_id: str) -> str:
+    found = await _listed(lab, {"include_leases": "true"})
     lease = next((one.get("lease") for one in found if one.get("id") == machine_id), None)
     told = lease if isinstance(lease, dict) else {}
     expect(told, "no lease is told")
@@ -56,6 +64,10 @@ async def _filter(lab: Laboratory) -> str:
     machine_id = await lab.resting("short")
     written = await lab.ask("POST", "/metadata/conform_filter", machine_id, body={"value": "this"})
     needs(written.is_success, f"no metadata can be written: {written.words}")
+    return await lab.before_long(lambda: _filtered(lab, machine_id))
+
+
+async def _filtered(lab: Laboratory, machine_id: str) -> str:
     found = await _listed(lab, {"metadata.conform_filter": "this"})
     others = await _listed(lab, {"metadata.conform_filter": "that"})
     is_right = [one.get("id") for one in found] == [machine_id] and not others

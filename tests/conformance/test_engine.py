@@ -45,6 +45,12 @@ async def test_the_engine_is_what_we_assume_and_nothing_is_left(latency: str) ->
         assert examiner.has_left_nothing
 
 
+async def test_lists_that_are_some_seconds_old_are_no_difference() -> None:
+    async with open_world(Settings(latency=replace(LATENCIES["small"], list_lag_s=4))) as world:
+        names = ("pages", "leases in lists", "filter by metadata", "list")
+        assert differing(await Examiner(world).examine(named(*names))) == set()
+
+
 async def test_a_new_app_that_is_not_known_everywhere_is_waited_for() -> None:
     async with open_world(Settings(latency=replace(LATENCIES["small"], propagate_s=20))) as world:
         found = await Examiner(world).examine(named("A1", "A5"))
