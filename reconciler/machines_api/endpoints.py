@@ -3,6 +3,7 @@
 Every method raises ApiError.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from reconciler.errors import ApiErrorKind
@@ -14,6 +15,7 @@ from reconciler.model.address import Address, AddressKind
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 
+_ADVICE_TIMEOUT_S: Final = 4.0
 _RELEASE_TIMEOUT_S: Final = 5.0
 _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
 
@@ -149,3 +151,20 @@ class Platform:
             identifier="",
         )
         return await self._api.send(call, wire.regions_from_json)
+
+    async def limits_of(self, org: str) -> Mapping[str, int]:
+        """Return how many machines the organisation may have in each region. Sent once, never repeated.
+
+        A region without room is left out.
+        """
+        call = Call(
+            method="POST",
+            path="/v1/platform/placements",
+            what=f"ask for the limits of {org}",
+            action="placements",
+            identifier=org,
+            body={"org_slug": org, "count": 0},
+            timeout_s=_ADVICE_TIMEOUT_S,
+            is_sent_once=True,
+        )
+        return await self._api.send(call, wire.limits_from_json)

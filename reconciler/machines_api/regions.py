@@ -1,9 +1,10 @@
-"""Check that the regions of a spec exist.
+"""Check that the regions of a spec exist, and have room for what is to be created.
 
-The platform is asked only if a region is neither in our own list nor the region of an existing machine.
+The platform is asked for its regions only if one is neither in our own list nor the region of an existing machine, and
+for its limits only if machines are to be created.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from reconciler.errors import ApiError, SpecError
@@ -39,6 +40,27 @@ async def check_regions(
     if unknown:
         raise SpecError(sorted(unknown, key=lambda one: one.place))
     return ()
+
+
+async def check_room(client: MachinesClient, needed: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    """Return a warning for each region in which the platform would not let so many machines be.
+
+    `needed` has how many there will be, by organisation and region. One call for each organisation. Where it is refused
+    or fails there is nothing to warn of: the creates themselves will tell.
+    """
+    said = []
+    for org, regions in needed.items():
+        try:
+            limits = await client.platform.limits_of(org)
+        except ApiError:
+            continue
+        for region, count in sorted(regions.items()):
+            if limits and region not in limits:
+                said.append(f"the platform names no room in region {region} now: a create there may be refused")
+            elif limits and count > limits[region]:
+                limit = f"organisation {org} may have {limits[region]} machines in region {region}"
+                said.append(f"{limit}, and after this plan there would be {count}: creates there may be refused")
+    return tuple(said)
 
 
 def _hint(region: str, known: frozenset[str]) -> str:

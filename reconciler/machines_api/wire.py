@@ -147,6 +147,14 @@ def address_from_json(value: Any) -> Address:
     return Address(ip=ip, kind=AddressKind.PRIVATE_V6 if ip.lower().startswith("fd") else AddressKind.V6)
 
 
+def limits_from_json(value: Any) -> dict[str, int]:
+    """Parse how many machines there may be in each region, spelled as the live API or as its document does."""
+    answer = object_of(value, "placements")
+    rows = [row for row in list_of(answer.get("Regions", answer.get("regions"))) if isinstance(row, dict)]
+    pairs = ((row.get("Region", row.get("region")), row.get("Count", row.get("count"))) for row in rows)
+    return {code: count for code, count in pairs if isinstance(code, str) and type(count) is int}
+
+
 def versions_from_json(value: Any) -> tuple[MachineVersion, ...]:
     """Parse the retained versions, in the server's order."""
     return tuple(_version(one if isinstance(one, dict) else {}) for one in list_of(value))

@@ -1,5 +1,6 @@
 """Apply in two steps: propose, which only reads, and carry out. Between them the caller shows the plan, and asks."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift_planner
 from reconciler.operations.images import ImagePolicy
-from reconciler.operations.plan import locks_of, observe_as_planned, observe_pinned, with_locks
+from reconciler.operations.plan import locks_of, machines_in, observe_as_planned, observe_pinned, with_locks, with_room
 from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
 from reconciler.operations.session import Session
 from reconciler.planner.bookkeeping import last_plan
@@ -84,8 +85,9 @@ async def propose_apply(
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
+    there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
     return Proposal(
-        plan=with_locks(plan, locks),
+        plan=await with_room(session, pinned.spec, with_locks(plan, locks), there),
         spec=pinned.spec,
         observed=pinned.observed,
         options=options,

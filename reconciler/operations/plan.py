@@ -1,12 +1,14 @@
 """Observe a target with the spec's images pinned, and plan: at once, or app by app as the apps are seen."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from reconciler.machines_api.observe import observe, observe_each
-from reconciler.machines_api.regions import check_regions
+from reconciler.machines_api.regions import check_regions, check_room
+from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed, ObservedApp, ShownLease
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
@@ -56,6 +58,7 @@ async def plan(
     pinned: dict[str, App] = {}
     regions: set[str] = set()  # of all machines that were seen
     locks: dict[str, ShownLease] = {}
+    there: Counter[tuple[str, str]] = Counter()
     names = [app.name for app in spec.apps]
 
     async with _looking_up(session, spec, images, only=only) as looking:
@@ -63,6 +66,7 @@ async def plan(
         async def take(observed: ObservedApp) -> None:
             regions.update(machine.region for machine in observed.machines)
             locks.update(locks_of(observed))
+            there.update(machines_in(observed))
             if not pinned:
                 digests, _warnings = await asyncio.shield(looking)
                 pinned.update({app.name: app for app in with_digests(spec, digests).apps})
@@ -73,7 +77,35 @@ async def plan(
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
     planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
-    return with_locks(planned, locks), digests
+    return await with_room(session, spec, with_locks(planned, locks), there), digests
+
+
+def machines_in(observed: ObservedApp) -> Counter[tuple[str, str]]:
+    """Count the machines of an app by app and region."""
+    return Counter((observed.name, machine.region) for machine in observed.machines if not machine.state.is_gone)
+
+
+async def with_room(session: Session, spec: Spec, plan: Plan, there: Mapping[tuple[str, str], int]) -> Plan:
+    """Return the plan with a warning for each region that has no room for what it creates.
+
+    Only the platform itself is asked: whoever does not keep to its pace is another server.
+    """
+    orgs = {app.name: app.org for app in spec.apps}
+    due = Counter((orgs[change.slot.app], change.slot.region) for change in plan.effective if _is_creation(change))
+    if not due or plan.blocked or not session.target.is_paced:
+        return plan
+    for (app, region), count in there.items():
+        if (orgs[app], region) in due:
+            due[orgs[app], region] += count
+    gone = Counter((orgs[one.slot.app], one.slot.region) for one in plan.effective if one.action is Action.DESTROY)
+    needed: dict[str, dict[str, int]] = {}
+    for (org, region), count in due.items():
+        needed.setdefault(org, {})[region] = count - gone[org, region]
+    return replace(plan, warnings=(*plan.warnings, *await check_room(session.context.client, needed)))
+
+
+def _is_creation(change: Change) -> bool:
+    return change.action is Action.CREATE and not change.deferred
 
 
 def locks_of(observed: ObservedApp) -> Mapping[str, ShownLease]:
