@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.apply.priority_semaphore import PrioritySemaphore
-from reconciler.engine.http.rates import Rates
+from reconciler.engine.http.admission import Rates
 from reconciler.machines_api.throttle import Throttle
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
 

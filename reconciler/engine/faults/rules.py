@@ -4,6 +4,7 @@ A rule names a fault, and the calls, apps, machines or images that it strikes. A
 around a call by `http/faults_middleware.py`; the engine itself asks for ENGINE_FAULTS at the moment that they concern.
 """
 
+import enum
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -56,30 +57,55 @@ API_FAULTS: Final[dict[str, tuple[int, str, str | None]]] = {
     "gateway_timeout": (504, "<html><h1>504 Gateway Time-out</h1></html>", None),
 }
 
-REPLY_FAULTS: Final = {
-    "refuse_connection": "the connection breaks before anything is read",
-    "lose_request": "the connection breaks, and nothing is done",
-    "lose_reply": "the call is done, and its reply is lost",
-    "half_reply": "the call is done, and half of its reply arrives",
-    "late_reply": "the call is done, and its reply arrives `seconds` later",
-    "late_request": "the call is done `seconds` later",
-    "html": "the call is done, and the reply is a page of HTML with status 200",
-    "empty_list": "a list of machines is empty",
+
+class ReplyFault(enum.StrEnum):
+    """What becomes of a call's reply."""
+
+    REFUSE_CONNECTION = "refuse_connection"
+    LOSE_REQUEST = "lose_request"
+    LOSE_REPLY = "lose_reply"
+    HALF_REPLY = "half_reply"
+    LATE_REPLY = "late_reply"
+    LATE_REQUEST = "late_request"
+    HTML = "html"
+    EMPTY_LIST = "empty_list"
+
+
+class ForeignAct(enum.StrEnum):
+    """What another party does to a machine just before a call on it."""
+
+    STEAL_LEASE = "steal_lease"
+    LOSE_LEASE = "lose_lease"
+    VANISH = "vanish"
+    FOREIGN_START = "foreign_start"
+
+
+REPLY_FAULTS: Final[dict[str, str]] = {
+    ReplyFault.REFUSE_CONNECTION: "the connection breaks before anything is read",
+    ReplyFault.LOSE_REQUEST: "the connection breaks, and nothing is done",
+    ReplyFault.LOSE_REPLY: "the call is done, and its reply is lost",
+    ReplyFault.HALF_REPLY: "the call is done, and half of its reply arrives",
+    ReplyFault.LATE_REPLY: "the call is done, and its reply arrives `seconds` later",
+    ReplyFault.LATE_REQUEST: "the call is done `seconds` later",
+    ReplyFault.HTML: "the call is done, and the reply is a page of HTML with status 200",
+    ReplyFault.EMPTY_LIST: "a list of machines is empty",
 }
-ENGINE_FAULTS: Final = {
+ENGINE_FAULTS: Final[dict[str, str]] = {
     "drop_start": "a start is accepted, and nothing starts",
     "revert_update": "an update is accepted, and reverted a moment later",
     "out_of_memory": "a run is killed for lack of memory",
     "unpullable": "the image cannot be pulled: the machine never starts, and its log says so",
     "host_unreachable": "the machine's host is down: its config is null, and calls on it time out",
-    "steal_lease": "just before the call, someone else takes the lease",
-    "lose_lease": "just before the call, the lease ends",
-    "vanish": "just before the call, someone else destroys the machine",
-    "foreign_start": "just before the call, someone starts the machine whatever its lease, as proxy and scheduler do",
+    ForeignAct.STEAL_LEASE: "just before the call, someone else takes the lease",
+    ForeignAct.LOSE_LEASE: "just before the call, the lease ends",
+    ForeignAct.VANISH: "just before the call, someone else destroys the machine",
+    ForeignAct.FOREIGN_START: (
+        "just before the call, someone starts the machine whatever its lease, as proxy and scheduler do"
+    ),
 }
 LASTING: Final = frozenset({"host_unreachable", "unpullable"})  # these strike always, unless `times` says otherwise
-BEFORE_CALL_FAULTS: Final = ("steal_lease", "lose_lease", "vanish", "foreign_start")
-NEVER_COMMITTED: Final = frozenset({"refuse_connection", "lose_request"})
+BEFORE_CALL_FAULTS: Final = tuple(ForeignAct)
+NEVER_COMMITTED: Final = frozenset({ReplyFault.REFUSE_CONNECTION, ReplyFault.LOSE_REQUEST})
 
 
 class FaultConfigError(ValueError):

@@ -16,9 +16,8 @@ from starlette.types import ASGIApp
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault
 from reconciler.engine.faults.rules import api_fault
-from reconciler.engine.http.auth import check_host, check_token
+from reconciler.engine.http.admission import Rates, check_host, check_token
 from reconciler.engine.http.faults_middleware import drop_connections, fault_response, reply_under_faults
-from reconciler.engine.http.rates import Rates
 from reconciler.engine.http.routes import ENDPOINTS, UNKNOWN, WEB, Endpoint, graphql_endpoint, services_endpoint
 from reconciler.engine.models import Address
 from reconciler.engine.server.dashboard import DASHBOARD, EVENT_STREAM

@@ -18,6 +18,8 @@ from reconciler.engine.faults.rules import (
     NEVER_COMMITTED,
     REPLY_FAULTS,
     ConnectionLost,
+    ForeignAct,
+    ReplyFault,
     Rule,
     api_fault,
 )
@@ -54,39 +56,43 @@ async def _act_before_call(engine: Engine, rule: Rule, machine: Machine | None) 
     """Do to the machine what another party would do just before the call."""
     if machine is None or machine.is_destroyed:
         return
-    if rule.fault == "vanish":
-        engine.vanish(machine)
-    elif rule.fault == "foreign_start":
-        await engine.start_unleased(machine)
-    else:
-        thief = _THIEF if rule.fault == "steal_lease" else None
-        engine.leases.drop(machine, thief=thief, ttl_s=int(rule.seconds))
+    match ForeignAct(rule.fault):
+        case ForeignAct.VANISH:
+            engine.vanish(machine)
+        case ForeignAct.FOREIGN_START:
+            await engine.start_unleased(machine)
+        case ForeignAct.STEAL_LEASE:
+            engine.leases.drop(machine, thief=_THIEF, ttl_s=int(rule.seconds))
+        case ForeignAct.LOSE_LEASE:
+            engine.leases.drop(machine)
 
 
 async def _faulty_reply(engine: Engine, rule: Rule, answer: Answer) -> Response:
-    fault = rule.fault
-    if fault in NEVER_COMMITTED:
-        return _DroppedConnection(fault)
-    if fault in API_FAULTS:
+    if rule.fault in API_FAULTS:
         if rule.is_committed:
             await answer()
-        return fault_response(api_fault(fault))
-    if fault == "late_request":
+        return fault_response(api_fault(rule.fault))
+    fault = ReplyFault(rule.fault)
+    if fault in NEVER_COMMITTED:
+        return _DroppedConnection(fault)
+    if fault is ReplyFault.LATE_REQUEST:
         await engine.clock.sleep(rule.seconds)
     response = await answer()
     match fault:
-        case "lose_reply":
+        case ReplyFault.LOSE_REPLY | ReplyFault.LOSE_REQUEST | ReplyFault.REFUSE_CONNECTION:
             return _DroppedConnection(fault)
-        case "late_reply":
+        case ReplyFault.LATE_REPLY:
             await engine.clock.sleep(rule.seconds)
-        case "html":
+            return response
+        case ReplyFault.LATE_REQUEST:
+            return response
+        case ReplyFault.HTML:
             return Response("<html><body>Sign in</body></html>", media_type="text/html")
-        case "empty_list":
+        case ReplyFault.EMPTY_LIST:
             return JSONResponse([])
-        case "half_reply":
+        case ReplyFault.HALF_REPLY:
             content = bytes(response.body)
             return Response(content[: len(content) // 2], response.status_code, media_type=response.media_type)
-    return response
 
 
 def fault_response(fault: ApiFault) -> Response:
@@ -99,7 +105,7 @@ def fault_response(fault: ApiFault) -> Response:
 class _DroppedConnection(Response):
     """No reply: mark the request, so that `drop_connections` cuts its connection."""
 
-    def __init__(self, fault: str) -> None:
+    def __init__(self, fault: ReplyFault) -> None:
         super().__init__()
         self._fault = fault
 
@@ -119,7 +125,7 @@ def drop_connections(app: ASGIApp) -> ASGIApp:
             return
         transport = getattr(getattr(send, "__self__", None), "transport", None)
         if transport is None:
-            raise ConnectionLost(is_refused=scope[_DROPPED] == "refuse_connection")
+            raise ConnectionLost(is_refused=scope[_DROPPED] is ReplyFault.REFUSE_CONNECTION)
         transport.abort()
 
     return serve

@@ -11,7 +11,7 @@ from typing import Final
 
 from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault, lease_held, not_found
-from reconciler.engine.machines.call_rules import decide_lease
+from reconciler.engine.machines.call_rules import LeaseEffect, decide_lease
 from reconciler.engine.machines.wait import Watchers
 from reconciler.engine.models import Lease, Machine
 
@@ -109,12 +109,15 @@ class Leases:
             raise ApiFault(409, f"aborted: the lease on machine ID {machine.id} has expired")
         holder = "free" if held is None else "own" if held.nonce == nonce else "foreign"
         match decide_lease(call, holder):
-            case "refuse":
+            case LeaseEffect.PASS:
+                return machine
+            case LeaseEffect.REFUSE:
                 assert held is not None
                 raise _held(machine, held)
-            case "wait":
+            case LeaseEffect.WAIT:
                 return await self._wait_until_free(machine, nonce)
-        return machine
+            case LeaseEffect.ABSENT:
+                raise not_found("lease")
 
     async def _wait_until_free(self, machine: Machine, nonce: str | None) -> Machine:
         """Wait for someone else's lease to end, and return the machine as it is then."""

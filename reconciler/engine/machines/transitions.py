@@ -14,7 +14,7 @@ from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, commands_of, stop_rule, volumes_of
 from reconciler.engine.errors import ApiFault, bad_request
 from reconciler.engine.faults.settings import Settings
-from reconciler.engine.machines.call_rules import STILL_ACTIVE, decide
+from reconciler.engine.machines.call_rules import STILL_ACTIVE, Effect, decide
 from reconciler.engine.machines.lags import NewImages
 from reconciler.engine.machines.leases import Leases
 from reconciler.engine.machines.metadata import updated_config
@@ -76,7 +76,7 @@ class Transitions:
         """
         machine = await self._leases.admit("start", machine, nonce)
         previous = machine.state if self._behaviour.tells_previous_state else "stopped"
-        if decide("start", self._exact_state(machine)) == "start":
+        if decide("start", self._exact_state(machine)) is Effect.START:
             if not self._runtime.uses_image and not any(one.words for one in commands_of(machine.config)):
                 why = f"the {self._runtime.name} runtime does not use the image: the config needs a command"
                 raise bad_request(why)
@@ -120,14 +120,14 @@ class Transitions:
         """Stop the machine in the background; `body` may give signal and timeout."""
         rule = stop_rule(machine.config, body, self._latency.kill_timeout_s)
         machine = await self._leases.admit("stop", machine, nonce)
-        match decide("stop", machine.state):
-            case "stop":
-                event = self._runner.recorder.new_event("stop", "stopping", "user")
-                self._runner.recorder.save(replace(machine, state="stopping", should_run=False), event=event)
-                self._runner.in_background(self._finish_stop(machine.id, *rule))
-            case "discard":
-                self._runner.recorder.save(replace(machine, state="stopped"))
-                self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
+        effect = decide("stop", machine.state)
+        if effect is Effect.STOP:
+            event = self._runner.recorder.new_event("stop", "stopping", "user")
+            self._runner.recorder.save(replace(machine, state="stopping", should_run=False), event=event)
+            self._runner.in_background(self._finish_stop(machine.id, *rule))
+        elif effect is Effect.DISCARD:
+            self._runner.recorder.save(replace(machine, state="stopped"))
+            self._runner.in_background(self._runner.stop(machine.id, SIGKILL, 0))
 
     def stop_unleased(self, machine: Machine) -> None:
         """Stop a started machine as the platform does: whatever its lease."""
@@ -146,13 +146,13 @@ class Transitions:
         """Stop and start the machine in the background; start one that does not run."""
         rule = stop_rule(machine.config, query, self._latency.kill_timeout_s)
         machine = await self._leases.admit("restart", machine, nonce)
-        match decide("restart", self._exact_state(machine)):
-            case "restart":
-                event = self._runner.recorder.new_event("restart", "restarting", "user")
-                self._runner.recorder.save(replace(machine, state="restarting"), event=event)
-                self._runner.in_background(self._stop_then_start(machine.id, *rule))
-            case "start":
-                await self.start(machine, nonce)
+        effect = decide("restart", self._exact_state(machine))
+        if effect is Effect.RESTART:
+            event = self._runner.recorder.new_event("restart", "restarting", "user")
+            self._runner.recorder.save(replace(machine, state="restarting"), event=event)
+            self._runner.in_background(self._stop_then_start(machine.id, *rule))
+        elif effect is Effect.START:
+            await self.start(machine, nonce)
 
     async def _stop_then_start(self, machine_id: str, number: int, timeout_s: float) -> None:
         await self._runner.stop(machine_id, number, timeout_s)
@@ -163,7 +163,7 @@ class Transitions:
     async def suspend(self, machine: Machine, nonce: str | None) -> None:
         """Suspend the machine's commands."""
         machine = await self._leases.admit("suspend", machine, nonce)
-        if decide("suspend", machine.state) == "suspend":
+        if decide("suspend", machine.state) is Effect.SUSPEND:
             await self._runner.suspend(machine)
 
     async def cordon(self, machine: Machine, nonce: str | None, *, is_cordoned: bool) -> None:
@@ -194,14 +194,14 @@ class Transitions:
             config=config,
             skips_secrets=bool(body.get("skip_secrets")),
             is_armed=bool(config.get("schedule")) and not body.get("skip_launch"),
-            should_run=machine.should_run if effect == "reboot" else False,
+            should_run=machine.should_run if effect is Effect.REBOOT else False,
         )
         event = self._runner.recorder.new_event("update", "replacing", "user")
         updated = self._runner.recorder.save(updated, event=event, is_new_version=True)
         if self._runner.has_fault("revert_update", machine):
             self._runner.in_background(self._revert(machine, updated))
         else:
-            self._runner.in_background(self._finish_update(updated, is_running=effect == "reboot"))
+            self._runner.in_background(self._finish_update(updated, is_running=effect is Effect.REBOOT))
         return updated
 
     def _check_version(self, machine: Machine, expected: Any) -> None:
@@ -251,7 +251,7 @@ class Transitions:
         """
         machine = await self._leases.admit("kill" if force else "destroy", machine, nonce)
         call = "kill" if force or not self._behaviour.refuses_bare_delete else "destroy"
-        if decide(call, self._exact_state(machine)) == "destroy":
+        if decide(call, self._exact_state(machine)) is Effect.DESTROY:
             self.destroy_now(machine)
 
     def destroy_now(self, machine: Machine) -> None:

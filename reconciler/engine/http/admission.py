@@ -1,0 +1,55 @@
+"""Decide who may call, and how often.
+
+Only loopback host names and holders of the token; within the documented rate limits, if the engine keeps them. These
+are one call per second of each action on each id, with a burst of 3; for reading one machine 5 per second, burst 10.
+"""
+
+import hmac
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from reconciler.clock import Clock
+from reconciler.engine.errors import ApiFault
+
+_SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
+_LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
+_PER_SECOND: Final = 1.0
+_BURST: Final = 3.0
+_GET_PER_SECOND: Final = 5.0
+_GET_BURST: Final = 10.0
+
+
+def check_host(request: Request) -> None:
+    """Raise ApiFault (403) unless the Host header names loopback.
+
+    A web page in a browser of this computer could otherwise reach the engine by a DNS name that resolves to 127.0.0.1.
+    """
+    if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
+        raise ApiFault(403, "forbidden: this engine answers to loopback names only")
+
+
+def check_token(request: Request, token: str) -> None:
+    """Raise ApiFault (401) unless the request carries the token."""
+    given = _SCHEME.sub("", request.headers.get("authorization", "")).strip()
+    if not hmac.compare_digest(given.encode(), token.encode()):
+        raise ApiFault(401, "unauthorized: missing or wrong token")
+
+
+class Rates:
+    """A token bucket for each action and identifier."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, and when they were counted
+
+    def admits(self, action: str, identifier: str) -> bool:
+        """Whether one more call is within the rate limit; counts it if so."""
+        per_second, burst = (_GET_PER_SECOND, _GET_BURST) if action == "get" else (_PER_SECOND, _BURST)
+        now = self._clock.monotonic()
+        tokens, counted = self._buckets.get((action, identifier), (burst, now))
+        tokens = min(burst, tokens + (now - counted) * per_second)
+        is_within = tokens >= 1.0 - 1e-9
+        self._buckets[action, identifier] = (tokens - 1.0 if is_within else tokens, now)
+        return is_within
