@@ -4,7 +4,7 @@ An app that exists is never taken: its name is asked for first, and the answer t
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError, TargetError, UsageError
@@ -15,7 +15,7 @@ from reconciler.machines_api.values import list_of
 _TRIES: Final = 4
 _PAUSE_S: Final = 1.0
 _CALL_S: Final = 30.0
-_GONE_WITHIN_S: Final = 60.0
+_GONE_WITHIN_S: Final = 90.0
 _ANOTHER: Final = (
     "choose another name: the app is made for this, and deleted afterwards; or delete it, if an earlier one was killed"
 )
@@ -23,13 +23,18 @@ _ANOTHER: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class NewApp:
-    """The app. `may_exist`: this command has sent what makes it, and has not seen it gone."""
+    """The app.
+
+    `may_exist`: this command has sent what makes it, and has not seen it gone. `is_ours`: it has certainly made it.
+    """
 
     api: RawApi
     clock: Clock
     name: str
     org: str
     may_exist: bool = False
+    is_ours: bool = False
+    _made_at: float = 0.0
 
     async def check_name(self) -> None:
         """Check that nobody has the name. Raises UsageError, TargetError, ApiError."""
@@ -48,44 +53,49 @@ class NewApp:
         Raises UsageError if someone else has the name, ReconcilerError if it is not made or not certainly ours.
         """
         body = {"name": self.name, "app_name": self.name, "org_slug": self.org, "idempotency_key": key}
-        is_first = True
-        while True:
+        why = ""
+        for _ in range(_TRIES):
             self.may_exist = True
             try:
                 answer = await self._ask("POST", "/v1/apps", body=body)
             except ApiError as error:
-                if error.kind is ApiErrorKind.UNREACHABLE and is_first:
+                if error.kind is ApiErrorKind.UNREACHABLE and not why:
                     self.may_exist = False
                     raise
-                answer = await self._repeated(body, error)
-                is_first = False
-            if answer.is_success:
-                return
-            if answer.kind is ApiErrorKind.NAME_TAKEN and is_first:
-                self.may_exist = False
-                raise UsageError(f"the app {self.name} exists already", hint=_ANOTHER)
-            if answer.kind is ApiErrorKind.NAME_TAKEN:
-                self.may_exist = False  # it may be another's: it is not ours to delete
-                why = f"the app {self.name} exists, and the answer that would tell whose it is was lost"
-                raise ReconcilerError(why, hint="nothing was deleted: look at it, and delete it if nobody else made it")
-            self.may_exist = answer.status >= 500
-            raise ReconcilerError(f"the app cannot be made: {answer.words}")
-
-    async def _repeated(self, body: dict[str, Any], error: ApiError) -> Answer:
-        """Send the POST again with the same key until an answer comes. Raises the last error."""
-        for _ in range(_TRIES):
+                why = str(error)
+            else:
+                if answer.is_success:
+                    self.is_ours, self._made_at = True, self.clock.monotonic()
+                    return
+                if answer.kind is not ApiErrorKind.UNCLEAR:
+                    self._refuse(answer, was_unclear=bool(why))
+                why = answer.words
             await self.clock.sleep(_PAUSE_S)
-            try:
-                return await self._ask("POST", "/v1/apps", body=body)
-            except ApiError as again:
-                error = again
-        raise error
+        self._give_up(f"it is not known whether the app {self.name} was made: {why}")
+
+    def _refuse(self, answer: Answer, *, was_unclear: bool) -> NoReturn:
+        """Raise the error for a refusal; after an unclear answer a taken name may be our own."""
+        is_taken = answer.kind is ApiErrorKind.NAME_TAKEN
+        if is_taken and was_unclear:
+            self._give_up(f"the app {self.name} exists, and the answer that would tell whose it is was lost")
+        if was_unclear:
+            self._give_up(f"it is not known whether the app {self.name} was made: {answer.words}")
+        self.may_exist = False
+        if is_taken:
+            raise UsageError(f"the app {self.name} exists already", hint=_ANOTHER)
+        raise ReconcilerError(f"the app cannot be made: {answer.words}")
+
+    def _give_up(self, why: str) -> NoReturn:
+        raise ReconcilerError(why, hint="nothing was deleted: look at it, and delete it if nobody else has made it")
 
     async def until_known(self) -> None:
         """Wait until the app's machines can be listed. Raises ReconcilerError after a minute."""
         deadline = self.clock.monotonic() + NEW_APP_S
         while True:
             answer = await self._ask("GET", f"{self._path}/machines")
+            if answer.is_success and list_of(answer.body):
+                self.is_ours = False
+                self._give_up(f"the app {self.name} has machines already, so someone else has made it too")
             if answer.is_success:
                 return
             if self.clock.monotonic() >= deadline:
@@ -93,13 +103,19 @@ class NewApp:
             await self.clock.sleep(_PAUSE_S)
 
     async def delete(self) -> tuple[str, ...]:
-        """Delete the app and its machines. Return what is left, in words."""
-        left, deadline = "", self.clock.monotonic() + _GONE_WITHIN_S
+        """Delete the app and its machines. Return what is left, in words.
+
+        A new app may be unknown to some of the server's nodes, so that for a minute a 404 is no proof.
+        """
+        left, deadline, is_deleted = "", self.clock.monotonic() + _GONE_WITHIN_S, False
         while self.clock.monotonic() < deadline:
             try:
                 answer = await self._ask("DELETE", self._path, query={"force": "true"})
                 left = f"its deletion answers {answer.words}"
-                if (await self._ask("GET", self._path)).kind is ApiErrorKind.NOT_FOUND:
+                is_deleted = is_deleted or answer.is_success
+                is_old = self.clock.monotonic() > self._made_at + NEW_APP_S
+                is_unknown = (await self._ask("GET", self._path)).kind is ApiErrorKind.NOT_FOUND
+                if is_unknown and (is_deleted or is_old):
                     self.may_exist = False
                     return ()
                 await self._delete_machines()

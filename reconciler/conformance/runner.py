@@ -85,9 +85,9 @@ async def conform(
 
 
 async def _cleaned_up(app: NewApp) -> tuple[str, ...]:
-    """Delete the app, unless this very command is being given up."""
+    """Delete the app if it is ours, unless this very command is being given up."""
     task = asyncio.current_task()
-    if not app.may_exist or (task and task.cancelling()):
+    if not app.is_ours or (task and task.cancelling()):
         return ()
     return await app.delete()
 

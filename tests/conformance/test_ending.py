@@ -1,15 +1,18 @@
 """Whatever ends it, and whenever: nothing is left, or it is said what."""
 
 import asyncio
+import json
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from reconciler.conformance.catalogue import PROBES
+from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.errors import ApiError, ReconcilerError, TargetError, UsageError
 from reconciler.model.conformance import Verdict
 from tests.support.examined import Examiner, named
-from tests.support.quirks import Quirky, refusal
+from tests.support.quirks import Quirky, TakesAnyApp, refusal
 from tests.support.world import World, open_world
 
 FEW = named(
@@ -156,19 +159,73 @@ async def test_of_two_at_once_one_does_it_and_the_other_leaves_its_app_alone(wor
     assert first.has_left_nothing
 
 
-@pytest.mark.parametrize("fault", ["reset before", "reset after", "504 after", "500 before"])
-async def test_a_lost_reply_to_the_apps_creation_leaves_nothing_of_ours(world: World, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "504 after", "500 before", "half a reply"])
+async def test_a_lost_reply_to_the_apps_creation_is_settled_by_its_key(world: World, fault: str) -> None:
     examiner = Examiner(world)
     world.transport.strike(fault, ahead=1)
-    found, error = None, None
-    try:
-        found = await examiner.examine(named("A1"))
-    except ReconcilerError as raised:
-        error = raised
-    if error and "was lost" in str(error):
-        return  # it may be someone else's, and is left alone
-    assert error or (found and found.is_conforming)
+    assert (await examiner.examine(named("A1"))).is_conforming
     assert examiner.has_left_nothing
+
+
+class OwesReplies(Quirky):
+    """The answers to the creation of an app are lost, all of them or the first."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, *, times: int) -> None:
+        super().__init__(inner)
+        self.times = times
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if (request.method, request.url.path) != ("POST", "/v1/apps"):
+            return await self.answered(request)
+        body = {name: value for name, value in json.loads(request.content).items() if name != "idempotency_key"}
+        reply = await self.ask(request, "POST", "/v1/apps", json=body)
+        self.times -= 1
+        return refusal(502, "bad gateway") if self.times >= 0 else reply
+
+
+@pytest.mark.parametrize(
+    ("times", "why"), [(1, "whose it is was lost"), (9, "it is not known whether the app probe was made: 502")]
+)
+async def test_what_is_not_certainly_ours_is_left_alone_and_told(world: World, times: int, why: str) -> None:
+    """The server does not heed the key: the app may be someone else's, who was faster."""
+    examiner = Examiner(world, OwesReplies(world.transport, times=times))
+    with pytest.raises(ReconcilerError, match=why) as raised:
+        await examiner.examine(named("A1"))
+    assert "delete it if nobody else has made it" in str(raised.value.hint)
+    assert "probe" in world.engine.store.apps
+    assert not [one for one in world.transport.requests if one.startswith("DELETE")]
+
+
+async def test_where_an_app_can_be_made_twice_the_machines_of_another_are_not_touched(world: World) -> None:
+    class Shares(TakesAnyApp):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if (request.method, request.url.path) == ("POST", "/v1/apps") and "probe" not in world.engine.store.apps:
+                world.engine.create_app("probe", "personal")
+                body = {"name": "theirs", "config": {"image": "i"}, "skip_launch": True}
+                await self.ask(request, "POST", "/v1/apps/probe/machines", json=body)
+            return await super().handle_async_request(request)
+
+    found = await Examiner(world, Shares(world.transport)).examine(FEW)
+    assert "someone else has made it too" in found.failures[0]
+    assert found.results == ()
+    assert not found.is_conforming
+    assert [machine.name for machine in world.machines("probe")] == ["theirs"]
+
+
+@pytest.mark.parametrize("stage", [2, 3, 4, 6])
+async def test_an_app_that_is_not_known_everywhere_yet_is_deleted_all_the_same(stage: int) -> None:
+    async with open_world(Settings(latency=replace(LATENCIES["small"], propagate_s=20))) as world:
+        examiner, loop = Examiner(world), asyncio.get_running_loop()
+
+        def interrupt(_request: httpx.Request) -> None:
+            if len(world.transport.requests) == stage:
+                loop.call_soon(examiner.stop.interrupt)
+
+        world.transport.before = interrupt
+        found = await examiner.examine(FEW)
+        assert found.is_interrupted
+        assert found.left == ()
+        assert examiner.has_left_nothing
 
 
 async def test_a_dead_network_and_another_server_are_told_before_anything_is_made(world: World) -> None:

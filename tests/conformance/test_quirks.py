@@ -11,7 +11,7 @@ from reconciler.conformance.catalogue import PROBES
 from reconciler.model.conformance import Verdict
 from reconciler.render.conformance import conformance_text
 from tests.support.examined import Examiner, differing, named
-from tests.support.quirks import EndsLongWaits, Quirky, refusal
+from tests.support.quirks import EndsLongWaits, Quirky, TakesAnyApp, refusal
 from tests.support.world import World
 
 Pass = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -96,15 +96,6 @@ class IsOlder(Quirky):
         if reply.is_success and isinstance(reply.json(), dict) and "instance_id" in reply.json():
             return httpx.Response(200, json={name: value for name, value in reply.json().items() if name != "version"})
         return reply
-
-
-class TakesAnyApp(Quirky):
-    """An app that exists is made again."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        reply = await self.answered(request)
-        is_taken = (request.method, request.url.path) == ("POST", "/v1/apps") and reply.status_code == 422
-        return httpx.Response(201, json={"id": "probe"}) if is_taken else reply
 
 
 class SpeaksOtherwise(Quirky):

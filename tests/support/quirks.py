@@ -36,3 +36,12 @@ class EndsLongWaits(Quirky):
         if request.url.params.get("timeout") == "61":
             return httpx.Response(200, json={"ok": True})
         return await self.answered(request)
+
+
+class TakesAnyApp(Quirky):
+    """An app that exists is made again."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        reply = await self.answered(request)
+        is_taken = (request.method, request.url.path) == ("POST", "/v1/apps") and reply.status_code == 422
+        return httpx.Response(201, json={"id": "probe"}) if is_taken else reply
