@@ -18,7 +18,7 @@ from reconciler.engine.faults.rules import (
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.errors import ApiErrorKind as K
 from reconciler.machines_api.errors import classify
-from tests.support.engine_api import Ask, error_of, make, with_api
+from tests.support.engine_api import Ask, error_of, make
 from tests.support.world import World
 
 # What each error of the platform means to a client; together they are every class that is known.
@@ -61,19 +61,18 @@ MEANS = {
 
 
 @pytest.mark.parametrize("fault", API_FAULTS)
-def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(fault: str) -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1")
-        world.engine.faults.add(fault, calls=("get",))
-        refused = await ask("GET", f"/machines/{machine}")
-        status, text, word = API_FAULTS[fault]
-        assert refused.status_code == status
-        assert text in (refused.text if text.startswith("<") else refused.json()["error"])
-        assert word is None or refused.json()["status"] == word
-        assert classify(status, f"{word or ''} {text}") is MEANS[fault]
-        assert (await ask("GET", f"/machines/{machine}")).status_code == 200
-
-    with_api(scenario)
+async def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(
+    world: World, ask: Ask, fault: str
+) -> None:
+    machine = await make(ask, "run", "1")
+    world.engine.faults.add(fault, calls=("get",))
+    refused = await ask("GET", f"/machines/{machine}")
+    status, text, word = API_FAULTS[fault]
+    assert refused.status_code == status
+    assert text in (refused.text if text.startswith("<") else refused.json()["error"])
+    assert word is None or refused.json()["status"] == word
+    assert classify(status, f"{word or ''} {text}") is MEANS[fault]
+    assert (await ask("GET", f"/machines/{machine}")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -91,17 +90,16 @@ def test_each_refusal_comes_with_its_status_and_text_once_and_is_understood(faul
     ],
     ids=lambda value: value["fault"] if isinstance(value, dict) else "",
 )
-def test_a_spoiled_reply_says_nothing_of_whether_it_was_done(fault: dict[str, Any], is_done: bool) -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        world.engine.faults.add(calls=("create",), **fault)
-        try:
-            reply = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
-            assert reply.is_success or fault.get("is_committed") or fault["fault"] == "server_error"
-        except httpx.TransportError:
-            assert fault["fault"] in {"refuse_connection", "lose_request", "lose_reply"}
-        assert bool(world.machines()) is is_done
-
-    with_api(scenario)
+async def test_a_spoiled_reply_says_nothing_of_whether_it_was_done(
+    world: World, ask: Ask, fault: dict[str, Any], is_done: bool
+) -> None:
+    world.engine.faults.add(calls=("create",), **fault)
+    try:
+        reply = await ask("POST", "/machines", json={"name": "m", "config": {"image": "i"}})
+        assert reply.is_success or fault.get("is_committed") or fault["fault"] == "server_error"
+    except httpx.TransportError:
+        assert fault["fault"] in {"refuse_connection", "lose_request", "lose_reply"}
+    assert bool(world.machines()) is is_done
 
 
 def test_a_rule_strikes_what_it_names_after_so_many_so_many_times() -> None:
@@ -162,141 +160,116 @@ def test_a_fault_that_does_not_exist_is_no_rule() -> None:
         FaultRules().add("nonsense")
 
 
-def test_lists_lag_and_one_machine_read_by_its_id_does_not() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1")
-        assert (await ask("GET", "/machines")).json() == []
-        assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "created"
-        await world.context.clock.sleep(2.02)
-        assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
-        await ask("DELETE", f"/machines/{machine}?force=true")
-        assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
-        await world.context.clock.sleep(2.1)
-        assert (await ask("GET", "/machines")).json() == []
-
-    with_api(scenario, Settings(latency=Latency(list_lag_s=2)))
+@pytest.mark.world(Settings(latency=Latency(list_lag_s=2)))
+async def test_lists_lag_and_one_machine_read_by_its_id_does_not(world: World, ask: Ask) -> None:
+    machine = await make(ask, "run", "1")
+    assert (await ask("GET", "/machines")).json() == []
+    assert (await ask("GET", f"/machines/{machine}")).json()["state"] == "created"
+    await world.context.clock.sleep(2.02)
+    assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
+    await ask("DELETE", f"/machines/{machine}?force=true")
+    assert [one["state"] for one in (await ask("GET", "/machines")).json()] == ["created"]
+    await world.context.clock.sleep(2.1)
+    assert (await ask("GET", "/machines")).json() == []
 
 
-def test_a_list_can_be_empty_once() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        await make(ask, "run", "1")
-        world.engine.faults.add("empty_list", calls=("list",))
-        assert [len((await ask("GET", "/machines")).json()) for _ in range(2)] == [0, 1]
-
-    with_api(scenario)
+async def test_a_list_can_be_empty_once(world: World, ask: Ask) -> None:
+    await make(ask, "run", "1")
+    world.engine.faults.add("empty_list", calls=("list",))
+    assert [len((await ask("GET", "/machines")).json()) for _ in range(2)] == [0, 1]
 
 
-def test_a_dropped_start_is_a_success_without_an_event() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "exit", "0")
-        await world.context.clock.sleep(1)
-        world.engine.faults.add("drop_start")
-        dropped = await ask("POST", f"/machines/{machine}/start")
-        assert dropped.json()["previous_state"] == "stopped"
-        assert world.runtime.starts == []
-        await ask("POST", f"/machines/{machine}/start")
-        assert len(world.runtime.starts) == 1
-
-    with_api(scenario)
+async def test_a_dropped_start_is_a_success_without_an_event(world: World, ask: Ask) -> None:
+    machine = await make(ask, "exit", "0")
+    await world.context.clock.sleep(1)
+    world.engine.faults.add("drop_start")
+    dropped = await ask("POST", f"/machines/{machine}/start")
+    assert dropped.json()["previous_state"] == "stopped"
+    assert world.runtime.starts == []
+    await ask("POST", f"/machines/{machine}/start")
+    assert len(world.runtime.starts) == 1
 
 
 @pytest.mark.parametrize("is_running", [False, True])
-def test_a_reverted_update_is_taken_back_a_moment_later(is_running: bool) -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1000", skip_launch=not is_running)
-        await world.context.clock.sleep(1)
-        before = (await ask("GET", f"/machines/{machine}")).json()
-        world.engine.faults.add("revert_update")
-        body = {"config": {"image": "j", "init": {"cmd": ["run", "1"]}}}
-        accepted = await ask("POST", f"/machines/{machine}", json=body)
-        assert (accepted.status_code, accepted.json()["config"]["image"]) == (200, "j")
-        await world.context.clock.sleep(1)
-        after = (await ask("GET", f"/machines/{machine}")).json()
-        for key in ("state", "instance_id", "config"):
-            assert after[key] == before[key]
-        assert [(event["type"], event["source"]) for event in after["events"][:2]] == [
-            ("revert", "flyd"),
-            ("update", "user"),
-        ]
-        assert len(world.runtime.starts) == int(is_running)
-
-    with_api(scenario)
+async def test_a_reverted_update_is_taken_back_a_moment_later(world: World, ask: Ask, is_running: bool) -> None:
+    machine = await make(ask, "run", "1000", skip_launch=not is_running)
+    await world.context.clock.sleep(1)
+    before = (await ask("GET", f"/machines/{machine}")).json()
+    world.engine.faults.add("revert_update")
+    body = {"config": {"image": "j", "init": {"cmd": ["run", "1"]}}}
+    accepted = await ask("POST", f"/machines/{machine}", json=body)
+    assert (accepted.status_code, accepted.json()["config"]["image"]) == (200, "j")
+    await world.context.clock.sleep(1)
+    after = (await ask("GET", f"/machines/{machine}")).json()
+    for key in ("state", "instance_id", "config"):
+        assert after[key] == before[key]
+    assert [(event["type"], event["source"]) for event in after["events"][:2]] == [
+        ("revert", "flyd"),
+        ("update", "user"),
+    ]
+    assert len(world.runtime.starts) == int(is_running)
 
 
-def test_a_run_without_memory_exits_137_and_says_so() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1000", restart={"policy": "no"})
-        await world.context.clock.sleep(1)
-        world.engine.faults.add("out_of_memory", image="i")
-        await ask("POST", f"/machines/{machine}/start")
-        await ask("GET", f"/machines/{machine}/wait?state=stopped")
-        exited = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["request"]["exit_event"]
-        assert (exited["exit_code"], exited["oom_killed"]) == (137, True)
-
-    with_api(scenario)
+async def test_a_run_without_memory_exits_137_and_says_so(world: World, ask: Ask) -> None:
+    machine = await make(ask, "run", "1000", restart={"policy": "no"})
+    await world.context.clock.sleep(1)
+    world.engine.faults.add("out_of_memory", image="i")
+    await ask("POST", f"/machines/{machine}/start")
+    await ask("GET", f"/machines/{machine}/wait?state=stopped")
+    exited = (await ask("GET", f"/machines/{machine}")).json()["events"][0]["request"]["exit_event"]
+    assert (exited["exit_code"], exited["oom_killed"]) == (137, True)
 
 
-def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        world.engine.faults.add("unpullable", image="i")
-        machine = await make(ask, "run", "1", skip_launch=False)
-        await world.context.clock.sleep(1)
-        seen = (await ask("GET", f"/machines/{machine}")).json()
-        assert seen["state"] == "failed"
-        assert [event["type"] for event in seen["events"]] == ["launch"]
-        logs = await world.context.client.logs.read("app", machine_id=machine, next_token="0")
-        assert "unable to pull image" in logs.lines[0].message
-
-    with_api(scenario)
+async def test_an_image_that_cannot_be_pulled_never_starts_and_the_log_says_why(world: World, ask: Ask) -> None:
+    world.engine.faults.add("unpullable", image="i")
+    machine = await make(ask, "run", "1", skip_launch=False)
+    await world.context.clock.sleep(1)
+    seen = (await ask("GET", f"/machines/{machine}")).json()
+    assert seen["state"] == "failed"
+    assert [event["type"] for event in seen["events"]] == ["launch"]
+    logs = await world.context.client.logs.read("app", machine_id=machine, next_token="0")
+    assert "unable to pull image" in logs.lines[0].message
 
 
-def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1", metadata={"a": "b"})
-        await world.context.clock.sleep(1)
-        world.engine.faults.add("host_unreachable", machine="m")
-        for seen in ((await ask("GET", f"/machines/{machine}")).json(), (await ask("GET", "/machines")).json()[0]):
-            assert (seen["host_status"], seen["config"]) == ("unreachable", None)
-            assert "metadata" not in seen["incomplete_config"]
-        assert (await ask("POST", f"/machines/{machine}/start")).status_code == 408
-        assert world.runtime.starts == []
-        assert (await ask("DELETE", f"/machines/{machine}?force=true")).status_code == 200
-
-    with_api(scenario)
+async def test_a_machine_on_a_dead_host_shows_no_config_and_answers_nothing(world: World, ask: Ask) -> None:
+    machine = await make(ask, "run", "1", metadata={"a": "b"})
+    await world.context.clock.sleep(1)
+    world.engine.faults.add("host_unreachable", machine="m")
+    for seen in ((await ask("GET", f"/machines/{machine}")).json(), (await ask("GET", "/machines")).json()[0]):
+        assert (seen["host_status"], seen["config"]) == ("unreachable", None)
+        assert "metadata" not in seen["incomplete_config"]
+    assert (await ask("POST", f"/machines/{machine}/start")).status_code == 408
+    assert world.runtime.starts == []
+    assert (await ask("DELETE", f"/machines/{machine}?force=true")).status_code == 200
 
 
-def test_leases_can_be_lost_and_stolen_and_machines_vanish() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1")
-        await world.context.clock.sleep(1)
-        nonce = (await ask("POST", f"/machines/{machine}/lease", json={"ttl": 60})).json()["data"]["nonce"]
-        headers = {"fly-machine-lease-nonce": nonce}
-        world.engine.faults.add("lose_lease", calls=("get_lease",))
-        assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
-        world.engine.faults.add("steal_lease", calls=("start",), seconds=9.0)
-        assert (await ask("POST", f"/machines/{machine}/start", headers=headers)).status_code == 409
-        world.engine.faults.add("foreign_start", calls=("get_lease",))
-        await ask("GET", f"/machines/{machine}/lease")
-        assert len(world.runtime.starts) == 1
-        world.engine.faults.add("vanish", calls=("get",))
-        assert (await ask("GET", f"/machines/{machine}")).json()["state"] in {"destroying", "destroyed"}
-
-    with_api(scenario)
+async def test_leases_can_be_lost_and_stolen_and_machines_vanish(world: World, ask: Ask) -> None:
+    machine = await make(ask, "run", "1")
+    await world.context.clock.sleep(1)
+    nonce = (await ask("POST", f"/machines/{machine}/lease", json={"ttl": 60})).json()["data"]["nonce"]
+    headers = {"fly-machine-lease-nonce": nonce}
+    world.engine.faults.add("lose_lease", calls=("get_lease",))
+    assert (await ask("GET", f"/machines/{machine}/lease")).status_code == 404
+    world.engine.faults.add("steal_lease", calls=("start",), seconds=9.0)
+    assert (await ask("POST", f"/machines/{machine}/start", headers=headers)).status_code == 409
+    world.engine.faults.add("foreign_start", calls=("get_lease",))
+    await ask("GET", f"/machines/{machine}/lease")
+    assert len(world.runtime.starts) == 1
+    world.engine.faults.add("vanish", calls=("get",))
+    assert (await ask("GET", f"/machines/{machine}")).json()["state"] in {"destroying", "destroyed"}
 
 
-def test_rates_are_those_that_are_documented() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1")
-        statuses = [(await ask("GET", f"/machines/{machine}/lease")).status_code for _ in range(5)]
-        assert statuses == [404, 404, 404, 429, 429]
-        statuses = [(await ask("GET", f"/machines/{machine}")).status_code for _ in range(11)]
-        assert statuses == [200] * 10 + [429]
-        await world.context.clock.sleep(1)
-        limited = [await ask("GET", f"/machines/{machine}/lease") for _ in range(2)]
-        assert [reply.status_code for reply in limited] == [404, 429]
-        assert error_of(limited[1])[1] == "resource_exhausted: rate limit exceeded"
-
-    with_api(scenario, Settings(limits_rates=True))
+@pytest.mark.world(Settings(limits_rates=True))
+async def test_rates_are_those_that_are_documented(world: World, ask: Ask) -> None:
+    machine = await make(ask, "run", "1")
+    statuses = [(await ask("GET", f"/machines/{machine}/lease")).status_code for _ in range(5)]
+    assert statuses == [404, 404, 404, 429, 429]
+    statuses = [(await ask("GET", f"/machines/{machine}")).status_code for _ in range(11)]
+    assert statuses == [200] * 10 + [429]
+    await world.context.clock.sleep(1)
+    limited = [await ask("GET", f"/machines/{machine}/lease") for _ in range(2)]
+    assert [reply.status_code for reply in limited] == [404, 429]
+    assert error_of(limited[1])[1] == "resource_exhausted: rate limit exceeded"
 
 
 def test_every_fault_has_a_test_here() -> None:

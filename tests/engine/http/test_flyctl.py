@@ -7,26 +7,23 @@ from typing import Any
 
 from reconciler.engine.http.serializers import event_json
 from reconciler.engine.models import Event
-from tests.support.engine_api import Ask, make, with_api
+from tests.support.engine_api import Ask, make
 from tests.support.flyctl_api import at_root, rfc3339
 from tests.support.world import World
 
 
-def test_list_after_an_exit_has_its_time_as_rfc_3339() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "exit", "3", skip_launch=False, restart={"policy": "no"})
-        await ask("GET", f"/machines/{machine}/wait?state=stopped")
-        [listed] = (await ask("GET", "/machines")).json()
-        told = [listed["events"], (await ask("GET", f"/machines/{machine}/events")).json()]
-        for events in told:
-            [payload] = [one["request"] for one in events if one["type"] == "exit"]
-            at = rfc3339(payload["exit_event"]["exited_at"])
-            [stamp] = [one["timestamp"] for one in events if one["type"] == "exit"]
-            assert abs(at.timestamp() * 1000 - stamp) < 1000
-            assert payload["exit_event"]["exit_code"] == 3
-        assert all(isinstance(one["timestamp"], int) for one in listed["events"])
-
-    with_api(scenario)
+async def test_list_after_an_exit_has_its_time_as_rfc_3339(ask: Ask) -> None:
+    machine = await make(ask, "exit", "3", skip_launch=False, restart={"policy": "no"})
+    await ask("GET", f"/machines/{machine}/wait?state=stopped")
+    [listed] = (await ask("GET", "/machines")).json()
+    told = [listed["events"], (await ask("GET", f"/machines/{machine}/events")).json()]
+    for events in told:
+        [payload] = [one["request"] for one in events if one["type"] == "exit"]
+        at = rfc3339(payload["exit_event"]["exited_at"])
+        [stamp] = [one["timestamp"] for one in events if one["type"] == "exit"]
+        assert abs(at.timestamp() * 1000 - stamp) < 1000
+        assert payload["exit_event"]["exit_code"] == 3
+    assert all(isinstance(one["timestamp"], int) for one in listed["events"])
 
 
 def test_an_exit_that_an_earlier_version_recorded_is_told_in_the_same_form() -> None:
@@ -36,16 +33,13 @@ def test_an_exit_that_an_earlier_version_recorded_is_told_in_the_same_form() -> 
     assert told == recorded["exit_event"] | {"exited_at": "2026-11-29T08:31:09.783000Z"}
 
 
-def test_apps_create_reads_the_name_of_the_new_app_and_asks_for_it() -> None:
-    async def scenario(world: World, _ask: Ask) -> None:
-        body = {"name": "shop", "org_slug": "personal", "network": "", "app_role_id": ""}
-        made = await at_root(world, "POST", "/v1/apps?wait=true", json=body)
-        assert (made.status_code, made.json()["name"], made.json()["id"]) == (201, "shop", "shop")
-        assert made.json()["organization"] == {"name": "personal", "slug": "personal"}
-        found = (await at_root(world, "GET", "/v1/apps/shop")).json()
-        assert (found["name"], found["status"], found["machine_count"]) == ("shop", "pending", 0)
-
-    with_api(scenario)
+async def test_apps_create_reads_the_name_of_the_new_app_and_asks_for_it(world: World, ask: Ask) -> None:
+    body = {"name": "shop", "org_slug": "personal", "network": "", "app_role_id": ""}
+    made = await at_root(world, "POST", "/v1/apps?wait=true", json=body)
+    assert (made.status_code, made.json()["name"], made.json()["id"]) == (201, "shop", "shop")
+    assert made.json()["organization"] == {"name": "personal", "slug": "personal"}
+    found = (await at_root(world, "GET", "/v1/apps/shop")).json()
+    assert (found["name"], found["status"], found["machine_count"]) == ("shop", "pending", 0)
 
 
 async def test_orgs_and_releases_are_asked_for_beside_the_machines_api(world: World) -> None:

@@ -100,26 +100,20 @@ def test_what_cannot_be_shown_again_is_refused_and_not_kept(endpoint: Endpoint, 
 
 
 @pytest.mark.parametrize("member", ["files", "mounts", "processes", "services", "containers"])
-def test_a_null_among_objects_is_an_empty_one(member: str) -> None:
-    async def scenario(_world: World, ask: Ask) -> None:
-        body = {"name": "m", "config": {"image": "i", member: [None]}, "skip_launch": True}
-        made = await ask("POST", "/machines", json=body)
-        assert made.status_code == (400 if member == "files" else 200), made.text
-        assert (await ask("GET", "/machines")).status_code == 200
-
-    with_api(scenario)
+async def test_a_null_among_objects_is_an_empty_one(ask: Ask, member: str) -> None:
+    body = {"name": "m", "config": {"image": "i", member: [None]}, "skip_launch": True}
+    made = await ask("POST", "/machines", json=body)
+    assert made.status_code == (400 if member == "files" else 200), made.text
+    assert (await ask("GET", "/machines")).status_code == 200
 
 
 @pytest.mark.parametrize("member", ["env", "metadata"])
-def test_a_null_among_texts_is_an_empty_one(member: str) -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        options: dict[str, Any] = {member: {"A": None}}
-        await make(ask, "run", "1", skip_launch=False, **options)
-        await world.context.clock.sleep(1)
-        assert (await ask("GET", "/machines")).status_code == 200
-        assert world.runtime.starts[0].commands[0].env.get("A", "") == ""
-
-    with_api(scenario)
+async def test_a_null_among_texts_is_an_empty_one(world: World, ask: Ask, member: str) -> None:
+    options: dict[str, Any] = {member: {"A": None}}
+    await make(ask, "run", "1", skip_launch=False, **options)
+    await world.context.clock.sleep(1)
+    assert (await ask("GET", "/machines")).status_code == 200
+    assert world.runtime.starts[0].commands[0].env.get("A", "") == ""
 
 
 async def test_what_an_earlier_version_kept_is_shown_again(tmp_path: Path) -> None:

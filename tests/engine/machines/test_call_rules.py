@@ -132,55 +132,49 @@ def test_the_tables_know_every_call_in_every_state_and_under_every_lease() -> No
 
 @pytest.mark.parametrize("holder", ["free", "own", "foreign"])
 @pytest.mark.parametrize("call", sorted(REQUESTS))
-def test_each_call_meets_the_lease_as_the_table_says(call: str, holder: str) -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "run", "1000")
-        await world.context.clock.sleep(1)
-        if call in {"exec", "suspend", "signal"}:
-            await ask("POST", f"/machines/{machine}/start")
-        if holder != "free":
-            lease = Lease(
-                nonce="mine",
-                expires_at=world.engine.clock.now().timestamp() + 20,
-                owner="someone@tokens.fly.io",
-                description="",
-                version="",
-            )
-            store = world.engine.store
-            found = store.machine(machine)
-            assert found
-            store.save(replace(found, lease=lease))
-        sent = world.engine.clock.monotonic()
-        headers = {"fly-machine-lease-nonce": "mine" if holder == "own" else "other"} if holder != "free" else {}
-        reply = await call_on(ask, machine, call, **headers)
-        took_s = world.engine.clock.monotonic() - sent
-        match decide_lease(call, holder):
-            case "pass":
-                assert reply.status_code in {200, 201, 204}, reply.text
-                assert took_s < 1.5
-            case "refuse":
-                assert reply.status_code == 409
-                assert "lease currently held by someone@tokens.fly.io, expires at 2026-01-01T00:00:2" in reply.text
-                assert took_s == 0
-            case "wait":
-                assert reply.status_code == 200
-                assert 19 <= took_s <= 20
-            case "404":
-                assert error_of(reply) == (404, "lease not found")
-
-    with_api(scenario)
-
-
-def test_a_start_has_its_whole_budget_of_retries_after_a_stop() -> None:
-    async def scenario(world: World, ask: Ask) -> None:
-        machine = await make(ask, "exit", "1", skip_launch=False, restart={"policy": "on-failure", "max_retries": 3})
-        await world.context.clock.sleep(0.5)
-        begun = len(world.runtime.starts)
-        assert begun == 2  # it waits for its second retry
-        await ask("POST", f"/machines/{machine}/stop", json={})
-        await world.context.clock.sleep(0.01)
+async def test_each_call_meets_the_lease_as_the_table_says(world: World, ask: Ask, call: str, holder: str) -> None:
+    machine = await make(ask, "run", "1000")
+    await world.context.clock.sleep(1)
+    if call in {"exec", "suspend", "signal"}:
         await ask("POST", f"/machines/{machine}/start")
-        await world.context.clock.sleep(60)
-        assert len(world.runtime.starts) == begun + 4
+    if holder != "free":
+        lease = Lease(
+            nonce="mine",
+            expires_at=world.engine.clock.now().timestamp() + 20,
+            owner="someone@tokens.fly.io",
+            description="",
+            version="",
+        )
+        store = world.engine.store
+        found = store.machine(machine)
+        assert found
+        store.save(replace(found, lease=lease))
+    sent = world.engine.clock.monotonic()
+    headers = {"fly-machine-lease-nonce": "mine" if holder == "own" else "other"} if holder != "free" else {}
+    reply = await call_on(ask, machine, call, **headers)
+    took_s = world.engine.clock.monotonic() - sent
+    match decide_lease(call, holder):
+        case "pass":
+            assert reply.status_code in {200, 201, 204}, reply.text
+            assert took_s < 1.5
+        case "refuse":
+            assert reply.status_code == 409
+            assert "lease currently held by someone@tokens.fly.io, expires at 2026-01-01T00:00:2" in reply.text
+            assert took_s == 0
+        case "wait":
+            assert reply.status_code == 200
+            assert 19 <= took_s <= 20
+        case "404":
+            assert error_of(reply) == (404, "lease not found")
 
-    with_api(scenario)
+
+async def test_a_start_has_its_whole_budget_of_retries_after_a_stop(world: World, ask: Ask) -> None:
+    machine = await make(ask, "exit", "1", skip_launch=False, restart={"policy": "on-failure", "max_retries": 3})
+    await world.context.clock.sleep(0.5)
+    begun = len(world.runtime.starts)
+    assert begun == 2  # it waits for its second retry
+    await ask("POST", f"/machines/{machine}/stop", json={})
+    await world.context.clock.sleep(0.01)
+    await ask("POST", f"/machines/{machine}/start")
+    await world.context.clock.sleep(60)
+    assert len(world.runtime.starts) == begun + 4
