@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from reconciler.canonical.sections import SECTIONS
 from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.address import Address, AddressKind
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
-# The sections of a config that we read, and their types; each may be null.
-_SECTIONS: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("image", "schedule"), str),
-    **dict.fromkeys(("env", "metadata", "checks", "guest", "init", "restart", "stop_config"), dict),
-    **dict.fromkeys(("services", "files", "mounts", "processes"), list),
-}
+# The sections of a config that are relied on, and their types; each may be null.
+_SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
 _IP: Final = re.compile(r"[0-9.]{7,15}|(?=.*:)[0-9A-Fa-f:.]{2,45}")
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
