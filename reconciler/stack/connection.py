@@ -3,8 +3,9 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,20 @@ _DEFAULT: Final = "RECONCILER_TARGET"
 _TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
 
 
+class _Opening(AbstractAsyncContextManager[Session]):
+    """Enters a session, and closes it. No generator: a loop that ends closes all generators at once, in any order."""
+
+    def __init__(self, enter: Callable[[AsyncExitStack], Awaitable[Session]]) -> None:
+        self._enter = enter
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Session:
+        return await self._enter(self._closing)
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._closing.aclose()
+
+
 class Connection:
     """The target of a stack, and the session on it, for one event loop."""
 
@@ -49,7 +64,7 @@ class Connection:
         self._clock = clock
         self._transport = transport
         self._known = Concealment(known_tokens(self._environment))
-        self._session = OwnSession(self._opened)
+        self._session = OwnSession(partial(_Opening, self._enter))
 
     async def open(self) -> Session:
         """Return the session, the same at each call. Raises TargetError."""
@@ -59,22 +74,22 @@ class Connection:
         """Close what was opened; it may be opened again."""
         await self._session.close()
 
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[Session]:
+    async def _enter(self, closing: AsyncExitStack) -> Session:
+        """Resolve the target and enter a session on it."""
         target = self._target
         if not isinstance(target, Target):
             target = await asyncio.to_thread(resolve_target, self._environment, target)
         if target.token:
             self._known.add(target.token.reveal())
-        async with open_session(
+        opening = open_session(
             target,
             self._environment,
             emit=self._emit,
             learn=self._known.add,
             clock=self._clock,
             transport=self._transport,
-        ) as session:
-            yield session
+        )
+        return await closing.enter_async_context(opening)
 
     def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
         """Return how tags are looked up, as the environment or the target says. Raises ValueError."""
