@@ -5,18 +5,13 @@ from typing import Any
 
 import httpx
 
-from reconciler.engine.engine import Engine
 from reconciler.testing.transport import EngineTransport
 from tests.support.world import TOKEN, World
 
 
 async def at_root(world: World, method: str, path: str, **options: Any) -> httpx.Response:
     """Asks for a path that is not one of the app's."""
-    return await asked_at_root(world.engine, method, path, **options)
-
-
-async def asked_at_root(engine: Engine, method: str, path: str, **options: Any) -> httpx.Response:
-    transport, headers = EngineTransport(engine, TOKEN), {"Authorization": f"Bearer {TOKEN}"}
+    transport, headers = EngineTransport(world.engine, TOKEN), {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=None
     ) as http:

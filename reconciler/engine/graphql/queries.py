@@ -176,6 +176,7 @@ QUERIES: Final[Mapping[str, Answer]] = {
     "app": _app,
     "apps": _apps,
     "appNameAvailable": lambda asked: asked.arguments.get("name") not in asked.engine.store.apps,
+    "canPerformBluegreenDeployment": lambda asked: _app(asked) is not None,
     "organization": _organization,
     "organizations": _organizations,
     "viewer": lambda _: answers.user(),

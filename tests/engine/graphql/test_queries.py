@@ -103,6 +103,13 @@ async def test_a_command_on_a_machine_or_a_volume_alone_asks_for_its_app(world: 
     assert (await refused(world, of_volume, of="vol_2"))[0] == "Could not find Volume"
 
 
+async def test_a_blue_green_deploy_is_allowed_for_each_app_that_is_there(world: World) -> None:
+    await made(world)
+    asked = "query ($of: String!) { canPerformBluegreenDeployment(name: $of) }"
+    assert await ask(world, asked, of="shop") is True
+    assert (await refused(world, asked, of="nowhere"))[0] == "Could not find App"
+
+
 async def test_status_is_told_that_there_is_no_newer_image(world: World) -> None:
     asked = 'query { latestImageDetails(image: "app:1") { tag digest } }'
     assert (await refused(world, asked))[0] == "Unknown repository 'app:1'"
