@@ -8,7 +8,7 @@ from typing import Final
 from reconciler.conformance.laboratory import Laboratory
 from reconciler.conformance.probe import Probe, expect
 from reconciler.conformance.states import send
-from reconciler.engine.machines.call_rules import decide_lease
+from reconciler.engine.machines.call_rules import LeaseEffect, decide_lease
 from reconciler.errors import ApiErrorKind
 
 _FOREIGN: Final = {
@@ -20,10 +20,10 @@ _BRIEF_S: Final = 6
 _EARLY_S: Final = 3.0
 _WHOSE: Final = {"free": "no lease", "own": "one's own lease", "foreign": "someone else's lease"}
 _SAID: Final = {
-    "pass": "accepted",
-    "refuse": "refused at once: 409 lease currently held by …",
-    "wait": "answered once the lease has expired",
-    "404": "404 lease not found",
+    LeaseEffect.PASS: "accepted",
+    LeaseEffect.REFUSE: "refused at once: 409 lease currently held by …",
+    LeaseEffect.WAIT: "answered once the lease has expired",
+    LeaseEffect.ABSENT: "404 lease not found",
 }
 
 
@@ -34,19 +34,21 @@ def _probe(call: str, holder: str, state: str) -> Probe:
         machine_id = await lab.in_state(state)
         if holder == "free":
             answer = await send(lab, call, machine_id)
-            return expect(answer.kind is ApiErrorKind.LEASE_NOT_FOUND, answer.words)
-        async with lab.leased(machine_id, ttl_s=_BRIEF_S if rule == "wait" else 30) as nonce:
-            answer = await send(lab, call, machine_id, nonce=nonce if holder == "own" else None)
+        else:
+            async with lab.leased(machine_id, ttl_s=_BRIEF_S if rule is LeaseEffect.WAIT else 30) as nonce:
+                answer = await send(lab, call, machine_id, nonce=nonce if holder == "own" else None)
         seen = f"{answer.words} after {answer.took_s:.0f} s"
         match rule:
-            case "refuse" if call == "exec":
+            case LeaseEffect.REFUSE if call == "exec":
                 return expect(answer.status == 409, answer.words)  # its text is not known well
-            case "refuse":
+            case LeaseEffect.REFUSE:
                 return expect(answer.kind is ApiErrorKind.LEASE_HELD, answer.words)
-            case "wait":
+            case LeaseEffect.WAIT:
                 return expect(answer.is_success and answer.took_s >= _EARLY_S, seen)
-            case _:
+            case LeaseEffect.PASS:
                 return expect(answer.is_success, answer.words)
+            case LeaseEffect.ABSENT:
+                return expect(answer.kind is ApiErrorKind.LEASE_NOT_FOUND, answer.words)
 
     return Probe(
         name=f"{call} under {_WHOSE[holder]}",

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from reconciler.conformance.laboratory import Laboratory
 from reconciler.conformance.probe import Probe, UntriedError, expect
-from reconciler.engine.machines.call_rules import CallRule, call_rule
+from reconciler.engine.machines.call_rules import CallRule, Effect, call_rule
 from reconciler.machines_api.errors import classify
 from reconciler.machines_api.raw import Answer
 
@@ -33,17 +33,17 @@ ENDS: Final = (
 )
 _WINDOWS: Final = frozenset({"created", "replacing", "stopping"})  # states that end by themselves
 _AFTER: Final = {
-    "start": "started",
-    "restart": "started",
-    "reboot": "started",
-    "stop": "stopped",
-    "discard": "stopped",
-    "replace": "stopped",
-    "suspend": "suspended",
-    "destroy": "destroyed",
+    Effect.START: "started",
+    Effect.RESTART: "started",
+    Effect.REBOOT: "started",
+    Effect.STOP: "stopped",
+    Effect.DISCARD: "stopped",
+    Effect.REPLACE: "stopped",
+    Effect.SUSPEND: "suspended",
+    Effect.DESTROY: "destroyed",
 }
 _SETTLES_S: Final = 60.0
-_BEGINS_ANEW: Final = frozenset({"restart", "reboot"})
+_BEGINS_ANEW: Final = frozenset({Effect.RESTART, Effect.REBOOT})
 
 
 class _Request(NamedTuple):
@@ -94,7 +94,7 @@ def _probe(call: str, state: str) -> Probe:
         machine_id = await lab.in_state(state)
         started = await lab.newest(machine_id, "start") if rule.effect in _BEGINS_ANEW else None
         answer = await send(lab, call, machine_id)
-        is_as_said = means_the_same(answer, rule) if rule.effect == "refuse" else answer.is_success
+        is_as_said = means_the_same(answer, rule) if rule.effect is Effect.REFUSE else answer.is_success
         if state in _WINDOWS and not is_as_said and (now := await lab.state(machine_id)) != state:
             raise UntriedError(f"the machine was {now} before the call was there")
         expect(is_as_said, answer.words)
@@ -107,7 +107,7 @@ def _probe(call: str, state: str) -> Probe:
             expect(await _has_started_since(lab, machine_id, started), f"{answer.words}, and nothing starts anew")
         return expect(after == goal, f"{answer.words}, and the machine is {after}")
 
-    said = f"{rule.status} {rule.text.format(state=state)}" if rule.effect == "refuse" else str(rule.status)
+    said = f"{rule.status} {rule.text.format(state=state)}" if rule.effect is Effect.REFUSE else str(rule.status)
     then = f", then {goal}" if goal != state else ""
     return Probe(
         name=f"{call} when {state}",
