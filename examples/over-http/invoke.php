@@ -38,24 +38,35 @@ final class Machines
     /** The machine as it is now, asked until it is answered. */
     public function look(string $id): array
     {
+        return $this->ask("/$id");
+    }
+
+    /** The machine's newest fifty events, newest first; with the machine itself come only five. */
+    public function events(string $id): array
+    {
+        return $this->ask("/$id/events?limit=50");
+    }
+
+    private function ask(string $path): array
+    {
         for ($try = 0; $try < 30; $try++) {
-            [$status, $machine] = $this->call('GET', "/$id");
+            [$status, $reply] = $this->call('GET', $path);
             if ($status === 200) {
-                return $machine;
+                return $reply;
             }
             sleep(1);
         }
-        throw new RuntimeException("cannot look at machine $id");
+        throw new RuntimeException("no answer to GET $path");
     }
 }
 
 const RESTING = ['created', 'stopped', 'suspended', 'failed'];
 
 /** The events newer than the fence, oldest first. The list is newest first; times of two hosts do not compare. */
-function newer(array $machine, ?string $fence): array
+function newer(array $events, ?string $fence): array
 {
     $found = [];
-    foreach ($machine['events'] ?? [] as $event) {
+    foreach ($events as $event) {
         if ($event['id'] === $fence) {
             break;
         }
@@ -110,7 +121,7 @@ function claim(Machines $machines, string $id, ?string $want): ?string
         }
         // The start event is the proof, also where the reply was lost.
         for ($try = 0; $try < 20; $try++) {
-            $start = first(newer($machines->look($id), $fence), fn ($event) => $event['type'] === 'start');
+            $start = first(newer($machines->events($id), $fence), fn ($event) => $event['type'] === 'start');
             if ($start !== null) {
                 return $start['id'];
             }
@@ -128,7 +139,7 @@ function follow(Machines $machines, string $id, string $start): int
     while (true) {
         $machine = $machines->look($id);
         $exit = first(
-            newer($machine, $start),
+            newer($machines->events($id), $start),
             fn ($event) => isset($event['request']['exit_event']) && empty($event['request']['exit_event']['restarting'])
         );
         if ($exit !== null) {
@@ -137,7 +148,7 @@ function follow(Machines $machines, string $id, string $start): int
         if ($machine['state'] === 'destroyed') {
             return 122;
         }
-        $query = http_build_query(['state' => 'stopped', 'timeout' => 30, 'version' => $machine['instance_id']]);
+        $query = http_build_query(['state' => 'stopped', 'timeout' => 30, 'version' => $machine['version'] ?? $machine['instance_id']]);
         $machines->call('GET', "/$id/wait?$query", null, null, 40);
         usleep(200_000);
     }

@@ -10,11 +10,11 @@ def start_and_wait(api: httpx.Client, app: str, config: dict, attempts: int = 3)
     machine = create(api, app, config, attempts)
     place = f"/apps/{app}/machines/{machine['id']}"
     while True:
-        reply = api.get(f"{place}/wait", params={"state": "stopped", "instance_id": machine["instance_id"]})
+        reply = api.get(f"{place}/wait", params={"state": "stopped", "version": machine["version"]})
         if reply.status_code != 408:  # 408 is a wait that is over before the run is
             reply.raise_for_status()
             break
-    events = api.get(place).raise_for_status().json()["events"]
+    events = api.get(f"{place}/events", params={"limit": 50}).raise_for_status().json()
     code = next(event["request"]["exit_event"]["exit_code"] for event in events if event["type"] == "exit")
     api.delete(place, params={"force": "true"}).raise_for_status()
     return code
