@@ -38,7 +38,7 @@ from reconciler.targets import Target
 from reconciler.tasks.arguments import check_flag, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.callbacks import harmless
-from reconciler.tasks.library_words import of_run, spoken_by_methods
+from reconciler.tasks.library_words import of_entry, of_message, spoken_by_methods
 
 
 @spoken_by_methods
@@ -70,7 +70,9 @@ class AsyncStack:
             spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s
         )
         self.spec = spec
-        self._connection = Connection(target, token, own, emit=harmless("emit", emit), clock=clock, transport=transport)
+        self._connection = Connection(
+            target, token, own, emit=harmless("emit", emit, of_message), clock=clock, transport=transport
+        )
         self._lost_after_s = lost_after_s
 
     @classmethod
@@ -181,7 +183,7 @@ class AsyncStack:
         session = await self._connection.open()
         images = self._connection.images(session.target, must_be_built=True)
         proposal = await propose_apply(session, spec, consent, options, images=images)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end))
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
 
     async def drift(self, *, only: Collection[str] = ()) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
@@ -205,7 +207,7 @@ class AsyncStack:
         arguments.check_only(self.spec, only)
         session = await self._connection.open()
         proposal = await propose_destroy(session, self.spec, only=only, force=force)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end))
+        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
 
     async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
         """Return what an apply of this spec would change where `old` was applied. Offline."""
@@ -279,8 +281,7 @@ class AsyncStack:
         """Return the retained runs of the task, or of all tasks, newest first in each app. Raises UsageError."""
         if task is not None:
             find_task(self.spec, task)
-        found = await list_all_runs((await self._connection.open()).context, self.spec, task)
-        return replace(found, runs=tuple(of_run(run) for run in found.runs))
+        return await list_all_runs((await self._connection.open()).context, self.spec, task)
 
     async def _plan(
         self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool

@@ -17,7 +17,7 @@ from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.context import Context
-from reconciler.tasks.library_words import of_outcome, of_run, spoken_by_methods
+from reconciler.tasks.library_words import of_run, spoken_by_methods
 from reconciler.tasks.own_session import OwnLoop
 
 
@@ -69,7 +69,7 @@ class AsyncRun:
         async with asyncio.timeout(timeout_s):
             info = await self._ended()
         assert info.outcome is not None, "a run that has ended has an outcome"
-        return of_outcome(info.outcome)
+        return info.outcome
 
     async def logs(self) -> AsyncIterator[LogLine]:
         """Yield each line of its output, from its start to its end, as it comes.

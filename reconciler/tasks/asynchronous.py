@@ -30,7 +30,7 @@ from reconciler.targets import Target, resolve_target, who_asks
 from reconciler.tasks.arguments import check_tasks, check_text, environment_of, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.callbacks import harmless
-from reconciler.tasks.library_words import of_run, spoken_by_methods
+from reconciler.tasks.library_words import of_message, spoken_by_methods
 from reconciler.tasks.own_session import OwnSession
 
 
@@ -86,7 +86,9 @@ class AsyncTasks:
             local=local,
         )
         self._session = OwnSession(
-            lambda: open_session(target, {}, emit=harmless("emit", emit), who=who, clock=clock, transport=transport)
+            lambda: open_session(
+                target, {}, emit=harmless("emit", emit, of_message), who=who, clock=clock, transport=transport
+            )
         )
         self._app = app
         self._stack = stack
@@ -199,7 +201,7 @@ class AsyncTasks:
         check_text("task", task or "")
         session = await self._session.open()
         found = await list_runs(session.context, self._app, stack=self._stack, task=task)
-        return [of_run(run.info) for run in found]
+        return [run.info for run in found]
 
     def _run(self, session: Session, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
         delay_s = session.target.log_delay_s

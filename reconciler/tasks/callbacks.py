@@ -9,8 +9,8 @@ T = TypeVar("T")
 _LOGGER: Final = logging.getLogger("reconciler")
 
 
-def harmless(what: str, callback: Callable[[T], None] | None) -> Callable[[T], None]:
-    """Return the callback `what`, which does nothing where it is None.
+def harmless(what: str, callback: Callable[[T], None] | None, spoken: Callable[[T], T]) -> Callable[[T], None]:
+    """Return the callback `what`, which gets each value in words for a program; nothing is called where it is None.
 
     An Exception that it raises is logged, and nobody else hears of it. What ends the program, such as SystemExit, ends
     the call too.
@@ -20,7 +20,7 @@ def harmless(what: str, callback: Callable[[T], None] | None) -> Callable[[T], N
         if callback is None:
             return
         try:
-            callback(value)
+            callback(spoken(value))
         except Exception:
             _LOGGER.exception("%s raised an error, which changes nothing of the work", what)
 

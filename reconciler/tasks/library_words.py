@@ -1,4 +1,4 @@
-"""Say in the library's own words what errors and outcomes say in the command's: flags become arguments.
+"""Say in the library's own words what errors, plans and reports say in the command's: flags become arguments.
 
 What happened and what to do about it is written once, for the command. A program that calls the library has no flags.
 """
@@ -12,7 +12,10 @@ from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
 from reconciler.errors import NotStartedError, ReconcilerError
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report
 from reconciler.model.run import Outcome, RunInfo
+from reconciler.operations.runs import ListedRuns
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +66,49 @@ def of_run(info: RunInfo) -> RunInfo:
     return info if outcome is info.outcome else replace(info, outcome=outcome)
 
 
+def of_plan(plan: Plan) -> Plan:
+    """Return the plan, whose warnings and obstacles are for a program. Its hash is the same."""
+    blocked, warnings = _all_of(plan.blocked), _all_of(plan.warnings)
+    is_same = (blocked, warnings) == (plan.blocked, plan.warnings)
+    return plan if is_same else replace(plan, blocked=blocked, warnings=warnings)
+
+
+def of_entry(entry: Entry) -> Entry:
+    """Return the entry, whose detail is for a program."""
+    detail = of_message(entry.detail)
+    return entry if detail == entry.detail else replace(entry, detail=detail)
+
+
+def of_report(report: Report) -> Report:
+    """Return the report, whose texts are for a program."""
+    return replace(
+        report,
+        plan=of_plan(report.plan),
+        entries=tuple(of_entry(entry) for entry in report.entries),
+        mismatches=_all_of(report.mismatches),
+        failures=_all_of(report.failures),
+    )
+
+
+def of_result(value: Any) -> Any:
+    """Return what a method is to return, in words for a program."""
+    match value:
+        case Outcome():
+            return of_outcome(value)
+        case RunInfo():
+            return of_run(value)
+        case ListedRuns():
+            return replace(value, runs=tuple(of_run(run) for run in value.runs))
+        case list():
+            return [of_result(one) for one in value]
+        case Plan():
+            return of_plan(value)
+        case Report():
+            return of_report(value)
+        case _:
+            return value
+
+
 @contextmanager
 def spoken() -> Iterator[None]:
     """Let an error that leaves the block say what it says for a program."""
@@ -77,12 +123,12 @@ def spoken() -> Iterator[None]:
 
 
 def spoken_by(function: F) -> F:
-    """Let the errors of the function, a coroutine or a generator too, be for a program."""
+    """Let the errors and the results of the function, a coroutine or a generator too, be for a program."""
     call: Any = function
 
     async def in_coroutine(*arguments: Any, **named: Any) -> Any:
         with spoken():
-            return await call(*arguments, **named)
+            return of_result(await call(*arguments, **named))
 
     async def in_generator(*arguments: Any, **named: Any) -> Any:
         with spoken():
@@ -92,7 +138,7 @@ def spoken_by(function: F) -> F:
 
     def plainly(*arguments: Any, **named: Any) -> Any:
         with spoken():
-            return call(*arguments, **named)
+            return of_result(call(*arguments, **named))
 
     wrapper: Any = plainly
     if inspect.iscoroutinefunction(function):
@@ -104,7 +150,7 @@ def spoken_by(function: F) -> F:
 
 
 def spoken_by_methods(cls: C) -> C:
-    """Let the errors of all public methods of the class be for a program."""
+    """Let the errors and the results of all public methods of the class be for a program."""
     for name, member in list(vars(cls).items()):
         if name.startswith("_"):
             continue
@@ -115,7 +161,13 @@ def spoken_by_methods(cls: C) -> C:
     return cls
 
 
+def _all_of(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(of_message(text) for text in texts)
+
+
 def _replaced(text: str, table: tuple[tuple[str, str], ...]) -> str:
+    if "--" not in text and "`" not in text:
+        return text
     for pattern, words in table:
         text = re.sub(pattern, words, text)
     return text

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import NotStartedError, Outcome, OutcomeName, UsageError
-from reconciler.tasks.library_words import of_hint, of_message, of_outcome, spoken_by, spoken_by_methods
+from reconciler import NotStartedError, Outcome, OutcomeName, Status, UsageError, plan_sha256
+from reconciler.tasks.library_words import (
+    of_hint,
+    of_message,
+    of_outcome,
+    of_plan,
+    of_report,
+    spoken_by,
+    spoken_by_methods,
+)
+from tests.support.world import World, task_spec
 
 ROOT = Path(__file__).parents[2] / "reconciler"
 OF_THE_COMMAND = {ROOT / "cli", ROOT / "engine", ROOT / "testing", ROOT / "render"}
@@ -90,6 +99,20 @@ async def test_an_error_of_any_method_is_for_a_program() -> None:
     with pytest.raises(UsageError) as each:
         assert [one async for one in Speaker().each()] == []
     assert str(each.value) == each.value.message == "RECONCILER_PUSH_TO is wrong"
+
+
+async def test_a_plan_and_a_report_are_for_a_program(world: World) -> None:
+    assert (await world.apply(task_spec(count="8"))).is_success
+    plan = await world.plan(task_spec(count="1"))
+    [told] = of_plan(plan).blocked
+    assert told.endswith("if that is meant, say so with allow_destroy=7")
+    assert plan_sha256(of_plan(plan)) == plan_sha256(plan)
+    world.engine.faults.add("rate_limited", calls=("create",), times=-1)
+    report = await world.apply(task_spec(count="9"))
+    [failed] = [entry for entry in report.entries if entry.status is not Status.DONE]
+    [entry] = [entry for entry in of_report(report).entries if entry.status is not Status.DONE]
+    assert "lower --parallelism" in failed.detail
+    assert "lower parallelism" in entry.detail
 
 
 def test_a_method_is_still_what_it_was() -> None:

@@ -221,7 +221,7 @@ WORKS = st.lists(
 )
 
 
-async def carry_out(world: World, work: Work, number: int) -> Report | None:
+async def reported(world: World, work: Work, number: int) -> Report | None:
     """The report; None where it was refused, or its process died."""
     await world.context.clock.sleep(work.at)
     mortal = person(world, f"process {number}", Mortal(world.transport, work.crash_at, is_blind=False))
@@ -243,7 +243,7 @@ def test_applies_and_destroys_at_once_double_nothing_and_say_what_is_true(
         async with open_world(Settings(latency=latency)) as world:
             random.seed(seed)
             world.transport.before = lambda _request: world.assert_unique_names()
-            reports = await asyncio.gather(*(carry_out(world, work, number) for number, work in enumerate(works)))
+            reports = await asyncio.gather(*(reported(world, work, number) for number, work in enumerate(works)))
             if (
                 len({(work.revision, work.is_destroy, work.crash_at) for work in works}) == 1
                 and works[0].crash_at is None
