@@ -69,7 +69,8 @@ async def read_service_logs(
 
 
 async def _machines(context: Context, spec: Spec, service: Pool, name: str) -> list[Machine]:
-    listed = await context.client.list_machines(service.app) or ()
+    where = {marks.STACK: spec.stack, marks.POOL: service.name}
+    listed = await context.client.list_machines(service.app, where=where) or ()
     slots = {slot.name for slot in service.slots if name in {service.name, slot.name}}
     owned = [
         machine

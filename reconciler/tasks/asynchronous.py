@@ -14,6 +14,7 @@ from reconciler.clock import Clock
 from reconciler.errors import UsageError
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy, begin
+from reconciler.invoke.listing import list_pool
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
 from reconciler.machines_api.access import FLY_API_URL
@@ -219,7 +220,7 @@ class AsyncTasks:
 
     async def _find_pool(self, context: Context, task: str) -> KnownPool:
         began = context.clock.monotonic()
-        listed = await context.client.list_machines(self._app) or ()
+        listed = await list_pool(context, self._app, stack=self._stack, pool=task)
         owners = tasks_of(listed, self._stack)
         stacks = sorted(owners.get(task, ()))
         if not stacks:
