@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.apply.actions import perform
+from reconciler.apply.allocate_ips import allocating
 from reconciler.apply.announcements import Announcements, Obstacle, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
 from reconciler.apply.executor import Executor, Stop
@@ -47,6 +48,7 @@ async def apply(
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
     async with (
         creating_apps(context, plan, stop) as creations,
+        allocating(context, plan, options, stop, locks, creations) as allocations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
     ):
         entries = await executor.make(
@@ -56,11 +58,11 @@ async def apply(
             defer=partial(_defer, announcements),
             on_end=partial(_tell, context, options, stop, on_end, failures),
         )
-    mismatches: tuple[str, ...] = ()
+    ips, mismatches = tuple(allocations.entries), tuple[str, ...]()
     found: Observed | None = None
     if not stop.is_interrupt:
         try:
-            mismatches, found = await read_back(context, spec, plan, entries, options, before=observed)
+            mismatches, found = await read_back(context, spec, plan, entries, ips, options, before=observed)
             failures += await keep_books(context, spec, plan, found, options, locks, executor) if found else ()
         except Exception as error:
             failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
@@ -71,6 +73,7 @@ async def apply(
         mismatches=mismatches,
         unreachable=_unreachable(spec, plan, found, options),
         failures=(*creations.failures.values(), *failures),
+        allocations=ips,
         interrupted=stop.is_interrupt,
         duration_s=context.clock.monotonic() - began,
     )

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.apply.executor import Stop
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.plan import AppCreation, Plan
-from reconciler.slots.context import Context
+from reconciler.slots.context import Context, new_ulid
 
 _AT_ONCE: Final = 10
 _ATTEMPTS: Final = 3
@@ -17,7 +17,7 @@ _PAUSE_S: Final = 1.0
 
 
 class AppCreations:
-    """The creations under way. `failures` are those that failed, by app, in words."""
+    """The creations under way. `failures` are those that failed, by app, in words; `own` are the apps that we made."""
 
     def __init__(self, context: Context, plan: Plan, stop: Stop) -> None:
         self._context = context
@@ -25,6 +25,8 @@ class AppCreations:
         self._stop = stop
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self.failures: dict[str, str] = {}
+        self.own: set[str] = set()
+        self._run = new_ulid(context.clock.now())
         self.tasks: dict[str, asyncio.Task[None]] = {
             app.name: asyncio.create_task(self._create(app)) for app in plan.apps
         }
@@ -62,8 +64,9 @@ class AppCreations:
         client = self._context.client
         for left in reversed(range(_ATTEMPTS)):
             try:
-                await client.apps.create(app.name, org=app.org, key=creation_key(self._plan, app.name))
+                await client.apps.create(app.name, org=app.org, key=creation_key(self._plan, app.name, self._run))
                 client.new_apps.add(app.name)
+                self.own.add(app.name)
                 return
             except ApiError as error:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
@@ -82,14 +85,15 @@ class AppCreations:
             return False
 
 
-def creation_key(plan: Plan, app: str) -> str | None:
-    """Return the idempotency key of creating the app: the same for each try under one plan, another for a later plan.
+def creation_key(plan: Plan, app: str, run: str) -> str | None:
+    """Return the idempotency key of creating the app: the same for each try of one run, which has a ULID.
 
-    An app that was deleted since must not be answered with its first creation. None if the plan's time is not known.
+    An app that was deleted since must not be answered with its first creation, and of two applies only one may take
+    the app for its own. None if the plan's time is not known.
     """
     if plan.observed_at is None:
         return None
-    text = "\n".join((plan.stack, app, plan.observed_at.isoformat()))
+    text = "\n".join((plan.stack, app, plan.observed_at.isoformat(), run))
     return f"reconciler-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 

@@ -22,6 +22,7 @@ def overtaken(report: Report) -> tuple[Entry, ...]:
     """Return the changes that are to be planned again; none if anything else failed."""
     undone = tuple(ended for ended in report.entries if ended.status not in _FINE)
     is_all = all(ended.reason is Reason.OVERTAKEN for ended in undone) and not report.interrupted
+    is_all = is_all and all(ended.status is Status.DONE for ended in report.allocations)
     return undone if is_all else ()
 
 
@@ -55,7 +56,7 @@ def follow_up(
         elif one.address not in {ended.address for ended in done}:
             refused.append(replace(one, detail=f"{one.detail}; plan again", reason=None))
     apps = tuple(app for app in again.apps if app in report.plan.apps)
-    return replace(again, apps=apps, changes=tuple(left)), (*done, *refused)
+    return replace(again, apps=apps, changes=tuple(left), allocations=()), (*done, *refused)
 
 
 def within(plan: Plan, reviewed: Plan) -> Plan:
@@ -65,7 +66,9 @@ def within(plan: Plan, reviewed: Plan) -> Plan:
     """
     known = {change.binding for change in reviewed.effective}
     kept = tuple(change for change in plan.changes if not change.is_effective or change.binding in known)
-    return replace(plan, changes=kept)
+    ips = {(one.app, one.kind) for one in reviewed.allocations}
+    allocations = tuple(one for one in plan.allocations if (one.app, one.kind) in ips)
+    return replace(plan, changes=kept, allocations=allocations)
 
 
 def _is_as_declared(before: Change | None, now: Change | None) -> bool:

@@ -82,7 +82,8 @@ async def _planned_again(
     if stop.why:
         return replace(report, interrupted=stop.is_interrupt)
     try:
-        seen = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
+        names = [app.name for app in spec.apps]
+        seen = await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
         again = plan_again(seen)
     except Exception as error:
         why = f"what is left could not be planned again: {context.explain(error)}"
@@ -121,6 +122,7 @@ def _joined(before: Report, ended: Iterable[Entry], after: Report) -> Report:
         after,
         plan=before.plan,
         entries=tuple(entries.values()),
+        allocations=tuple({(one.app, one.kind): one for one in (*before.allocations, *after.allocations)}.values()),
         failures=tuple(dict.fromkeys((*before.failures, *after.failures))),
         apps_created=tuple(dict.fromkeys((*before.apps_created, *after.apps_created))),
     )

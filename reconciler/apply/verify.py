@@ -10,7 +10,7 @@ from reconciler.machines_api.observe import observe
 from reconciler.model.change import Action
 from reconciler.model.machine import MachineState, Observed
 from reconciler.model.plan import Plan
-from reconciler.model.report import Entry, Status
+from reconciler.model.report import Entry, IpEntry, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift
 from reconciler.planner.planner import plan as make_plan
@@ -23,6 +23,7 @@ async def read_back(
     spec: Spec,
     plan: Plan,
     entries: tuple[Entry, ...],
+    allocations: tuple[IpEntry, ...],
     options: Options,
     *,
     before: Observed | None,
@@ -39,7 +40,7 @@ async def read_back(
         return only_drift(whole(seen)) if options.only_drift else whole(seen)
 
     try:
-        observed = await _observed_again(context, spec, entries, before)
+        observed = await _observed_again(context, spec, (*entries, *allocations), before)
         again = replan(observed)
         doubtful = _doubtful(observed, again, entries)
         if doubtful:
@@ -54,15 +55,17 @@ async def read_back(
         for change in again.effective
         if not change.deferred and change.address not in touched
     ]
+    given = {(one.app, one.kind) for one in allocations if one.status is Status.DONE}
+    left += [f"{one.app}: {one.kind}: {one.reason}" for one in again.allocations if (one.app, one.kind) in given]
     return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed
 
 
 async def _observed_again(
-    context: Context, spec: Spec, entries: tuple[Entry, ...], before: Observed | None
+    context: Context, spec: Spec, entries: tuple[Entry | IpEntry, ...], before: Observed | None
 ) -> Observed:
-    touched = {ended.slot.app for ended in entries if ended.status is not Status.SKIPPED}
+    touched = {ended.app for ended in entries if ended.status is not Status.SKIPPED}
     names = [app.name for app in spec.apps if before is None or app.name in touched]
-    seen = await observe(context.client, names, clock=context.clock)
+    seen = await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
     return seen if before is None else replace(seen, apps={**before.apps, **seen.apps}, warnings=before.warnings)
 
 

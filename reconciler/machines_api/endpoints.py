@@ -11,7 +11,7 @@ from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
-from reconciler.model.address import Address, AddressKind
+from reconciler.model.ip_address import IpAddress, IpKind
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 
@@ -57,7 +57,7 @@ class Apps:
         )
         await self._api.send(call, nothing)
 
-    async def addresses(self, app: str) -> tuple[Address, ...]:
+    async def addresses(self, app: str) -> tuple[IpAddress, ...]:
         """Return the addresses of an app that exists."""
         call = Call(
             method="GET",
@@ -70,7 +70,7 @@ class Apps:
         )
         return await self._api.send(call, wire.addresses_from_json)
 
-    async def allocate(self, app: str, kind: AddressKind) -> Address:
+    async def allocate(self, app: str, kind: IpKind) -> IpAddress:
         """Give the app one more address. Where the effect is unclear, look before it is sent again."""
         call = Call(
             method="POST",

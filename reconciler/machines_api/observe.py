@@ -5,7 +5,7 @@ An app whose list is not whole is unobserved: nothing may be concluded from what
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,10 +23,13 @@ from reconciler.model.spec import PoolKind
 _AT_ONCE: Final = 10
 
 
-async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Clock) -> Observed:
+async def observe(
+    client: MachinesClient, app_names: Iterable[str], *, clock: Clock, with_addresses: Collection[str] = ()
+) -> Observed:
     """Return a snapshot of the apps.
 
-    An empty list is checked against the app's own count. Raises ApiError.
+    An empty list is checked against the app's own count. `with_addresses` are the apps whose IP addresses are asked
+    for. Raises ApiError.
     """
     at = clock.now()
     apps: dict[str, ObservedApp] = {}
@@ -34,7 +37,7 @@ async def observe(client: MachinesClient, app_names: Iterable[str], *, clock: Cl
     async def take(app: ObservedApp) -> None:
         apps[app.name] = app
 
-    await observe_each(client, app_names, take)
+    await observe_each(client, app_names, take, with_addresses=with_addresses)
     return Observed(apps=apps, at=at)
 
 
@@ -68,7 +71,11 @@ async def observe_readable(
 
 
 async def observe_each(
-    client: MachinesClient, app_names: Iterable[str], take: Callable[[ObservedApp], Awaitable[None]]
+    client: MachinesClient,
+    app_names: Iterable[str],
+    take: Callable[[ObservedApp], Awaitable[None]],
+    *,
+    with_addresses: Collection[str] = (),
 ) -> None:
     """Pass each app to `take` as soon as it is read.
 
@@ -78,7 +85,10 @@ async def observe_each(
 
     async def some() -> None:
         for name in names:
-            await take(await _observe_whole(client, name))
+            app = await _observe_whole(client, name)
+            if name in with_addresses and app.exists and not app.broken:
+                app = replace(app, ip_addresses=await client.apps.addresses(name))
+            await take(app)
 
     workers = [asyncio.ensure_future(some()) for _ in range(_AT_ONCE)]
     try:

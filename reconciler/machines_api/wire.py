@@ -16,8 +16,8 @@ from typing import Any, Final
 from reconciler.canonical.sections import SECTIONS
 from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
-from reconciler.model.address import Address, AddressKind
 from reconciler.model.config import MachineConfig
+from reconciler.model.ip_address import IpAddress, IpKind
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
 # The sections of a config that are relied on, and their types; each may be null.
@@ -121,7 +121,7 @@ def regions_from_json(value: Any) -> frozenset[str]:
     return frozenset(code for code in codes if isinstance(code, str) and code)
 
 
-def addresses_from_json(value: Any) -> tuple[Address, ...]:
+def addresses_from_json(value: Any) -> tuple[IpAddress, ...]:
     """Parse the addresses at which an app is called; those from which it calls out are left out.
 
     One that is not understood makes the answer as a whole invalid: otherwise it would be allocated again.
@@ -133,15 +133,15 @@ def addresses_from_json(value: Any) -> tuple[Address, ...]:
     return tuple(address_from_json(one) for one in incoming)
 
 
-def address_from_json(value: Any) -> Address:
+def address_from_json(value: Any) -> IpAddress:
     """Parse an address. The API does not tell its kind, so the address itself must."""
     address = object_of(value, "an address")
     ip = text_of(address.get("ip"))
     if not _IP.fullmatch(ip):
         raise MalformedError("an IP address as `ip`")
     if ":" not in ip:
-        return Address(ip=ip, kind=AddressKind.SHARED_V4 if address.get("shared") is True else AddressKind.V4)
-    return Address(ip=ip, kind=AddressKind.PRIVATE_V6 if ip.lower().startswith("fd") else AddressKind.V6)
+        return IpAddress(ip=ip, kind=IpKind.SHARED_V4 if address.get("shared") is True else IpKind.V4)
+    return IpAddress(ip=ip, kind=IpKind.PRIVATE_V6 if ip.lower().startswith("fd") else IpKind.V6)
 
 
 def limits_from_json(value: Any) -> dict[str, int]:

@@ -34,6 +34,7 @@ class ReasonCode(enum.StrEnum):
     DUPLICATE = "duplicate"  # a second machine of one slot
     DESTROY = "destroy"  # asked for by `reconciler destroy`
     SETTINGS = "settings"  # the pool's settings are not as they were applied
+    PUBLIC_PORTS = "public_ports"  # an IP address, for an app that is new and has public ports
     AS_DECLARED = "as_declared"
 
 

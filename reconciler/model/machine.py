@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.ip_address import IpAddress
 
 
 class MachineState(enum.StrEnum):
@@ -246,7 +247,7 @@ class ObservedApp:
     """One app of a snapshot.
 
     `reported_count` is the app's own count, asked for only if the list was empty. `broken` says why its list is not
-    whole; `machines` has none of it then.
+    whole; `machines` has none of it then. `ip_addresses` are empty where they were not asked for.
     """
 
     name: str
@@ -254,6 +255,7 @@ class ObservedApp:
     machines: tuple[Machine, ...] = ()
     reported_count: int | None = None
     broken: str | None = None
+    ip_addresses: tuple[IpAddress, ...] = ()
 
     @property
     def unobserved(self) -> str | None:

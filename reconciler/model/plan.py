@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.model.change import Action, Change
+from reconciler.model.change import Action, Change, ReasonCode
+from reconciler.model.ip_address import ForeignIp, IpKind
 from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.spec import Slot
@@ -21,6 +22,24 @@ class AppCreation:
 
     name: str
     org: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpAllocation:
+    """An IP address that an app is to get, and why.
+
+    `machine_id` is the machine whose lease keeps two applies from allocating it twice; None if the app has none.
+    """
+
+    app: str
+    kind: IpKind
+    reason: str
+    code: ReasonCode
+    machine_id: str | None = None
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} for {self.app}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +124,8 @@ class Plan:
     observed_at: datetime | None = None
     unreachable: tuple[UnreachableMachine, ...] = ()
     not_shown: int = 0  # slots that differ from the spec otherwise than this plan shows, which shows drift alone
+    allocations: tuple[IpAllocation, ...] = ()
+    foreign_ips: tuple[ForeignIp, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
 
     @property
@@ -118,7 +139,7 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        return bool(self.apps or self.effective)
+        return bool(self.apps or self.effective or self.allocations)
 
     @property
     def is_settled(self) -> bool:

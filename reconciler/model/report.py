@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from reconciler.model.change import Action
+from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import Check, Exit
 from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.spec import Slot
@@ -58,6 +59,21 @@ class Entry:
     address: str = ""  # of the change
     unhealthy: Unhealthy | None = None  # where a service was changed and did not stay up
 
+    @property
+    def app(self) -> str:
+        return self.slot.app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpEntry:
+    """How the allocation of one IP address ended; `ip` is the address, if the app has it."""
+
+    app: str
+    kind: IpKind
+    status: Status
+    detail: str = ""
+    ip: str | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -72,6 +88,7 @@ class Report:
     mismatches: tuple[str, ...] = ()
     unreachable: tuple[UnreachableMachine, ...] = ()  # whether these are as declared cannot be seen
     failures: tuple[str, ...] = ()  # what failed beside the slots: an app not created, a mark not written
+    allocations: tuple[IpEntry, ...] = ()
     interrupted: bool = False
     duration_s: float = 0.0
 
@@ -87,9 +104,5 @@ class Report:
     def is_on_course(self) -> bool:
         """Return whether nothing failed, so that what was deferred can follow."""
         fine = {Status.DONE, Status.DEFERRED}
-        return (
-            not self.interrupted
-            and not self.mismatches
-            and not self.failures
-            and all(entry.status in fine for entry in self.entries)
-        )
+        ends = [one.status for one in self.entries] + [one.status for one in self.allocations]
+        return not self.interrupted and not self.mismatches and not self.failures and fine.issuperset(ends)

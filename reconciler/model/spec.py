@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.ip_address import IpKind
 from reconciler.model.run_policy import RunPolicy
 
 
@@ -119,6 +120,12 @@ class Pool:
         return (self.config.image or "").partition("@")[2] if self.has_resolved_image else None
 
     @property
+    def has_public_ports(self) -> bool:
+        """Return whether the platform's proxy passes calls of the public on to it."""
+        services = self.config.document.get("services")
+        return any(isinstance(one, dict) and one.get("ports") for one in services or ())
+
+    @property
     def slots(self) -> tuple[Slot, ...]:
         return tuple(
             Slot(app=self.app, pool=self.name, region=region, number=number)
@@ -139,7 +146,8 @@ class Pool:
 class App:
     """An app of the spec.
 
-    `name` is its name on the platform, `org` the organisation in which a missing app is created.
+    `name` is its name on the platform, `org` the organisation in which a missing app is created. `addresses` are the IP
+    addresses that it should have, None if the spec does not say.
     """
 
     label: str
@@ -147,6 +155,7 @@ class App:
     org: str
     pools: tuple[Pool, ...] = ()
     place: Place | None = None
+    addresses: tuple[IpKind, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +174,11 @@ class Spec:
     @property
     def pools(self) -> tuple[Pool, ...]:
         return tuple(pool for app in self.apps for pool in app.pools)
+
+    @property
+    def apps_with_addresses(self) -> frozenset[str]:
+        """Return the apps whose IP addresses are asked for, by name."""
+        return frozenset(app.name for app in self.apps if app.addresses is not None)
 
     @property
     def tasks(self) -> tuple[Pool, ...]:

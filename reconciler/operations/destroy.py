@@ -38,8 +38,10 @@ async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str]
 
 
 def emptied(spec: Spec) -> Spec:
-    """Return the same stack, wanting no machine; the pools stay, since they tell services from tasks."""
-    apps = tuple(replace(app, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps)
+    """Return the same stack, wanting nothing; the pools stay, since they tell services from tasks."""
+    apps = tuple(
+        replace(app, addresses=None, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps
+    )
     return replace(spec, apps=apps)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from reconciler.model.ip_address import IpAddress
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Pool, PoolKind, Slot, Spec
@@ -25,7 +26,9 @@ def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> P
     world = Observed(apps={**observed.apps, **missing}, at=observed.at)
     found = make_plan(new, world, only=only, allow_destroy=_NO_BRAKE)
     # What an apply leaves beside configs depends on marks, and these machines are made up.
-    return replace(found, bookkeeping=(), warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None)
+    return replace(
+        found, bookkeeping=(), foreign_ips=(), warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None
+    )
 
 
 def _left_behind(old: Spec, new: Spec) -> list[str]:
@@ -49,6 +52,7 @@ def _observed_as_applied(spec: Spec, at: datetime) -> Observed:
         app.name: ObservedApp(
             name=app.name,
             exists=True,
+            ip_addresses=tuple(IpAddress(ip="", kind=kind) for kind in app.addresses or ()),
             machines=tuple(_machine(spec, pool, slot) for pool in app.pools for slot in pool.slots),
         )
         for app in spec.apps

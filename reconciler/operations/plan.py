@@ -73,7 +73,7 @@ async def plan(
             app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
             planner.add(app, observed, at)
 
-        await observe_each(context.client, names, take)
+        await observe_each(context.client, names, take, with_addresses=spec.apps_with_addresses)
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
     planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
@@ -153,7 +153,8 @@ async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str,
 
 async def observe_spec(session: Session, spec: Spec) -> Observed:
     """Take a snapshot of the spec's apps. Raises ApiError."""
-    return await observe(session.context.client, [app.name for app in spec.apps], clock=session.context.clock)
+    context, names = session.context, [app.name for app in spec.apps]
+    return await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
 
 
 def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:

@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, ReasonCode
 from reconciler.model.machine import Machine
-from reconciler.model.plan import Plan
+from reconciler.model.plan import IpAllocation, Plan
 
 _NAMED: Final = 20
 
@@ -26,7 +26,15 @@ def only_drift(plan: Plan) -> Plan:
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
     changes = tuple(_unwatched(one) for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
-    return replace(plan, apps=(), changes=changes, announcements=(), bookkeeping=(), warnings=warnings)
+    return replace(
+        plan,
+        apps=(),
+        changes=changes,
+        allocations=_lost_ips(plan),
+        announcements=(),
+        bookkeeping=(),
+        warnings=warnings,
+    )
 
 
 def with_drift(plan: Plan) -> Plan:
@@ -42,6 +50,7 @@ def with_drift(plan: Plan) -> Plan:
         plan,
         apps=(),
         changes=changes,
+        allocations=_lost_ips(plan),
         announcements=(),
         bookkeeping=(),
         warnings=(*plan.warnings, *(_settings_words(change) for change in settings), *_without_run_policy(plan)),
@@ -86,6 +95,14 @@ def is_drift(change: Change) -> bool:
         return change.lost is not None and change.lost == change.desired_digest
     is_as_applied = change.expected.applied is not None and change.expected.applied == change.desired_digest
     return change.action in {Action.UPDATE, Action.REPLACE} and is_as_applied and bool(change.fields)
+
+
+def _lost_ips(plan: Plan) -> tuple[IpAllocation, ...]:
+    """Return the declared IP addresses that an app with machines of ours lacks.
+
+    Nothing tells whether it ever had them: an apply would have given them to it.
+    """
+    return tuple(one for one in plan.allocations if one.machine_id)
 
 
 def _with_drift(change: Change) -> Change | None:

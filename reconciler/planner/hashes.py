@@ -12,7 +12,7 @@ from typing import Any, Final
 from reconciler.canonical.digest import digest_of
 from reconciler.model.change import Action, Change
 from reconciler.model.plan import Plan, SavedPlan
-from reconciler.model.spec import Spec
+from reconciler.model.spec import App, Spec
 
 _SCHEME: Final = 1
 
@@ -22,12 +22,14 @@ def plan_sha256(plan: Plan) -> str:
 
     It is equal for two plans that would write the same to the same machines.
     """
-    document = {
+    document: dict[str, Any] = {
         "scheme": _SCHEME,
         "stack": plan.stack,
         "apps": [[app.name, app.org] for app in plan.apps],
         "changes": sorted((_change(change) for change in plan.effective), key=lambda one: str(one["address"])),
     }
+    if plan.allocations:  # absent otherwise: the hash of a plan without any is as it was before there were any
+        document["allocations"] = sorted([one.app, one.kind.value] for one in plan.allocations)
     return _sha256(document)
 
 
@@ -50,8 +52,12 @@ def spec_sha256(spec: Spec) -> str:
         }
         for pool in spec.pools
     ]
-    apps = [[app.name, app.org] for app in spec.apps]
+    apps = [[app.name, app.org, *_addresses(app)] for app in spec.apps]
     return _sha256({"scheme": _SCHEME, "stack": spec.stack, "apps": apps, "pools": pools})
+
+
+def _addresses(app: App) -> list[list[str]]:
+    return [] if app.addresses is None else [[kind.value for kind in app.addresses]]
 
 
 def _change(change: Change) -> dict[str, Any]:
@@ -92,14 +98,22 @@ def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
     after = {change.address: change for change in now.effective}
     if plan_sha256(now) == saved.plan_sha256:
         # Same hash, so nothing has moved; what the file shows must be what the hash is of.
-        is_whole = before.keys() == after.keys() and not any(
-            _difference(before[address], after[address]) for address in before
+        is_whole = (
+            before.keys() == after.keys()
+            and not _allocations(saved.plan) ^ _allocations(now)
+            and not any(_difference(before[address], after[address]) for address in before)
         )
         return () if is_whole else ("the file does not show the changes that its hash is of",)
     lines = [_difference(before.get(address), after.get(address)) for address in sorted({*before, *after})]
+    ips = _allocations(saved.plan) ^ _allocations(now)
     gone = {app.name for app in saved.plan.apps} ^ {app.name for app in now.apps}
     lines += [f"app {name}: whether it exists is no longer as it was" for name in sorted(gone)]
+    lines += [f"app {app}: whether it has the address {kind} is no longer as it was" for app, kind in sorted(ips)]
     return tuple(line for line in lines if line) or ("the plan is another one now",)
+
+
+def _allocations(plan: Plan) -> set[tuple[str, str]]:
+    return {(one.app, one.kind.value) for one in plan.allocations}
 
 
 def _difference(planned: Change | None, now: Change | None) -> str:

@@ -11,15 +11,17 @@ from functools import partial
 
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
+from reconciler.model.ip_address import ForeignIp
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.marks import DueWrites, MetadataWrite
-from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, Plan, UnreachableMachine
+from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, IpAllocation, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of
+from reconciler.planner.ip_addresses import allocations_of, foreign_ips_of
 from reconciler.planner.leader_slot import anchors_of, announcements_of
 from reconciler.planner.limits import deletion_limits, newer_revision
 from reconciler.planner.order import held_back, with_edges
@@ -32,6 +34,8 @@ class _Draft:
     """What was found of one app."""
 
     creation: AppCreation | None = None
+    allocations: tuple[IpAllocation, ...] = ()
+    foreign_ips: tuple[ForeignIp, ...] = ()
     changes: tuple[Change, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     foreign: list[ForeignMachine] = field(default_factory=list)
@@ -100,7 +104,8 @@ class Planner:
                 blocked.append(f"{newer}; if that is meant, pass --allow-rollback")
         foreign = [machine for draft in drafts for machine in draft.foreign]
         apps = tuple(draft.creation for draft in drafts if draft.creation)
-        has_changes = bool(apps) or any(change.is_effective for change in changes)
+        allocations = tuple(one for draft in drafts for one in draft.allocations)
+        has_changes = bool(apps or allocations) or any(change.is_effective for change in changes)
         scope = replace(self._scope, has_changes=has_changes)
         return Plan(
             stack=self._stack,
@@ -113,6 +118,8 @@ class Planner:
             blocked=tuple(blocked),
             observed_at=observed_at,
             unreachable=tuple(one for draft in drafts for one in draft.unreachable),
+            allocations=allocations,
+            foreign_ips=tuple(one for draft in drafts for one in draft.foreign_ips),
         )
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:
@@ -140,6 +147,11 @@ class Planner:
         changes = held_back([change for change in found if not self._only or change.slot.pool in self._only])
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
+        lock = min(paired.owned, key=lambda machine: machine.name, default=None)
+        draft.allocations = allocations_of(
+            app, observed, is_created=bool(draft.creation), only=self._only, lock_id=lock.id if lock else None
+        )
+        draft.foreign_ips = foreign_ips_of(app, observed)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
         draft.warnings += _crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))

@@ -153,6 +153,8 @@ def closing_line(plan: Plan) -> str:
     ]
     if settings := counts[Action.SETTINGS.value]:
         parts.append(f"the settings of {settings} pool{'' if settings == 1 else 's'} to change")
+    if count := len(plan.allocations):
+        parts.append(f"{count} IP address{'' if count == 1 else 'es'} to allocate")
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     parts += dark

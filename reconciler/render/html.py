@@ -73,6 +73,11 @@ def _changes(plan: Plan, salt: str) -> list[str]:
         f" (org <code>{escape(clean(app.org))}</code>)</p>"
         for app in plan.apps
     ]
+    apps += [
+        f'<p class="create"><span class="sign">+</span> allocate <code>{escape(one.kind.value)}</code>'
+        f" for <code>{escape(clean(one.app))}</code>: {escape(clean(one.reason))}</p>"
+        for one in plan.allocations
+    ]
     groups = grouped(plan)
     is_open = len(groups) <= _OPEN
     return ["<h2>Changes</h2>", *apps, *(_group(group, salt, is_open=is_open) for group in groups)]
@@ -114,11 +119,16 @@ def _row(row: Row) -> str:
 
 
 def _foreign(plan: Plan) -> list[str]:
+    ips = "".join(
+        f"<li><code>{escape(clean(f'{one.app}: {one.kind} {one.ip}'))}</code>: not declared</li>"
+        for one in plan.foreign_ips
+    )
+    lists = [f"<h2>Foreign IP addresses, left alone</h2><ul>{ips}</ul>"] if ips else []
     if not plan.foreign:
-        return []
+        return lists
     rows = "".join(
         f"<li><code>{escape(clean(f'{one.app}: {one.name}'))}</code> [<code>{escape(clean(one.id) or 'no id')}</code>]"
         f" {escape(one.state.value)}: {escape(clean(one.reason))}</li>"
         for one in plan.foreign
     )
-    return [f"<h2>Foreign machines, left alone</h2><ul>{rows}</ul>"]
+    return [f"<h2>Foreign machines, left alone</h2><ul>{rows}</ul>", *lists]

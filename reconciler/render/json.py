@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
-from reconciler.model.plan import Plan
+from reconciler.model.plan import IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.style import FORMAT_VERSION
@@ -76,6 +76,7 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
         "observed_at": plan.observed_at.isoformat() if plan.observed_at else None,
         "counts": dict(plan.counts()),
         "apps": [{"name": app.name, "org": app.org, "action": "create"} for app in plan.apps],
+        "allocations": [_allocation(one) for one in plan.allocations],
         "changes": (_change(change, salt) for change in plan.effective),
         "foreign": (
             {
@@ -87,6 +88,7 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
             }
             for machine in plan.foreign
         ),
+        "foreign_ips": [{"app": one.app, "ip": clean(one.ip), "type": one.kind.value} for one in plan.foreign_ips],
         "unreachable": [
             {
                 "address": machine.slot.address,
@@ -107,6 +109,16 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
         "resource_changes": resource_changes(plan, salt=salt),
+    }
+
+
+def _allocation(one: IpAllocation) -> dict[str, Any]:
+    return {
+        "app": one.app,
+        "type": one.kind.value,
+        "action": "create",
+        "reason": clean(one.reason),
+        "reason_code": one.code.value,
     }
 
 

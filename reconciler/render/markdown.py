@@ -28,7 +28,7 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and not plan.blocked else []
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     blocks, left_out = _fitting(
-        [*_apps(plan), *(_group(group, salt) for group in grouped(plan)), *_foreign(plan)], room
+        [*_apps(plan), *_allocations(plan), *(_group(group, salt) for group in grouped(plan)), *_foreign(plan)], room
     )
     if left_out:
         blocks.append(f"… and {left_out} more, left out for length: `reconciler plan` shows them all.\n")
@@ -58,6 +58,13 @@ def _fitting(blocks: list[str], room: int) -> tuple[list[str], int]:
 
 def _apps(plan: Plan) -> list[str]:
     return [f"- **+ create app** {_code(app.name)} (org {_code(app.org)})\n" for app in plan.apps]
+
+
+def _allocations(plan: Plan) -> list[str]:
+    return [
+        f"- **+ allocate** {_code(one.kind.value)} for {_code(one.app)}: {_code(one.reason)}\n"
+        for one in plan.allocations
+    ]
 
 
 def _group(group: Group, salt: str) -> str:
@@ -95,6 +102,9 @@ def _foreign(plan: Plan) -> list[str]:
         f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.name}')} [{_code(one.id or 'no id')}]"
         f" {one.state.value}: left alone\n"
         for one in plan.foreign
+    ] + [
+        f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.kind} {one.ip}')}: not declared, left alone\n"
+        for one in plan.foreign_ips
     ]
 
 

@@ -18,6 +18,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
     `verb` is the command that was run.
     """
     lines = [line for entry in report.entries if entry.status is not Status.DONE for line in _entry_lines(entry)]
+    lines += _allocation_lines(report)
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
@@ -37,6 +38,16 @@ def report_json(report: Report) -> dict[str, Any]:
         "duration_s": round(report.duration_s, 3),
         "apps_created": list(report.apps_created),
         "entries": [_entry_json(entry) for entry in report.entries],
+        "allocations": [
+            {
+                "app": one.app,
+                "type": one.kind.value,
+                "status": one.status.value,
+                "detail": clean(one.detail),
+                "ip": one.ip,
+            }
+            for one in report.allocations
+        ],
         "unreachable": [one.slot.address for one in report.unreachable],
         "failures": [clean(failure) for failure in report.failures],
         "mismatches": [clean(mismatch) for mismatch in report.mismatches],
@@ -47,10 +58,16 @@ def problems(report: Report) -> list[str]:
     """List what was not done as it should have been, one line each."""
     ended = [one for one in report.entries if one.status in {Status.FAILED, Status.UNKNOWN}]
     lines = [f"{one.status.value}: {one.action.value} {one.address}: {clean(one.detail)}" for one in ended]
+    lines += _allocation_lines(report)
     lines += [clean(one.words) for one in report.unreachable]
     return (
         lines + [f"failed: {one}" for one in report.failures] + [f"not as applied: {one}" for one in report.mismatches]
     )
+
+
+def _allocation_lines(report: Report) -> list[str]:
+    undone = [one for one in report.allocations if one.status is not Status.DONE]
+    return [f"{one.status.value}: allocate {one.app} {one.kind}: {clean(one.detail)}" for one in undone]
 
 
 def _entry_lines(entry: Entry) -> list[str]:
@@ -97,8 +114,12 @@ def _closing_line(report: Report, verb: str) -> str:
     done = "destroyed" if verb == "destroy" else "applied"
     word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
     counts = Counter(entry.status for entry in report.entries)
+    counts.update(one.status for one in report.allocations if one.status is not Status.DONE)
+    allocated = sum(one.status is Status.DONE for one in report.allocations)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     parts += unreachable_counts(report.unreachable)
+    if allocated:
+        parts.insert(0, f"{allocated} IP address{'' if allocated == 1 else 'es'} allocated")
     if report.apps_created:
         parts.insert(0, f"{_apps(report.apps_created)} created")
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."

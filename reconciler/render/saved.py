@@ -11,8 +11,9 @@ from reconciler.errors import UsageError
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected, Handover
+from reconciler.model.ip_address import ForeignIp, IpKind
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import AppCreation, ForeignMachine, Plan, SavedPlan, UnreachableMachine
+from reconciler.model.plan import AppCreation, ForeignMachine, IpAllocation, Plan, SavedPlan, UnreachableMachine
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
@@ -76,6 +77,11 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         stack=_name(document["stack"]),
         apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
         changes=_changes(document),
+        allocations=tuple(_allocation(one) for one in document.get("allocations", ())),
+        foreign_ips=tuple(
+            ForeignIp(app=_name(one["app"]), ip=one["ip"], kind=IpKind(one["type"]))
+            for one in document.get("foreign_ips", ())
+        ),
         foreign=tuple(_foreign(machine) for machine in document["foreign"]),
         unreachable=tuple(_unreachable(machine) for machine in document.get("unreachable", ())),
         warnings=tuple(document["warnings"]),
@@ -99,9 +105,19 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
 
 def _changes(document: Mapping[str, Any]) -> tuple[Change, ...]:
     """Read each change with the configs that it was shown with."""
-    resources = document["resource_changes"][len(document["apps"]) :]
+    first = len(document["apps"])
+    resources = document["resource_changes"][first : first + len(document["changes"])]
     return tuple(
         _change(change, resource["change"]) for change, resource in zip(document["changes"], resources, strict=True)
+    )
+
+
+def _allocation(value: Mapping[str, Any]) -> IpAllocation:
+    return IpAllocation(
+        app=_name(value["app"]),
+        kind=IpKind(value["type"]),
+        reason=value["reason"],
+        code=ReasonCode(value["reason_code"]),
     )
 
 

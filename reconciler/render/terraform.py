@@ -10,7 +10,7 @@ from reconciler.canonical.sections import SECRET_MEMBERS
 from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.marks import without_marks
-from reconciler.model.plan import AppCreation, Plan
+from reconciler.model.plan import AppCreation, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import hidden
 
@@ -30,11 +30,12 @@ _REASONS: Final = {
 
 
 def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
-    """Yield the new apps, then each change that has an effect, in the plan's order."""
+    """Yield the new apps, each change that has an effect, in the plan's order, then the IP addresses."""
     configs = _Configs(salt)
     yield from (_app(app) for app in plan.apps)
     for change in plan.effective:
         yield _settings(change) if change.action is Action.SETTINGS else _machine(change, configs)
+    yield from (_allocation(one) for one in plan.allocations)
 
 
 class _Configs:
@@ -65,6 +66,11 @@ class _Configs:
 def _app(app: AppCreation) -> dict[str, Any]:
     after = {"name": app.name, "org": app.org}
     return _resource("fly_app", app.name, app.name, ["create"], None, after, {}, {})
+
+
+def _allocation(one: IpAllocation) -> dict[str, Any]:
+    after = {"app": one.app, "type": one.kind.value}
+    return _resource("fly_ip", f"{one.app}/{one.kind}", one.kind.value, ["create"], None, after, {}, {})
 
 
 def _settings(change: Change) -> dict[str, Any]:

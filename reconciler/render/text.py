@@ -26,6 +26,7 @@ def plan_text(
     """
     lines = [
         *_apps(plan, color, width),
+        *_allocations(plan, color, width),
         *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
         *(_bookkeeping(plan, width) if shows_bookkeeping else ()),
         *_foreign(plan, color, width),
@@ -43,6 +44,12 @@ def plan_text(
 def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
     for app in plan.apps:
         yield from _painted(wrapped(f"+ create app {clean(app.name)} (org {clean(app.org)})", width), "+", color)
+
+
+def _allocations(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
+    for one in plan.allocations:
+        line = f"+ allocate {clean(one.app)}: {one.kind}  ({clean(one.reason)})"
+        yield from _painted(wrapped(line, width), "+", color)
 
 
 def _group(group: Group, color: bool, width: int | None, salt: str | None) -> Iterator[str]:
@@ -76,6 +83,9 @@ def _foreign(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
         yield from more
     if (hidden := len(plan.foreign) - _FOREIGN_SHOWN) > 0:
         yield f"{SYMBOL_OF_FOREIGN} and {hidden} more foreign machines; -o json lists them all"
+    for one in plan.foreign_ips:
+        line = f"{SYMBOL_OF_FOREIGN} foreign {clean(one.app)}: {one.kind} {clean(one.ip)}  (not declared; left alone)"
+        yield from _painted(wrapped(line, width), SYMBOL_OF_FOREIGN, color)
 
 
 def _painted(lines: list[str], symbol: str, color: bool) -> list[str]:

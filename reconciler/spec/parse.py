@@ -10,6 +10,7 @@ from typing import Final
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import FLY_REGISTRY
+from reconciler.model.ip_address import IpKind
 from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
@@ -17,11 +18,11 @@ from reconciler.spec.diagnostics import Findings
 from reconciler.spec.merge import merged
 from reconciler.spec.policies import build_rollout, build_run_policy
 from reconciler.spec.regions import build_counts
-from reconciler.spec.yaml_nodes import Entry, Map, Node, Scalar, is_null, make_map
+from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
 _MAX_MERGED: Final = 2_000_000  # values of all pools, with what the defaults and the apps give to each
-_APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services"})
+_APP_FIELDS: Final = frozenset({"name", "org", "tasks", "services", "addresses"})
 _KINDS: Final = {"tasks": PoolKind.TASK, "services": PoolKind.SERVICE}
 _TAG_DIGITS: Final = 8
 
@@ -71,7 +72,21 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
         org=_text(node.get("org")) or "personal",
         pools=pools,
         place=findings.place(entry.key.line, entry.key.column),
+        addresses=_addresses(node.get("addresses"), findings),
     )
+
+
+def _addresses(node: Node | None, findings: Findings) -> tuple[IpKind, ...] | None:
+    """Return the kinds that are declared, in the order of the enum; null says no more than no such field."""
+    if not isinstance(node, List):
+        return None
+    kinds: set[IpKind] = set()
+    for item in node.items:
+        kind = IpKind(_text(item))
+        if kind in kinds:
+            findings.add(item, f"address {kind.value!r} is there twice", hint="an app has at most one of a kind here")
+        kinds.add(kind)
+    return tuple(kind for kind in IpKind if kind in kinds)
 
 
 def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[Pool]:

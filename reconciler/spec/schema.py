@@ -69,7 +69,17 @@ def _explain(error: Any, root: Node, findings: Findings) -> None:
     if error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path:
         _explain_key(error, node, findings)
         return
-    findings.add(node, f"{_named(path)}: expected {_expected(error)}, found {_found(node, path)}")
+    hint = _near(error.instance, error.validator_value) if error.validator == "enum" else None
+    findings.add(node, f"{_named(path)}: expected {_expected(error)}, found {_found(node, path)}", hint=hint)
+
+
+def _near(word: Any, words: list[Any]) -> str | None:
+    """Return the word that was probably meant; None if none is like it."""
+    import difflib
+
+    known = [one for one in words if isinstance(one, str)]
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6) if isinstance(word, str) else []
+    return f"did you mean {near[0]}?" if near else None
 
 
 def _meant_branch(error: Any) -> list[Any] | None:

@@ -101,9 +101,10 @@ async def test_a_creation_whose_reply_is_lost_is_repeated_with_its_key(world: Wo
     assert len(set(keys)) == len({key for _name, key in keys}) == 2
 
 
-def test_a_later_plan_has_other_keys() -> None:
+def test_a_later_plan_and_another_run_have_other_keys() -> None:
     plan = Plan(stack="s", apps=(), changes=(), observed_at=datetime(2026, 1, 1, tzinfo=UTC))
     later = replace(plan, observed_at=datetime(2026, 1, 2, tzinfo=UTC))
-    assert creation_key(plan, "a") == creation_key(replace(plan), "a")
-    assert len({creation_key(plan, "a"), creation_key(plan, "b"), creation_key(later, "a")}) == 3
-    assert creation_key(replace(plan, observed_at=None), "a") is None
+    assert creation_key(plan, "a", "1") == creation_key(replace(plan), "a", "1")
+    others = creation_key(plan, "b", "1"), creation_key(later, "a", "1"), creation_key(plan, "a", "2")
+    assert len({creation_key(plan, "a", "1"), *others}) == 4
+    assert creation_key(replace(plan, observed_at=None), "a", "1") is None

@@ -3,8 +3,9 @@
 `spec.yaml` is what is declared; `applied.yaml`, where there is one, is what was applied before, by us, faithfully;
 `options.json` is how the plan is asked for;
 `observed.json` is what the platform reports beside or instead of that: for each app a map of machine name to what its
-JSON says differently, `null` where the machine is gone. `plan.txt` is what the plan says; where a case has `plan.md`,
-`plan.html` or `plan.json` too, those are the other formats' words.
+JSON says differently, `null` where the machine is gone; `addresses.json` has the IP addresses that each app lists.
+`plan.txt` is what the plan says; where a case has `plan.md`, `plan.html` or `plan.json` too, those are the other
+formats' words.
 
 RECONCILER_REWRITE=1 writes the plans anew, to be read before they are committed.
 """

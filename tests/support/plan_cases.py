@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.machines_api.wire import machines_from_json
+from reconciler.machines_api.wire import addresses_from_json, machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.revision import numbered
@@ -65,6 +65,8 @@ def observed_of(folder: Path, spec: Spec, *, shuffle: random.Random | None = Non
     worlds = applied_machines(read_spec(applied)) if applied.exists() else {}
     if patches.exists():
         worlds = merged(worlds, json.loads(patches.read_text()))
+    listed = folder / "addresses.json"
+    addresses = json.loads(listed.read_text()) if listed.exists() else {}
     apps = {}
     for app in spec.apps:
         machines = list(worlds.get(app.name, {}).values())
@@ -77,6 +79,7 @@ def observed_of(folder: Path, spec: Spec, *, shuffle: random.Random | None = Non
             exists=app.name in worlds,
             machines=machines_from_json(app.name, machines),
             reported_count=count,
+            ip_addresses=addresses_from_json({"ips": addresses.get(app.name)}),
         )
     return Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -31,6 +31,8 @@ NAMES = (
     ("POST /apps/*/machines/*/start", "START"),
     ("POST /apps/*/machines/*/metadata", "META"),
     ("GET /apps/*/machines/*/versions", "GET versions"),
+    ("GET /apps/*/ip_assignments", "GET IPs"),
+    ("POST /apps/*/ip_assignments", "POST IP"),
 )
 
 
@@ -47,6 +49,12 @@ def task(command: str = "[exit, '0']", *, more: str = "", count: int = 1, extra:
 def service(*, env: str = "1") -> Spec:
     text = f"services: {{web: {{command: [run, '1000000000'], env: {{A: '{env}'}}}}}}"
     return spec_of(f"version: 1\nname: stack\napps:\n  app: {{image: r.example/a:1, {text}}}")
+
+
+def public(addresses: str = "") -> Spec:
+    declared = f"addresses: {addresses}, " if addresses else ""
+    text = "services: {web: {command: [run, '1000000000'], ports: [8080], rollout: {min_healthy: 0s}}}"
+    return spec_of(f"version: 1\nname: stack\napps:\n  app: {{{declared}image: r.example/a:1, {text}}}")
 
 
 async def nothing(_world: World) -> None:
@@ -135,6 +143,8 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
         apply(task(count=5), revision=numbered(2)),
     ),
     "create, in a new app": (nothing, apply(task())),
+    "create, in a new app with public ports": (nothing, apply(public())),
+    "allocate two IP addresses": (applied(public("[]")), apply(public("[v6, v4]"))),
     "create, the first of its pool": (with_an_empty_app, apply(task())),
     "create": (applied(task()), apply(task(count=2))),
     "create a service": (with_an_empty_app, apply(service())),

@@ -1,0 +1,30 @@
+"""IP addresses of an app: what a spec may declare, what the platform reports."""
+
+import enum
+from dataclasses import dataclass
+
+
+class IpKind(enum.StrEnum):
+    """A kind of IP address, as the API and a spec spell it."""
+
+    SHARED_V4 = "shared_v4"  # one address for the apps of many; free
+    V6 = "v6"
+    V4 = "v4"  # of the app's own; the platform charges for it
+    PRIVATE_V6 = "private_v6"  # reached from within the organisation's network only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpAddress:
+    """An IP address that an app has."""
+
+    ip: str
+    kind: IpKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignIp:
+    """An IP address of an app that its spec does not declare: told, never released."""
+
+    app: str
+    ip: str
+    kind: IpKind

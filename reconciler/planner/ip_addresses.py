@@ -1,0 +1,56 @@
+"""Decide which IP addresses an app is to get, and which it has that nobody declared. Pure.
+
+An app that this plan creates gets the usual ones if a pool of it has public ports, unless its spec says otherwise. None
+is ever released.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from reconciler.model.change import ReasonCode
+from reconciler.model.ip_address import ForeignIp, IpAddress, IpKind
+from reconciler.model.machine import ObservedApp
+from reconciler.model.plan import IpAllocation
+from reconciler.model.spec import App
+
+_USUAL: Final = (IpKind.SHARED_V4, IpKind.V6)
+_CHARGED: Final = frozenset({IpKind.V4})
+
+
+def allocations_of(
+    app: App, observed: ObservedApp, *, is_created: bool, only: Collection[str], lock_id: str | None
+) -> tuple[IpAllocation, ...]:
+    """Return what the app is to get.
+
+    A plan of `only` some pools gives none to an app that exists. `lock_id` is a machine of ours in the app.
+    """
+    if not is_created and (only or not observed.exists):
+        return ()
+    public = next((pool for pool in app.pools if pool.slots and pool.has_public_ports), None)
+    wanted, code, why = app.addresses or (), ReasonCode.MISSING, "declared, and the app has none"
+    if app.addresses is None and is_created and public:
+        wanted, code, why = _USUAL, ReasonCode.PUBLIC_PORTS, f"the app is new, and {public.name} has public ports"
+    has = {one.kind for one in observed.ip_addresses}
+    return tuple(
+        IpAllocation(app=app.name, kind=kind, reason=_reason(kind, why), code=code, machine_id=lock_id)
+        for kind in wanted
+        if kind not in has
+    )
+
+
+def foreign_ips_of(app: App, observed: ObservedApp) -> tuple[ForeignIp, ...]:
+    """Return what a spec that declares its addresses does not declare: other kinds, and more than one of a kind."""
+    if app.addresses is None:
+        return ()
+    first: dict[IpKind, IpAddress] = {}
+    for one in observed.ip_addresses:
+        first.setdefault(one.kind, one)
+    return tuple(
+        ForeignIp(app=app.name, ip=one.ip, kind=one.kind)
+        for one in observed.ip_addresses
+        if one.kind not in app.addresses or first[one.kind] is not one
+    )
+
+
+def _reason(kind: IpKind, why: str) -> str:
+    return f"{why}; the platform charges for it" if kind in _CHARGED else why
