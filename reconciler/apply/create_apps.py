@@ -86,10 +86,10 @@ class AppCreations:
 
 
 def creation_key(plan: Plan, app: str, run: str) -> str | None:
-    """Return the idempotency key of creating the app: the same for each try of one run, which has a ULID.
+    """Return the idempotency key for creating the app; None if the plan has no time.
 
-    An app that was deleted since must not be answered with its first creation, and of two applies only one may take
-    the app for its own. None if the plan's time is not known.
+    Each try under one plan has the same key. A later plan has another one: if the app was deleted meanwhile, the server
+    must not answer with its first creation.
     """
     if plan.observed_at is None:
         return None
@@ -99,7 +99,10 @@ def creation_key(plan: Plan, app: str, run: str) -> str | None:
 
 @asynccontextmanager
 async def creating_apps(context: Context, plan: Plan, stop: Stop) -> AsyncIterator[AppCreations]:
-    """Create the plan's apps during the block; at its end all are created, or have failed."""
+    """Create the plan's apps while the block runs.
+
+    When the block ends, each app is created or has failed.
+    """
     creations = AppCreations(context, plan, stop)
     try:
         yield creations

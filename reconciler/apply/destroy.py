@@ -1,4 +1,4 @@
-"""Destroy one machine: keep what its pool remembers first, and see that it is gone."""
+"""Destroy one machine: keep what its pool remembers, then see that it is gone."""
 
 from typing import Final
 
@@ -95,7 +95,10 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
 
 
 async def _tell_end(job: Job, lease: HeldLease, live: Machine, change: Change) -> None:
-    """Write on the machine that this tool destroys it, so that `drift` does not tell it as someone else's doing."""
+    """Mark the machine as destroyed by this tool.
+
+    Without the mark, `drift` would report that someone else destroyed it.
+    """
     if marks.GONE in live.metadata:
         return
     lease.guard()

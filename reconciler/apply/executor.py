@@ -1,7 +1,7 @@
-"""Execute a plan, its changes and its bookkeeping: this knows edges, one limit on concurrency and a failure policy.
+"""Execute the changes and the bookkeeping of a plan.
 
-It decides nothing else. When a change may take one of the limit's places is the caller's to say, who knows the
-platform's rate.
+This knows edges, one limit on concurrency and a failure policy. It decides nothing else. The caller decides when a
+change may take one of the limit's places, because the caller knows the platform's rate.
 """
 
 import asyncio
@@ -147,10 +147,10 @@ async def _execute(
     *,
     is_enough_written: Callable[[StepT, StepT], bool] = _never,
 ) -> list[EndT]:
-    """Run each step after those that it depends on, and return the ends in their order.
+    """Run each step after those that it depends on; return the ends in their order.
 
-    `is_enough_written` tells whether the first step waits for the second one only until that is written. Raises what
-    `run` raises; the steps under way are cancelled then.
+    `is_enough_written` returns whether the first step only waits until the second one is written, not until it has
+    ended. If `run` raises, this cancels the steps under way and raises the same.
     """
     progress = {step.address: _Progress[StepT, EndT](step) for step in steps}
 

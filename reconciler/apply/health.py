@@ -1,9 +1,10 @@
-"""Decide whether a changed service is up: it runs, stays up, and its checks pass; if not, say why.
+"""Decide whether a changed service is up, and if not, say why.
 
-That is decided from the machine's own events, so that no crash is missed between two reads. One that may rest when it
-is idle may have come up and gone to rest before anyone looked: that is up too. Of one that is not up, the end of the
-log since its change is read. Lines come a moment after the crash that they explain, so they are waited for, and never
-for long. Logs that cannot be read are told of once and change nothing.
+It is up if it runs, stays up, and its checks pass. The machine's own events decide that, so no crash between two reads
+is missed. A service that may rest when it is idle can come up and rest before anyone looks: that is up too.
+
+For a machine that is not up, the end of the log since its change is read. Lines arrive a moment after the crash that
+they explain, so this waits for them, but never for long. If logs cannot be read, this says so once and goes on.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What every change needs: the leases of the apply, its surroundings, its machine under a lease.
+"""What every change needs: the leases, its machine, and the options of the apply.
 
-Other holders are waited for (`--lock-timeout`). Once a machine was waited for in vain, whatever else was to be done
-there fails at once.
+If someone else has the lease, the change waits (`--lock-timeout`). After one wait for a machine was in vain, all later
+changes of that machine fail at once.
 """
 
 from collections.abc import AsyncIterator
@@ -83,7 +83,10 @@ class Job:
         return live
 
     async def changed_back(self, live: Machine, change: Change) -> Entry | None:
-        """Return why the machine is not the reviewed one although its config is; only a saved plan tells."""
+        """Return why the machine is not the reviewed one although its config is the same.
+
+        Only a saved plan has the versions that were reviewed; without one this returns None.
+        """
         reviewed = self.options.reviewed_versions.get(live.id)
         if reviewed is None:
             return None

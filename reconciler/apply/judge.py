@@ -1,4 +1,7 @@
-"""Judge whether the plan still holds for a machine under its lease, and say how a change ended. Pure."""
+"""Judge whether the plan still holds for a machine under its lease. Pure.
+
+Also say how a change ended.
+"""
 
 from typing import Final
 

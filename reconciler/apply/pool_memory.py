@@ -1,15 +1,15 @@
-"""Keep what a pool remembers when one of its machines goes: keys, `want`, how runs ended.
+"""Keep what a pool remembers when a machine goes: keys, `want`, how runs ended.
 
-An anchor that has left the spec hands over before it is destroyed. Both leases are held, so no run with a key begins in
-between, and at each point at most one machine names itself the anchor. If this ends halfway none does: runs with keys
-are refused then, until the next apply has named one.
+An anchor that has left the spec hands over before it is destroyed. Both leases are held, so no run with a key begins
+meanwhile. At each point at most one machine says that it is the anchor. If this stops halfway, none does: runs with
+keys are then refused until the next apply has named an anchor.
 
 How a machine's runs ended is kept on the pool's anchor. That is written under the anchor's lease, while the machine's
-own is held. If it cannot be written that is said, and the machine is destroyed all the same: the platform tells of a
+own lease is held. If that fails, a message says so, and the machine is destroyed all the same: the platform reports a
 destroyed machine for about two days.
 
-What an anchor remembered that was destroyed by hand, or by a replace that was cut off, is read from the destroyed
-machine.
+If an anchor was destroyed by hand, or a replace stopped after the destroy, what it remembered is read from the
+destroyed machine.
 """
 
 from dataclasses import replace

@@ -78,7 +78,10 @@ async def apply_patiently(
 async def _planned_again(
     context: Context, spec: Spec, plan_again: Callable[[Observed], Plan], report: Report, stop: Stop
 ) -> tuple[Plan, Observed] | Report:
-    """Return the plan of what is there now, or the report that ends the rounds, if nothing more may be done."""
+    """Return the plan and the snapshot of what is there now.
+
+    If nothing more may be done, return the report that ends the rounds.
+    """
     if stop.why:
         return replace(report, interrupted=stop.is_interrupt)
     try:

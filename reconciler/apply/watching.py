@@ -1,6 +1,6 @@
-"""Watch a service after its change, or as it is: when that is due, and how it ends.
+"""Watch a service after its change, or unchanged: when to watch, and how it ends.
 
-Nothing is held meanwhile, no lease and no place of the limit: many machines are watched side by side.
+While it is watched, neither a lease nor a place of the limit is held: many machines are watched side by side.
 """
 
 import asyncio

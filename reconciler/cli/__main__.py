@@ -1,4 +1,4 @@
-"""The process of the command: what the console script and `python -m reconciler.cli` begin with."""
+"""Start the command's process: the console script and `python -m reconciler.cli`."""
 
 import os
 import sys

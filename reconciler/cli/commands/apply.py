@@ -1,4 +1,4 @@
-"""`reconciler apply`: plans, asks, makes it so, and tells what is true afterwards."""
+"""`reconciler apply`: plan, ask, make the changes, and report what is there then."""
 
 import re
 from dataclasses import dataclass, replace
@@ -80,9 +80,10 @@ def command(
     shows_values: bool,
     **_values: object,
 ) -> int:
-    """Make the spec true, after asking; or the saved PLAN, without: exactly that, or nothing.
+    """Make the spec true after asking, or exactly the saved PLAN without asking.
 
-    Ends 0 where all is done and was read back as such (deferred slots are listed), 1 otherwise, 130 when interrupted.
+    Ends 0 if all changes are done and were read back as such (deferred slots are listed), 1 otherwise, 130 when
+    interrupted.
     """
     from reconciler.apply.options import Options
     from reconciler.operations.git import revision_of
@@ -131,7 +132,10 @@ class _Asking:
 
 
 def _check_alone(plan_file: Path | None, expect_plan: str | None, options: Shared, others: list[bool]) -> None:
-    """Raise usage errors where the command line contradicts itself; `others` are flags that a saved plan excludes."""
+    """Raise UsageError if the command line contradicts itself.
+
+    `others` are flags that cannot be combined with a saved plan.
+    """
     if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
         raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
     if plan_file is not None and (options.only or any(others)):
@@ -140,7 +144,10 @@ def _check_alone(plan_file: Path | None, expect_plan: str | None, options: Share
 
 
 def _read_saved(plan_file: Path, expect_plan: str | None, options: Shared) -> "SavedPlan":
-    """Return the saved plan. Raises UsageError where it is none, or another one than was expected."""
+    """Return the saved plan.
+
+    Raises UsageError if the file is no saved plan, or not the plan that was expected.
+    """
     from reconciler.operations import saved_plans
 
     saved = saved_plans.read_plan(seen_from(options, plan_file))
@@ -160,7 +167,10 @@ async def _apply(
     *,
     wait_busy_s: float | None,
 ) -> Report | None:
-    """Return the report; None where the user said no, the plan is blocked, or it is not the one that was reviewed."""
+    """Return the report, or None if nothing was applied.
+
+    That is so if the user said no, the plan is blocked, or it is not the plan that was reviewed.
+    """
     from reconciler.operations.apply import propose_apply
 
     options = asking.options

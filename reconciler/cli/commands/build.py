@@ -1,4 +1,4 @@
-"""`reconciler build`: builds and pushes the images that the spec builds, as far as their registries have them not."""
+"""`reconciler build`: build and push the spec's images that are not there yet."""
 
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @push_to_option
 @shared_options
 def command(builder: str | None, push_to: str | None, **_values: object) -> int:
-    """Build and push the images that the spec declares with `build`. Ends 0, or 1 with the builder's last lines.
+    """Build and push the images that the spec declares with `build`.
 
-    Each is tagged by the digest of its context's content, so what the registry has already is not built again. No
-    machine is changed: the next apply takes the new images. Where the local engine runs containers, the images stay
-    with its container engine, and are pushed with --push-to alone.
+    Each image is tagged by the digest of its context's content. What the registry has already is not built again. No
+    machine is changed: the next apply takes the new images. If the local engine runs containers, the images stay with
+    its container engine, and are pushed only with --push-to. Ends 0, or 1 with the last lines of the builder.
     """
     options = shared()
     spec, target = pushed_to(load_spec(options), push_to), resolve(options)

@@ -1,4 +1,4 @@
-"""`reconciler cancel RUN`: ends a run by its stop signal, and after the stop timeout by the kill."""
+"""`reconciler cancel RUN`: end a run by its stop signal, and by a kill if needed."""
 
 import click
 
@@ -14,7 +14,11 @@ from reconciler.model.spec import Spec
 @click.argument("run", type=Text())
 @shared_options
 def command(run: str, **_values: object) -> int:
-    """End RUN, and return once it has ended. Ends 0 where this did it, 1 where it was over already or is not seen."""
+    """End RUN, and return once it has ended.
+
+    First the stop signal is sent, and after the stop timeout the kill. Ends 0 if this ended the run, 1 if it was over
+    already or cannot be found.
+    """
     from reconciler.render.runs import outcome_text, run_info_json
 
     options = shared()

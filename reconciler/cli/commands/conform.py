@@ -1,4 +1,4 @@
-"""`reconciler engine conform URL`: how far a server of the Machines API is what we assume."""
+"""`reconciler engine conform URL`: test whether a server does what we assume."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -29,10 +29,10 @@ _REFUSAL: Final = "pass --yes"
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @shared_options
 def command(url: str, org: str, region: str | None, image: str, is_agreed: bool, **_values: object) -> int:
-    """Try what we assume of the Machines API at URL (or fly, or local), on a new app --app NAME.
+    """Test on a new app, --app NAME, whether the server at URL does what we assume.
 
-    The app is deleted afterwards, also after Ctrl-C. Ends 0 if all that was tried holds, 1 if something differs or
-    something is left, 130 when interrupted.
+    URL is that of a Machines API, or fly, or local. The app is deleted afterwards, also after Ctrl-C. Ends 0 if all
+    that was tried holds, 1 if something differs or something is left, 130 when interrupted.
     """
     from reconciler.cli.ui.signals import run_async
     from reconciler.conformance.runner import Stop
@@ -113,7 +113,10 @@ def _cost(app: str, url: str, image: str) -> str:
 
 
 def _progress(examination: "Examination", options: Shared) -> "Callable[[ProbeResult], None]":
-    """Return what tells of each result: what differs, all with -v, and now and then how many there are."""
+    """Return a function that reports each result of a probe.
+
+    It prints results that differ, with -v all of them, and now and then how many probes are done.
+    """
     from reconciler.conformance.catalogue import PROBES
     from reconciler.model.conformance import Verdict
 
@@ -133,7 +136,10 @@ def _progress(examination: "Examination", options: Shared) -> "Callable[[ProbeRe
 
 
 def _ending_well(stop: "Stop") -> Callable[[], bool]:
-    """Return what the first Ctrl-C does: delete what was made. If nothing was, it ends the command."""
+    """Return what the first Ctrl-C does: delete what was made.
+
+    If nothing was made, the Ctrl-C ends the command.
+    """
 
     def ask() -> bool:
         if not stop.has_begun:

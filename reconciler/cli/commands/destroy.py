@@ -1,4 +1,4 @@
-"""`reconciler destroy`: removes every machine that this stack owns, and nothing else. Apps are kept."""
+"""`reconciler destroy`: destroy every machine that this stack owns, but no app."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,7 +25,10 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 @click.option("--force", is_flag=True, help="End running tasks instead of waiting for them.")
 @shared_options
 def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -> int:
-    """Remove every machine that this stack owns, after the stack's name was typed. Apps are never deleted."""
+    """Destroy every machine that this stack owns, and nothing else.
+
+    You confirm by typing the stack's name, or with --yes. Apps are never deleted.
+    """
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
@@ -42,7 +45,10 @@ def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -
 async def _destroy(
     options: Shared, spec: Spec, stop: "Stop", *, is_agreed: bool, wait_busy_s: float, force: bool
 ) -> Report | None:
-    """Return the report; None where the user said no, or nothing may be concluded from what was observed."""
+    """Return the report, or None if nothing was destroyed.
+
+    That is so if the user said no, or if what was observed is not enough to decide.
+    """
     from reconciler.operations.destroy import propose_destroy
 
     async with open_session(options, resolve(options), console.say) as session:

@@ -1,4 +1,7 @@
-"""`reconciler diff OLD NEW`: what an apply of NEW would change where OLD was applied. Offline, without a token."""
+"""`reconciler diff OLD NEW`: what an apply of NEW would change after one of OLD.
+
+Offline, without a token.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,10 +25,10 @@ from reconciler.operations.load import check_only, load_content
 @show_values_option
 @shared_options
 def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values: object) -> int:
-    """Show what changes from the spec OLD to the spec NEW, without asking the platform anything.
+    """Show what changes from the spec OLD to the spec NEW, offline.
 
-    Either is a file, - for stdin, or git:REF:PATH, such as git:origin/main:machines.yaml. Ends 0, 1 for an error, with
-    --detailed-exitcode 2 where there are changes.
+    Each is a file, - for stdin, or git:REF:PATH, such as git:origin/main:machines.yaml. Ends 0, or 1 for an error; with
+    --detailed-exitcode 2 if there are changes.
     """
     options = shared()
     if shows_values:
@@ -42,7 +45,10 @@ def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values
 
 
 def _load(name: str, options: Shared, *, may_be_missing: bool = False) -> Spec:
-    """Return the spec of a file, of stdin, or of a commit, interpolated; an empty one where it is yet to come."""
+    """Return the interpolated spec of a file, of stdin, or of a commit.
+
+    If it is missing and `may_be_missing`, return an empty one.
+    """
     source = replace(source_of(options), file=name, only=())
     if not name.startswith("git:"):
         return load_source(source)

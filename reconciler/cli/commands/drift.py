@@ -16,10 +16,10 @@ from reconciler.model.spec import Spec
 @show_values_option
 @shared_options
 def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
-    """Show what differs from what was last applied, field by field, and what is known of who did it.
+    """Show what differs from what was last applied, and what is known of who did it.
 
-    What the spec wants otherwise since then is no drift: `reconciler plan` shows both, and `apply --only-drift` puts
-    back what someone else changed. Ends 0, 1 for an error, with --detailed-exitcode 2 where there is drift.
+    What was changed in the spec since then is no drift: `reconciler plan` shows both. `apply --only-drift` puts back
+    what someone else changed. Ends 0, or 1 for an error; with --detailed-exitcode 2 if there is drift.
     """
     options = shared()
     if shows_values:

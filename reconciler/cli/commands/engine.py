@@ -1,4 +1,7 @@
-"""`reconciler engine run|start|stop|status|env|open`: the local engine, by hand; `conform` has a file of its own."""
+"""`reconciler engine run|start|stop|status|env|open`: the local engine, by hand.
+
+`conform` is in a file of its own.
+"""
 
 import os
 from collections.abc import Callable
@@ -112,7 +115,7 @@ def stop(**_values: object) -> int:
 @command.command("open")
 @shared_options
 def open_page(**_values: object) -> int:
-    """Open the engine's page in a browser: its machines, their events and logs as they come."""
+    """Open the engine's page in a browser: live machines, events and logs."""
     import webbrowser
 
     from reconciler.engine.errors import EngineStartError

@@ -1,4 +1,4 @@
-"""`reconciler invoke TASK`: one run. Streams its output and ends with its own exit code."""
+"""`reconciler invoke TASK`: run it once, stream output, end with its exit code."""
 
 import os
 import sys
@@ -105,7 +105,10 @@ class _How:
 
 
 def _run(options: Shared, task: str, invoke_options: "InvokeOptions", how: _How) -> Run:
-    """Return how the run ended. The first Ctrl-C lets go of it, the second tells what is known of it."""
+    """Invoke the task and return how the run ended.
+
+    The first Ctrl-C stops following the run. The second prints what is known of it.
+    """
     import asyncio
 
     stop, insisted = asyncio.Event(), asyncio.Event()
@@ -190,7 +193,10 @@ def _refused(task: str, error: ReconcilerError) -> Run:
 
 
 def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
-    """Shows how the run ended; the exit code that it means. With `prints_id` the id of a run that goes on is data."""
+    """Show how the run ended, and return the exit code that it means.
+
+    With `prints_id` the id of a run that goes on is printed to stdout.
+    """
     is_whole = keep_outcome(run.id or run.task, run.outcome)
     if prints_id and run.id and not options.is_json and run.outcome.name is OutcomeName.DETACHED:
         console.print_text(run.id)

@@ -1,4 +1,4 @@
-"""`reconciler logs RUN|TASK|SERVICE`: the output of one run and of that one only, or of a service's machines."""
+"""`reconciler logs RUN|TASK|SERVICE`: the output of one run, or of a service."""
 
 import click
 
@@ -20,12 +20,13 @@ from reconciler.model.spec import Spec
 @lost_after_option
 @shared_options
 def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_values: object) -> int:
-    """Show the output of RUN, or of the newest run of TASK.
+    """Show the output of RUN, or of the newest run of TASK, or of SERVICE.
 
-    Ends 0, whatever the run's code; 1 where lines are missing, 122 where a run that is followed was lost from sight.
+    Ends 0 whatever the run's exit code is, 1 if lines are missing, 122 if a run that is followed is lost.
 
-    Of a run that the platform started again all its attempts, told apart. Of a SERVICE (or one of its machines, by
-    name) the newest lines of each machine, behind its name. With -o json one object a line.
+    If the platform started a run again, the output of each attempt is shown under its number. Of a SERVICE (or one of
+    its machines, by name) the newest lines of each machine are shown, each behind the machine's name. With -o json each
+    line is an object.
     """
     options = shared()
     spec = load_spec(options)

@@ -51,7 +51,10 @@ def command(
     shows_values: bool,
     **_values: object,
 ) -> int:
-    """Show what an apply would change. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    """Show what an apply would change.
+
+    Ends 0, or 1 for an error; with --detailed-exitcode 2 if there are changes.
+    """
     from reconciler.operations import saved_plans
     from reconciler.operations.git import revision_of
     from reconciler.operations.images import ImagePolicy
@@ -87,7 +90,10 @@ def command(
 
 
 def _how(options: Shared) -> list[str]:
-    """The words of an apply of the saved plan: with the spec that it was made from, in its directory."""
+    """Return the words of the command line that applies the saved plan.
+
+    They name the spec that the plan was made from, and its directory.
+    """
     words = ["-C", str(options.directory)] if options.directory else []
     words += ["-f", options.file] if options.file else []
     return [*words, "apply"]

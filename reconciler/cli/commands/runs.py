@@ -1,4 +1,4 @@
-"""`reconciler runs [TASK]`: what ran, what runs, how it ended, and who started it."""
+"""`reconciler runs [TASK]`: list retained runs, who started them, how they ended."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING

@@ -14,7 +14,10 @@ from reconciler.cli.ui.show_plan import show
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @shared_options
 def command(plan: Path, is_detailed: bool, **_values: object) -> int:
-    """Show the saved PLAN. Ends 0, 1 for an error, with --detailed-exitcode 2 where there are changes."""
+    """Show the saved PLAN.
+
+    Ends 0, or 1 for an error; with --detailed-exitcode 2 if there are changes.
+    """
     from reconciler.operations import saved_plans
 
     options = shared()

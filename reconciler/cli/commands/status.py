@@ -1,4 +1,4 @@
-"""`reconciler status`: what is there, what it does, and how its last run ended. Reads, never writes."""
+"""`reconciler status`: show machines, their states and last runs. Never writes."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.command("status")
 @shared_options
 def command(**_values: object) -> int:
-    """Show pools, slots, states, last runs, restarts and failing checks. Ends 0 where everything could be seen."""
+    """Show pools, slots, states, last runs, restarts and failing checks.
+
+    Ends 0 if everything could be read, otherwise 1.
+    """
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.render.status import status_json, status_text
 

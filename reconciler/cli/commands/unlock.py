@@ -1,4 +1,4 @@
-"""`reconciler unlock`: gives free what a process of ours had leased when it died; tells who holds the rest."""
+"""`reconciler unlock`: release leases of dead processes, and list the others."""
 
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 @click.command("unlock")
 @shared_options
 def command(**_values: object) -> int:
-    """Release leases whose holder was a process of yours on this host, since its boot, and is dead.
+    """Release leases of processes of yours on this host that are dead.
 
-    Others are listed with their holder and expiry; a lease ends by itself within a minute. Ends 0 where none is left.
+    Only processes since the host's last boot count. Other leases are listed with their holder and expiry. A lease
+    expires by itself within a minute. Ends 0 if none is left, otherwise 1.
     """
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.render.redact import clean

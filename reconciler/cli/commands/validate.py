@@ -1,4 +1,4 @@
-"""`reconciler validate`: the spec's errors, all at once, or what it declares. Offline."""
+"""`reconciler validate`: show the spec's errors, or what it declares. Offline."""
 
 from dataclasses import replace
 
@@ -15,7 +15,10 @@ from reconciler.errors import SpecError
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @shared_options
 def command(files: tuple[str, ...], **_values: object) -> int:
-    """Check the spec, or each FILE, offline. Ends 0 where all are valid, 1 with every error where one is not."""
+    """Check the spec, or each FILE, offline.
+
+    Ends 0 if all are valid, or 1 with every error.
+    """
     options = shared()
     if files and options.file:
         raise click.UsageError("name the specs with -f or as arguments, not both")

@@ -1,4 +1,7 @@
-"""`reconciler wait RUN`: the end of a run that someone started, from any machine; ends with the task's own code."""
+"""`reconciler wait RUN`: wait for the end of a run, and end with its exit code.
+
+The run may have been started by anyone, from any machine.
+"""
 
 import click
 
@@ -19,7 +22,10 @@ _NEVER_STARTED = 121
 @lost_after_option
 @shared_options
 def command(run: str, lost_after: float, **_values: object) -> int:
-    """Wait until RUN has ended, and end with its exit code. A run past its recorded deadline is stopped."""
+    """Wait until RUN has ended, and end with its exit code.
+
+    A run past its recorded deadline is stopped.
+    """
     options = shared()
     spec = load_spec(options)
     return finish(run_async(_wait(options, spec, run, lost_after_s=lost_after), outlasts_output=True), options)

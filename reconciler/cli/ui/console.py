@@ -145,9 +145,10 @@ def _read_line(interrupts: "socket") -> str:
 
 @contextmanager
 def _interrupts() -> Iterator["socket"]:
-    """Let Ctrl-C raise Abort while someone is asked. Yield a socket that has a byte once a signal arrived.
+    """Let Ctrl-C raise Abort while a question is open.
 
-    The event loop would learn of it only after the answer, and show a KeyboardInterrupt with a traceback.
+    Yield a socket that gets a byte when a signal arrives. The event loop would see the signal only after the answer,
+    and show a KeyboardInterrupt with a traceback.
     """
     import signal
     from socket import socketpair

@@ -60,9 +60,9 @@ async def carry_out_shown(
 
 
 def run_ending_well(work: "Callable[[Stop], Coroutine[Any, Any, Report | None]]") -> Report | None:
-    """Return what the work returns. The first Ctrl-C lets the changes under way finish.
+    """Return what the work returns; the first Ctrl-C lets changes under way finish.
 
-    If nothing has begun, it ends the command.
+    If no change has begun, the first Ctrl-C ends the command.
     """
     from reconciler.apply.executor import Stop
 

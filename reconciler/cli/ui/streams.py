@@ -1,7 +1,7 @@
-"""The command's stdout and stderr: no known token is written to them, and a write that fails ends the command.
+"""The command's stdout and stderr: conceal known tokens, notice failed writes.
 
-A verb whose work is worth more than its output goes on without it (`Output.outlasted`). Either way the command ends
-with a failure, and the cause is told once, at the end (`cli/main.py`).
+A write that fails ends the command. If the work of a verb is worth more than its output, it goes on without output
+(`Output.outlasted`). In both cases the command fails, and says why once, at its end (`cli/main.py`).
 """
 
 import os
@@ -21,16 +21,16 @@ _NOBODY_READS: Final = (BrokenPipeError, ConnectionResetError)
 
 
 class OutputError(BaseException):
-    """The output could not be written. What there is to tell of it is told by whoever ends the command.
+    """The output could not be written. Whoever ends the command says why.
 
-    No `Exception`: what waits errors of the platform out must not go on after this one.
+    It is no `Exception`: code that waits until errors of the platform pass must not catch it.
     """
 
 
 class Output:
-    """What the running command writes to. `failure` is the first write's that failed, if any did.
+    """What the running command writes to. `failure` is of its first failed write.
 
-    `result` are words for what became of the command's work, for whoever lacks the output that would have told it.
+    `result` says what became of the command's work, for a user who did not see the output.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,10 @@ class Output:
         self._on_failure: Callable[[], None] = _raise
 
     def fail(self, error: OSError) -> None:
-        """Keep the failure, and end the work or let it go on. Raises OutputError where this is the way to end it."""
+        """Keep the first failure, then end the work or let it go on.
+
+        Raises OutputError if the work is to end.
+        """
         self.failure = self.failure or error
         self._on_failure()
 
@@ -81,7 +84,10 @@ class _Stream:
 
 
 class _FailingStream(_Stream):
-    """Tells the command's output that it cannot be written. Once failed, it writes nothing more."""
+    """A stream that reports failed writes to the output.
+
+    After its first failure it writes nothing more.
+    """
 
     def __init__(self, behind: TextIO, output: Output) -> None:
         super().__init__(behind)
@@ -114,7 +120,10 @@ class _FailingStream(_Stream):
             self.behind.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def _discard(self) -> None:
-        """Lead what is still buffered nowhere: the interpreter writes it at its exit, and would end with 120."""
+        """Send what is still buffered to the null device.
+
+        Otherwise the interpreter would write it at its exit, fail, and end with 120.
+        """
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.behind.fileno())
@@ -134,7 +143,7 @@ class _ConcealingStream(_Stream):
 
 @contextmanager
 def open_output() -> Iterator[Output]:
-    """For the block, stdout and stderr are the command's: nothing that is written to them shows a known token."""
+    """Let stdout and stderr conceal known tokens during the block."""
     output = Output()
     with redirect_stdout(_concealing(sys.stdout, output)), redirect_stderr(_concealing(sys.stderr, output)):
         yield output
