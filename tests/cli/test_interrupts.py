@@ -42,6 +42,20 @@ def test_once_there_is_a_code_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 7
 
 
+def test_once_the_work_is_done_its_result_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    async def interrupted_at_its_end() -> int:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)  # by then the loop has got the signal, and not called its handler
+        return 5
+
+    def never() -> bool:
+        raise AssertionError("it is asked to end well")
+
+    assert run_async(interrupted_at_its_end(), on_first=never) == 5
+    assert run_async(interrupted_at_its_end()) == 5
+    assert capsys.readouterr().err == ""
+
+
 def test_before_the_work_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never() -> None:
         raise AssertionError("it has begun")

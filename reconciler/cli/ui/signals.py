@@ -46,6 +46,8 @@ async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_
 
     def interrupt() -> None:
         nonlocal has_asked
+        if task.done():
+            return
         while pending:
             if pending.pop()():
                 has_asked = True
