@@ -27,13 +27,13 @@ _FLAGS: Final = (
     (r"--allow-rollback\b", "allow_rollback=True"),
     (r"--adopt\b", "adopt=True"),
     (r"`?--target local\b`?", 'target="local"'),
-    (r"--target\b", "target"),
-    (r"--app APP\b", "app"),
-    (r"--file\b", "file"),
-    (r"--parallelism\b", "parallelism"),
+    (r"--target\b", "`target`"),
+    (r"--app APP\b", "`app`"),
+    (r"--file\b", "`file`"),
+    (r"--parallelism\b", "`parallelism`"),
     (r"--push-to\b", "RECONCILER_PUSH_TO"),
-    (r"pass --timeout\b", "pass timeout_s"),
-    (r"--(queue|start)-timeout\b", r"\1_timeout_s"),
+    (r"pass --timeout\b", "pass `timeout_s`"),
+    (r"--(queue|start)-timeout\b", r"`\1_timeout_s`"),
 )
 # In hints only: elsewhere a command is what someone has run, such as the holder of a lease.
 _COMMANDS: Final = (

@@ -52,8 +52,8 @@ def test_each_flag_that_the_library_knows_of_has_words_for_a_program() -> None:
     ("hint", "words"),
     [
         ("this destroys 5; if that is meant, pass --allow-destroy 5", "if that is meant, say so with allow_destroy=5"),
-        ("raise `timeout` in the spec, or pass --timeout", "or pass timeout_s"),
-        ("raise the task's `count`, or --queue-timeout", "or queue_timeout_s"),
+        ("raise `timeout` in the spec, or pass --timeout", "or pass `timeout_s`"),
+        ("raise the task's `count`, or --queue-timeout", "or `queue_timeout_s`"),
         ("without an account: --target local", 'account: target="local"'),
         ("`--target local` needs neither", 'target="local" needs neither'),
         ("see `reconciler runs`", "see `Stack.runs()`"),
@@ -70,7 +70,7 @@ def test_a_hint_is_for_a_program(hint: str, words: str) -> None:
 def test_a_message_still_names_what_someone_has_run() -> None:
     assert of_message("held by `reconciler apply` of me@host") == "held by `reconciler apply` of me@host"
     assert of_hint(None) is None
-    assert of_outcome(BUSY).remedy == "raise queue_timeout_s"
+    assert of_outcome(BUSY).remedy == "raise `queue_timeout_s`"
 
 
 @spoken_by_methods
@@ -92,10 +92,10 @@ class Speaker:
 async def test_an_error_of_any_method_is_for_a_program() -> None:
     with pytest.raises(UsageError) as made:
         Speaker.made()
-    assert made.value.hint == "name it with file"
+    assert made.value.hint == "name it with `file`"
     with pytest.raises(NotStartedError) as called:
         await Speaker().called()
-    assert called.value.hint == called.value.outcome.remedy == "raise queue_timeout_s"
+    assert called.value.hint == called.value.outcome.remedy == "raise `queue_timeout_s`"
     with pytest.raises(UsageError) as each:
         assert [one async for one in Speaker().each()] == []
     assert str(each.value) == each.value.message == "RECONCILER_PUSH_TO is wrong"
@@ -112,7 +112,7 @@ async def test_a_plan_and_a_report_are_for_a_program(world: World) -> None:
     [failed] = [entry for entry in report.entries if entry.status is not Status.DONE]
     [entry] = [entry for entry in of_report(report).entries if entry.status is not Status.DONE]
     assert "lower --parallelism" in failed.detail
-    assert "lower parallelism" in entry.detail
+    assert "lower `parallelism`" in entry.detail
 
 
 def test_a_method_is_still_what_it_was() -> None:
