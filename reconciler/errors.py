@@ -44,9 +44,9 @@ def unexpected_words(error: BaseException) -> str:
 
 
 class SpecError(ReconcilerError):
-    """The spec is invalid. `diagnostics` has its errors; `more` counts those left out.
+    """The spec is invalid. `diagnostics` has its errors; `more` counts the rest.
 
-    The message tells the first and counts the others; `summary` only counts.
+    The message has the first error and the number of the others; `summary` has only the number.
     """
 
     def __init__(self, diagnostics: "Sequence[Diagnostic]", *, more: int = 0) -> None:
@@ -60,7 +60,10 @@ class SpecError(ReconcilerError):
 
 
 def _words_of(diagnostic: "Diagnostic") -> str:
-    """Return the place and the text on one line. Names of a spec are foreign: no terminal may act upon them."""
+    """Return the place and the text on one line.
+
+    Names in a spec are foreign text, so control characters are removed.
+    """
     text = f"{diagnostic.place.file}:{diagnostic.place.line}: {diagnostic.message}"[:_LONGEST]
     return "".join(one if one.isprintable() else " " for one in text)
 
@@ -74,11 +77,17 @@ class TargetError(ReconcilerError):
 
 
 class BlockedError(ReconcilerError):
-    """The plan may not be applied as it is: an unobserved app, the deletion limit, a name held by a foreign machine."""
+    """The plan may not be applied as it is.
+
+    For example an app could not be read, the deletion limit was reached, or a foreign machine has a slot's name.
+    """
 
 
 class StalePlanError(ReconcilerError):
-    """The plan is no longer the one that was reviewed. Nothing was changed. `reasons` say what has moved."""
+    """The plan is not the one that was reviewed. Nothing was changed.
+
+    `reasons` say what is different now.
+    """
 
     def __init__(self, reasons: "Sequence[str]") -> None:
         said = "; ".join(reasons)

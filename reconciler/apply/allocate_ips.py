@@ -1,8 +1,10 @@
-"""Allocate the IP addresses of a plan, beside its changes: each app's one by one, once the app is there.
+"""Allocate the IP addresses of a plan, one after the other in each app.
 
-Nothing makes one of a kind unique, so none is asked for twice: in an app with machines of ours two applies meet on the
-lease of one of these, and in a new app the one that created it comes first. If the effect of a call is unclear, the
-list tells; only a `shared_v4`, of which an app has one at most, is asked for again.
+The changes of the plan go on meanwhile. An app's addresses are allocated once the app is there. The platform does not
+prevent two addresses of a kind, so none is asked for twice. If the app has machines of ours, an apply holds the lease
+of one of them meanwhile, so two applies do not allocate at once. In a new app, the apply that created it allocates. If
+the effect of a call is unclear, the list of addresses tells. Only a `shared_v4` is asked for again, since an app has at
+most one.
 """
 
 import asyncio
@@ -82,7 +84,10 @@ class Allocations:
                 await self._allocate(one)
 
     async def _already_there(self, ones: list[IpAllocation]) -> dict[IpKind, str]:
-        """Return which of these the app has by now. An app that another apply made gets them from that one."""
+        """Return which of these addresses the app has by now.
+
+        If another apply created the app, wait a while for its addresses: that apply allocates them.
+        """
         app = ones[0].app
         if app in self._creations.own:
             return {}
@@ -126,7 +131,10 @@ class Allocations:
             await self._context.clock.sleep(_PAUSE_S)
 
     async def _seen(self, one: IpAllocation) -> str | None:
-        """Return the address once the app has one of the kind; None if it has none for a while, or nobody tells."""
+        """Return the address once the app has one of the kind; None if none appears.
+
+        A list that fails is read again, a few times.
+        """
         for left in reversed(range(_LOOKS)):
             try:
                 there = await self._context.client.apps.addresses(one.app)

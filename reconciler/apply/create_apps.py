@@ -17,7 +17,10 @@ _PAUSE_S: Final = 1.0
 
 
 class AppCreations:
-    """The creations under way. `failures` are those that failed, by app, in words; `own` are the apps that we made."""
+    """The creations under way. `failures` says in words why an app was not created.
+
+    `own` are the apps that this apply created.
+    """
 
     def __init__(self, context: Context, plan: Plan, stop: Stop) -> None:
         self._context = context
@@ -88,8 +91,8 @@ class AppCreations:
 def creation_key(plan: Plan, app: str, run: str) -> str | None:
     """Return the idempotency key for creating the app; None if the plan has no time.
 
-    Each try under one plan has the same key. A later plan has another one: if the app was deleted meanwhile, the server
-    must not answer with its first creation.
+    All tries of one run, which has a ULID, send the same key. Another run has another key: if the app was deleted
+    meanwhile, the server must not answer with its first creation. Of two applies only one may take the app as its own.
     """
     if plan.observed_at is None:
         return None

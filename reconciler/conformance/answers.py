@@ -1,4 +1,7 @@
-"""Ask for what else we rely on: names, waits, exit codes, and what stays of a destroyed machine."""
+"""Probe names, waits, exit codes, and what stays of a destroyed machine.
+
+The client relies on these too.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

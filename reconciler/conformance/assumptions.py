@@ -1,6 +1,6 @@
-"""The assumptions of docs/protocols.md about leases, versions, names and metadata.
+"""Probe the documented assumptions about leases, versions, names and metadata.
 
-Those about runs are in `run_assumptions`.
+They are in docs/protocols.md. The assumptions about runs are in `run_assumptions`.
 """
 
 import asyncio

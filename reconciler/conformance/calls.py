@@ -55,7 +55,10 @@ class Calls:
         nonce: str | None = None,
         timeout_s: float = _CALL_S,
     ) -> Answer:
-        """Return the answer to a call on a machine, else on the app. Raises ApiError if none came."""
+        """Return the answer to a call on a machine, or on the app without `machine_id`.
+
+        Raises ApiError if no answer came.
+        """
         about = f"/machines/{quote(machine_id, safe='')}" if machine_id else ""
         action = "get_machine" if (method, path) == ("GET", "") else f"{method} {path}"
         return await self.api.send(
@@ -97,7 +100,10 @@ class Calls:
     async def until(
         self, machine_id: str, is_so: Callable[[dict[str, Any]], object], what: str, *, within_s: float = _SETTLES_S
     ) -> dict[str, Any]:
-        """Return the machine once it is so; `what` says it in words. Raises UntriedError after `within_s`."""
+        """Return the machine once `is_so` accepts it; `what` says the same in words.
+
+        Raises UntriedError after `within_s`.
+        """
         deadline, pause_s = self.clock.monotonic() + within_s, _FIRST_PAUSE_S
         while True:
             machine = await self.look(machine_id)
@@ -115,7 +121,10 @@ class Calls:
         )
 
     async def before_long(self, attempt: Callable[[], Awaitable[str]]) -> str:
-        """Return what the attempt returns once nothing differs: a list may be some seconds old. Raises DiffersError."""
+        """Return what `attempt` returns; repeat it for some seconds while it differs.
+
+        A list may be some seconds old. Raises DiffersError.
+        """
         deadline = self.clock.monotonic() + _LISTED_WITHIN_S
         while True:
             try:
@@ -164,14 +173,20 @@ class Calls:
     async def update(
         self, machine_id: str, *, nonce: str | None = None, guard: str | None = None, **members: Any
     ) -> Answer:
-        """Return the answer to an update to another config; `guard` is its `current_version`."""
+        """Return the answer to an update to a new config.
+
+        `guard` is sent as its `current_version`.
+        """
         body: dict[str, Any] = {"config": self.config("long", **members)}
         if guard:
             body["current_version"] = guard
         return await self.ask("POST", "", machine_id, body=body, nonce=nonce, timeout_s=_CREATE_S)
 
     async def start(self, machine_id: str) -> Answer:
-        """Return the answer to a start, once the run before is reaped. Raises UntriedError if it is refused."""
+        """Return the answer to a start; repeat it until the run before is reaped.
+
+        Raises UntriedError if it is refused.
+        """
         deadline = self.clock.monotonic() + _REAPED_S
         while True:
             answer = await self.ask("POST", "/start", machine_id, timeout_s=_CREATE_S)
@@ -182,7 +197,10 @@ class Calls:
 
     @asynccontextmanager
     async def leased(self, machine_id: str, *, ttl_s: int = 30, description: str = "conform") -> AsyncIterator[str]:
-        """Hold a lease on the machine for the block. Yield its nonce. Raises UntriedError."""
+        """Hold a lease on the machine for the block, and yield its nonce.
+
+        Raises UntriedError.
+        """
         body = {"ttl": ttl_s, "description": description}
         answer = await self.ask("POST", "/lease", machine_id, query={"ttl": ttl_s}, body=body)
         nonce = str(lease_of(answer).get("nonce") or "")

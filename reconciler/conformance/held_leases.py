@@ -1,6 +1,6 @@
-"""Ask for the rows of the local engine's other table: what a lease does to a call.
+"""Probe what a lease does to a call: the rows of the engine's table of leases.
 
-A lease that the call does not name stands for someone else's.
+A lease whose nonce the call does not send stands for someone else's.
 """
 
 from typing import Final

@@ -63,7 +63,10 @@ class Laboratory(Calls):
                 return await self._walked_to(state)
 
     async def resting(self, role: str) -> str:
-        """Return the machine of this role, made at the first time, at rest. Raises UntriedError."""
+        """Return the machine of this role at rest; make it at the first call.
+
+        Raises UntriedError.
+        """
         machine_id = self._kept.get(role)
         machine = await self.look(machine_id) if machine_id else {"state": "destroyed"}
         if machine["state"] in {"destroying", "destroyed"}:

@@ -1,4 +1,7 @@
-"""Ask for what the platform's newer document says of lists, versions and keys, and the client uses."""
+"""Probe lists, versions and keys as the platform's newer document describes them.
+
+The client relies on these too.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final

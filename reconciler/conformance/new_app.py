@@ -48,9 +48,10 @@ class NewApp:
             raise TargetError(why, hint="is this the URL of a Machines API?")
 
     async def make(self, *, key: str) -> None:
-        """Make the app; `key` tells ours from another of the same name, where the server heeds it.
+        """Make the app. `key` distinguishes it from another app of the same name.
 
-        Raises UsageError if someone else has the name, ReconcilerError if it is not made or not certainly ours.
+        Some servers ignore the key. Raises UsageError if someone else has the name, ReconcilerError if the app was not
+        made or may be someone else's.
         """
         body = {"name": self.name, "app_name": self.name, "org_slug": self.org, "idempotency_key": key}
         why = ""
@@ -74,7 +75,10 @@ class NewApp:
         self._give_up(f"it is not known whether the app {self.name} was made: {why}")
 
     def _refuse(self, answer: Answer, *, was_unclear: bool) -> NoReturn:
-        """Raise the error for a refusal; after an unclear answer a taken name may be our own."""
+        """Raise the error for a refused creation.
+
+        After an unclear answer, an app with this name may be our own.
+        """
         is_taken = answer.kind is ApiErrorKind.NAME_TAKEN
         if is_taken and was_unclear:
             self._give_up(f"the app {self.name} exists, and the answer that would tell whose it is was lost")
@@ -89,7 +93,10 @@ class NewApp:
         raise ReconcilerError(why, hint="nothing was deleted: look at it, and delete it if nobody else has made it")
 
     async def until_known(self) -> None:
-        """Wait until the app's machines can be listed. Raises ReconcilerError after a minute."""
+        """Wait until the app's machines can be listed.
+
+        Raises ReconcilerError after a minute.
+        """
         deadline = self.clock.monotonic() + NEW_APP_S
         while True:
             answer = await self._ask("GET", f"{self._path}/machines")

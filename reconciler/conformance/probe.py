@@ -43,7 +43,7 @@ def expect(is_so: object, seen: str) -> str:
 
 
 def needs(is_there: object, why: str) -> None:
-    """Raise UntriedError, which says why, if something is missing that the probe needs."""
+    """Raise UntriedError with `why` if something that the probe needs is missing."""
     if not is_there:
         raise UntriedError(why)
 

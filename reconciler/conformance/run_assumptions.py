@@ -1,4 +1,7 @@
-"""The assumptions of docs/protocols.md about starts, exits, events, waits and checks."""
+"""Probe the documented assumptions about starts, exits, events, waits and checks.
+
+They are in docs/protocols.md.
+"""
 
 from typing import Any, Final
 
@@ -36,7 +39,10 @@ async def _ran(lab: Laboratory) -> tuple[str, dict[str, Any], frozenset[str]]:
 
 
 async def _over(lab: Laboratory) -> tuple[str, dict[str, Any]]:
-    """Run the short command once, and wait for its exit event too. Return the machine's id, and the machine."""
+    """Run the short command once, and wait for its exit event.
+
+    Return the machine's id, and the machine.
+    """
     machine_id, _machine, known = await _ran(lab)
     deadline = lab.clock.monotonic() + _LATE_S
     while not any(exit_of(one) for one in since(await lab.events(machine_id), known)):

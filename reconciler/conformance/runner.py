@@ -1,4 +1,4 @@
-"""Make the app, run all probes one after the other, and delete the app in every case."""
+"""Make the app, run all probes one after the other, and always delete the app."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -54,9 +54,9 @@ async def conform(
     key: str,
     on_end: Callable[[ProbeResult], None],
 ) -> Conformance:
-    """Return what the probes have seen. Raises ReconcilerError if the app cannot be made.
+    """Return what the probes have seen. Raises ReconcilerError if no app can be made.
 
-    A cancellation ends it at once: then `app.may_exist` says whether something may be left.
+    A cancellation ends this at once: `app.may_exist` then says whether something may be left.
     """
     began = lab.clock.monotonic()
     results: list[ProbeResult] = []

@@ -120,7 +120,7 @@ def _probe(call: str, state: str) -> Probe:
 
 
 async def _settled(lab: Laboratory, machine_id: str, goal: str) -> str:
-    """Return the goal once the machine is in that state, else the state that it stays in."""
+    """Return `goal` once the machine is in that state, else the state it stays in."""
     try:
         return str((await lab.until_state(machine_id, goal, within_s=_SETTLES_S))["state"])
     except UntriedError:

@@ -32,7 +32,10 @@ class Addresses:
         return [one for one in self._store.addresses if one.app == app]
 
     def assign(self, app: str, body: dict[str, Any]) -> AppAddress:
-        """Give the app one more address; the shared one that it holds already is given again. Raises ApiFault."""
+        """Give the app one more address. Raises ApiFault.
+
+        If the app has a shared address already, it gets the same one again.
+        """
         kind = body.get("type")
         region, service = body.get("region") or "", body.get("service_name") or ""
         if not isinstance(kind, str) or not isinstance(service, str):

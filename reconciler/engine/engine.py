@@ -177,7 +177,7 @@ class Engine:
         return self._runner.has_fault("host_unreachable", machine)
 
     def machine_at(self, app: str, machine_id: str, version: str) -> Machine:
-        """Return the machine as it was made in this version; of an old one the state is `replaced`."""
+        """Return the machine in this version. The state of an old version is `replaced`."""
         machine = self.machine(app, machine_id)
         if version == machine.instance_id:
             return machine

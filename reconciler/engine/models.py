@@ -76,7 +76,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An app. `idempotency_key` is that of the call that created it; both may be empty."""
+    """An app. `idempotency_key` is that of the call that created it, or empty."""
 
     name: str
     org: str

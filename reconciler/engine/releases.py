@@ -1,4 +1,7 @@
-"""Releases of apps: what Fly's own client has deployed, as it tells it. The engine acts on none of it."""
+"""Record releases of apps, as Fly's own client reports them.
+
+The engine does nothing else with them.
+"""
 
 import secrets
 from dataclasses import replace

@@ -30,9 +30,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image in its registry: `image` is its name in configs, `content` the same with the tag of its content.
+    """An image in its registry. `image` is its name in configs.
 
-    `was_there` if it did not have to be built.
+    `content` is the same name with the tag of the content. `was_there` is true if the image did not have to be built.
     """
 
     image: str

@@ -83,7 +83,10 @@ class ClaimRecord:
 
 
 async def _end_of(claimant: Claimant, previous: RunRecord, live: Machine) -> Event | None:
-    """Return the exit of the previous record's run, if its events are retained. Raises ApiError."""
+    """Return the exit of the previous record's run, if its events are retained.
+
+    Raises ApiError.
+    """
     events = await events_back_to(claimant.context.client, live, previous.fence)
     start = start_of(previous, events, live)
     newer = newer_than(events, start.id) if start else None

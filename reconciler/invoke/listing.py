@@ -1,7 +1,7 @@
-"""List only the machines that a run concerns, by their marks, where the server filters.
+"""List the machines that a run concerns, by their marks, if the server filters.
 
-An older server sends all machines, and the caller filters again in any case. A machine whose host is down may be left
-out by the filter, and must not be overlooked: unless the list is seen to be whole, everything is listed.
+An older server sends all machines, and the caller filters again in any case. The filter may leave out a machine whose
+host is down. Such a machine must not be overlooked: unless the list is known to be whole, all machines are listed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,10 @@ from reconciler.slots.context import Context
 async def list_pool(
     context: Context, app: str, *, stack: str | None, pool: str, with_destroyed: bool = False
 ) -> Sequence[Machine]:
-    """List the machines of the pool, of any stack without `stack`; others may be among them. Raises ApiError."""
+    """List the machines of the pool; others may be among them. Raises ApiError.
+
+    Without `stack`, list those of the pools of this name in all stacks.
+    """
     where = {marks.POOL: pool} | ({marks.STACK: stack} if stack else {})
     return await list_marked(context, app, where, is_whole=has_all_slots, with_destroyed=with_destroyed)
 
@@ -27,7 +30,10 @@ async def list_marked(
     is_whole: Callable[[Sequence[Machine]], bool],
     with_destroyed: bool = False,
 ) -> Sequence[Machine]:
-    """List the machines with these marks; everything unless `is_whole` of them. Raises ApiError."""
+    """List the machines with these marks. Raises ApiError.
+
+    Unless `is_whole` of that list, list all machines of the app.
+    """
     listed = await context.client.list_machines(app, where=where, with_destroyed=with_destroyed) or ()
     if is_unfiltered(listed, where) or is_whole(listed):
         return listed
@@ -35,12 +41,12 @@ async def list_marked(
 
 
 def is_unfiltered(listed: Sequence[Machine], where: Mapping[str, str]) -> bool:
-    """Return whether the server sent machines that were not asked for, and so all of them."""
+    """Return whether the server sent machines without the marks, and so all machines."""
     return any(machine.is_observable and not where.items() <= machine.metadata.items() for machine in listed)
 
 
 def has_all_slots(listed: Sequence[Machine]) -> bool:
-    """Return whether as many slots can be observed as the pools' anchors say that there are machines."""
+    """Return whether the list has as many slots as the pools' anchors count."""
     seen = [one for one in listed if one.is_observable and not one.state.is_gone and _is_owned(one)]
     anchors = [one for one in seen if one.metadata.get(marks.ANCHOR) == one.name]
     if not anchors or any(marks.COUNTS not in anchor.metadata for anchor in anchors):

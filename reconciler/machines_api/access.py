@@ -1,6 +1,6 @@
-"""Find where the API and its logs are, and the token; write a token the way its kind is sent.
+"""Find the URL of the API, the URL of its logs, and the token.
 
-A token is sent only to a host that the user chose.
+Each kind of token is sent in its own way, and only to a host that the user chose.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Describe a call of the API as a value, and decide whether and when one that failed is sent again.
+"""Describe a call of the API as a value; decide whether to repeat a failed call.
 
 Pure, except for the clock of NewApps.
 

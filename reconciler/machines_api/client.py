@@ -279,6 +279,6 @@ class MachinesClient:
         return await self._api.send(call, list_of_events_from_json)
 
     async def list_versions(self, app: str, machine_id: str) -> tuple[MachineVersion, ...]:
-        """Return the retained versions of the machine, with the configs that were sent, in the server's order."""
+        """Return the machine's retained versions, with configs as sent, in server order."""
         call = on_machine("GET", app, machine_id, "list_versions", "/versions", is_repeatable=True)
         return await self._api.send(call, wire.versions_from_json)

@@ -1,6 +1,6 @@
-"""The calls about apps, about leases (docs/protocols.md, section 1) and about the platform itself.
+"""The calls on apps, on leases, and on the platform itself.
 
-Every method raises ApiError.
+docs/protocols.md describes them in section 1. Every method raises ApiError.
 """
 
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Apps:
         return await self._api.send(call, wire.addresses_from_json)
 
     async def allocate(self, app: str, kind: IpKind) -> IpAddress:
-        """Give the app one more address. Where the effect is unclear, look before it is sent again."""
+        """Give the app one more address. If the effect is unclear, list before a repeat."""
         call = Call(
             method="POST",
             path=f"{app_path(app)}/ip_assignments",
@@ -153,7 +153,7 @@ class Platform:
         return await self._api.send(call, wire.regions_from_json)
 
     async def limits_of(self, org: str) -> Mapping[str, int]:
-        """Return how many machines the organisation may have in each region. Sent once, never repeated.
+        """Return how many machines the organisation may have, by region. Never repeated.
 
         A region without room is left out.
         """

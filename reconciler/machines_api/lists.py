@@ -27,7 +27,7 @@ _OF_PAGES: Final = frozenset({"limit", "include_leases"})
 
 
 class BrokenListError(ApiError):
-    """A list broke off before its end. Nothing may be concluded from the machines that it told."""
+    """A list ended before it was complete. Conclude nothing from its machines."""
 
     def __init__(self, app: str, count: int, why: str) -> None:
         what = f"the list of app {app}'s machines broke off after {count} of them"
@@ -35,7 +35,10 @@ class BrokenListError(ApiError):
 
 
 class MachineLists:
-    """Read the lists of machines of apps. Every method raises ApiError; BrokenListError if a list is not whole."""
+    """Read the lists of machines of apps. Every method raises ApiError.
+
+    It is a BrokenListError if a list is not whole.
+    """
 
     def __init__(self, api: Transport) -> None:
         self._api = api
@@ -60,9 +63,10 @@ class MachineLists:
         with_destroyed: bool = False,
         where: Mapping[str, str] | None = None,
     ) -> bool:
-        """Pass each page to `take`; return False if the app does not exist. No more than one page is held here.
+        """Pass each page to `take`; return False if the app does not exist.
 
-        A machine that is on two pages is passed on once. What was taken of a list that is not whole must be forgotten.
+        One page at a time is held here. A machine that is on two pages is passed on once. If the list breaks off, the
+        caller must forget what it took.
         """
         query: dict[str, Any] = {"limit": _PAGE, "include_leases": "true"}
         query |= {"include_deleted": "true"} if with_destroyed else {}
@@ -87,9 +91,9 @@ class MachineLists:
                 raise BrokenListError(app, len(seen), error.message) from error
 
     async def has_pages(self, app: str) -> bool:
-        """Return whether the server lists by pages, which an app of more than one machine tells.
+        """Return whether the server lists by pages.
 
-        It is asked for a page of one.
+        This asks for a page of one machine, so the app must have more than one.
         """
         call = self._call(app, {"limit": 1})
         headers = httpx.Headers()
@@ -97,7 +101,10 @@ class MachineLists:
         return bool(headers.get(_NEXT_CURSOR))
 
     async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
-        """Return the first page, None if there is no such app. A server that refuses the parameters gets fewer."""
+        """Return the first page; None if there is no such app.
+
+        If the server refuses the parameters of pages, it is asked again without them.
+        """
         try:
             return await self._page(app, query)
         except ApiError as error:

@@ -113,7 +113,7 @@ async def observe_destroyed(client: MachinesClient, app_names: Iterable[str]) ->
 
 
 async def _observe_whole(client: MachinesClient, name: str) -> ObservedApp:
-    """Observe the app, with more events of a service that does not come with the start of its run."""
+    """Observe the app; read more events of services whose start is not in the list."""
     app = await _observe_app(client, name)
 
     def needs(machine: Machine) -> bool:
@@ -124,7 +124,10 @@ async def _observe_whole(client: MachinesClient, name: str) -> ObservedApp:
 
 
 async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
-    """List the app. A list that broke off, here or in the look after an empty one, is no observation."""
+    """List the app. An empty list is checked against the app's machine count.
+
+    If a list breaks off, the result is marked as broken.
+    """
     try:
         machines = await _list(client, name)
         if machines:
@@ -142,7 +145,10 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
 
 
 async def _list(client: MachinesClient, app: str) -> tuple[Machine, ...]:
-    """Return the machines of the app. Of a list of several pages only what differs is held more than once."""
+    """Return the machines of the app.
+
+    If the list has several pages, what is equal in many machines is held in memory once.
+    """
     machines: list[Machine] = []
     shared = _Shared()
 

@@ -34,7 +34,10 @@ _MESSAGES: Final = ("message", "error")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the server answered. `body` is its JSON, None for anything else; `words` can be shown."""
+    """What the server answered. `body` is its JSON; None if it is anything else.
+
+    `words` can be shown.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -116,9 +119,9 @@ class RawApi:
         nonce: str | None = None,
         timeout_s: float,
     ) -> Answer:
-        """Return the answer. `limit` is the action and the identifier whose rate the platform limits.
+        """Return the answer. Raises ApiError if no answer came.
 
-        Raises ApiError if no answer came.
+        `limit` is the action and the identifier whose rate the platform limits.
         """
         bucket, began = self._throttle.bucket(*limit), self._clock.monotonic()
         headers = {_NONCE_HEADER: nonce} if nonce else {}

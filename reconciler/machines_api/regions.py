@@ -1,4 +1,4 @@
-"""Check that the regions of a spec exist, and have room for what is to be created.
+"""Check that a spec's regions exist and have room for new machines.
 
 The platform is asked for its regions only if one is neither in our own list nor the region of an existing machine, and
 for its limits only if machines are to be created.
@@ -43,10 +43,10 @@ async def check_regions(
 
 
 async def check_room(client: MachinesClient, needed: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
-    """Return a warning for each region in which the platform would not let so many machines be.
+    """Return a warning for each region where creates may be refused for lack of room.
 
-    `needed` has how many there will be, by organisation and region. One call for each organisation. Where it is refused
-    or fails there is nothing to warn of: the creates themselves will tell.
+    `needed` has the number of machines after the plan, by organisation and region. One call for each organisation. If
+    it fails there is no warning: the creates will show it.
     """
     said = []
     for org, regions in needed.items():

@@ -122,9 +122,9 @@ def regions_from_json(value: Any) -> frozenset[str]:
 
 
 def addresses_from_json(value: Any) -> tuple[IpAddress, ...]:
-    """Parse the addresses at which an app is called; those from which it calls out are left out.
+    """Parse the addresses at which an app is called, not those from which it calls.
 
-    One that is not understood makes the answer as a whole invalid: otherwise it would be allocated again.
+    If one is not understood, the whole answer is invalid: otherwise it would be allocated again.
     """
     listed = object_of(value, "a list of addresses").get("ips")
     if not isinstance(listed, list | None):
@@ -145,7 +145,10 @@ def address_from_json(value: Any) -> IpAddress:
 
 
 def limits_from_json(value: Any) -> dict[str, int]:
-    """Parse how many machines there may be in each region, spelled as the live API or as its document does."""
+    """Parse how many machines each region may have, spelled either way.
+
+    The live API spells them in one way, and its document in another.
+    """
     answer = object_of(value, "placements")
     rows = [row for row in list_of(answer.get("Regions", answer.get("regions"))) if isinstance(row, dict)]
     pairs = ((row.get("Region", row.get("region")), row.get("Count", row.get("count"))) for row in rows)
@@ -180,7 +183,7 @@ def lease_from_json(value: Any) -> Lease:
 
 
 def _shown_lease(value: Any) -> ShownLease | None:
-    """Return the lease that a list shows; None if there is none, or if it does not say until when."""
+    """Return the lease that a list shows; None if there is none with an expiry."""
     expires_at = time_of(value.get("expires_at")) if isinstance(value, dict) else None
     if expires_at is None:
         return None

@@ -1,4 +1,4 @@
-"""Names of images: the parts that the API tells of one, and the way back from them."""
+"""Split the name of an image into the parts that the API reports, and join them."""
 
 import hashlib
 from typing import Any, Final

@@ -59,7 +59,7 @@ def check_config(config: Any) -> dict[str, Any]:
 
 
 def _check_values(config: dict[str, Any]) -> None:
-    """Raise ApiFault for values that have the right type and are refused all the same."""
+    """Raise ApiFault for values of the right type that the API refuses."""
     policy = (config.get("restart") or {}).get("policy")
     if policy and policy not in _RESTART_POLICIES:
         raise bad_request(f"invalid restart policy: {policy}")

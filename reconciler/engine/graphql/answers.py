@@ -27,7 +27,7 @@ def user() -> Object:
 
 
 def organization(slug: str) -> Object:
-    """Return an organization: it has no add-ons, nothing is paid for here, and nothing is limited."""
+    """Return an organization without add-ons, payment or limits."""
     return {
         "id": slug,
         "internalNumericId": "0",
@@ -173,7 +173,7 @@ def service(one: Mapping[str, Any]) -> Object:
 
 
 def image(reference: str) -> Object:
-    """Return an image as it is named: nothing is looked up, so there is no digest but one that the name has."""
+    """Return an image by its name. It has a digest only if its name has one."""
     return {
         "id": reference,
         "ref": reference.partition("@")[0],

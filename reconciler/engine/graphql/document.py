@@ -1,7 +1,7 @@
-"""Read a GraphQL document: which fields does it ask for, by which names, with which arguments?
+"""Read a GraphQL document: fields, their names in the answer, and arguments.
 
-Variables are replaced by their values, and fragments by their fields, whatever type they are on. Types and directives
-are read over.
+Variables are replaced by their values. Fragments are replaced by their fields, whatever type they are on. Types and
+directives are ignored.
 """
 
 import json
@@ -24,7 +24,10 @@ class DocumentError(Exception):
 
 
 class Field(NamedTuple):
-    """One field: `key` is its name in the answer. `fields` are those of its value, none for a scalar."""
+    """One field that is asked for. `key` is its name in the answer.
+
+    `fields` are the fields of its value; a scalar has none.
+    """
 
     key: str
     name: str

@@ -1,4 +1,4 @@
-"""The queries and mutations that are answered, as a table; and how an answer is cut to what was asked."""
+"""The table of queries and mutations; reduce answers to the fields asked for."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -12,7 +12,7 @@ from reconciler.engine.graphql.document import DocumentError, Field, read_docume
 
 
 class Asked(NamedTuple):
-    """What a query is answered from: the engine, where ports are served, and the query's arguments."""
+    """What answers a query: the engine, the addresses of ports, and the arguments."""
 
     engine: Engine
     served: Addresses
@@ -57,7 +57,10 @@ async def _answer(engine: Engine, served: Addresses, field: Field, table: Mappin
 
 
 def _cut(value: Any, fields: tuple[Field, ...], path: str) -> Any:
-    """Return the members of the value that were asked for. Raises GraphqlError for one that it has not."""
+    """Return those members of the value that were asked for.
+
+    Raises GraphqlError if the value has no such member.
+    """
     if isinstance(value, list) and fields:
         return [_cut(one, fields, path) for one in value]
     if not isinstance(value, dict) or not fields:
@@ -129,7 +132,10 @@ def _nearest_region(_asked: Asked) -> Object:
 
 
 def _latest_image_details(asked: Asked) -> Object:
-    """Refuse as the platform does for an image that it does not make itself: there is no newer one to tell of."""
+    """Refuse, as the platform does for an image that it does not publish itself.
+
+    Of such an image it knows no newer version.
+    """
     raise GraphqlError(f"Unknown repository '{asked.arguments.get('image')}'", "NOT_FOUND")
 
 

@@ -121,9 +121,9 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 def _payload_json(request: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the payload of an event, with the time of an exit as RFC 3339: on record it is in milliseconds.
+    """Return the payload of an event, with the time of an exit as RFC 3339.
 
-    Fly's own client reads no other form, and without it not one machine of the list.
+    The engine records milliseconds. Fly's own client cannot read a list of machines with any other form than RFC 3339.
     """
     exit_event = (request or {}).get("exit_event")
     if request is None or not isinstance(exit_event, dict) or not isinstance(exit_event.get("exited_at"), int | float):

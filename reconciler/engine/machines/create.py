@@ -84,7 +84,7 @@ class MachineCreator:
         return self._runner.recorder.save(machine, event=event, is_new_version=True)
 
     def _check_room(self, app: str, region: str) -> None:
-        """Raise ApiFault where the organization has as many machines in the region as it may have."""
+        """Raise ApiFault if the organization may have no more machines in the region."""
         most, apps = self._behaviour.machines_per_region, self._store.apps
         if most is None:
             return

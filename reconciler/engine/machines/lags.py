@@ -1,4 +1,4 @@
-"""What the platform learns late: how its machines are, for a list, and that an image was pushed."""
+"""What the platform learns late: states of machines in lists, and pushed images."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,7 +10,10 @@ from reconciler.engine.models import Machine
 
 
 class NewImages:
-    """Refuse images that no call has named before, for a while, as right after a push (latency `manifest_s`)."""
+    """Refuse an image for a while after its first call, as Fly does after a push.
+
+    The latency `manifest_s` says how long.
+    """
 
     def __init__(self, clock: Clock, lag_s: float) -> None:
         self._clock = clock

@@ -1,6 +1,6 @@
-"""Say to a shell where the engine is: the variables that clients of Fly read, as statements to evaluate.
+"""Print shell statements that set or remove the variables of clients of Fly.
 
-Imports nothing heavy. Each value is quoted, so that the shell takes it as it is.
+The variables lead the clients to the engine. Imports nothing heavy. Each value is quoted for the shell.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def client_variables(url: str, token: str, home: Path) -> dict[str, str]:
 
 
 def exports(variables: Mapping[str, str], shell: str) -> str:
-    """Return the statements that set the variables in this shell and in what it starts."""
+    """Return statements that set the variables in this shell and its child processes."""
     if shell == "fish":
         return "\n".join(f"set -gx {name} {_quoted_for_fish(value)};" for name, value in variables.items())
     return "\n".join(f"export {name}={quote(value)}" for name, value in variables.items())

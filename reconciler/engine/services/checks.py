@@ -96,7 +96,10 @@ class CheckResults:
         self._found[machine.id] = dict.fromkeys(names, first)
 
     def reset(self, machine: Machine) -> None:
-        """Forget the results, until each check is made again: a write of metadata does that."""
+        """Forget the results until each check is made again.
+
+        A write of metadata does that.
+        """
         if found := self._found.get(machine.id):
             self.begin(machine, found, not_made_yet(machine))
             self._notify(machine.id)

@@ -26,7 +26,7 @@ _UNAVAILABLE: Final = (
 
 @dataclass(slots=True)
 class _Backend:
-    """What the proxy knows of one machine: `load` connections, and the tasks about it.
+    """What the proxy knows of one machine; `load` is its number of connections.
 
     `ready` has the task that finds a port, by number of the start and internal port. `is_cordoned` follows the machine
     after a while (latency `cordon_s`).

@@ -1,4 +1,4 @@
-"""The routes of apps: the apps themselves, their logs, their IP addresses, and their secrets."""
+"""The routes of apps, their logs, their IP addresses, and their secrets."""
 
 from typing import Any, Final
 

@@ -1,6 +1,6 @@
-"""The routes of the platform that are not of its Machines API: GraphQL, organizations, releases and builds.
+"""The routes beside the Machines API: GraphQL, organizations, releases, builds.
 
-Fly's own client asks them at `FLY_API_BASE_URL` and `FLY_UIEX_BASE_URL`.
+Fly's own client calls them at `FLY_API_BASE_URL` and `FLY_UIEX_BASE_URL`.
 """
 
 from typing import Any, Final
@@ -20,7 +20,7 @@ from reconciler.engine.releases import is_in_progress
 
 
 def graphql_endpoint(served: Addresses) -> Endpoint:
-    """Return the route of GraphQL; `served` tells where the ports of services are served."""
+    """Return the route of GraphQL. `served` knows the local ports of services."""
 
     async def graphql(engine: Engine, request: Request) -> Response:
         return JSONResponse(await execute(engine, served, await body_of(request, "graphqlRequest")))
@@ -68,7 +68,10 @@ async def _update_release(engine: Engine, request: Request) -> Response:
 
 
 async def _create_build(engine: Engine, request: Request) -> Response:
-    """Give the build a number. What a client builds by itself, or finds in a registry, needs nothing else of us."""
+    """Give the build a number.
+
+    The client builds the image by itself or finds it in a registry, so nothing else is needed here.
+    """
     body = await body_of(request, "createBuildRequest")
     if name := body.get("app_name"):
         engine.app(str(name))
