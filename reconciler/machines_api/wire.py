@@ -23,7 +23,7 @@ from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineS
 # The sections of a config that are relied on, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
-_IP: Final = re.compile(r"[0-9.]{7,15}|(?=.*:)[0-9A-Fa-f:.]{2,45}")
+_IP: Final = re.compile(r"[0-9.]{7,15}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44}")
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
