@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,35 @@ import pytest
 
 from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_redirect_page
 from reconciler.engine.server.dashboard import dashboard_page, stream_events
-from reconciler.testing.virtual_time import run_virtually
-from tests.support.world import World, open_world
+from tests.support.world import World
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"
 )
+Lines = AsyncIterator[dict[str, Any]]
 HOSTILE = "<script>document.title='gone'</script><img src=x onerror=alert(1)>"
 
 
-def in_world(scenario: Callable[[World, AsyncIterator[dict[str, Any]]], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_world() as world:
-            world.engine.create_app("app", "personal")
-            await scenario(world, told(world))
+@pytest.fixture
+def lines(world: World, virtual_time: asyncio.Runner) -> Lines:
+    """What the page is told of the world."""
 
-    run_virtually(run())
+    async def begin() -> Lines:
+        world.engine.create_app("app", "personal")
+        return told(world)
+
+    return virtual_time.run(begin())
 
 
-async def told(world: World) -> AsyncIterator[dict[str, Any]]:
+async def told(world: World) -> Lines:
     async for text in stream_events(world.engine):
         for line in text.splitlines():
             yield json.loads(line) if line else {}
 
 
-async def until(lines: AsyncIterator[dict[str, Any]], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+async def until(lines: Lines, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     async for line in lines:
         if holds(line):
             return line
@@ -52,60 +54,48 @@ def machine(world: World, *words: str, **config: Any) -> str:
     return world.engine.create("app", {"name": "m", "config": body}).id
 
 
-def test_first_all_machines_then_each_change_and_each_line() -> None:
-    async def scenario(world: World, lines: AsyncIterator[dict[str, Any]]) -> None:
-        first = machine(world, "run", "10", "say", "hello", "exit", "3")
-        assert (await anext(lines))["machine"]["id"] == first
-        assert await anext(lines) == {"ready": True}
-        line = await until(lines, lambda one: one.get("machine", {}).get("state") == "started")
-        assert line["machine"]["events"][0]["type"] == "start"
-        seen = [line := await anext(lines)]
-        while "log" not in line or "machine" not in seen[-2]:
-            seen.append(line := await anext(lines))
-        assert line["log"] | {"at_ms": 0} == {"machine": first, "stream": "stdout", "at_ms": 0, "message": "hello"}
-        states = [one["machine"]["state"] for one in seen if "machine" in one]
-        assert states[-1] == "stopped"
-
-    in_world(scenario)
+async def test_first_all_machines_then_each_change_and_each_line(world: World, lines: Lines) -> None:
+    first = machine(world, "run", "10", "say", "hello", "exit", "3")
+    assert (await anext(lines))["machine"]["id"] == first
+    assert await anext(lines) == {"ready": True}
+    line = await until(lines, lambda one: one.get("machine", {}).get("state") == "started")
+    assert line["machine"]["events"][0]["type"] == "start"
+    seen = [line := await anext(lines)]
+    while "log" not in line or "machine" not in seen[-2]:
+        seen.append(line := await anext(lines))
+    assert line["log"] | {"at_ms": 0} == {"machine": first, "stream": "stdout", "at_ms": 0, "message": "hello"}
+    states = [one["machine"]["state"] for one in seen if "machine" in one]
+    assert states[-1] == "stopped"
 
 
-def test_no_value_of_a_variable_a_file_or_metadata_is_told() -> None:
-    async def scenario(world: World, lines: AsyncIterator[dict[str, Any]]) -> None:
-        files = [{"guest_path": "/f", "raw_value": "Y2FuYXJ5"}]
-        machine(world, "run", "1", env={"A": "canary"}, files=files, metadata={"m": "canary"})
-        said = [await anext(lines)]
-        while "stopped" not in json.dumps(said[-1].get("machine", {}).get("state", "")):
-            said.append(await anext(lines))
-        assert "canary" not in json.dumps(said)
-        assert "Y2FuYXJ5" not in json.dumps(said)
-
-    in_world(scenario)
+async def test_no_value_of_a_variable_a_file_or_metadata_is_told(world: World, lines: Lines) -> None:
+    files = [{"guest_path": "/f", "raw_value": "Y2FuYXJ5"}]
+    machine(world, "run", "1", env={"A": "canary"}, files=files, metadata={"m": "canary"})
+    said = [await anext(lines)]
+    while "stopped" not in json.dumps(said[-1].get("machine", {}).get("state", "")):
+        said.append(await anext(lines))
+    assert "canary" not in json.dumps(said)
+    assert "Y2FuYXJ5" not in json.dumps(said)
 
 
-def test_who_reads_slowly_is_told_how_things_are_by_then() -> None:
-    async def scenario(world: World, lines: AsyncIterator[dict[str, Any]]) -> None:
-        first = machine(world, "run", "1")
-        await until(lines, lambda one: "ready" in one)
-        await world.context.clock.sleep(10)
-        for _ in range(500):
-            world.engine.set_metadata("app", first, {"k": "v"})
-        changes = [await anext(lines)]
-        world.engine.begin_close()
-        changes += [one async for one in lines]
-        assert [one["machine"]["state"] for one in changes if "machine" in one] == ["stopped"]
-
-    in_world(scenario)
+async def test_who_reads_slowly_is_told_how_things_are_by_then(world: World, lines: Lines) -> None:
+    first = machine(world, "run", "1")
+    await until(lines, lambda one: "ready" in one)
+    await world.context.clock.sleep(10)
+    for _ in range(500):
+        world.engine.set_metadata("app", first, {"k": "v"})
+    changes = [await anext(lines)]
+    world.engine.begin_close()
+    changes += [one async for one in lines]
+    assert [one["machine"]["state"] for one in changes if "machine" in one] == ["stopped"]
 
 
-def test_it_ends_with_the_engine() -> None:
-    async def scenario(world: World, lines: AsyncIterator[dict[str, Any]]) -> None:
-        assert await anext(lines) == {"ready": True}
-        waiting = asyncio.ensure_future(anext(lines, None))
-        await asyncio.sleep(1)
-        world.engine.begin_close()
-        assert await waiting in (None, {})
-
-    in_world(scenario)
+async def test_it_ends_with_the_engine(world: World, lines: Lines) -> None:
+    assert await anext(lines) == {"ready": True}
+    waiting = asyncio.ensure_future(anext(lines, None))
+    await asyncio.sleep(1)
+    world.engine.begin_close()
+    assert await waiting in (None, {})
 
 
 @pytest.fixture(scope="module")
