@@ -158,7 +158,10 @@ class Change:
 
     @property
     def desired_digest(self) -> str | None:
-        """Return the digest of what the machine is to be, or of its pool if it was the anchor and goes."""
+        """Return the digest of what the machine is to be.
+
+        If the machine was the anchor and goes, it is the digest of what its pool is to be.
+        """
         if self.desired:
             return self.desired.digest
         return self.handover.digest if self.handover else None

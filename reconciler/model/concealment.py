@@ -1,7 +1,7 @@
-"""Know tokens, and take secrets out of a text, in whatever form they were written into it.
+"""Know tokens and secrets, and take them out of a text in every spelling.
 
-A job of a pipeline has tokens in its variables whether the spec names them or not. So what they hold is concealed in
-every output, and a spec may put them only where values are masked.
+A pipeline's job has tokens in its variables, whether the spec names them or not. They are concealed in every output. A
+spec may use them only where values are masked.
 """
 
 import base64

@@ -49,7 +49,7 @@ class Conformance:
 
     @property
     def is_conforming(self) -> bool:
-        """Return whether all that was tried holds, something was tried, and nothing is left."""
+        """Return whether something was tried, all of it holds, and nothing is left."""
         return bool(self.of(Verdict.HOLDS)) and not (
             self.of(Verdict.DIFFERS) or self.failures or self.left or self.is_interrupted
         )

@@ -49,7 +49,10 @@ def is_cut(events: Sequence[Event]) -> bool:
 
 
 def hides_its_start(events: Sequence[Event]) -> bool:
-    """Return whether the events begin within a run, so that they do not tell how it goes."""
+    """Return whether the start of the newest run is missing in these events.
+
+    Without its start, the events do not show how the run goes.
+    """
     return bool(events) and is_cut(events) and not any(event.type == "start" for event in events)
 
 

@@ -1,4 +1,7 @@
-"""What a plan wants of a slot's machine and expects of the present one, and of a pool whose anchor goes."""
+"""What a plan wants of a machine, and what it expects to find there.
+
+Also what it wants of a pool whose anchor goes.
+"""
 
 from dataclasses import dataclass
 
@@ -27,7 +30,10 @@ class DesiredMachine:
 
     @property
     def is_scheduled(self) -> bool:
-        """Return whether it must be sent without `skip_launch`, which would not arm its schedule."""
+        """Return whether the machine has a schedule.
+
+        It must be sent without `skip_launch`, which would leave the schedule unarmed.
+        """
         return self.config.schedule is not None
 
 
@@ -47,9 +53,10 @@ class Handover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the machine must still be when the change is made: digests of its live config (canonical) and its mark.
+    """What the machine must still be when the change is made.
 
-    `version` binds a saved plan alone; a run's override makes other versions, and does not count.
+    That is the digests of its live config in canonical form, and its mark. Only a saved plan has a `version`. A version
+    made by the override of a run is no change.
     """
 
     digest: str | None = None

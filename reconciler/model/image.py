@@ -22,7 +22,7 @@ _LONGEST_REPOSITORY: Final = 255
 
 
 class Resolve(enum.StrEnum):
-    """Whether to look up what tags name now: always, if their registries answer, or never."""
+    """Look up what tags name now: always, if the registry answers, or never."""
 
     ALWAYS = "always"
     AUTO = "auto"

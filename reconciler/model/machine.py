@@ -121,7 +121,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownLease:
-    """The lease on a machine as a list shows it: whose it is, and not the right to write."""
+    """The lease on a machine as a list shows it: with a holder, without the nonce."""
 
     owner: str
     description: str
@@ -223,7 +223,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineVersion:
-    """A retained version of a machine: the config that was sent for it, None if the server does not keep that."""
+    """A retained version of a machine. `config` is as sent, if the server keeps it."""
 
     version: str
     config: MachineConfig | None

@@ -58,9 +58,9 @@ class MetadataWrite:
 
 
 class DueWrites(Sequence[MetadataWrite]):
-    """Writes that are found when they are first asked for. A value like a tuple of them, and equal to it.
+    """Writes that are computed at their first use. They equal a tuple of the same.
 
-    `find` returns always the same; what it needs is let go once it was called.
+    `find` must return the same each time. After its first call it is released, with what it needs.
     """
 
     __slots__ = ("_find", "_found")

@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpEntry:
-    """How the allocation of one IP address ended; `ip` is the address, if the app has it."""
+    """How the allocation of one IP address ended. `ip` is set if the app has it."""
 
     app: str
     kind: IpKind

@@ -1,4 +1,7 @@
-"""What a spec declares, after interpolation, defaults and parsing; and an error of its text, with its place."""
+"""What a spec declares, after interpolation, defaults and parsing.
+
+Also an error in its text, with its place.
+"""
 
 import enum
 from collections.abc import Mapping

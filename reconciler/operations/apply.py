@@ -1,4 +1,7 @@
-"""Apply in two steps: propose, which only reads, and carry out. Between them the caller shows the plan, and asks."""
+"""Apply in two steps: propose, which only reads, and carry out.
+
+Between them the caller shows the plan, and asks.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,10 +33,11 @@ def _unchanged(plan: Plan) -> Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A plan that may be carried out, and what that needs: the snapshot and the spec that it was made of, with digests.
+    """A plan that may be carried out, and what that needs.
 
-    `plan_again` makes the plan of a later snapshot, and `may_do` leaves of that what was agreed to. `objections` say
-    why the plan is not the one that was reviewed.
+    `observed` and `spec` are what the plan was made from; the spec has the digests of its images. `plan_again` plans
+    for a later snapshot. `may_do` reduces that plan to what was agreed to. `objections` say why the plan is not the one
+    that was reviewed.
     """
 
     plan: Plan
@@ -105,10 +109,10 @@ async def carry_out(
     stop: Stop | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
-    """Make the plan true, and report what is. Call it only once the plan is agreed to.
+    """Make the plan true, and report how. Call it only after the plan was agreed to.
 
-    `on_end` gets each change that ended. Raises, before the first write, StalePlanError where the plan is not the one
-    that was reviewed, and BlockedError where it may not be applied.
+    `on_end` gets each change that ended. Before the first write this raises StalePlanError if the plan is not the one
+    that was reviewed, and BlockedError if it may not be applied.
     """
     if proposal.objections:
         raise StalePlanError(proposal.objections)

@@ -1,4 +1,7 @@
-"""Find out how far a server is what we assume: open it, check the app's name, and run the probes."""
+"""Find out how far a server is what we assume.
+
+Connect to it, check that the app's name is free, and run the probes.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +27,10 @@ class Examination:
     app: "NewApp"
 
     async def run(self, stop: "Stop", on_end: "Callable[[ProbeResult], None]") -> "Conformance":
-        """Make the app, run all probes, and delete it. Raises ReconcilerError if it cannot be made."""
+        """Make the app, run all probes, and delete the app.
+
+        Raises ReconcilerError if the app cannot be made.
+        """
         from reconciler.conformance.catalogue import PROBES
         from reconciler.conformance.runner import conform
         from reconciler.slots.context import new_ulid

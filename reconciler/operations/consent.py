@@ -1,4 +1,7 @@
-"""What an apply is allowed to do, as a value: what was reviewed before, and what goes beyond an ordinary change."""
+"""What an apply is allowed to do, as a value.
+
+That is: what was reviewed before, and what was allowed beyond ordinary changes.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """What is agreed to. `saved` is a plan that was reviewed, `expected` the hash of one: nothing else is applied then.
+    """What is agreed to. `saved` is a reviewed plan, `expected` the hash of one.
 
-    `allow_destroy` accepts the loss of up to so many machines, `allow_rollback` an older revision; `adopt` takes over
-    unmarked machines that have a slot's name.
+    If one of them is given, nothing else is applied. `allow_destroy` allows the loss of that many machines,
+    `allow_rollback` an older revision. `adopt` takes over unmarked machines that have a slot's name.
     """
 
     saved: "SavedPlan | None" = None
@@ -34,7 +37,7 @@ class Consent:
         return self.saved.plan_sha256 if self.saved else self.expected
 
     def objections_to(self, plan: Plan, applied: str | None) -> tuple[str, ...]:
-        """Return why the plan is not the one that was reviewed; nothing where it is, or where none was.
+        """Return why the plan is not the reviewed one; nothing if it is, or if none was.
 
         `applied` is the hash of the plan that was applied last.
         """

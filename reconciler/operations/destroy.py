@@ -14,18 +14,18 @@ from reconciler.operations.plan import observe_spec
 from reconciler.operations.session import Session
 from reconciler.planner.planner import plan as make_plan
 
-_NO_BRAKE: Final = 10_000_000  # the stack's name, typed, is the consent
+_NO_LIMIT: Final = 10_000_000  # the stack's name, typed, is the consent
 
 
 async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str] = (), force: bool = False) -> Proposal:
-    """Observe the target and plan the removal of all machines. Reads only. Raises ApiError.
+    """Observe the target and plan to destroy all machines. Reads only.
 
-    `force` ends running tasks instead of waiting for them.
+    `force` ends running tasks instead of waiting for them. Raises ApiError.
     """
     empty = emptied(spec)
 
     def plan_again(observed: Observed) -> Plan:
-        return _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_BRAKE))
+        return _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_LIMIT))
 
     observed = await observe_spec(session, empty)
     return Proposal(
@@ -38,7 +38,10 @@ async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str]
 
 
 def emptied(spec: Spec) -> Spec:
-    """Return the same stack, wanting nothing; the pools stay, since they tell services from tasks."""
+    """Return the same stack without slots and addresses.
+
+    The pools stay, because they tell services from tasks.
+    """
     apps = tuple(
         replace(app, addresses=None, pools=tuple(replace(pool, counts={}) for pool in app.pools)) for app in spec.apps
     )
@@ -46,7 +49,7 @@ def emptied(spec: Spec) -> Spec:
 
 
 def _with_reason(plan: Plan) -> Plan:
-    """Return the plan with the true reason: not the spec's counts, but this operation."""
+    """Return the plan with this operation as the reason of its changes."""
     return replace(
         plan, changes=tuple(replace(change, code=ReasonCode.DESTROY, reason="destroy") for change in plan.changes)
     )

@@ -16,15 +16,15 @@ from reconciler.planner.desired import desired_machine
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.ownership_metadata import metadata_for_create
 
-_NO_BRAKE: Final = 10_000
+_NO_LIMIT: Final = 10_000
 
 
 def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> Plan:
-    """Return the plan of `new` for machines that are as an apply of `old` leaves them. `at` is now."""
+    """Return what an apply of `new` would change after one of `old`. `at` is now."""
     observed = _observed_as_applied(replace(old, stack=new.stack), at)
     missing = {app.name: ObservedApp(name=app.name, exists=False) for app in new.apps if app.name not in observed.apps}
     world = Observed(apps={**observed.apps, **missing}, at=observed.at)
-    found = make_plan(new, world, only=only, allow_destroy=_NO_BRAKE)
+    found = make_plan(new, world, only=only, allow_destroy=_NO_LIMIT)
     # What an apply leaves beside configs depends on marks, and these machines are made up.
     return replace(
         found, bookkeeping=(), foreign_ips=(), warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None

@@ -1,4 +1,4 @@
-"""What someone else changed since the last apply, and the plan that puts only that back."""
+"""What someone else changed since the last apply, and the plan that puts it back."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -13,14 +13,17 @@ from reconciler.operations.session import Session
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.planner import plan as make_plan
 
-_NO_BRAKE: Final = 10_000
+_NO_LIMIT: Final = 10_000
 
 
 async def drift(session: Session, spec: Spec, *, only: Collection[str] = ()) -> Plan:
-    """Return what differs from what was last applied, machines that were destroyed among it. Raises ApiError."""
+    """Return what differs from what was last applied. Raises ApiError.
+
+    Machines that were destroyed are included.
+    """
     pinned = await observe_as_planned(session, spec, {})
     observed = pinned.observed
-    found = make_plan(pinned.spec, observed, only=only, allow_destroy=_NO_BRAKE)
+    found = make_plan(pinned.spec, observed, only=only, allow_destroy=_NO_LIMIT)
     destroyed = await observe_destroyed(session.context.client, apps_to_look_at(found))
     found = with_drift(with_lost(found, destroyed))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
@@ -31,6 +34,9 @@ async def drift(session: Session, spec: Spec, *, only: Collection[str] = ()) -> 
 async def drift_planner(
     session: Session, whole: Callable[[Observed], Plan], observed: Observed
 ) -> Callable[[Observed], Plan]:
-    """Return what plans as `whole` does, but only to put back what someone else changed. Raises ApiError."""
+    """Return a function that plans as `whole` does, but keeps only changes of drift.
+
+    These put back what someone else changed. Raises ApiError.
+    """
     destroyed = await observe_destroyed(session.context.client, apps_to_look_at(whole(observed)))
     return lambda seen: only_drift(with_lost(whole(seen), destroyed))

@@ -14,9 +14,10 @@ _TIMEOUT_S: Final = 30
 
 
 def revision_of(spec: Spec, number: int | None) -> Revision | None:
-    """Return the number as a revision; without one HEAD of the repository in which the spec lies, else None.
+    """Return the given number as a revision; without one, that of the HEAD commit.
 
-    HEAD counts by its committer time: commit counts are wrong in shallow clones.
+    HEAD is that of the repository in which the spec lies; None without a repository. Its revision is its committer
+    time: counts of commits are wrong in shallow clones.
     """
     if number is not None:
         return numbered(number)
@@ -32,9 +33,9 @@ def revision_of(spec: Spec, number: int | None) -> Revision | None:
 
 
 def file_of_commit(name: str, directory: Path) -> bytes | None:
-    """Return the content of a file in a commit, `git:REF:PATH`; None where the commit has no such file.
+    """Return the content of a file in a commit, `git:REF:PATH`.
 
-    `directory` is in the repository. Raises UsageError.
+    None if the commit has no such file. `directory` is in the repository. Raises UsageError.
     """
     reference, separator, path = name.removeprefix("git:").partition(":")
     path = posixpath.normpath(path) if path else path

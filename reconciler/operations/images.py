@@ -1,4 +1,7 @@
-"""The digests of a spec's images: what their tags name now, as far as the registries answer; built, if asked."""
+"""Find the digests of a spec's images: what their tags name now.
+
+That is what the registries answer. Images are built only if that is asked for.
+"""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -23,8 +26,9 @@ _HOW_TO_BUILD: Final = "run `reconciler build`, or apply with --build"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePolicy:
-    """How images are treated: `mode` of looking tags up; for an apply, whether images are built, by which builder, and
-    where they are pushed.
+    """How images are treated. `mode` says whether tags are looked up.
+
+    For an apply: whether images are built, by which builder, and where they are pushed.
     """
 
     mode: Resolve = Resolve.AUTO
@@ -35,9 +39,10 @@ class ImagePolicy:
 
 
 def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") -> Resolve:
-    """Return how tags are looked up: the flag decides, else the environment, else the target. Raises ValueError.
+    """Return how tags are looked up. Raises ValueError.
 
-    By default they are not looked up where the local engine runs commands on the host.
+    The flag decides, else the environment, else the target. By default they are not looked up if the local engine runs
+    commands on the host.
     """
     named = flag or environment.get(_RESOLVE)
     if not named:
@@ -50,7 +55,10 @@ def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") 
 async def build_images(
     session: Session, spec: Spec, *, only: Collection[str] = (), builder: str | None = None, push_to: str | None = None
 ) -> "tuple[BuiltImage, ...]":
-    """Build and deliver the spec's images that are not there yet. Raises BuildError, RegistryError."""
+    """Build the spec's images that are not there yet, and deliver them.
+
+    Raises BuildError, RegistryError.
+    """
     import asyncio
 
     from reconciler.images.builder import find_builder
@@ -68,9 +76,9 @@ async def build_images(
 async def look_up(
     session: Session, spec: Spec, policy: ImagePolicy, *, only: Collection[str] = ()
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the digest of each image by its reference, and warnings about what could not be looked up.
+    """Return the digest of each image by its reference, and warnings.
 
-    Raises RegistryError, BuildError.
+    A warning names what could not be looked up. Raises RegistryError, BuildError.
     """
     pools = [pool for pool in spec.pools if pool.slots and (not only or pool.name in only)]
     images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
@@ -97,7 +105,10 @@ async def look_up(
 async def _look_up_builds(
     images: "Images", spec: Spec, policy: ImagePolicy, only: Collection[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the digests of what was built of the contexts as they are now, and a warning for each that was not."""
+    """Return the digests of the images built of the contexts as they are now.
+
+    Also return a warning for each context that was not built.
+    """
     import asyncio
 
     from reconciler.errors import BuildError, RegistryError
@@ -126,7 +137,10 @@ async def _look_up_builds(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Places:
-    """Where images are looked up: those that the spec names, those that it builds; and how the latter get there."""
+    """Where images are looked up, and how built images are delivered.
+
+    `named` is for images that the spec names, `built` for those that it builds.
+    """
 
     named: "Images"
     built: "Images"

@@ -18,7 +18,10 @@ from reconciler.slots.context import Context
 
 
 def find_invocable(spec: Spec, task: str, override: Override) -> Pool:
-    """Return the task of this name. Raises UsageError where there is none, or it does not allow the override."""
+    """Return the task of this name.
+
+    Raises UsageError if there is none, or if it does not allow the override.
+    """
     pool = find_task(spec, task)
     if why := objection_to(override, pool.run_policy):
         raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
@@ -28,16 +31,20 @@ def find_invocable(spec: Spec, task: str, override: Override) -> Pool:
 async def invoke(
     session: Session, pool: Pool, *, stack: str, options: InvokeOptions, stop: asyncio.Event | None = None
 ) -> Run:
-    """Run the task once. The target decides how late its log may come. Raises ApiError where the API itself fails.
+    """Run the task once. Raises ApiError if the API itself fails.
 
-    Once `stop` is set, the run is let go: DETACHED, or INTERRUPTED where it had not started.
+    The target decides how late its log may come. Once `stop` is set, the run is no longer followed: the outcome is
+    DETACHED, or INTERRUPTED if the run had not started.
     """
     options = replace(options, log_delay_s=session.target.log_delay_s)
     return await invoke_pool(session.context, pool, stack=stack, options=options, stop=stop)
 
 
 async def cancel_let_go(context: Context, run: Run, stack: str, *, lost_after_s: float, insisted: asyncio.Event) -> Run:
-    """End the run that was let go by an interrupt, and return how it ended; once `insisted` is set, at once."""
+    """End the run that an interrupt has let go, and return how it ended.
+
+    Once `insisted` is set, return at once.
+    """
     run_id = run.id or ""
     cancelling = cancel_by_id(context, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
     try:

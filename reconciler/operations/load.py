@@ -1,4 +1,7 @@
-"""Find and read the spec: the file that was named, else machines.yaml here or further up, to the repository's root."""
+"""Find and read the spec: the named file, else machines.yaml.
+
+That file is looked for here and in each directory above, up to the repository's root.
+"""
 
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -35,13 +38,19 @@ class SpecSource:
 
 
 def load(source: SpecSource) -> Spec:
-    """Return the spec of the file that is named, else of the one that is found. Raises SpecError, UsageError."""
+    """Return the spec of the named file, or of the file that is found.
+
+    Raises SpecError, UsageError.
+    """
     name, content = _read(source)
     return load_content(content, name, source)
 
 
 def load_content(content: bytes, name: str, source: SpecSource) -> Spec:
-    """Return the spec that was read from somewhere; `name` is how errors call it. Raises SpecError, UsageError."""
+    """Return the spec of a text. `name` is how errors name it.
+
+    Raises SpecError, UsageError.
+    """
     from reconciler.spec import load_spec
 
     spec = load_spec(_decoded(content, name), file=name, environment=source.environment)
@@ -55,8 +64,10 @@ def directory_of(spec: Spec) -> Path:
 
 
 def _with_builds(spec: Spec, source: SpecSource) -> Spec:
-    """Where images are pushed, and on the local target what they are built from, is declared for every verb: an invoke
-    must know what was applied.
+    """Return the spec with the places where its built images are pushed.
+
+    On the local target, also with the contexts that they are built from. This is done for every verb: an invoke must
+    know what was applied.
     """
     if not any(pool.build for pool in spec.pools):
         return spec
@@ -75,7 +86,10 @@ def pushed_to(spec: Spec, prefix: str | None) -> Spec:
 
 
 def _with_local_contexts(spec: Spec) -> Spec:
-    """The local engine runs no image: it copies what one would be built from into each start's directory."""
+    """Return the spec with the contexts that its images are built from.
+
+    The local engine runs no image: it copies the context into the directory of each start.
+    """
     base = directory_of(spec)
 
     def named(pool: Pool) -> Pool:
@@ -91,7 +105,10 @@ def _with_local_contexts(spec: Spec) -> Spec:
 
 
 def find_task(spec: Spec, name: str) -> Pool:
-    """Return the task of this name. Raises UsageError where there is none, or two apps share it."""
+    """Return the task of this name.
+
+    Raises UsageError if there is none, or if several apps have one.
+    """
     found = [task for task in spec.tasks if task.name == name]
     if len(found) == 1:
         return found[0]
@@ -111,7 +128,10 @@ def find_task(spec: Spec, name: str) -> Pool:
 
 
 def named_file(source: SpecSource) -> str | None:
-    """Return the file that the source or its environment names. Raises UsageError where the directory is none."""
+    """Return the file that the source or its environment names.
+
+    Raises UsageError if the directory does not exist.
+    """
     directory = source.directory or Path.cwd()
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a directory")
@@ -164,7 +184,10 @@ def check_only(specs: Iterable[Spec], only: Collection[str]) -> None:
 
 
 def reduced(spec: Spec, app: str | None) -> Spec:
-    """Return the spec with this app alone, by name or label; the whole one without any. Raises UsageError."""
+    """Return the spec with only this app, by name or label; all of it if None.
+
+    Raises UsageError.
+    """
     if app is None:
         return spec
     chosen = tuple(one for one in spec.apps if app in {one.name, one.label})

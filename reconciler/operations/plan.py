@@ -1,4 +1,7 @@
-"""Observe a target with the spec's images pinned, and plan: at once, or app by app as the apps are seen."""
+"""Observe a target with the spec's images pinned, and plan.
+
+The plan is made from a whole snapshot, or app by app as they are read.
+"""
 
 import asyncio
 from collections import Counter
@@ -22,7 +25,10 @@ from reconciler.slots.lease_description import lock_words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """A snapshot, and the spec with the digests that its plan is made with; `digests` are those that were looked up."""
+    """A snapshot, and the spec with the digests that the plan is made with.
+
+    `digests` are those that were looked up.
+    """
 
     spec: Spec
     observed: Observed
@@ -40,10 +46,10 @@ async def plan(
     allow_rollback: bool = True,
     adopt: bool = False,
 ) -> tuple[Plan, Mapping[str, str]]:
-    """Return the plan of the target as it is now, and the digests that were looked up. No snapshot is kept.
+    """Return the plan of the target as it is now, and the digests looked up for it.
 
-    By default an older revision may be looked at: it gets a warning, and only its apply is refused.
-    Raises ApiError, RegistryError, BuildError, SpecError.
+    No snapshot is kept. By default an older revision is planned with a warning; only its apply is refused. Raises
+    ApiError, RegistryError, BuildError, SpecError.
     """
     context = session.context
     planner = Planner(
@@ -86,9 +92,9 @@ def machines_in(observed: ObservedApp) -> Counter[tuple[str, str]]:
 
 
 async def with_room(session: Session, spec: Spec, plan: Plan, there: Mapping[tuple[str, str], int]) -> Plan:
-    """Return the plan with a warning for each region that has no room for what it creates.
+    """Return the plan with a warning for each region without room for its creates.
 
-    Only the platform itself is asked: whoever does not keep to its pace is another server.
+    Only the platform itself is asked, not other servers: a target that is not paced is another server.
     """
     orgs = {app.name: app.org for app in spec.apps}
     due = Counter((orgs[change.slot.app], change.slot.region) for change in plan.effective if _is_creation(change))
@@ -114,7 +120,7 @@ def locks_of(observed: ObservedApp) -> Mapping[str, ShownLease]:
 
 
 def with_locks(plan: Plan, locks: Mapping[str, ShownLease]) -> Plan:
-    """Return the plan with a warning for each change whose machine someone has a lease on."""
+    """Return the plan with a warning for each change whose machine is leased."""
     said = (
         f"{change.address} is {lock_words(lease)}"
         for change in plan.effective
@@ -124,7 +130,10 @@ def with_locks(plan: Plan, locks: Mapping[str, ShownLease]) -> Plan:
 
 
 async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str] = ()) -> Pinned:
-    """Take a snapshot while the tags are looked up. Raises ApiError, RegistryError, BuildError, SpecError."""
+    """Take a snapshot, and look the tags up meanwhile.
+
+    Raises ApiError, RegistryError, BuildError, SpecError.
+    """
     async with _looking_up(session, spec, images, only=only) as looking:
         observed = await observe_spec(session, spec)
         seen = {machine.region for machine in observed.machines}
@@ -137,7 +146,7 @@ async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, o
 async def _looking_up(
     session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str]
 ) -> AsyncIterator[asyncio.Task[tuple[Mapping[str, str], tuple[str, ...]]]]:
-    """Look the images' tags up during the block. If it fails, the look-ups are given up."""
+    """Look up the images' tags during the block. If the block fails, stop looking."""
     looking = asyncio.create_task(look_up(session, spec, images, only=only))
     try:
         yield looking
@@ -147,7 +156,10 @@ async def _looking_up(
 
 
 async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str, str]) -> Pinned:
-    """Take a snapshot, and pin the spec to the digests of an earlier plan: those were reviewed. Raises ApiError."""
+    """Take a snapshot, and pin the spec to the digests of an earlier plan.
+
+    Those were reviewed. Raises ApiError.
+    """
     return _pinned(spec, await observe_spec(session, spec), digests)
 
 

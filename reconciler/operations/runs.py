@@ -20,7 +20,10 @@ from reconciler.slots.lease import CALL_TIMEOUT_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRuns:
-    """Runs, newest first in each app; in words what could not be read, and machines whose hosts are down."""
+    """Runs, newest first in each app.
+
+    Also, in words, what could not be read, and machines whose hosts are down.
+    """
 
     runs: tuple[RunInfo, ...]
     failures: tuple[str, ...] = ()
@@ -59,9 +62,9 @@ async def find_named_run(context: Context, spec: Spec, run_id: str) -> FoundRun:
 
 
 async def seek_named_run(context: Context, spec: Spec, run_id: str, *, lost_after_s: float) -> FoundRun | RunInfo:
-    """The run of this id, sought anew while the target is away; LOST where it gave no usable answer for so long.
+    """Return the run of this id; look again while the target gives no usable answer.
 
-    Raises UsageError, and ApiError where the answer says that asking again is of no use.
+    The run is LOST if that takes too long. Raises UsageError, and ApiError if asking again is of no use.
     """
     absence = Absence(context, f"{run_id}: cannot look for the run", lost_after_s=lost_after_s)
 
@@ -102,7 +105,10 @@ def _lost(context: Context, spec: Spec, run_id: str, why: str) -> RunInfo:
 
 
 async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRun:
-    """The run of this id, or the newest one of the task of this name. Raises UsageError."""
+    """Return the run of this id, or the newest run of the task of this name.
+
+    Raises UsageError.
+    """
     if "/" in name:
         return await find_named_run(context, spec, name)
     task = find_task(spec, name)
@@ -113,14 +119,20 @@ async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRu
 
 
 async def cancel_named_run(context: Context, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
-    """End the run of this id and wait for its end. Return it, and whether it was still running. Raises UsageError."""
+    """End the run of this id and wait for its end.
+
+    Return it, and whether it was still running. Raises UsageError.
+    """
     run = await find_named_run(context, spec, run_id)
     was_running = await cancel_run(context, run)
     return await wait_run(context, run, was_stopped=was_running), was_running
 
 
 async def wait_named_run(context: Context, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
-    """Wait for the end of the run of this id; LOST where it gave no usable answer for so long. Raises UsageError."""
+    """Wait for the end of the run of this id, and return it. Raises UsageError.
+
+    The run is LOST if the target gives no usable answer for too long.
+    """
     found = await seek_named_run(context, spec, run_id, lost_after_s=lost_after_s)
     if isinstance(found, RunInfo):
         return found

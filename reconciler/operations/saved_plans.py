@@ -39,7 +39,10 @@ def bind(
     allow_destroy: int | None,
     images: Mapping[str, str],
 ) -> "SavedPlan":
-    """Return the plan with what it is bound to. `spec` is as it was written, `images` its digests in the plan."""
+    """Return the plan with what it is bound to.
+
+    `spec` is as it was written. `images` are the digests that the plan has for its images.
+    """
     from reconciler.canonical.digest import SCHEME
     from reconciler.model.plan import SavedPlan
     from reconciler.planner.hashes import plan_sha256, spec_sha256
@@ -94,9 +97,10 @@ def read_plan(file: str | PathLike[str]) -> "SavedPlan":
 
 
 def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
-    """Raise UsageError where the plan has other digests than ours, or is for another target, or from another spec.
+    """Raise UsageError if the plan has another origin.
 
-    Another version of this tool is fine: what it planned is planned again, and must be the same.
+    That is another digest scheme, target or spec. Another version of this tool is fine: the plan is made again, and
+    must be the same.
     """
     from reconciler.canonical.digest import SCHEME
     from reconciler.planner.hashes import spec_sha256
@@ -113,7 +117,10 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
 
 
 def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
-    """Return why it must not be applied to the world as it is now; `applied` is the hash of the last applied plan."""
+    """Return why the saved plan must not be applied to the world as it is now.
+
+    `now` is the plan of that world, `applied` the hash of the plan that was applied last.
+    """
     from reconciler.planner.hashes import moved
 
     if applied == saved.plan_sha256:
@@ -122,7 +129,10 @@ def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str,
 
 
 def reviewed_versions(saved: "SavedPlan") -> dict[str, str]:
-    """Return the versions that the plan's machines had, by their ids; earlier versions of this tool saved none."""
+    """Return the versions that the plan's machines had, by their ids.
+
+    Plans saved by early versions of this tool have none.
+    """
     return {
         change.machine_id: change.expected.version
         for change in saved.plan.effective
@@ -131,9 +141,9 @@ def reviewed_versions(saved: "SavedPlan") -> dict[str, str]:
 
 
 async def changed_back(context: "Context", saved: "SavedPlan", now: Plan) -> tuple[str, ...]:
-    """Return which machines are as they were reviewed, and were changed and changed back meanwhile.
+    """Return which machines were changed and changed back since the review.
 
-    A call for each machine whose version has moved.
+    This makes a call for each machine whose version is another one now.
     """
     import asyncio
 
@@ -159,7 +169,10 @@ def target_of(target: "Target") -> str:
 
 
 def _replace_file(target: Path, text: str) -> None:
-    """Put the text in the place of what is there, readable for its owner only; a link is followed. Raises OSError."""
+    """Replace the file by one with this text, readable only for its owner.
+
+    A link is followed. Raises OSError.
+    """
     target = Path(os.path.realpath(target))
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

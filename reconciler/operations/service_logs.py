@@ -1,4 +1,4 @@
-"""Read the output of a service: all its machines' lines, in the order of their times."""
+"""Read the output of a service: the lines of all its machines, sorted by time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +23,10 @@ TakeLines: TypeAlias = "Callable[[Sequence[tuple[LogLine, Machine]]], None]"
 
 
 def find_service(spec: Spec, name: str) -> Pool | None:
-    """Return the service of this name, or the one with a machine of this name; None where there is none."""
+    """Return the service of this name, or the one that has a machine of this name.
+
+    None if there is none. Raises UsageError if several apps have one.
+    """
     services = [pool for pool in spec.pools if pool.kind is PoolKind.SERVICE]
     named = [pool for pool in services if pool.name == name]
     found = named or [pool for pool in services if any(slot.name == name for slot in pool.slots)]
@@ -43,11 +46,11 @@ async def read_service_logs(
     follows: bool,
     lost_after_s: float = LOST_AFTER_S,
 ) -> bool:
-    """Hand over the newest lines of each machine (about 100), and with `follows` whatever comes, until cancelled.
+    """Pass the newest lines of each machine (about 100) to `take`.
 
-    `take` gets the lines of all machines, sorted by time, each with its machine.
-
-    Return whether all of them could be read. Raises ApiError where that failed for `lost_after_s`.
+    With `follows`, go on with new lines until cancelled. `take` gets the lines of all machines, sorted by time, each
+    with its machine. Return whether all machines' lines could be read. Raises ApiError if that failed for
+    `lost_after_s`.
     """
     readers = [_Reader(context, machine) for machine in await _machines(context, spec, service, name)]
     absence = Absence(context, f"{name}: the logs cannot be read", lost_after_s=lost_after_s)
@@ -83,8 +86,10 @@ async def _machines(context: Context, spec: Spec, service: Pool, name: str) -> l
 
 
 class _Reader:
-    """Reads one machine's log. Followed, one that cannot be read is asked again where that may pass; else it `is_over`
-    after some seconds, and the others go on.
+    """Reads the log of one machine.
+
+    If a followed log cannot be read and that may pass, it is asked for again. Otherwise the reader `is_over` after some
+    seconds, and the others go on.
     """
 
     def __init__(self, context: Context, machine: Machine) -> None:

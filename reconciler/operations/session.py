@@ -21,9 +21,10 @@ def learn_nothing(_secret: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A target and what talks to it. `environment` is where credentials of image registries are found.
+    """A target, and the clients that talk to it.
 
-    `learn` takes each secret that is found there, so that the caller can conceal it.
+    Credentials of image registries are found in `environment`. `learn` gets each secret that is found there, so that
+    the caller can conceal it.
     """
 
     context: "Context"
@@ -45,9 +46,10 @@ async def open_session(
     clock: "Clock | None" = None,
     transport: "httpx.AsyncBaseTransport | None" = None,
 ) -> AsyncIterator[Session]:
-    """Open a session on the target for the block. `emit` takes progress, `trace` each call, `debug` unexpected errors.
+    """Open a session on the target for the block.
 
-    `who` is the name under which leases are taken; without it the environment tells it.
+    `emit` takes progress, `trace` each call, `debug` unexpected errors. `who` is the name under which leases are taken;
+    without it, the name is found in the environment.
     """
     from reconciler.clock import SystemClock
     from reconciler.machines_api.client import MachinesClient

@@ -26,7 +26,10 @@ class StackStatus:
 
 
 async def status(context: Context, spec: Spec) -> StackStatus:
-    """Return the state of all slots of the spec, and of what else is in its apps. Raises where no app can be read."""
+    """Return the state of all slots of the spec, and of all else in its apps.
+
+    Raises ApiError if no app can be read.
+    """
     names = [app.name for app in spec.apps]
     observed, failures = await observe_readable(context.client, names, clock=context.clock)
     observed = replace(
@@ -39,7 +42,10 @@ async def status(context: Context, spec: Spec) -> StackStatus:
 
 
 async def _told_whole(context: Context, stack: str, app: ObservedApp) -> ObservedApp:
-    """Return the app, with more events of those of our machines that come with too few to tell of their last run."""
+    """Return the app, with more events where a list has too few.
+
+    That is so for a machine of ours whose last run they do not show.
+    """
 
     def needs(machine: Machine) -> bool:
         events = machine.events
@@ -54,7 +60,10 @@ async def _told_whole(context: Context, stack: str, app: ObservedApp) -> Observe
 
 
 def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
-    """Yield one row for each slot of the spec, there or not, then for whatever else is in the apps that were read."""
+    """Yield a row for each slot of the spec, then for each other machine in its apps.
+
+    A slot without a machine has a row too. Apps that could not be read have none.
+    """
     for app in spec.apps:
         seen = observed.apps.get(app.name)
         if seen is None:

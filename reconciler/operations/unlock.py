@@ -1,4 +1,4 @@
-"""Release what a process of ours had leased when it died, and tell who holds the rest."""
+"""Release leases that our processes held when they died; report the others."""
 
 import asyncio
 import os
@@ -47,9 +47,9 @@ class Unlocked:
 
 
 async def unlock(context: Context, spec: Spec) -> Unlocked:
-    """Release the leases of dead processes of this user on this host, and return all that were found.
+    """Release the leases of dead processes of this user on this host.
 
-    Raises ApiError.
+    Return all leases that were found. Raises ApiError.
     """
     observed = await observe(context.client, [app.name for app in spec.apps], clock=context.clock)
     owned = [
@@ -79,9 +79,10 @@ async def unlock(context: Context, spec: Spec) -> Unlocked:
 
 
 async def _without_leases(context: Context, observed: Observed, owned: Sequence[Machine]) -> set[str]:
-    """Return the apps of whose machines each lease is to be asked for: their lists show none, and may never do.
+    """Return the apps whose list shows no lease, and may never show one.
 
-    A server that lists by pages shows leases too. To ask for that is one call, so it is worth it for some machines.
+    There each machine's lease has to be asked for. A server that lists by pages shows leases too. That is one call to
+    find out, so it is made only for an app with enough machines.
     """
     counts = Counter(machine.app for machine in owned)
     silent = {app for app in counts if not any(machine.lease for machine in observed.apps[app].machines)}
