@@ -24,6 +24,7 @@ _MOST_PAGES: Final = 1_000
 _NEXT_CURSOR: Final = "fly-next-cursor"
 _TIMEOUT_S: Final = 30.0
 _OF_PAGES: Final = frozenset({"limit", "include_leases"})
+_BAD_PARAMETER: Final = frozenset({400, 422})
 
 
 class BrokenListError(ApiError):
@@ -105,12 +106,13 @@ class MachineLists:
 
         If the server refuses the parameters of pages, it is asked again without them.
         """
+        refused = self._refused  # when it is sent: other apps are listed at the same time
         try:
             return await self._page(app, query)
         except ApiError as error:
             if error.kind is ApiErrorKind.NOT_FOUND:
                 return None, ""
-            if error.status != 400 or self._refused:
+            if error.status not in _BAD_PARAMETER or refused:
                 raise
             fewer = {name: value for name, value in query.items() if name not in _OF_PAGES}
             found = await self._page(app, fewer)

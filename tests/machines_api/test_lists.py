@@ -1,5 +1,6 @@
 """Lists of machines in pages: what is a whole list, and what a server does that knows no pages."""
 
+import asyncio
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -110,6 +111,25 @@ def test_an_older_server_is_asked_without_what_it_refuses() -> None:
     first, second = with_client(strict, twice)
     assert [one.name for one in first] == [one.name for one in second] == ["a"]
     assert queries == [{"limit": "1000", "include_leases": "true"}, {}, {}]
+
+
+def test_apps_that_are_listed_at_once_are_all_asked_again_without_what_is_refused() -> None:
+    is_first_listed = asyncio.Event()
+
+    async def strict(request: httpx.Request) -> httpx.Response:
+        if request.url.params:
+            if "slow" in request.url.path:
+                await is_first_listed.wait()
+            return httpx.Response(422, json={"error": "unknown parameter"})
+        return httpx.Response(200, json=[machine("a")])
+
+    async def both(client: Any) -> Any:
+        slow = asyncio.create_task(client.list_machines("slow"))
+        first = await client.list_machines("app")
+        is_first_listed.set()
+        return first, await slow
+
+    assert [[one.name for one in found] for found in with_client(strict, both)] == [["a"], ["a"]]
 
 
 def many(count: int) -> Iterator[dict[str, Any]]:
