@@ -145,7 +145,7 @@ class _Reader:
         if token.startswith('"'):
             return _string(token)
         if re.match(r"-?\d", token):
-            return json.loads(token)
+            return _number(token)
         return _WORDS.get(token, token)  # any other word is of an enumeration
 
     def _name(self) -> str:
@@ -186,6 +186,16 @@ def _tokens(text: str) -> list[str]:
         if match.lastgroup:
             found.append(match[0])
         at = match.end()
+    return found
+
+
+def _number(token: str) -> int | float:
+    try:
+        found: int | float = json.loads(token)
+    except ValueError as error:  # of thousands of digits
+        raise DocumentError("a number has too many digits") from error
+    if found in {float("inf"), float("-inf")}:
+        raise DocumentError(f"{token} is too large a number")
     return found
 
 

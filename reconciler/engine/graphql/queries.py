@@ -36,7 +36,10 @@ async def execute(engine: Engine, served: Addresses, body: Mapping[str, Any]) ->
         variables = body.get("variables") or {}
         if not isinstance(body.get("query"), str) or not isinstance(variables, dict):
             raise GraphqlError("query is required: a string, and variables an object")
-        operation = read_document(body["query"], variables, body.get("operationName"))
+        name = body.get("operationName")
+        if not isinstance(name, str | None):
+            raise GraphqlError("operationName must be a string")
+        operation = read_document(body["query"], variables, name)
         table = MUTATIONS if operation.kind == "mutation" else QUERIES
         data = {field.key: await _answer(engine, served, field, table, operation.kind) for field in operation.fields}
         return {"data": data}
@@ -63,6 +66,8 @@ def _cut(value: Any, fields: tuple[Field, ...], path: str) -> Any:
     """
     if isinstance(value, list) and fields:
         return [_cut(one, fields, path) for one in value]
+    if not fields and _is_chosen_from(value):
+        raise GraphqlError(f"say which fields of {path} are wanted", "NO_FIELDS")
     if not isinstance(value, dict) or not fields:
         return value
     found: Object = {}
@@ -78,6 +83,12 @@ def _cut(value: Any, fields: tuple[Field, ...], path: str) -> Any:
     return found
 
 
+def _is_chosen_from(value: Any) -> bool:
+    """Whether the value has members that are found only if they are asked for."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(callable(member) or _is_chosen_from(member) for member in members)
+
+
 def _refused(text: str, code: str) -> Object:
     return {"data": None, "errors": [{"message": text, "extensions": {"code": code} if code else {}}]}
 
@@ -86,23 +97,23 @@ def _refused(text: str, code: str) -> Object:
 
 
 def _app(asked: Asked) -> Object:
-    name = asked.arguments.get("name")
+    name = _text(asked, "name")
     if name not in asked.engine.store.apps:
         raise GraphqlError("Could not find App", "NOT_FOUND")
-    return answers.app(asked.engine, str(name), asked.served)
+    return answers.app(asked.engine, name, asked.served)
 
 
 def _apps(asked: Asked) -> Object:
-    org = asked.arguments.get("organizationId")
-    names = [app.name for app in asked.engine.store.apps.values() if org in {None, "", app.org}]
+    org = _text(asked, "organizationId")
+    names = [app.name for app in asked.engine.store.apps.values() if org in {"", app.org}]
     return answers.nodes(answers.app(asked.engine, name, asked.served) for name in names)
 
 
 def _organization(asked: Asked) -> Object:
-    slug = asked.arguments.get("slug") or asked.arguments.get("id")
+    slug = _text(asked, "slug") or _text(asked, "id")
     if slug not in asked.engine.organizations():
         raise GraphqlError("Could not find Organization", "NOT_FOUND")
-    return answers.organization(str(slug))
+    return answers.organization(slug)
 
 
 def _organizations(asked: Asked) -> Object:
@@ -121,6 +132,14 @@ def _volume(asked: Asked) -> Object:
     if volume is None:
         raise GraphqlError("Could not find Volume", "NOT_FOUND")
     return answers.volume_node(asked.engine, volume, asked.served)
+
+
+def _text(asked: Asked, name: str) -> str:
+    """Return the argument; empty if it is not given. Raises GraphqlError."""
+    value = asked.arguments.get(name)
+    if not isinstance(value, str | None):
+        raise GraphqlError(f"{name} must be a string")
+    return value or ""
 
 
 def _platform(_asked: Asked) -> Object:
@@ -181,7 +200,7 @@ def _input(asked: Asked) -> dict[str, Any]:
 QUERIES: Final[Mapping[str, Answer]] = {
     "app": _app,
     "apps": _apps,
-    "appNameAvailable": lambda asked: asked.arguments.get("name") not in asked.engine.store.apps,
+    "appNameAvailable": lambda asked: _text(asked, "name") not in asked.engine.store.apps,
     "canPerformBluegreenDeployment": lambda asked: _app(asked) is not None,
     "organization": _organization,
     "organizations": _organizations,

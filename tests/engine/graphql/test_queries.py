@@ -125,6 +125,36 @@ async def test_what_is_not_in_the_table_is_named_and_not_answered_emptily(world:
     assert (await refused(world, "{ app("))[1] == "GRAPHQL_PARSE_FAILED"
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ('{ app(name: "shop") }', "say which fields of app are wanted"),
+        ('{ app(name: "shop") { machines { nodes } } }', "say which fields of app.machines.nodes are wanted"),
+        ("{ apps }", "say which fields of apps are wanted"),
+        ("{ app(name: []) { id } }", "name must be a string"),
+        ("{ appNameAvailable(name: {a: 1}) }", "name must be a string"),
+        ("{ apps(organizationId: [1]) { nodes { id } } }", "organizationId must be a string"),
+        ("{ organization(slug: 1) { id } }", "slug must be a string"),
+        (f"{{ machine(id: {'1' * 5000}) {{ id }} }}", "a number has too many digits"),
+        ("{ machine(id: 1e999) { id } }", "1e999 is too large a number"),
+    ],
+)
+async def test_what_is_asked_in_an_odd_shape_is_refused_in_words(world: World, asked: str, why: str) -> None:
+    await made(world)
+    world.engine.create("shop", {"config": CONFIG, "skip_launch": True})
+    assert (await refused(world, asked))[0] == why
+
+
+async def test_the_name_of_an_operation_is_text(world: World) -> None:
+    reply = await at_root(world, "POST", "/graphql", json={"query": "{ viewer { id } }", "operationName": []})
+    assert reply.json()["errors"][0]["message"] == "operationName must be a string"
+
+
+async def test_a_limit_of_thousands_of_digits_is_refused(world: World) -> None:
+    await made(world)
+    assert (await at_root(world, "GET", f"/api/v1/apps/shop/releases?limit={'9' * 5000}")).status_code == 400
+
+
 @pytest.mark.parametrize("body", [{}, {"query": 1}, {"query": "{ viewer { id } }", "variables": [1]}])
 async def test_a_body_without_a_query_is_refused(world: World, body: Any) -> None:
     reply = await at_root(world, "POST", "/graphql", json=body)

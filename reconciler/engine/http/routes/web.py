@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from reconciler.clock import now_ms
+from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.graphql.answers import EMAIL, PERSONAL, Addresses
@@ -42,7 +43,7 @@ async def _organization(engine: Engine, request: Request) -> Response:
 async def _releases(engine: Engine, request: Request) -> Response:
     found = engine.releases.of(app_of(engine, request))
     limit = request.query_params.get("limit", "")
-    shown = found[: int(limit)] if limit.isascii() and limit.isdigit() else found
+    shown = found[: whole_number(limit, "limit")] if limit.isascii() and limit.isdigit() else found
     return JSONResponse({"releases": [_release_json(one) for one in shown]})
 
 
