@@ -114,7 +114,7 @@ def last_plan(spec: Spec, observed: Observed) -> str | None:
 
 
 def declared_config(spec: Spec, observed: Observed, write: MetadataWrite) -> MachineConfig | None:
-    """Return what the spec declares of the write's machine; None if it has no such pool."""
+    """Return what the spec declares for the machine of this write; None if no pool."""
     machines = observed.apps[write.app].machines
     pool = next((one.metadata.get(marks.POOL) for one in machines if one.id == write.machine_id), None)
     return next((one.config for one in spec.pools if (one.app, one.name) == (write.app, pool)), None)
@@ -208,7 +208,10 @@ def _is_as_declared(machine: Machine, pool: Pool) -> bool:
 
 
 def _names_another(anchor: Machine) -> bool:
-    """Return whether it wants another config than its own, as an apply announced and another took back."""
+    """Return whether the anchor's `want` is not what was last applied to it.
+
+    That is so if one apply announced a config and another apply put the old one back.
+    """
     return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != anchor.metadata.get(marks.APPLIED)
 
 

@@ -1,8 +1,8 @@
-"""What the machine of a slot is to be, by the spec, and which image digest it gets. Pure.
+"""Decide what the machine of a slot is to be, and its image's digest. Pure.
 
-The digest is what the image's tag was resolved to, else what was applied last. The platform looks a tag up once, when a
-machine is made or its reference changes. So what is sent names the digest beside the tag, and a tag that was pushed
-again is a change that a plan shows.
+The digest is what the image's tag was resolved to, else what was applied last. The platform looks a tag up only when a
+machine is made or its reference changes. So what is sent names the digest beside the tag. If a tag was pushed again,
+the plan shows that as a change.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,10 @@ from reconciler.model.spec import App, Pool, PoolKind, Slot, Spec
 
 
 def desired_machine(pool: Pool, slot: Slot, *, anchor: str | None, digest: str | None = None) -> DesiredMachine:
-    """Return what the slot's machine is to be. `anchor` is the name of the pool's; `digest` spares making it again."""
+    """Return what the slot's machine is to be. `anchor` names the pool's anchor.
+
+    `digest` is that of the pool's config, if the caller has it already.
+    """
     is_anchor = anchor == slot.name
     return DesiredMachine(
         slot=slot,
@@ -35,9 +38,9 @@ def desired_machine(pool: Pool, slot: Slot, *, anchor: str | None, digest: str |
 
 
 def counts_of(pool: Pool) -> str | None:
-    """Return what the anchor is to tell of the pool's machines by region; None where it is to tell nothing.
+    """Return the number of the pool's machines by region, as the text of a mark.
 
-    Of a pool with services or checks it could not be kept true, since only an update can write marks there.
+    None for a pool with services or checks: only an update can write marks there, so the mark could become wrong.
     """
     if pool.config.services or pool.config.checks:
         return None

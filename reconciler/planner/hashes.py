@@ -1,7 +1,7 @@
-"""Hash plans and specs, and find what has moved where a hash is no longer the one that was approved. Pure.
+"""Hash plans and specs; find what differs from a plan that was approved. Pure.
 
 The hash is what people approve, and what a saved plan is bound to. It is over the canonical changes, with values before
-and after unmasked. It has nothing of the output's salt, of versions or of times, and nothing that a run in progress
+and after unmasked. It contains neither the output's salt, nor versions, nor times, nor anything that a run in progress
 changes.
 """
 

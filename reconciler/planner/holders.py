@@ -83,7 +83,10 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
 
 
 def by_pool(holders: Iterable[Holder]) -> dict[str, list[Holder]]:
-    """Group the machines by the pool that their marks name; those that are made have none yet."""
+    """Group the machines by the pool that their marks name.
+
+    Machines that are yet to be made have no marks.
+    """
     found: dict[str, list[Holder]] = {}
     for holder in holders:
         found.setdefault(holder.metadata.get(marks.POOL, ""), []).append(holder)

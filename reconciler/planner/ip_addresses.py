@@ -1,7 +1,7 @@
-"""Decide which IP addresses an app is to get, and which it has that nobody declared. Pure.
+"""Decide which IP addresses an app gets, and which of its own are foreign. Pure.
 
-An app that this plan creates gets the usual ones if a pool of it has public ports, unless its spec says otherwise. None
-is ever released.
+Foreign is an address that the spec does not declare. If this plan creates an app, and a pool of it has public ports, it
+gets the usual addresses unless the spec says otherwise. No address is ever released.
 """
 
 from collections.abc import Collection
@@ -39,7 +39,10 @@ def allocations_of(
 
 
 def foreign_ips_of(app: App, observed: ObservedApp) -> tuple[ForeignIp, ...]:
-    """Return what a spec that declares its addresses does not declare: other kinds, and more than one of a kind."""
+    """Return the addresses that the app has and the spec does not declare.
+
+    That is another kind, or more than one of a kind. Without declared addresses there are none.
+    """
     if app.addresses is None:
         return ()
     first: dict[IpKind, IpAddress] = {}

@@ -1,4 +1,4 @@
-"""Decide which slot of a pool is its anchor, and what it must be told before others change. Pure.
+"""Decide which slot of a pool is its anchor, and what it announces first. Pure.
 
 The anchor keeps what concerns the whole pool. An invoke believes its mark `want` and brings the machine that it takes
 to that config. If the other machines of a pool were new while its anchor still named the old config, invokes would take

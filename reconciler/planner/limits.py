@@ -44,7 +44,10 @@ def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str |
 
 
 def _protected(losses: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:
-    """Say which pools are protected, and what lifts that: the spec alone, or their marks if the spec has them not."""
+    """Say which pools are protected, and how to lift that.
+
+    The spec lifts it, or the pools' marks if the spec does not have them.
+    """
     names: dict[tuple[str, str], list[str]] = {}
     for change in losses:
         if change.is_protected:

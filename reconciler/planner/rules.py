@@ -47,7 +47,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One row: `applies` is asked in the table's order; `code` and `reason` say the cause."""
+    """One row of the table. Rows are tried in order until one `applies`.
+
+    `code` and `reason` say the cause.
+    """
 
     applies: Callable[[Situation], bool]
     action: Action

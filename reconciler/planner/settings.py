@@ -111,7 +111,10 @@ def _has_args(policy: RunPolicy) -> bool:
 
 
 def _args(policy: RunPolicy) -> str | bool:
-    """Return the args' place in words, which a plan's hash has; a renderer shows `true` where there was none."""
+    """Return in words where the args begin; False if a run may not replace them.
+
+    The plan's hash contains these words. A renderer shows `true` if args were not allowed before.
+    """
     if policy.args_after is None:
         return False
     return f"{ARGS_PLACE}{policy.args_after} word{'' if policy.args_after == 1 else 's'} of the command"

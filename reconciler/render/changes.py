@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Changes that differ in nothing but the slot; a change of the settings of a pool is a group of its own."""
+    """Changes that are equal but for the slot; a settings change is always alone."""
 
     changes: tuple[Change, ...]
 
@@ -98,7 +98,10 @@ class Group:
 
     @property
     def slots(self) -> list[str]:
-        """List the slots' names; four or more in a row as one range. Of settings it is the pool's."""
+        """List the slots' names; four or more in a row are shown as one range.
+
+        For settings it is the name of the pool.
+        """
         if self.is_settings:
             return [self.first.slot.pool]
         names: list[str] = []
@@ -129,7 +132,7 @@ def grouped(plan: Plan) -> list[Group]:
 
 
 def _values(change: Change) -> list[tuple[object, ...]]:
-    """Return all that is known of its fields, secrets too: the repr of a field hides them."""
+    """Return all values of the fields, secrets too. The repr of a field hides them."""
     return [(field.path, field.observed, field.desired, field.cause, field.is_secret) for field in change.fields]
 
 
@@ -168,9 +171,9 @@ def _not_shown(count: int) -> str:
 
 
 def as_declared(field: FieldChange) -> tuple[Any, Any]:
-    """Return the field's values before and after, as the author of a spec writes them.
+    """Return the field's values before and after, as in a spec.
 
-    Where the args of a run begin is shown only if that is what changes.
+    The place where args begin is shown only if it changes.
     """
     values = field.observed, field.desired
     has_place = [isinstance(value, str) and value.startswith(ARGS_PLACE) for value in values]

@@ -15,7 +15,7 @@ _NAME: Final = 36
 
 
 def conformance_text(found: Conformance, *, shows_all: bool = False, color: bool = False, width: int = 100) -> str:
-    """Show what differs and what could not be tried; with `shows_all` also what holds."""
+    """Show what differs and what was not tried; with `shows_all` also what holds."""
     parts = []
     for verdict, title in (
         (Verdict.DIFFERS, "Differs from what we assume"),

@@ -1,4 +1,4 @@
-"""Show errors to people, programs and pipelines: where, what, the line, what to do.
+"""Show errors to people, programs and pipelines: where, what, and what to do.
 
 GitHub shows its workflow commands at the spec's line in a pull request, and on the job's page.
 """

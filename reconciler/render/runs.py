@@ -1,4 +1,7 @@
-"""Show runs, as a table and as JSON, and the result of one: a line for people, an object for programs."""
+"""Show runs as a table or as JSON, and the result of one run.
+
+The result is a line for people, or an object for programs.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -181,7 +181,10 @@ def _field(value: Mapping[str, Any]) -> FieldChange:
 
 
 def _bound(fields: tuple[FieldChange, ...], settings: Sequence[Any]) -> tuple[FieldChange, ...]:
-    """Return the fields with the settings that the plan's hash is of; none are in plans saved before version 0.3."""
+    """Return the fields with the settings that the plan's hash contains.
+
+    Plans saved before version 0.3 have no settings.
+    """
     if not settings:
         return fields
     pairs = zip(fields, settings, strict=True)

@@ -70,7 +70,7 @@ def _cells(row: SlotStatus, now: datetime) -> Sequence[str]:
 
 
 def _remarks(row: SlotStatus) -> Iterator[str]:
-    """Return remarks on a machine: its kind, who has its lease, restarts, and checks that do not pass."""
+    """Return remarks on a machine: its kind, lease, restarts and failing checks."""
     if row.note:
         yield clean(row.note, 60)
     if row.lock:

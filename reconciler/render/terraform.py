@@ -30,7 +30,10 @@ _REASONS: Final = {
 
 
 def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
-    """Yield the new apps, each change that has an effect, in the plan's order, then the IP addresses."""
+    """Yield the new apps, then the effective changes, then the IP addresses.
+
+    The changes are in the plan's order.
+    """
     configs = _Configs(salt)
     yield from (_app(app) for app in plan.apps)
     for change in plan.effective:

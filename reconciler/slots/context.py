@@ -1,6 +1,6 @@
-"""What every operation on machines needs: client, clock, the name for leases, and new ULIDs.
+"""What every operation on machines needs: client, clock, name for leases, ULIDs.
 
-A ULID is made for each create, lease and run; they sort by time.
+Each create, lease and run gets a new ULID. They sort by time.
 """
 
 import os
@@ -34,7 +34,10 @@ def debug_nothing(_error: Exception) -> None:
 
 
 class PushedImages:
-    """The images that the spec builds, and that its registry has: the platform may not know them yet."""
+    """The images that the spec builds and that are in their registry.
+
+    The platform may not know them yet.
+    """
 
     def __init__(self) -> None:
         self._digests: set[str] = set()

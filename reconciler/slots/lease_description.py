@@ -55,7 +55,10 @@ def words_of(description: str) -> str:
 
 
 def lock_words(lease: ShownLease) -> str:
-    """Return who has the lease that a list shows, and until when, in words that follow "is"."""
+    """Return who has the lease that a list shows, and until when.
+
+    The words follow "is".
+    """
     whose = words_of(lease.description) or words_of(lease.owner)
     return f"locked by {whose} until {lease.expires_at:%H:%M:%S} UTC"
 

@@ -17,7 +17,10 @@ _PAUSE_S: Final = 5.0
 
 
 async def sent_until_known(context: Context, image: str | None, send: Callable[[], Awaitable[T]]) -> T:
-    """Return what `send` returns; call it again while the platform does not know the image. Raises ApiError."""
+    """Return what `send` returns; repeat it until the platform knows the image.
+
+    Raises ApiError.
+    """
     deadline = context.clock.monotonic() + PATIENCE_S
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Tell whether a machine was changed and changed back since a plan of it was reviewed.
+"""Decide whether a machine was changed and changed back since its review.
 
-A run with args or variables of its own makes two versions, the override and the one that goes back: those are no such
-change (docs/protocols.md, section 4).
+A run with its own args or variables makes two versions: the override, and the one that restores the config. That is no
+such change (docs/protocols.md, section 4).
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ CHANGED_BACK = "changed, and changed back, since it was reviewed"
 
 
 async def was_changed_back(context: Context, machine: MachineRef, *, reviewed: str, live: str) -> str | None:
-    """Say in words why a machine of the reviewed config is not the one that was reviewed; None if it is.
+    """Say why a machine with the reviewed config is not the reviewed one, else None.
 
-    One call, and only if the version has moved. Versions that cannot be read tell nothing, so that counts as a change.
+    This makes one call if the version differs. If the versions cannot be read, this counts as a change.
     """
     if reviewed == live:
         return None
@@ -30,9 +30,10 @@ async def was_changed_back(context: Context, machine: MachineRef, *, reviewed: s
 
 
 def are_overrides(versions: Sequence[MachineVersion], *, reviewed: str, live: str) -> bool:
-    """Return whether each version since the reviewed one is a run's override, or what restored the config after one.
+    """Return whether only overrides of runs were made since the reviewed version.
 
-    The versions are in the server's order, newest or oldest first. One that is not retained is not known.
+    Each override is followed by the version that restores the config. `versions` are in the server's order, newest or
+    oldest first. A version that is not retained is unknown: then the answer is False.
     """
     names = [one.version for one in versions]
     if reviewed not in names or live not in names:
@@ -56,7 +57,10 @@ def _is_override(version: MachineVersion) -> bool:
 
 
 def _base_of(reviewed: MachineVersion, versions: Sequence[MachineVersion]) -> set[str]:
-    """Return the digests of the config that a run's override of the reviewed version goes back to."""
+    """Return the digests of the config that is restored after an override.
+
+    It is the config that an override of the reviewed version started from.
+    """
     if reviewed.config is None:
         return set()
     if not _is_override(reviewed):

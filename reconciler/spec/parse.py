@@ -77,7 +77,10 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
 
 
 def _addresses(node: Node | None, findings: Findings) -> tuple[IpKind, ...] | None:
-    """Return the kinds that are declared, in the order of the enum; null says no more than no such field."""
+    """Return the declared kinds of addresses, in the order of the enum.
+
+    A null is the same as a missing field.
+    """
     if not isinstance(node, List):
         return None
     kinds: set[IpKind] = set()

@@ -54,7 +54,10 @@ def _members(node: Node | None) -> list[Map]:
 
 
 def hint_for_unknown(key: str, known: Sequence[str], path: Sequence[Any]) -> str:
-    """Return the way that works; `known` are the keys of the map in question, `path` is where it stands in the spec."""
+    """Return a hint that says what to write in place of the key.
+
+    `known` are the keys that this map may have. `path` is its place in the spec.
+    """
     if "config" in known and (hints := [hint for hint in (_of_the_other_kind(key), _for_section(key, known)) if hint]):
         return "; ".join(hints)
     import difflib
@@ -71,7 +74,10 @@ def _of_the_other_kind(key: str) -> str | None:
 
 
 def _for_section(key: str, known: Sequence[str]) -> str | None:
-    """For a section of the API's config, in a pool: the fields that say it here, and whether `config:` can."""
+    """Return a hint for the name of a section of the API's config, used in a pool.
+
+    It names the fields to use, and `config:` if that may have the section.
+    """
     section = section_named(key)
     if section is None:
         return None
@@ -85,7 +91,7 @@ def _for_section(key: str, known: Sequence[str]) -> str | None:
 
 
 def _field_at(path: Sequence[Any]) -> Field | None:
-    """The field inside which the path is, where `config:` can say more of its section."""
+    """Return the field that the path is inside, if `config:` can say more of it."""
     is_pool = len(path) > 4 and path[0] == "apps" and path[2] in {"tasks", "services"}
     name = path[4] if is_pool else path[2] if path[:1] == ["apps"] and len(path) > 2 else None
     name = path[1] if path[:1] == ["defaults"] and len(path) > 1 else name

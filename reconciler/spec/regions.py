@@ -1,6 +1,6 @@
-"""Read how many machines a pool has, and where. A region is checked as far as that goes without asking the platform.
+"""Read how many machines a pool has, and in which regions.
 
-The platform's regions are here as a dated list.
+Regions are checked against a dated list of the platform's, without asking it.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,10 @@ _ALIASES: Final = frozenset({"any"})
 
 
 def build_counts(node: Map, findings: Findings) -> dict[str, int]:
-    """Return the number of machines by region: of `count`, in `regions` if it is one number."""
+    """Return the number of machines by region, from `count` and `regions`.
+
+    A `count` that is one number is for each of the `regions`.
+    """
     count = node.get("count")
     if isinstance(count, Map):
         for region, entry in count.items():

@@ -29,7 +29,7 @@ class UnknownKeywordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """The whole schema, what its references name, and the keys that its objects know: each is looked up once."""
+    """The whole schema. Remembers what references name, and which keys objects have."""
 
     schema: Mapping[str, Any]
     resolved: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +47,10 @@ class _Root:
 
 
 def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
-    """Whether the value fits the schema. Raises UnknownKeywordError for a keyword that is not known here."""
+    """Return whether the value fits the schema.
+
+    Raises UnknownKeywordError for a keyword that is not known here.
+    """
     return _fits(value, schema, _Root(root))
 
 
