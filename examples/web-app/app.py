@@ -24,7 +24,7 @@ TASK = "get-release"
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    async with AsyncTasks.from_environment(os.environ.get("APP", "on-demand"), os.environ) as tasks:
+    async with AsyncTasks.from_environment(os.environ.get("APP", "on-demand")) as tasks:
         app.state.tasks = tasks
         yield
 

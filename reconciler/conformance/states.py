@@ -4,6 +4,7 @@ The rows are read from that table, so that no assumption is written twice. Left 
 about for sure (failed, starting, restarting, destroying), and the moment before a run is reaped.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from reconciler.conformance.laboratory import Laboratory
@@ -13,7 +14,7 @@ from reconciler.machines_api.errors import classify
 from reconciler.machines_api.raw import Answer
 
 # In an order in which the machine of one row often serves the next.
-ROWS: Final = {
+ROWS: Final[Mapping[str, tuple[str, ...]]] = {
     "stopped": ("stop", "suspend", "signal", "exec", "cordon", "update", "restart"),
     "started": ("start", "exec", "signal", "cordon", "destroy", "update", "restart", "suspend"),
     "suspended": ("suspend", "signal", "exec", "cordon", "start", "restart", "stop", "update"),
