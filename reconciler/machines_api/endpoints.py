@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from reconciler.errors import ApiErrorKind
-from reconciler.machines_api import wire
+from reconciler.machines_api import ip_addresses, wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
@@ -68,7 +68,7 @@ class Apps:
             app=app,
             is_repeatable=True,
         )
-        return await self._api.send(call, wire.addresses_from_json)
+        return await self._api.send(call, ip_addresses.addresses_from_json)
 
     async def allocate(self, app: str, kind: IpKind) -> IpAddress:
         """Give the app one more address. If the effect is unclear, list before a repeat."""
@@ -81,7 +81,7 @@ class Apps:
             app=app,
             body={"type": kind.value},
         )
-        return await self._api.send(call, wire.address_from_json)
+        return await self._api.send(call, ip_addresses.address_from_json)
 
 
 class Leases:
@@ -140,6 +140,18 @@ class Platform:
 
     def __init__(self, api: Transport) -> None:
         self._api = api
+
+    async def list_served(self) -> dict[str, dict[int, str]]:
+        """Return at which address the local engine serves each port of each app. Only that has this call."""
+        call = Call(
+            method="GET",
+            path="/engine/services",
+            what="ask where ports are served",
+            action="list_served",
+            identifier="",
+            is_repeatable=True,
+        )
+        return await self._api.send(call, ip_addresses.served_from_json)
 
     async def list_regions(self) -> frozenset[str]:
         """Return the codes of the platform's regions. Sent once, never repeated."""

@@ -17,13 +17,11 @@ from reconciler.canonical.sections import SECTIONS
 from reconciler.machines_api.events import events_from_json
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.config import MachineConfig
-from reconciler.model.ip_address import IpAddress, IpKind
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
 # The sections of a config that are relied on, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
-_IP: Final = re.compile(r"[0-9.]{7,15}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44}")
 _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 
@@ -119,29 +117,6 @@ def regions_from_json(value: Any) -> frozenset[str]:
     rows = answer.get("Regions", answer.get("regions"))
     codes = (row.get("code") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
     return frozenset(code for code in codes if isinstance(code, str) and code)
-
-
-def addresses_from_json(value: Any) -> tuple[IpAddress, ...]:
-    """Parse the addresses at which an app is called, not those from which it calls.
-
-    If one is not understood, the whole answer is invalid: otherwise it would be allocated again.
-    """
-    listed = object_of(value, "a list of addresses").get("ips")
-    if not isinstance(listed, list | None):
-        raise MalformedError("a list of addresses as `ips`")
-    incoming = (one for one in listed or () if not (isinstance(one, dict) and one.get("egress") is True))
-    return tuple(address_from_json(one) for one in incoming)
-
-
-def address_from_json(value: Any) -> IpAddress:
-    """Parse an address. The API does not tell its kind, so the address itself must."""
-    address = object_of(value, "an address")
-    ip = text_of(address.get("ip"))
-    if not _IP.fullmatch(ip):
-        raise MalformedError("an IP address as `ip`")
-    if ":" not in ip:
-        return IpAddress(ip=ip, kind=IpKind.SHARED_V4 if address.get("shared") is True else IpKind.V4)
-    return IpAddress(ip=ip, kind=IpKind.PRIVATE_V6 if ip.lower().startswith("fd") else IpKind.V6)
 
 
 def limits_from_json(value: Any) -> dict[str, int]:

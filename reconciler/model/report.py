@@ -1,7 +1,8 @@
 """What an apply did: one entry for each change, and what was read back."""
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from reconciler.model.change import Action
 from reconciler.model.ip_address import IpKind
@@ -89,6 +90,7 @@ class Report:
     unreachable: tuple[UnreachableMachine, ...] = ()  # whether these are as declared cannot be seen
     failures: tuple[str, ...] = ()  # what failed beside the slots: an app not created, a mark not written
     allocations: tuple[IpEntry, ...] = ()
+    urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
     interrupted: bool = False
     duration_s: float = 0.0
 

@@ -23,6 +23,7 @@ from reconciler.operations.images import ImagePolicy
 from reconciler.operations.plan import locks_of, machines_in, observe_as_planned, observe_pinned, with_locks, with_room
 from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
 from reconciler.operations.session import Session
+from reconciler.operations.urls import urls_of
 from reconciler.planner.bookkeeping import last_plan
 from reconciler.planner.planner import plan as make_plan
 
@@ -116,7 +117,7 @@ async def carry_out(
     """
     if proposal.objections:
         raise StalePlanError(proposal.objections)
-    return await apply_patiently(
+    report = await apply_patiently(
         session.context,
         proposal.spec,
         proposal.plan,
@@ -128,3 +129,4 @@ async def carry_out(
         stop=stop,
         on_end=on_end,
     )
+    return report if report.interrupted else replace(report, urls=await urls_of(session, proposal.spec))

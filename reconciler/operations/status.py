@@ -1,7 +1,7 @@
 """What is there, what it does, and how its last run ended. Reads, never writes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api.more_events import with_more_events
@@ -12,6 +12,8 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, MachineState, Observed, ObservedApp
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import PoolKind, Spec
+from reconciler.operations.session import Session
+from reconciler.operations.urls import urls_of
 from reconciler.planner.pair import pair
 from reconciler.slots.context import Context
 from reconciler.slots.lease_description import lock_words
@@ -23,13 +25,15 @@ class StackStatus:
 
     slots: tuple[SlotStatus, ...]
     failures: tuple[str, ...] = ()
+    urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
 
 
-async def status(context: Context, spec: Spec) -> StackStatus:
+async def status(session: Session, spec: Spec) -> StackStatus:
     """Return the state of all slots of the spec, and of all else in its apps.
 
     Raises ApiError if no app can be read.
     """
+    context = session.context
     names = [app.name for app in spec.apps]
     observed, failures = await observe_readable(context.client, names, clock=context.clock)
     observed = replace(
@@ -38,6 +42,7 @@ async def status(context: Context, spec: Spec) -> StackStatus:
     return StackStatus(
         slots=tuple(rows_of(spec, observed)),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
+        urls=await urls_of(session, spec),
     )
 
 

@@ -1,6 +1,7 @@
 """Show the report of an apply: what was done, what was not, what to type next."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.model.plan import unreachable_counts
@@ -23,6 +24,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
     lines.append(_closing_line(report, verb))
+    lines += url_lines(report.urls)
     if hint := _next_step(report, verb):
         lines.append(hint)
     return "\n".join(lines)
@@ -50,8 +52,14 @@ def report_json(report: Report) -> dict[str, Any]:
         ],
         "unreachable": [one.slot.address for one in report.unreachable],
         "failures": [clean(failure) for failure in report.failures],
+        "urls": {clean(app): [*map(clean, found)] for app, found in report.urls.items()},
         "mismatches": [clean(mismatch) for mismatch in report.mismatches],
     }
+
+
+def url_lines(urls: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Say where each app is called."""
+    return [f"{clean(app)}: {', '.join(map(clean, found))}" for app, found in urls.items()]
 
 
 def problems(report: Report) -> list[str]:

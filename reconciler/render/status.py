@@ -1,6 +1,6 @@
 """Show the state of a stack as a table and as JSON."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
@@ -33,8 +33,10 @@ def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = Fals
     return "\n".join(lines)
 
 
-def status_json(rows: Iterable[SlotStatus], failures: Iterable[str] = ()) -> dict[str, Any]:
-    """Return every row, times in ISO 8601; `failures` says what could not be read."""
+def status_json(
+    rows: Iterable[SlotStatus], failures: Iterable[str] = (), urls: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, Any]:
+    """Return every row, times in ISO 8601; `failures` says what could not be read, `urls` where apps are called."""
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)
@@ -50,6 +52,7 @@ def status_json(rows: Iterable[SlotStatus], failures: Iterable[str] = ()) -> dic
         "format_version": FORMAT_VERSION,
         "slots": [spelled(row) for row in rows],
         "failures": [clean(failure) for failure in failures],
+        "urls": {clean(app): [*map(clean, found)] for app, found in (urls or {}).items()},
     }
 
 

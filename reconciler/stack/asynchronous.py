@@ -233,7 +233,7 @@ class AsyncStack:
 
     async def status(self) -> StackStatus:
         """Return the state of each slot, and of what else is in the apps. Raises where no app can be read."""
-        return await status((await self._connection.open()).context, self.spec)
+        return await status(await self._connection.open(), self.spec)
 
     async def invoke(
         self,

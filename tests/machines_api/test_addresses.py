@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.ip_addresses import addresses_from_json
 from reconciler.machines_api.values import MalformedError
-from reconciler.machines_api.wire import addresses_from_json
 from reconciler.model.ip_address import IpAddress, IpKind
 from tests.support.world import World
 

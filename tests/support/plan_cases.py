@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.machines_api.wire import addresses_from_json, machines_from_json
+from reconciler.machines_api.ip_addresses import addresses_from_json
+from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.revision import numbered

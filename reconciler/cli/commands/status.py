@@ -23,15 +23,17 @@ def command(**_values: object) -> int:
     Ends 0 if everything could be read, otherwise 1.
     """
     from reconciler.cli.ui.errors import tell_failures
+    from reconciler.render.report import url_lines
     from reconciler.render.status import status_json, status_text
 
     options = shared()
     found = run_async(_status(options, load_spec(options)))
     rows = [row for row in found.slots if not options.only or row.pool in options.only]
     if options.is_json:
-        console.print_json(status_json(rows, found.failures))
+        console.print_json(status_json(rows, found.failures, found.urls))
     else:
         text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
+        text = "\n".join([text, *url_lines(found.urls)])
         console.print_text(text, is_safe=True)
     return tell_failures(found.failures)
 
@@ -40,4 +42,4 @@ async def _status(options: Shared, spec: Spec) -> "StackStatus":
     from reconciler.operations.status import status
 
     async with open_session(options, resolve(options), console.say) as session:
-        return await status(session.context, spec)
+        return await status(session, spec)

@@ -31,7 +31,7 @@ async def test_status_plan_and_unlock_tell_of_a_lease_and_ask_for_none(world: Wo
     await calls(world)
     async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=60):
         await calls(world)
-        rows = (await status(world.context, SPEC)).slots
+        rows = (await status(world.session, SPEC)).slots
         assert [bool(row.lock) for row in rows] == [False, True, False, False]
         assert WORDS in status_text(rows, now=world.context.clock.now())
         assert [said for said in (await world.plan(OTHER)).warnings if WORDS in said]
@@ -69,7 +69,7 @@ async def test_a_server_that_lists_no_leases_is_asked_for_each(world: World) -> 
         [found] = (await unlock(world.context, SPEC)).leases
         assert found.machine == machine.name
         assert await calls(world) == {LIST: 2, GET_LEASE: 4}
-        assert not [row for row in (await status(world.context, SPEC)).slots if row.lock]
+        assert not [row for row in (await status(world.session, SPEC)).slots if row.lock]
 
 
 async def test_an_invoke_tries_no_machine_that_someone_has_a_lease_on(world: World) -> None:

@@ -42,7 +42,7 @@ async def test_runs_their_ends_and_the_last_outcome_are_told(world: World, count
     found = await list_runs(world.context, "app", stack="stack")
     assert [run.info.outcome.exit_code for run in found if run.info.outcome] == [5, 4, 3]
     assert set((await live(world)).values()) == {None, 3, 4}, "each record keeps how the run before it ended"
-    [row] = (await status(world.context, spec)).slots
+    [row] = (await status(world.session, spec)).slots
     assert row.last_outcome == "exited 5"
 
 
@@ -54,7 +54,7 @@ async def test_restarts_are_counted_and_a_service_that_does_not_stay_up_is_seen(
     [machine] = world.machines()
     restarts = sum(1 for event in machine.events if event.type == "exit")
     assert restarts > 3
-    [row] = (await status(world.context, spec)).slots
+    [row] = (await status(world.session, spec)).slots
     assert row.restarts == restarts
     watched = spec_of(SERVICE.replace("0s", "10s"))
     report = await world.apply(watched)
