@@ -60,6 +60,15 @@ async def test_ips_allocate_list_and_release_by_graphql(world: World) -> None:
     )
 
 
+async def test_an_address_is_released_by_its_id_alone_as_older_clients_do_it(world: World) -> None:
+    world.engine.create_app("shop", "personal")
+    given = await ask(world, ALLOCATE.replace("address type", "id address"), input={"appId": "shop", "type": "v6"})
+    await ask(world, RELEASE, input={"ipAddressId": given["ipAddress"]["id"]})
+    assert (await rest(world, "GET")).json() == {"ips": []}
+    assert (await refused(world, RELEASE, input={"ipAddressId": given["ipAddress"]["id"]}))[1] == "NOT_FOUND"
+    assert (await refused(world, RELEASE, input={"ipAddressId": "nonsense"}))[1] == "NOT_FOUND"
+
+
 async def test_each_address_is_one_apps_alone_and_free_when_the_app_is_gone(world: World) -> None:
     for name in ("one", "two"):
         world.engine.create_app(name, "personal")

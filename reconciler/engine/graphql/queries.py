@@ -173,8 +173,11 @@ def _allocate_address(asked: Asked) -> Object:
 
 def _release_address(asked: Asked) -> Object:
     given = _input(asked)
-    app = asked.engine.app(str(given.get("appId")))
-    asked.engine.addresses.release(app.name, given.get("ip"))
+    name, ip = given.get("appId"), given.get("ip")
+    if given.get("ipAddressId"):  # an older way to say it: the id alone, as `answers.address` makes it
+        name, _, ip = str(given["ipAddressId"]).partition("/")
+    app = asked.engine.app(str(name))
+    asked.engine.addresses.release(app.name, ip)
     return {"clientMutationId": given.get("clientMutationId"), "app": answers.app(asked.engine, app.name, asked.served)}
 
 
@@ -182,6 +185,33 @@ def _create_app(asked: Asked) -> Object:
     given = _input(asked)
     app = asked.engine.create_app(given.get("name"), given.get("organizationId"))
     return {"app": answers.app(asked.engine, app.name, asked.served)}
+
+
+def _set_secrets(asked: Asked) -> Object:
+    given = _input(asked)
+    app, pairs = asked.engine.app(str(given.get("appId"))).name, given.get("secrets")
+    if not isinstance(pairs, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("key"), str) for one in pairs
+    ):
+        raise GraphqlError("secrets is required: a list of objects, each with key and value")
+    values: Object = {one["key"]: one.get("value") or "" for one in pairs}
+    if given.get("replaceAll"):
+        values = {one.name: None for one in asked.engine.secrets.of(app)} | values
+    return _change_secrets(asked, app, values)
+
+
+def _unset_secrets(asked: Asked) -> Object:
+    given = _input(asked)
+    app, keys = asked.engine.app(str(given.get("appId"))).name, given.get("keys")
+    if not isinstance(keys, list) or not all(isinstance(one, str) for one in keys):
+        raise GraphqlError("keys is required: a list of names")
+    return _change_secrets(asked, app, dict.fromkeys(keys))
+
+
+def _change_secrets(asked: Asked, app: str, values: Object) -> Object:
+    asked.engine.secrets.set(app, values)
+    found = answers.app(asked.engine, app, asked.served)
+    return {"app": found, "release": found["currentRelease"]}
 
 
 async def _delete_app(asked: Asked) -> Object:
@@ -216,4 +246,6 @@ MUTATIONS: Final[Mapping[str, Answer]] = {
     "releaseIpAddress": _release_address,
     "createApp": _create_app,
     "deleteApp": _delete_app,
+    "setSecrets": _set_secrets,
+    "unsetSecrets": _unset_secrets,
 }

@@ -115,6 +115,47 @@ async def test_status_is_told_that_there_is_no_newer_image(world: World) -> None
     assert (await refused(world, asked))[0] == "Unknown repository 'app:1'"
 
 
+SECRETS = (
+    "mutation ($input: Input!) {{ {}(input: $input) {{ app {{ name }} release {{ version user {{ email }} }} }} }}"
+)
+
+
+async def test_secrets_are_set_and_unset_as_older_clients_do_it(world: World) -> None:
+    await made(world)
+    world.engine.secrets.set("shop", {"OLD": "1"})
+    pairs = [{"key": "A", "value": "a"}, {"key": "B", "value": "b"}]
+    found = await ask(world, SECRETS.format("setSecrets"), input={"appId": "shop", "secrets": pairs})
+    assert found == {"app": {"name": "shop"}, "release": None}
+    assert [one.name for one in world.engine.secrets.of("shop")] == ["A", "B", "OLD"]
+    world.engine.releases.create("shop", {"image": "i:1"})
+    every = {"appId": "shop", "secrets": pairs[:1], "replaceAll": True}
+    found = await ask(world, SECRETS.format("setSecrets"), input=every)
+    assert found["release"]["version"] == 1
+    assert [(one.name, one.value) for one in world.engine.secrets.of("shop")] == [("A", "a")]
+    await ask(world, SECRETS.format("unsetSecrets"), input={"appId": "shop", "keys": ["A", "NEVER"]})
+    assert world.engine.secrets.of("shop") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "text"),
+    [
+        ("setSecrets", {"appId": "nowhere", "secrets": []}, "app not found"),
+        ("setSecrets", {"appId": "shop", "secrets": {"A": "a"}}, "secrets is required"),
+        ("setSecrets", {"appId": "shop", "secrets": [{"value": "a"}]}, "secrets is required"),
+        (
+            "setSecrets",
+            {"appId": "shop", "secrets": [{"key": "9", "value": "a"}]},
+            "invalid_argument: invalid secret name: 9",
+        ),
+        ("unsetSecrets", {"appId": "shop", "keys": "A"}, "keys is required"),
+    ],
+)
+async def test_secrets_that_are_no_secrets_are_refused(world: World, name: str, given: Any, text: str) -> None:
+    await made(world)
+    assert (await refused(world, SECRETS.format(name), input=given))[0].startswith(text)
+    assert world.engine.secrets.version("shop") == 0
+
+
 async def test_what_is_not_in_the_table_is_named_and_not_answered_emptily(world: World) -> None:
     await made(world)
     assert (await refused(world, "{ addOns { nodes { id } } }"))[0] == "the local engine has no query 'addOns'"
