@@ -142,7 +142,10 @@ class Platform:
         self._api = api
 
     async def list_served(self) -> dict[str, dict[int, str]]:
-        """Return at which address the local engine serves each port of each app. Only that has this call."""
+        """Return the address of each port that the local engine serves, by app and port.
+
+        Only the local engine has this call.
+        """
         call = Call(
             method="GET",
             path="/engine/services",

@@ -1,4 +1,4 @@
-"""Convert the API's JSON of IP addresses, and the local engine's of the ports that it serves, to values."""
+"""Parse IP addresses of apps, and the ports that the local engine serves."""
 
 import re
 from typing import Any, Final

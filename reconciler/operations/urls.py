@@ -1,4 +1,7 @@
-"""Where apps with public ports are called: by the platform's name, or at the local engine's own proxy."""
+"""Find the URLs of apps with public ports.
+
+They are at the platform's own name, or at the proxy of the local engine.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -38,7 +41,10 @@ def _on_the_platform(app: App) -> tuple[str, ...]:
 
 
 def _where(served: Mapping[int, str], handlers: Mapping[int, Iterable[str]]) -> tuple[str, ...]:
-    """Return the plain port of an app that is a web server, else each: TLS is not there on the local engine."""
+    """Return the port without TLS of a web server, otherwise each port.
+
+    The local engine serves no TLS.
+    """
     plain = [port for port in sorted(served) if "http" in handlers.get(port, ()) and port != _TLS]
     ports = plain[:1] or sorted(served)
     return tuple(_url(served[port], handlers.get(port, ())) for port in ports)

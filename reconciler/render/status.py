@@ -36,7 +36,10 @@ def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = Fals
 def status_json(
     rows: Iterable[SlotStatus], failures: Iterable[str] = (), urls: Mapping[str, tuple[str, ...]] | None = None
 ) -> dict[str, Any]:
-    """Return every row, times in ISO 8601; `failures` says what could not be read, `urls` where apps are called."""
+    """Return every row, with times in ISO 8601.
+
+    `failures` says what could not be read, `urls` where apps are called.
+    """
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)

@@ -1,1 +1,1 @@
-"""A stack from your own code: the spec, planned, applied and invoked as the command does it."""
+"""A stack from your own code: plan, apply and invoke it as the command does."""

@@ -1,4 +1,4 @@
-"""Check what a program passes to a stack, before any call is made, and make options of it.
+"""Check a program's arguments to a stack before any call; make options of them.
 
 A plan of the wrong type must not become an apply that nobody reviewed.
 """
@@ -33,7 +33,10 @@ _MOST_PARALLEL: Final = 100  # as for the command
 def check_stack(
     spec: Any, *, target: Any, token: Any, environment: Any, emit: Any, lost_after_s: Any
 ) -> Mapping[str, str]:
-    """Check what a stack is made of, and return its environment. Raises TypeError or ValueError."""
+    """Check the arguments of a stack, and return its environment.
+
+    Raises TypeError or ValueError.
+    """
     check_spec("spec", spec)
     if target is not None and not isinstance(target, Target):
         check_text("target", target)
@@ -51,7 +54,10 @@ def check_spec(what: str, value: Any) -> None:
 
 
 def check_builder(value: Any) -> None:
-    """Check the name of a builder; None is the first that is here. Raises TypeError or ValueError."""
+    """Check the name of a builder. Raises TypeError or ValueError.
+
+    None is allowed: it means the first builder that is installed.
+    """
     if value is not None:
         check_text("builder", value)
         if value not in BUILDERS:
@@ -59,7 +65,10 @@ def check_builder(value: Any) -> None:
 
 
 def check_only(spec: Spec, only: Any, *others: Spec) -> None:
-    """Check the names of pools. Raises TypeError or ValueError, and UsageError where no spec has such a pool."""
+    """Check the names of pools.
+
+    Raises TypeError or ValueError, and UsageError if no spec has a pool of a name.
+    """
     if isinstance(only, str | bytes | bytearray) or not isinstance(only, Collection):
         raise TypeError(f"only must be a list of the names of pools, not {named(only)}")
     for name in only:
@@ -112,9 +121,9 @@ def check_carried_out(*, wait_busy_s: Any, on_end: Any) -> None:
 
 
 def _expected_hash(plan: Any) -> str | None:
-    """Return the hash of the plan that was reviewed; None without one, and for a saved plan, which brings its own.
+    """Return the hash of the reviewed plan; None without one, or for a saved plan.
 
-    Raises TypeError for what is no plan, and ValueError for a string that is no hash.
+    A saved plan brings its own hash. Raises TypeError for another type, and ValueError for a string that is no hash.
     """
     match plan:
         case None | SavedPlan():

@@ -1,4 +1,4 @@
-"""A stack from asyncio code: what the commands do, with values in place of texts and exit codes."""
+"""A stack for asyncio code: the commands as methods that return values."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -87,7 +87,7 @@ class AsyncStack:
         emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""
+        """Return the stack of a file, see `load_spec`. Raises SpecError, UsageError."""
         spec = load_spec(file, environment=environment, target=target, app=app)
         return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
 
@@ -109,10 +109,10 @@ class AsyncStack:
         adopt: bool = False,
         revision: int | None = None,
     ) -> Plan:
-        """Return what an apply would change: the plan of `reconciler plan`, with the same hash (`plan_sha256`).
+        """Return what an apply would change, as `reconciler plan` does. Reads only.
 
-        `only` names pools. `allow_destroy` accepts the loss of so many machines. `adopt` takes over unmarked machines
-        that have a slot's name. `revision` is that of the spec, by default the commit's. Reads only.
+        `only` names pools. `allow_destroy` allows the loss of that many machines. `adopt` takes over unmarked machines
+        with a slot's name. `revision` is that of the spec, by default the commit's. Its `plan_sha256` is as there.
         """
         plan, _digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
         return plan
@@ -126,9 +126,9 @@ class AsyncStack:
         adopt: bool = False,
         revision: int | None = None,
     ) -> SavedPlan:
-        """Plan and write the plan to a file, for a later `apply`, as `reconciler plan --out` does.
+        """Plan, and save the plan for a later `apply`, as `reconciler plan --out` does.
 
-        Raises BlockedError where it could not be applied, and UsageError where the file cannot be written.
+        Raises BlockedError if it could not be applied, and UsageError if the file cannot be written.
         """
         path = Path(fspath(file))
         plan, digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
@@ -198,9 +198,9 @@ class AsyncStack:
         force: bool = False,
         on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
-        """Remove every machine that this stack owns. The call is the consent. Apps are never deleted.
+        """Destroy all machines that this stack owns, but no app. The call is the consent.
 
-        Runs in progress are waited for, and ended only with `force`. Raises BlockedError before the first write.
+        This waits for runs in progress; `force` ends them. Raises BlockedError before the first write.
         """
         check_flag("force", force)
         arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end)
@@ -210,16 +210,16 @@ class AsyncStack:
         return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
 
     async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
-        """Return what an apply of this spec would change where `old` was applied. Offline."""
+        """Return what an apply of this spec would change after one of `old`. Offline."""
         arguments.check_spec("old", old)
         arguments.check_only(self.spec, only, old)
         return diff(old, self.spec, at=datetime.now(UTC), only=only)
 
     async def build(self, *, only: Collection[str] = (), builder: str | None = None) -> tuple[BuiltImage, ...]:
-        """Build and push the spec's images that are not there yet; the next apply takes them.
+        """Build and push the spec's images that are not there yet.
 
-        `builder` is docker, podman or buildah, by default the first that is here. RECONCILER_PUSH_TO says where images
-        are pushed. Raises BuildError, RegistryError.
+        The next apply uses them. `builder` is docker, podman or buildah, by default the first that is installed.
+        RECONCILER_PUSH_TO says where images are pushed. Raises BuildError, RegistryError.
         """
         arguments.check_builder(builder)
         arguments.check_only(self.spec, only)
@@ -228,11 +228,11 @@ class AsyncStack:
         return await build_images(session, self.spec, only=only, builder=builder, push_to=push_to)
 
     async def unlock(self) -> Unlocked:
-        """Release the leases of dead processes of this user on this host, and return all that were found."""
+        """Release leases of this user's dead processes on this host; return all found."""
         return await unlock((await self._connection.open()).context, self.spec)
 
     async def status(self) -> StackStatus:
-        """Return the state of each slot, and of what else is in the apps. Raises where no app can be read."""
+        """Return the state of all slots and other machines. Raises if no app can be read."""
         return await status(await self._connection.open(), self.spec)
 
     async def invoke(
@@ -247,12 +247,12 @@ class AsyncStack:
         start_timeout_s: float = 60.0,
         timeout_s: float | None = None,
     ) -> AsyncRun:
-        """Start one run of the task, and return once it has started; durations in seconds.
+        """Start one run of the task, and return once it has started.
 
-        `args` replace the task's own and `env` sets variables, where the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that one. `timeout_s` None is the task's own. Raises
-        NotStartedError where no run started, UsageError where the spec has no such task or refuses the override, and
-        TypeError or ValueError for an argument of the wrong type or value.
+        `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
+        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout_s` None
+        is the task's own. Raises NotStartedError if no run started, UsageError if the spec has no such task or refuses
+        the override, and TypeError or ValueError for an argument of the wrong type or value.
         """
         options = options_of(
             task,
@@ -272,13 +272,13 @@ class AsyncStack:
         return self._run(session, found)
 
     async def find(self, run_id: str) -> AsyncRun:
-        """Return the run of this id, whoever started it. Raises UsageError where it is no longer retained."""
+        """Return the run of this id. Raises UsageError if it is no longer retained."""
         check_text("run_id", run_id)
         session = await self._connection.open()
         return self._run(session, await find_named_run(session.context, self.spec, run_id))
 
     async def runs(self, task: str | None = None) -> ListedRuns:
-        """Return the retained runs of the task, or of all tasks, newest first in each app. Raises UsageError."""
+        """List retained runs of the task or all, newest first by app. Raises UsageError."""
         if task is not None:
             find_task(self.spec, task)
         return await list_all_runs((await self._connection.open()).context, self.spec, task)

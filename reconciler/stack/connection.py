@@ -1,4 +1,7 @@
-"""The session of a stack, opened at the first call, and what the environment says of images and tokens."""
+"""The session of a stack, opened at its first call.
+
+Also what the environment says about images and tokens.
+"""
 
 import asyncio
 import os
@@ -31,7 +34,10 @@ _TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
 
 
 class _Opening(AbstractAsyncContextManager[Session]):
-    """Enters a session, and closes it. No generator: a loop that ends closes all generators at once, in any order."""
+    """Enter a session, and close it.
+
+    This is no generator: a loop that ends closes all its generators at once, in any order.
+    """
 
     def __init__(self, enter: Callable[[AsyncExitStack], Awaitable[Session]]) -> None:
         self._enter = enter
@@ -92,14 +98,17 @@ class Connection:
         return await closing.enter_async_context(opening)
 
     def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
-        """Return how tags are looked up, as the environment or the target says. Raises ValueError."""
+        """Return how images are treated, as the environment or the target says.
+
+        Raises ValueError.
+        """
         mode = mode_of(None, self._environment, target)
         return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
 
     async def plan(
         self, spec: Spec, *, only: Collection[str], allow_destroy: int | None, revision: int | None, adopt: bool
     ) -> tuple[Plan, Mapping[str, str]]:
-        """Return the plan of the spec, and the digests of the images that it was made with."""
+        """Return the plan of the spec, and the digests of the images that it has."""
         session = await self.open()
         return await plan(
             session,
@@ -122,7 +131,10 @@ class Connection:
         allow_destroy: int | None,
         images: Mapping[str, str],
     ) -> SavedPlan:
-        """Write the plan of the spec to the file, without known tokens, and return it. Raises UsageError."""
+        """Write the plan to the file, without known tokens, and return it.
+
+        Raises UsageError.
+        """
         target = (await self.open()).target
         saved = saved_plans.bind(
             plan, spec, target, only=only, app=None, adopt=adopt, allow_destroy=allow_destroy, images=images
@@ -137,7 +149,10 @@ async def revision_of_spec(spec: Spec, number: int | None) -> Revision | None:
 
 
 def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:
-    """Return what the user calls the target, fit to be shown: a URL without a user, a password and a query."""
+    """Return the name of the target as it may be shown.
+
+    Of a URL the user, password and query are left out.
+    """
     if isinstance(target, Target):
         name = target.name
     else:

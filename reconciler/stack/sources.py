@@ -19,11 +19,12 @@ def load_spec(
     target: str | None = None,
     app: str | None = None,
 ) -> Spec:
-    """Return the spec of the file; without one of machines.yaml, here or up to the repository's root.
+    """Return the spec of the file, by default of machines.yaml.
 
-    `${VAR}` is taken from `environment`, which is the process's own where it is None. `target` is the name of the
-    target that the spec is for, since the local one gets images in another way. `app` reduces the spec to one app.
-    Raises SpecError with every error of the file, and UsageError where it cannot be read.
+    That file is looked for here and in each directory above, up to the repository's root. `${VAR}` is taken from
+    `environment`, by default the process's own. `target` names the target that the spec is for: the local one gets
+    images in another way. `app` reduces the spec to one app. Raises SpecError with every error of the file, and
+    UsageError if it cannot be read.
     """
     return load(
         SpecSource(

@@ -25,11 +25,11 @@ from reconciler.tasks.synchronous import Run
 
 
 class Stack:
-    """The stack of a spec, on a target, for any number of threads. A context manager; arguments as for AsyncStack.
+    """The stack of a spec, on a target, for any number of threads.
 
-    `emit` and `on_end` are called in this stack's own thread, which its calls wait for: a call of the stack from there
-    raises RuntimeError. An interrupt (Ctrl-C) ends a call once its clean-up is done; a second one no longer waits for
-    that.
+    It is a context manager. The arguments are those of AsyncStack. `emit` and `on_end` are called in this stack's own
+    thread, and its calls wait for them: a call of the stack from there raises RuntimeError. An interrupt (Ctrl-C) ends
+    a call once its clean-up is done. A second one ends it at once.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Stack:
         emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Return the stack of the file's spec, found and read by `load_spec`. Raises SpecError, UsageError."""
+        """Return the stack of a file, see `load_spec`. Raises SpecError, UsageError."""
         spec = load_spec(file, environment=environment, target=target, app=app)
         return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
 
@@ -79,7 +79,10 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """End the calls that are under way in other threads, and close the connections; runs go on."""
+        """End the calls under way in other threads, and close the connections.
+
+        Runs go on.
+        """
         self._threads.close()
 
     def plan(
@@ -125,7 +128,7 @@ class Stack:
         fail_fast: bool = False,
         on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
-        """Make the spec true, or exactly this plan, and report what is; see AsyncStack.apply."""
+        """Make the spec true, or exactly this plan, and report how; see AsyncStack.apply."""
         thread = self._threads.here()
         return thread.call(
             thread.content.apply(
@@ -162,7 +165,7 @@ class Stack:
         return thread.call(thread.content.destroy(only=only, wait_busy_s=wait_busy_s, force=force, on_end=on_end))
 
     def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
-        """Return what an apply of this spec would change where `old` was applied. Offline."""
+        """Return what an apply of this spec would change after one of `old`. Offline."""
         thread = self._threads.here()
         return thread.call(thread.content.diff(old, only=only))
 
@@ -172,7 +175,7 @@ class Stack:
         return thread.call(thread.content.build(only=only, builder=builder))
 
     def unlock(self) -> Unlocked:
-        """Release the leases of dead processes of this user on this host, and return all that were found."""
+        """Release leases of this user's dead processes on this host; return all found."""
         thread = self._threads.here()
         return thread.call(thread.content.unlock())
 
@@ -193,7 +196,10 @@ class Stack:
         start_timeout_s: float = 60.0,
         timeout_s: float | None = None,
     ) -> Run:
-        """Start one run of the task, and return once it has started; see AsyncStack.invoke."""
+        """Start one run of the task, and return once it has started.
+
+        See AsyncStack.invoke.
+        """
         thread = self._threads.here()
         started = thread.content.invoke(
             task,
@@ -208,11 +214,11 @@ class Stack:
         return Run(thread, thread.call(started))
 
     def find(self, run_id: str) -> Run:
-        """Return the run of this id, whoever started it. Raises UsageError where it is no longer retained."""
+        """Return the run of this id. Raises UsageError if it is no longer retained."""
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))
 
     def runs(self, task: str | None = None) -> ListedRuns:
-        """Return the retained runs of the task, or of all tasks, newest first in each app."""
+        """List retained runs of the task or all, newest first by app. Raises UsageError."""
         thread = self._threads.here()
         return thread.call(thread.content.runs(task))

@@ -86,7 +86,7 @@ def check_lost_after(value: Any) -> None:
 
 
 def environment_of(value: Any) -> Mapping[str, str]:
-    """Return the environment that is given; the process's own where it is None. Raises TypeError."""
+    """Return the given environment; the process's own if None. Raises TypeError."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"environment must be a map of names to strings, not {named(value)}")
     return process_environment() if value is None else value

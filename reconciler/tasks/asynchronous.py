@@ -111,9 +111,9 @@ class AsyncTasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target as the command does, in the environment: the process's own where it is None.
+        """Find the target in the environment, as the command does.
 
-        Raises TargetError.
+        By default it is the process's environment. Raises TargetError.
         """
         environment = environment_of(environment)
         found = resolve_target(environment, target)

@@ -1,4 +1,4 @@
-"""Call what a program gave us to call: its own mistake must change nothing of the work."""
+"""Call the functions that a program gave us; an error of theirs changes nothing."""
 
 import logging
 from collections.abc import Callable
@@ -10,10 +10,10 @@ _LOGGER: Final = logging.getLogger("reconciler")
 
 
 def harmless(what: str, callback: Callable[[T], None] | None, spoken: Callable[[T], T]) -> Callable[[T], None]:
-    """Return the callback `what`, which gets each value in words for a program; nothing is called where it is None.
+    """Return a function that calls `callback` and logs each Exception that it raises.
 
-    An Exception that it raises is logged, and nobody else hears of it. What ends the program, such as SystemExit, ends
-    the call too.
+    The callback gets each value in the library's words. If it is None, nothing is called. What ends the program, such
+    as SystemExit, ends the call too.
     """
 
     def call(value: T) -> None:

@@ -1,4 +1,4 @@
-"""Say in the library's own words what errors, plans and reports say in the command's: flags become arguments.
+"""Rewrite errors, plans and reports for programs: flags become arguments.
 
 What happened and what to do about it is written once, for the command. A program that calls the library has no flags.
 """
@@ -50,37 +50,40 @@ def of_message(text: str) -> str:
 
 
 def of_hint(text: str | None) -> str | None:
-    """Return the text of a hint with arguments in place of flags, and methods in place of commands."""
+    """Return the hint with arguments in place of flags, methods in place of commands."""
     return text and _replaced(text, (*_FLAGS, *_COMMANDS))
 
 
 def of_outcome(outcome: Outcome) -> Outcome:
-    """Return the outcome, whose remedy is for a program."""
+    """Return the outcome with its remedy in the library's words."""
     remedy = of_hint(outcome.remedy)
     return outcome if remedy == outcome.remedy else replace(outcome, remedy=remedy)
 
 
 def of_run(info: RunInfo) -> RunInfo:
-    """Return the run, whose outcome is for a program."""
+    """Return the run with its outcome in the library's words."""
     outcome = info.outcome and of_outcome(info.outcome)
     return info if outcome is info.outcome else replace(info, outcome=outcome)
 
 
 def of_plan(plan: Plan) -> Plan:
-    """Return the plan, whose warnings and obstacles are for a program. Its hash is the same."""
+    """Return the plan with its warnings and obstacles in the library's words.
+
+    Its hash is the same.
+    """
     blocked, warnings = _all_of(plan.blocked), _all_of(plan.warnings)
     is_same = (blocked, warnings) == (plan.blocked, plan.warnings)
     return plan if is_same else replace(plan, blocked=blocked, warnings=warnings)
 
 
 def of_entry(entry: Entry) -> Entry:
-    """Return the entry, whose detail is for a program."""
+    """Return the entry with its detail in the library's words."""
     detail = of_message(entry.detail)
     return entry if detail == entry.detail else replace(entry, detail=detail)
 
 
 def of_report(report: Report) -> Report:
-    """Return the report, whose texts are for a program."""
+    """Return the report with its texts in the library's words."""
     return replace(
         report,
         plan=of_plan(report.plan),
@@ -91,7 +94,7 @@ def of_report(report: Report) -> Report:
 
 
 def of_result(value: Any) -> Any:
-    """Return what a method is to return, in words for a program."""
+    """Return the result of a method with its texts in the library's words."""
     match value:
         case Outcome():
             return of_outcome(value)
@@ -111,7 +114,7 @@ def of_result(value: Any) -> Any:
 
 @contextmanager
 def spoken() -> Iterator[None]:
-    """Let an error that leaves the block say what it says for a program."""
+    """Rewrite an error that leaves the block in the library's words."""
     try:
         yield
     except ReconcilerError as error:
@@ -123,7 +126,10 @@ def spoken() -> Iterator[None]:
 
 
 def spoken_by(function: F) -> F:
-    """Let the errors and the results of the function, a coroutine or a generator too, be for a program."""
+    """Wrap the function: its errors and results are in the library's words.
+
+    It may be a coroutine function or an async generator.
+    """
     call: Any = function
 
     async def in_coroutine(*arguments: Any, **named: Any) -> Any:
@@ -150,7 +156,7 @@ def spoken_by(function: F) -> F:
 
 
 def spoken_by_methods(cls: C) -> C:
-    """Let the errors and the results of all public methods of the class be for a program."""
+    """Wrap all public methods of the class as `spoken_by` does."""
     for name, member in list(vars(cls).items()):
         if name.startswith("_"):
             continue

@@ -23,7 +23,10 @@ C = TypeVar("C", bound=Closable)
 
 
 class LoopThread(Generic[C]):
-    """An event loop in a daemon thread, and `content`, which lives on it. It ends with the process that made it."""
+    """An event loop in a daemon thread, and `content`, which lives on it.
+
+    It ends with the process that made it.
+    """
 
     def __init__(self, make: Callable[[], C]) -> None:
         self.pid: int = os.getpid()
@@ -36,10 +39,11 @@ class LoopThread(Generic[C]):
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T], *, run_id: str | None = None) -> T:
-        """Return what the coroutine returns, or raise what it raises; `run_id` is the run that it is about.
+        """Return what the coroutine returns, or raise what it raises.
 
-        An interrupt of the caller cancels it and waits for its clean-up; a second interrupt ends that wait too. Raises
-        RuntimeError in another process, on the loop's own thread, and where this is closed before the end.
+        `run_id` is the run that it is about. An interrupt of the caller cancels the coroutine and waits for its
+        clean-up; a second interrupt ends that wait too. Raises RuntimeError in another process, on the loop's own
+        thread, and if the loop is closed before the end.
         """
         ended: Future[T] = Future()
         try:
@@ -69,14 +73,17 @@ class LoopThread(Generic[C]):
         self._loop.close()
 
     def require_other_thread(self) -> None:
-        """Raise RuntimeError on the loop's own thread, where a call would wait for itself."""
+        """Raise RuntimeError on the loop's own thread: a call would wait for itself."""
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "called from a callback (emit, on_end), which this would wait for; call it from another thread"
             )
 
     def _run(self) -> None:
-        """Run the loop until it is stopped; what a callback raises to end the program is for the caller to raise."""
+        """Run the loop until it is stopped.
+
+        If a callback raises to end the program, the call raises the same in the caller's thread.
+        """
         while True:
             try:
                 return self._loop.run_forever()
@@ -84,7 +91,10 @@ class LoopThread(Generic[C]):
                 continue  # it stopped the loop, and is what the call ends with too
 
     def _begin(self, work: Coroutine[Any, Any, T], ended: "Future[T]", run_id: str | None) -> None:
-        """Begin it on the loop. Where that cannot be it is closed, so that nothing warns of it later."""
+        """Begin the coroutine on the loop.
+
+        If that is not possible, close it, so that Python does not warn of it later.
+        """
         try:
             if self.pid != os.getpid():
                 raise RuntimeError("this run was begun in another process; get it by its id: find(run.id)")
@@ -118,9 +128,9 @@ class LoopThread(Generic[C]):
             ended.cancel()  # the interrupt came before it began; nothing where it has ended
 
     async def _end(self) -> None:
-        """Cancel the calls, then what they have left on the loop, and close the content once nothing uses it.
+        """Cancel the calls, then all other tasks on the loop, and close the content.
 
-        In this order: what cleans up for a call may be a task of its own.
+        In this order: the clean-up of a call may be a task of its own, and may use the content.
         """
         own = asyncio.current_task()
         await _end_all([task for task in self._under_way.values() if task is not own])
@@ -130,7 +140,10 @@ class LoopThread(Generic[C]):
 
 
 class LoopThreads(Generic[C]):
-    """The loop thread of this process: begun on first use, and anew in each process that was forked."""
+    """The loop thread of this process, begun at its first use.
+
+    A forked process begins a new one.
+    """
 
     def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
@@ -145,7 +158,10 @@ class LoopThreads(Generic[C]):
             return self._current
 
     def close(self) -> None:
-        """Close what was begun in this process. Raises RuntimeError on the loop's own thread."""
+        """Close what was begun in this process.
+
+        Raises RuntimeError on the loop's own thread.
+        """
         with self._opening:
             current = self._current
             if current is not None and current.pid == os.getpid():
@@ -163,7 +179,7 @@ async def _end_all(tasks: Collection["asyncio.Task[Any]"]) -> None:
 
 
 def _cancel_once(task: "asyncio.Task[Any]") -> None:
-    """Cancel a task that was not cancelled before: a second time would end its clean-up."""
+    """Cancel the task, unless it was cancelled before: that would end its clean-up."""
     if not task.cancelling():
         task.cancel()
 

@@ -1,5 +1,6 @@
-"""One session for all calls of one object: opened at the first call, on the event loop of that call, and closed with
-the object.
+"""One session for all calls of one object.
+
+It is opened at the first call, on the event loop of that call, and closed with the object.
 """
 
 import asyncio
@@ -10,13 +11,16 @@ from reconciler.operations.session import Session
 
 
 class OwnLoop:
-    """The event loop that connections and waits live on: nothing of them works on another one."""
+    """The event loop that an object's connections and waits belong to.
+
+    None of them works on another loop.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def require(self) -> None:
-        """Stay on the loop that is running, if there was none before. Raises RuntimeError on any other one."""
+        """Keep the running loop if there is none yet. Raises RuntimeError on another one."""
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
@@ -25,7 +29,10 @@ class OwnLoop:
             raise RuntimeError(f"this is in use on {where}: make one for each loop, or close it there first")
 
     def leave(self) -> bool:
-        """Forget the loop. Return whether it has ended with all that lived on it. Raises as `require` does."""
+        """Forget the loop, and return whether it was closed before.
+
+        Raises as `require` does.
+        """
         has_ended = self._loop is not None and self._loop.is_closed()
         if not has_ended:
             self.require()
@@ -34,7 +41,10 @@ class OwnLoop:
 
 
 class OwnSession:
-    """A session that is opened at the first call. It may be opened again after a close, also on another loop."""
+    """A session that is opened at the first call.
+
+    After a close it may be opened again, also on another loop.
+    """
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[Session]]) -> None:
         self._make = make
@@ -47,7 +57,10 @@ class OwnSession:
         self._closing = AsyncExitStack()
 
     async def open(self) -> Session:
-        """Return the session, the same at each call. Raises what opening raises, and RuntimeError on another loop."""
+        """Return the session, the same at each call.
+
+        Raises what opening raises, and RuntimeError on another loop.
+        """
         self._loop.require()
         async with self._opening:
             if self._session is None:
@@ -55,7 +68,10 @@ class OwnSession:
             return self._session
 
     async def close(self) -> None:
-        """Close what was opened. Raises RuntimeError on another loop, unless that has ended."""
+        """Close what was opened.
+
+        Raises RuntimeError on another loop, unless the first one was closed.
+        """
         has_ended = self._loop.leave()
         closing = self._closing
         self._forget()

@@ -69,9 +69,9 @@ class Tasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target as the command does, in the environment: the process's own where it is None.
+        """Find the target in the environment, as the command does.
 
-        Raises TargetError on first use.
+        By default it is the process's environment. Raises TargetError on first use.
         """
         environment_of(environment)  # which raises where it is none
         tasks = cls.__new__(cls)
@@ -87,7 +87,10 @@ class Tasks:
         self.close()
 
     def close(self) -> None:
-        """End the calls that are under way in other threads, and close the connections; runs go on."""
+        """End the calls under way in other threads, and close the connections.
+
+        Runs go on.
+        """
         self._threads.close()
 
     def invoke(
