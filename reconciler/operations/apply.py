@@ -70,6 +70,8 @@ async def propose_apply(
         consent = replace(consent, adopt=saved.adopt, allow_destroy=saved.allow_destroy)
         options = replace(options, only=saved.only, reviewed_versions=reviewed_versions(saved))
         check_origin(saved, spec, session.target)
+        built = {pool.config.image for pool in spec.pools if pool.build}
+        session.context.pushed.add(digest for image, digest in saved.images.items() if image in built)
     if saved or options.only_drift:
         pinned = await observe_as_planned(session, spec, saved.images if saved else {})
     else:

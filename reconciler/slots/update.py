@@ -92,24 +92,25 @@ async def _send_once(
         raise UpdateFailedError(f"{live.name}: the platform does not tell the machine's version; it is left as it is")
 
     async def send() -> Machine:
-        return await context.client.update_machine(
-            live.app,
-            live.id,
-            name=live.name,
-            region=live.region,
-            config=config,
-            nonce=lease.guard(),
-            current_version=live.version,  # assumption A7
-            skip_launch=skip_launch,
-        )
+        try:
+            return await context.client.update_machine(
+                live.app,
+                live.id,
+                name=live.name,
+                region=live.region,
+                config=config,
+                nonce=lease.guard(),
+                current_version=live.version,  # assumption A7
+                skip_launch=skip_launch,
+            )
+        except asyncio.CancelledError:
+            lease.doubt()  # the update may be under way: leave the lease to expire, so that nobody else writes
+            raise
 
     for is_last in (False, True):
         try:
             reply = await sent_until_known(context, config.image, send)
             return reply.version if reply.version != live.version else None
-        except asyncio.CancelledError:
-            lease.doubt()  # the update may be under way: leave the lease to expire, so that nobody else writes
-            raise
         except ApiError as error:
             if not error.is_unclear:
                 raise

@@ -1,10 +1,16 @@
 """An image that was just pushed, and that the platform does not know yet."""
 
+import asyncio
+
 import pytest
 
+from reconciler.apply.options import Options
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.model.report import Status
-from tests.support.world import World, spec_of
+from reconciler.operations.apply import propose_apply
+from reconciler.operations.consent import Consent
+from reconciler.operations.saved_plans import bind
+from tests.support.world import NO_IMAGES, TARGET, World, spec_of
 
 DIGEST = "sha256:" + "a" * 64
 SPEC = """
@@ -14,6 +20,13 @@ apps:
   app:
     image: registry.example/app@{digest}
     tasks: {{work: {{command: [exit, '0'], count: 2}}}}
+"""
+BUILT = """
+version: 1
+name: stack
+apps:
+  app:
+    tasks: {work: {build: ., command: [exit, '0']}}
 """
 FIRST, SECOND = (spec_of(SPEC.format(digest=f"sha256:{letter * 64}")) for letter in "ab")
 
@@ -29,6 +42,36 @@ async def test_it_is_waited_for_and_said_once(world: World) -> None:
         world.said.clear()
     leases = [request for request in world.transport.requests if request.endswith("/lease")]
     assert len(leases) > 4  # they were renewed meanwhile
+
+
+@pytest.mark.world(Settings(latency=Latency(manifest_s=90)))
+async def test_an_apply_that_is_cancelled_in_the_wait_leaves_no_lease(world: World) -> None:
+    world.context.pushed.add([f"sha256:{letter * 64}" for letter in "ab"])
+    assert (await world.apply(FIRST)).is_success
+    applying = asyncio.create_task(world.apply(SECOND))
+    await world.context.clock.sleep(30)
+    assert any(world.engine.leases.current(machine) for machine in world.machines())
+    applying.cancel()
+    await asyncio.gather(applying, return_exceptions=True)
+    assert not any(world.engine.leases.current(machine) for machine in world.machines())
+
+
+async def test_what_a_saved_plan_has_built_is_waited_for_too(world: World) -> None:
+    spec = spec_of(BUILT)
+    [image] = {pool.config.image or "" for pool in spec.pools if pool.build}
+    saved = bind(
+        await world.plan(spec),
+        spec,
+        TARGET,
+        only=(),
+        app=None,
+        adopt=False,
+        allow_destroy=None,
+        images={image: DIGEST, "registry.example/other:1": f"sha256:{'b' * 64}"},
+    )
+    await propose_apply(world.session, spec, Consent(saved=saved), Options(), images=NO_IMAGES)
+    assert world.context.pushed.holds(f"{image}@{DIGEST}")
+    assert not world.context.pushed.holds(f"registry.example/other:1@sha256:{'b' * 64}")
 
 
 @pytest.mark.world(Settings(latency=Latency(manifest_s=900)))
