@@ -1,5 +1,6 @@
 """What the documents and workflows name exists: files, links, classes, layers, versions of Python."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -124,6 +125,17 @@ def test_no_file_or_function_is_longer_than_contributing_allows() -> None:
     (line,) = re.findall(r"^over 300 lines a file or 50 a function.*: (.*)$", ended.stdout, re.MULTILINE)
     assert line == "none"
     assert "at most 300 lines, a function at most 50 after" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_first_line_of_each_docstring_is_under_80_characters() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                if len(first) >= 80:
+                    found.append(f"{named(path)} {getattr(node, 'name', 'module')}: {first}")
+    assert not found, "\n".join(found)
 
 
 def test_no_test_file_is_imported_from() -> None:
