@@ -11,7 +11,7 @@ from reconciler.model.report import Report, Status
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
-from tests.support.world import TOKEN, World
+from tests.support.world import TOKEN, World, app_text
 
 Deed = Callable[[World], Awaitable[Report]]
 
@@ -39,17 +39,12 @@ def destroying(spec: Spec, **options: Any) -> Deed:
     return lambda world: world.destroy(spec, **options)
 
 
-NEW = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+NEW = app_text("""
     tasks:
       work: {command: [exit, '0'], count: 3}
     services:
       web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
-"""
+""")
 
 
 def assert_well(*reports: Report | None) -> None:

@@ -41,19 +41,17 @@ TARGET = Target(
 
 def task_spec(command: str = "[exit, '0']", *, count: str = "2", extra: str = "", name: str = "work") -> Spec:
     """A stack with one task; `extra` is more YAML for the pool, already indented by 8."""
-    return spec_of(
-        f"""
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
-    tasks:
-      {name}:
-        command: {command}
-        count: {count}
-{extra}"""
-    )
+    return app_spec(f"    tasks:\n      {name}:\n        command: {command}\n        count: {count}\n{extra}")
+
+
+def app_spec(members: str) -> Spec:
+    """The spec of `app_text`."""
+    return spec_of(app_text(members))
+
+
+def app_text(members: str) -> str:
+    """A stack with one app, as a file has it; `members` are its tasks and services, indented by 4."""
+    return "version: 1\nname: stack\napps:\n  app:\n    image: registry.example/app:1\n" + members.removeprefix("\n")
 
 
 def spec_of(text: str) -> Spec:

@@ -12,7 +12,7 @@ from reconciler.model.report import Status
 from reconciler.model.spec import Spec
 from tests.support.faults import FAULTS
 from tests.support.field_examples import EXAMPLES
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
 
 async def assert_converged(world: World, spec: Spec) -> None:
@@ -41,16 +41,11 @@ async def test_each_field_is_one_change_there_and_back(field: str) -> None:
     line, path = f"{field}: {EXAMPLES[field].value}", EXAMPLES[field].path or ""
 
     base = "command: [exit, '0']" if field not in {"command", "processes"} else ""
-    template = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+    template = app_text("""
     tasks:
       work:
         {}
-"""
+""")
     before = spec_of(template.format("command: [exit, '0']"))
     indented = f"{line}\n        {base}" if base else line
     text = template.format(indented)

@@ -10,7 +10,7 @@ from reconciler.model import marks
 from reconciler.model.change import Action
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_spec, open_world, spec_of, task_spec
 
 EMPTY = spec_of("version: 1\nname: stack\napps: {app: {image: 'registry.example/app:1', tasks: {}}}\n")
 RESTARTS = ["no", "on-failure", "always"]
@@ -21,19 +21,7 @@ def task(restart: str, command: str = "[run, '60', exit, '0']") -> Spec:
 
 
 def service(restart: str = "always", command: str = "[run, '100000']", name: str = "work", extra: str = "") -> Spec:
-    return spec_of(
-        f"""
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
-    services:
-      {name}:
-        command: {command}
-        restart: {restart}
-{extra}"""
-    )
+    return app_spec(f"    services:\n      {name}:\n        command: {command}\n        restart: {restart}\n{extra}")
 
 
 def kinds(world: World) -> list[str | None]:

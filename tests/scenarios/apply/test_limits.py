@@ -13,17 +13,12 @@ from reconciler.model.report import Status
 from reconciler.model.run import OutcomeName, RunState
 from reconciler.model.spec import Spec
 from reconciler.testing import scripted
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
-WEB = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+WEB = app_text("""
     services:
       web: {{command: [run, '100000'], count: 1, env: {{V: '{}'}}, rollout: {{min_healthy: 0s}}}}
-"""
+""")
 
 
 def freeze(world: World, name: str, state: str) -> None:

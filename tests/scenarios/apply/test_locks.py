@@ -15,7 +15,7 @@ from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.slots.lease_description import describe
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
 HOLDER = describe("invoke", "0" * 26, "carol@build-7 pid 12")
 
@@ -202,16 +202,11 @@ async def test_what_was_announced_and_taken_back_is_no_longer_wanted() -> None:
     await scenario("3")
 
 
-TWO_TASKS = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+TWO_TASKS = app_text("""
     tasks:
       a: {{command: [exit, '0']}}
       work: {{command: [run, '{}'], count: 3}}
-"""
+""")
 
 
 async def test_an_older_apply_does_not_announce_over_a_newer_one() -> None:
@@ -258,15 +253,10 @@ async def test_a_claim_that_becomes_a_run_meanwhile_is_a_run_and_no_lock() -> No
         assert (ended.status, ended.reason) == (Status.DEFERRED, Reason.RUN)
 
 
-SERVICE = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+SERVICE = app_text("""
     services:
       web: {{command: [run, '100000'], env: {{V: '{}'}}}}
-"""
+""")
 
 
 async def test_a_lock_is_a_failure_whatever_was_to_be_done() -> None:

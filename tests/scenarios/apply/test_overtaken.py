@@ -7,17 +7,12 @@ import pytest
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.report import Report, Status
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
-ROLLING = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+ROLLING = app_text("""
     services:
       web: {{command: [run, '100000'], count: 3, env: {{V: '{}'}}}}
-"""
+""")
 REFUSALS = (
     "concurrent_replace",
     "concurrent_update",

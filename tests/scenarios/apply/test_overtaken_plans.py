@@ -19,19 +19,14 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
 Meanwhile = Callable[[World], Awaitable[Any]]
 ONE, TWO, THREE = (task_spec(f"[exit, '{code}']") for code in range(3))
-SERVICE = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+SERVICE = app_text("""
     services:
       web: {{command: [run, '100000000'], count: {count}, env: {{V: '{v}'}}, rollout: {{min_healthy: 1s}}}}
-"""
+""")
 
 
 async def apply_late(

@@ -13,7 +13,7 @@ from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.change import Action
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import Spec
-from tests.support.world import TOKEN, World, spec_of, task_spec
+from tests.support.world import TOKEN, World, app_spec, spec_of, task_spec
 
 pytestmark = pytest.mark.slow
 
@@ -63,18 +63,11 @@ async def test_different_actions_go_on_side_by_side(world: World) -> None:
     await world.apply(old)
     await world.context.clock.sleep(60)
     ended: list[str] = []
-    both = spec_of(
-        """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+    both = app_spec("""
     tasks:
       young: {command: [exit, '0'], count: 30}
       old: {command: [exit, '1'], count: 30}
-"""
-    )
+""")
     took_s = await seconds(world, both, on_end=lambda entry: ended.append(entry.action.value))
     assert refusals(world) == []
     assert took_s <= 1.05 * (30 - 3) + SETTLING_S

@@ -14,7 +14,7 @@ from reconciler.model.run_policy import parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
-from tests.support.world import World, spec_of, task_spec
+from tests.support.world import World, app_text, spec_of, task_spec
 
 ADDRESS = "app/work/settings"
 
@@ -170,15 +170,10 @@ _LATER = {marks.TERMS, marks.KIND, marks.PROTECT}
 
 
 async def test_a_service_with_checks_gets_them_with_its_next_update_alone(world: World) -> None:
-    text = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+    text = app_text("""
     services:
       web: {command: [run, '3600'], ports: [8080]}
-"""
+""")
     await world.apply(spec_of(text))
     protected = spec_of(text.replace("[8080]", "[8080], protect: true"))
     assert not (await world.plan(protected)).has_changes

@@ -14,7 +14,7 @@ from reconciler.model.report import Report
 from reconciler.model.revision import numbered
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.side_by_side import NEW, Deed, applying, assert_well, destroying, person
-from tests.support.world import World, open_world, spec_of
+from tests.support.world import World, app_text, open_world, spec_of
 
 pytestmark = pytest.mark.slow
 
@@ -85,12 +85,7 @@ def everywhere(scenario: Callable[[World, int, float], Awaitable[int]], *, step:
             raise
 
 
-BEFORE = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+BEFORE = app_text("""
     tasks:
       changed: {command: [exit, '1'], count: 2}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
@@ -98,13 +93,8 @@ apps:
       gone: {command: [exit, '4']}
     services:
       web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
-"""
-AFTER = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+""")
+AFTER = app_text("""
     tasks:
       changed: {command: [exit, '5'], count: 2, metadata: {team: web}}
       moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
@@ -112,7 +102,7 @@ apps:
       added: {command: [exit, '6'], count: {iad: 2, ams: 1}}
     services:
       web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}, rollout: {min_healthy: 1s}}
-"""
+""")
 OTHER = AFTER.replace("NEW: '1'", "NEW: '2'").replace("'5'", "'7'").replace("'6'", "'8'")
 
 

@@ -25,16 +25,11 @@ from reconciler.model.run import OutcomeName, Run, RunState
 from reconciler.model.spec import Spec
 from tests.support.copies import Copies
 from tests.support.faults import FAULTS
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
 pytestmark = pytest.mark.slow
 
-BEFORE = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+BEFORE = app_text("""
     tasks:
       kept: {command: [exit, '0']}
       changed: {command: [exit, '1'], count: 3}
@@ -44,13 +39,8 @@ apps:
       busy: {command: [run, '100000'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2, rollout: {min_healthy: 1s}}
-"""
-AFTER = """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+""")
+AFTER = app_text("""
     tasks:
       kept: {command: [exit, '0']}
       changed: {command: [exit, '4'], count: 3, metadata: {team: web}}
@@ -60,7 +50,7 @@ apps:
       busy: {command: [run, '100001'], count: 2}
     services:
       web: {command: [run, '100000000'], count: 2, env: {NEW: '1'}, rollout: {min_healthy: 1s}}
-"""
+""")
 MEDDLING: dict[str, dict[str, Any]] = {
     "lease stolen": {"fault": "steal_lease", "seconds": 25.0},
     "lease held for long": {"fault": "steal_lease", "seconds": 300.0},

@@ -14,14 +14,9 @@ from reconciler.model.run import OutcomeName
 from reconciler.model.spec import Spec
 from reconciler.planner.planner import plan as make_plan
 from reconciler.render.report import report_text
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_spec, open_world, spec_of, task_spec
 
-BEFORE = spec_of("""
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+BEFORE = app_spec("""
     tasks:
       changed: {command: [exit, '1'], count: 2}
       gone: {command: [exit, '3'], count: 2}

@@ -11,20 +11,13 @@ from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import find_run, list_runs
 from reconciler.model import marks
 from reconciler.model.machine import Machine
-from tests.support.world import World, spec_of
+from tests.support.world import World, app_spec
 
-SPEC = spec_of(
-    """
-version: 1
-name: stack
-apps:
-  app:
-    image: registry.example/app:1
+SPEC = app_spec("""
     tasks:
       work: {command: [exit, '0'], count: 3}
       other: {command: [exit, '0'], count: 4}
-"""
-)
+""")
 OF_WORK = {f"metadata.{marks.POOL}": "work", f"metadata.{marks.STACK}": "stack"}
 
 
