@@ -110,11 +110,7 @@ def run(arguments: list[str]) -> int:
 
 @contextmanager
 def _without_httpx_command() -> Iterator[None]:
-    """For the block, `import httpx` does not import the command `httpx`.
-
-    Where click and rich are installed, that import takes as long as all the rest of httpx, and nothing here needs it. A
-    stand-in takes the module's place meanwhile. The library imports httpx as it is.
-    """
+    """Let `import httpx` not import the command `httpx` during the block."""
     name = "httpx._main"
     if name in sys.modules:
         yield
@@ -129,7 +125,7 @@ def _without_httpx_command() -> Iterator[None]:
 
 
 def _run_httpx_command() -> None:
-    """Be `httpx.main` for whoever calls it in a process that ran this command before."""
+    """Run `httpx.main` for a process that calls it after it ran this command."""
     from httpx._main import main
 
     main()

@@ -136,7 +136,7 @@ class Engine:
         return sorted({"personal", *(app.org for app in self.store.apps.values())})
 
     def is_propagating(self, name: str) -> bool:
-        """Whether the app is too new for calls on it (latency `propagate_s`)."""
+        """Return whether the app is too new for calls on it (latency `propagate_s`)."""
         app = self.store.apps.get(name)
         return app is not None and now_ms(self.clock) < app.created_ms + self.settings.latency.propagate_s * 1000
 
@@ -173,7 +173,7 @@ class Engine:
         return machine
 
     def is_unreachable(self, machine: Machine) -> bool:
-        """Whether the machine's host is down, by a fault rule."""
+        """Return whether the machine's host is down, by a fault rule."""
         return self._runner.has_fault("host_unreachable", machine)
 
     def machine_at(self, app: str, machine_id: str, version: str) -> Machine:

@@ -63,5 +63,5 @@ class Releases:
 
 
 def is_in_progress(release: Release) -> bool:
-    """Whether the release has not ended yet."""
+    """Return whether the release has not ended yet."""
     return release.status in _RUNNING

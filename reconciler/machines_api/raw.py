@@ -52,12 +52,12 @@ class Answer:
 
     @property
     def kind(self) -> ApiErrorKind | None:
-        """What the client takes the answer for; None for a success."""
+        """Return the kind of error that the client takes it for; None for a success."""
         return None if self.is_success else classify(self.status, self.text)
 
     @property
     def members(self) -> dict[str, Any]:
-        """The body if it is an object, else nothing."""
+        """Return the body if it is an object, otherwise an empty one."""
         return self.body if isinstance(self.body, dict) else {}
 
 

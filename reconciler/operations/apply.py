@@ -51,7 +51,7 @@ class Proposal:
 
     @property
     def obstacles(self) -> tuple[str, ...]:
-        """Why nothing of it may be done; empty where it may."""
+        """Return why nothing of it may be done; empty if it may."""
         return self.plan.blocked or self.objections
 
 

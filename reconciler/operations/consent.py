@@ -28,12 +28,12 @@ class Consent:
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether exactly one plan is agreed to, so that nobody need be asked."""
+        """Return whether exactly one plan is agreed to, so that nobody need be asked."""
         return bool(self.saved or self.expected)
 
     @property
     def sha256(self) -> str | None:
-        """The hash of the plan that was reviewed, if one was."""
+        """Return the hash of the plan that was reviewed, if one was."""
         return self.saved.plan_sha256 if self.saved else self.expected
 
     def objections_to(self, plan: Plan, applied: str | None) -> tuple[str, ...]:

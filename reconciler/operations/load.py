@@ -150,7 +150,7 @@ def _read(source: SpecSource) -> tuple[str, bytes]:
 
 
 def _decoded(content: bytes, name: str) -> str:
-    """The text of a spec. Raises UsageError where it is too large, or no text."""
+    """Return the text of a spec. Raises UsageError if it is too large, or no text."""
     if len(content) > MAX_BYTES:
         raise UsageError(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
     try:

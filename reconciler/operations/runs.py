@@ -51,7 +51,7 @@ async def list_all_runs(context: Context, spec: Spec, task: str | None = None) -
 
 
 async def find_named_run(context: Context, spec: Spec, run_id: str) -> FoundRun:
-    """The run of this id in any app of the spec. Raises UsageError."""
+    """Return the run of this id in any app of the spec. Raises UsageError."""
     if "/" not in run_id:
         raise UsageError(f"{run_id!r} is not a run's id", hint="ids are listed by `reconciler runs`")
     for app in spec.apps:
@@ -90,7 +90,7 @@ async def seek_named_run(context: Context, spec: Spec, run_id: str, *, lost_afte
 
 
 def _lost(context: Context, spec: Spec, run_id: str, why: str) -> RunInfo:
-    """A run of which nothing could be learnt but its id."""
+    """Return a run of which nothing is known but its id."""
     slot = run_id.partition("/")[0]
     return RunInfo(
         id=run_id,

@@ -102,7 +102,7 @@ class _Reader:
         self.error: ApiError | None = None  # of the newest look, where it has lasted and may pass
 
     async def read(self, *, follows: bool) -> "list[LogLine]":
-        """The lines that are new; none where they cannot be read."""
+        """Return the new lines; none if they cannot be read."""
         if self.is_over:
             return []
         began = self._context.clock.monotonic()

@@ -147,7 +147,10 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
 
 
 def _desired(slot: Slot, value: Mapping[str, Any], after: Mapping[str, Any]) -> DesiredMachine | None:
-    """What the change sends, as far as the file tells: what is sent is planned again."""
+    """Return what the change sends, as far as the file has it.
+
+    It is planned again before it is sent.
+    """
     config = _config(after)
     if config is None:
         return None

@@ -103,7 +103,7 @@ def _field_at(path: Sequence[Any]) -> Field | None:
 
 
 def _beside(field: Field) -> str:
-    """How `config:` says what the field lacks: beside it, or in its place."""
+    """Say how `config:` gives what the field lacks: beside it, or in its place."""
     section = section_named(field.path or "")
     place = f", without `{field.name}`" if section and section.raw_config is RawConfig.INSTEAD else ""
     return f"What else the API has goes under `config: {{{field.path}: …}}`{place}"

@@ -190,7 +190,7 @@ async def _apply(
 
 
 def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
-    """The plan; for programs, whose stdout is the report, its warnings alone."""
+    """Show the plan; for programs only its warnings, since stdout is for the report."""
     if not options.is_json:
         show(plan, options, shows_values=shows_values)
         return

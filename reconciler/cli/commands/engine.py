@@ -24,14 +24,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group("engine")
 def command() -> None:
-    """The local engine: the Machines API on loopback, really running the commands."""
+    """Run the local engine: the Machines API on loopback, with real commands."""
 
 
 command.add_command(conform.command)
 
 
 def _engine_options(function: F) -> F:
-    """What `run` and `start` have in common."""
+    """Add the options that `run` and `start` have in common."""
     options = [
         click.option(
             "--runtime",
@@ -191,7 +191,7 @@ def status(**_values: object) -> int:
 
 
 def _services(home: Path, url: str) -> list[dict[str, Any]]:
-    """Where the engine serves which port; nothing where it does not answer."""
+    """Return where the engine serves each port; nothing if it does not answer."""
     import httpx
 
     from reconciler.engine.errors import EngineStartError

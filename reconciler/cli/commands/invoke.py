@@ -155,7 +155,7 @@ async def _invoke(
 
 
 def _variable(text: str) -> tuple[str, str]:
-    """`K=V`, or `K` for the value that it has here."""
+    """Parse `K=V`, or `K` for the value that the variable has here."""
     from reconciler.model.unicode import escaped, is_utf8
 
     name, equals, value = text.partition("=")
@@ -181,7 +181,10 @@ def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
 
 
 def _only_notable(line: str) -> None:
-    """In a pipe, a start is no news; a wait or a problem is."""
+    """Leave out lines about starts, which are no news in a pipe.
+
+    A wait or a problem is news.
+    """
     if not line.endswith(": started"):
         console.say(line)
 

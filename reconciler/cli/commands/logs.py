@@ -82,7 +82,7 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
 
 
 def _let_go(info: RunInfo) -> int:
-    """Tells of a run that was lost from sight; the exit code that it means."""
+    """Say that the run was lost, and return the exit code that this means."""
     from reconciler.render.runs import outcome_text
 
     assert info.outcome is not None

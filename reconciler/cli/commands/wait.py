@@ -32,7 +32,7 @@ def command(run: str, lost_after: float, **_values: object) -> int:
 
 
 def finish(info: RunInfo, options: Shared) -> int:
-    """Shows how the run ended; the exit code that it means."""
+    """Show how the run ended, and return the exit code that it means."""
     from reconciler.render.runs import outcome_text, run_info_json
 
     is_whole = keep_outcome(info.id, info.outcome) if info.outcome else True

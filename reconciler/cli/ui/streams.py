@@ -49,7 +49,7 @@ class Output:
 
     @contextmanager
     def outlasted(self, on_failure: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """For the block, a write that fails calls `on_failure`, and the writer goes on."""
+        """Let a write that fails call `on_failure` during the block, and go on."""
         before, self._on_failure = self._on_failure, on_failure
         try:
             yield
@@ -169,12 +169,12 @@ def flush() -> None:
 
 
 def as_it_is(stream: "TextIO | _ConcealingStream | None") -> TextIO | None:
-    """The stream without its concealing: a task's own output is shown as it is."""
+    """Return the stream without its concealing, for a task's own output."""
     return cast(TextIO, stream.behind) if isinstance(stream, _ConcealingStream) else stream
 
 
 def _concealing(stream: TextIO | None, output: Output) -> TextIO:
-    """A stream that was closed before we were started is None, and stays so."""
+    """Return a stream that conceals; None if it was closed before we were started."""
     if stream is None:
         return cast(TextIO, None)
     return cast(TextIO, _ConcealingStream(_FailingStream(stream, output), output.known))

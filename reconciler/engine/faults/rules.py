@@ -148,7 +148,7 @@ class Rule:
         self._chance.seed(self.fault)
 
     def strikes(self, *, call: str, app: str, machine: str, image: str, request: int | None) -> bool:
-        """Whether the rule strikes this call; counts the match."""
+        """Return whether the rule strikes this call; counts the match."""
         if self.calls and call not in self.calls:
             return False
         if self.request is not None and request != self.request:

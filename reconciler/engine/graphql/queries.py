@@ -84,7 +84,7 @@ def _cut(value: Any, fields: tuple[Field, ...], path: str) -> Any:
 
 
 def _is_chosen_from(value: Any) -> bool:
-    """Whether the value has members that are found only if they are asked for."""
+    """Return whether the value has members that are found only if they are asked for."""
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(callable(member) or _is_chosen_from(member) for member in members)
 

@@ -45,7 +45,7 @@ class Rates:
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # tokens, and when they were counted
 
     def admits(self, action: str, identifier: str) -> bool:
-        """Whether one more call is within the rate limit; counts it if so."""
+        """Return whether one more call is within the rate limit; counts it if so."""
         per_second, burst = (_GET_PER_SECOND, _GET_BURST) if action == "get" else (_PER_SECOND, _BURST)
         now = self._clock.monotonic()
         tokens, counted = self._buckets.get((action, identifier), (burst, now))

@@ -43,7 +43,7 @@ def settle(machine: Machine, ended: Ended, now_ms: int, *, was_asked: bool, retr
 
 
 def restarts(config: dict[str, Any], ended: Ended, retries: int) -> bool:
-    """Whether the restart policy starts the machine again after this end."""
+    """Return whether the restart policy starts the machine again after this end."""
     restart = config.get("restart") or {}
     policy = restart.get("policy") or "on-failure"
     if policy == "always":

@@ -68,18 +68,18 @@ class Runner:
         self._is_closing = False
 
     def has_fault(self, fault: str, machine: Machine) -> bool:
-        """Whether a fault rule strikes the machine now; counts as one strike."""
+        """Return whether a fault rule strikes the machine now; counts as one strike."""
         image = str(machine.config.get("image") or "")
         return bool(self._faults.find((fault,), app=machine.app, machine=machine.name, image=image))
 
     # What is known of a run
 
     def is_still_active(self, machine_id: str) -> bool:
-        """Whether the machine reads `stopped` while its last run is not reaped yet."""
+        """Return whether the machine reads `stopped` and its last run is not reaped yet."""
         return self._clock.monotonic() < self._run(machine_id).active_until_s
 
     def is_suspended(self, machine_id: str) -> bool:
-        """Whether the machine has commands that are suspended."""
+        """Return whether the machine has commands that are suspended."""
         return self._run(machine_id).is_suspended
 
     def ports_of(self, machine_id: str) -> dict[int, int]:

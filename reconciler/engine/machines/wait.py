@@ -35,7 +35,7 @@ class Wait:
             raise bad_request(f"invalid state: {', '.join(self.states)}")
 
     def is_over(self, machine: Machine) -> bool:
-        """Whether the machine is in one of the states, or was after the event.
+        """Return whether the machine is in one of the states, or was after the event.
 
         Raises ApiFault where the machine has another version.
         """

@@ -116,9 +116,10 @@ class RunningContainers:
         return Ended(code=state.code, signal=number if is_signal else None, oom_killed=is_oom_killed)
 
     def _looks_out_of_memory(self, code: int) -> bool:
-        """Whether it was out of memory: assumed of a SIGKILL that was not sent from here.
+        """Return whether the run was out of memory.
 
-        A container engine notices some of these too late, and a process inside a container cannot kill process 1.
+        That is assumed for a SIGKILL that was not sent from here. A container engine notices some of these too late,
+        and a process inside a container cannot kill process 1.
         """
         return code == _KILLED and not self._sent
 

@@ -62,7 +62,7 @@ class GuestCalls:
         return self._runner.ports_of(machine_id)
 
     async def listens(self, machine_id: str, port: int) -> bool:
-        """Whether the machine's own commands listen on this very port of the host."""
+        """Return whether the machine's own commands listen on this very port of the host."""
         running = await self._runner.running(machine_id) if self._runtime.port_style == "host" else None
         sockets = [socket for one in await running.processes() for socket in one.sockets] if running else []
         return any(address.endswith(f":{port}") for _, address in sockets)

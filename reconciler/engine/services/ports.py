@@ -48,7 +48,7 @@ async def listening_port(engine: "Engine", machine_id: str, internal_port: int) 
 
 
 async def can_connect(port: int) -> bool:
-    """Whether something accepts connections on this loopback port."""
+    """Return whether something accepts connections on this loopback port."""
     try:
         _, writer = await asyncio.open_connection(HOST, port)
     except OSError:

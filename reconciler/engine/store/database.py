@@ -101,7 +101,7 @@ def unusable(file: Path, error: Exception) -> EngineStartError:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged."""
+    """Return whether the file is damaged."""
     return _code(error) in _DAMAGED
 
 

@@ -43,7 +43,7 @@ class LogTable:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether lines are missing, and the log does not say so yet."""
+        """Return whether lines are missing, and the log does not say so yet."""
         return bool(self._gaps)
 
     def _note_gaps(self, entries: Iterable[LogEntry], error: sqlite3.Error) -> None:

@@ -136,7 +136,7 @@ class Store:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether a record is in memory only."""
+        """Return whether a record is in memory only."""
         return bool(self._unwritten)
 
     def write_unwritten(self) -> None:

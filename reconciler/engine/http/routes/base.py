@@ -88,5 +88,5 @@ def states_of(request: Request) -> list[str]:
 
 
 def flag_of(request: Request, name: str) -> bool:
-    """Whether the query parameter is true."""
+    """Return whether the query parameter is true."""
     return request.query_params.get(name) in {"true", "1"}
