@@ -38,7 +38,7 @@ class Calls:
         self.clock = clock
         self.app: str = app
         self.made: int = 0
-        self.key: str = ""  # the idempotency key that the app was made with
+        self.creation: Mapping[str, str] = {}  # what the app was made with
         self._region = region
         self._image = image
         self._made_at = clock.monotonic()

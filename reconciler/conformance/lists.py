@@ -96,8 +96,7 @@ async def _old_version(lab: Laboratory) -> str:
 
 
 async def _same_key(lab: Laboratory) -> str:
-    body = {"name": lab.app, "app_name": lab.app, "org_slug": "personal", "idempotency_key": lab.key}
-    answer = await lab.api.send("POST", "/v1/apps", limit=("create_app", ""), body=body, timeout_s=15)
+    answer = await lab.api.send("POST", "/v1/apps", limit=("create_app", ""), body=lab.creation, timeout_s=15)
     return expect(answer.is_success, answer.words)
 
 

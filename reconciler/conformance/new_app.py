@@ -47,14 +47,17 @@ class NewApp:
             why = f"{self.api.base_url} does not tell whether the app exists: {answer.words}"
             raise TargetError(why, hint="is this the URL of a Machines API?")
 
+    def body(self, *, key: str) -> dict[str, str]:
+        """Return what is sent to make it."""
+        return {"name": self.name, "app_name": self.name, "org_slug": self.org, "idempotency_key": key}
+
     async def make(self, *, key: str) -> None:
         """Make the app. `key` distinguishes it from another app of the same name.
 
         Some servers ignore the key. Raises UsageError if someone else has the name, ReconcilerError if the app was not
         made or may be someone else's.
         """
-        body = {"name": self.name, "app_name": self.name, "org_slug": self.org, "idempotency_key": key}
-        why = ""
+        body, why = self.body(key=key), ""
         for _ in range(_TRIES):
             self.may_exist = True
             try:

@@ -63,7 +63,7 @@ async def conform(
     failures: list[str] = []
     stop.has_begun = True
     try:
-        lab.key = key
+        lab.creation = app.body(key=key)
         await app.make(key=key)
         try:
             await app.until_known()

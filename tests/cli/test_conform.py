@@ -131,6 +131,13 @@ def test_image_and_region_are_those_of_the_machines(conform: Conform) -> None:
     assert machine["config"]["guest"] == {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
 
 
+def test_an_app_of_another_organization_is_asked_for_again_by_its_key_there(conform: Conform) -> None:
+    words = ("--org", "mine", "-o", "json")
+    ended = conform(URL, "--app", "probe", "--yes", *words, probes=("app with its key",))
+    [probe] = json.loads(ended.out)["probes"]
+    assert probe["verdict"] == "holds", probe["seen"]
+
+
 def test_all_probes_are_run_by_default(conform: Conform) -> None:
     ended = conform(URL, "--app", "probe", "--yes", "-o", "json", probes=tuple(probe.name for probe in PROBES))
     document = json.loads(ended.out)
