@@ -109,6 +109,11 @@ def _backoff(first_s: float, attempt: int, jitter: float) -> float:
     return min(first_s * float(2 ** (attempt - 1)), _LONGEST_S) * (0.75 + jitter / 2)
 
 
+def is_of_new_app(error: ApiError) -> bool:
+    """Return whether the platform refuses calls on an app like this before it knows the app everywhere."""
+    return error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
+
+
 class NewApps:
     """The apps that were created less than a minute ago."""
 
@@ -129,6 +134,5 @@ class NewApps:
 
         None if the refusal is final.
         """
-        is_refused = error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
-        may_repeat = is_refused or (error.is_unclear and is_repeatable)
+        may_repeat = is_of_new_app(error) or (error.is_unclear and is_repeatable)
         return _NEW_APP_PAUSE_S if may_repeat and self.is_new(app) else None

@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.clock import Clock
-from reconciler.errors import UnobservedError
+from reconciler.errors import ApiError, UnobservedError
+from reconciler.machines_api.calls import is_of_new_app
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.more_events import with_more_events
+from reconciler.machines_api.wire import AppInfo
 from reconciler.model.config import MachineConfig
 from reconciler.model.crashes import hides_its_start
 from reconciler.model.kind import kind_of
@@ -129,14 +131,14 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
     If a list breaks off, the result is marked as broken.
     """
     try:
-        machines = await _list(client, name)
+        is_listed, machines = await _list(client, name)
         if machines:
             return ObservedApp(name=name, exists=True, machines=machines)
-        info = await client.apps.get(name)
+        info = await _get_app(client, name, is_listed=is_listed)
         if info is None:
             return ObservedApp(name=name, exists=False)
         if info.machine_count:  # another apply may have created them after the list
-            machines = await _list(client, name)
+            _is_listed, machines = await _list(client, name)
     except BrokenListError as error:
         return ObservedApp(name=name, exists=True, broken=error.message)
     if machines:
@@ -144,8 +146,22 @@ async def _observe_app(client: MachinesClient, name: str) -> ObservedApp:
     return ObservedApp(name=name, exists=True, reported_count=info.machine_count)
 
 
-async def _list(client: MachinesClient, app: str) -> tuple[Machine, ...]:
-    """Return the machines of the app.
+async def _get_app(client: MachinesClient, name: str, *, is_listed: bool) -> AppInfo | None:
+    """Return the app; None if it does not exist.
+
+    One that the list does not know, and that is refused otherwise here, is being created by another apply: its creation
+    by us will find the name taken.
+    """
+    try:
+        return await client.apps.get(name)
+    except ApiError as error:
+        if is_listed or not is_of_new_app(error):
+            raise
+        return None
+
+
+async def _list(client: MachinesClient, app: str) -> tuple[bool, tuple[Machine, ...]]:
+    """Return whether the app exists, and its machines.
 
     If the list has several pages, what is equal in many machines is held in memory once.
     """
@@ -157,8 +173,8 @@ async def _list(client: MachinesClient, app: str) -> tuple[Machine, ...]:
             machines[:] = map(shared.lean, machines)
         machines.extend(map(shared.lean, page) if machines else page)
 
-    await client.lists.each_page(app, take)
-    return tuple(machines)
+    exists = await client.lists.each_page(app, take)
+    return exists, tuple(machines)
 
 
 class _Shared:

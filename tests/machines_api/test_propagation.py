@@ -1,5 +1,6 @@
 """Refusals of an app that was just created are asked again, those of any other app are believed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -7,8 +8,10 @@ import pytest
 
 from reconciler.errors import ApiError
 from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.observe import observe
 from reconciler.model.config import MachineConfig
 from reconciler.model.secret import Secret
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.single_replies import with_client
 
 CONFIG = MachineConfig(document={"image": "x"})
@@ -69,3 +72,17 @@ def test_nothing_is_sent_again_under_a_lease() -> None:
         return client.delete_machine("app", "m1", nonce=Secret("n"))
 
     assert asked(404, destroy, new_app="app") == 1
+
+
+@pytest.mark.parametrize("status", [401, 422])
+def test_an_app_that_another_apply_creates_now_does_not_exist_yet(status: int) -> None:
+    def answer(listed: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
+        refused = httpx.Response(status, json={"error": "unauthenticated"})
+        return lambda request: listed if request.url.path.endswith("/machines") else refused
+
+    def observed(listed: httpx.Response) -> Any:
+        return with_client(answer(listed), lambda client: observe(client, ["app"], clock=VirtualClock()))
+
+    assert not observed(httpx.Response(404, json={"error": "app not found"})).apps["app"].exists
+    with pytest.raises(ApiError):  # it exists, so the refusal is meant
+        observed(httpx.Response(200, json=[]))
