@@ -13,6 +13,7 @@ from reconciler.model.machine import Machine, MachineState, Observed, ObservedAp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Pool, PoolKind, Slot, Spec
 from reconciler.planner.desired import desired_machine
+from reconciler.planner.ip_addresses import kinds_of_new
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.ownership_metadata import metadata_for_create
 
@@ -52,7 +53,7 @@ def _observed_as_applied(spec: Spec, at: datetime) -> Observed:
         app.name: ObservedApp(
             name=app.name,
             exists=True,
-            ip_addresses=tuple(IpAddress(ip="", kind=kind) for kind in app.addresses or ()),
+            ip_addresses=tuple(IpAddress(ip="", kind=kind) for kind in kinds_of_new(app)),
             machines=tuple(_machine(spec, pool, slot) for pool in app.pools for slot in pool.slots),
         )
         for app in spec.apps

@@ -66,6 +66,24 @@ async def test_it_is_the_plan_that_an_apply_has_after_the_other(
     assert document["blocked"] == []
 
 
+def test_addresses_are_those_that_an_app_of_the_old_spec_has_once_it_was_created(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public = "version: 1\nname: stack\napps:\n  app: {{image: i:1, {}services: {{web: {{ports: [8080]}}}}}}\n"
+    for old, new, expected in [
+        ("", "", []),
+        ("", "addresses: [v6, v4], ", ["v4"]),
+        ("addresses: [], ", "addresses: [v6], ", ["v6"]),
+        ("addresses: [v6], ", "addresses: [], ", []),
+    ]:
+        (directory / "old.yaml").write_text(public.format(old))
+        (directory / "new.yaml").write_text(public.format(new))
+        assert run(["diff", "old.yaml", "new.yaml", "-o", "json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert [one["type"] for one in document["allocations"]] == expected
+        assert (document["changes"], document["foreign_ips"]) == ([], [])
+
+
 def test_no_change_is_none_and_values_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["diff", "old.yaml", "old.yaml", "--detailed-exitcode"]) == 0
     assert "No changes" in capsys.readouterr().out

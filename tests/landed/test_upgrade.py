@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,15 @@ def loaded(text: str, environment: dict[str, str] | None = None) -> Spec:
 
 
 def written_by(spec: Spec) -> dict[str, Any]:
-    """The digests that an apply of the spec writes, and those that its first plan is approved by."""
+    """The digests that an apply of the spec writes, and those that its first plan is approved by.
+
+    The hash has the IP addresses of new apps too, which later versions allocate: who approved a plan without them is
+    asked again. So they are left out here.
+    """
     nothing = Observed(apps={app.name: ObservedApp(name=app.name, exists=False) for app in spec.apps}, at=AT)
     return {
         "applied": {f"{pool.app}/{pool.name}": digest_of(pool.config) for pool in spec.pools},
-        "plan_sha256": plan_sha256(make_plan(spec, nothing)),
+        "plan_sha256": plan_sha256(replace(make_plan(spec, nothing), allocations=())),
         "spec_sha256": spec_sha256(spec),
     }
 

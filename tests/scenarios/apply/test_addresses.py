@@ -9,6 +9,7 @@ from reconciler.model.report import Status
 from reconciler.model.spec import Spec
 from reconciler.operations.drift import drift
 from reconciler.operations.saved_plans import bind
+from reconciler.planner.hashes import moved, plan_sha256
 from reconciler.render.json import json_text
 from reconciler.render.report import report_json, report_text
 from reconciler.render.saved import parse_saved, saved_json
@@ -134,6 +135,7 @@ async def test_an_app_that_cannot_be_created_gets_none(world: World) -> None:
 
 @pytest.mark.parametrize("declared", ["", "[v6, v4]"])
 async def test_two_applies_at_once_allocate_once_in_a_new_app(world: World, declared: str) -> None:
+    world.engine.faults.add("late_request", calls=("assign_ip",), times=1, seconds=5)
     reports = await asyncio.gather(world.apply(spec(declared)), world.apply(spec(declared)))
     assert all(one.is_success for one in reports), [report_text(one) for one in reports]
     assert sorted(held(world)) == (["v4", "v6"] if declared else ["shared_v4", "v6"])
@@ -164,3 +166,21 @@ async def test_a_saved_plan_holds_its_allocations(world: World) -> None:
     saved = bind(planned, spec("[v4]"), TARGET, only=(), app=None, adopt=False, allow_destroy=None, images={})
     read = parse_saved(json_text(saved_json(saved, salt="s")), name="plan.json")
     assert [replace(one, machine_id=None) for one in planned.allocations] == [*read.plan.allocations]
+
+
+async def test_the_hash_is_of_what_is_allocated(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    hashes = {plan_sha256(await world.plan(spec(declared))) for declared in ("[]", "[v6]", "[v4]", "[v6, v4]")}
+    assert len(hashes) == 4
+    world.engine.addresses.assign("app", {"type": "v4"})
+    assert plan_sha256(await world.plan(spec("[v4]"))) in hashes
+
+
+async def test_a_saved_plan_is_refused_once_what_it_allocates_is_there(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    planned = await world.plan(spec("[v4]"))
+    saved = bind(planned, spec("[v4]"), TARGET, only=(), app=None, adopt=False, allow_destroy=None, images={})
+    world.engine.addresses.assign("app", {"type": "v4"})
+    assert moved(saved, await world.plan(spec("[v4]"))) == (
+        "app app: whether it has the address v4 is no longer as it was",
+    )
