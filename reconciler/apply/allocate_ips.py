@@ -162,7 +162,7 @@ class Allocations:
         self.entries.append(IpEntry(app=one.app, kind=one.kind, status=status, detail=said, ip=ip))
         words = f"{one.app}: {one.kind} " + (f"allocated: {ip}" if status is Status.DONE else f"{status}: {said}")
         if self._options.is_failing_fast and status in {Status.FAILED, Status.UNKNOWN}:
-            self._stop.request("an earlier change failed, after which nothing new was to begin")
+            self._stop.request("an earlier change failed, so nothing new was begun")
         self._context.emit(words)
 
 

@@ -65,7 +65,7 @@ async def apply(
             mismatches, found = await read_back(context, spec, plan, entries, ips, options, before=observed)
             failures += await keep_books(context, spec, plan, found, options, locks, executor) if found else ()
         except Exception as error:
-            failures.append(f"what was applied could not be checked to its end: {context.explain(error)}")
+            failures.append(f"the check of what was applied failed: {context.explain(error)}")
     return Report(
         plan=plan,
         entries=entries,
@@ -85,7 +85,7 @@ def _tell(
     """Tell how a change has ended."""
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
     if options.is_failing_fast and has_failed:
-        stop.request("an earlier change failed, after which nothing new was to begin")
+        stop.request("an earlier change failed, so nothing new was begun")
     try:
         on_end(ended)
         context.emit(_progress(ended))

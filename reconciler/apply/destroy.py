@@ -105,7 +105,7 @@ async def _tell_end(job: Job, lease: HeldLease, live: Machine, change: Change) -
     try:
         await job.context.client.set_metadata(live.app, live.id, marks.GONE, job.options.verb)
     except ApiError as error:
-        job.context.emit(f"{change.address}: that it was destroyed on purpose cannot be noted: {error.message}")
+        job.context.emit(f"{change.address}: cannot mark it as destroyed by this tool: {error.message}")
 
 
 async def send_destroy(context: Context, lease: HeldLease, live: Machine, *, force: bool) -> None:

@@ -47,7 +47,7 @@ async def hand_over(
         return
     successor = await find_by_name(context, leaving, handover.successor)
     if successor is None:
-        message = f"{handover.successor} is to be the pool's anchor, and is not there yet; apply again"
+        message = f"the pool's new anchor {handover.successor} is not there yet; apply again"
         raise ApiError(message, kind=ApiErrorKind.REFUSED)
     async with locks.hold(successor.app, successor.id) as successors_lease:
         live = await read_machine(context, successor)
@@ -86,7 +86,7 @@ async def keep_ends(context: Context, leaving: Machine, change: Change, locks: L
         if ends:
             await _write_ends(context, leaving, change, locks, ends)
     except (ApiError, LeaseLostError) as error:
-        context.emit(f"{change.address}: how its runs ended cannot be kept: {error.message}")
+        context.emit(f"{change.address}: cannot keep how its runs ended: {error.message}")
     return leaving
 
 
@@ -109,7 +109,7 @@ def _never_ran(machine: Machine) -> bool:
 async def _write_ends(context: Context, leaving: Machine, change: Change, locks: Locks, ends: list[RunEnd]) -> None:
     keeper = await _find_keeper(context, leaving, change)
     if keeper is None:
-        context.emit(f"{change.address}: how its runs ended cannot be kept: {change.keeper} is not there yet")
+        context.emit(f"{change.address}: cannot keep how its runs ended: {change.keeper} is not there yet")
         return
     async with locks.hold(keeper.app, keeper.id) as lease:
         live = await read_machine(context, keeper)

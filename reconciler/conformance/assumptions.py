@@ -150,7 +150,7 @@ ASSUMPTIONS: Final = (
         "A2",
         "rate limits are counted for each app or machine, whoever calls",
         "none",
-        cannot("one token cannot tell: it takes two callers"),
+        cannot("this needs two callers, each with a token"),
     ),
     _assumption(
         "A4", "UPDATE drops the metadata that it omits", "META, UPDATE without that key, GET", _omitted_metadata
@@ -186,13 +186,13 @@ ASSUMPTIONS: Final = (
         "A12",
         "proxy and scheduler heed no leases",
         "none",
-        cannot("it takes a public address, or an hour"),
+        cannot("this needs a public address, or an hour"),
     ),
     _assumption(
         "A13",
         "a migration may change `instance_id`",
         "none",
-        cannot("nobody can ask for a migration"),
+        cannot("no call causes a migration"),
     ),
     _assumption("A16", "META works on a resting machine", "META, GET", _metadata_at_rest),
 )

@@ -17,7 +17,7 @@ _PAUSE_S: Final = 1.0
 _CALL_S: Final = 30.0
 _GONE_WITHIN_S: Final = 90.0
 _ANOTHER: Final = (
-    "choose another name: the app is made for this, and deleted afterwards; or delete it, if an earlier one was killed"
+    "choose another name: this makes the app and deletes it; if an earlier `engine conform` was killed, delete its app"
 )
 
 
@@ -84,7 +84,7 @@ class NewApp:
         """
         is_taken = answer.kind is ApiErrorKind.NAME_TAKEN
         if is_taken and was_unclear:
-            self._give_up(f"the app {self.name} exists, and the answer that would tell whose it is was lost")
+            self._give_up(f"the app {self.name} exists, but an answer was lost, so it may be someone else's")
         if was_unclear:
             self._give_up(f"it is not known whether the app {self.name} was made: {answer.words}")
         self.may_exist = False
@@ -93,7 +93,7 @@ class NewApp:
         raise ReconcilerError(f"the app cannot be made: {answer.words}")
 
     def _give_up(self, why: str) -> NoReturn:
-        raise ReconcilerError(why, hint="nothing was deleted: look at it, and delete it if nobody else has made it")
+        raise ReconcilerError(why, hint="nothing was deleted; delete the app if nobody else made it")
 
     async def until_known(self) -> None:
         """Wait until the app's machines can be listed.

@@ -127,7 +127,7 @@ async def _tried(lab: Laboratory, probe: Probe) -> _Ended:
     except UntriedError as error:
         seen = str(error)
     except TimeoutError:
-        seen = f"it was not over after {probe.bound_s:g} s"
+        seen = f"it did not end within {probe.bound_s:g} s"
     except ApiError as error:
         seen, is_unanswered = str(error), True
     except (ValueError, KeyError, TypeError, AttributeError) as error:

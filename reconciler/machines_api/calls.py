@@ -110,7 +110,10 @@ def _backoff(first_s: float, attempt: int, jitter: float) -> float:
 
 
 def is_of_new_app(error: ApiError) -> bool:
-    """Return whether the platform refuses calls on an app like this before it knows the app everywhere."""
+    """Return whether the platform may refuse the call because the app is new.
+
+    It refuses such calls until it knows the app everywhere.
+    """
     return error.kind in _REFUSED or (error.kind, error.status) in _REFUSED_AS
 
 

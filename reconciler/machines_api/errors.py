@@ -89,7 +89,7 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
 }
 
-ENGINE_HINT: Final = "the local engine does not run; whatever runs next on that target starts it again"
+ENGINE_HINT: Final = "the local engine is not running; the next command or call starts it"
 READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
 
 _MESSAGES: Final = ("message", "error", "details")

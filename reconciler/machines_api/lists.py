@@ -82,7 +82,7 @@ class MachineLists:
             if not cursor:
                 return True
             if cursor in cursors or len(cursors) > _MOST_PAGES:
-                raise BrokenListError(app, len(seen) + len(page), "its cursor came twice, so that it has no end")
+                raise BrokenListError(app, len(seen) + len(page), "its cursor came twice, so it would never end")
             seen.update(machine.id for machine in page)
             cursors.add(cursor)
             page = ()  # not to be held while the next one is read

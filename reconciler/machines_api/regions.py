@@ -56,7 +56,7 @@ async def check_room(client: MachinesClient, needed: Mapping[str, Mapping[str, i
             continue
         for region, count in sorted(regions.items()):
             if limits and region not in limits:
-                said.append(f"the platform names no room in region {region} now: a create there may be refused")
+                said.append(f"the platform reports no room in region {region}: creates there may be refused")
             elif limits and count > limits[region]:
                 limit = f"organisation {org} may have {limits[region]} machines in region {region}"
                 said.append(f"{limit}, and after this plan there would be {count}: creates there may be refused")

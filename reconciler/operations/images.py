@@ -48,7 +48,7 @@ def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") 
     if not named:
         return Resolve.NEVER if target.runs_on_host else Resolve.AUTO
     if named not in [*Resolve]:
-        raise ValueError(f"{_RESOLVE} is {named!r}; it is {', '.join(Resolve)}")
+        raise ValueError(f"{_RESOLVE} must be one of {', '.join(Resolve)}, not {named!r}")
     return Resolve(named)
 
 

@@ -103,13 +103,13 @@ def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
             and not _allocations(saved.plan) ^ _allocations(now)
             and not any(_difference(before[address], after[address]) for address in before)
         )
-        return () if is_whole else ("the file does not show the changes that its hash is of",)
+        return () if is_whole else ("the changes in the file do not match its hash",)
     lines = [_difference(before.get(address), after.get(address)) for address in sorted({*before, *after})]
     ips = _allocations(saved.plan) ^ _allocations(now)
     gone = {app.name for app in saved.plan.apps} ^ {app.name for app in now.apps}
-    lines += [f"app {name}: whether it exists is no longer as it was" for name in sorted(gone)]
-    lines += [f"app {app}: whether it has the address {kind} is no longer as it was" for app, kind in sorted(ips)]
-    return tuple(line for line in lines if line) or ("the plan is another one now",)
+    lines += [f"app {name}: it was created or deleted since" for name in sorted(gone)]
+    lines += [f"app {app}: its address {kind} was allocated or released since" for app, kind in sorted(ips)]
+    return tuple(line for line in lines if line) or ("the plan is different now",)
 
 
 def _allocations(plan: Plan) -> set[tuple[str, str]]:

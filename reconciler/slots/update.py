@@ -89,7 +89,7 @@ async def _send_once(
     could not be seen.
     """
     if not live.version:
-        raise UpdateFailedError(f"{live.name}: the platform does not tell the machine's version; it is left as it is")
+        raise UpdateFailedError(f"{live.name}: the platform reports no version of the machine, so it is not changed")
 
     async def send() -> Machine:
         try:

@@ -25,7 +25,7 @@ async def was_changed_back(context: Context, machine: MachineRef, *, reviewed: s
     try:
         versions = await context.client.list_versions(machine.app, machine.id)
     except ApiError as error:
-        return f"it has another version than was reviewed, and which ones came between cannot be read: {error.message}"
+        return f"its version is not the reviewed one, and the versions between them cannot be read: {error.message}"
     return None if are_overrides(versions, reviewed=reviewed, live=live) else CHANGED_BACK
 
 

@@ -50,7 +50,7 @@ def check_stack(
 def check_spec(what: str, value: Any) -> None:
     """Check a spec. Raises TypeError."""
     if not isinstance(value, Spec):
-        raise TypeError(f"{what} must be a Spec, not {named(value)}; of a file it is load_spec(file)")
+        raise TypeError(f"{what} must be a Spec, not {named(value)}; load_spec(file) reads one")
 
 
 def check_builder(value: Any) -> None:
@@ -61,7 +61,7 @@ def check_builder(value: Any) -> None:
     if value is not None:
         check_text("builder", value)
         if value not in BUILDERS:
-            raise ValueError(f"builder is {value!r}; it is {', '.join(BUILDERS)}")
+            raise ValueError(f"builder must be one of {', '.join(BUILDERS)}, not {value!r}")
 
 
 def check_only(spec: Spec, only: Any, *others: Spec) -> None:

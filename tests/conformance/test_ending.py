@@ -184,14 +184,14 @@ class OwesReplies(Quirky):
 
 
 @pytest.mark.parametrize(
-    ("times", "why"), [(1, "whose it is was lost"), (9, "it is not known whether the app probe was made: 502")]
+    ("times", "why"), [(1, "it may be someone else's"), (9, "it is not known whether the app probe was made: 502")]
 )
 async def test_what_is_not_certainly_ours_is_left_alone_and_told(world: World, times: int, why: str) -> None:
     """The server does not heed the key: the app may be someone else's, who was faster."""
     examiner = Examiner(world, OwesReplies(world.transport, times=times))
     with pytest.raises(ReconcilerError, match=why) as raised:
         await examiner.examine(named("A1"))
-    assert "delete it if nobody else has made it" in str(raised.value.hint)
+    assert "delete the app if nobody else made it" in str(raised.value.hint)
     assert "probe" in world.engine.store.apps
     assert not [one for one in world.transport.requests if one.startswith("DELETE")]
 

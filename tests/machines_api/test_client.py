@@ -28,7 +28,7 @@ def test_a_target_that_cannot_be_reached_is_told_apart_from_a_local_engine_that_
     assert "check the URL" in (failure(refuse, lambda client: client.list_machines("app")).hint or "")
     with pytest.raises(ApiError) as caught:
         with_client(refuse, lambda client: client.list_machines("app"), relocate=lambda: None)
-    assert caught.value.hint == "the local engine does not run; whatever runs next on that target starts it again"
+    assert caught.value.hint == "the local engine is not running; the next command or call starts it"
 
 
 def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:

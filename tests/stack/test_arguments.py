@@ -96,12 +96,12 @@ CALLS = [
     *(("drift", *case) for case in PLANNED[:3]),
     *(("build", *case) for case in PLANNED[:3]),
     ("build", {"builder": 5}, TypeError, "builder must be a string, not int"),
-    ("build", {"builder": "kaniko"}, ValueError, "builder is 'kaniko'; it is docker, podman, buildah"),
-    ("diff", {"old": "machines.yaml"}, TypeError, "old must be a Spec, not str; of a file it is load_spec(file)"),
+    ("build", {"builder": "kaniko"}, ValueError, "builder must be one of docker, podman, buildah, not 'kaniko'"),
+    ("diff", {"old": "machines.yaml"}, TypeError, "old must be a Spec, not str; load_spec(file) reads one"),
     ("diff", {"old": SPEC, "only": "work"}, TypeError, "only must be a list of the names of pools, not str"),
 ]
 MADE: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"spec": "machines.yaml"}, TypeError, "spec must be a Spec, not str; of a file it is load_spec(file)"),
+    ({"spec": "machines.yaml"}, TypeError, "spec must be a Spec, not str; load_spec(file) reads one"),
     ({"spec": None}, TypeError, "spec must be a Spec, not NoneType"),
     ({"target": 5}, TypeError, "target must be a string, not int"),
     ({"token": b"t"}, TypeError, "token must be a string, not bytes"),

@@ -185,7 +185,7 @@ async def _apply(
             return not_begun(plan, proposal.obstacles, options)
         if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
-            return not_begun(plan, ("it was not agreed to",), options)
+            return not_begun(plan, ("the plan was not confirmed",), options)
         return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s)
 
 

@@ -21,7 +21,9 @@ _REFUSAL: Final = "pass --yes"
 
 @click.command("conform")
 @click.argument("url", metavar="URL", type=Text())
-@click.option("--org", type=Text(), default="personal", metavar="ORG", help="Who pays. [default: personal]")
+@click.option(
+    "--org", type=Text(), default="personal", metavar="ORG", help="The organization that pays. [default: personal]"
+)
 @click.option("--region", type=Text(), metavar="REGION", help="Where the machines are. [default: the server's choice]")
 @click.option(
     "--image", type=Text(), default=_IMAGE, metavar="IMAGE", help=f"It needs sh and sleep. [default: {_IMAGE}]"

@@ -59,7 +59,7 @@ async def _destroy(
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options)
         if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
-            return not_begun(plan, ("it was not agreed to",), options)
+            return not_begun(plan, ("the plan was not confirmed",), options)
         return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
 
 

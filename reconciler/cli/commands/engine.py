@@ -136,7 +136,7 @@ def open_page(**_values: object) -> int:
 
 @command.command("env")
 @click.option("--shell", type=click.Choice(_SHELLS), default="sh", help="For which shell. [default: sh]")
-@click.option("--unset", "is_unset", is_flag=True, help="Print what takes the variables away again.")
+@click.option("--unset", "is_unset", is_flag=True, help="Print statements that unset the variables.")
 @shared_options
 def env(shell: str, is_unset: bool, **_values: object) -> int:
     """Print the variables that lead flyctl and other clients to the running engine.
@@ -151,7 +151,7 @@ def env(shell: str, is_unset: bool, **_values: object) -> int:
     from reconciler.engine.server.shell import client_variables, exports, removals
 
     if shared().is_json:
-        raise click.UsageError("-o json is not for `engine env`, which prints statements of a shell")
+        raise click.UsageError("`engine env` prints shell statements: -o json is not for it")
     home = engine_home(os.environ)
     found = engine_status(home)
     if is_unset:

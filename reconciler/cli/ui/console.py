@@ -110,7 +110,7 @@ def require_interactive(*, refusal: str) -> None:
     if not is_interactive():
         from reconciler.errors import UsageError
 
-        raise UsageError("no terminal to ask on, and no consent given", hint=refusal)
+        raise UsageError("there is no terminal to ask on", hint=refusal)
 
 
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:

@@ -229,7 +229,7 @@ async def test_that_it_cannot_be_noted_keeps_no_machine(world: World) -> None:
     world.engine.faults.add("unauthorized", calls=("metadata",), times=-1)
     assert (await world.destroy(APPLIED)).is_success
     assert world.machines() == []
-    assert any("destroyed on purpose cannot be noted" in line for line in world.said)
+    assert any("cannot mark it as destroyed by this tool" in line for line in world.said)
 
 
 async def test_a_machine_that_was_not_destroyed_in_the_end_is_missed_again(world: World) -> None:

@@ -146,7 +146,7 @@ async def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_
     await client.leases.acquire("app", anchor.id, ttl_s=3600, description="someone")
     await world.apply(spec("1"), lock_timeout_s=2.0)
     assert [machine.name for machine in world.machines()] == ["work-iad-0"]
-    assert any("cannot be kept" in line for line in world.said)
+    assert any("cannot keep how its runs ended" in line for line in world.said)
     await is_told(world, run_id)
 
 
