@@ -74,7 +74,9 @@ def app_books(
     due = _Due()
     _tidy(due, app, holders)
     pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
-    _name_anchors(due, pools, holders, scope)
+    unseen = [machine for machine in observed.machines if not (machine.is_observable or machine.state.is_gone)]
+    dark = {name for machine in unseen for name in _pools_of(machine)}
+    _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, scope)
     _mark_pools(due, pools, holders, _names(observed, changes), scope)
     return AppBooks(tuple(due.writes()), _stack_keeper(holders))
 
@@ -149,6 +151,15 @@ def _tidy(due: _Due, app: App, holders: Iterable[Holder]) -> None:
             due.leave(holder, marks.OVERRIDE, "")  # of a run whose process was killed; it goes with the run's config
         if holder.name in names and holder.takes_marks:
             due.leave(holder, marks.GONE, "")  # of a destroy that failed
+
+
+def _pools_of(machine: Machine) -> set[str]:
+    """Return the pools that a machine that cannot be observed may be of; "" is any.
+
+    It may be the anchor, so these get no other one.
+    """
+    by_name = machine.name.rpartition("-")[0].rpartition("-")[0]
+    return {by_name, machine.metadata.get(marks.POOL, by_name)}
 
 
 def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], scope: Scope) -> None:

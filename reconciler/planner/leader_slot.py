@@ -34,8 +34,8 @@ def anchors_of(paired: Paired, pools: Iterable[Pool]) -> dict[str, str | None]:
 def successor_of(pool: Pool, paired: Paired) -> str | None:
     """Return the slot that becomes the anchor.
 
-    It is the slot of the spec that the machines name as their anchor, else the smallest with a machine, else the
-    smallest.
+    It is the slot of the spec that the machines name as their anchor, else the smallest whose machine cannot be
+    observed, as that may be the anchor, else the smallest with a machine, else the smallest.
     """
     slots = pool.slots
     names = {slot.name for slot in slots}
@@ -43,7 +43,8 @@ def successor_of(pool: Pool, paired: Paired) -> str | None:
     named = {mark for machine in machines if (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
     if named:
         return min(named)
-    smallest = min((slot for slot in slots if slot in paired.by_slot), key=_by_number, default=pool.anchor)
+    there = [slot for slot in slots if slot in paired.unreachable] or [slot for slot in slots if slot in paired.by_slot]
+    smallest = min(there, key=_by_number, default=pool.anchor)
     return smallest.name if smallest else None
 
 
