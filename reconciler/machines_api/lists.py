@@ -24,6 +24,7 @@ _MOST_PAGES: Final = 1_000
 _NEXT_CURSOR: Final = "fly-next-cursor"
 _TIMEOUT_S: Final = 30.0
 _OF_PAGES: Final = frozenset({"limit", "include_leases"})
+_FILTER: Final = "metadata."
 _BAD_PARAMETER: Final = frozenset({400, 422})
 
 
@@ -71,7 +72,7 @@ class MachineLists:
         """
         query: dict[str, Any] = {"limit": _PAGE, "include_leases": "true"}
         query |= {"include_deleted": "true"} if with_destroyed else {}
-        query |= {f"metadata.{key}": value for key, value in (where or {}).items()}
+        query |= {f"{_FILTER}{key}": value for key, value in (where or {}).items()}
         seen: set[str] = set()
         page, cursor = await self._first(app, query)
         if page is None:
@@ -104,19 +105,19 @@ class MachineLists:
     async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
         """Return the first page; None if there is no such app.
 
-        If the server refuses the parameters of pages, it is asked again without them.
+        If the server refuses the parameters, it is asked again without those of pages, then without the filters.
         """
-        refused = self._refused  # when it is sent: other apps are listed at the same time
+        sent = {name: value for name, value in query.items() if name not in self._refused}
         try:
-            return await self._page(app, query)
+            return await self._page(app, sent)
         except ApiError as error:
             if error.kind is ApiErrorKind.NOT_FOUND:
                 return None, ""
-            if error.status not in _BAD_PARAMETER or refused:
+            doubtful = sent.keys() & _OF_PAGES or {name for name in sent if name.startswith(_FILTER)}
+            if error.status not in _BAD_PARAMETER or not doubtful:
                 raise
-            fewer = {name: value for name, value in query.items() if name not in _OF_PAGES}
-            found = await self._page(app, fewer)
-            self._refused = _OF_PAGES
+            found = await self._first(app, {name: value for name, value in sent.items() if name not in doubtful})
+            self._refused |= doubtful
             return found
 
     async def _page(self, app: str, query: Mapping[str, Any]) -> tuple[Page, str]:

@@ -113,6 +113,36 @@ def test_an_older_server_is_asked_without_what_it_refuses() -> None:
     assert queries == [{"limit": "1000", "include_leases": "true"}, {}, {}]
 
 
+def test_a_server_that_refuses_filters_sends_all() -> None:
+    queries = []
+
+    def strict(request: httpx.Request) -> httpx.Response:
+        queries.append(dict(request.url.params))
+        if request.url.params:
+            return httpx.Response(400, json={"error": "unknown parameter"})
+        return httpx.Response(200, json=[machine("a")])
+
+    async def twice(client: Any) -> Any:
+        where = {"key": "value"}
+        return await client.list_machines("app", where=where), await client.list_machines("app", where=where)
+
+    first, second = with_client(strict, twice)
+    assert [one.name for one in first] == [one.name for one in second] == ["a"]
+    assert queries == [
+        {"limit": "1000", "include_leases": "true", "metadata.key": "value"},
+        {"metadata.key": "value"},
+        {},
+        {},
+    ]
+
+
+def test_an_app_that_is_not_there_is_none_for_an_older_server_too() -> None:
+    def strict(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400 if request.url.params else 404, json={"error": "no"})
+
+    assert with_client(strict, lambda client: client.list_machines("app")) is None
+
+
 def test_apps_that_are_listed_at_once_are_all_asked_again_without_what_is_refused() -> None:
     is_first_listed = asyncio.Event()
 
