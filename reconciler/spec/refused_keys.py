@@ -20,6 +20,7 @@ _ROLLOUT: Final = {
     "on_failure": "an apply stops at the first machine that does not stay up",
     "keep": "a machine is changed in place",
 }
+_OF_AN_APP: Final = frozenset({"org", "addresses"})
 _LONGEST_KEY: Final = 64  # of which a likely spelling is looked for
 
 
@@ -69,6 +70,8 @@ def hint_for_unknown(key: str, known: Sequence[str], path: Sequence[Any]) -> str
 
 
 def _of_the_other_kind(key: str) -> str | None:
+    if key in _OF_AN_APP:
+        return f"only an app has `{key}`"
     kind = next((one.only for one in FIELDS if one.name == key), None)
     return f"only a {kind.value} has `{key}`" if kind else None
 
