@@ -103,8 +103,8 @@ async def _failed(job: Job, change: Change, error: ApiError) -> Entry:
 async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
     """Return the end of a change whose machine someone else held for too long.
 
-    A claim may have become a run meanwhile. An anchor that runs is no less locked: what its pool should be can be told
-    under its lease only.
+    A claim may have become a run meanwhile. For an anchor this is no success even if it runs: what its pool should be
+    can be written only under its lease.
     """
     if change.kind is PoolKind.TASK and not must_be_told(change):
         with suppress(ApiError):

@@ -24,9 +24,9 @@ from reconciler.model.report import IpEntry, Status
 from reconciler.slots.context import Context
 
 _PAUSE_S: Final = 1.0
-_LOOKS: Final = 10  # so often the list is read before what it does not show counts as not there
+_LOOKS: Final = 10  # reads of the list before a missing address counts as not there
 _ATTEMPTS: Final = 3
-_NOT_KNOWN: Final = "no rows in result set"  # a 500 that had no effect: the app is not known there
+_NOT_KNOWN: Final = "no rows in result set"  # a 500 without effect: that server does not know the app yet
 _IDEMPOTENT: Final = frozenset({IpKind.SHARED_V4})
 
 

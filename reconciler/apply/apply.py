@@ -120,7 +120,7 @@ async def _admit(
 async def _defer(announcements: Announcements, change: Change) -> Entry:
     """Return the end of a change that waits for a run.
 
-    It is no success if the pool could not be told what it should be.
+    It is no success if what the pool should be could not be announced.
     """
     obstacle = await announcements.obstacle(change)
     if obstacle is None:

@@ -122,7 +122,8 @@ async def _look(context: Context, watch: Watch, deadline: float, up_since: float
 async def _newer_events(context: Context, seen: Machine, fence: str | None) -> tuple[Event, ...]:
     """Return the events newer than the change.
 
-    A machine comes with few of them; what has left the longer list too, nobody tells.
+    A machine comes with few events. If older ones are needed, its longer list is read; those that have left that list
+    too are not known.
     """
     newer = _above(seen.events, fence)
     if newer is None:

@@ -155,9 +155,9 @@ def objection_to_marks(live: Machine, stack: str, options: Options) -> str | Non
 
 
 def objection_of_fence(live: Machine, options: Options) -> str | None:
-    """Say why these options must not touch the machine under its lease.
+    """Say why these options must not touch the leased machine; None if they may.
 
-    None if they may. A pool's anchor that was busy at the newer apply tells of it by its mark `want` alone.
+    If a pool's anchor was busy during a newer apply, only its mark `want` shows that apply.
     """
     ours = options.revision
     if ours is None or options.allow_rollback:

@@ -23,9 +23,10 @@ _ANOTHER: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class NewApp:
-    """The app.
+    """The app of the probes.
 
-    `may_exist`: this command has sent what makes it, and has not seen it gone. `is_ours`: it has certainly made it.
+    `may_exist`: the call that makes it was sent, and the app was not seen to be gone. `is_ours`: this command has
+    certainly made it.
     """
 
     api: RawApi

@@ -153,7 +153,7 @@ class AppAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """One deployment of an app by Fly's own client, as that client tells of it.
+    """One deployment of an app by Fly's own client, as that client reports it.
 
     `definition` is the app's configuration that it deployed.
     """

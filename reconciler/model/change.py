@@ -112,7 +112,7 @@ class Change:
     handover: Handover | None = None  # where the machine goes and was the pool's anchor
     keeper: str | None = None  # name of the slot that keeps how this machine's runs ended, when it goes
     keeper_id: str | None = None  # its machine, where there is one yet
-    is_untold: bool = False  # a removal that no anchor tells of which stays, so the machine itself must
+    is_untold: bool = False  # no anchor that stays records this removal, so the machine itself must
     lost: str | None = None  # the digest that was applied to the slot's machine, which is no longer there
     is_new: bool = False  # the slot was not there when the pool was last applied
     rollout: Rollout = field(default_factory=Rollout)  # how a service is watched once this is done

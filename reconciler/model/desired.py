@@ -11,10 +11,10 @@ from reconciler.model.spec import PoolKind, Slot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredMachine:
-    """What a slot's machine is to be: all that a create or update sends of its own.
+    """What a slot's machine is to be: all that a create or update sends.
 
-    `config` is without marks, and `digest` that of it. What concerns the whole pool is told on its anchor alone: the
-    `run_policy` of a task, as a mark holds it, and `counts`, how many machines there are by region.
+    `config` is without marks, and `digest` is its digest. What concerns the whole pool is on its anchor only: the
+    `run_policy` of a task, as a mark holds it, and `counts`, the number of machines by region.
     """
 
     slot: Slot

@@ -23,7 +23,7 @@ class IpAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignIp:
-    """An IP address of an app that its spec does not declare: told, never released."""
+    """An IP address of an app that its spec does not declare. It is never released."""
 
     app: str
     ip: str

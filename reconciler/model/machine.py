@@ -155,8 +155,8 @@ class Machine:
 
     `config` is None while its host is unreachable; `events` are newest first. `not_understood` names the members of the
     answer that have a type that the API never gives. If a list has a machine without a readable id or name, they are ""
-    here. `version` is new with each update; "" if the server tells none. `lease` is told in lists alone, and not by
-    older servers.
+    here. `version` is new with each update; "" if the server does not report it. `lease` is only in lists, and not in
+    those of older servers.
     """
 
     app: str
@@ -189,7 +189,7 @@ class Machine:
 
     @property
     def newest_event(self) -> str | None:
-        """Return the id of the newest event that is told with the machine."""
+        """Return the id of the newest event that comes with the machine."""
         return self.events[0].id if self.events else None
 
     @property

@@ -31,7 +31,7 @@ RUN: Final = PREFIX + "r"  # r0…r15: run records
 FINGERPRINTS: Final = PREFIX + "f_"  # on the anchor: f_<hour>_<number>, the keys of that hour that had to go
 ENDS: Final = PREFIX + "e"  # e0…e7, on the anchor: how runs ended whose machine an apply took away
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
-GONE: Final = PREFIX + "gone"  # on a machine that this tool is about to destroy, if no anchor that stays tells so
+GONE: Final = PREFIX + "gone"  # on a machine that this tool is about to destroy, if no anchor that stays records it
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
 
 _LONGEST_VALUE: Final = 200
@@ -166,8 +166,8 @@ def parse_counts(value: str) -> dict[str, int]:
 def may_be_owned(metadata: Mapping[str, str], *, stack: str | None, name: str, are_whole: bool) -> bool:
     """Return whether an unobservable machine may belong to the stack (None: to any).
 
-    `are_whole` says that all its marks are shown: then one without an owner is not ours. `name` is "" if it is not
-    told.
+    `are_whole` says that all its marks are known: then a machine without an owner is not ours. `name` is "" if it is
+    not known.
     """
     owner = metadata.get(STACK)
     if owner is None:

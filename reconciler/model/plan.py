@@ -44,11 +44,11 @@ class IpAllocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What a task's anchor must be told before any other slot of its pool is changed.
+    """What a task's anchor must say before any other slot of its pool is changed.
 
-    No update of the anchor says it: it is busy, on its way out, or as declared while its mark `want` still names
-    another config. `machine_id` is None if the anchor cannot be observed, so that nobody can tell it; `doubt` then says
-    why, in words that follow "is".
+    It is written by itself if no update of the anchor writes it: the anchor is busy, on its way out, or as declared
+    while its mark `want` still names another config. `machine_id` is None if the anchor cannot be observed, so that
+    nothing can be written; `doubt` then says why, in words that follow "is".
     """
 
     app: str

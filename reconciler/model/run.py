@@ -84,7 +84,7 @@ class RunState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """A run as its machine's events and records tell of it.
+    """A run as its machine's events and records show it.
 
     `who` is `unknown` if it was started without a record. `outcome` is None while it runs, and LOST if its end cannot
     be known; `started_at`, `ended_at` and `attempts` are None if they are no longer retained. `attempts` counts its

@@ -1,9 +1,9 @@
 """Find drift in a plan: what someone else changed since the last apply. Pure.
 
 What the spec says now does not matter. A slot without a machine is drift if it had one: if the pool's anchor remembers
-so, or if the platform still tells of a destroyed machine with the slot's marks. The anchor counts first: a slot that it
-says was not there is the spec's, though the same slot may have been there before and been taken out. Where no anchor
-tells, a machine that this tool destroyed says so itself.
+one, or if the platform still reports a destroyed machine with the slot's marks. The anchor counts first: if it says
+that the slot was not there, the spec has added it, even if the slot was there earlier and was removed. If no anchor
+says so, a machine that this tool destroyed has a mark for that.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,8 @@ def only_drift(plan: Plan) -> Plan:
 def with_drift(plan: Plan) -> Plan:
     """Return the plan with every change that someone else had a part in.
 
-    Of its fields only those are left. The plan counts the slots of which that does not show everything.
+    Only the fields that someone else changed are left in a change. `not_shown` counts the slots of which something is
+    left out.
     """
     settings = [change for change in plan.changes if change.action is Action.SETTINGS]
     found = [(change, _with_drift(change)) for change in plan.changes if change.action is not Action.SETTINGS]
@@ -150,6 +151,6 @@ def _leaves(addresses: list[str]) -> str:
 
 
 def _by(machine: Machine) -> str:
-    """Say who destroyed the machine, and when, as far as its events tell."""
+    """Say who destroyed the machine, and when, if its events show it."""
     event = next((event for event in reversed(machine.events) if event.type == "destroy"), None)
     return f" (by {event.source}, {event.at:%Y-%m-%d %H:%M} UTC)" if event else ""

@@ -192,9 +192,9 @@ def _short(digest: str | None) -> str:
 
 
 def _by_whom(machine: Machine | None) -> str:
-    """Say who changed the machine last, and when, as far as anything tells.
+    """Say who changed the machine last, and when, if its events or marks show it.
 
-    Its events do, and other tools' marks.
+    The marks may be those of other tools.
     """
     assert machine is not None
     update = next((event for event in machine.events if event.type == "update"), None)

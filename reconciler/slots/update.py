@@ -85,8 +85,8 @@ async def _send_once(
     """Send the update.
 
     Return the version that it makes; None if the reply names none. After a lost reply the machine is read, and the
-    update is sent again only if it never arrived. A machine whose version is not told is not updated: another update
-    could not be seen.
+    update is sent again only if it never arrived. A machine without a reported version is not updated: another update
+    could not be noticed.
     """
     if not live.version:
         raise UpdateFailedError(f"{live.name}: the platform reports no version of the machine, so it is not changed")

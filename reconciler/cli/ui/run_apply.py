@@ -95,7 +95,10 @@ def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
 
 
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
-    """Give programs a report although nothing was begun; people were told already."""
+    """Return a report for programs although nothing was begun.
+
+    People have read the reason already.
+    """
     if options.is_json:
         return Report(plan=plan, entries=(), failures=why)
     annotate(why)

@@ -57,7 +57,7 @@ class Output:
             self._on_failure = before
 
     def why_incomplete(self) -> str | None:
-        """Return what to tell of the failure; None where there is nobody to tell it."""
+        """Return what to say about the failure; None if nobody reads the output."""
         if self.failure is None or isinstance(self.failure, _NOBODY_READS):
             return None
         reason = self.failure.strerror or str(self.failure)
@@ -112,7 +112,7 @@ class _FailingStream(_Stream):
         self._output.fail(self._failure)  # at each write: someone else's code may have caught the error before
 
     def _write(self, text: str) -> None:
-        """Write the text, with escapes for what the stream's encoding has not."""
+        """Write the text, with escapes for characters that the encoding lacks."""
         try:
             self.behind.write(text)
         except UnicodeEncodeError:

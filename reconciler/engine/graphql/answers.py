@@ -1,7 +1,7 @@
 """Records of the engine with the members that GraphQL gives them.
 
-An object is a dict of its members; one that takes arguments, or takes time to find, is a function of them. What is not
-known here is no member: a query that asks for it is refused, and told which.
+An object is a dict of its members. A member that takes arguments, or time to find, is a function. What the engine does
+not know is no member: a query for it is refused with an error that names it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -80,7 +80,7 @@ async def _create_build(engine: Engine, request: Request) -> Response:
 
 
 async def _finish_build(_engine: Engine, request: Request) -> Response:
-    """Repeat how the build went, as its client told it."""
+    """Answer with the result of the build, as its client reports it."""
     body = await body_of(request, "finishBuildRequest")
     timings = body.get("timings")
     took_ms = timings.get("build_and_push_ms") if isinstance(timings, dict) else 0
