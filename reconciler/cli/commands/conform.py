@@ -34,7 +34,7 @@ def command(url: str, org: str, region: str | None, image: str, is_agreed: bool,
     """Test on a new app, --app NAME, whether the server at URL does what we assume.
 
     URL is that of a Machines API, or fly, or local. The app is deleted afterwards, also after Ctrl-C. Ends 0 if all
-    that was tried holds, 1 if something differs or something is left, 130 when interrupted.
+    that was tried holds, 1 if something differs, nothing could be tried, or something is left, 130 when interrupted.
     """
     from reconciler.cli.ui.signals import run_async
     from reconciler.conformance.runner import Stop

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @click.command("unlock")
 @shared_options
 def command(**_values: object) -> int:
-    """Release leases of processes of yours on this host that are dead.
+    """Release leases of your dead processes on this host.
 
-    Only processes since the host's last boot count. Other leases are listed with their holder and expiry. A lease
-    expires by itself within a minute. Ends 0 if none is left, otherwise 1.
+    Only processes that began since the host's last boot are recognised. Other leases are listed with their holder and
+    expiry. A lease expires by itself within a minute. Ends 0 if none is left, otherwise 1.
     """
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.render.redact import clean
