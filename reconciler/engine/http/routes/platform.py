@@ -57,6 +57,15 @@ async def _secret_keys(engine: Engine, request: Request) -> Response:
     return JSONResponse({"secret_keys": []})
 
 
+async def _network_policies(engine: Engine, request: Request) -> Response:
+    """Answer that there are none.
+
+    No OpenAPI document has them; this form of the list is what a client reads.
+    """
+    app_of(engine, request)
+    return JSONResponse([])
+
+
 async def _not_found(engine: Engine, request: Request) -> Response:
     app_of(engine, request)
     raise not_found(request.url.path.rpartition("/")[2])
@@ -88,6 +97,7 @@ def _not_implemented(method: str, path: str) -> Endpoint:
 
 _CERTIFICATE: Final = "/apps/{app}/certificates/{hostname}"
 _KEY: Final = "/apps/{app}/secretkeys/{name}"
+_POLICIES: Final = "/apps/{app}/network_policies"
 ENDPOINTS: Final[tuple[Any, ...]] = (
     Endpoint("GET", "/platform/regions", "regions", _regions),
     Endpoint("POST", "/platform/placements", "placements", _placements),
@@ -96,6 +106,10 @@ ENDPOINTS: Final[tuple[Any, ...]] = (
     Endpoint("GET", "/apps/{app}/secretkeys", "secretkeys", _secret_keys),
     Endpoint("GET", _CERTIFICATE, "certificates", _not_found),
     Endpoint("GET", _KEY, "secretkeys", _not_found),
+    Endpoint("GET", _POLICIES, "network_policies", _network_policies),
+    Endpoint("GET", f"{_POLICIES}/{{policy}}", "network_policies", _not_found),
+    _not_implemented("POST", _POLICIES),
+    _not_implemented("DELETE", f"{_POLICIES}/{{policy}}"),
     *(_not_implemented("POST", f"/apps/{{app}}/certificates/{kind}") for kind in ("acme", "custom")),
     _not_implemented("DELETE", _CERTIFICATE),
     *(_not_implemented("DELETE", f"{_CERTIFICATE}/{kind}") for kind in ("acme", "custom")),
