@@ -42,7 +42,7 @@ VERBS: Final = {
     "destroy": "Remove every machine that this stack owns.",
     "unlock": "Release leases of a dead process of yours.",
     "build": "Build and push the spec's images.",
-    "engine": "The local engine: run, start, stop, status, env, open.",
+    "engine": "The local engine: run, start, stop, status, env, open, conform.",
 }
 
 

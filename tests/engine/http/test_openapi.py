@@ -34,9 +34,11 @@ _REAL = 80  # of a hundred cases, as many have names in their paths that are the
 NULLABLE = ("request", "exec", "entrypoint", "cmd", "force_instance_key", "attached_machine_id", "attached_alloc_id")
 
 
-def with_nulls() -> dict[str, Any]:
-    """Return Fly's document, with the members that may be null."""
+def with_facts() -> dict[str, Any]:
+    """Return Fly's document, with the members that may be null, and with `autostop` as it is told: true or false."""
     found = document()
+    autostop = found["components"]["schemas"]["fly.MachineService"]["properties"]["autostop"]
+    autostop |= {"type": ["string", "boolean"], "enum": [*autostop["enum"], True, False]}
     for schema in found["components"]["schemas"].values():
         for name, member in schema.get("properties", {}).items():
             if name in NULLABLE:
@@ -147,14 +149,14 @@ def asked(operation: Any, mode: GenerationMode, live: Live) -> None:
 @pytest.mark.parametrize("label", labels())
 def test_no_call_gets_an_answer_outside_the_document_and_the_facts(label: str, live: Live) -> None:
     method, _, path = label.partition(" ")
-    operation = schemathesis.openapi.from_dict(with_nulls())[path][method]
+    operation = schemathesis.openapi.from_dict(with_facts())[path][method]
     asked(operation, GenerationMode.POSITIVE, live)
     if operation.body or operation.query:
         asked(operation, GenerationMode.NEGATIVE, live)
 
 
 def test_no_sequence_of_calls_gets_an_answer_outside_the_document_and_the_facts(live: Live) -> None:
-    schema = schemathesis.openapi.from_dict(with_nulls())
+    schema = schemathesis.openapi.from_dict(with_facts())
     begun = live.count
 
     class Sequences(schema.as_state_machine()):  # type: ignore[misc]
