@@ -218,3 +218,20 @@ async def test_after_a_write_of_unclear_effect_the_lease_is_left_to_expire(world
     assert is_leased(world)
     await world.context.clock.sleep(31)
     assert not is_leased(world)
+
+
+@pytest.mark.parametrize(("call", "is_left"), [("get", False), ("update", True), ("wait", False)])
+async def test_an_apply_that_is_cancelled_leaves_its_lease_only_while_its_update_is_under_way(
+    world: World, call: str, is_left: bool
+) -> None:
+    await one_machine(world)
+    late = world.engine.faults.add("late_reply", calls=(call,), seconds=5.0)
+    applying = asyncio.create_task(world.apply(task_spec("[run, '2']", count="1")))
+    await world.context.clock.sleep(2)
+    assert late.struck
+    assert is_leased(world)
+    applying.cancel()
+    await asyncio.gather(applying, return_exceptions=True)
+    assert is_leased(world) is is_left
+    await world.context.clock.sleep(60)
+    assert not is_leased(world)

@@ -39,6 +39,14 @@ class Stack:
         headers = {"Authorization": f"Bearer {read_token(directory / 'home')}"}
         self.http = httpx.Client(base_url=f"{self.status.url}/v1/apps/app", headers=headers, trust_env=False)
 
+    def restart(self, adversity: str) -> None:
+        """Let the engine go on with these faults."""
+        stop_engine(self.directory / "home")
+        (self.directory / "adversity.yaml").write_text(adversity)
+        extra = ("--adversity", str(self.directory / "adversity.yaml"))
+        self.status = start_engine(self.directory / "home", extra=extra)
+        self.http.base_url = f"{self.status.url}/v1/apps/app"
+
     def write(self, round_number: int) -> None:
         count = 2 + round_number % 3
         (self.directory / "machines.yaml").write_text(SPEC.format(round=round_number, count=count))
@@ -114,15 +122,21 @@ def test_killed_fifty_times_nothing_is_doubled_orphaned_or_ended(
     assert stack.http.get(f"/machines/{foreign['id']}").json() == before
 
 
+# The first machine that is changed answers its GET late, so that the interrupts come between its lease and its update.
+LATE_GET = """
+latency: small
+rules:
+  - {fault: late_reply, call: get, seconds: 3}
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupted_it_gives_back_its_leases_and_says_what_is_done(stack: Stack, number: int, times: int) -> None:
     stack.write(0)
     assert run(["apply", "--yes"]) == 0
-    stop_engine(stack.directory / "home")
-    status = start_engine(stack.directory / "home", extra=("--latency", "fly"))
-    stack.http.base_url = f"{status.url}/v1/apps/app"
-    stack.write(3)  # the same count, another environment: updates, each of which now takes seconds
+    stack.restart(LATE_GET)
+    stack.write(3)  # the same count, another environment: updates
     process = subprocess.Popen(
         stack.command("apply", "--yes", "--parallelism", "1", "--trace-http"),
         cwd=stack.directory,
