@@ -1,7 +1,8 @@
 """What the action says to GitHub, and what it reads there: the pull request's comment, and the hash approved in it.
 
-One comment for each key, found by its first line and changed in place. Its last line holds the plan's hash and the
-commit that it is of, so that an apply after the merge can ask for exactly that plan.
+One comment for each key, found by its first line and changed in place. Its last line holds the plan's hash, the commit
+that it is of, and how many machines it was allowed to destroy, so that an apply after the merge can ask for exactly
+that plan.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import httpx
 LIMIT = 65_536
 PRE_LIMIT = 50_000
 MAX_PAGES = 30
-LAST_LINE = re.compile(r"<!-- plan (sha256:[0-9a-f]{64}) of commit ([0-9a-f]{40}) -->")
+LABEL = "reconciler: allow-destroy"
+LAST_LINE = re.compile(r"<!-- plan (sha256:[0-9a-f]{64}) of commit ([0-9a-f]{40})(?: allow-destroy (\d+))? -->")
 
 
 def marker(key: str) -> str:
@@ -27,11 +29,22 @@ def marker(key: str) -> str:
     return f"<!-- machines-reconciler {re.sub(r'[^A-Za-z0-9._/-]', '_', key)} -->"
 
 
-def body_of(key: str, shown: str, *, plan_hash: str, commit: str, run: str) -> str:
-    """The whole comment."""
+def destroys(plan: dict[str, Any], *, is_allowed: bool) -> int | None:
+    """How many machines a plan above the deletion limit destroys, where that is allowed, or where it is not."""
+    limit = plan.get("deletion_limit")
+    return limit["destroys"] if limit and limit["is_allowed"] is is_allowed else None
+
+
+def body_of(key: str, shown: str, plan: dict[str, Any], *, commit: str, run: str) -> str:
+    """The whole comment. `plan` is empty where there is none to approve."""
+    plan_hash = plan.get("plan_sha256")
     told = f" · plan hash `{plan_hash}`" if plan_hash else ""
-    last = f"\n<!-- plan {plan_hash} of commit {commit} -->" if plan_hash else ""
-    foot = f"\n<sub>commit {commit[:12]} · [run]({run}){told}</sub>\n{last}"
+    allowed = destroys(plan, is_allowed=True)
+    last = f"\n<!-- plan {plan_hash} of commit {commit}{f' allow-destroy {allowed}' if allowed else ''} -->"
+    last = last if plan_hash else ""
+    lacks = destroys(plan, is_allowed=False) is not None
+    how = f"\nTo allow what this destroys, add the label `{LABEL}` and plan again.\n" if lacks else ""
+    foot = f"{how}\n<sub>commit {commit[:12]} · [run]({run}){told}</sub>\n{last}"
     head = f"{marker(key)}\n"
     return head + shown[: LIMIT - len(head) - len(foot) - 10] + foot
 
@@ -94,14 +107,21 @@ class GitHub:
                     raise
         self.call("POST", f"/issues/{number}/comments", json={"body": body})
 
+    def labels(self, number: int) -> set[str]:
+        """The names of the pull request's labels as they are now: an event's are those of its time."""
+        return {str(one["name"]) for one in self.call("GET", f"/issues/{number}/labels", params={"per_page": 100})}
+
     def merged(self, commit: str) -> dict[str, Any] | None:
         """The pull request that this commit is the merge of."""
         found = self.call("GET", f"/commits/{commit}/pulls")
         return next((one for one in found if one.get("merge_commit_sha") == commit and one.get("merged_at")), None)
 
 
-def approved(github: GitHub, *, key: str, author: str, commit: str) -> str:
-    """The hash of the plan that was last shown in the merged pull request, for its last commit. Raises LookupError."""
+def approved(github: GitHub, *, key: str, author: str, commit: str) -> tuple[str, str]:
+    """The hash of the plan that was last shown in the merged pull request, for its last commit, and its allowance.
+
+    The allowance is empty where there was none. Raises LookupError.
+    """
     pull = github.merged(commit)
     if pull is None:
         raise LookupError(f"commit {commit[:12]} is not the merge of a pull request")
@@ -113,7 +133,7 @@ def approved(github: GitHub, *, key: str, author: str, commit: str) -> str:
         raise LookupError(f"the last plan in pull request {pull['number']} failed, so nothing was approved")
     if found[2] != pull["head"]["sha"]:
         raise LookupError(f"the last plan in pull request {pull['number']} is of an older commit, {found[2][:12]}")
-    return found[1]
+    return found[1], found[3] or ""
 
 
 def main(arguments: list[str], environment: dict[str, str]) -> int:
@@ -123,9 +143,10 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
     parse_pre.add_argument("--title")
     parse_pre.add_argument("file", type=Path)
     verbs.add_parser("hash").add_argument("file", type=Path)
+    verbs.add_parser("allowance").add_argument("file", type=Path)
     parse_comment = verbs.add_parser("comment")
     parse_comment.add_argument("--key", required=True)
-    parse_comment.add_argument("--hash", required=True)
+    parse_comment.add_argument("--plan", required=True, type=Path)
     parse_comment.add_argument("--author", required=True)
     parse_comment.add_argument("file", type=Path)
     parse_approved = verbs.add_parser("approved")
@@ -136,28 +157,57 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
         case "pre":
             sys.stdout.write(pre(values.file.read_text(), values.title))
         case "hash":
-            sys.stdout.write(f"{json.loads(values.file.read_text())['plan_sha256']}\n")
+            sys.stdout.write(f"{_read(values.file)['plan_sha256']}\n")
+        case "allowance":
+            sys.stdout.write(_allowance(environment, _read(values.file)))
         case "comment":
-            _comment(environment, values.key, values.author, values.hash, values.file.read_text())
+            plan = _read(values.plan) if values.plan.is_file() else {}
+            _comment(environment, values.key, values.author, plan, values.file.read_text())
         case "approved":
             return _approved(environment, values.key, values.author)
     return 0
 
 
-def _comment(environment: dict[str, str], key: str, author: str, plan_hash: str, shown: str) -> None:
-    """A comment that cannot be made is no reason to fail: a fork's token may not."""
+def _read(file: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(file.read_text())
+    return document
+
+
+def _pull(environment: dict[str, str]) -> dict[str, Any] | None:
+    """The pull request that the workflow runs for."""
     try:
-        event = json.loads(Path(environment.get("GITHUB_EVENT_PATH", "")).read_text())
+        event = _read(Path(environment.get("GITHUB_EVENT_PATH", "")))
     except (OSError, ValueError):
-        return
-    pull = event.get("pull_request")
+        return None
+    return event.get("pull_request")
+
+
+def _allowance(environment: dict[str, str], plan: dict[str, Any]) -> str:
+    """How many machines the pull request's label lets the plan destroy: as many as it would.
+
+    Empty without the label, or where none is needed.
+    """
+    lacking, pull = destroys(plan, is_allowed=False), _pull(environment)
+    if lacking is None or not pull:
+        return ""
+    try:
+        return str(lacking) if LABEL in GitHub(environment).labels(int(pull["number"])) else ""
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        why = type(error).__name__
+        sys.stderr.write(f"::warning title=reconciler::the pull request's labels could not be read: {why}\n")
+        return ""
+
+
+def _comment(environment: dict[str, str], key: str, author: str, plan: dict[str, Any], shown: str) -> None:
+    """A comment that cannot be made is no reason to fail: a fork's token may not."""
+    pull = _pull(environment)
     if not pull:
         return
     run = (
         f"{environment.get('GITHUB_SERVER_URL', 'https://github.com')}/{environment['GITHUB_REPOSITORY']}"
         f"/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
     )
-    body = body_of(key, shown, plan_hash=plan_hash, commit=str(pull["head"]["sha"]), run=run)
+    body = body_of(key, shown, plan, commit=str(pull["head"]["sha"]), run=run)
     try:
         GitHub(environment).say(int(pull["number"]), key, body, author=author)
     except httpx.HTTPStatusError as error:
@@ -170,11 +220,11 @@ def _comment(environment: dict[str, str], key: str, author: str, plan_hash: str,
 
 def _approved(environment: dict[str, str], key: str, author: str) -> int:
     try:
-        found = approved(GitHub(environment), key=key, author=author, commit=environment["GITHUB_SHA"])
+        plan_hash, allowance = approved(GitHub(environment), key=key, author=author, commit=environment["GITHUB_SHA"])
     except (LookupError, httpx.HTTPError, ValueError, TypeError) as error:
         sys.stderr.write(f"::error title=reconciler::no approved plan: {' '.join(str(error).split())}\n")
         return 1
-    sys.stdout.write(f"{found}\n")
+    sys.stdout.write(f"{plan_hash} {allowance}\n")
     return 0
 
 

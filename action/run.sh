@@ -21,8 +21,18 @@ code=0
 
 case "$INPUT_COMMAND" in
   plan)
-    reconciler plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" ${more[@]+"${more[@]}"} \
-      >"$shown" 2>"$errors" || code=$?
+    plan() {
+      reconciler plan -f "$INPUT_FILE" -o markdown --detailed-exitcode --out "$work/plan.json" ${more[@]+"${more[@]}"} "$@" \
+        >"$shown" 2>"$errors"
+    }
+    plan || code=$?
+    allowed=""
+    [[ ! -s $work/plan.json ]] || allowed=$(github allowance "$work/plan.json")
+    if [[ -n $allowed ]]; then # the label allows what this plan destroys, and no more: the allowance is in its hash
+      rm "$work/plan.json"
+      code=0
+      plan --allow-destroy "$allowed" || code=$?
+    fi
     ;;
   drift)
     reconciler drift -f "$INPUT_FILE" -o markdown --detailed-exitcode ${more[@]+"${more[@]}"} >"$shown" 2>"$errors" || code=$?
@@ -38,7 +48,10 @@ case "$INPUT_COMMAND" in
   apply)
     consent=(--yes)
     if [[ $INPUT_EXPECT_PLAN == from-comment ]]; then
-      consent=(--expect-plan "$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" 2>"$errors")") || code=$?
+      approved=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" 2>"$errors") || code=$?
+      read -r approved_hash allowed <<<"$approved"
+      consent=(--expect-plan "$approved_hash")
+      [[ -z $allowed ]] || more+=(--allow-destroy "$allowed")
     elif [[ -n $INPUT_EXPECT_PLAN ]]; then
       consent=(--expect-plan "$INPUT_EXPECT_PLAN")
     fi
@@ -81,6 +94,6 @@ hash=""
 
 # One comment for each spec: what is reviewed in it is a plan, and nothing else takes its place.
 if [[ $INPUT_COMMENT == true && ($INPUT_COMMAND == plan || $INPUT_COMMAND == diff) ]]; then
-  github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --hash "$hash" "$shown"
+  github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/plan.json" "$shown"
 fi
 [[ $code == 0 || $code == 2 ]] || exit "$code"

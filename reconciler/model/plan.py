@@ -106,11 +106,32 @@ def unreachable_counts(machines: Iterable[UnreachableMachine]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionLimit:
+    """What a plan above the deletion limit destroys.
+
+    It is so many `of` the stack's machines; `replaces` of them are made again. `is_allowed` says whether that many were
+    allowed.
+    """
+
+    destroys: int
+    of: int
+    replaces: int = 0
+    is_allowed: bool = False
+
+    @property
+    def words(self) -> str:
+        made_again = f" ({self.replaces} of them to replace)" if self.replaces else ""
+        needed = f"--allow-destroy {self.destroys}"
+        told = f", with {needed}" if self.is_allowed else f": needs {needed}"
+        return f"destroys {self.destroys} of {self.of}{told}{made_again}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All changes in a stable order, with what was seen beside them.
 
     Unchanged slots are included, as NONE or WATCH. `blocked` says why nothing may be applied: an unobserved app, the
-    deletion limit.
+    deletion limit. `deletion_limit` is None where the plan is not above it.
     """
 
     stack: str
@@ -127,6 +148,7 @@ class Plan:
     allocations: tuple[IpAllocation, ...] = ()
     foreign_ips: tuple[ForeignIp, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
+    deletion_limit: DeletionLimit | None = None
 
     @property
     def effective(self) -> tuple[Change, ...]:
@@ -145,6 +167,15 @@ class Plan:
     def is_settled(self) -> bool:
         """Return whether all is as declared and up, and nothing could not be seen."""
         return not self.has_changes and not self.unreachable and not self.watched
+
+    @property
+    def is_reviewable(self) -> bool:
+        """Return whether it can be saved and approved.
+
+        It is, if nothing blocks it, or if it only lacks the allowance for what it destroys.
+        """
+        limit = self.deletion_limit
+        return not self.blocked or bool(limit and not limit.is_allowed and len(self.blocked) == 1)
 
     def counts(self) -> Mapping[str, int]:
         """Count the changes of each action that are to be done now; `deferred` ones wait."""

@@ -88,6 +88,8 @@ async def propose_apply(
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)
     plan = plan_again(pinned.observed)
+    if saved and not plan.blocked:
+        plan = replace(plan, blocked=saved.plan.blocked)  # what was reviewed had no allowance
     objections = () if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed))
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)

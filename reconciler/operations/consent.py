@@ -3,7 +3,7 @@
 That is: what was reviewed before, and what was allowed beyond ordinary changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.model.plan import Plan
@@ -47,5 +47,7 @@ class Consent:
         if self.saved:
             return objections(self.saved, plan, applied)
         if self.expected and (found := plan_sha256(plan)) != self.expected:
+            if plan.deletion_limit and plan_sha256(replace(plan, deletion_limit=None)) == self.expected:
+                return (f"the plan {plan.deletion_limit.words}, and it was approved without that",)
             return (f"the plan is {found} now, and {self.expected} was approved",)
         return ()

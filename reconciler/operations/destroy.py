@@ -50,6 +50,5 @@ def emptied(spec: Spec) -> Spec:
 
 def _with_reason(plan: Plan) -> Plan:
     """Return the plan with this operation as the reason of its changes."""
-    return replace(
-        plan, changes=tuple(replace(change, code=ReasonCode.DESTROY, reason="destroy") for change in plan.changes)
-    )
+    changes = tuple(replace(change, code=ReasonCode.DESTROY, reason="destroy") for change in plan.changes)
+    return replace(plan, changes=changes, deletion_limit=None)

@@ -28,7 +28,12 @@ def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> P
     found = make_plan(new, world, only=only, allow_destroy=_NO_LIMIT)
     # What an apply leaves beside configs depends on marks, and these machines are made up.
     return replace(
-        found, bookkeeping=(), foreign_ips=(), warnings=(*found.warnings, *_left_behind(old, new)), observed_at=None
+        found,
+        bookkeeping=(),
+        foreign_ips=(),
+        warnings=(*found.warnings, *_left_behind(old, new)),
+        observed_at=None,
+        deletion_limit=None,
     )
 
 

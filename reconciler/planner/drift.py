@@ -34,6 +34,7 @@ def only_drift(plan: Plan) -> Plan:
         announcements=(),
         bookkeeping=(),
         warnings=warnings,
+        deletion_limit=None,
     )
 
 
@@ -56,6 +57,7 @@ def with_drift(plan: Plan) -> Plan:
         bookkeeping=(),
         warnings=(*plan.warnings, *(_settings_words(change) for change in settings), *_without_run_policy(plan)),
         not_shown=not_shown,
+        deletion_limit=None,
     )
 
 

@@ -1,12 +1,13 @@
 """Hash plans and specs; find what differs from a plan that was approved. Pure.
 
 The hash is what people approve, and what a saved plan is bound to. It is over the canonical changes, with values before
-and after unmasked. It contains neither the output's salt, nor versions, nor times, nor anything that a run in progress
-changes.
+and after unmasked, and over the allowance for what is destroyed, where one is needed. It contains neither the output's
+salt, nor versions, nor times, nor anything that a run in progress changes.
 """
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.canonical.digest import digest_of
@@ -30,6 +31,8 @@ def plan_sha256(plan: Plan) -> str:
     }
     if plan.allocations:  # absent otherwise: the hash of a plan without any is as it was before there were any
         document["allocations"] = sorted([one.app, one.kind.value] for one in plan.allocations)
+    if plan.deletion_limit and plan.deletion_limit.is_allowed:  # absent where nothing need be allowed
+        document["allow_destroy"] = plan.deletion_limit.destroys
     return _sha256(document)
 
 
@@ -92,8 +95,10 @@ def _sha256(document: Any) -> str:
 def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
     """Say why the saved plan must not be applied any more, a line for each slot.
 
-    There is none if all is as it was planned.
+    There is none if all is as it was planned. `now` was planned with the allowance of the saved plan.
     """
+    # What is allowed is what the file says. Early versions did not say it, and had it in no hash.
+    now = replace(now, deletion_limit=saved.plan.deletion_limit)
     before = {change.address: change for change in saved.plan.effective}
     after = {change.address: change for change in now.effective}
     if plan_sha256(now) == saved.plan_sha256:

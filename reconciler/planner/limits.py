@@ -6,6 +6,7 @@ from typing import Final
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
+from reconciler.model.plan import DeletionLimit
 from reconciler.model.revision import Revision, parse_revision
 
 _COUNT: Final = 3
@@ -13,22 +14,17 @@ _SHARE: Final = 3  # a third
 _LOSES: Final = frozenset({Action.DESTROY, Action.REPLACE})
 
 
-def deletion_limits(
-    changes: Iterable[Change], owned_count: int, allow_destroy: int | None, declared: Container[tuple[str, str]]
-) -> list[str]:
-    """Say why this may not be destroyed: too much of the stack, or protected pools.
+def deletion_limit(changes: Iterable[Change], owned_count: int, allow_destroy: int | None) -> DeletionLimit | None:
+    """Return what is destroyed if that is above the deletion limit, else None.
 
-    `declared` are the spec's pools, by app and name.
+    `allow_destroy` allows that many.
     """
-    losses = [change for change in changes if change.action in _LOSES and not change.is_duplicate]
+    losses = _losses(changes)
     lost = len(losses)
-    found = _protected(losses, declared)
-    if lost > max(_COUNT, allow_destroy or 0) and lost * _SHARE > owned_count:
-        found.append(
-            f"this destroys or replaces {lost} of the stack's {owned_count} machines;"
-            f" if that is meant, pass --allow-destroy {lost}"
-        )
-    return found
+    if lost <= _COUNT or lost * _SHARE <= owned_count:
+        return None
+    replaces = sum(change.action is Action.REPLACE for change in losses)
+    return DeletionLimit(destroys=lost, of=owned_count, replaces=replaces, is_allowed=lost <= (allow_destroy or 0))
 
 
 def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str | None:
@@ -43,13 +39,14 @@ def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str |
     return None
 
 
-def _protected(losses: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:
-    """Say which pools are protected, and how to lift that.
+def protected_pools(changes: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:
+    """Say which pools are protected and would lose machines, and how to lift that.
 
-    The spec lifts it, or the pools' marks if the spec does not have them.
+    The spec lifts it, or the pools' marks if the spec does not have them. `declared` are the spec's pools, by app and
+    name.
     """
     names: dict[tuple[str, str], list[str]] = {}
-    for change in losses:
+    for change in _losses(changes):
         if change.is_protected:
             names.setdefault((change.slot.app, change.slot.pool), []).append(change.slot.name)
     return [
@@ -57,3 +54,7 @@ def _protected(losses: Iterable[Change], declared: Container[tuple[str, str]]) -
         + ("set `protect: false`" if place in declared else "declare it again, with `protect: false` and `count: 0`")
         for place, slots in names.items()
     ]
+
+
+def _losses(changes: Iterable[Change]) -> list[Change]:
+    return [change for change in changes if change.action in _LOSES and not change.is_duplicate]

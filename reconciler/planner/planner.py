@@ -23,7 +23,7 @@ from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of
 from reconciler.planner.ip_addresses import allocations_of, foreign_ips_of
 from reconciler.planner.leader_slot import anchors_of, announcements_of
-from reconciler.planner.limits import deletion_limits, newer_revision
+from reconciler.planner.limits import deletion_limit, newer_revision, protected_pools
 from reconciler.planner.order import held_back, with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.settings import settings_changes
@@ -96,7 +96,10 @@ class Planner:
         if self._only:
             said.append(f"a partial plan: only {', '.join(sorted(self._only))}; the rest was not compared")
         owned_count = sum(draft.owned_count for draft in drafts)
-        blocked += deletion_limits(changes, owned_count, self._allow_destroy, self._declared)
+        blocked += protected_pools(changes, self._declared)
+        limit = deletion_limit(changes, owned_count, self._allow_destroy)
+        if limit and not limit.is_allowed:
+            blocked.append(limit.words)
         if newer := self._newer():
             if self._allow_rollback:
                 said.append(f"{newer}; an apply of it needs --allow-rollback")
@@ -120,6 +123,7 @@ class Planner:
             unreachable=tuple(one for draft in drafts for one in draft.unreachable),
             allocations=allocations,
             foreign_ips=tuple(one for draft in drafts for one in draft.foreign_ips),
+            deletion_limit=limit,
         )
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:

@@ -56,13 +56,19 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{escape(title)}</h1><p>{escape(closing_line(plan))}</p>{observed}",
         *(f'<p class="note blocked" role="alert"><b>Blocked:</b> {escape(clean(why))}</p>' for why in plan.blocked),
+        *_allowed(plan),
         *(f'<p class="note"><b>Warning:</b> {escape(clean(why))}</p>' for why in plan.warnings),
         *_changes(plan, salt),
         *_foreign(plan),
     ]
-    if plan_sha256 and plan.has_changes and not plan.blocked:
+    if plan_sha256 and plan.has_changes and plan.is_reviewable:
         parts.append(f"<h2>Hash</h2><p><code>{escape(plan_sha256)}</code></p>")
     return "\n".join([*parts, "</main></body></html>"]) + "\n"
+
+
+def _allowed(plan: Plan) -> list[str]:
+    limit = plan.deletion_limit
+    return [f'<p class="note"><b>Allowed:</b> {limit.words}</p>'] if limit and limit.is_allowed else []
 
 
 def _changes(plan: Plan, salt: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
-from reconciler.model.plan import IpAllocation, Plan
+from reconciler.model.plan import DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.style import FORMAT_VERSION
@@ -108,7 +108,17 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
         ),
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
+        "deletion_limit": _limit(plan.deletion_limit) if plan.deletion_limit else None,
         "resource_changes": resource_changes(plan, salt=salt),
+    }
+
+
+def _limit(limit: DeletionLimit) -> dict[str, Any]:
+    return {
+        "destroys": limit.destroys,
+        "of": limit.of,
+        "replaces": limit.replaces,
+        "is_allowed": limit.is_allowed,
     }
 
 

@@ -24,8 +24,9 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     Its first line marks the comment, so that it is found and updated.
     """
     head = [marker(plan.stack), f"### {_code(plan.stack)}: {closing_line(plan)}", ""]
-    head += _notes("Blocked", plan.blocked) + _notes("Warning", plan.warnings)
-    tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and not plan.blocked else []
+    allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
+    head += _notes("Blocked", plan.blocked) + _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings)
+    tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and plan.is_reviewable else []
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     blocks, left_out = _fitting(
         [*_apps(plan), *_allocations(plan), *(_group(group, salt) for group in grouped(plan)), *_foreign(plan)], room

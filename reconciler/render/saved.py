@@ -13,7 +13,15 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.ip_address import ForeignIp, IpKind
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import AppCreation, ForeignMachine, IpAllocation, Plan, SavedPlan, UnreachableMachine
+from reconciler.model.plan import (
+    AppCreation,
+    DeletionLimit,
+    ForeignMachine,
+    IpAllocation,
+    Plan,
+    SavedPlan,
+    UnreachableMachine,
+)
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
@@ -85,6 +93,8 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         foreign=tuple(_foreign(machine) for machine in document["foreign"]),
         unreachable=tuple(_unreachable(machine) for machine in document.get("unreachable", ())),
         warnings=tuple(document["warnings"]),
+        blocked=tuple(document["blocked"]),
+        deletion_limit=_limit(document.get("deletion_limit")),
         observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
         unchanged=int(document["counts"][Action.NONE.value]),
     )
@@ -110,6 +120,14 @@ def _changes(document: Mapping[str, Any]) -> tuple[Change, ...]:
     return tuple(
         _change(change, resource["change"]) for change, resource in zip(document["changes"], resources, strict=True)
     )
+
+
+def _limit(value: Mapping[str, Any] | None) -> DeletionLimit | None:
+    """Read what the plan destroys. Plans saved before version 0.5 do not say it."""
+    if value is None:
+        return None
+    destroys, of, replaces = (int(value[member]) for member in ("destroys", "of", "replaces"))
+    return DeletionLimit(destroys=destroys, of=of, replaces=replaces, is_allowed=bool(value["is_allowed"]))
 
 
 def _allocation(value: Mapping[str, Any]) -> IpAllocation:

@@ -33,6 +33,8 @@ def plan_text(
     ]
     for warning in plan.warnings:
         lines += wrapped(f"Warning: {clean(warning)}", width, hanging=2)
+    if plan.deletion_limit and plan.deletion_limit.is_allowed:
+        lines += wrapped(f"Allowed: {plan.deletion_limit.words}", width, hanging=2)
     for reason in plan.blocked:
         lines += _painted(wrapped(f"Blocked: {clean(reason)}", width, hanging=2), "error", color)
     if lines:

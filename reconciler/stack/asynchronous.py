@@ -128,11 +128,12 @@ class AsyncStack:
     ) -> SavedPlan:
         """Plan, and save the plan for a later `apply`, as `reconciler plan --out` does.
 
-        Raises BlockedError if it could not be applied, and UsageError if the file cannot be written.
+        A plan that only lacks `allow_destroy` is saved too, to be read. Raises BlockedError if it could not be applied
+        for another reason, and UsageError if the file cannot be written.
         """
         path = Path(fspath(file))
         plan, digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
-        if plan.blocked:
+        if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
         return await self._connection.save(
             plan, self.spec, path, only=tuple(only), adopt=adopt, allow_destroy=allow_destroy, images=digests

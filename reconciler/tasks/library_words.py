@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _FLAGS: Final = (
     (r"run `reconciler build`, or apply with --build", "call `Stack.build()`"),
-    (r"pass --allow-destroy (\d+)", r"say so with allow_destroy=\1"),
+    (r"--allow-destroy (\d+)", r"allow_destroy=\1"),
     (r"pass --allow-rollback", "say so with allow_rollback=True"),
     (r"--allow-rollback\b", "allow_rollback=True"),
     (r"--adopt\b", "adopt=True"),

@@ -201,13 +201,33 @@ def test_a_plan_that_fails_takes_the_place_of_the_one_before(runner: Runner, com
     assert "failed, so nothing was approved" in runner.said
 
 
-def test_a_blocked_plan_is_shown_and_fails(runner: Runner, comments: Comments) -> None:
+def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
+    runner: Runner, comments: Comments
+) -> None:
+    apply = {"command": "apply", "target": "local", "expect_plan": "from-comment"}
     runner.declare(8)
     assert runner(command="apply", target="local") == 0
     runner.declare(1)
-    assert runner(command="plan", target="local") == 1
-    assert "**Blocked:**" in comments.comments[-1]["body"]
-    assert runner(command="plan", target="local", arguments="--allow-destroy 7") == 0
+    assert runner(command="plan", target="local") == 0
+    [comment] = comments.comments
+    braked = runner.outputs["plan-sha256"]
+    assert "**Blocked:** `destroys 7 of 8: needs --allow-destroy 7`" in comment["body"]
+    assert "add the label `reconciler: allow-destroy`" in comment["body"]
+    assert comment["body"].endswith(f"<!-- plan {braked} of commit {HEAD} -->")
+    merge(comments)
+    assert runner(**apply) == 1
+    assert "destroys 7 of 8: needs --allow-destroy 7" in runner.said
+
+    assert runner(command="plan", target="local", arguments="--allow-destroy 9") == 0
+    by_arguments = runner.outputs["plan-sha256"]
+    comments.labels = ["bug", "reconciler: allow-destroy"]
+    assert runner(command="plan", target="local", arguments="--allow-destroy 2") == 0
+    assert runner.outputs["plan-sha256"] == by_arguments != braked
+    assert "**Allowed:** `destroys 7 of 8, with --allow-destroy 7`" in comment["body"]
+    assert comment["body"].endswith(f"<!-- plan {by_arguments} of commit {HEAD} allow-destroy 7 -->")
+    comments.labels = []
+    assert runner(**apply) == 0, runner.said
+    assert "7 done" in runner.summary
 
 
 def test_arguments_may_stand_on_several_lines(runner: Runner, comments: Comments) -> None:

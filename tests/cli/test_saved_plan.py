@@ -265,14 +265,71 @@ def test_what_makes_no_sense_is_a_usage_error(stack: Stack, arguments: tuple[str
     stack("apply", *arguments, code=64)
 
 
-def test_a_blocked_plan_is_not_saved(stack: Stack) -> None:
+BRAKED = "destroys 7 of 8: needs --allow-destroy 7"
+
+
+@pytest.fixture
+def braked(stack: Stack) -> Stack:
+    """Eight machines, of which seven are declared no more; their plan without allowance is saved."""
     stack.declare(8)
     stack("apply", "--yes")
     stack.declare(1)
-    assert "Blocked" in stack("plan", "--out", str(stack.file), code=1)
-    assert not stack.file.exists()
-    stack("plan", "--out", str(stack.file), "--allow-destroy", "7")
-    assert "7 done" in stack("apply", str(stack.file))
+    stack("plan", "--out", str(stack.file), "--detailed-exitcode", code=2)
+    return stack
+
+
+def test_a_plan_that_destroys_too_much_is_saved_and_shown_and_not_applied(braked: Stack) -> None:
+    planned = braked("plan", "--out", str(braked.file))
+    assert f"Blocked: {BRAKED}" in planned
+    assert braked("show", str(braked.file)) == planned.rpartition("saved as")[0]
+    for output in ("json", "markdown", "html"):
+        assert BRAKED in braked("show", str(braked.file), "-o", output, "--detailed-exitcode", code=2)
+    assert BRAKED in braked.refused(str(braked.file))
+    assert BRAKED in braked.refused("--expect-plan", braked.hash())
+    assert BRAKED in braked.refused("--yes", "--allow-destroy", "6")
+    again = json.loads(braked("plan", "--allow-destroy", "6", "-o", "json"))
+    assert (again["plan_sha256"], again["blocked"]) == (braked.hash(), [BRAKED]), "too few is as good as none"
+    document = json.loads(braked.file.read_text())
+    document["saved"]["allow_destroy"] = 7
+    braked.file.write_text(json.dumps(document))
+    assert BRAKED in braked.refused(str(braked.file)), "what was reviewed had no allowance"
+
+
+def test_an_allowance_is_part_of_what_is_approved(braked: Stack) -> None:
+    without = braked.hash()
+    braked("plan", "--allow-destroy", "7", "--out", str(braked.file))
+    made = json.loads(braked.file.read_text())
+    approved = made["plan_sha256"]
+    assert approved != without
+    assert made["blocked"] == []
+    assert made["deletion_limit"] == {"destroys": 7, "of": 8, "replaces": 0, "is_allowed": True}
+    for output in ("text", "markdown", "html"):
+        shown = braked("show", str(braked.file), "-o", output)
+        assert "destroys 7 of 8, with --allow-destroy 7" in shown
+        assert approved in shown
+    assert BRAKED in braked.refused("--expect-plan", approved)
+    said = braked.refused("--expect-plan", without, "--allow-destroy", "7")
+    assert "it was approved without that" in said
+    assert "7 done" in braked("apply", "--expect-plan", approved, "--allow-destroy", "7")
+
+
+def test_a_saved_plan_brings_its_allowance(braked: Stack) -> None:
+    braked("plan", "--allow-destroy", "8", "--out", str(braked.file))
+    document = json.loads(braked.file.read_text())
+    for changed in ({"deletion_limit": None}, {"deletion_limit": document["deletion_limit"] | {"destroys": 6}}):
+        braked.file.write_text(json.dumps(document | changed))
+        assert "the plan is different now" in braked.refused(str(braked.file))
+    braked.file.write_text(json.dumps(document))
+    assert "7 done" in braked("apply", str(braked.file))
+
+
+def test_a_plan_saved_before_the_allowance_was_in_its_hash_is_applied(braked: Stack) -> None:
+    without = braked.hash()
+    braked("plan", "--allow-destroy", "7", "--out", str(braked.file))
+    document = json.loads(braked.file.read_text()) | {"plan_sha256": without}
+    del document["deletion_limit"]
+    braked.file.write_text(json.dumps(document))
+    assert "7 done" in braked("apply", str(braked.file))
 
 
 def test_the_same_changes_may_be_due_again_after_others(stack: Stack) -> None:

@@ -93,12 +93,19 @@ async def test_a_saved_plan_is_applied_once(world: World, tmp_path: Path) -> Non
 async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path: Path) -> None:
     assert (await world.apply(task_spec(count="8"))).is_success
     async with stack_in(world, task_spec(count="1")) as stack:
-        with pytest.raises(BlockedError, match="say so with allow_destroy=7"):
+        with pytest.raises(BlockedError, match="destroys 7 of 8: needs allow_destroy=7"):
             await stack.apply()
-        with pytest.raises(BlockedError):
-            await stack.save_plan(tmp_path / "plan.json")
+        saved = await stack.save_plan(tmp_path / "plan.json")
+        assert read_plan(tmp_path / "plan.json").plan.blocked == saved.plan.blocked != ()
+        with pytest.raises(BlockedError, match="needs allow_destroy=7"):
+            await stack.apply(saved)
+        allowed = await stack.plan(allow_destroy=7)
+        assert plan_sha256(allowed) != saved.plan_sha256
+        for reviewed in (allowed, saved.plan_sha256):
+            with pytest.raises((BlockedError, StalePlanError)):
+                await stack.apply(reviewed, allow_destroy=7 if reviewed is not allowed else None)
         assert len(world.machines()) == 8
-        assert (await stack.apply(await stack.plan(allow_destroy=7), allow_destroy=7)).is_success
+        assert (await stack.apply(allowed, allow_destroy=7)).is_success
         assert (await stack.destroy()).is_success
         assert world.machines() == []
 

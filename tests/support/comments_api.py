@@ -22,6 +22,7 @@ class Comments:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
     refused: int | None = None
     url: str = ""
 
@@ -39,6 +40,8 @@ class Comments:
             return self.refused, {"message": "Resource not accessible by integration"}
         if method == "GET" and re.fullmatch(r"/commits/\w+/pulls", path):
             return 200, self.pulls
+        if method == "GET" and path == f"/issues/{self.number}/labels":
+            return 200, [{"name": name} for name in self.labels]
         if path == f"/issues/{self.number}/comments":
             if method == "POST":
                 return 201, self.add(body["body"])

@@ -51,7 +51,7 @@ def test_each_flag_that_the_library_knows_of_has_words_for_a_program() -> None:
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
-        ("this destroys 5; if that is meant, pass --allow-destroy 5", "if that is meant, say so with allow_destroy=5"),
+        ("destroys 5 of 8: needs --allow-destroy 5", "destroys 5 of 8: needs allow_destroy=5"),
         ("raise `timeout` in the spec, or pass --timeout", "or pass `timeout_s`"),
         ("raise the task's `count`, or --queue-timeout", "or `queue_timeout_s`"),
         ("without an account: --target local", 'account: target="local"'),
@@ -105,7 +105,7 @@ async def test_a_plan_and_a_report_are_for_a_program(world: World) -> None:
     assert (await world.apply(task_spec(count="8"))).is_success
     plan = await world.plan(task_spec(count="1"))
     [told] = of_plan(plan).blocked
-    assert told.endswith("if that is meant, say so with allow_destroy=7")
+    assert told == "destroys 7 of 8: needs allow_destroy=7"
     assert plan_sha256(of_plan(plan)) == plan_sha256(plan)
     world.engine.faults.add("rate_limited", calls=("create",), times=-1)
     report = await world.apply(task_spec(count="9"))

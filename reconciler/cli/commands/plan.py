@@ -53,7 +53,8 @@ def command(
 ) -> int:
     """Show what an apply would change.
 
-    Ends 0, or 1 for an error; with --detailed-exitcode 2 if there are changes.
+    Ends 0, or 1 for an error; with --detailed-exitcode 2 if there are changes. A plan that lacks nothing but
+    --allow-destroy ends so too, and is saved.
     """
     from reconciler.operations import saved_plans
     from reconciler.operations.git import revision_of
@@ -72,6 +73,7 @@ def command(
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
+    if not plan.is_reviewable:
         return 1
     if out is not None:
         saved = saved_plans.bind(
@@ -85,7 +87,10 @@ def command(
             images=digests,
         )
         saved_plans.write(saved, out, salt=console.new_salt(), conceal=streams.current().known.conceal)
-        console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
+        if plan.blocked:
+            console.say(f"saved as {out}, to be read: an apply of it is refused, since it {plan.blocked[0]}")
+        else:
+            console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
     return 2 if is_detailed and not plan.is_settled else 0
 
 

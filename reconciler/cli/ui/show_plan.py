@@ -51,5 +51,5 @@ def show(
         shows_bookkeeping=options.verbosity > 0,
     )
     console.print_text(text, is_safe=True)
-    if found and plan.has_changes and not plan.blocked:
+    if found and plan.has_changes and plan.is_reviewable:
         console.print_text(f"Plan hash: {found}")
