@@ -13,6 +13,7 @@ from reconciler.planner.hashes import moved, plan_sha256
 from reconciler.render.json import json_text
 from reconciler.render.report import report_json, report_text
 from reconciler.render.saved import parse_saved, saved_json
+from reconciler.slots.lease import hold_lease
 from tests.support.faults import FAULTS
 from tests.support.world import TARGET, World, spec_of
 
@@ -92,6 +93,45 @@ async def test_no_fault_allocates_twice_and_the_next_apply_has_nothing_more_to_d
     assert not (await world.plan(spec("[v4]"))).has_changes
 
 
+async def test_one_that_appears_after_an_unclear_reply_is_waited_for(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    world.engine.faults.add("late_request", calls=("assign_ip",), seconds=15)  # a call is given up after 10
+    [ended] = (await world.apply(spec("[v4]"))).allocations
+    assert (ended.status, ended.ip) == (Status.DONE, "203.0.113.1")
+
+
+async def test_another_kind_does_not_show_that_one_was_allocated(world: World) -> None:
+    assert (await world.apply(spec("[v6]"))).is_success
+    world.engine.faults.add("lose_request", calls=("assign_ip",))
+    [ended] = (await world.apply(spec("[v6, v4]"))).allocations
+    assert (ended.status, ended.ip) == (Status.UNKNOWN, None)
+
+
+async def test_a_lease_of_someone_else_is_not_passed_by(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    [machine] = world.machines()
+    async with hold_lease(world.context, "app", machine.id, verb="apply", ttl_s=60):
+        report = await world.apply(spec("[v4]"), lock_timeout_s=1)
+    assert [one.status for one in report.allocations] == [Status.FAILED]
+    assert held(world) == []
+
+
+async def test_without_the_machine_to_lease_they_are_allocated_all_the_same(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    gone = world.engine.faults.add("vanish", calls=("lease",))
+    report = await world.apply(spec("[v4]"))
+    assert gone.struck
+    assert [one.status for one in report.allocations] == [Status.DONE]
+    assert held(world) == ["v4"]
+
+
+async def test_only_the_addresses_of_an_app_that_another_apply_creates_are_waited_for(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    began = world.context.clock.monotonic()
+    assert (await world.apply(spec("[v4]"))).is_success
+    assert world.context.clock.monotonic() - began < 1
+
+
 async def test_a_shared_one_is_asked_for_again_as_an_app_has_one_at_most(world: World) -> None:
     world.engine.faults.add("server_error", calls=("assign_ip",), times=2)
     assert (await world.apply(spec("[shared_v4]"))).is_success
@@ -104,6 +144,8 @@ async def test_a_refusal_is_a_failed_change_of_its_own(world: World) -> None:
     assert not report.is_success
     assert [one.status for one in report.allocations] == [Status.FAILED, Status.DONE]
     assert [one.status for one in report.entries] == [Status.DONE]
+    assert [bool(one.detail) for one in report.allocations] == [True, False]
+    assert any(line.startswith("app: shared_v4 failed: ") for line in world.said)
     text = report_text(report)
     assert "failed: allocate app shared_v4: " in text
     assert "a later plan allocates only what `addresses` declares" in text
@@ -117,6 +159,8 @@ async def test_after_a_failure_nothing_new_begins_if_that_is_asked_for(world: Wo
     world.engine.faults.add("unauthorized", calls=("assign_ip",), times=1)
     report = await world.apply(spec("[v6, v4]"), is_failing_fast=True)
     assert [one.status for one in report.allocations] == [Status.FAILED, Status.SKIPPED]
+    assert "a later plan allocates" not in report.allocations[0].detail
+    assert (await world.apply(spec("[v6, v4]"), is_failing_fast=True)).is_success
 
 
 @pytest.mark.parametrize("way", ["app_unknown", "unauthenticated", "app_without_rows"])
