@@ -74,6 +74,12 @@ async def test_what_an_app_declares_is_given_to_it_and_what_it_declares_no_longe
     assert held(world) == ["v4", "private_v6"]
 
 
+async def test_a_plan_of_some_pools_gives_an_app_that_exists_none(world: World) -> None:
+    assert (await world.apply(spec("[]"))).is_success
+    assert not (await world.plan(spec("[v4]"), only=("web",))).allocations
+    assert (await world.plan(spec("[v4]"))).allocations
+
+
 @pytest.mark.parametrize("existing", [False, True], ids=["new app", "existing app"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_fault_allocates_twice_and_the_next_apply_has_nothing_more_to_do(

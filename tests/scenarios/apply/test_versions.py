@@ -217,3 +217,7 @@ def test_which_versions_are_those_of_runs(history: str, is_fine: bool, is_newest
     told = versions[::-1] if is_newest_first else versions
     assert are_overrides(told, reviewed=reviewed, live=live) is is_fine
     assert not are_overrides(told, reviewed="pruned", live=live)
+    assert not are_overrides(told, reviewed=reviewed, live="pruned")
+    without = [replace(one, config=None) if one.version == "0" else one for one in told]
+    if history.startswith("ao"):
+        assert are_overrides(without, reviewed="1", live=live) is is_fine
