@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import httpx
-
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, app_path
@@ -98,9 +96,9 @@ class MachineLists:
         This asks for a page of one machine, so the app must have more than one.
         """
         call = self._call(app, {"limit": 1})
-        headers = httpx.Headers()
-        await self._api.send(replace(call, on_headers=headers.update), lambda _value: None)
-        return bool(headers.get(_NEXT_CURSOR))
+        cursors: list[str] = []
+        await self._api.send(replace(call, on_headers=_taker_of_cursor(cursors)), lambda _value: None)
+        return any(cursors)
 
     async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
         """Return the first page; None if there is no such app.
@@ -121,10 +119,10 @@ class MachineLists:
             return found
 
     async def _page(self, app: str, query: Mapping[str, Any]) -> tuple[Page, str]:
-        headers = httpx.Headers()
-        call = replace(self._call(app, query), on_headers=headers.update)
+        cursors: list[str] = []
+        call = replace(self._call(app, query), on_headers=_taker_of_cursor(cursors))
         page = await self._api.send(call, lambda value: wire.machines_from_json(app, value))
-        return page, headers.get(_NEXT_CURSOR, "")
+        return page, cursors[-1]
 
     def _call(self, app: str, query: Mapping[str, Any]) -> Call:
         return Call(
@@ -138,3 +136,11 @@ class MachineLists:
             is_repeatable=True,
             timeout_s=_TIMEOUT_S,
         )
+
+
+def _taker_of_cursor(cursors: list[str]) -> Callable[[Mapping[str, str]], None]:
+    """Return a function that adds the cursor of an answer, "" if it has none.
+
+    Only the headers of the answer itself know how they are encoded, so they are not copied.
+    """
+    return lambda headers: cursors.append(headers.get(_NEXT_CURSOR, ""))

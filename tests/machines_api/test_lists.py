@@ -70,6 +70,13 @@ def test_pages_are_read_to_the_last_and_a_machine_on_two_of_them_is_one() -> Non
     assert pages.queries == [asked, *(asked | {"cursor": cursor} for cursor in "123")]
 
 
+def test_a_cursor_that_is_not_ascii_is_sent_back_like_any_other() -> None:
+    first = httpx.Response(200, json=[machine("a")], headers=[(b"fly-next-cursor", b"caf\xe9")])
+    pages = Pages(first, ["b"])
+    assert names(pages) == ["a", "b"]
+    assert pages.queries[1]["cursor"] == "café"
+
+
 @pytest.mark.parametrize("pages", NOT_WHOLE.values(), ids=NOT_WHOLE)
 def test_a_list_that_breaks_off_is_no_list_and_its_app_is_unobserved(pages: list[Any]) -> None:
     error = failure(Pages(*pages, is_last=False), lambda client: client.list_machines("app"))
