@@ -32,8 +32,14 @@ def settle(machine: Machine, ended: Ended, now_ms: int, *, was_asked: bool, retr
     stopped = replace(machine, pids=())
     if machine.state == "suspended" and was_asked:
         return Settled(stopped, None)  # the engine closes: the next start is a cold one
-    if machine.state in {"destroying", "replacing", "restarting"}:
-        return Settled(stopped, exit_request(ended, now_ms, was_asked=machine.state == "restarting"))
+    if machine.state in {
+        "destroying",
+        "replacing",
+        "restarting",
+        "starting",
+    }:  # starting: after a stop of a suspended one
+        is_told = machine.state in {"restarting", "starting"}
+        return Settled(stopped, exit_request(ended, now_ms, was_asked=is_told))
     is_restarting = not was_asked and restarts(machine.config, ended, retries)
     request = exit_request(ended, now_ms, was_asked=was_asked, is_restarting=is_restarting, count=retries)
     state = "started" if is_restarting else "stopped"

@@ -28,3 +28,15 @@ class RunState:
         if self.start_done:
             await self.start_done.wait()
         return self.running
+
+    async def after_stop(self) -> bool:
+        """Wait until what is being stopped has ended; return whether anything was.
+
+        A machine that was suspended reads `stopped` while its commands are still being killed.
+        """
+        if self.is_suspended:
+            await asyncio.sleep(0)  # a stop that was called before goes first
+        if not self.is_stopping or self.watcher is None:
+            return False
+        await asyncio.wait({self.watcher})
+        return True

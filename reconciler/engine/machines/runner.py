@@ -128,6 +128,10 @@ class Runner:
     async def _begin(self, machine: Machine) -> None:
         """Record the start, then start: all that runs is on record. Raises sqlite3.Error."""
         run = self._runs.setdefault(machine.id, RunState())
+        if await run.after_stop():
+            state, machine = machine.state, self._store.machine(machine.id) or machine
+            if machine.state != state:
+                return
         if run.is_suspended and run.running:
             run.is_suspended = False
             self.recorder.save(
@@ -194,12 +198,10 @@ class Runner:
     async def stop(self, machine_id: str, number: int, timeout_s: float) -> None:
         """Send the signal, kill after the timeout, and return once the end is on record."""
         run = self._run(machine_id)
-        running = await run.after_start()
-        if running is None or run.watcher is None:
+        running, watcher = await run.after_start(), run.watcher
+        if running is None or watcher is None:
             return
-        watcher = run.watcher
-        if run.is_suspended:
-            number, timeout_s = SIGKILL, 0  # a suspended process gets no other signal
+        number, timeout_s = (SIGKILL, 0) if run.is_suspended else (number, timeout_s)  # suspended: no other is got
         run.is_stopping = True
         await running.signal(number)
         timer = asyncio.ensure_future(self._clock.sleep(timeout_s))

@@ -120,6 +120,22 @@ def test_suspend_lets_a_machine_stand_still_and_start_lets_it_go_on(tmp_path: Pa
     with_calls(tmp_path, scenario)
 
 
+def test_a_start_right_after_the_stop_of_a_suspended_machine_starts_anew(tmp_path: Path) -> None:
+    async def scenario(call: Call, _engine: Engine) -> None:
+        path = await launched(call, "echo up; sleep 1000")
+        for _ in range(3):
+            await said(call, path)
+            await call("POST", f"{path}/suspend")
+            await call("POST", f"{path}/stop")
+            await call("POST", f"{path}/start")
+        assert await said(call, path, 4) == ["up"] * 4
+        machine = (await call("GET", path)).json()
+        assert machine["state"] == "started"
+        assert [event["type"] for event in machine["events"][:2]] == ["start", "exit"]
+
+    with_calls(tmp_path, scenario)
+
+
 async def counted(call: Call, path: str, *, to: int) -> list[int]:
     """The newest numbers that the machine has written, once it has come so far."""
     while True:
