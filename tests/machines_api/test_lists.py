@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.errors import ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import lists
 from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.observe import observe, observe_readable
@@ -141,6 +141,14 @@ def test_a_server_that_refuses_filters_sends_all() -> None:
         {},
         {},
     ]
+    queries.clear()
+
+    async def with_destroyed(client: Any) -> Any:
+        return await client.list_machines("app", with_destroyed=True)
+
+    with pytest.raises(ApiError):
+        with_client(strict, with_destroyed)
+    assert queries[-1] == {"include_deleted": "true"}  # without it the list would lack machines
 
 
 def test_an_app_that_is_not_there_is_none_for_an_older_server_too() -> None:
@@ -148,6 +156,30 @@ def test_an_app_that_is_not_there_is_none_for_an_older_server_too() -> None:
         return httpx.Response(400 if request.url.params else 404, json={"error": "no"})
 
     assert with_client(strict, lambda client: client.list_machines("app")) is None
+
+
+def test_what_is_refused_for_another_reason_is_asked_as_before_the_next_time() -> None:
+    queries = []
+
+    def forbids_once(request: httpx.Request) -> httpx.Response:
+        queries.append(dict(request.url.params))
+        return httpx.Response(403, json={"error": "no"}) if len(queries) == 1 else httpx.Response(200, json=[])
+
+    async def twice(client: Any) -> None:
+        with pytest.raises(ApiError):
+            await client.list_machines("app")
+        await client.list_machines("app")
+
+    with_client(forbids_once, twice)
+    assert queries == [{"limit": "1000", "include_leases": "true"}] * 2
+
+
+@pytest.mark.parametrize("where", [None, {"key": "value"}])
+def test_a_server_that_refuses_everything_ends_the_list(where: dict[str, str] | None) -> None:
+    answers = iter([httpx.Response(400, json={"error": "no"})] * 3)
+    with pytest.raises(ApiError) as failed:
+        names(lambda _request: next(answers), with_destroyed=True, where=where)
+    assert failed.value.status == 400
 
 
 def test_apps_that_are_listed_at_once_are_all_asked_again_without_what_is_refused() -> None:
