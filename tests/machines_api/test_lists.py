@@ -125,6 +125,7 @@ def test_a_server_that_refuses_filters_sends_all() -> None:
 
     def strict(request: httpx.Request) -> httpx.Response:
         queries.append(dict(request.url.params))
+        assert len(queries) < 9
         if request.url.params:
             return httpx.Response(400, json={"error": "unknown parameter"})
         return httpx.Response(200, json=[machine("a")])
