@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, Final
 
 from reconciler.clock import Clock
@@ -182,7 +183,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self.is_used: bool = False
-        self._sections: dict[str, Any] = {}
+        self._sections: dict[bytes, Any] = {}  # by digest, as the text of each would take as much again
         self._texts: dict[str, str] = {}
 
     def lean(self, machine: Machine) -> Machine:
@@ -207,7 +208,8 @@ class _Shared:
             return {self._text(key): self._text(text) for key, text in value.items()}
         if isinstance(value, str):
             return self._text(value)
-        return self._sections.setdefault(json.dumps([name, value], default=str), value)
+        text = json.dumps([name, value], default=str)
+        return self._sections.setdefault(blake2b(text.encode(), digest_size=16).digest(), value)
 
     def _text(self, text: str) -> str:
         return self._texts.setdefault(text, text)
