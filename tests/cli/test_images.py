@@ -12,7 +12,7 @@ from reconciler.engine.server.daemon import stop_engine
 from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no docker-registry here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no docker-registry here")]
 SPEC = """
 version: 1
 name: stack

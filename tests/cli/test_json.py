@@ -14,6 +14,8 @@ from reconciler.engine.server.daemon import read_token, start_engine, stop_engin
 from tests.support.environment import clear_environment
 from tests.support.schemas import SCHEMAS, strict
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: stack

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.main import VERBS, cli
 from reconciler.engine.server.daemon import stop_engine
 from reconciler.spec import load_spec
+
+pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {get-release: {command: [sh, -c, exit 3]}}}}\n"

@@ -17,6 +17,8 @@ from reconciler.cli.main import run
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: stack

@@ -15,6 +15,8 @@ from reconciler.machines_api.lists import MachineLists
 from reconciler.machines_api.logs import Logs
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: stack

@@ -19,6 +19,8 @@ from reconciler.containers.sockets import addresses
 from reconciler.containers.wire import unframed
 from reconciler.model.image import parse_image
 
+pytestmark = pytest.mark.slow
+
 DIGEST = f"sha256:{'a' * 64}"
 Answer = Callable[[httpx.Request], httpx.Response]
 Use = Callable[[ContainerEngine], Coroutine[Any, Any, Any]]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parents[1] / "cases" / "plan"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (

@@ -125,6 +125,7 @@ def test_html_has_no_script_and_loads_nothing_whatever_comes_in() -> None:
     assert {"main", "h1", "h2", "details", "summary", "dl", "dt", "del", "ins"} <= set(reader.tags)
 
 
+@pytest.mark.slow
 def test_ten_thousand_different_changes_stay_within_bounds() -> None:
     shown = in_every_format(plan_of(10_000))
     assert len(shown["markdown"]) <= LIMIT

@@ -11,6 +11,8 @@ import pytest
 from reconciler import AsyncStack, Entry, Stack, Unlocked
 from reconciler.engine.server.daemon import stop_engine
 
+pytestmark = pytest.mark.slow
+
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [echo, hello]}}}}\n"
 ENDLESS = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [sh, -c, 'echo hello; sleep 999']}}}}\n"
 METHODS = [

@@ -15,6 +15,8 @@ from reconciler.engine.server.daemon import read_token, start_engine, stop_engin
 from reconciler.tasks import NotStartedError, OutcomeName, Tasks
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: stack

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -234,4 +235,4 @@ class EngineModel(RuleBasedStateMachine):
 
 
 EngineModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestEngineModel = EngineModel.TestCase
+TestEngineModel = pytest.mark.slow(EngineModel.TestCase)

@@ -26,6 +26,8 @@ from tests.support.real_processes import (
     with_engine,
 )
 
+pytestmark = pytest.mark.slow
+
 PROMPT_S = 15.0  # what is left behind sleeps for an hour: on a busy machine this is still "at once"
 DAEMON = """
 import os, time

@@ -16,6 +16,8 @@ from reconciler.engine.server.daemon import EngineStatus, read_token, start_engi
 from reconciler.engine.server.dashboard import dashboard_page, stream_events
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"

@@ -82,6 +82,7 @@ async def applied(world: World, spec: Spec, *, at: int, count: list[int]) -> Rep
     return report
 
 
+@pytest.mark.slow
 async def test_at_any_request_the_others_are_told() -> None:
     async def scenario(at: int) -> int:
         count: list[int] = []

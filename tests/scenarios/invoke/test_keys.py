@@ -240,6 +240,7 @@ async def test_the_key_of_a_run_without_an_end_is_kept_and_the_next_invoke_queue
     assert len(world.runtime.starts) == 41
 
 
+@pytest.mark.slow
 @pytest.mark.world(Settings(behaviour=replace(Behaviour(), metadata_limit_bytes=8192)))
 async def test_without_room_to_remember_keys_a_keyed_invoke_is_refused_and_nothing_runs(world: World) -> None:
     notes = "".join(f"          note-{number}: {'n' * 180}\n" for number in range(15))

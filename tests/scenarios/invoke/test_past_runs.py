@@ -120,6 +120,7 @@ async def test_a_run_that_its_timeout_ended_stays_one(world: World) -> None:
     assert found.info.outcome == run.outcome
 
 
+@pytest.mark.slow
 async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(world: World) -> None:
     runs = []
     for _ in range(30):
@@ -150,6 +151,7 @@ async def test_without_the_anchors_lease_the_machine_goes_all_the_same_and_that_
     await is_told(world, run_id)
 
 
+@pytest.mark.slow
 async def test_killed_at_any_request_the_run_is_told_once_the_apply_has_been_repeated() -> None:
     async def scenario(position: int) -> bool:
         async with open_world() as world:

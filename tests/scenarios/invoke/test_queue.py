@@ -121,6 +121,7 @@ async def test_a_turn_that_does_not_come_in_time_ends_as_busy_and_a_stop_ends_it
     assert not turn.locked()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_fault_while_it_waits_does_not_end_the_wait(fault: str) -> None:
     async def scenario(position: int) -> None:
