@@ -13,12 +13,10 @@ import httpx
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiErrorKind
-from reconciler.http import is_loopback
-from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.client import USER_AGENT
 from reconciler.machines_api.errors import classify, conceal, error_without_reply, retry_after, shorten
 from reconciler.machines_api.throttle import Notice, Throttle, notice_nothing
-from reconciler.machines_api.transport import TraceEntry
+from reconciler.machines_api.transport import TraceEntry, open_http
 from reconciler.machines_api.values import json_of
 from reconciler.model.concealment import token_parts
 from reconciler.model.secret import Secret
@@ -83,16 +81,7 @@ class RawApi:
         self._trace = trace
         self._secrets = set(token_parts(token.reveal())) if token else set()
         self._throttle = Throttle(clock, is_paced=paced, notice=notice)
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        if token:
-            headers["Authorization"] = authorization_header(token)
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            transport=transport,
-            trust_env=not is_loopback(base_url),
-            verify=not base_url.startswith("http://"),
-        )
+        self._http = open_http(base_url, token, user_agent=USER_AGENT, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self

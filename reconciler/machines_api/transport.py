@@ -55,6 +55,27 @@ class TraceEntry:
     request_id: str | None
 
 
+def open_http(
+    base_url: str, token: Secret | None, *, user_agent: str, transport: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient:
+    """Open the connections to an API.
+
+    A loopback address is asked without the proxies of the environment.
+    """
+    headers = {"User-Agent": user_agent, "Accept": "application/json"}
+    if token:
+        headers["Authorization"] = authorization_header(token)
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers=headers,
+        transport=transport,
+        trust_env=not is_loopback(base_url),
+        # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
+        verify=not base_url.startswith("http://"),
+        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+    )
+
+
 class Transport:
     """Send calls to one base URL.
 
@@ -83,18 +104,7 @@ class Transport:
         self._rate_patience_s = rate_patience_s
         self._trace = trace
         self._token = token
-        headers = {"User-Agent": user_agent, "Accept": "application/json"}
-        if token:
-            headers["Authorization"] = authorization_header(token)
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            transport=transport,
-            trust_env=not is_loopback(base_url),
-            # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
-            verify=not base_url.startswith("http://"),
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-        )
+        self._http = open_http(base_url, token, user_agent=user_agent, transport=transport)
 
     async def aclose(self) -> None:
         """Close all connections."""
