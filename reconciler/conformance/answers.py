@@ -3,12 +3,12 @@
 The client relies on these too.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
+from reconciler.conformance import probe
 from reconciler.conformance.calls import SHORT_CODE
 from reconciler.conformance.laboratory import Laboratory
-from reconciler.conformance.probe import Probe, UntriedError, expect, needs
+from reconciler.conformance.probe import UntriedError, expect, needs
 from reconciler.conformance.reading import exit_of, since, version_of
 from reconciler.errors import ApiErrorKind
 from reconciler.machines_api.values import list_of
@@ -110,26 +110,24 @@ async def _taken_app(lab: Laboratory) -> str:
     return expect(answer.kind is ApiErrorKind.NAME_TAKEN, answer.words)
 
 
-def _answer(
-    name: str, assumes: str, calls: str, attempt: Callable[[Laboratory], Awaitable[str]], *, machines: int = 0
-) -> Probe:
-    return Probe(name=name, group="answer", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
-
-
 ANSWERS: Final = (
-    _answer("app that exists", "a second POST of its name is refused, 422 name_taken", "POST apps", _taken_app),
-    _answer("skip_launch", "a machine made with it becomes stopped", "CREATE, GET", _rests_stopped, machines=1),
-    _answer("exit code", f"the exit event has the command's own, {SHORT_CODE}", "START, GET events", _own_code),
-    _answer("exit code of a kill", f"{_KILLED}", "START, STOP that is ignored, GET events", _killed_code, machines=1),
-    _answer("wait", "answered once the state is there", "WAIT started", _wait_that_is_over),
-    _answer("wait that expires", "408 failed to reach desired state", "WAIT stopped", _expired_wait),
-    _answer("wait of 61 s", "400", "WAIT", _long_wait),
-    _answer(
+    probe.answer("app that exists", "a second POST of its name is refused, 422 name_taken", "POST apps", _taken_app),
+    probe.answer("skip_launch", "a machine made with it becomes stopped", "CREATE, GET", _rests_stopped, machines=1),
+    probe.answer("exit code", f"the exit event has the command's own, {SHORT_CODE}", "START, GET events", _own_code),
+    probe.answer(
+        "exit code of a kill", f"{_KILLED}", "START, STOP that is ignored, GET events", _killed_code, machines=1
+    ),
+    probe.answer("wait", "answered once the state is there", "WAIT started", _wait_that_is_over),
+    probe.answer("wait that expires", "408 failed to reach desired state", "WAIT stopped", _expired_wait),
+    probe.answer("wait of 61 s", "400", "WAIT", _long_wait),
+    probe.answer(
         "destroyed machine",
         "GET answers 200, destroyed, with its events",
         "DELETE, GET",
         _readable_when_destroyed,
         machines=1,
     ),
-    _answer("list", "a destroyed machine is listed with `include_deleted` alone", "LIST, LIST", _listed_when_destroyed),
+    probe.answer(
+        "list", "a destroyed machine is listed with `include_deleted` alone", "LIST, LIST", _listed_when_destroyed
+    ),
 )

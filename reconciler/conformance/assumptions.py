@@ -4,11 +4,11 @@ They are in docs/protocols.md. The assumptions about runs are in `run_assumption
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
+from reconciler.conformance import probe
 from reconciler.conformance.laboratory import Laboratory
-from reconciler.conformance.probe import Probe, cannot, expect, needs
+from reconciler.conformance.probe import cannot, expect, needs
 from reconciler.conformance.reading import lease_of, version_of
 from reconciler.engine.faults.settings import Behaviour
 from reconciler.errors import ApiErrorKind
@@ -33,8 +33,7 @@ async def _omitted_metadata(lab: Laboratory) -> str:
     machine_id = await lab.in_state("stopped")
     written = await lab.ask("POST", "/metadata/conform_omitted", machine_id, body={"value": "x"})
     needs(written.is_success, f"no metadata can be written: {written.words}")
-    answer = await lab.update(machine_id)
-    needs(answer.is_success, f"the machine cannot be updated: {answer.words}")
+    await lab.make_version(machine_id)
     machine = await lab.until_state(machine_id, "stopped")
     kept = "conform_omitted" in ((machine.get("config") or {}).get("metadata") or {})
     return expect(not kept, "the omitted key is there still" if kept else "the omitted key is gone")
@@ -60,8 +59,7 @@ async def _eight_kilobytes(lab: Laboratory) -> str:
 async def _user_config(lab: Laboratory) -> str:
     machine_id = await lab.in_state("stopped")
     before = await lab.look(machine_id)
-    answer = await lab.update(machine_id)
-    needs(answer.is_success, f"the machine cannot be updated: {answer.words}")
+    await lab.make_version(machine_id)
     await lab.until_state(machine_id, "stopped")
     listed = await lab.ask("GET", "/versions", machine_id)
     expect(listed.is_success, f"GET versions answers {listed.words}")
@@ -138,61 +136,55 @@ async def _metadata_at_rest(lab: Laboratory) -> str:
     )
 
 
-def _assumption(
-    name: str, assumes: str, calls: str, attempt: Callable[[Laboratory], Awaitable[str]], *, machines: int = 0
-) -> Probe:
-    return Probe(name=name, group="assumption", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
-
-
 ASSUMPTIONS: Final = (
-    _assumption("A1", "GET lease returns the description", "LEASE, GET lease", _lease_description),
-    _assumption(
+    probe.assumption("A1", "GET lease returns the description", "LEASE, GET lease", _lease_description),
+    probe.assumption(
         "A2",
         "rate limits are counted for each app or machine, whoever calls",
         "none",
         cannot("this needs two callers, each with a token"),
     ),
-    _assumption(
+    probe.assumption(
         "A4", "UPDATE drops the metadata that it omits", "META, UPDATE without that key, GET", _omitted_metadata
     ),
-    _assumption(
+    probe.assumption(
         "A5",
         "8 KB of metadata are accepted",
         "CREATE with 39 keys of 200 bytes, META, GET",
         _eight_kilobytes,
         machines=1,
     ),
-    _assumption("A6", "versions keep their `user_config`", "UPDATE, GET versions", _user_config),
-    _assumption(
+    probe.assumption("A6", "versions keep their `user_config`", "UPDATE, GET versions", _user_config),
+    probe.assumption(
         "A7",
         f"UPDATE with a stale `current_version` is refused with {Behaviour().stale_version_status}",
         "UPDATE, UPDATE with the version before, GET",
         _stale_version,
     ),
-    _assumption(
+    probe.assumption(
         "A10",
         "a nonce that has expired is accepted while nobody holds a lease",
         "LEASE, wait until it has expired, UPDATE with its nonce",
         _expired_nonce,
     ),
-    _assumption(
+    probe.assumption(
         "A11",
         "a name is unique at once, and taken until its machine is destroyed",
         "two CREATEs of one name at once, DELETE, CREATE",
         _unique_name,
         machines=2,
     ),
-    _assumption(
+    probe.assumption(
         "A12",
         "proxy and scheduler heed no leases",
         "none",
         cannot("this needs a public address, or an hour"),
     ),
-    _assumption(
+    probe.assumption(
         "A13",
         "a migration may change `instance_id`",
         "none",
         cannot("no call causes a migration"),
     ),
-    _assumption("A16", "META works on a resting machine", "META, GET", _metadata_at_rest),
+    probe.assumption("A16", "META works on a resting machine", "META, GET", _metadata_at_rest),
 )

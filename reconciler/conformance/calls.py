@@ -182,6 +182,11 @@ class Calls:
             body["current_version"] = guard
         return await self.ask("POST", "", machine_id, body=body, nonce=nonce, timeout_s=_CREATE_S)
 
+    async def make_version(self, machine_id: str) -> None:
+        """Update the machine to a new version. Raises UntriedError if that is refused."""
+        answer = await self.update(machine_id)
+        needs(answer.is_success, f"the machine cannot be updated: {answer.words}")
+
     async def start(self, machine_id: str) -> Answer:
         """Return the answer to a start; repeat it until the run before is reaped.
 

@@ -50,8 +50,7 @@ class Laboratory(Calls):
                 return str(machine["id"])
             case "replacing":
                 machine_id = await self.in_state("stopped")
-                answer = await self.update(machine_id)
-                needs(answer.is_success, f"the machine cannot be updated: {answer.words}")
+                await self.make_version(machine_id)
                 now = await self.state(machine_id)
                 needs(now == "replacing", f"the machine is {now} right after its update")
                 return machine_id

@@ -3,11 +3,11 @@
 The client relies on these too.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from reconciler.conformance import probe
 from reconciler.conformance.laboratory import Laboratory
-from reconciler.conformance.probe import Probe, expect, needs
+from reconciler.conformance.probe import expect, needs
 from reconciler.conformance.reading import version_of
 from reconciler.machines_api.values import list_of
 
@@ -86,8 +86,7 @@ async def _version(lab: Laboratory) -> str:
 async def _old_version(lab: Laboratory) -> str:
     machine_id = await lab.in_state("stopped")
     before = await lab.look(machine_id)
-    updated = await lab.update(machine_id)
-    needs(updated.is_success, f"the machine cannot be updated: {updated.words}")
+    await lab.make_version(machine_id)
     await lab.until_state(machine_id, "stopped")
     answer = await lab.ask("GET", "", machine_id, query={"version": version_of(before)})
     expect(answer.is_success, answer.words)
@@ -100,15 +99,17 @@ async def _same_key(lab: Laboratory) -> str:
     return expect(answer.is_success, answer.words)
 
 
-def _answer(name: str, assumes: str, calls: str, attempt: Callable[[Laboratory], Awaitable[str]]) -> Probe:
-    return Probe(name=name, group="answer", assumes=assumes, calls=calls, attempt=attempt)
-
-
 LISTS: Final = (
-    _answer("pages", "`limit` and the cursor in `fly-next-cursor` lead through the whole list", "LIST, LIST …", _pages),
-    _answer("leases in lists", "`include_leases` tells who holds a lease, without its nonce", "LEASE, LIST", _leases),
-    _answer("filter by metadata", "`metadata.KEY` lists those with the value alone", "META, LIST, LIST", _filter),
-    _answer("version", "a machine has `version`", "GET", _version),
-    _answer("old version", "GET with `version` tells that version's config", "UPDATE, GET", _old_version),
-    _answer("app with its key", "POST with the same idempotency key is answered as the first", "POST apps", _same_key),
+    probe.answer(
+        "pages", "`limit` and the cursor in `fly-next-cursor` lead through the whole list", "LIST, LIST …", _pages
+    ),
+    probe.answer(
+        "leases in lists", "`include_leases` tells who holds a lease, without its nonce", "LEASE, LIST", _leases
+    ),
+    probe.answer("filter by metadata", "`metadata.KEY` lists those with the value alone", "META, LIST, LIST", _filter),
+    probe.answer("version", "a machine has `version`", "GET", _version),
+    probe.answer("old version", "GET with `version` tells that version's config", "UPDATE, GET", _old_version),
+    probe.answer(
+        "app with its key", "POST with the same idempotency key is answered as the first", "POST apps", _same_key
+    ),
 )

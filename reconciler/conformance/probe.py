@@ -35,6 +35,16 @@ class Probe:
     bound_s: float = 180.0
 
 
+def answer(name: str, assumes: str, calls: str, attempt: Try, *, machines: int = 0) -> Probe:
+    """Return a probe of what a call answers."""
+    return Probe(name=name, group="answer", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
+
+
+def assumption(name: str, assumes: str, calls: str, attempt: Try, *, machines: int = 0) -> Probe:
+    """Return a probe of an assumption of docs/protocols.md."""
+    return Probe(name=name, group="assumption", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
+
+
 def expect(is_so: object, seen: str) -> str:
     """Return what was seen, if it is so. Raises DiffersError."""
     if not is_so:

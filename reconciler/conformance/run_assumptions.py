@@ -5,8 +5,9 @@ They are in docs/protocols.md.
 
 from typing import Any, Final
 
+from reconciler.conformance import probe
 from reconciler.conformance.laboratory import Laboratory
-from reconciler.conformance.probe import Probe, expect, needs
+from reconciler.conformance.probe import expect, needs
 from reconciler.conformance.reading import exit_of, since, version_of
 from reconciler.errors import ApiErrorKind
 from reconciler.machines_api.values import list_of
@@ -148,33 +149,31 @@ async def _reports_after_metadata(lab: Laboratory) -> str:
         await lab.ask("DELETE", "", machine_id, query={"force": "true"})
 
 
-def _assumption(name: str, assumes: str, calls: str, attempt: Any, *, machines: int = 0) -> Probe:
-    return Probe(name=name, group="assumption", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
-
-
 RUN_ASSUMPTIONS: Final = (
-    _assumption(
+    probe.assumption(
         "A3",
         "WAIT with `from_event_id` ends only for states that were entered later",
         "a run, WAIT stopped from its last event",
         _wait_from_event,
         machines=1,
     ),
-    _assumption(
+    probe.assumption(
         "A8",
         "DELETE without `force` is refused while the machine runs",
         "DELETE of a started machine, GET",
         _bare_delete,
     ),
-    _assumption("A9", "`previous_state` is the state that this very START found", "START, START", _previous_state),
-    _assumption(
+    probe.assumption("A9", "`previous_state` is the state that this very START found", "START, START", _previous_state),
+    probe.assumption(
         "A14", "the exit event comes together with `stopped`", "START, GET until it has stopped", _exit_with_stopped
     ),
-    _assumption("A15", "event ids are opaque; only their order in the list counts", "a run, GET events", _event_order),
-    _assumption(
+    probe.assumption(
+        "A15", "event ids are opaque; only their order in the list counts", "a run, GET events", _event_order
+    ),
+    probe.assumption(
         "A17", "a machine comes with its newest events, without a gap", "runs, GET, GET events", _embedded_events
     ),
-    _assumption(
+    probe.assumption(
         "A18",
         "after META on a started machine with checks its reports are back within one interval",
         "CREATE with a check, START, META, GET",
