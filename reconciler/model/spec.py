@@ -160,6 +160,11 @@ class App:
     place: Place | None = None
     addresses: tuple[IpKind, ...] | None = None
 
+    @property
+    def public_pools(self) -> tuple[Pool, ...]:
+        """Return the pools with machines that the public calls."""
+        return tuple(pool for pool in self.pools if pool.slots and pool.has_public_ports)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:

@@ -20,7 +20,7 @@ async def urls_of(session: Session, spec: Spec) -> Mapping[str, tuple[str, ...]]
     The local engine is asked, with one call; of other servers that are not the platform nothing is known. It says
     nothing of whether somebody answers there.
     """
-    public = [app for app in spec.apps if any(pool.slots and pool.has_public_ports for pool in app.pools)]
+    public = [app for app in spec.apps if app.public_pools]
     if session.target.name == "fly":
         return {app.name: _on_the_platform(app) for app in public}
     if not public or session.context.local is None:
@@ -59,8 +59,8 @@ def _url(address: str, handlers: Iterable[str]) -> str:
 def _handlers(app: App) -> dict[int, tuple[str, ...]]:
     """Return the handlers of each public port."""
     found: dict[int, tuple[str, ...]] = {}
-    for pool in app.pools:
-        for service in pool.config.document.get("services") or () if pool.slots else ():
+    for pool in app.public_pools:
+        for service in pool.config.document.get("services") or ():
             ports: list[Any] = (service.get("ports") if isinstance(service, dict) else None) or []
             for one in ports:
                 if isinstance(one, dict) and type(one.get("port")) is int:

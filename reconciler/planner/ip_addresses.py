@@ -11,7 +11,7 @@ from reconciler.model.change import ReasonCode
 from reconciler.model.ip_address import ForeignIp, IpAddress, IpKind
 from reconciler.model.machine import ObservedApp
 from reconciler.model.plan import IpAllocation
-from reconciler.model.spec import App, Pool
+from reconciler.model.spec import App
 
 _USUAL: Final = (IpKind.SHARED_V4, IpKind.V6)
 _CHARGED: Final = frozenset({IpKind.V4})
@@ -27,8 +27,8 @@ def allocations_of(
     if not is_created and (only or not observed.exists):
         return ()
     wanted, code, why = app.addresses or (), ReasonCode.MISSING, "declared, and the app has none"
-    if app.addresses is None and is_created and (public := _public_pool(app)):
-        wanted, code, why = _USUAL, ReasonCode.PUBLIC_PORTS, f"the app is new, and {public.name} has public ports"
+    if app.addresses is None and is_created and (public := app.public_pools):
+        wanted, code, why = _USUAL, ReasonCode.PUBLIC_PORTS, f"the app is new, and {public[0].name} has public ports"
     has = {one.kind for one in observed.ip_addresses}
     return tuple(
         IpAllocation(app=app.name, kind=kind, reason=_reason(kind, why), code=code, machine_id=lock_id)
@@ -40,7 +40,7 @@ def allocations_of(
 def kinds_of_new(app: App) -> tuple[IpKind, ...]:
     """Return what the app has once a plan has created it."""
     if app.addresses is None:
-        return _USUAL if _public_pool(app) else ()
+        return _USUAL if app.public_pools else ()
     return app.addresses
 
 
@@ -59,10 +59,6 @@ def foreign_ips_of(app: App, observed: ObservedApp) -> tuple[ForeignIp, ...]:
         for one in observed.ip_addresses
         if one.kind not in app.addresses or first[one.kind] is not one
     )
-
-
-def _public_pool(app: App) -> Pool | None:
-    return next((pool for pool in app.pools if pool.slots and pool.has_public_ports), None)
 
 
 def _reason(kind: IpKind, why: str) -> str:
