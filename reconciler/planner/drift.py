@@ -26,16 +26,7 @@ def only_drift(plan: Plan) -> Plan:
     left = [f"{one.address} ({one.action.value})" for one in plan.effective if not is_drift(one)]
     changes = tuple(_unwatched(one) for one in plan.changes if not one.is_effective or is_drift(one))
     warnings = (*plan.warnings, _leaves(left)) if left else plan.warnings
-    return replace(
-        plan,
-        apps=(),
-        changes=changes,
-        allocations=_lost_ips(plan),
-        announcements=(),
-        bookkeeping=(),
-        warnings=warnings,
-        deletion_limit=None,
-    )
+    return replace(_of_drift(plan, changes), warnings=warnings)
 
 
 def with_drift(plan: Plan) -> Plan:
@@ -48,17 +39,8 @@ def with_drift(plan: Plan) -> Plan:
     found = [(change, _with_drift(change)) for change in plan.changes if change.action is not Action.SETTINGS]
     not_shown = sum(shown is None or len(shown.fields) < len(change.fields) for change, shown in found)
     changes = tuple(shown for _, shown in found if shown)
-    return replace(
-        plan,
-        apps=(),
-        changes=changes,
-        allocations=_lost_ips(plan),
-        announcements=(),
-        bookkeeping=(),
-        warnings=(*plan.warnings, *(_settings_words(change) for change in settings), *_without_run_policy(plan)),
-        not_shown=not_shown,
-        deletion_limit=None,
-    )
+    warnings = (*plan.warnings, *(_settings_words(change) for change in settings), *_without_run_policy(plan))
+    return replace(_of_drift(plan, changes), warnings=warnings, not_shown=not_shown)
 
 
 def apps_to_look_at(plan: Plan) -> tuple[str, ...]:
@@ -116,6 +98,19 @@ def _with_drift(change: Change) -> Change | None:
         return replace(change, depends_on=())
     fields = tuple(field for field in change.fields if field.cause in {Cause.DRIFT, Cause.BOTH})
     return replace(change, fields=fields, depends_on=()) if fields and change.expected.applied else None
+
+
+def _of_drift(plan: Plan, changes: tuple[Change, ...]) -> Plan:
+    """Return the plan with these changes and the lost addresses alone."""
+    return replace(
+        plan,
+        apps=(),
+        changes=changes,
+        allocations=_lost_ips(plan),
+        announcements=(),
+        bookkeeping=(),
+        deletion_limit=None,
+    )
 
 
 def _unwatched(change: Change) -> Change:
