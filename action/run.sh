@@ -6,7 +6,7 @@ set -euo pipefail
 bin="$RUNNER_TEMP/reconciler/bin"
 work=$(mktemp -d "$RUNNER_TEMP/plan.XXXXXX")
 # -I: nothing of the repository that is checked out is taken for a module.
-github() { "$bin/python" -I "$ACTION_PATH/action/github.py" "$@"; }
+github() { "$bin/python" -I "$ACTION_PATH/action" "$@"; }
 reconciler() { "$bin/python" -I -m reconciler.cli "$@"; }
 
 cd "$INPUT_DIRECTORY"
