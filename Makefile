@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test quick check coverage format bench stats soak mutants clean
+.PHONY: install lock demo test quick check workflows coverage format bench stats soak mutants clean
 
 install: $(INSTALLED)
 
@@ -40,8 +40,17 @@ check: install  ## what CI runs: format, lint, types, layers, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy action/*.py
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory workflows
 	$(MAKE) --no-print-directory test
+
+workflows: install  ## the workflows and pipelines of this repository and its examples: security and schemas; offline
+	$(BIN)/zizmor --offline --quiet --strict-collection . examples/github-actions/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/github-actions/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci examples/gitlab-ci/*.gitlab-ci.yml
 
 coverage: install  ## every test, and which lines of the package none of them runs; takes nearly twice as long
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/coverage.txt
