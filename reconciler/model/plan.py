@@ -13,6 +13,7 @@ from reconciler.model.change import Action, Change, ReasonCode
 from reconciler.model.ip_address import ForeignIp, IpKind
 from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.marks import MetadataWrite
+from reconciler.model.scope import Scope
 from reconciler.model.spec import Slot
 
 
@@ -149,6 +150,7 @@ class Plan:
     foreign_ips: tuple[ForeignIp, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
     deletion_limit: DeletionLimit | None = None
+    scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
 
     @property
     def effective(self) -> tuple[Change, ...]:

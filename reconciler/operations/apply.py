@@ -22,6 +22,7 @@ from reconciler.operations.drift import drift_planner
 from reconciler.operations.images import ImagePolicy
 from reconciler.operations.plan import locks_of, machines_in, observe_as_planned, observe_pinned, with_locks, with_room
 from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
+from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.bookkeeping import last_plan
@@ -87,7 +88,7 @@ async def propose_apply(
     )
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)
-    plan = plan_again(pinned.observed)
+    plan = replace(plan_again(pinned.observed), scope=scope_of(spec, session.target))
     if saved and not plan.blocked:
         plan = replace(plan, blocked=saved.plan.blocked)  # what was reviewed had no allowance
     objections = () if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed))

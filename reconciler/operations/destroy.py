@@ -11,6 +11,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import Proposal
 from reconciler.operations.plan import observe_spec
+from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.planner.planner import plan as make_plan
 
@@ -29,7 +30,7 @@ async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str]
 
     observed = await observe_spec(session, empty)
     return Proposal(
-        plan=plan_again(observed),
+        plan=replace(plan_again(observed), scope=scope_of(spec, session.target)),
         spec=empty,
         observed=observed,
         options=Options(only=only, force=force, allow_rollback=True, verb="destroy"),

@@ -12,6 +12,7 @@ from reconciler.model.ip_address import IpAddress
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Pool, PoolKind, Slot, Spec
+from reconciler.operations.scope import scope_of
 from reconciler.planner.desired import desired_machine
 from reconciler.planner.ip_addresses import kinds_of_new
 from reconciler.planner.planner import plan as make_plan
@@ -34,6 +35,7 @@ def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> P
         warnings=(*found.warnings, *_left_behind(old, new)),
         observed_at=None,
         deletion_limit=None,
+        scope=scope_of(new, None, before=old.file),
     )
 
 

@@ -9,6 +9,7 @@ from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 from reconciler.operations.plan import observe_as_planned
+from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.planner import plan as make_plan
@@ -25,7 +26,7 @@ async def drift(session: Session, spec: Spec, *, only: Collection[str] = ()) -> 
     observed = pinned.observed
     found = make_plan(pinned.spec, observed, only=only, allow_destroy=_NO_LIMIT)
     destroyed = await observe_destroyed(session.context.client, apps_to_look_at(found))
-    found = with_drift(with_lost(found, destroyed))
+    found = replace(with_drift(with_lost(found, destroyed)), scope=scope_of(spec, session.target))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.
     unobserved = tuple(app for app in observed.apps.values() if app.unobserved)
     return found if unobserved else replace(found, blocked=(), warnings=(*found.warnings, *found.blocked))

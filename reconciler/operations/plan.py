@@ -17,6 +17,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import App, Spec
 from reconciler.operations.images import ImagePolicy, look_up
+from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
 from reconciler.planner.planner import Planner
@@ -83,6 +84,7 @@ async def plan(
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
     planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
+    planned = replace(planned, scope=scope_of(spec, session.target))
     return await with_room(session, spec, with_locks(planned, locks), there), digests
 
 

@@ -10,6 +10,7 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
 from reconciler.render.redact import clean
+from reconciler.render.scope import scope_line
 
 _OPEN: Final = 20  # so many changes need no click
 _STYLE: Final = """
@@ -48,13 +49,14 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     """Return the whole plan as one document."""
     title = f"Plan of {clean(plan.stack)}"
     observed = f"<p>Observed {plan.observed_at:%Y-%m-%d %H:%M:%S} UTC.</p>" if plan.observed_at else ""
+    scope = f"<p>{escape(scope_line(plan.scope))}</p>" if plan.scope else ""
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">""",
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>",
-        f"<h1>{escape(title)}</h1><p>{escape(closing_line(plan))}</p>{observed}",
+        f"<h1>{escape(title)}</h1>{scope}<p>{escape(closing_line(plan))}</p>{observed}",
         *(f'<p class="note blocked" role="alert"><b>Blocked:</b> {escape(clean(why))}</p>' for why in plan.blocked),
         *_allowed(plan),
         *(f'<p class="note"><b>Warning:</b> {escape(clean(why))}</p>' for why in plan.warnings),

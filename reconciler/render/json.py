@@ -12,6 +12,7 @@ from reconciler.model.change import Change, FieldChange
 from reconciler.model.plan import DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
+from reconciler.render.scope import scope_members
 from reconciler.render.style import FORMAT_VERSION
 from reconciler.render.terraform import resource_changes
 
@@ -72,6 +73,7 @@ def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str,
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,
         "stack": plan.stack,
+        **scope_members(plan.scope),
         "has_changes": plan.has_changes,
         "observed_at": plan.observed_at.isoformat() if plan.observed_at else None,
         "counts": dict(plan.counts()),

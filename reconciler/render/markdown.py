@@ -10,6 +10,7 @@ from typing import Final
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
 from reconciler.render.redact import clean
+from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN
 
 LIMIT: Final = 60_000  # a comment may have 65,536 characters
@@ -24,6 +25,7 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     Its first line marks the comment, so that it is found and updated.
     """
     head = [marker(plan.stack), f"### {_code(plan.stack)}: {closing_line(plan)}", ""]
+    head += [_code(scope_line(plan.scope)), ""] if plan.scope else []
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
     head += _notes("Blocked", plan.blocked) + _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings)
     tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and plan.is_reviewable else []

@@ -7,6 +7,7 @@ from typing import Any, Final
 from reconciler.model.plan import unreachable_counts
 from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
 from reconciler.render.redact import clean
+from reconciler.render.scope import scope_members
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _APPS_NAMED: Final = 5
@@ -35,6 +36,7 @@ def report_json(report: Report) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "stack": report.plan.stack,
+        **scope_members(report.plan.scope),
         "success": report.is_success,
         "interrupted": report.interrupted,
         "duration_s": round(report.duration_s, 3),

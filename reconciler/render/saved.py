@@ -22,6 +22,7 @@ from reconciler.model.plan import (
     SavedPlan,
     UnreachableMachine,
 )
+from reconciler.model.scope import Scope
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
@@ -97,6 +98,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         deletion_limit=_limit(document.get("deletion_limit")),
         observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
         unchanged=int(document["counts"][Action.NONE.value]),
+        scope=_scope(document),
     )
     return SavedPlan(
         plan=plan,
@@ -110,6 +112,19 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         adopt=bool(saved["adopt"]),
         allow_destroy=saved["allow_destroy"],
         images=dict(saved["images"]),
+    )
+
+
+def _scope(document: Mapping[str, Any]) -> Scope | None:
+    """Read where the plan holds. Plans saved before version 0.5 do not say it."""
+    if "spec" not in document:
+        return None
+    return Scope(
+        stack=_name(document["stack"]),
+        spec=str(document["spec"]),
+        target=document["target"],
+        orgs=tuple(document["orgs"]),
+        environment=document["environment"],
     )
 
 

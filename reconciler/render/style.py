@@ -15,6 +15,7 @@ _COLOURS: Final = {
     "=": "34",
     "!": "33",
     "error": "31;1",
+    "head": "1",
 }
 _NARROWEST: Final = 40
 
@@ -32,6 +33,8 @@ def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) 
     """
     if width is None:
         return [" " * indent + text]
+    if not text.isascii():
+        return _wrapped_by_columns(text, max(width, _NARROWEST), indent, hanging)
     import textwrap
 
     return textwrap.wrap(
@@ -42,3 +45,31 @@ def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) 
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal the text takes.
+
+    Letters of East Asia take two, accents none.
+    """
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _wrapped_by_columns(text: str, width: int, indent: int, hanging: int) -> list[str]:
+    """Wrap text whose letters are not all as wide as each other."""
+    lines: list[str] = []
+    line, used = " " * indent, indent
+    is_begun = False
+    for word in text.split(" "):
+        wide = columns(word)
+        if is_begun and used + 1 + wide > width:
+            lines.append(line.rstrip())
+            line, used, is_begun = " " * (indent + hanging), indent + hanging, False
+        line += f" {word}" if is_begun else word
+        used += wide + is_begun
+        is_begun = True
+    return [*lines, line.rstrip()]

@@ -6,6 +6,7 @@ from typing import Final
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
 from reconciler.render.redact import clean, defused
+from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
 
 _FOREIGN_SHOWN: Final = 20
@@ -19,7 +20,7 @@ def plan_text(
     salt: str | None,
     shows_bookkeeping: bool = False,
 ) -> str:
-    """Show changes, foreign machines, warnings, what blocks, and a closing line.
+    """Show where it holds, changes, foreign machines, warnings, and a closing line.
 
     Changes that are alike stand together. Without a `width` no line is wrapped; without a `salt` no value is masked.
     `shows_bookkeeping` adds the marks that an apply leaves on machines beside their configs.
@@ -39,8 +40,9 @@ def plan_text(
         lines += _painted(wrapped(f"Blocked: {clean(reason)}", width, hanging=2), "error", color)
     if lines:
         lines.append("")
+    head = _painted(wrapped(scope_line(plan.scope), width, hanging=2) if plan.scope else [], "head", color)
     # Once more for whole lines: what is harmless in the middle of one is a command where a broken line begins with it.
-    return "\n".join(defused(line) for line in (*lines, *wrapped(closing_line(plan), width, hanging=2)))
+    return "\n".join(defused(line) for line in (*head, *lines, *wrapped(closing_line(plan), width, hanging=2)))
 
 
 def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:

@@ -23,7 +23,7 @@ from reconciler.cli.ui.options import (
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
-from reconciler.cli.ui.show_plan import show
+from reconciler.cli.ui.show_plan import show, where_asked
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -199,4 +199,4 @@ def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
 
 
 def _is_confirmed(plan: Plan) -> bool:
-    return console.ask_typed(f"Apply this to {plan.stack}? Only yes is accepted:", "yes", refusal=_REFUSAL)
+    return console.ask_typed(f"{where_asked(plan)}\nApply this? Only yes is accepted:", "yes", refusal=_REFUSAL)

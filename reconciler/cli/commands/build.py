@@ -29,6 +29,11 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     """
     options = shared()
     spec, target = pushed_to(load_spec(options), push_to), resolve(options)
+    if not options.is_json:
+        from reconciler.operations.scope import scope_of
+        from reconciler.render.scope import scope_line
+
+        console.print_text(scope_line(scope_of(spec, target)))
     built = run_async(_build(options, spec, target, builder=builder, push_to=push_to))
     if options.is_json:
         console.print_json(

@@ -64,6 +64,8 @@ async def _conform(
 
     from reconciler.cli.ui.session import resolve, tracing
     from reconciler.operations.conform import open_examination
+    from reconciler.operations.scope import name_of
+    from reconciler.render.scope import target_words
 
     assert options.app
     target = resolve(replace(options, target=url))
@@ -77,7 +79,8 @@ async def _conform(
         trace=tracing(options),
     ) as examination:
         console.say(_cost(options.app, target.base_url, image))
-        question = f"Make the app {options.app} there, and delete it again? Only yes is accepted:"
+        where = target_words(name_of(target), [org])
+        question = f"Make the app {options.app} on {where}, and delete it again? Only yes is accepted:"
         if not is_agreed and not console.ask_typed(question, "yes", refusal=_REFUSAL):
             console.say("nothing was made")
             return None

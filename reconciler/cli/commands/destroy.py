@@ -9,7 +9,8 @@ from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Duration, Shared, shared, shared_options
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import show
+from reconciler.cli.ui.show_plan import show, where_asked
+from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
 
@@ -58,16 +59,17 @@ async def _destroy(
             show(plan, options)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options)
-        if not is_agreed and not _is_confirmed(spec, bool(plan.effective)):
+        if not is_agreed and not _is_confirmed(plan):
             return not_begun(plan, ("the plan was not confirmed",), options)
         return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
 
 
-def _is_confirmed(spec: Spec, has_changes: bool) -> bool:
-    if not has_changes:
+def _is_confirmed(plan: Plan) -> bool:
+    if not plan.effective:
         return True
-    question = f"This removes all of the above. Type the stack's name ({spec.stack}) to go on:"
-    if console.ask_typed(question, spec.stack, refusal=_REFUSAL):
+    count = len(plan.effective)
+    what = f"This removes {count} machine{'' if count == 1 else 's'}. Type the stack's name ({plan.stack}) to go on:"
+    if console.ask_typed(f"{where_asked(plan)}\n{what}", plan.stack, refusal=_REFUSAL):
         return True
     console.say("nothing was changed")
     return False

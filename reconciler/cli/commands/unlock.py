@@ -12,6 +12,7 @@ from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.operations.unlock import FoundLease, Unlocked
+    from reconciler.targets import Target
 
 
 @click.command("unlock")
@@ -23,23 +24,28 @@ def command(**_values: object) -> int:
     expiry. A lease expires by itself within a minute. Ends 0 if none is left, otherwise 1.
     """
     from reconciler.cli.ui.errors import tell_failures
+    from reconciler.operations.scope import scope_of
     from reconciler.render.redact import clean
+    from reconciler.render.scope import scope_line
 
     options = shared()
-    found = run_async(_unlock(options, load_spec(options)))
+    spec = load_spec(options)
+    target = resolve(options)
+    found = run_async(_unlock(options, spec, target))
     if options.is_json:
         failures = [clean(why) for why in found.failures]
         console.print_json({"leases": [_as_json(one) for one in found.leases], "failures": failures})
     else:
         lines = [_line(one) for one in found.leases]
-        console.print_text("\n".join(lines) if lines else "No leases on this stack's machines.")
+        lines = [scope_line(scope_of(spec, target)), *(lines or ["No leases on this stack's machines."])]
+        console.print_text("\n".join(lines))
     return tell_failures(found.failures) or (0 if all(one.is_released for one in found.leases) else 1)
 
 
-async def _unlock(options: Shared, spec: Spec) -> "Unlocked":
+async def _unlock(options: Shared, spec: Spec, target: "Target") -> "Unlocked":
     from reconciler.operations.unlock import unlock
 
-    async with open_session(options, resolve(options), console.say) as session:
+    async with open_session(options, target, console.say) as session:
         return await unlock(session.context, spec)
 
 

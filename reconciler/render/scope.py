@@ -1,0 +1,45 @@
+"""Say where a plan holds: in the first line of each plan and prompt, and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from reconciler.model.scope import Scope
+from reconciler.render.redact import clean
+
+_ORGS_NAMED: Final = 3
+
+
+def scope_line(scope: Scope) -> str:
+    """Return a line such as `Stack shop on Fly (org acme), spec machines.yaml`."""
+    environment = f", environment {clean(scope.environment)}," if scope.environment else ""
+    where = f" on {target_words(scope.target, scope.orgs)}" if scope.target else ""
+    spec = f"spec {clean(scope.spec)}"
+    if scope.before is not None:
+        spec = f"from {clean(scope.before)} to {clean(scope.spec)}"
+    return f"Stack {clean(scope.stack)}{environment}{where}".rstrip(",") + f", {spec}"
+
+
+def scope_members(scope: Scope | None) -> dict[str, Any]:
+    """Return the members of a document that say where its plan holds."""
+    if scope is None:
+        return {}
+    return {
+        "target": scope.target and clean(scope.target),
+        "orgs": [clean(org) for org in scope.orgs],
+        "environment": scope.environment and clean(scope.environment),
+        "spec": clean(scope.spec),
+    }
+
+
+def target_words(target: str, orgs: Sequence[str]) -> str:
+    """Return what people call the target; on Fly with the organisations."""
+    match target:
+        case "fly":
+            named = [clean(org) for org in orgs[:_ORGS_NAMED]]
+            if more := len(orgs) - len(named):
+                named.append(f"{more} more")
+            return f"Fly ({'org' if len(orgs) == 1 else 'orgs'} {', '.join(named)})" if named else "Fly"
+        case "local":
+            return "the local engine"
+        case _:
+            return clean(target)
