@@ -388,31 +388,6 @@ def test_each_input_and_output_is_documented() -> None:
         assert f"`{name}`" in documented, name
 
 
-def test_the_jobs_of_the_gitlab_example_run_and_nothing_of_the_checkout(runner: Runner) -> None:
-    traces = make_hostile(runner.checkout)
-    pipeline = yaml.safe_load((ROOT / "examples" / "gitlab-ci" / "machines.gitlab-ci.yml").read_text())
-    environment = runner.environment | {
-        "RECONCILER_TARGET": "local",
-        "GITHUB_ACTIONS": "",
-        "PATH": f"{runner.temp / 'reconciler' / 'bin'}:{os.environ['PATH']}",
-    }
-
-    def job(name: str) -> str:
-        script = "\n".join(["set -eo pipefail", *pipeline[name]["script"]])
-        ended = subprocess.run(
-            ["bash", "-c", script], cwd=runner.checkout, env=environment, capture_output=True, text=True, timeout=100
-        )
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-    job("plan")
-    assert json.loads((runner.checkout / "counts.json").read_text()) == {"create": 2, "update": 0, "delete": 0}
-    for path in pipeline["plan"]["artifacts"]["paths"]:
-        assert "canary" not in (runner.checkout / path).read_text()
-    assert "2 done" in job("apply")
-    assert list(traces.iterdir()) == []
-
-
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_plain_flows_of_the_page_run(runner: Runner, number: int) -> None:
     script = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "gitops.md").read_text(), re.DOTALL)[number]
