@@ -102,15 +102,21 @@ class Group:
 
         For settings it is the name of the pool.
         """
+        return [name for name, _count in self.named]
+
+    @property
+    def named(self) -> list[tuple[str, int]]:
+        """List the same names, and for how many slots each stands."""
         if self.is_settings:
-            return [self.first.slot.pool]
-        names: list[str] = []
+            return [(self.first.slot.pool, 1)]
+        names: list[tuple[str, int]] = []
         for run in _in_a_row(self.changes):
             if len(run) >= _SHORTEST_RANGE:
-                names.append(f"{run[0].slot.name}…{run[-1].slot.number}")
+                names.append((f"{run[0].slot.name}…{run[-1].slot.number}", len(run)))
             else:
                 names += [
-                    one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_duplicate else "") for one in run
+                    (one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_duplicate else ""), 1)
+                    for one in run
                 ]
         return names
 

@@ -8,11 +8,13 @@ from typing import Final
 
 from reconciler.model.change import Action
 from reconciler.model.plan import Plan
-from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.pools import by_pool, loss_words, worst_first
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_line
 
 _OPEN: Final = 20  # so many changes need no click
+_POOLS_IN_A_TABLE: Final = 2
 _STYLE: Final = """
 :root {
   color-scheme: light dark;
@@ -41,6 +43,10 @@ del { color: var(--remove); } ins { color: var(--add); } del, ins { text-decorat
 }
 .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .note { border-left: 4px solid var(--change); padding: .25rem .75rem; } .blocked { border-color: var(--remove); }
+.note { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child { text-align: left; font-weight: 400; }
 .slots { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .25rem .75rem; }
 """
 
@@ -60,6 +66,8 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
         *(f'<p class="note blocked" role="alert"><b>Blocked:</b> {escape(clean(why))}</p>' for why in plan.blocked),
         *_allowed(plan),
         *(f'<p class="note"><b>Warning:</b> {escape(clean(why))}</p>' for why in plan.warnings),
+        *_losses(plan),
+        *_pools(plan),
         *_changes(plan, salt),
         *_foreign(plan),
     ]
@@ -71,6 +79,26 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
 def _allowed(plan: Plan) -> list[str]:
     limit = plan.deletion_limit
     return [f'<p class="note"><b>Allowed:</b> {limit.words}</p>'] if limit and limit.is_allowed else []
+
+
+def _losses(plan: Plan) -> list[str]:
+    words = loss_words(plan)
+    return [f'<p class="note blocked">{escape(words)}</p>'] if words else []
+
+
+def _pools(plan: Plan) -> list[str]:
+    columns, rows = by_pool(plan)
+    if len(rows) < _POOLS_IN_A_TABLE:
+        return []
+    head = "".join(f'<th scope="col">{column}</th>' for column in ("pool", *columns))
+    body = "".join(
+        f'<tr><th scope="row"><code>{escape(f"{row.app}/{row.pool}")}</code></th>'
+        + "".join(f"<td>{row.counts[column] or ''}</td>" for column in columns)
+        + "</tr>"
+        for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return [f'<div class="wide" tabindex="0" role="region" aria-label="By pool">{table}</div>']
 
 
 def _changes(plan: Plan, salt: str) -> list[str]:
@@ -86,7 +114,7 @@ def _changes(plan: Plan, salt: str) -> list[str]:
         f" for <code>{escape(clean(one.app))}</code>: {escape(clean(one.reason))}</p>"
         for one in plan.allocations
     ]
-    groups = grouped(plan)
+    groups = worst_first(plan)
     is_open = len(groups) <= _OPEN
     return ["<h2>Changes</h2>", *apps, *(_group(group, salt, is_open=is_open) for group in groups)]
 

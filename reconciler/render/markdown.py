@@ -1,22 +1,26 @@
 """Show a plan as Markdown, for a comment on a pull request.
 
-It has a summary, then folded details, and is never too long for a comment. Foreign text stands in code spans, where
-neither Markdown nor HTML nor a mention means anything.
+What is destroyed stands first and in red; then a table by pool; then each change, folded. It is never too long for a
+comment: what does not fit is counted. Foreign text stands in code, where neither Markdown nor HTML nor a mention means
+anything.
 """
 
-from html import escape
 from typing import Final
 
 from reconciler.model.plan import Plan
-from reconciler.render.changes import Group, Row, closing_line, grouped
-from reconciler.render.redact import clean
+from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.markup import code, fitting, folded, html_code, removed
+from reconciler.render.pools import PoolCounts, by_pool, first_of, is_told_by_loss, losses, worst_first
 from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN
 
 LIMIT: Final = 60_000  # a comment may have 65,536 characters
-_SLOTS: Final = 12
 _ROWS: Final = 40
-_NOTES: Final = 20
+_SLOTS: Final = 100
+# Characters that each part before the changes may have, so that some room is left for these.
+_LOSSES: Final = 30_000
+_NOTES: Final = 5_000
+_POOLS: Final = 8_000
 
 
 def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
@@ -24,64 +28,85 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
 
     Its first line marks the comment, so that it is found and updated.
     """
-    head = [marker(plan.stack), f"### {_code(plan.stack)}: {closing_line(plan)}", ""]
-    head += [_code(scope_line(plan.scope)), ""] if plan.scope else []
+    groups = worst_first(plan)
+    head = [_mark(plan), f"### {code(plan.stack)}: {closing_line(plan)}", ""]
+    head += [code(scope_line(plan.scope)), ""] if plan.scope else []
+    head += _notes("Blocked", plan.blocked) + _losses(groups)
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
-    head += _notes("Blocked", plan.blocked) + _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings)
+    head += _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings) + _pools(plan)
     tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and plan.is_reviewable else []
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
-    blocks, left_out = _fitting(
-        [*_apps(plan), *_allocations(plan), *(_group(group, salt) for group in grouped(plan)), *_foreign(plan)], room
-    )
+    told = [group for group in groups if not is_told_by_loss(group)]
+    before, after = [*_apps(plan), *_allocations(plan)], _foreign(plan)
+    kept, left_out = fitting([*before, *(_group(group, salt) for group in told), *after], room)
     if left_out:
-        blocks.append(f"… and {left_out} more, left out for length: `reconciler plan` shows them all.\n")
-    return "\n".join([*head, *blocks, *tail]).rstrip() + "\n"
+        counts = [1] * len(before) + [len(group.changes) for group in told] + [1] * len(after)
+        more = sum(counts[position] for position in left_out)
+        kept.append(f"… and {more} more, left out for length: `reconciler plan` shows them all.\n")
+    return "\n".join([*head, *kept, *tail]).rstrip() + "\n"
 
 
-def marker(stack: str) -> str:
-    """Return the comment's first line: the same for every plan of the stack."""
-    return f"<!-- reconciler plan of {''.join(one for one in stack if one.isalnum() or one in '-_.')} -->"
+def marker(stack: str, environment: str | None = None) -> str:
+    """Return the comment's first line: the same for every plan of the stack.
+
+    One spec may have the same stack in several environments.
+    """
+    names = [stack, *(["in", environment] if environment else [])]
+    words = ("".join(one for one in name if one.isalnum() or one in "-_.") for name in names)
+    return f"<!-- reconciler plan of {' '.join(words)} -->"
+
+
+def _mark(plan: Plan) -> str:
+    return marker(plan.stack, plan.scope.environment if plan.scope else None)
 
 
 def _notes(word: str, notes: tuple[str, ...]) -> list[str]:
-    lines = [f"> **{word}:** {_code(note)}\n" for note in notes[:_NOTES]]
-    return lines + ([f"> … and {len(notes) - _NOTES} more\n"] if len(notes) > _NOTES else [])
+    kept, left_out = fitting((f"> **{word}:** {code(note)}\n" for note in notes), _NOTES)
+    return kept + ([f"> … and {len(left_out)} more\n"] if left_out else [])
 
 
-def _fitting(blocks: list[str], room: int) -> tuple[list[str], int]:
-    """Return as many blocks as there is room for, and how many are left out."""
-    kept: list[str] = []
-    for position, block in enumerate(blocks):
-        room -= len(block) + 1
-        if room < 0:
-            return kept, len(blocks) - position
-        kept.append(block)
-    return kept, 0
+def _losses(groups: list[Group]) -> list[str]:
+    lines, counts = losses(groups)
+    kept, left_out = fitting(lines, _LOSSES)
+    more = sum(counts[position] for position in left_out)
+    return removed([*kept, f"… and {more} more machines"] if more else kept)
+
+
+def _pools(plan: Plan) -> list[str]:
+    """Return a table with a line for each pool, those that lose machines first."""
+    columns, rows = by_pool(plan)
+    if not rows:
+        return []
+    kept, left_out = fitting((_pool(row, columns) for row in rows), _POOLS)
+    table = [f"| pool | app | {' | '.join(columns)} |", f"|---|---|{'--:|' * len(columns)}", *kept]
+    return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
+
+
+def _pool(row: PoolCounts, columns: list[str]) -> str:
+    counts = " | ".join(str(row.counts[column] or "") for column in columns)
+    return f"| {code(row.pool)} | {code(row.app)} | {counts} |"
 
 
 def _apps(plan: Plan) -> list[str]:
-    return [f"- **+ create app** {_code(app.name)} (org {_code(app.org)})\n" for app in plan.apps]
+    return [f"- **+ create app** {code(app.name)} (org {code(app.org)})\n" for app in plan.apps]
 
 
 def _allocations(plan: Plan) -> list[str]:
     return [
-        f"- **+ allocate** {_code(one.kind.value)} for {_code(one.app)}: {_code(one.reason)}\n"
-        for one in plan.allocations
+        f"- **+ allocate** {code(one.kind.value)} for {code(one.app)}: {code(one.reason)}\n" for one in plan.allocations
     ]
 
 
 def _group(group: Group, salt: str) -> str:
-    slots = group.slots
-    more = f" and {len(slots) - _SLOTS} more" if len(slots) > _SLOTS else ""
-    where = f"{_html(group.first.slot.app)}/{_html(group.first.slot.pool)}"
+    where = html_code(f"{group.first.slot.app}/{group.first.slot.pool}")
     count = "of" if group.is_settings else f"{len(group.changes)} in"
-    title = f"<b>{_html(f'{group.symbol} {group.word}')}</b> {count} {where}"
-    lines = [f"<details><summary>{title}</summary>", "", _code(group.why), ""]
+    symbol = group.symbol.replace(">", "&gt;")
+    lines = [code(group.why), ""]
     if not group.is_settings:
-        lines += [" ".join(_code(slot) for slot in slots[:_SLOTS]) + more, ""]
+        lines += [first_of([(code(name), count) for name, count in group.named], _SLOTS, joint=" "), ""]
     if group.at_once:
-        lines += [_code(group.at_once), ""]
-    return "\n".join([*lines, *_table(group.rows(salt)), "</details>", ""])
+        lines += [code(group.at_once), ""]
+    return folded(f"<b>{symbol} {group.word}</b> {count} {where}", [*lines, *_table(group.rows(salt))])
 
 
 def _table(rows: list[Row]) -> list[str]:
@@ -96,25 +121,16 @@ def _table(rows: list[Row]) -> list[str]:
 
 def _row(row: Row) -> str:
     if row.before is None:
-        return f"| {_code(row.path)} | {_code(row.after)} |"
-    return f"| {_code(row.path)} | {_code(row.before)} | {_code(row.after)} | {row.by} |"
+        return f"| {code(row.path)} | {code(row.after)} |"
+    return f"| {code(row.path)} | {code(row.before)} | {code(row.after)} | {row.by} |"
 
 
 def _foreign(plan: Plan) -> list[str]:
     return [
-        f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.name}')} [{_code(one.id or 'no id')}]"
+        f"- **{SYMBOL_OF_FOREIGN} foreign** {code(f'{one.app}: {one.name}')} [{code(one.id or 'no id')}]"
         f" {one.state.value}: left alone\n"
         for one in plan.foreign
     ] + [
-        f"- **{SYMBOL_OF_FOREIGN} foreign** {_code(f'{one.app}: {one.kind} {one.ip}')}: not declared, left alone\n"
+        f"- **{SYMBOL_OF_FOREIGN} foreign** {code(f'{one.app}: {one.kind} {one.ip}')}: not declared, left alone\n"
         for one in plan.foreign_ips
     ]
-
-
-def _code(text: str) -> str:
-    """Return a code span that no text can break out of, in tables too."""
-    return f"`{clean(text).replace('`', chr(39)).replace('|', chr(92) + '|') or ' '}`"
-
-
-def _html(text: str) -> str:
-    return escape(clean(text)).replace("@", "&#64;")

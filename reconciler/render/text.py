@@ -5,6 +5,7 @@ from typing import Final
 
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.pools import is_loss, loss_words
 from reconciler.render.redact import clean, defused
 from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
@@ -40,9 +41,17 @@ def plan_text(
         lines += _painted(wrapped(f"Blocked: {clean(reason)}", width, hanging=2), "error", color)
     if lines:
         lines.append("")
+    lines += _losses(plan, color, width)
     head = _painted(wrapped(scope_line(plan.scope), width, hanging=2) if plan.scope else [], "head", color)
     # Once more for whole lines: what is harmless in the middle of one is a command where a broken line begins with it.
     return "\n".join(defused(line) for line in (*head, *lines, *wrapped(closing_line(plan), width, hanging=2)))
+
+
+def _losses(plan: Plan, color: bool, width: int | None) -> list[str]:
+    """Name what is lost, where it stands among other changes and may be overlooked."""
+    words = loss_words(plan)
+    others = [change for change in plan.effective if not is_loss(change)]
+    return _painted(wrapped(words, width, hanging=2), "-", color) if words and others else []
 
 
 def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
