@@ -211,3 +211,11 @@ class SavedPlan:
     adopt: bool = False
     allow_destroy: int | None = None
     images: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> str | None:
+        """Return the environment that its spec was read for; None if there is none.
+
+        Plans saved by early versions do not say it.
+        """
+        return self.plan.scope.environment if self.plan.scope else None

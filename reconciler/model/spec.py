@@ -170,7 +170,9 @@ class App:
 class Spec:
     """A whole spec: the stack's name, written on its machines, and the apps.
 
-    `unlisted_regions` holds a warning for each region that the package's dated list does not have.
+    `unlisted_regions` holds a warning for each region that the package's dated list does not have. `environment` is
+    the name of the environment that it was read for. `overlays` are the files that lie over `file`, the last one on
+    top, and `variables` the names of the variables that all of them take values from.
     """
 
     stack: str
@@ -178,6 +180,9 @@ class Spec:
     file: str = "machines.yaml"
     warnings: tuple[str, ...] = field(default=())
     unlisted_regions: Mapping[str, Diagnostic] = field(default_factory=dict)
+    environment: str | None = None
+    overlays: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()
 
     @property
     def pools(self) -> tuple[Pool, ...]:

@@ -1,59 +1,66 @@
-"""Find and read the spec: the named file, else machines.yaml.
+"""Make a spec of its files: the first one, and what lies over it."""
 
-That file is looked for here and in each directory above, up to the repository's root.
-"""
-
-import os
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 from reconciler.model.unicode import is_utf8
+from reconciler.operations.spec_files import (
+    ENVIRONMENT,
+    ReadFile,
+    SpecSource,
+    decoded,
+    environment_of,
+    environments_beside,
+    find_overlay,
+    misspelt_warnings,
+    read_named,
+    reader_beside,
+    unknown_environment,
+    variables_of,
+)
 
-_NAMES: Final = ("machines.yaml", "machines.yml")
 _LOCAL_CONTEXT: Final = "local_context"  # metadata that the local engine reads
 PUSH_TO: Final = "RECONCILER_PUSH_TO"
-STDIN: Final = "<stdin>"
-MAX_BYTES: Final = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecSource:
-    """Which spec is meant, how much of it, and the environment that it is read in.
-
-    `file` is seen from `directory`, which is the working directory where it is None. `target` is the target's name,
-    since images are built for the local one in another way. `app` reduces the spec to one app; `only` names pools that
-    it must have.
-    """
-
-    environment: Mapping[str, str] = field(repr=False)
-    file: str | None = None
-    directory: Path | None = None
-    target: str | None = None
-    app: str | None = None
-    only: tuple[str, ...] = ()
 
 
 def load(source: SpecSource) -> Spec:
     """Return the spec of the named file, or of the file that is found.
 
-    Raises SpecError, UsageError.
+    Over it lie the overlays, and that of the environment on top. Raises SpecError, UsageError.
     """
-    name, content = _read(source)
-    return load_content(content, name, source)
+    files = read_named(source)
+    name = files[0][0]
+    others = environments_beside(source, name) if environment_of(source) else []
+    return load_files(files, source, reader_beside(source, name), others)
 
 
-def load_content(content: bytes, name: str, source: SpecSource) -> Spec:
-    """Return the spec of a text. `name` is how errors name it.
+def load_files(
+    files: Iterable[tuple[str, bytes]], source: SpecSource, read: ReadFile, others: Collection[str] = ()
+) -> Spec:
+    """Return the spec of files, by their names in errors.
 
-    Raises SpecError, UsageError.
+    Each lies over the one before. `read` reads the overlay of the environment; `others` are the environments that have
+    one. Raises SpecError, UsageError.
     """
     from reconciler.spec import load_spec
 
-    spec = load_spec(_decoded(content, name), file=name, environment=source.environment)
+    texts = [(name, decoded(content, name)) for name, content in files]
+    file, text = texts[0]
+    environment = environment_of(source)
+    overlay = find_overlay(file, environment, read) if environment else None
+    if overlay:
+        texts.append((overlay[0], decoded(overlay[1], overlay[0])))
+    bare = None if overlay else environment
+    if bare and not any(ENVIRONMENT in text for _, text in texts):
+        raise unknown_environment(file, bare, others)  # before errors about what only its overlay would say
+    spec = load_spec(text, file=file, environment=variables_of(source, environment), overlays=texts[1:])
+    if bare and ENVIRONMENT not in spec.variables:
+        raise unknown_environment(file, bare, others)
+    spec = replace(spec, environment=environment, warnings=misspelt_warnings(file, bare, others) if bare else ())
     check_only((spec,), source.only)
     return reduced(_with_builds(spec, source), source.app)
 
@@ -125,51 +132,6 @@ def find_task(spec: Spec, name: str) -> Pool:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the spec's tasks: {', '.join(names) or 'none'}"
     raise UsageError(f"{spec.file} has no task {name!r}", hint=hint)
-
-
-def named_file(source: SpecSource) -> str | None:
-    """Return the file that the source or its environment names.
-
-    Raises UsageError if the directory does not exist.
-    """
-    directory = source.directory or Path.cwd()
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory")
-    return source.file or source.environment.get("RECONCILER_FILE")
-
-
-def _read(source: SpecSource) -> tuple[str, bytes]:
-    named, directory = named_file(source), source.directory or Path.cwd()
-    path = directory / named if named else _search(directory)
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {named or path}: {error.strerror}", hint="name the spec with --file") from error
-    return os.path.relpath(path), content
-
-
-def _decoded(content: bytes, name: str) -> str:
-    """Return the text of a spec. Raises UsageError if it is too large, or no text."""
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{name}:{line}: not UTF-8 text") from error
-
-
-def _search(start: Path) -> Path:
-    for directory in (start.resolve(), *start.resolve().parents):
-        for name in _NAMES:
-            if (directory / name).is_file():
-                return directory / name
-        if (directory / ".git").exists():
-            break
-    raise UsageError(
-        "no machines.yaml here or up to the repository's root", hint="write one, or name the spec with --file"
-    )
 
 
 def check_only(specs: Iterable[Spec], only: Collection[str]) -> None:

@@ -111,6 +111,10 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
         raise UsageError(f"{made}, and this version makes scheme {SCHEME}", hint=hint)
     if saved.target != target_of(target):
         raise UsageError(f"the plan was made for {saved.target}, and this is {target_of(target)}", hint=hint)
+    if saved.environment not in {None, spec.environment}:
+        this = f"for {spec.environment}" if spec.environment else "without one"
+        hint = f"pass --environment {saved.environment}"
+        raise UsageError(f"the plan was made for the environment {saved.environment}, and this is {this}", hint=hint)
     if saved.spec_sha256 != spec_sha256(spec):
         hint = f"{hint}; variables of the environment are part of the spec"
         raise UsageError(f"{spec.file} is not the spec that the plan was made from", hint=hint)

@@ -17,7 +17,7 @@ def check_machine_names(app: App, findings: Findings) -> None:
     machines: dict[str, str] = {}
     for pool in app.pools:
         if (problem := _problem_of_names(pool, machines)) and pool.place:
-            findings.add_at(pool.place.line, pool.place.column, problem)
+            findings.add_at(pool.place, problem)
 
 
 def _problem_of_names(pool: Pool, machines: dict[str, str]) -> str | None:
@@ -49,7 +49,7 @@ def check_volumes(apps: Iterable[App], findings: Findings) -> None:
 def _add(pool: Pool, problem: str, findings: Findings) -> None:
     if pool.place:
         hint = "a volume has one machine at a time: declare a pool with `count: 1` for each volume"
-        findings.add_at(pool.place.line, pool.place.column, problem, hint=hint)
+        findings.add_at(pool.place, problem, hint=hint)
 
 
 def _named(other: Pool, pool: Pool) -> str:

@@ -1,4 +1,4 @@
-"""Collect the errors of one file, so that all are shown at once.
+"""Collect the errors of a spec's files, so that all are shown at once.
 
 Each is shown with as much of its line as may be seen.
 """
@@ -20,32 +20,43 @@ _KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
 
 
 @dataclass(slots=True)
-class Findings:
-    """What is wrong with the file `file` of this text."""
+class _Text:
+    """The lines of one file, and what may be shown of them."""
 
-    file: str
     lines: list[str]
+    secret_lines: frozenset[int] | None = None  # None until the tree is known
+    shown_until: dict[int, int] = field(default_factory=dict)  # by line: the column at which an unknown value begins
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong with a spec: in its file, and in those that lie over it."""
+
     # Each once, however many aliases lead to it, and up to which column its line is shown.
     found: dict[Diagnostic, int | None] = field(default_factory=dict)
     unlisted_regions: dict[str, Diagnostic] = field(default_factory=dict)  # no errors: the list is dated
-    _secret_lines: frozenset[int] | None = None  # None until the tree is known
-    _shown_until: dict[int, int] = field(default_factory=dict)  # by line: the column at which an unknown value begins
+    _texts: dict[str, _Text] = field(default_factory=dict)  # by the names of the files
+
+    def read(self, file: str, lines: list[str]) -> None:
+        """Take the lines of a file; errors show them."""
+        self._texts[file] = _Text(lines)
 
     def know(self, root: Node) -> None:
-        """Learn from the tree which lines hold values that must not be shown."""
+        """Learn from the tree of a file which lines hold values that must not be shown."""
         starts: dict[int, bool] = {}
-        for line, is_secret in _starts(root, is_secret=False):
-            starts[line] = starts.get(line, False) or is_secret
+        for node, is_secret in _starts(root, is_secret=False):
+            starts[node.line] = starts.get(node.line, False) or is_secret
+        text = self._texts[root.file]
         secret, is_secret = set(), False
-        for line in range(1, len(self.lines) + 1):
+        for line in range(1, len(text.lines) + 1):
             is_secret = starts.get(line, is_secret)  # what goes on over several lines begins on the first of them
             if is_secret:
                 secret.add(line)
-        self._secret_lines = frozenset(secret)
+        text.secret_lines = frozenset(secret)
 
     def add(self, at: Node, message: str, *, hint: str | None = None) -> None:
         """Add an error at the node's place."""
-        self.add_at(at.line, at.column, message, hint=hint)
+        self.add_at(place_of(at), message, hint=hint)
 
     def add_unknown(self, entry: Entry, message: str, *, hint: str | None = None) -> None:
         """Add an error at an unknown key.
@@ -53,26 +64,17 @@ class Findings:
         Nobody knows what its value is for, so it is not shown, by whatever else is wrong on its lines either.
         """
         key = entry.key
-        for line, _ in _starts(entry.value, is_secret=True):
-            self._shown_until.setdefault(line, 0)
+        for node, _ in _starts(entry.value, is_secret=True):
+            self._texts[node.file].shown_until.setdefault(node.line, 0)
         until = key.column - 1 + len(key.text)
-        self._shown_until[key.line] = min(until, self._shown_until.get(key.line) or until)
-        self.add_at(key.line, key.column, message, hint=hint, until=until)
+        shown_until = self._texts[key.file].shown_until
+        shown_until[key.line] = min(until, shown_until.get(key.line) or until)
+        self.add_at(place_of(key), message, hint=hint, until=until)
 
-    def add_at(
-        self, line: int, column: int, message: str, *, hint: str | None = None, until: int | None = None
-    ) -> None:
-        """Add an error at a line and column, both from 1.
-
-        The line is shown `until` a column, if that is given.
-        """
-        is_unread = self._secret_lines is None  # then nobody knows yet which lines hold secrets
-        self.found.setdefault(
-            Diagnostic(place=self.place(line, column), message=message, hint=hint), 0 if is_unread else until
-        )
-
-    def place(self, line: int, column: int) -> Place:
-        return Place(file=self.file, line=line, column=column)
+    def add_at(self, place: Place, message: str, *, hint: str | None = None, until: int | None = None) -> None:
+        """Add an error at a place. Its line is shown `until` a column, if that is given."""
+        is_unread = self._texts[place.file].secret_lines is None  # then nobody knows yet which lines hold secrets
+        self.found.setdefault(Diagnostic(place=place, message=message, hint=hint), 0 if is_unread else until)
 
     def raise_if_any(self) -> None:
         """Raise SpecError if there are errors.
@@ -89,25 +91,30 @@ class Findings:
 
         That is so too if nobody knows what the value is.
         """
-        line = place.line
-        if not 0 < line <= len(self.lines):
+        line, of_file = place.line, self._texts[place.file]
+        if not 0 < line <= len(of_file.lines):
             return None
-        text = self.lines[line - 1][:_LONGEST_LINE]
-        begins = self._shown_until.get(line)
+        text = of_file.lines[line - 1][:_LONGEST_LINE]
+        begins = of_file.shown_until.get(line)
         if begins is not None:
             until = 0 if place.column > begins else until or begins
-        if until != 0 and line not in (self._secret_lines or ()):
+        if until != 0 and line not in (of_file.secret_lines or ()):
             return text if until is None else f"{text[:until]} …"
         key = _KEY.match(text)
         return f"{key[0]} …" if key else None
 
 
-def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[int, bool]]:
-    """Yield the lines on which keys and values begin, and whether they are secret."""
-    yield node.line, is_secret
+def place_of(node: Node) -> Place:
+    """Return where the node stood."""
+    return Place(file=node.file, line=node.line, column=node.column)
+
+
+def _starts(node: Node, *, is_secret: bool) -> Iterator[tuple[Node, bool]]:
+    """Yield the keys and values, and whether they are secret."""
+    yield node, is_secret
     if isinstance(node, Map):
         for key, entry in node.items():
-            yield entry.key.line, is_secret
+            yield entry.key, is_secret
             yield from _starts(entry.value, is_secret=is_secret or key in SECRET_KEYS)
     elif isinstance(node, List):
         for item in node.items:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from reconciler.model.spec import Place
 from reconciler.model.unicode import is_utf8
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar
@@ -26,30 +27,34 @@ class _BrokenOff(Exception):
     """The document cannot be read on; the finding has been added."""
 
 
-def parse_document(text: str, findings: Findings) -> Node | None:
+def parse_document(file: str, text: str, findings: Findings) -> Node | None:
     """Return the tree of the one document in the text; None if it cannot be read.
 
-    The reason is then in the findings.
+    The reason is then in the findings. `file` is the name of the text in them.
     """
-    for line, content in enumerate(findings.lines, start=1):
+    lines = text.split("\n")
+    findings.read(file, lines)
+    for line, content in enumerate(lines, start=1):
         for column, character in enumerate(content, start=1):
             if (character < " " and character != "\t") or character == "\x7f":
-                findings.add_at(line, column, f"control character U+{ord(character):04X}", hint="remove it")
+                place = Place(file=file, line=line, column=column)
+                findings.add_at(place, f"control character U+{ord(character):04X}", hint="remove it")
                 return None
     try:
-        return _Builder(yaml.parse(text, Loader=_Loader), findings).document()
+        return _Builder(file, yaml.parse(text, Loader=_Loader), findings).document()
     except _BrokenOff:
         return None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problem = getattr(error, "problem", None) or "cannot be read"
-        findings.add_at(min(line, max(1, len(findings.lines))), column, f"not YAML: {problem}")
+        findings.add_at(Place(file=file, line=min(line, len(lines)), column=column), f"not YAML: {problem}")
         return None
 
 
 class _Builder:
-    def __init__(self, events: Iterator[Any], findings: Findings) -> None:
+    def __init__(self, file: str, events: Iterator[Any], findings: Findings) -> None:
+        self._file = file
         self._events = events
         self._findings = findings
         self._anchors: dict[str, Node] = {}
@@ -87,12 +92,13 @@ class _Builder:
                 self._fail(event, "not YAML: found invalid Unicode character escape code")
             is_plain = event.style in {None, ""} and event.tag is None
             size = 1 + len(event.value) // _CHARACTERS_A_NODE
-            return Scalar(line=line, column=column, text=event.value, is_plain=is_plain, size=size)
+            return Scalar(file=self._file, line=line, column=column, text=event.value, is_plain=is_plain, size=size)
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
                 items.append(self._node(event, depth=depth + 1))
-            return List(line=line, column=column, items=tuple(items), size=self._size(event, items))
+            size = self._size(event, items)
+            return List(file=self._file, line=line, column=column, items=tuple(items), size=size)
         return self._map(line, column, depth)
 
     def _map(self, line: int, column: int, depth: int) -> Map:
@@ -113,7 +119,7 @@ class _Builder:
                 entries[key.text] = Entry(key=key, value=value)
         entries = entries | {key: entry for key, entry in merged.items() if key not in entries}
         size = self._size(event, [entry.value for entry in entries.values()])
-        return Map(line=line, column=column, entries=entries, size=size)
+        return Map(file=self._file, line=line, column=column, entries=entries, size=size)
 
     def _merge(self, event: Any, value: Node, merged: dict[str, Entry]) -> None:
         """Add what `<<` brings in; of several maps the earlier wins."""
@@ -151,7 +157,7 @@ class _Builder:
 
     def _fail(self, event: Any, message: str, hint: str | None = None) -> None:
         line, column = _place(event)
-        self._findings.add_at(line, column, message, hint=hint)
+        self._findings.add_at(Place(file=self._file, line=line, column=column), message, hint=hint)
         raise _BrokenOff
 
 

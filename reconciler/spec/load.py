@@ -1,40 +1,64 @@
-"""Read a spec in stages: text, tree, variables, shape, meaning.
+"""Read a spec in stages: text, tree, overlays, variables, shape, meaning.
 
 A stage runs only if the one before found no errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from reconciler.model.spec import Spec
+from reconciler.model.spec import Place, Spec
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.document import parse_document
+from reconciler.spec.overlays import lay_over
 from reconciler.spec.parse import parse_spec
 from reconciler.spec.refused_keys import refuse_unsupported
 from reconciler.spec.schema import check_shape
 from reconciler.spec.variables import interpolate
-from reconciler.spec.yaml_nodes import Map
+from reconciler.spec.yaml_nodes import Map, Node
 
 
-def load_spec(text: str, *, file: str, environment: Mapping[str, str]) -> Spec:
+def load_spec(
+    text: str, *, file: str, environment: Mapping[str, str], overlays: Sequence[tuple[str, str]] = ()
+) -> Spec:
     """Return the spec of the YAML in `text`. Raises SpecError with all errors.
 
-    `file` is its name in errors, `environment` what variables are taken from.
+    `file` is its name in errors, `environment` what variables are taken from. `overlays` are the names and texts of
+    files that lie over it, the last one on top.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    findings = Findings(file, text.split("\n"))
-    root = parse_document(text, findings)
-    findings_of_text = len(findings.found)
-    if root is None and not findings_of_text:
-        findings.add_at(1, 1, "the spec is empty", hint="it needs version, name and apps")
+    findings = Findings()
+    root = _read_layers(((file, text), *overlays), findings)
     if root is not None:
-        findings.know(root)
-        root = interpolate(root, environment, findings)
+        root, variables = interpolate(root, environment, findings)
         has_shape = check_shape(root, findings)
         if isinstance(root, Map):
             refuse_unsupported(root, findings)
             if has_shape:
                 spec = parse_spec(root, findings)
                 findings.raise_if_any()
-                return spec
+                return replace(spec, overlays=tuple(name for name, _ in overlays), variables=variables)
     findings.raise_if_any()
     raise AssertionError("a spec without its shape has findings")
+
+
+def _read_layers(layers: Sequence[tuple[str, str]], findings: Findings) -> Node | None:
+    """Return the tree of the first file with the others laid over it.
+
+    An overlay may be empty. The tree is None if a file cannot be read: all files are read first.
+    """
+    trees = [_read(file, text, findings) for file, text in layers]
+    root, overlays = trees[0], trees[1:]
+    if root is None and not findings.found:
+        place = Place(file=layers[0][0], line=1, column=1)
+        findings.add_at(place, "the spec is empty", hint="it needs version, name and apps")
+    if findings.found and overlays:
+        return None
+    for overlay in overlays:
+        root = lay_over(root, overlay, findings) if root and overlay else root
+    return root
+
+
+def _read(file: str, text: str, findings: Findings) -> Node | None:
+    root = parse_document(file, text.removeprefix("\ufeff").replace("\r\n", "\n"), findings)
+    if root is not None:
+        findings.know(root)
+    return root

@@ -20,11 +20,19 @@ def merged(base: Map | None, over: Map) -> Map:
     for key, entry in over.items():
         below = entries.get(key)
         entries[key] = Entry(key=entry.key, value=_joined(key, below.value, entry.value)) if below else entry
+    drop_replaced(entries, over)
+    return make_map(over, entries)
+
+
+def drop_replaced(entries: dict[str, Entry], over: Map) -> None:
+    """Take out of `entries` what a field of `over` replaces.
+
+    `image` replaces `build`.
+    """
     for field, others in _REPLACES.items():
-        for other in others if field in over.entries else ():
+        for other in others if not is_null(over.get(field)) else ():
             if other not in over.entries:
                 entries.pop(other, None)
-    return make_map(over, entries)
 
 
 def _joined(key: str, below: Node, over: Node) -> Node:

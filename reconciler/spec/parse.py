@@ -14,7 +14,7 @@ from reconciler.model.ip_address import IpKind
 from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
 from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
-from reconciler.spec.diagnostics import Findings
+from reconciler.spec.diagnostics import Findings, place_of
 from reconciler.spec.merge import merged
 from reconciler.spec.policies import build_rollout, build_run_policy
 from reconciler.spec.regions import build_counts
@@ -54,7 +54,7 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     return Spec(
         stack=_text(root.get("name")),
         apps=tuple(apps),
-        file=findings.file,
+        file=root.file,
         unlisted_regions=findings.unlisted_regions,
     )
 
@@ -71,7 +71,7 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
         name=name,
         org=_text(node.get("org")) or "personal",
         pools=pools,
-        place=findings.place(entry.key.line, entry.key.column),
+        place=place_of(entry.key),
         addresses=_addresses(node.get("addresses"), findings),
     )
 
@@ -98,7 +98,9 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
         pools = node.get(section)
         for name, entry in pools.items() if isinstance(pools, Map) else ():
             if name in seen:
-                findings.add(entry.key, f"pool {name!r} is in this app already, on line {seen[name].line}")
+                first = seen[name]
+                where = f"on line {first.line}" + (f" of {first.file}" if first.file != entry.key.file else "")
+                findings.add(entry.key, f"pool {name!r} is in this app already, {where}")
             seen[name] = entry.key
             assert isinstance(entry.value, Map)
             _check_image_or_build(entry.value, findings)
@@ -119,7 +121,7 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
         rollout=build_rollout(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),
-        place=findings.place(entry.key.line, entry.key.column),
+        place=place_of(entry.key),
     )
 
 
@@ -149,7 +151,13 @@ def _with_image(node: Map, app: str, build: Build | None) -> Map:
     if build is None:
         return node
     at = node.entries["build"]
-    image = Scalar(line=at.value.line, column=at.value.column, text=_image_of_build(build, app), is_plain=False)
+    image = Scalar(
+        file=at.value.file,
+        line=at.value.line,
+        column=at.value.column,
+        text=_image_of_build(build, app),
+        is_plain=False,
+    )
     return make_map(node, node.entries | {"image": Entry(key=at.key, value=image)})
 
 

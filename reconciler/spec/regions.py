@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from reconciler.model.spec import Diagnostic
-from reconciler.spec.diagnostics import Findings
+from reconciler.spec.diagnostics import Findings, place_of
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
 LISTED_IN: Final = "September 2026"
@@ -46,7 +46,7 @@ def _check_region(region: str, at: Node, findings: Findings) -> None:
     elif region not in LISTED and region not in findings.unlisted_regions:
         near = nearest_region(region)
         findings.unlisted_regions[region] = Diagnostic(
-            place=findings.place(at.line, at.column),
+            place=place_of(at),
             message=f"region {region!r} is not in the platform's list of {LISTED_IN}",
             hint=f"did you mean {near}?" if near else "`reconciler plan` asks the platform for its regions of today",
         )

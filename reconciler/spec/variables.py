@@ -15,6 +15,7 @@ from reconciler.model.unicode import is_utf8
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar
 
+ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"
 _PATTERN: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\})")
 _MOST_CHARACTERS: Final = 64 * 1024 * 1024  # of all values together
 
@@ -36,18 +37,20 @@ _ROOT: Final[Mapping[str, _Places]] = {
 _SHOWN: Final[Mapping[str, _Places]] = {}  # a place below which every value is shown
 
 
-def interpolate(root: Node, environment: Mapping[str, str], findings: Findings) -> Node:
-    """Return the tree with every variable replaced.
+def interpolate(root: Node, environment: Mapping[str, str], findings: Findings) -> tuple[Node, frozenset[str]]:
+    """Return the tree with every variable replaced, and the names of the variables.
 
     A variable that is unset without a default is a finding.
     """
-    return _Interpolation(environment, findings).node(root, _ROOT)
+    interpolation = _Interpolation(environment, findings)
+    return interpolation.node(root, _ROOT), frozenset(interpolation.names)
 
 
 class _Interpolation:
     def __init__(self, environment: Mapping[str, str], findings: Findings) -> None:
         self._environment = environment
         self._findings = findings
+        self.names: set[str] = set()
         self._length = 0
         self._done: dict[tuple[int, int], Node] = {}  # aliases share nodes, so each is done once for each kind of place
 
@@ -82,6 +85,7 @@ class _Interpolation:
         dollar, name, operator, rest = found.groups()
         if dollar:
             return "$"
+        self.names.add(name)
         if is_shown and is_token_variable(name):
             hint = "use it in `env` or in the `content` of a file: values are masked there"
             self._findings.add(node, f"${{{name}}} is a token, and this value is shown in plans", hint=hint)
@@ -102,7 +106,8 @@ class _Interpolation:
         if operator == ":?":
             self._findings.add(node, f"${{{name}}} is not set: {rest or 'it is required'}")
         else:
-            hint = f"set it, or give a default: ${{{name}:-value}}; a dollar sign is $$"
+            given = "pass --environment ENV" if name == ENVIRONMENT else "set it"
+            hint = f"{given}, or give a default: ${{{name}:-value}}; a dollar sign is $$"
             self._findings.add(node, f"${{{name}}} is not set", hint=hint)
         return ""
 

@@ -22,6 +22,7 @@ class Scalar:
     `has_variable` says that it holds a value of the environment, which may be a secret.
     """
 
+    file: str
     line: int
     column: int
     text: str = field(repr=False)
@@ -48,6 +49,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class List:
+    file: str
     line: int
     column: int
     items: "tuple[Node, ...]"
@@ -58,6 +60,7 @@ class List:
 class Map:
     """Keys are strings, unique, in the order of the file."""
 
+    file: str
     line: int
     column: int
     entries: "dict[str, Entry]"
@@ -98,6 +101,6 @@ def is_null(node: Node | None) -> bool:
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
-def make_map(at: Node, entries: dict[str, Entry]) -> Map:
+def make_map(at: Node, entries: dict[str, Entry], *, size: int = 1) -> Map:
     """Make a map of entries from several places; it stands where `at` does."""
-    return Map(line=at.line, column=at.column, entries=entries, size=1)
+    return Map(file=at.file, line=at.line, column=at.column, entries=entries, size=size)

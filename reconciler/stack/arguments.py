@@ -5,6 +5,7 @@ A plan of the wrong type must not become an apply that nobody reviewed.
 
 import re
 from collections.abc import Collection, Mapping
+from os import PathLike
 from typing import Any, Final
 
 from reconciler.apply.options import Options
@@ -51,6 +52,12 @@ def check_spec(what: str, value: Any) -> None:
     """Check a spec. Raises TypeError."""
     if not isinstance(value, Spec):
         raise TypeError(f"{what} must be a Spec, not {named(value)}; load_spec(file) reads one")
+
+
+def check_overlays(value: Any) -> None:
+    """Check the files that lie over a spec. Raises TypeError."""
+    if isinstance(value, str | bytes | bytearray | PathLike) or not isinstance(value, Collection):
+        raise TypeError(f"overlays must be a list of files, not {named(value)}")
 
 
 def check_builder(value: Any) -> None:

@@ -84,11 +84,15 @@ class AsyncStack:
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
         app: str | None = None,
+        overlays: Sequence[str | PathLike[str]] = (),
+        environment_name: str | None = None,
         emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """Return the stack of a file, see `load_spec`. Raises SpecError, UsageError."""
-        spec = load_spec(file, environment=environment, target=target, app=app)
+        spec = load_spec(
+            file, environment=environment, target=target, app=app, overlays=overlays, environment_name=environment_name
+        )
         return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
 
     async def __aenter__(self) -> Self:
@@ -114,7 +118,9 @@ class AsyncStack:
         `only` names pools. `allow_destroy` allows the loss of that many machines. `adopt` takes over unmarked machines
         with a slot's name. `revision` is that of the spec, by default the commit's. Its `plan_sha256` is as there.
         """
-        plan, _digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
+        plan, _digests = await self._connection.plan(
+            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
+        )
         return plan
 
     async def save_plan(
@@ -132,7 +138,9 @@ class AsyncStack:
         for another reason, and UsageError if the file cannot be written.
         """
         path = Path(fspath(file))
-        plan, digests = await self._plan(only, allow_destroy, revision, adopt=adopt)
+        plan, digests = await self._connection.plan(
+            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
+        )
         if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
         return await self._connection.save(
@@ -283,14 +291,6 @@ class AsyncStack:
         if task is not None:
             find_task(self.spec, task)
         return await list_all_runs((await self._connection.open()).context, self.spec, task)
-
-    async def _plan(
-        self, only: Collection[str], allow_destroy: int | None, revision: int | None, *, adopt: bool
-    ) -> tuple[Plan, Mapping[str, str]]:
-        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
-        return await self._connection.plan(
-            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
-        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"

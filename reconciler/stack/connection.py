@@ -26,6 +26,7 @@ from reconciler.operations.load import PUSH_TO
 from reconciler.operations.plan import plan
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
+from reconciler.stack.arguments import check_planned
 from reconciler.targets import Target, resolve_target
 from reconciler.tasks.own_session import OwnSession
 
@@ -108,7 +109,11 @@ class Connection:
     async def plan(
         self, spec: Spec, *, only: Collection[str], allow_destroy: int | None, revision: int | None, adopt: bool
     ) -> tuple[Plan, Mapping[str, str]]:
-        """Return the plan of the spec, and the digests of the images that it has."""
+        """Return the plan of the spec, and the digests of the images that it has.
+
+        Raises as `check_planned` does.
+        """
+        check_planned(spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
         session = await self.open()
         return await plan(
             session,

@@ -62,11 +62,15 @@ class Stack:
         token: str | None = None,
         environment: Mapping[str, str] | None = None,
         app: str | None = None,
+        overlays: Sequence[str | PathLike[str]] = (),
+        environment_name: str | None = None,
         emit: Emit | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
         """Return the stack of a file, see `load_spec`. Raises SpecError, UsageError."""
-        spec = load_spec(file, environment=environment, target=target, app=app)
+        spec = load_spec(
+            file, environment=environment, target=target, app=app, overlays=overlays, environment_name=environment_name
+        )
         return cls(spec, target=target, token=token, environment=environment, emit=emit, lost_after_s=lost_after_s)
 
     def __enter__(self) -> Self:

@@ -28,6 +28,7 @@ _FLAGS: Final = (
     (r"--adopt\b", "adopt=True"),
     (r"`?--target local\b`?", 'target="local"'),
     (r"--target\b", "`target`"),
+    (r"--environment ENV\b", "`environment_name`"),
     (r"--app APP\b", "`app`"),
     (r"--file\b", "`file`"),
     (r"--parallelism\b", "`parallelism`"),

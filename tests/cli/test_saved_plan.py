@@ -125,6 +125,22 @@ def test_a_slot_that_was_filled_or_lost_meanwhile_is_named(stack: Stack) -> None
     assert "destroy was planned, and nothing is needed any more" in stack.refused(str(stack.file))
 
 
+def test_the_plan_of_an_environment_is_applied_to_that_one_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (stack.directory / "machines.yaml").read_text()
+    named = text.replace("name: stack", "name: stack-${RECONCILER_ENVIRONMENT:-main}")
+    (stack.directory / "machines.yaml").write_text(named)
+    said = stack("plan", "--environment", "staging", "--out", str(stack.file))
+    assert said.startswith("Stack stack-staging, environment staging, on the local engine")
+    assert "--environment staging apply " in said
+    other = "the plan was made for the environment staging, and this is for pr-1"
+    assert other in stack.refused(str(stack.file), "--environment", "pr-1")
+    monkeypatch.setenv("RECONCILER_ENVIRONMENT", "pr-1")
+    assert other in stack.refused(str(stack.file))
+    monkeypatch.delenv("RECONCILER_ENVIRONMENT")
+    assert "2 done" in stack("apply", str(stack.file))  # it is the plan's own where none is named
+    assert "stack-staging" in str(stack.machine()["config"])
+
+
 def test_another_spec_or_another_environment_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.plan()
     stack.declare(3)

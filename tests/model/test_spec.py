@@ -8,8 +8,8 @@ from reconciler.model.change import Cause, FieldChange
 from reconciler.model.config import MachineConfig
 from reconciler.model.secret import Masked, Secret
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.operations.load import SpecSource
 from reconciler.operations.session import Session
+from reconciler.operations.spec_files import SpecSource
 from reconciler.spec.yaml_nodes import Scalar
 from reconciler.targets import Target
 
@@ -67,6 +67,6 @@ def test_variables_and_bodies_do_not_show_in_a_repr() -> None:
         Session(context=context, target=target, environment=variables),
         Answer(status=200, content=b'{"token": "canary"}'),
         call,
-        Scalar(line=1, column=1, text="canary", is_plain=True),
+        Scalar(file="", line=1, column=1, text="canary", is_plain=True),
     )
     assert "canary" not in repr(values)

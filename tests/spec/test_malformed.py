@@ -1,5 +1,7 @@
 """Every malformed spec is refused with its place and in words: a folder each, spec.yaml and expected.txt.
 
+The files over*.yaml of a folder lie over its spec.
+
 RECONCILER_REWRITE=1 writes the expectations anew, to be read before they are committed.
 """
 
@@ -23,8 +25,9 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_refused_with_its_place(case: Path) -> None:
     text = (case / "spec.yaml").read_text()
+    overlays = [(file.name, file.read_text()) for file in sorted(case.glob("over*.yaml"))]
     with pytest.raises(SpecError) as caught:
-        load_spec(text, file="spec.yaml", environment={})
+        load_spec(text, file="spec.yaml", environment={}, overlays=overlays)
     shown = diagnostics_text(caught.value.diagnostics) + "\n"
     expected = case / "expected.txt"
     if os.environ.get("RECONCILER_REWRITE"):

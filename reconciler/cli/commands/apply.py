@@ -92,10 +92,11 @@ def command(
     options = shared()
     if shows_values:
         console.check_values_may_be_shown(options)
-    spec = pushed_to(load_spec(options), push_to)
     _check_alone(plan_file, expect_plan, options, [adopt, only_drift, allow_destroy is not None, builds])
+    saved = _read_saved(plan_file, expect_plan, options) if plan_file else None
+    spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
     consent = Consent(
-        saved=_read_saved(plan_file, expect_plan, options) if plan_file else None,
+        saved=saved,
         expected=expect_plan,
         allow_destroy=allow_destroy,
         allow_rollback=allow_rollback,

@@ -15,7 +15,8 @@ from reconciler.cli.ui.session import load_source, source_of
 from reconciler.cli.ui.show_plan import show
 from reconciler.errors import UsageError
 from reconciler.model.spec import Spec
-from reconciler.operations.load import check_only, load_content
+from reconciler.operations.load import check_only, load_files
+from reconciler.operations.spec_files import SpecSource, UnknownEnvironmentError
 
 
 @click.command("diff")
@@ -47,17 +48,32 @@ def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values
 def _load(name: str, options: Shared, *, may_be_missing: bool = False) -> Spec:
     """Return the interpolated spec of a file, of stdin, or of a commit.
 
-    If it is missing and `may_be_missing`, return an empty one.
+    If it or its environment is missing and `may_be_missing`, return an empty one.
     """
-    source = replace(source_of(options), file=name, only=())
-    if not name.startswith("git:"):
-        return load_source(source)
+    source = replace(source_of(options), file=name, overlays=(), only=())
+    try:
+        found = _load_commit(name, source, options) if name.startswith("git:") else load_source(source)
+    except UnknownEnvironmentError as error:
+        if not may_be_missing:
+            raise
+        console.say(f"{error.message}: the environment is new")
+        return Spec(stack="", apps=(), file=name)
+    if found is None and not may_be_missing:
+        raise UsageError(f"git has no {name}", hint="paths are from the repository's root")
+    if found is None:
+        console.say(f"{name} is not there: the spec is new")
+    return found or Spec(stack="", apps=(), file=name)
+
+
+def _load_commit(name: str, source: SpecSource, options: Shared) -> Spec | None:
+    """Return the spec of a commit, with the commit's overlay.
+
+    It is None if the commit has no such file.
+    """
     from reconciler.operations.git import file_of_commit
 
-    content = file_of_commit(name, options.directory or Path.cwd())
-    if content is None and not may_be_missing:
-        raise UsageError(f"git has no {name}", hint="paths are from the repository's root")
-    if content is None:
-        console.say(f"{name} is not there: the spec is new")
-        return Spec(stack="", apps=(), file=name)
-    return load_content(content, name, source)
+    def read(name: str) -> bytes | None:
+        return file_of_commit(name, options.directory or Path.cwd())
+
+    content = read(name)
+    return None if content is None else load_files([(name, content)], source, read)

@@ -100,7 +100,8 @@ def _how(options: Shared) -> list[str]:
     They name the spec that the plan was made from, and its directory.
     """
     words = ["-C", str(options.directory)] if options.directory else []
-    words += ["-f", options.file] if options.file else []
+    words += [word for file in (options.file, *options.overlays) if file for word in ("-f", file)]
+    words += ["--environment", options.environment] if options.environment else []
     return [*words, "apply"]
 
 

@@ -9,6 +9,7 @@ from reconciler.cli.ui.annotations import annotate_spec
 from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec
 from reconciler.errors import SpecError
+from reconciler.model.spec import Diagnostic, Place
 
 
 @click.command("validate")
@@ -20,7 +21,7 @@ def command(files: tuple[str, ...], **_values: object) -> int:
     Ends 0 if all are valid, or 1 with every error.
     """
     options = shared()
-    if files and options.file:
+    if files and (options.file or options.overlays):
         raise click.UsageError("name the specs with -f or as arguments, not both")
     if len(files) > 1 and options.is_json:
         raise click.UsageError("-o json shows one spec at a time")
@@ -35,7 +36,8 @@ def _validate(options: Shared) -> int:
         _show_errors(error, options)
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
-    warnings = tuple(spec.unlisted_regions.values())
+    top = Place(file=spec.file, line=1, column=1)
+    warnings = (*spec.unlisted_regions.values(), *(Diagnostic(place=top, message=said) for said in spec.warnings))
     if options.is_json:
         from reconciler.render.diagnostics import diagnostics_json
 
@@ -45,6 +47,7 @@ def _validate(options: Shared) -> int:
                 "errors": [],
                 "warnings": diagnostics_json(warnings),
                 "stack": spec.stack,
+                "environment": spec.environment,
                 "apps": len(spec.apps),
                 "pools": len(spec.pools),
                 "machines": slots,
@@ -53,8 +56,10 @@ def _validate(options: Shared) -> int:
         return 0
     apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
     for warning in warnings:
-        console.say(f"warning: {warning.place}: {warning.message}; {warning.hint}")
-    console.print_text(f"{spec.file} is valid: {apps}, {pools}, {_counted(slots, 'machine')}.")
+        console.say(f"warning: {warning.place}: {'; '.join(filter(None, (warning.message, warning.hint)))}")
+    console.print_text(
+        f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {_counted(slots, 'machine')}."
+    )
     return 0
 
 

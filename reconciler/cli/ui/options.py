@@ -29,6 +29,8 @@ class Shared:
     """The shared options' values."""
 
     file: str | None
+    overlays: tuple[str, ...]
+    environment: str | None
     directory: "Path | None"
     app: str | None
     only: tuple[str, ...]
@@ -47,7 +49,20 @@ class Shared:
 def shared_options(function: F) -> F:
     """Add the shared options to a command or group; read them with `shared()`."""
     options = [
-        click.option("-f", "--file", "file", metavar="FILE", help="The spec; - is stdin. [default: machines.yaml]"),
+        click.option(
+            "-f",
+            "--file",
+            "file",
+            metavar="FILE",
+            multiple=True,
+            help="The spec; - is stdin. A further FILE lies over the one before. [default: machines.yaml]",
+        ),
+        click.option(
+            "--environment",
+            type=Environment(),
+            metavar="ENV",
+            help="Lay machines.ENV.yaml over the spec, and set ${RECONCILER_ENVIRONMENT} in it.",
+        ),
         click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
         click.option("-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
         click.option(
@@ -84,9 +99,11 @@ def shared() -> Shared:
     context = click.get_current_context()
     if _value("output") in {"markdown", "html"} and context.info_name not in _IN_EVERY_FORMAT:
         raise click.UsageError(f"-o {_value('output')} is for {', '.join(_IN_EVERY_FORMAT)}; use text or json")
-    values = {name: _value(name) for name in ("file", "directory", "app", "only", "output", "target")}
+    values = {name: _value(name) for name in ("file", "environment", "directory", "app", "only", "output", "target")}
     return Shared(
-        file=values["file"],
+        file=values["file"][0] if values["file"] else None,
+        overlays=tuple(values["file"][1:]),
+        environment=values["environment"],
         directory=Path(values["directory"]) if values["directory"] else None,
         app=values["app"],
         only=tuple(values["only"]),
@@ -159,6 +176,19 @@ class Text(click.ParamType[str]):
         if not is_utf8(text):
             self.fail(f"'{escaped(text)}' is not UTF-8 text", param, ctx)
         return text
+
+
+class Environment(Text):
+    """The name of an environment."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from reconciler.operations.spec_files import hint_for_environment, problem_of_environment
+
+        name = super().convert(value, param, ctx)
+        if problem := problem_of_environment(name):
+            hint = hint_for_environment(name)
+            self.fail(f"{problem}; {hint}" if hint else problem, param, ctx)
+        return name
 
 
 class Key(Text):

@@ -7,15 +7,17 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
-from reconciler.operations.load import MAX_BYTES, STDIN, SpecSource, load, load_content, named_file
+from reconciler.operations.load import load
 from reconciler.operations.session import Session
 from reconciler.operations.session import open_session as open_on
+from reconciler.operations.spec_files import MAX_BYTES, SpecSource, environment_of, named_files
 from reconciler.targets import Target, resolve_target
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def source_of(shared: Shared) -> SpecSource:
     return SpecSource(
         environment=os.environ,
         file=shared.file,
+        overlays=shared.overlays,
+        environment_name=shared.environment,
         directory=shared.directory,
         target=shared.target,
         app=shared.app,
@@ -36,15 +40,21 @@ def source_of(shared: Shared) -> SpecSource:
     )
 
 
-def load_spec(shared: Shared) -> "Spec":
-    """Return the spec that the shared options name. Raises SpecError, UsageError."""
-    return load_source(source_of(shared))
+def load_spec(shared: Shared, *, environment: str | None = None) -> "Spec":
+    """Return the spec that the shared options name. Raises SpecError, UsageError.
+
+    `environment` is the one to read it for where neither a flag nor a variable says one.
+    """
+    source = source_of(shared)
+    if environment_of(source) is None:
+        source = replace(source, environment_name=environment)
+    return load_source(source)
 
 
 def load_source(source: SpecSource) -> "Spec":
     """Return the spec of the source; - is stdin. Raises SpecError, UsageError."""
-    if named_file(source) == "-":
-        return load_content(sys.stdin.buffer.read(MAX_BYTES + 1), STDIN, source)
+    if "-" in named_files(source):
+        source = replace(source, stdin=sys.stdin.buffer.read(MAX_BYTES + 1))
     return load(source)
 
 
