@@ -44,6 +44,9 @@ class Terminal:
         while words not in self.shown:
             assert self._read(), self.shown
 
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
     def end(self) -> int:
         """The process's code, once it has shown all."""
         while self._read():
@@ -69,11 +72,23 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 def test_ctrl_c_at_a_question_is_one_line(directory: Path) -> None:
     asking = Terminal(directory, "apply")
-    asking.read_until("Only yes is accepted")
+    asking.read_until("Only yes is accepted: ")
     asking.process.send_signal(signal.SIGINT)
     assert asking.end() == 130
-    assert "interrupted" in asking.shown
-    assert "Traceback" not in asking.shown
+    _, _, question = asking.shown.rpartition("Plan hash")
+    assert question.replace("\r\n", "\n").splitlines()[1:] == [
+        "Stack s on the local engine, spec machines.yaml",
+        "Apply this? Only yes is accepted: ",
+        "interrupted",
+    ]
+
+
+def test_the_end_of_the_input_is_a_no_on_a_line_of_its_own(directory: Path) -> None:
+    asking = Terminal(directory, "apply")
+    asking.read_until("Only yes is accepted: ")
+    asking.type("\x04")
+    assert asking.end() == 1
+    assert asking.shown.endswith("accepted: \r\nnothing was changed\r\n")
 
 
 def test_ctrl_c_at_the_question_what_becomes_of_a_run_leaves_it(directory: Path) -> None:
@@ -104,7 +119,7 @@ def test_a_signal_that_interrupts_no_read_ends_the_question(monkeypatch: pytest.
                 terminal.write(b"no\n")
 
         thread = threading.Thread(target=interrupt)
-        monkeypatch.setattr(click, "echo", lambda *_args, **_options: thread.start())
+        monkeypatch.setattr(click, "echo", lambda *_args, **_options: thread.ident or thread.start())
         try:
             with pytest.raises(click.Abort):
                 asyncio.run(_ask_without_signals())

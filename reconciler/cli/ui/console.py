@@ -116,12 +116,18 @@ def require_interactive(*, refusal: str) -> None:
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
     """Ask, and return whether exactly the expected text was typed.
 
-    Raises UsageError if there is nobody to ask.
+    What is said next stands on a line of its own. Raises UsageError if there is nobody to ask.
     """
     require_interactive(refusal=refusal)
     with _interrupts() as interrupts:
-        click.echo(f"{harmless(question)} ", err=True, nl=False)
-        return _read_line(interrupts).strip() == expected
+        line = ""
+        try:
+            click.echo(f"{harmless(question)} ", err=True, nl=False)
+            line = _read_line(interrupts)
+        finally:
+            if not line.endswith("\n"):  # Ctrl-C, or the end of the input
+                click.echo(err=True)
+        return line.strip() == expected
 
 
 def _read_line(interrupts: "socket") -> str:
