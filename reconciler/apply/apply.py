@@ -14,6 +14,7 @@ from reconciler.apply.judge import entry
 from reconciler.apply.metadata import keep_books
 from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
+from reconciler.apply.telling import Teller
 from reconciler.apply.verify import read_back
 from reconciler.errors import BlockedError
 from reconciler.model.change import Action, Change
@@ -46,18 +47,25 @@ async def apply(
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
+    changes = tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched))
+    teller = Teller(changes, context)
     async with (
         creating_apps(context, plan, stop) as creations,
         allocating(context, plan, options, stop, locks, creations) as allocations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
     ):
-        entries = await executor.make(
-            tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched)),
-            lambda change, course: perform(context, change, plan.stack, options, locks, course=course),
-            admit=partial(_admit, context, creations, announcements, stop),
-            defer=partial(_defer, announcements),
-            on_end=partial(_tell, context, options, stop, on_end, failures),
-        )
+        try:
+            entries = await executor.make(
+                changes,
+                lambda change, course: perform(
+                    teller.context_of(change), change, plan.stack, options, locks, course=course
+                ),
+                admit=partial(_admit, context, creations, announcements, stop),
+                defer=partial(_defer, announcements),
+                on_end=partial(_tell, teller, options, stop, on_end, failures),
+            )
+        finally:
+            _finish(teller, failures)
     ips, mismatches = tuple(allocations.entries), tuple[str, ...]()
     found: Observed | None = None
     if not stop.is_interrupt:
@@ -80,7 +88,7 @@ async def apply(
 
 
 def _tell(
-    context: Context, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
+    teller: Teller, options: Options, stop: Stop, on_end: Callable[[Entry], None], failures: list[str], ended: Entry
 ) -> None:
     """Tell how a change has ended."""
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
@@ -88,9 +96,17 @@ def _tell(
         stop.request("an earlier change failed, so nothing new was begun")
     try:
         on_end(ended)
-        context.emit(_progress(ended))
+        teller.take(ended)
     except Exception as error:
-        failures.append(f"{ended.address}: its progress could not be shown: {context.explain(error)}")
+        failures.append(f"{ended.address}: its progress could not be shown: {teller.explain(error)}")
+
+
+def _finish(teller: Teller, failures: list[str]) -> None:
+    """Tell what was kept to be told together."""
+    try:
+        teller.finish()
+    except Exception as error:
+        failures.append(f"the progress could not be shown: {teller.explain(error)}")
 
 
 async def _admit(
@@ -140,16 +156,3 @@ def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Option
 def _undeferred(change: Change) -> Change:
     """Return the change; with force, a destroy does not wait for a run."""
     return replace(change, deferred=None) if change.action is Action.DESTROY else change
-
-
-def _progress(ended: Entry) -> str:
-    words = {
-        Status.DONE: f"{ended.action.value} done",
-        Status.FAILED: f"{ended.action.value} failed",
-        Status.SKIPPED: f"{ended.action.value} skipped",
-        Status.DEFERRED: f"{ended.action.value} deferred",
-        Status.UNKNOWN: f"{ended.action.value}: outcome unknown",
-    }
-    if ended.reason is Reason.OVERTAKEN:
-        words |= {Status.FAILED: f"{ended.action.value} put off", Status.SKIPPED: f"{ended.action.value} put off"}
-    return f"{ended.address}: {words[ended.status]}" + (f": {ended.detail}" if ended.detail else "")

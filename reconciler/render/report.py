@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from reconciler.model.plan import unreachable_counts
 from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
+from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_members
 from reconciler.render.style import FORMAT_VERSION, paint
@@ -19,7 +20,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
 
     `verb` is the command that was run.
     """
-    lines = [line for entry in report.entries if entry.status is not Status.DONE for line in _entry_lines(entry)]
+    lines = [line for entries in _alike(report) for line in _lines_of(entries)]
     lines += _allocation_lines(report)
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
@@ -78,6 +79,29 @@ def problems(report: Report) -> list[str]:
 def _allocation_lines(report: Report) -> list[str]:
     undone = [one for one in report.allocations if one.status is not Status.DONE]
     return [f"{one.status.value}: allocate {one.app} {one.kind}: {clean(one.detail)}" for one in undone]
+
+
+def _alike(report: Report) -> list[list[Entry]]:
+    """Return what was not done, each alone; what was skipped for one reason together."""
+    found: dict[object, list[Entry]] = {}
+    for position, entry in enumerate(report.entries):
+        if entry.status is Status.DONE:
+            continue
+        is_range = entry.status is Status.SKIPPED and entry.address == entry.slot.address
+        alike = (entry.slot.app, entry.slot.pool, entry.action, entry.detail)
+        found.setdefault(alike if is_range else position, []).append(entry)
+    return list(found.values())
+
+
+def _lines_of(entries: list[Entry]) -> list[str]:
+    """Return a line for each of a few entries, and for each range of many."""
+    if len(entries) <= FEW:
+        return [line for entry in entries for line in _entry_lines(entry)]
+    first = entries[0]
+    return [
+        f"{first.status.value}: {first.action.value} {found.address}: {clean(first.detail)}"
+        for found in ranges_of(entry.slot for entry in entries)
+    ]
 
 
 def _entry_lines(entry: Entry) -> list[str]:
