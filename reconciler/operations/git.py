@@ -1,38 +1,84 @@
-"""What git tells: the revision of a spec, and a spec as it is in a commit."""
+"""Read the checked out commit, and files of commits, from git.
 
+The repository may be another user's, such as a checkout that is mounted in a container, and its configuration may be
+hostile. So only commands are used that read objects and run nothing; safe.directory is set for this one folder; hooks,
+pagers, file system monitors, replaced objects and every transport are off; git neither asks nor takes optional locks,
+and it has a time limit.
+"""
+
+import os
 import posixpath
+import re
+import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
-from reconciler.model.revision import Revision, committed, numbered
-from reconciler.model.spec import Spec
 
-_LOG_TIMEOUT_S: Final = 5
+_HEAD_TIMEOUT_S: Final = 5
 _TIMEOUT_S: Final = 30
+_COMMITTER: Final = re.compile(rb"^committer .*> (\d{1,18}) [+-]\d{4}$", re.MULTILINE)
+_COMMIT: Final = re.compile(rb"([0-9a-f]{40,64}) commit \d+\n(.*)", re.DOTALL)
+# As `git rev-parse --local-env-vars` lists them: a hook of git has them, and they name its repository.
+_OF_A_REPOSITORY: Final = frozenset({
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+})  # fmt: skip
+_ENVIRONMENT: Final = {
+    "GIT_ALLOW_PROTOCOL": "",  # no transport at all, whatever the repository's configuration allows
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
 
 
-def revision_of(spec: Spec, number: int | None) -> Revision | None:
-    """Return the given number as a revision; without one, that of the HEAD commit.
+class NoCommitError(Exception):
+    """Git does not tell which commit is checked out; the text says why."""
 
-    HEAD is that of the repository in which the spec lies; None without a repository. Its revision is its committer
-    time: counts of commits are wrong in shallow clones.
+
+def head_commit(directory: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Return the committer time of HEAD, in seconds since 1970, and its hash.
+
+    A shallow clone has them too. Raises NoCommitError.
     """
-    if number is not None:
-        return numbered(number)
-    if spec.file.startswith("<"):
-        return None
-    command = ["git", "-C", str(Path(spec.file).parent), "log", "-1", "--format=%ct %H"]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=_LOG_TIMEOUT_S, check=True)
-        time_s, commit = ended.stdout.split()
-        return committed(int(time_s), commit)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+        words = ["cat-file", "--batch"]
+        ended = _run(directory, words, environment, timeout_s=_HEAD_TIMEOUT_S, lines=b"HEAD^{commit}\n")
+    except FileNotFoundError as error:
+        raise NoCommitError("git is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise NoCommitError(f"git did not answer within {_HEAD_TIMEOUT_S} s") from error
+    except OSError as error:
+        raise NoCommitError(f"git cannot be run: {error.strerror}") from error
+    if ended.returncode:
+        if _worktree_of(directory) is None:
+            raise NoCommitError("the spec is in no git repository")
+        raise NoCommitError(f"git says {_last_line(ended.stderr)!r}")
+    found = _COMMIT.match(ended.stdout)
+    committer = found and _COMMITTER.search(found[2].partition(b"\n\n")[0])
+    if not found or not committer:
+        raise NoCommitError("the repository has no commit to read")
+    return int(committer[1]), found[1].decode()
 
 
-def file_of_commit(name: str, directory: Path) -> bytes | None:
+def file_of_commit(name: str, directory: Path, environment: Mapping[str, str]) -> bytes | None:
     """Return the content of a file in a commit, `git:REF:PATH`.
 
     None if the commit has no such file. `directory` is in the repository. Raises UsageError.
@@ -41,23 +87,52 @@ def file_of_commit(name: str, directory: Path) -> bytes | None:
     path = posixpath.normpath(path) if path else path
     if not separator or not reference or not path or reference.startswith("-"):
         raise UsageError(f"{name!r} names no file of a commit", hint="write it like git:origin/main:machines.yaml")
-    commit = _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], name, directory)
+    commit = _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], name, directory, environment)
     if commit.returncode:
         hint = "a shallow clone has few commits: fetch it first"
         raise UsageError(f"git has no commit {reference}", hint=hint)
-    listed = _git(["ls-tree", "--full-tree", reference, "--", path], name, directory)
+    listed = _git(["ls-tree", "--full-tree", reference, "--", path], name, directory, environment)
     if listed.returncode == 0 and not listed.stdout.strip():
         return None
-    ended = _git(["show", f"{reference}:{path}"], name, directory)
+    ended = _git(["cat-file", "blob", f"{reference}:{path}"], name, directory, environment)
     if ended.returncode:
-        why = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        raise UsageError(f"git has no {name}: {why[-1]}", hint="paths are from the repository's root")
+        raise UsageError(f"git has no {name}: {_last_line(ended.stderr)}", hint="paths are from the repository's root")
     return ended.stdout
 
 
-def _git(words: list[str], name: str, directory: Path) -> subprocess.CompletedProcess[bytes]:
-    line = ["git", "-C", str(directory), *words]
+def _git(
+    words: list[str], name: str, directory: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(line, capture_output=True, timeout=_TIMEOUT_S)
+        return _run(directory, words, environment, timeout_s=_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError) as error:
         raise UsageError(f"cannot ask git for {name}: {error}") from error
+
+
+def _run(
+    directory: Path, words: list[str], environment: Mapping[str, str], *, timeout_s: int, lines: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git as the module says, with `lines` as its input.
+
+    Raises as subprocess.run does.
+    """
+    directory = directory.resolve()
+    worktree = _worktree_of(directory) or directory
+    command = [shutil.which("git", path=environment.get("PATH")) or "git", "--no-pager", "-C", str(directory)]
+    for setting in (f"safe.directory={worktree}", "core.fsmonitor=false", f"core.hooksPath={os.devnull}"):
+        command += ["-c", setting]
+    kept = {name: value for name, value in environment.items() if name not in _OF_A_REPOSITORY}
+    return subprocess.run(
+        [*command, *words], capture_output=True, timeout=timeout_s, input=lines, env=kept | _ENVIRONMENT
+    )
+
+
+def _worktree_of(directory: Path) -> Path | None:
+    """Return the folder whose repository git finds from this one; None outside."""
+    directory = directory.resolve()
+    return next((one for one in (directory, *directory.parents) if (one / ".git").exists()), None)
+
+
+def _last_line(errors: bytes) -> str:
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "no reason given"

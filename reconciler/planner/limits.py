@@ -1,6 +1,7 @@
 """What stops a plan as a whole, before its first write."""
 
 from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.model import marks
@@ -25,6 +26,39 @@ def deletion_limit(changes: Iterable[Change], owned_count: int, allow_destroy: i
         return None
     replaces = sum(change.action is Action.REPLACE for change in losses)
     return DeletionLimit(destroys=lost, of=owned_count, replaces=replaces, is_allowed=lost <= (allow_destroy or 0))
+
+
+@dataclass(slots=True)
+class AppliedRevisions:
+    """The newest revisions of each kind that machines tell of, by kind.
+
+    `highest` are those of the stack's anchors, `written` those of all others.
+    """
+
+    highest: dict[str, Revision] = field(default_factory=dict)
+    written: dict[str, Revision] = field(default_factory=dict)
+
+    def add(self, owned: Iterable[Machine]) -> None:
+        """Add what these machines tell."""
+        for machine in owned:
+            for key, found in ((marks.HIGHEST, self.highest), (marks.REVISION, self.written)):
+                applied = parse_revision(machine.metadata.get(key, ""))
+                if applied and (applied.kind not in found or applied.is_newer_than(found[applied.kind])):
+                    found[applied.kind] = applied
+
+    def unlike(self, revision: Revision | None) -> str | None:
+        """Say that the stack only has revisions of the other kind; None if not.
+
+        What was applied last decides, and every apply with a revision leaves it as the highest.
+        """
+        told = self.highest or self.written
+        if revision is None or not told or revision.kind in told:
+            return None
+        applied = next(iter(told.values()))
+        return (
+            f"{applied.words} was applied, and this is {revision.words}: a number and a commit do not compare,"
+            " so nothing tells whether this is the older one"
+        )
 
 
 def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str | None:

@@ -23,7 +23,7 @@ from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of
 from reconciler.planner.ip_addresses import allocations_of, foreign_ips_of
 from reconciler.planner.leader_slot import anchors_of, announcements_of
-from reconciler.planner.limits import deletion_limit, newer_revision, protected_pools
+from reconciler.planner.limits import AppliedRevisions, deletion_limit, newer_revision, protected_pools
 from reconciler.planner.order import held_back, with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.settings import settings_changes
@@ -77,6 +77,7 @@ class Planner:
         self._scope = Scope(only=self._only, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
+        self._applied = AppliedRevisions()
         self._declared: set[tuple[str, str]] = set()  # pools, by app and name
 
     def add(self, app: App, observed: ObservedApp, at: datetime) -> None:
@@ -100,6 +101,8 @@ class Planner:
         limit = deletion_limit(changes, owned_count, self._allow_destroy)
         if limit and not limit.is_allowed:
             blocked.append(limit.words)
+        if unlike := self._applied.unlike(self._revision):
+            said.append(unlike)
         if newer := self._newer():
             if self._allow_rollback:
                 said.append(f"{newer}; an apply of it needs --allow-rollback")
@@ -142,6 +145,7 @@ class Planner:
         draft.warnings += [one.words for one in draft.unreachable]
         draft.owned_count = len(paired.owned)
         draft.newer = newer_revision(paired.owned, self._revision)
+        self._applied.add(paired.owned)
         found = (
             *slot_changes(app, paired, self._differ, at),
             *orphan_changes(app, paired),

@@ -83,9 +83,12 @@ def check_only(spec: Spec, only: Any, *others: Spec) -> None:
     require_pools((spec, *others), only)
 
 
-def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revision: Any) -> None:
+def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revision: Any, no_revision: Any) -> None:
     """Check what a plan is made with. Raises as `check_only` does."""
     check_flag("adopt", adopt)
+    check_flag("no_revision", no_revision)
+    if no_revision and revision is not None:
+        raise ValueError("revision and no_revision contradict each other")
     for what, value in (("allow_destroy", allow_destroy), ("revision", revision)):
         if value is not None:
             _check_number(what, value, least=0)

@@ -14,8 +14,6 @@ from reconciler.clock import Clock
 from reconciler.errors import BlockedError
 from reconciler.images.builds import BuiltImage
 from reconciler.invoke.absence import LOST_AFTER_S
-from reconciler.invoke.invoke import OnBusy, begin
-from reconciler.invoke.runs import FoundRun
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
@@ -24,25 +22,22 @@ from reconciler.operations.destroy import propose_destroy
 from reconciler.operations.diff import diff
 from reconciler.operations.drift import drift
 from reconciler.operations.images import build_images
-from reconciler.operations.invoke import find_invocable
-from reconciler.operations.load import find_task, reduced
-from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
-from reconciler.operations.session import Session
+from reconciler.operations.load import reduced
 from reconciler.operations.status import StackStatus, status
 from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.slots.context import Emit
 from reconciler.stack import arguments
-from reconciler.stack.connection import Connection, revision_of_spec
+from reconciler.stack.async_runs import AsyncStackRuns
+from reconciler.stack.connection import Connection
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
-from reconciler.tasks.arguments import check_flag, check_text, options_of
-from reconciler.tasks.async_run import AsyncRun, run_begun
+from reconciler.tasks.arguments import check_flag
 from reconciler.tasks.callbacks import harmless
 from reconciler.tasks.library_words import of_entry, of_message, spoken_by_methods
 
 
 @spoken_by_methods
-class AsyncStack:
+class AsyncStack(AsyncStackRuns):
     """The stack of a spec, on a target. An async context manager, for one event loop.
 
     `target` is fly, local, the URL of a Machines API, or a Target; by default what RECONCILER_TARGET says, else fly.
@@ -112,14 +107,21 @@ class AsyncStack:
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
     ) -> Plan:
         """Return what an apply would change, as `reconciler plan` does. Reads only.
 
         `only` names pools. `allow_destroy` allows the loss of that many machines. `adopt` takes over unmarked machines
-        with a slot's name. `revision` is that of the spec, by default the commit's. Its `plan_sha256` is as there.
+        with a slot's name. `revision` is that of the spec, by default the commit's; with `no_revision` it has
+        none. The plan's `plan_sha256` is as there.
         """
         plan, _digests = await self._connection.plan(
-            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
+            self.spec,
+            only=only,
+            allow_destroy=allow_destroy,
+            revision=revision,
+            no_revision=no_revision,
+            adopt=adopt,
         )
         return plan
 
@@ -131,6 +133,7 @@ class AsyncStack:
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
     ) -> SavedPlan:
         """Plan, and save the plan for a later `apply`, as `reconciler plan --out` does.
 
@@ -139,7 +142,12 @@ class AsyncStack:
         """
         path = Path(fspath(file))
         plan, digests = await self._connection.plan(
-            self.spec, only=only, allow_destroy=allow_destroy, revision=revision, adopt=adopt
+            self.spec,
+            only=only,
+            allow_destroy=allow_destroy,
+            revision=revision,
+            no_revision=no_revision,
+            adopt=adopt,
         )
         if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
@@ -157,6 +165,7 @@ class AsyncStack:
         adopt: bool = False,
         only_drift: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
         wait_busy_s: float | None = None,
         lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
@@ -170,7 +179,9 @@ class AsyncStack:
         Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
         the first write. A change that failed is in the report.
         """
-        arguments.check_planned(self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
+        arguments.check_planned(
+            self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
+        )
         consent = arguments.consent_of(
             plan,
             only=only,
@@ -187,8 +198,9 @@ class AsyncStack:
             only_drift=only_drift,
         )
         arguments.check_carried_out(wait_busy_s=0.0 if wait_busy_s is None else wait_busy_s, on_end=on_end)
-        options = replace(options, revision=await revision_of_spec(self.spec, revision))
-        spec = reduced(self.spec, consent.saved.app) if consent.saved else self.spec
+        found = await self._connection.find_revision(self.spec, revision, is_declined=no_revision)
+        options = replace(options, revision=found.revision, is_unfenced=no_revision)
+        spec = found.told_by(reduced(self.spec, consent.saved.app) if consent.saved else self.spec)
         session = await self._connection.open()
         images = self._connection.images(session.target, must_be_built=True)
         proposal = await propose_apply(session, spec, consent, options, images=images)
@@ -244,57 +256,5 @@ class AsyncStack:
         """Return the state of all slots and other machines. Raises if no app can be read."""
         return await status(await self._connection.open(), self.spec)
 
-    async def invoke(
-        self,
-        task: str,
-        *,
-        args: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        key: str | None = None,
-        on_busy: OnBusy | str = OnBusy.WAIT,
-        queue_timeout_s: float = 600.0,
-        start_timeout_s: float = 60.0,
-        timeout_s: float | None = None,
-    ) -> AsyncRun:
-        """Start one run of the task, and return once it has started.
-
-        `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout_s` None
-        is the task's own. Raises NotStartedError if no run started, UsageError if the spec has no such task or refuses
-        the override, and TypeError or ValueError for an argument of the wrong type or value.
-        """
-        options = options_of(
-            task,
-            args=args,
-            env=env,
-            key=key,
-            on_busy=on_busy,
-            queue_timeout_s=queue_timeout_s,
-            start_timeout_s=start_timeout_s,
-            timeout_s=timeout_s,
-            lost_after_s=self._lost_after_s,
-        )
-        pool = find_invocable(self.spec, task, options.override)
-        session = await self._connection.open()
-        begun = await begin(session.context, pool, stack=self.spec.stack, options=options)
-        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.run_policy.timeout_s)
-        return self._run(session, found)
-
-    async def find(self, run_id: str) -> AsyncRun:
-        """Return the run of this id. Raises UsageError if it is no longer retained."""
-        check_text("run_id", run_id)
-        session = await self._connection.open()
-        return self._run(session, await find_named_run(session.context, self.spec, run_id))
-
-    async def runs(self, task: str | None = None) -> ListedRuns:
-        """List retained runs of the task or all, newest first by app. Raises UsageError."""
-        if task is not None:
-            find_task(self.spec, task)
-        return await list_all_runs((await self._connection.open()).context, self.spec, task)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"
-
-    def _run(self, session: Session, found: FoundRun) -> AsyncRun:
-        delay_s = session.target.log_delay_s
-        return AsyncRun(session.context, found, log_delay_s=delay_s, lost_after_s=self._lost_after_s)

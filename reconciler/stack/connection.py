@@ -17,13 +17,12 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.model.concealment import Concealment, known_tokens
 from reconciler.model.plan import Plan, SavedPlan
-from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
-from reconciler.operations.git import revision_of
 from reconciler.operations.images import ImagePolicy, mode_of
 from reconciler.operations.load import PUSH_TO
 from reconciler.operations.plan import plan
+from reconciler.operations.revision import FoundRevision, find_revision
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_planned
@@ -107,23 +106,35 @@ class Connection:
         return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
 
     async def plan(
-        self, spec: Spec, *, only: Collection[str], allow_destroy: int | None, revision: int | None, adopt: bool
+        self,
+        spec: Spec,
+        *,
+        only: Collection[str],
+        allow_destroy: int | None,
+        revision: int | None,
+        no_revision: bool,
+        adopt: bool,
     ) -> tuple[Plan, Mapping[str, str]]:
         """Return the plan of the spec, and the digests of the images that it has.
 
         Raises as `check_planned` does.
         """
-        check_planned(spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
+        check_planned(spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
         session = await self.open()
+        found = await self.find_revision(spec, revision, is_declined=no_revision)
         return await plan(
             session,
-            spec,
+            found.told_by(spec),
             images=self.images(session.target),
             only=only,
             allow_destroy=allow_destroy,
-            revision=await revision_of_spec(spec, revision),
+            revision=found.revision,
             adopt=adopt,
         )
+
+    async def find_revision(self, spec: Spec, number: int | None, *, is_declined: bool) -> FoundRevision:
+        """Return the revision of this number, by default the commit's or the pipeline's."""
+        return await asyncio.to_thread(partial(find_revision, spec, number, self._environment, is_declined=is_declined))
 
     async def save(
         self,
@@ -146,11 +157,6 @@ class Connection:
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved
-
-
-async def revision_of_spec(spec: Spec, number: int | None) -> Revision | None:
-    """Return the revision of this number, by default that of the commit."""
-    return await asyncio.to_thread(revision_of, spec, number)
 
 
 def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:

@@ -96,10 +96,15 @@ class Stack:
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
     ) -> Plan:
         """Return what an apply would change; see AsyncStack.plan."""
         thread = self._threads.here()
-        return thread.call(thread.content.plan(only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision))
+        return thread.call(
+            thread.content.plan(
+                only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
+            )
+        )
 
     def save_plan(
         self,
@@ -109,11 +114,19 @@ class Stack:
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
     ) -> SavedPlan:
         """Plan, and write the plan to a file; see AsyncStack.save_plan."""
         thread = self._threads.here()
         return thread.call(
-            thread.content.save_plan(file, only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision)
+            thread.content.save_plan(
+                file,
+                only=only,
+                allow_destroy=allow_destroy,
+                adopt=adopt,
+                revision=revision,
+                no_revision=no_revision,
+            )
         )
 
     def apply(
@@ -126,6 +139,7 @@ class Stack:
         adopt: bool = False,
         only_drift: bool = False,
         revision: int | None = None,
+        no_revision: bool = False,
         wait_busy_s: float | None = None,
         lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
@@ -143,6 +157,7 @@ class Stack:
                 adopt=adopt,
                 only_drift=only_drift,
                 revision=revision,
+                no_revision=no_revision,
                 wait_busy_s=wait_busy_s,
                 lock_timeout_s=lock_timeout_s,
                 parallelism=parallelism,

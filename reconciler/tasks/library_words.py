@@ -25,6 +25,8 @@ _FLAGS: Final = (
     (r"--allow-destroy (\d+)", r"allow_destroy=\1"),
     (r"pass --allow-rollback", "say so with allow_rollback=True"),
     (r"--allow-rollback\b", "allow_rollback=True"),
+    (r"--revision N\b", "`revision`"),
+    (r"--no-revision\b", "no_revision=True"),
     (r"--adopt\b", "adopt=True"),
     (r"`?--target local\b`?", 'target="local"'),
     (r"--target\b", "`target`"),

@@ -62,7 +62,7 @@ TABLE = (
     Row("show saved"),
     Row("diff machines.yaml machines.yaml"),
     Row("apply --yes"),
-    Row("apply --yes -o json", told="; the changes were made"),
+    Row("apply --yes --no-revision -o json", told="; the changes were made"),
     Row("drift"),
     Row("status"),
     Row("invoke t", "stdout", 125, TASK, beside="two\n"),
@@ -185,7 +185,9 @@ def test_an_apply_that_cannot_say_how_far_it_is_finishes_what_is_under_way(comma
     spec = commands.directory / "many.yaml"
     spec.write_text(MANY)
     with FULL_DISK.open("w") as full:
-        ended = commands.run("-f", "many.yaml", "apply", "--yes", "-o", "json", "--parallelism", "1", stderr=full)
+        ended = commands.run(
+            "-f", "many.yaml", "apply", "--yes", "--no-revision", "-o", "json", "--parallelism", "1", stderr=full
+        )
     assert ended.returncode == 1
     report = json.loads(ended.stdout)
     assert report["interrupted"]

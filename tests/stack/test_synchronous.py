@@ -41,7 +41,7 @@ def test_it_takes_the_same_arguments(name: str) -> None:
 
 def test_no_method_is_missing() -> None:
     def public(of: type) -> set[str]:
-        return {name for name in vars(of) if not name.startswith("_")}
+        return {name for one in of.__mro__[:-1] for name in vars(one) if not name.startswith("_")}
 
     assert public(AsyncStack) - {"aclose"} == public(Stack) - {"close"} == {*METHODS}
 

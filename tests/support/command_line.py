@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -35,15 +35,15 @@ class CommandLine:
         self._transport = transport
         self._directory = directory
 
-    def run(self, *words: str) -> Ended:
+    def run(self, *words: str, environment: Mapping[str, str] | None = None) -> Ended:
         """The exit code and what was shown. Raises HangsError where it takes too long."""
         out, err = io.StringIO(), io.StringIO()
-        with self._patched(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with self._patched(environment or {}), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run([*words, "--target", self._engine.url])
         return Ended(code, out.getvalue(), err.getvalue())
 
     @contextmanager
-    def _patched(self) -> Iterator[None]:
+    def _patched(self, environment: Mapping[str, str]) -> Iterator[None]:
         def client(**options: Any) -> MachinesClient:
             return MachinesClient(**options | {"transport": _Unclosed(self._transport)})
 
@@ -51,6 +51,8 @@ class CommandLine:
             clear_environment(patch)
             patch.chdir(self._directory)
             patch.setenv("FLY_API_TOKEN", self._engine.token)
+            for name, value in environment.items():
+                patch.setenv(name, value)
             patch.setattr("reconciler.machines_api.client.MachinesClient", client)
             patch.setattr("reconciler.clock.SystemClock", lambda: self._engine.clock)
             patch.setattr(asyncio, "run", lambda work: self._engine.run(_bounded(work)))

@@ -4,7 +4,17 @@ import os
 
 import pytest
 
-_OURS = ("FLY_", "RECONCILER_", "GITHUB_", "DOCKER_", "CI", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE")
+_OURS = (
+    "FLY_",
+    "RECONCILER_",
+    "GITHUB_",
+    "BUILDKITE",
+    "CIRCLE",
+    "DOCKER_",
+    "CI",
+    "XDG_RUNTIME_DIR",
+    "REGISTRY_AUTH_FILE",
+)
 
 
 def clear_environment(patch: pytest.MonkeyPatch) -> None:

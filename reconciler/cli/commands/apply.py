@@ -17,12 +17,13 @@ from reconciler.cli.ui.options import (
     push_to_option,
     resolve_mode_of,
     resolve_option,
+    revision_options,
     shared,
     shared_options,
     show_values_option,
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
-from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
+from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show, where_asked
 from reconciler.errors import UsageError
 from reconciler.model.plan import Plan
@@ -47,7 +48,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
-@click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
+@revision_options
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--only-drift", is_flag=True, help="Only put back what someone else changed.")
 @click.option("--wait-busy", type=Duration(), metavar="10m", help="Wait so long for runs in progress. [default: 0s]")
@@ -67,6 +68,7 @@ def command(
     allow_destroy: int | None,
     allow_rollback: bool,
     revision: int | None,
+    is_unfenced: bool,
     adopt: bool,
     only_drift: bool,
     wait_busy: float | None,
@@ -86,12 +88,12 @@ def command(
     interrupted.
     """
     from reconciler.apply.options import Options
-    from reconciler.operations.git import revision_of
     from reconciler.operations.images import ImagePolicy
 
     options = shared()
     if shows_values:
         console.check_values_may_be_shown(options)
+    check_revision(revision, is_unfenced=is_unfenced)
     _check_alone(plan_file, expect_plan, options, [adopt, only_drift, allow_destroy is not None, builds])
     saved = _read_saved(plan_file, expect_plan, options) if plan_file else None
     spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
@@ -107,12 +109,15 @@ def command(
         console.require_interactive(refusal=_REFUSAL)
     if consent.saved:
         spec = reduced(spec, options.app or consent.saved.app)
+    found = find_revision(spec, revision, is_unfenced=is_unfenced)
+    spec = found.told_by(spec)
     how = Options(
         only=options.only,
         parallelism=parallelism,
         lock_timeout_s=lock_timeout,
         is_failing_fast=fail_fast,
-        revision=revision_of(spec, revision),
+        revision=found.revision,
+        is_unfenced=is_unfenced,
         only_drift=only_drift,
     )
     target = resolve(options)

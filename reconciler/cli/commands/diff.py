@@ -3,6 +3,7 @@
 Offline, without a token.
 """
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +74,7 @@ def _load_commit(name: str, source: SpecSource, options: Shared) -> Spec | None:
     from reconciler.operations.git import file_of_commit
 
     def read(name: str) -> bytes | None:
-        return file_of_commit(name, options.directory or Path.cwd())
+        return file_of_commit(name, options.directory or Path.cwd(), os.environ)
 
     content = read(name)
     return None if content is None else load_files([(name, content)], source, read)

@@ -13,11 +13,12 @@ from reconciler.cli.ui.options import (
     push_to_option,
     resolve_mode_of,
     resolve_option,
+    revision_options,
     shared,
     shared_options,
     show_values_option,
 )
-from reconciler.cli.ui.session import load_spec, open_session, resolve, seen_from
+from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
-@click.option("--revision", type=click.IntRange(min=0), metavar="N", help="The spec's revision. [default: HEAD's time]")
+@revision_options
 @click.option("--out", "out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan.")
 @resolve_option
 @push_to_option
@@ -45,6 +46,7 @@ def command(
     allow_destroy: int | None,
     adopt: bool,
     revision: int | None,
+    is_unfenced: bool,
     out: Path | None,
     resolve_mode: str | None,
     push_to: str | None,
@@ -57,7 +59,6 @@ def command(
     --allow-destroy ends so too, and is saved.
     """
     from reconciler.operations import saved_plans
-    from reconciler.operations.git import revision_of
     from reconciler.operations.images import ImagePolicy
     from reconciler.operations.load import pushed_to
 
@@ -65,11 +66,14 @@ def command(
     out = seen_from(options, out) if out is not None else None
     if shows_values:
         console.check_values_may_be_shown(options)
+    check_revision(revision, is_unfenced=is_unfenced)
     spec = pushed_to(load_spec(options), push_to)
     target = resolve(options)
+    found = find_revision(spec, revision, is_unfenced=is_unfenced)
+    spec = found.told_by(spec)
     images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
     consent = Consent(allow_destroy=allow_destroy, adopt=adopt)
-    plan, digests = run_async(_plan(options, target, spec, images, consent, revision_of(spec, revision)))
+    plan, digests = run_async(_plan(options, target, spec, images, consent, found.revision))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)

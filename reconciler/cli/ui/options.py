@@ -134,6 +134,14 @@ def show_values_option(function: F) -> F:
     return click.option("--show-values", "shows_values", is_flag=True, help=text)(function)
 
 
+def revision_options(function: F) -> F:
+    """Add --revision and --no-revision to a command."""
+    given = "The spec's revision, which no older apply undoes. [default: the time of the commit]"
+    none = "The spec has no revision: do not warn, and do not look for one."
+    function = click.option("--no-revision", "is_unfenced", is_flag=True, help=none)(function)
+    return click.option("--revision", type=click.IntRange(min=0), metavar="N", help=given)(function)
+
+
 def resolve_option(function: F) -> F:
     """Add --resolve to a command."""
     text = "Look up what the images' tags name now. [default: auto: as far as the registries answer]"

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
@@ -25,6 +27,7 @@ FLY_APP: Final = "FLY_APP"  # of flyctl. The platform sets FLY_APP_NAME in each 
 if TYPE_CHECKING:
     from reconciler.machines_api.transport import TraceEntry
     from reconciler.model.spec import Spec
+    from reconciler.operations.revision import FoundRevision
     from reconciler.slots.context import Emit
 
 
@@ -66,6 +69,19 @@ def load_source(source: SpecSource) -> "Spec":
     if "-" in named_files(source):
         source = replace(source, stdin=sys.stdin.buffer.read(MAX_BYTES + 1))
     return load(source)
+
+
+def check_revision(number: int | None, *, is_unfenced: bool) -> None:
+    """Raise a usage error if --revision and --no-revision are both given."""
+    if is_unfenced and number is not None:
+        raise click.UsageError("--revision and --no-revision contradict each other")
+
+
+def find_revision(spec: "Spec", number: int | None, *, is_unfenced: bool) -> "FoundRevision":
+    """Return the revision that the flags give, else the commit's or the pipeline's."""
+    from reconciler.operations import revision
+
+    return revision.find_revision(spec, number, os.environ, is_declined=is_unfenced)
 
 
 def seen_from(shared: Shared, file: Path) -> Path:

@@ -20,7 +20,7 @@ from reconciler.model.revision import committed, numbered, parse_revision
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.lease import hold_lease
 from reconciler.slots.lease_description import describe, is_provably_dead, parse_holder
-from tests.support.world import World, open_world, spec_of, task_spec
+from tests.support.world import World, app_spec, open_world, spec_of, task_spec
 
 TWO_POOLS = """
 version: 1
@@ -52,6 +52,30 @@ async def test_an_older_revision_neither_plans_nor_applies_over_a_newer_one(worl
     assert (await world.apply(older, revision=numbered(1), allow_rollback=True)).is_success
     assert not (await world.plan(older)).has_changes
     assert (await world.apply(older, revision=numbered(1))).is_success
+
+
+async def test_a_revision_of_the_other_kind_is_told_until_it_was_applied(world: World) -> None:
+    spec, commit = task_spec(count="2"), committed(1_700_000_000, "a" * 40)
+    await world.apply(spec, revision=commit)
+    assert (await world.plan(spec, revision=committed(1_800_000_000, "b" * 40))).warnings == ()
+    told = (await world.plan(spec, revision=numbered(5))).warnings
+    assert told == (
+        f"{commit.words} was applied, and this is revision 5: a number and a commit do not compare,"
+        " so nothing tells whether this is the older one",
+    )
+    await world.apply(spec, revision=numbered(5))
+    assert {metadata(world, name)[marks.REVISION] for name in ("work-iad-0", "work-iad-1")} == {str(commit)}
+    assert (await world.plan(spec, revision=numbered(6))).warnings == ()
+    assert (await world.plan(spec)).warnings == ()
+    assert "revision 5 was applied" in (await world.plan(spec, revision=commit)).warnings[0]
+
+
+async def test_where_nothing_holds_the_highest_revision_each_machine_tells(world: World) -> None:
+    web = app_spec("    services:\n      web: {command: [run, '99999'], checks: {up: {type: tcp, port: 8080}}}\n")
+    await world.apply(web, revision=numbered(3))
+    assert marks.HIGHEST not in metadata(world, "web-iad-0")
+    commit = committed(1_700_000_000, "a" * 40)
+    assert "revision 3 was applied, and this is commit aaaa" in (await world.plan(web, revision=commit)).warnings[-1]
 
 
 async def test_an_apply_that_changes_nothing_fences_older_ones_all_the_same(world: World) -> None:

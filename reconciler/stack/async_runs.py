@@ -1,0 +1,76 @@
+"""The runs of a stack for asyncio code: start one, find one, list them."""
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.invoke.invoke import OnBusy, begin
+from reconciler.invoke.runs import FoundRun
+from reconciler.model.spec import Spec
+from reconciler.operations.invoke import find_invocable
+from reconciler.operations.load import find_task
+from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
+from reconciler.operations.session import Session
+from reconciler.stack.connection import Connection
+from reconciler.tasks.arguments import check_text, options_of
+from reconciler.tasks.async_run import AsyncRun, run_begun
+from reconciler.tasks.library_words import spoken_by_methods
+
+
+@spoken_by_methods
+class AsyncStackRuns:
+    """The part of `AsyncStack` that is about runs. Nobody makes one of its own."""
+
+    spec: Spec
+    _connection: Connection
+    _lost_after_s: float
+
+    async def invoke(
+        self,
+        task: str,
+        *,
+        args: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        key: str | None = None,
+        on_busy: OnBusy | str = OnBusy.WAIT,
+        queue_timeout_s: float = 600.0,
+        start_timeout_s: float = 60.0,
+        timeout_s: float | None = None,
+    ) -> AsyncRun:
+        """Start one run of the task, and return once it has started.
+
+        `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
+        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout_s` None
+        is the task's own. Raises NotStartedError if no run started, UsageError if the spec has no such task or refuses
+        the override, and TypeError or ValueError for an argument of the wrong type or value.
+        """
+        options = options_of(
+            task,
+            args=args,
+            env=env,
+            key=key,
+            on_busy=on_busy,
+            queue_timeout_s=queue_timeout_s,
+            start_timeout_s=start_timeout_s,
+            timeout_s=timeout_s,
+            lost_after_s=self._lost_after_s,
+        )
+        pool = find_invocable(self.spec, task, options.override)
+        session = await self._connection.open()
+        begun = await begin(session.context, pool, stack=self.spec.stack, options=options)
+        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.run_policy.timeout_s)
+        return self._run(session, found)
+
+    async def find(self, run_id: str) -> AsyncRun:
+        """Return the run of this id. Raises UsageError if it is no longer retained."""
+        check_text("run_id", run_id)
+        session = await self._connection.open()
+        return self._run(session, await find_named_run(session.context, self.spec, run_id))
+
+    async def runs(self, task: str | None = None) -> ListedRuns:
+        """List retained runs of the task or all, newest first by app. Raises UsageError."""
+        if task is not None:
+            find_task(self.spec, task)
+        return await list_all_runs((await self._connection.open()).context, self.spec, task)
+
+    def _run(self, session: Session, found: FoundRun) -> AsyncRun:
+        delay_s = session.target.log_delay_s
+        return AsyncRun(session.context, found, log_delay_s=delay_s, lost_after_s=self._lost_after_s)
