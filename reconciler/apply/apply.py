@@ -70,8 +70,9 @@ async def apply(
     found: Observed | None = None
     if not stop.is_interrupt:
         try:
-            mismatches, found = await read_back(context, spec, plan, entries, ips, options, before=observed)
-            failures += await keep_books(context, spec, plan, found, options, locks, executor) if found else ()
+            read = await read_back(context, spec, plan, entries, ips, options, before=observed)
+            mismatches, found = read.mismatches, read.observed
+            failures += await keep_books(context, spec, plan, read, options, locks, executor)
         except Exception as error:
             failures.append(f"the check of what was applied failed: {context.explain(error)}")
     return Report(

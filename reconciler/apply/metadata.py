@@ -11,11 +11,12 @@ from reconciler.apply.executor import Executor
 from reconciler.apply.job import Job, Locks
 from reconciler.apply.judge import entry, objection_to_marks, overtaken
 from reconciler.apply.options import Options
+from reconciler.apply.verify import ReadBack
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model import marks
 from reconciler.model.change import Change
 from reconciler.model.config import MachineConfig
-from reconciler.model.machine import Machine, MachineRef, Observed
+from reconciler.model.machine import Machine, MachineRef
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Status
@@ -29,18 +30,22 @@ from reconciler.slots.wait import read_by_id
 
 
 async def keep_books(
-    context: Context, spec: Spec, plan: Plan, found: Observed, options: Options, locks: Locks, executor: Executor
+    context: Context, spec: Spec, plan: Plan, read: ReadBack, options: Options, locks: Locks, executor: Executor
 ) -> tuple[str, ...]:
     """Leave the machines as the next apply and invoke need them.
 
-    They were read back. Return what could not be done, in words.
+    Nothing is written if they could not be read back. Return what could not be done, in words.
     """
+    found = read.observed
+    if found is None:
+        return ()
     scope = Scope(
         only=options.only,
         revision=options.revision,
         allow_rollback=options.allow_rollback,
         reviewed=options.plan_sha256,
         has_changes=plan.has_changes,
+        is_whole=read.is_whole,
     )
     writes = books_of(spec, found, scope)
     if options.only_drift:

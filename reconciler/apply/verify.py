@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from reconciler.apply.options import Options
 from reconciler.machines_api.observe import observe
@@ -18,6 +19,14 @@ from reconciler.slots.context import Context
 from reconciler.slots.wait import read_by_id
 
 
+class ReadBack(NamedTuple):
+    """What was read after an apply. `is_whole` says that the whole spec is applied."""
+
+    mismatches: tuple[str, ...]
+    observed: Observed | None = None
+    is_whole: bool = False
+
+
 async def read_back(
     context: Context,
     spec: Spec,
@@ -27,7 +36,7 @@ async def read_back(
     options: Options,
     *,
     before: Observed | None,
-) -> tuple[tuple[str, ...], Observed | None]:
+) -> ReadBack:
     """Return what differs from what was done, and the snapshot that says so.
 
     It plans again, and wants nothing left to do. A list may lag behind, so a slot that seems to differ is first read by
@@ -47,7 +56,7 @@ async def read_back(
             observed = await _looked_at(context, observed, doubtful)
             again = replan(observed)
     except Exception as error:
-        return (f"could not be read back: {context.explain(error)}",), None
+        return ReadBack((f"could not be read back: {context.explain(error)}",))
     done = {address for address, ended in touched.items() if ended.status is Status.DONE}
     left = [f"{change.address}: {change.reason}" for change in again.effective if change.address in done]
     unasked = [
@@ -57,7 +66,9 @@ async def read_back(
     ]
     given = {(one.app, one.kind) for one in allocations if one.status is Status.DONE}
     left += [f"{one.app}: {one.kind}: {one.reason}" for one in again.allocations if (one.app, one.kind) in given]
-    return (*left, *unasked, *_failed(observed, entries), *again.blocked), observed
+    mismatches = (*left, *unasked, *_failed(observed, entries), *again.blocked)
+    is_whole = again.is_settled and not (mismatches or options.only or options.only_drift)
+    return ReadBack(mismatches, observed, is_whole)
 
 
 async def _observed_again(

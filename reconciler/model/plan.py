@@ -13,6 +13,7 @@ from reconciler.model.change import Action, Change, ReasonCode
 from reconciler.model.ip_address import ForeignIp, IpKind
 from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.marks import MetadataWrite
+from reconciler.model.revision import Revision
 from reconciler.model.scope import Scope
 from reconciler.model.spec import Slot
 
@@ -132,7 +133,8 @@ class Plan:
     """All changes in a stable order, with what was seen beside them.
 
     Unchanged slots are included, as NONE or WATCH. `blocked` says why nothing may be applied: an unobserved app, the
-    deletion limit. `deletion_limit` is None where the plan is not above it.
+    deletion limit. `deletion_limit` is None where the plan is not above it. `superseded_by` is the newer revision that
+    was applied already, if that is why it is blocked.
     """
 
     stack: str
@@ -150,6 +152,7 @@ class Plan:
     foreign_ips: tuple[ForeignIp, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
     deletion_limit: DeletionLimit | None = None
+    superseded_by: Revision | None = None
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
 
     @property

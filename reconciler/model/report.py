@@ -8,6 +8,7 @@ from reconciler.model.change import Action
 from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import Check, Exit
 from reconciler.model.plan import Plan, UnreachableMachine
+from reconciler.model.revision import Revision
 from reconciler.model.spec import Slot
 
 
@@ -91,6 +92,7 @@ class Report:
     failures: tuple[str, ...] = ()  # what failed beside the slots: an app not created, a mark not written
     allocations: tuple[IpEntry, ...] = ()
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
+    superseded_by: Revision | None = None  # a newer revision, so that nothing was begun
     interrupted: bool = False
     duration_s: float = 0.0
 

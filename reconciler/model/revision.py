@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 _TEXT = re.compile(r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?")
+_BEGUN = ";"  # after the revision: it is not applied whole yet, and what follows was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,5 +44,19 @@ def committed(time_s: int, commit: str) -> Revision:
 
 def parse_revision(text: str) -> Revision | None:
     """Parse the revision of a mark; None if it is none."""
-    found = _TEXT.fullmatch(text)
+    found = _TEXT.fullmatch(text.partition(_BEGUN)[0])
     return Revision(kind=found[1], order=int(found[2]), commit=found[3] or "") if found else None
+
+
+def begun(revision: Revision, whole: Revision | None = None) -> str:
+    """Return the mark of a revision that is not applied whole yet.
+
+    `whole` is the one before, that was.
+    """
+    return f"{revision}{_BEGUN}{whole or ''}"
+
+
+def parse_whole(text: str) -> Revision | None:
+    """Parse the mark `hw`: the newest revision that was applied whole, None if none."""
+    newest, is_begun, before = text.partition(_BEGUN)
+    return parse_revision(before if is_begun else newest)

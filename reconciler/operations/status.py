@@ -10,10 +10,13 @@ from reconciler.model import marks
 from reconciler.model.crashes import is_cut, restarts_in
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, MachineState, Observed, ObservedApp
+from reconciler.model.revision import Revision
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import PoolKind, Spec
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
+from reconciler.planner.holders import owned_in
+from reconciler.planner.limits import applied_revision
 from reconciler.planner.pair import pair
 from reconciler.slots.context import Context
 from reconciler.slots.lease_description import lock_words
@@ -26,6 +29,7 @@ class StackStatus:
     slots: tuple[SlotStatus, ...]
     failures: tuple[str, ...] = ()
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
+    applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
 
 
 async def status(session: Session, spec: Spec) -> StackStatus:
@@ -43,6 +47,7 @@ async def status(session: Session, spec: Spec) -> StackStatus:
         slots=tuple(rows_of(spec, observed)),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
         urls=await urls_of(session, spec),
+        applied_revision=applied_revision(one for app in observed.apps.values() for one in owned_in(app, spec.stack)),
     )
 
 

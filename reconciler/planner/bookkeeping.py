@@ -17,7 +17,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.marks import MetadataWrite
-from reconciler.model.revision import Revision, parse_revision
+from reconciler.model.revision import Revision, begun, parse_revision, parse_whole
 from reconciler.model.spec import App, Pool, PoolKind, Spec
 from reconciler.planner.holders import Holder, by_pool, holders_of, owned_in
 from reconciler.planner.settings import knows_protection, run_policy_changes
@@ -30,7 +30,7 @@ class Scope:
     """What the bookkeeping of one apply depends on beside spec and world.
 
     `reviewed` is the hash of the plan that was approved, None if there was none; `has_changes` says whether the apply
-    has anything to do. The rest is as in Planner.
+    has anything to do, and `is_whole` that nothing is left to do after it. The rest is as in Planner.
     """
 
     only: Collection[str] = ()
@@ -38,6 +38,7 @@ class Scope:
     allow_rollback: bool = False
     reviewed: str | None = None
     has_changes: bool = False
+    is_whole: bool = True
 
 
 class _Due:
@@ -94,8 +95,18 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
         due.leave(keeper, marks.LAST_PLAN, scope.reviewed or "")
     if scope.revision and not is_surpassed(keeper.metadata, scope.revision, allow_rollback=scope.allow_rollback):
         # So that an older apply is refused even where this one changed nothing. A rollback lowers it.
-        due.leave(keeper, marks.HIGHEST, str(scope.revision))
+        due.leave(keeper, marks.HIGHEST, _highest(keeper.metadata.get(marks.HIGHEST, ""), scope.revision, scope))
     return tuple(_joined(writes, due.writes()))
+
+
+def _highest(before: str, revision: Revision, scope: Scope) -> str:
+    """Return the mark of the revision.
+
+    If it is not applied whole, the mark holds the one before too: whoever collects the approvals of several merges needs it.
+    """
+    if scope.is_whole:
+        return str(revision)
+    return before if parse_revision(before) == revision else begun(revision, parse_whole(before))
 
 
 def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:

@@ -8,7 +8,7 @@ from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
 from reconciler.model.plan import DeletionLimit
-from reconciler.model.revision import Revision, parse_revision
+from reconciler.model.revision import Revision, parse_revision, parse_whole
 
 _COUNT: Final = 3
 _SHARE: Final = 3  # a third
@@ -61,16 +61,27 @@ class AppliedRevisions:
         )
 
 
-def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> str | None:
-    """Say that the stack is at a newer revision than this one; None if it is not."""
+def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> Revision | None:
+    """Return a newer revision that the stack is at; None if it is at none."""
     if revision is None:
         return None
     for machine in sorted(owned, key=lambda machine: (machine.app, machine.name)):
         for key in (marks.HIGHEST, marks.REVISION):
             applied = parse_revision(machine.metadata.get(key, ""))
             if applied and applied.is_newer_than(revision):
-                return f"{applied.words} was applied already, and this is {revision.words}, an older one"
+                return applied
     return None
+
+
+def applied_revision(owned: Iterable[Machine]) -> Revision | None:
+    """Return the newest revision that was applied whole; None if that is not known.
+
+    A stack without an anchor tells only which revision was applied to some machine.
+    """
+    owned = list(owned)
+    told = [machine.metadata[marks.HIGHEST] for machine in owned if marks.HIGHEST in machine.metadata]
+    found = map(parse_whole, told) if told else (parse_revision(one.metadata.get(marks.REVISION, "")) for one in owned)
+    return max(filter(None, found), key=lambda revision: (revision.commit != "", revision.order), default=None)
 
 
 def protected_pools(changes: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:

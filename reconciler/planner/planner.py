@@ -44,7 +44,7 @@ class _Draft:
     blocked: list[str] = field(default_factory=list)
     books: Callable[[], AppBooks] | None = None
     owned_count: int = 0
-    newer: str | None = None
+    newer: Revision | None = None
 
 
 class Planner:
@@ -103,11 +103,14 @@ class Planner:
             blocked.append(limit.words)
         if unlike := self._applied.unlike(self._revision):
             said.append(unlike)
-        if newer := self._newer():
+        superseded_by = None
+        if (newer := self._newer()) and self._revision:
+            words = f"{newer.words} was applied already, and this is {self._revision.words}, an older one"
             if self._allow_rollback:
-                said.append(f"{newer}; an apply of it needs --allow-rollback")
+                said.append(f"{words}; an apply of it needs --allow-rollback")
             else:
-                blocked.append(f"{newer}; if that is meant, pass --allow-rollback")
+                superseded_by = newer
+                blocked.append(f"{words}; if that is meant, pass --allow-rollback")
         foreign = [machine for draft in drafts for machine in draft.foreign]
         apps = tuple(draft.creation for draft in drafts if draft.creation)
         allocations = tuple(one for draft in drafts for one in draft.allocations)
@@ -127,6 +130,7 @@ class Planner:
             allocations=allocations,
             foreign_ips=tuple(one for draft in drafts for one in draft.foreign_ips),
             deletion_limit=limit,
+            superseded_by=superseded_by,
         )
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:
@@ -195,8 +199,8 @@ class Planner:
                 draft.blocked.append(f"{held}; it cannot be taken over: its region or volume is another")
         return adopted
 
-    def _newer(self) -> str | None:
-        """Say that the stack is at a newer revision, as the first app by name tells."""
+    def _newer(self) -> Revision | None:
+        """Return the newer revision that the stack is at, as the first app by name tells."""
         return next((newer for name in sorted(self._drafts) if (newer := self._drafts[name].newer)), None)
 
 

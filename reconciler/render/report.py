@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from reconciler.model.plan import unreachable_counts
 from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
+from reconciler.model.revision import Revision
 from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
+from reconciler.render.revision import revision_json
 from reconciler.render.scope import scope_members
 from reconciler.render.style import FORMAT_VERSION, paint
 
@@ -25,7 +27,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
-    lines.append(_closing_line(report, verb))
+    lines.append(superseded_words(report.superseded_by) if report.superseded_by else _closing_line(report, verb))
     lines += url_lines(report.urls)
     if hint := _next_step(report, verb):
         lines.append(hint)
@@ -40,6 +42,7 @@ def report_json(report: Report) -> dict[str, Any]:
         **scope_members(report.plan.scope),
         "success": report.is_success,
         "interrupted": report.interrupted,
+        "superseded_by": revision_json(report.superseded_by),
         "duration_s": round(report.duration_s, 3),
         "apps_created": list(report.apps_created),
         "entries": [_entry_json(entry) for entry in report.entries],
@@ -58,6 +61,11 @@ def report_json(report: Report) -> dict[str, Any]:
         "urls": {clean(app): [*map(clean, found)] for app, found in report.urls.items()},
         "mismatches": [clean(mismatch) for mismatch in report.mismatches],
     }
+
+
+def superseded_words(newer: Revision) -> str:
+    """Say that a newer revision was applied, so that nothing is to be done."""
+    return f"Superseded by {newer.words}, which was applied already: nothing was changed."
 
 
 def url_lines(urls: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -5,8 +5,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from reconciler.model.revision import Revision
 from reconciler.model.slot_status import SlotStatus
 from reconciler.render.redact import clean
+from reconciler.render.revision import revision_json
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
@@ -34,11 +36,14 @@ def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = Fals
 
 
 def status_json(
-    rows: Iterable[SlotStatus], failures: Iterable[str] = (), urls: Mapping[str, tuple[str, ...]] | None = None
+    rows: Iterable[SlotStatus],
+    failures: Iterable[str] = (),
+    urls: Mapping[str, tuple[str, ...]] | None = None,
+    applied: Revision | None = None,
 ) -> dict[str, Any]:
     """Return every row, with times in ISO 8601.
 
-    `failures` says what could not be read, `urls` where apps are called.
+    `failures` says what could not be read, `urls` where apps are called, `applied` which revision was applied whole.
     """
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
@@ -54,6 +59,7 @@ def status_json(
     return {
         "format_version": FORMAT_VERSION,
         "slots": [spelled(row) for row in rows],
+        "applied_revision": revision_json(applied),
         "failures": [clean(failure) for failure in failures],
         "urls": {clean(app): [*map(clean, found)] for app, found in (urls or {}).items()},
     }

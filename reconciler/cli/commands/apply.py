@@ -22,7 +22,7 @@ from reconciler.cli.ui.options import (
     shared_options,
     show_values_option,
 )
-from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, not_begun_any_more, run_ending_well
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show, where_asked
 from reconciler.errors import UsageError
@@ -54,6 +54,13 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @click.option("--wait-busy", type=Duration(), metavar="10m", help="Wait so long for runs in progress. [default: 0s]")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
+@click.option(
+    "--superseded",
+    type=click.Choice(["ok", "fail"]),
+    default="ok",
+    metavar="fail",
+    help="End 1, not 0, if a newer revision than the reviewed plan's was applied already.",
+)
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
 @resolve_option
 @click.option("--build", "builds", is_flag=True, help="Build and push the spec's images first.")
@@ -74,6 +81,7 @@ def command(
     wait_busy: float | None,
     lock_timeout: float,
     parallelism: int,
+    superseded: str,
     fail_fast: bool,
     resolve_mode: str | None,
     builds: bool,
@@ -104,7 +112,12 @@ def command(
         allow_rollback=allow_rollback,
         adopt=adopt,
     )
-    asking = _Asking(options=options, is_agreed=is_agreed or consent.is_reviewed, shows_values=shows_values)
+    asking = _Asking(
+        options=options,
+        is_agreed=is_agreed or consent.is_reviewed,
+        shows_values=shows_values,
+        fails_if_superseded=superseded == "fail",
+    )
     if not asking.is_agreed:
         console.require_interactive(refusal=_REFUSAL)
     if consent.saved:
@@ -135,6 +148,7 @@ class _Asking:
     options: Shared
     is_agreed: bool
     shows_values: bool
+    fails_if_superseded: bool
 
 
 def _check_alone(plan_file: Path | None, expect_plan: str | None, options: Shared, others: list[bool]) -> None:
@@ -183,6 +197,8 @@ async def _apply(
     async with open_session(options, target, console.say) as session:
         proposal = await propose_apply(session, spec, consent, how, images=images)
         plan = proposal.plan
+        if consent.is_reviewed and plan.superseded_by:
+            return not_begun_any_more(plan, plan.superseded_by, fails=asking.fails_if_superseded)
         _show(plan, options, shows_values=asking.shows_values)
         if proposal.objections:
             why = "\n".join(f"  {reason}" for reason in proposal.objections)

@@ -30,10 +30,11 @@ def command(**_values: object) -> int:
     found = run_async(_status(options, load_spec(options)))
     rows = [row for row in found.slots if not options.only or row.pool in options.only]
     if options.is_json:
-        console.print_json(status_json(rows, found.failures, found.urls))
+        console.print_json(status_json(rows, found.failures, found.urls, found.applied_revision))
     else:
         text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
-        text = "\n".join([text, *url_lines(found.urls)])
+        applied = [f"Applied: {found.applied_revision.words}"] if found.applied_revision else []
+        text = "\n".join([text, *applied, *url_lines(found.urls)])
         console.print_text(text, is_safe=True)
     return tell_failures(found.failures)
 

@@ -12,6 +12,7 @@ from reconciler.cli.ui.progress import progress, words_of
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
+from reconciler.model.revision import Revision
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
@@ -92,6 +93,16 @@ def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
     if report.interrupted:
         return 130
     return 0 if is_done else 1
+
+
+def not_begun_any_more(plan: Plan, newer: Revision, *, fails: bool) -> Report:
+    """Return the report of a reviewed plan that a newer revision has superseded.
+
+    That is no failure, unless the user said so.
+    """
+    from reconciler.render.report import superseded_words
+
+    return Report(plan=plan, entries=(), superseded_by=newer, failures=(superseded_words(newer),) if fails else ())
 
 
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
