@@ -106,7 +106,7 @@ def _approved(environment: dict[str, str], key: str, author: str) -> int:
     except (LookupError, GitHubError, ValueError, TypeError) as error:
         sys.stderr.write(f"::error title=reconciler::no approved plan: {' '.join(str(error).split())}\n")
         return 1
-    sys.stdout.write(f"{shown.plan_hash} {shown.allowance}\n")
+    sys.stdout.write(f"{shown.approval} {shown.allowance}\n")
     return 0
 
 

@@ -1,7 +1,8 @@
 """The pull request's comment: what stands in it, and that there is one for each key.
 
-It is found by its first line and changed in place. Its last line holds the plan's hash, the commit that it is of, and
-how many machines it was allowed to destroy, so that an apply after the merge can ask for exactly that plan.
+It is found by its first line and changed in place. Its last line holds the plan's hash, the set of its changes, the
+commit that it is of, and how many machines it was allowed to destroy, so that an apply after the merge can ask for
+exactly that plan, or for what is left of it.
 """
 
 import html
@@ -13,13 +14,16 @@ from github import GitHub, GitHubError
 LIMIT = 65_536
 PRE_LIMIT = 50_000
 LABEL = "reconciler: allow-destroy"
-_LAST_LINE = re.compile(r"<!-- plan (sha256:[0-9a-f]{64}) of commit ([0-9a-f]{40})(?: allow-destroy (\d+))? -->")
+MOST_APPROVED = 11_000  # characters of the set of changes
+_APPROVAL = r"sha256:[0-9a-f]{64}(?:\+[0-9a-f,]*)?"
+_LAST_LINE = re.compile(rf"<!-- plan ({_APPROVAL}) of commit ([0-9a-f]{{40}})(?: allow-destroy (\d+))? -->")
+_PLANS_LAST_LINE = re.compile(rf"\n*<!-- reconciler plan {_APPROVAL} -->\s*\Z")
 
 
 class Shown(NamedTuple):
     """The plan that a comment shows."""
 
-    plan_hash: str
+    approval: str  # for `apply --expect-plan`: the plan's hash, and the set of its changes if there was room for it
     commit: str
     allowance: str  # how many machines it may destroy; empty where that is not above the limit
 
@@ -43,14 +47,18 @@ def body_of(key: str, shown: str, plan: dict[str, Any], *, commit: str, run: str
     how = f"\nTo allow what this destroys, add the label `{LABEL}` and plan again.\n" if lacks else ""
     foot = f"{how}\n<sub>commit {commit[:12]} · [run]({run}){told}</sub>\n{_last_line(plan, commit)}"
     head = f"{marker(key)}\n"
+    shown = _PLANS_LAST_LINE.sub("\n", shown)
     return head + shown[: LIMIT - len(head) - len(foot) - 10] + foot
 
 
 def _last_line(plan: dict[str, Any], commit: str) -> str:
-    plan_hash, allowed = plan.get("plan_sha256"), destroys(plan, is_allowed=True)
-    if not plan_hash:
+    approval, allowed = plan.get("plan_sha256"), destroys(plan, is_allowed=True)
+    if not approval:
         return ""
-    return f"\n<!-- plan {plan_hash} of commit {commit}{f' allow-destroy {allowed}' if allowed else ''} -->"
+    changes = plan.get("change_hashes")
+    if changes is not None and len(text := f"{approval}+{','.join(changes)}") <= MOST_APPROVED:
+        approval = text
+    return f"\n<!-- plan {approval} of commit {commit}{f' allow-destroy {allowed}' if allowed else ''} -->"
 
 
 def shown_in(body: str) -> Shown | None:

@@ -49,8 +49,8 @@ case "$INPUT_COMMAND" in
     consent=(--yes)
     if [[ $INPUT_EXPECT_PLAN == from-comment ]]; then
       approved=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" 2>"$errors") || code=$?
-      read -r approved_hash allowed <<<"$approved"
-      consent=(--expect-plan "$approved_hash")
+      read -r approval allowed <<<"$approved"
+      consent=(--expect-plan "$approval")
       [[ -z $allowed ]] || more+=(--allow-destroy "$allowed")
     elif [[ -n $INPUT_EXPECT_PLAN ]]; then
       consent=(--expect-plan "$INPUT_EXPECT_PLAN")

@@ -38,11 +38,11 @@ def done_by_others(again: Plan, report: Report) -> tuple[Entry, ...]:
 
 
 def follow_up(
-    again: Plan, report: Report, undone: Iterable[Entry], may_do: Callable[[Plan], Plan]
+    again: Plan, report: Report, undone: Iterable[Entry], may_do: Callable[[Plan], Plan], *, is_reviewed: bool = False
 ) -> tuple[Plan, tuple[Entry, ...]]:
     """Return what is to be done about the undone slots, and the ends of the others.
 
-    `may_do` leaves of a plan what was approved.
+    `may_do` leaves of a plan what was approved. If the plan `is_reviewed`, that alone decides.
     """
     planned = {change.address: change for change in report.plan.changes}
     allowed = may_do(again)
@@ -51,24 +51,12 @@ def follow_up(
     left, refused = [], []
     for one in undone:
         change = approved.get(one.address)
-        if change and _is_what_was_planned(change, planned[one.address]):
+        if change and (is_reviewed or _is_what_was_planned(change, planned[one.address])):
             left.append(change)
         elif one.address not in {ended.address for ended in done}:
             refused.append(replace(one, detail=f"{one.detail}; plan again", reason=None))
     apps = tuple(app for app in again.apps if app in report.plan.apps)
     return replace(again, apps=apps, changes=tuple(left), allocations=()), (*done, *refused)
-
-
-def within(plan: Plan, reviewed: Plan) -> Plan:
-    """Return what of the plan was reviewed, for the same machines as they were then.
-
-    A later round does nothing else.
-    """
-    known = {change.binding for change in reviewed.effective}
-    kept = tuple(change for change in plan.changes if not change.is_effective or change.binding in known)
-    ips = {(one.app, one.kind) for one in reviewed.allocations}
-    allocations = tuple(one for one in plan.allocations if (one.app, one.kind) in ips)
-    return replace(plan, changes=kept, allocations=allocations)
 
 
 def _is_as_declared(before: Change | None, now: Change | None) -> bool:

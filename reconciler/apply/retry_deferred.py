@@ -67,7 +67,8 @@ async def apply_patiently(
             break
         again, seen = planned
         if undone:
-            left, ended = follow_up(again, report, undone, may_do)
+            is_reviewed = options.plan_sha256 is not None
+            left, ended = follow_up(again, report, undone, may_do, is_reviewed=is_reviewed)
         else:
             left, ended = may_do(again), done_by_others(again, report)
         after = await apply(context, spec, left, options, observed=seen, stop=stop, on_end=on_end)

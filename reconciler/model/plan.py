@@ -200,7 +200,7 @@ class SavedPlan:
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target
     and the spec must be those of the apply, and `scheme` must be that of its digests. `only`, `app`, `adopt` and
     `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by their references as
-    written.
+    written. `change_hashes` is the set that was approved, None in a file of an earlier version.
     """
 
     plan: Plan
@@ -214,6 +214,7 @@ class SavedPlan:
     adopt: bool = False
     allow_destroy: int | None = None
     images: Mapping[str, str] = field(default_factory=dict)
+    change_hashes: frozenset[str] | None = None
 
     @property
     def environment(self) -> str | None:

@@ -93,6 +93,7 @@ class Report:
     allocations: tuple[IpEntry, ...] = ()
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
     superseded_by: Revision | None = None  # a newer revision, so that nothing was begun
+    is_nothing_left: bool = False  # of the plan that was reviewed: all of it was done before
     interrupted: bool = False
     duration_s: float = 0.0
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from reconciler.apply.executor import Stop
-from reconciler.apply.follow_up import within
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
 from reconciler.errors import StalePlanError
@@ -25,7 +24,7 @@ from reconciler.operations.saved_plans import changed_back, check_origin, review
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
-from reconciler.planner.bookkeeping import last_plan
+from reconciler.planner.approved import lacks_allowance, within, without_allowance
 from reconciler.planner.planner import plan as make_plan
 
 
@@ -38,8 +37,8 @@ class Proposal:
     """A plan that may be carried out, and what that needs.
 
     `observed` and `spec` are what the plan was made from; the spec has the digests of its images. `plan_again` plans
-    for a later snapshot. `may_do` reduces that plan to what was agreed to. `objections` say why the plan is not the one
-    that was reviewed.
+    for a later snapshot. `may_do` reduces that plan to what was agreed to. `objections` say what is due and was not
+    approved, where `is_reviewed` says that only a reviewed plan may be applied.
     """
 
     plan: Plan
@@ -49,6 +48,7 @@ class Proposal:
     plan_again: Callable[[Observed], Plan]
     may_do: Callable[[Plan], Plan] = _unchanged
     objections: tuple[str, ...] = ()
+    is_reviewed: bool = False
 
     @property
     def obstacles(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ async def propose_apply(
     saved = consent.saved
     options = replace(options, allow_rollback=consent.allow_rollback, plan_sha256=consent.sha256)
     if saved:
-        consent = replace(consent, adopt=saved.adopt, allow_destroy=saved.allow_destroy)
+        consent = replace(consent, adopt=saved.adopt)
         options = replace(options, only=saved.only, reviewed_versions=reviewed_versions(saved))
         check_origin(saved, spec, session.target)
         built = {pool.config.image for pool in spec.pools if pool.build}
@@ -81,7 +81,7 @@ async def propose_apply(
         make_plan,
         pinned.spec,
         only=options.only,
-        allow_destroy=consent.allow_destroy,
+        allow_destroy=consent.destroys_as_approved,
         revision=options.revision,
         allow_rollback=options.allow_rollback,
         adopt=consent.adopt,
@@ -89,9 +89,12 @@ async def propose_apply(
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)
     plan = replace(plan_again(pinned.observed), scope=scope_of(spec, session.target))
+    approved = consent.approved(plan) if consent.is_reviewed else None
+    if approved and not saved and lacks_allowance(plan, approved):
+        plan = without_allowance(plan)
     if saved and not plan.blocked:
         plan = replace(plan, blocked=saved.plan.blocked)  # what was reviewed had no allowance
-    objections = () if plan.blocked else consent.objections_to(plan, last_plan(spec, pinned.observed))
+    objections = () if plan.blocked else consent.objections_to(plan)
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
@@ -102,8 +105,9 @@ async def propose_apply(
         observed=pinned.observed,
         options=options,
         plan_again=plan_again,
-        may_do=partial(within, reviewed=plan) if consent.is_reviewed else _unchanged,
+        may_do=partial(within, approved=approved) if approved else _unchanged,
         objections=objections,
+        is_reviewed=consent.is_reviewed,
     )
 
 
@@ -117,8 +121,8 @@ async def carry_out(
 ) -> Report:
     """Make the plan true, and report how. Call it only after the plan was agreed to.
 
-    `on_end` gets each change that ended. Before the first write this raises StalePlanError if the plan is not the one
-    that was reviewed, and BlockedError if it may not be applied.
+    `on_end` gets each change that ended. Before the first write this raises StalePlanError if a change is due that was
+    not approved, and BlockedError if the plan may not be applied.
     """
     if proposal.objections:
         raise StalePlanError(proposal.objections)
@@ -134,4 +138,7 @@ async def carry_out(
         stop=stop,
         on_end=on_end,
     )
-    return report if report.interrupted else replace(report, urls=await urls_of(session, proposal.spec))
+    if report.interrupted:
+        return report
+    is_nothing_left = proposal.is_reviewed and not proposal.plan.has_changes and report.is_success
+    return replace(report, urls=await urls_of(session, proposal.spec), is_nothing_left=is_nothing_left)

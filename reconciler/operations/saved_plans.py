@@ -43,13 +43,16 @@ def bind(
 
     `spec` is as it was written. `images` are the digests that the plan has for its images.
     """
+    from reconciler.canonical.change_hashes import change_hashes, set_sha256
     from reconciler.canonical.digest import SCHEME
     from reconciler.model.plan import SavedPlan
-    from reconciler.planner.hashes import plan_sha256, spec_sha256
+    from reconciler.planner.hashes import spec_sha256
 
+    changes = frozenset(change_hashes(plan))
     return SavedPlan(
         plan=plan,
-        plan_sha256=plan_sha256(plan),
+        plan_sha256=set_sha256(changes),
+        change_hashes=changes,
         spec_sha256=spec_sha256(spec),
         tool_version=tool_version(),
         scheme=SCHEME,
@@ -118,18 +121,6 @@ def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
     if saved.spec_sha256 != spec_sha256(spec):
         hint = f"{hint}; variables of the environment are part of the spec"
         raise UsageError(f"{spec.file} is not the spec that the plan was made from", hint=hint)
-
-
-def objections(saved: "SavedPlan", now: Plan, applied: str | None) -> tuple[str, ...]:
-    """Return why the saved plan must not be applied to the world as it is now.
-
-    `now` is the plan of that world, `applied` the hash of the plan that was applied last.
-    """
-    from reconciler.planner.hashes import moved
-
-    if applied == saved.plan_sha256:
-        return ("it was applied already; a plan is applied once",)
-    return moved(saved, now)
 
 
 def reviewed_versions(saved: "SavedPlan") -> dict[str, str]:

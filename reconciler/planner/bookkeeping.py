@@ -91,7 +91,7 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
         return tuple(writes)
     due = _Due()
     if scope.has_changes:
-        # So that no plan is applied twice. Without a review the mark goes: the same changes may be due again.
+        # Which reviewed plan was applied last; without a review the mark goes.
         due.leave(keeper, marks.LAST_PLAN, scope.reviewed or "")
     if scope.revision and not is_surpassed(keeper.metadata, scope.revision, allow_rollback=scope.allow_rollback):
         # So that an older apply is refused even where this one changed nothing. A rollback lowers it.
@@ -118,12 +118,6 @@ def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrit
             continue  # an anchor that was not listed must not be taken for one that is gone
         books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
     return stack_books(books, scope)
-
-
-def last_plan(spec: Spec, observed: Observed) -> str | None:
-    """Return the hash of the reviewed plan that was applied last."""
-    owned = (machine for app in observed.apps.values() for machine in owned_in(app, spec.stack))
-    return next((value for machine in owned if (value := machine.metadata.get(marks.LAST_PLAN))), None)
 
 
 def declared_config(spec: Spec, observed: Observed, write: MetadataWrite) -> MachineConfig | None:

@@ -1,18 +1,18 @@
-"""Hash plans and specs; find what differs from a plan that was approved. Pure.
+"""Hash plans and specs. Pure.
 
-The hash is what people approve, and what a saved plan is bound to. It is over the canonical changes, with values before
-and after unmasked, and over the allowance for what is destroyed, where one is needed. It contains neither the output's
-salt, nor versions, nor times, nor anything that a run in progress changes.
+The hash of a plan is what people approve: that of the set of its changes, each of which has a hash of its own. It is
+over values before and after unmasked, and over the allowance for what is destroyed, where one is needed. It contains
+neither the output's salt, nor versions, nor times, nor anything that a run in progress changes.
 """
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any, Final
 
+from reconciler.canonical.change_hashes import change_hashes, set_sha256
 from reconciler.canonical.digest import digest_of
 from reconciler.model.change import Action, Change
-from reconciler.model.plan import Plan, SavedPlan
+from reconciler.model.plan import Plan
 from reconciler.model.spec import App, Spec
 
 _SCHEME: Final = 1
@@ -22,6 +22,14 @@ def plan_sha256(plan: Plan) -> str:
     """Return `sha256:` and 64 hex digits.
 
     It is equal for two plans that would write the same to the same machines.
+    """
+    return set_sha256(change_hashes(plan))
+
+
+def early_plan_sha256(plan: Plan) -> str:
+    """Return the hash that earlier versions gave the plan.
+
+    They hashed the plan as a whole. What was approved by such a hash may still be applied.
     """
     document: dict[str, Any] = {
         "scheme": _SCHEME,
@@ -90,54 +98,3 @@ def _change(change: Change) -> dict[str, Any]:
 def _sha256(document: Any) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def moved(saved: SavedPlan, now: Plan) -> tuple[str, ...]:
-    """Say why the saved plan must not be applied any more, a line for each slot.
-
-    There is none if all is as it was planned. `now` was planned with the allowance of the saved plan.
-    """
-    # What is allowed is what the file says. Early versions did not say it, and had it in no hash.
-    now = replace(now, deletion_limit=saved.plan.deletion_limit)
-    before = {change.address: change for change in saved.plan.effective}
-    after = {change.address: change for change in now.effective}
-    if plan_sha256(now) == saved.plan_sha256:
-        # Same hash, so nothing has moved; what the file shows must be what the hash is of.
-        is_whole = (
-            before.keys() == after.keys()
-            and not _allocations(saved.plan) ^ _allocations(now)
-            and not any(_difference(before[address], after[address]) for address in before)
-        )
-        return () if is_whole else ("the changes in the file do not match its hash",)
-    lines = [_difference(before.get(address), after.get(address)) for address in sorted({*before, *after})]
-    ips = _allocations(saved.plan) ^ _allocations(now)
-    gone = {app.name for app in saved.plan.apps} ^ {app.name for app in now.apps}
-    lines += [f"app {name}: it was created or deleted since" for name in sorted(gone)]
-    lines += [f"app {app}: its address {kind} was allocated or released since" for app, kind in sorted(ips)]
-    return tuple(line for line in lines if line) or ("the plan is different now",)
-
-
-def _allocations(plan: Plan) -> set[tuple[str, str]]:
-    return {(one.app, one.kind.value) for one in plan.allocations}
-
-
-def _difference(planned: Change | None, now: Change | None) -> str:
-    if planned is None:
-        assert now is not None
-        return f"{now.address}: {now.action.value} is needed now, which was not planned ({now.reason})"
-    if now is None:
-        return f"{planned.address}: {planned.action.value} was planned, and nothing is needed any more"
-    address = planned.address
-    if planned.action is not now.action:
-        return f"{address}: {planned.action.value} was planned, and it would be {now.action.value} now ({now.reason})"
-    if planned.settings != now.settings:
-        return f"{address}: other settings were planned than would be changed now ({now.reason})"
-    if planned.machine_id != now.machine_id:
-        return f"{address}: planned for machine {planned.machine_id}, and it is {now.machine_id} now"
-    if planned.expected.applied != now.expected.applied:
-        return f"{address}: another apply has changed machine {now.machine_id}"
-    if planned.expected.digest != now.expected.digest:
-        return f"{address}: machine {now.machine_id} was changed by someone else ({now.reason})"
-    if planned.desired_digest != now.desired_digest:
-        return f"{address}: the spec wants something else now"
-    return ""

@@ -82,6 +82,18 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
             )
 
 
+def leaving_anchors(owned: Iterable[Machine], changes: Iterable[Change]) -> list[Holder]:
+    """Return the anchors that the changes destroy, and that pass on what they tell."""
+    going = {
+        change.machine_id for change in changes if change.handover and change.handover.successor and not change.deferred
+    }
+    return [
+        Holder(app=machine.app, name=machine.name, machine=machine, config=machine.config)
+        for machine in owned
+        if machine.id in going
+    ]
+
+
 def by_pool(holders: Iterable[Holder]) -> dict[str, list[Holder]]:
     """Group the machines by the pool that their marks name.
 

@@ -20,13 +20,13 @@ from reconciler.model.spec import App, Spec
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.diff import Differ
-from reconciler.planner.holders import holders_of
+from reconciler.planner.holders import holders_of, leaving_anchors
 from reconciler.planner.ip_addresses import allocations_of, foreign_ips_of
 from reconciler.planner.leader_slot import anchors_of, announcements_of
 from reconciler.planner.limits import AppliedRevisions, deletion_limit, newer_revision, protected_pools
 from reconciler.planner.order import held_back, with_edges
 from reconciler.planner.pair import Paired, pair, unreachable_of
-from reconciler.planner.settings import settings_changes
+from reconciler.planner.settings import after_settings, settings_changes
 
 
 @dataclass(slots=True)
@@ -171,8 +171,9 @@ class Planner:
         draft.books = partial(app_books, app, observed, holders, draft.changes, self._scope)
         if not self._keeps_machines:
             draft.books = _at_hand(draft.books())
-        settings = settings_changes(app, holders)
-        draft.changes += tuple(change for change in settings if not self._only or change.slot.pool in self._only)
+        found_settings = settings_changes(app, holders, leaving_anchors(paired.owned, draft.changes))
+        settings = [change for change in found_settings if not self._only or change.slot.pool in self._only]
+        draft.changes = (*after_settings(draft.changes, settings), *settings)
         return draft
 
     def _adopted(self, draft: _Draft, app: App, paired: Paired, at: datetime) -> list[Change]:

@@ -5,7 +5,8 @@ that is a change of the pool's settings: shown, counted, hashed. A mark that is 
 one that only an update could write, as on machines with checks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from reconciler.canonical.digest import digest_of
 from reconciler.canonical.durations import duration_words
@@ -15,19 +16,38 @@ from reconciler.model.machine import Machine
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS, RunPolicy, parse_run_policy
 from reconciler.model.spec import App, Pool, PoolKind
-from reconciler.planner.holders import Holder, by_pool
+from reconciler.planner.holders import Holder, by_pool, takes_marks
 
 
-def settings_changes(app: App, holders: Iterable[Holder]) -> Iterator[Change]:
+def settings_changes(app: App, holders: Iterable[Holder], leaving: Iterable[Holder] = ()) -> Iterator[Change]:
     """Yield a change for each pool whose settings differ.
 
-    `holders` are the app's machines after the other changes. An update already carries these marks. The settings
-    change runs after it and writes what is still missing.
+    `holders` are the app's machines after the other changes, `leaving` the anchors that are destroyed and pass on what
+    they tell. The change comes before the pool's updates, which carry the same marks. Where marks cannot be written
+    beside checks, it comes after the updates.
     """
-    members = by_pool(holders)
+    members, going = by_pool(holders), by_pool(leaving)
     for pool in app.pools:
-        if pool.slots and (change := _change(pool, members.get(pool.name, []))):
+        if pool.slots and (change := _change(pool, members.get(pool.name, []), going.get(pool.name, []))):
             yield change
+
+
+def after_settings(changes: Iterable[Change], settings: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the changes, with those after the settings that carry the same marks.
+
+    These are the pool's updates, and the destroy of its anchor.
+    """
+    first = {change.slot.pool: change.address for change in settings if not change.depends_on}
+    return tuple(
+        replace(change, depends_on=(*change.depends_on, first[change.slot.pool]))
+        if change.slot.pool in first and _carries_settings(change)
+        else change
+        for change in changes
+    )
+
+
+def _carries_settings(change: Change) -> bool:
+    return not change.deferred and (change.action is Action.UPDATE or change.handover is not None)
 
 
 def knows_protection(holder: Holder) -> bool:
@@ -63,20 +83,20 @@ def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     return found
 
 
-def _change(pool: Pool, holders: Iterable[Holder]) -> Change | None:
+def _change(pool: Pool, holders: Sequence[Holder], leaving: Sequence[Holder]) -> Change | None:
     fields: dict[str, FieldChange] = {}
     writes = []
-    for holder in holders:
+    for holder in (*holders, *leaving):
         machine = holder.machine
-        if machine is None or holder.is_made or not (holder.takes_marks or holder.carried_by):
+        if machine is None or holder.is_made or not (_is_written_first(holder) or holder.carried_by):
             continue
         due = {}
         is_anchor = machine.metadata.get(marks.ANCHOR) == machine.name
         if is_anchor and (differing := run_policy_changes(pool, machine)):
             fields |= {field.path: field for field in differing}
-            due[marks.TERMS] = pool.run_policy.to_text()
+            due[marks.TERMS] = _policy_with(differing, pool, machine)
         is_protected = marks.PROTECT in machine.metadata
-        if knows_protection(holder) and is_protected != pool.is_protected:
+        if holder not in leaving and knows_protection(holder) and is_protected != pool.is_protected:
             fields["protect"] = _field("protect", is_protected, pool.is_protected)
             due[marks.PROTECT] = "yes" if pool.is_protected else ""
         if due:
@@ -94,8 +114,27 @@ def _settings(pool: Pool, fields: dict[str, FieldChange], writes: list[tuple[Hol
         code=ReasonCode.SETTINGS,
         fields=tuple(fields.values()),
         writes=tuple(write for _, write in writes),
-        depends_on=tuple(holder.carried_by for holder, _ in writes if holder.carried_by),
+        depends_on=tuple(
+            holder.carried_by for holder, _ in writes if holder.carried_by and not _is_written_first(holder)
+        ),
     )
+
+
+def _is_written_first(holder: Holder) -> bool:
+    """Return whether marks may be written on the machine as it is now."""
+    return holder.takes_marks and takes_marks(holder.machine.config if holder.machine else None)
+
+
+def _policy_with(differing: Iterable[FieldChange], pool: Pool, anchor: Machine) -> str:
+    """Return the mark with the run policy, in which nothing but these fields is new.
+
+    How many words of a command stay is not written before the command itself.
+    """
+    before = parse_run_policy(anchor.metadata[marks.TERMS])
+    is_args_new = any(field.path == OVERRIDES_ARGS for field in differing)
+    if before is None or is_args_new:
+        return pool.run_policy.to_text()
+    return replace(pool.run_policy, args_after=before.args_after).to_text()
 
 
 def _field(path: str, observed: object, desired: object) -> FieldChange:

@@ -5,7 +5,7 @@ Env values and file contents are masked.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
@@ -61,17 +61,25 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-def plan_json(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
+def plan_json(
+    plan: Plan, *, plan_sha256: str | None, salt: str, change_hashes: Collection[str] | None = None
+) -> dict[str, Any]:
     """Return the whole plan; unchanged slots are only counted."""
-    members = plan_members(plan, plan_sha256=plan_sha256, salt=salt)
+    members = plan_members(plan, plan_sha256=plan_sha256, salt=salt, change_hashes=change_hashes)
     return {key: list(value) if isinstance(value, Iterator) else value for key, value in members.items()}
 
 
-def plan_members(plan: Plan, *, plan_sha256: str | None, salt: str) -> dict[str, Any]:
-    """Return the same, with iterators for the long lists."""
+def plan_members(
+    plan: Plan, *, plan_sha256: str | None, salt: str, change_hashes: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return the same, with iterators for the long lists.
+
+    `change_hashes` is the set that `plan_sha256` is the hash of; None where that is not known.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,
+        "change_hashes": None if change_hashes is None else sorted(change_hashes),
         "stack": plan.stack,
         **scope_members(plan.scope),
         "has_changes": plan.has_changes,

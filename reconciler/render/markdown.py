@@ -5,8 +5,10 @@ comment: what does not fit is counted. Foreign text stands in code, where neithe
 anything.
 """
 
+from collections.abc import Collection
 from typing import Final
 
+from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.markup import code, fitting, folded, html_code, removed
@@ -15,6 +17,7 @@ from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN
 
 LIMIT: Final = 60_000  # a comment may have 65,536 characters
+_MOST_APPROVED: Final = 11_000  # characters of the set of changes
 _ROWS: Final = 40
 _SLOTS: Final = 100
 # Characters that each part before the changes may have, so that some room is left for these.
@@ -23,10 +26,13 @@ _NOTES: Final = 5_000
 _POOLS: Final = 8_000
 
 
-def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
+def plan_markdown(
+    plan: Plan, *, plan_sha256: str | None, salt: str, change_hashes: Collection[str] | None = None
+) -> str:
     """Return the plan, at most LIMIT characters.
 
-    Its first line marks the comment, so that it is found and updated.
+    Its first line marks the comment, so that it is found and updated. If the plan can be approved, its last line holds
+    what is approved: the plan's hash, and the set of its changes, if there is room for that.
     """
     groups = worst_first(plan)
     head = [_mark(plan), f"### {code(plan.stack)}: {closing_line(plan)}", ""]
@@ -34,7 +40,10 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     head += _notes("Blocked", plan.blocked) + _losses(groups)
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
     head += _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings) + _pools(plan)
-    tail = [f"Plan hash: `{plan_sha256}`"] if plan_sha256 and plan.has_changes and plan.is_reviewable else []
+    tail = []
+    if plan_sha256 and plan.is_reviewable:
+        tail = [f"Plan hash: `{plan_sha256}`"] if plan.has_changes else []
+        tail += ["", approval_line(plan_sha256, change_hashes)]
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     told = [group for group in groups if not is_told_by_loss(group)]
     before, after = [*_apps(plan), *_allocations(plan)], _foreign(plan)
@@ -44,6 +53,15 @@ def plan_markdown(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
         more = sum(counts[position] for position in left_out)
         kept.append(f"… and {more} more, left out for length: `reconciler plan` shows them all.\n")
     return "\n".join([*head, *kept, *tail]).rstrip() + "\n"
+
+
+def approval_line(plan_sha256: str, change_hashes: Collection[str] | None) -> str:
+    """Return the last line, which `apply --expect-plan @FILE` reads.
+
+    A set that would leave no room for the plan is left out.
+    """
+    text = approval_text(plan_sha256, change_hashes) if change_hashes is not None else plan_sha256
+    return f"<!-- reconciler plan {text if len(text) <= _MOST_APPROVED else plan_sha256} -->"
 
 
 def marker(stack: str, environment: str | None = None) -> str:

@@ -43,6 +43,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "success": report.is_success,
         "interrupted": report.interrupted,
         "superseded_by": revision_json(report.superseded_by),
+        "nothing_left": report.is_nothing_left,
         "duration_s": round(report.duration_s, 3),
         "apps_created": list(report.apps_created),
         "entries": [_entry_json(entry) for entry in report.entries],
@@ -153,6 +154,8 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 
 
 def _closing_line(report: Report, verb: str) -> str:
+    if report.is_nothing_left:
+        return f"Nothing left of this plan: all of it is done, in {report.duration_s:.1f} s."
     done = "destroyed" if verb == "destroy" else "applied"
     word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
     counts = Counter(entry.status for entry in report.entries)

@@ -7,6 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from reconciler.canonical.change_hashes import (
+    hash_of_allocation,
+    hash_of_creation,
+    hashes_of,
+    set_sha256,
+    target_of,
+)
 from reconciler.errors import UsageError
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.config import MachineConfig
@@ -38,13 +45,14 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
 
     `saved.plan` is the plan as it was made; its values are masked here.
     """
-    document = plan_json(saved.plan, plan_sha256=saved.plan_sha256, salt=salt)
+    document = plan_json(saved.plan, plan_sha256=saved.plan_sha256, salt=salt, change_hashes=saved.change_hashes)
     for shown, change in zip(document["changes"], saved.plan.effective, strict=True):
         shown["bound_to"] = {
             "digest": change.expected.digest,
             "applied": change.expected.applied,
             "desired": change.desired_digest,
             "version": change.expected.version,
+            "target": target_of(change),
         }
         if change.action is Action.SETTINGS:
             shown["bound_to"]["settings"] = [[field.observed, field.desired] for field in change.fields]
@@ -77,6 +85,26 @@ def parse_saved(text: str, *, name: str) -> SavedPlan:
         return _saved(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is not a whole saved plan: {error!r}", hint="plan again") from error
+
+
+def _approved(document: Mapping[str, Any], plan: Plan) -> frozenset[str] | None:
+    """Return the set of changes that the file holds.
+
+    None for a file of an earlier version. Raises ValueError if the set is not that of the hash, or not that of the
+    changes that the file shows.
+    """
+    listed = document.get("change_hashes")
+    if listed is None:
+        return None
+    is_allowed = bool(plan.deletion_limit and plan.deletion_limit.is_allowed)
+    shown = {hash_of_creation(plan.stack, app) for app in plan.apps}
+    shown |= {hash_of_allocation(plan.stack, one) for one in plan.allocations}
+    for value, change in zip(document["changes"], plan.changes, strict=True):
+        target = value["bound_to"]["target"]
+        shown.update(hashes_of(plan.stack, change, is_allowed=is_allowed, target=target or ""))
+    if set_sha256(listed) != document["plan_sha256"] or shown != set(listed):
+        raise ValueError("the changes in the file do not match its hash")
+    return frozenset(listed)
 
 
 def _saved(document: Mapping[str, Any]) -> SavedPlan:
@@ -112,6 +140,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         adopt=bool(saved["adopt"]),
         allow_destroy=saved["allow_destroy"],
         images=dict(saved["images"]),
+        change_hashes=_approved(document, plan),
     )
 
 

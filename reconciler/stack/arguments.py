@@ -3,19 +3,22 @@
 A plan of the wrong type must not become an apply that nobody reviewed.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import Any, Final
 
 from reconciler.apply.options import Options
+from reconciler.canonical.change_hashes import change_hashes, set_sha256
+from reconciler.errors import UsageError
 from reconciler.images.builder import BUILDERS
+from reconciler.model.approval import Approval
 from reconciler.model.plan import Plan, SavedPlan
+from reconciler.model.revision import Revision
 from reconciler.model.run_policy import LONGEST_S
 from reconciler.model.spec import Spec
+from reconciler.operations.approvals import approvals_of
 from reconciler.operations.consent import Consent
 from reconciler.operations.load import check_only as require_pools
-from reconciler.planner.hashes import plan_sha256
 from reconciler.targets import Target
 from reconciler.tasks.arguments import (
     check_callback,
@@ -27,7 +30,6 @@ from reconciler.tasks.arguments import (
     named,
 )
 
-_HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_PARALLEL: Final = 100  # as for the command
 
 
@@ -99,13 +101,18 @@ def consent_of(
     plan: Any, *, only: Any, allow_destroy: Any, allow_rollback: Any, adopt: Any, only_drift: Any
 ) -> Consent:
     """Return what the call agrees to. Raises TypeError or ValueError."""
-    expected = _expected_hash(plan)
+    approvals = _approvals_of(plan)
     check_flag("allow_rollback", allow_rollback)
     saved = plan if isinstance(plan, SavedPlan) else None
     if saved and (only or adopt or only_drift or allow_destroy is not None):
         raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
     return Consent(
-        saved=saved, expected=expected, allow_destroy=allow_destroy, allow_rollback=allow_rollback, adopt=adopt
+        saved=saved,
+        approvals=approvals,
+        planned=plan if isinstance(plan, Plan) else None,
+        allow_destroy=allow_destroy,
+        allow_rollback=allow_rollback,
+        adopt=adopt,
     )
 
 
@@ -124,26 +131,40 @@ def apply_options(*, only: Any, parallelism: Any, lock_timeout_s: Any, fail_fast
     )
 
 
+def check_revision(plan: Any, revision: Revision | None, *, no_revision: bool) -> None:
+    """Check that what was approved comes with a revision.
+
+    Without one, no older apply is refused, so a hash or a set could be applied again at any time. Raises UsageError,
+    unless that was said.
+    """
+    if isinstance(plan, str) and revision is None and not no_revision:
+        raise UsageError("a plan's hash needs a revision, and none is known: pass revision=N, or no_revision=True")
+
+
 def check_carried_out(*, wait_busy_s: Any, on_end: Any) -> None:
     """Check how a plan is to be carried out. Raises TypeError or ValueError."""
     _check_wait("wait_busy_s", wait_busy_s)
     check_callback("on_end", on_end)
 
 
-def _expected_hash(plan: Any) -> str | None:
-    """Return the hash of the reviewed plan; None without one, or for a saved plan.
+def _approvals_of(plan: Any) -> tuple[Approval, ...]:
+    """Return what was approved; nothing without a plan, or for a saved plan.
 
-    A saved plan brings its own hash. Raises TypeError for another type, and ValueError for a string that is no hash.
+    A saved plan brings its own. Raises TypeError for another type, and ValueError for a string that is neither a hash
+    nor the set of a plan's changes.
     """
     match plan:
         case None | SavedPlan():
-            return None
+            return ()
         case Plan():
-            return plan_sha256(plan)
-        case str() if _HASH.fullmatch(plan):
-            return plan
+            changes = change_hashes(plan)
+            return (Approval(set_sha256(changes), frozenset(changes)),)
         case str():
-            raise ValueError(f"plan is {plan!r}, and no hash of a plan (sha256:…); for a file use read_plan")
+            try:
+                return approvals_of(plan)
+            except ValueError as error:
+                why = f"plan is {plan!r}, and no hash of a plan (sha256:…); for a file use read_plan"
+                raise ValueError(f"{why}: {error}") from error
         case _:
             raise TypeError(
                 f"plan must be a Plan, a SavedPlan, the hash of a plan, or None, not {named(plan)};"

@@ -174,22 +174,16 @@ class AsyncStack(AsyncStackRuns):
     ) -> Report:
         """Make the spec true, and report what is. The call is the consent.
 
-        With `plan` exactly that is applied, or nothing: a plan of this stack that was made with the same arguments, its
-        hash, or a saved one (`read_plan`), which brings its arguments. `on_end` gets each change that ended.
-        Raises StalePlanError where the plan is no longer that, BlockedError where it may not be applied, both before
-        the first write. A change that failed is in the report.
+        With `plan` only what is left of that is applied: a plan of this stack made with the same arguments, its hash,
+        the set of its changes (`sha256:…+CHANGE,CHANGE`), or a saved one (`read_plan`), which brings its arguments. A
+        hash or a set needs a `revision`, or `no_revision`. `on_end` gets each change that ended. Raises StalePlanError
+        if a change is due that was not approved, BlockedError if it may not be applied: before the first write.
         """
         arguments.check_planned(
             self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
         )
-        consent = arguments.consent_of(
-            plan,
-            only=only,
-            allow_destroy=allow_destroy,
-            allow_rollback=allow_rollback,
-            adopt=adopt,
-            only_drift=only_drift,
-        )
+        extras = {"allow_destroy": allow_destroy, "allow_rollback": allow_rollback, "adopt": adopt}
+        consent = arguments.consent_of(plan, only=only, only_drift=only_drift, **extras)
         options = arguments.apply_options(
             only=only,
             parallelism=parallelism,
@@ -199,6 +193,7 @@ class AsyncStack(AsyncStackRuns):
         )
         arguments.check_carried_out(wait_busy_s=0.0 if wait_busy_s is None else wait_busy_s, on_end=on_end)
         found = await self._connection.find_revision(self.spec, revision, is_declined=no_revision)
+        arguments.check_revision(plan, found.revision, no_revision=no_revision)
         options = replace(options, revision=found.revision, is_unfenced=no_revision)
         spec = found.told_by(reduced(self.spec, consent.saved.app) if consent.saved else self.spec)
         session = await self._connection.open()

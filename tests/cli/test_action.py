@@ -117,6 +117,9 @@ def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
     }
     runner = Runner(checkout=checkout, temp=temp, environment=environment)
     runner.declare(2)
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a revision"]):
+        subprocess.run([*git, *words], check=True)
     yield runner
     stop_engine(home)
 
@@ -142,7 +145,9 @@ def test_from_the_pull_request_to_the_merge(runner: Runner, comments: Comments) 
     assert body.startswith("<!-- machines-reconciler machines.yaml -->\n<!-- reconciler plan of stack -->\n")
     assert "Plan: 2 to create" in body
     assert "/actions/runs/42" in body
-    assert body.endswith(f"<!-- plan {runner.outputs['plan-sha256']} of commit {HEAD} -->")
+    last = body.rpartition("\n")[2]
+    assert re.fullmatch(rf"<!-- plan {runner.outputs['plan-sha256']}\+[0-9a-f,]+ of commit {HEAD} -->", last)
+    assert body.count("sha256:") == 3, "its hash for people, and what was approved, once"
 
     runner.declare(3)
     assert runner(command="plan", target="local") == 0
@@ -179,11 +184,15 @@ def test_what_was_not_approved_is_not_applied(runner: Runner, comments: Comments
     merge(comments)
     runner.declare(5)
     assert runner(**apply) == 1
-    assert "was approved" in runner.said
+    assert "app/work-iad-2: create is due now, which was not approved" in runner.said
     assert "::error title=reconciler::" in runner.said
     runner.declare(2)
     assert runner(**apply) == 0
+    assert runner(**apply) == 0, "a job that is run again finds nothing left"
+    assert "Nothing left of this plan" in runner.summary
+    runner.declare(3)
     assert runner(command="apply", target="local", expect_plan=f"sha256:{'0' * 64}") == 1
+    runner.declare(2)
     assert runner(command="apply", target="local") == 0
 
 
@@ -213,7 +222,7 @@ def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
     braked = runner.outputs["plan-sha256"]
     assert "**Blocked:** `destroys 7 of 8: needs --allow-destroy 7`" in comment["body"]
     assert "add the label `reconciler: allow-destroy`" in comment["body"]
-    assert comment["body"].endswith(f"<!-- plan {braked} of commit {HEAD} -->")
+    assert f"\n<!-- plan {braked}+" in comment["body"]
     merge(comments)
     assert runner(**apply) == 1
     assert "destroys 7 of 8: needs --allow-destroy 7" in runner.said
@@ -224,7 +233,8 @@ def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
     assert runner(command="plan", target="local", arguments="--allow-destroy 2") == 0
     assert runner.outputs["plan-sha256"] == by_arguments != braked
     assert "**Allowed:** `destroys 7 of 8, with --allow-destroy 7`" in comment["body"]
-    assert comment["body"].endswith(f"<!-- plan {by_arguments} of commit {HEAD} allow-destroy 7 -->")
+    assert f"\n<!-- plan {by_arguments}+" in comment["body"]
+    assert comment["body"].endswith(f" of commit {HEAD} allow-destroy 7 -->")
     comments.labels = []
     assert runner(**apply) == 0, runner.said
     assert "7 done" in runner.summary

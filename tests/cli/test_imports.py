@@ -67,7 +67,7 @@ TABLE = (
     *(Row(f"{verb} --help", "|") for verb in VERBS),
     Row("validate", "yaml | canonical spec render"),
     Row("plan --out saved", f"{TALK} planner render"),
-    Row("show saved", "| canonical planner render"),
+    Row("show saved", "| canonical render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),
     Row("apply --yes", f"{TALK} apply planner render"),
     Row("drift", f"{TALK} planner render"),

@@ -81,7 +81,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     stop_engine(tmp_path / "home")
 
 
-def test_it_is_shown_again_and_applied_once(stack: Stack) -> None:
+def test_it_is_shown_again_and_applied_until_nothing_is_left(stack: Stack) -> None:
     planned = stack.plan()
     shown = stack("show", str(stack.file))
     assert shown == planned.rpartition("saved:")[0]
@@ -89,8 +89,9 @@ def test_it_is_shown_again_and_applied_once(stack: Stack) -> None:
     assert stack("show", str(stack.file), "--detailed-exitcode", code=2)
     assert json.loads(stack("show", str(stack.file), "-o", "json"))["plan_sha256"] == stack.hash()
     assert "2 done" in stack("apply", str(stack.file))
-    again = stack.refused(str(stack.file))
-    assert "was applied already" in again
+    assert "Nothing left of this plan" in stack("apply", str(stack.file))
+    report = json.loads(stack("apply", str(stack.file), "-o", "json"))
+    assert (report["success"], report["nothing_left"], report["entries"]) == (True, True, [])
     assert "No changes" in stack("plan")
 
 
@@ -113,16 +114,59 @@ def test_a_machine_that_someone_changed_meanwhile_is_named_and_nothing_is_writte
     body = {"config": config | {"env": {"OTHER": "x"}}, "skip_launch": True}
     assert stack.http.post(f"/machines/{machine['id']}", json=body).status_code == 200
     said = stack.refused(str(stack.file))
-    assert "work-iad-0: update is needed now, which was not planned" in said
+    assert "app/work-iad-0: update is due now, which was not approved" in said
     assert "changed by someone else: env.OTHER" in said
 
 
-def test_a_slot_that_was_filled_or_lost_meanwhile_is_named(stack: Stack) -> None:
+def test_what_was_done_meanwhile_is_not_due(stack: Stack) -> None:
     stack("apply", "--yes")
     stack.declare(1)
     stack.plan()
     assert stack.http.delete(f"/machines/{stack.machine(1)['id']}", params={"force": "true"}).status_code == 200
-    assert "destroy was planned, and nothing is needed any more" in stack.refused(str(stack.file))
+    assert "Nothing left of this plan" in stack("apply", str(stack.file))
+
+
+def test_what_is_left_of_a_plan_is_done_and_no_more(stack: Stack) -> None:
+    stack("apply", "--yes")
+    stack.declare(4)
+    stack.plan()
+    approved = json.loads(stack.file.read_text())
+    made = approved["plan_sha256"] + "+" + ",".join(approved["change_hashes"])
+    (stack.directory / "plan.md").write_text(stack("show", str(stack.file), "-o", "markdown"))
+    stack.declare(3)
+    stack("apply", "--yes")
+    stack.declare(4)
+    assert "1 done" in stack("apply", str(stack.file))
+    for given in (made, "@plan.md", f"@{stack.file}"):
+        assert "Nothing left" in stack("apply", "--expect-plan", given, "--no-revision")
+        last = stack.machine(3)
+        assert stack.http.delete(f"/machines/{last['id']}", params={"force": "true"}).status_code == 200
+        assert "1 done" in stack("apply", "--expect-plan", given, "--no-revision")
+    stack.declare(5)
+    said = stack.refused("--expect-plan", made, "--no-revision")
+    assert "app/work-iad-4: create is due now, which was not approved (not there)" in said
+
+
+def test_several_approvals_are_one(stack: Stack) -> None:
+    texts = []
+    for count in (1, 3):
+        stack.declare(count)
+        texts.append(stack("plan", "-o", "markdown").splitlines()[-1])
+    (stack.directory / "both.txt").write_text("\n".join(texts))
+    one, other = (text.removeprefix("<!-- reconciler plan ").removesuffix(" -->") for text in texts)
+    assert "app/work-iad-1: create is due" in stack.refused("--expect-plan", one, "--no-revision")
+    stack.declare(1)
+    stack("apply", "--expect-plan", one, "--expect-plan", other, "--no-revision")
+    stack.declare(3)
+    assert "2 done" in stack("apply", "--expect-plan", "@both.txt", "--revision", "5")
+    for arguments in (("--expect-plan", one), ("--expect-plan", one, "--revision", "1", "--no-revision")):
+        assert "--no-revision" in stack("apply", *arguments, code=64)
+    assert "revision 5 was applied already" in stack.refused("--expect-plan", "@both.txt", "--revision", "4")
+    cut = one[:-17]
+    assert "it was cut or changed" in stack("apply", "--expect-plan", f"{cut}", "--no-revision", code=64)
+    (stack.directory / "none.txt").write_text("nothing\n")
+    assert "holds no approval" in stack("apply", "--expect-plan", "@none.txt", "--no-revision", code=64)
+    assert "cannot read" in stack("apply", "--expect-plan", "@nowhere.txt", "--no-revision", code=1)
 
 
 def test_the_plan_of_an_environment_is_applied_to_that_one_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,10 +313,12 @@ def test_a_hash_is_enough_to_apply_what_was_approved_and_nothing_else(stack: Sta
     approved = stack.hash()
     assert f"Plan hash: {approved}" in stack("plan")
     stack.declare(3)
-    assert "was approved" in stack.refused("--expect-plan", approved)
+    said = stack.refused("--expect-plan", approved, "--no-revision")
+    assert f"the plan that was approved ({approved})" in said
+    assert "app/work-iad-2: create is due (not there)" in said
     stack.declare(2)
-    assert "2 done" in stack("apply", "--expect-plan", approved)
-    assert "was approved" in stack.refused("--expect-plan", approved)
+    assert "2 done" in stack("apply", "--expect-plan", approved, "--no-revision")
+    assert "Nothing left of this plan" in stack("apply", "--expect-plan", approved, "--no-revision")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +349,8 @@ def test_a_plan_that_destroys_too_much_is_saved_and_shown_and_not_applied(braked
     for output in ("json", "markdown", "html"):
         assert BRAKED in braked("show", str(braked.file), "-o", output, "--detailed-exitcode", code=2)
     assert BRAKED in braked.refused(str(braked.file))
-    assert BRAKED in braked.refused("--expect-plan", braked.hash())
+    assert BRAKED in braked.refused("--expect-plan", braked.hash(), "--no-revision")
+    assert BRAKED in braked.refused("--expect-plan", f"@{braked.file}", "--no-revision")
     assert BRAKED in braked.refused("--yes", "--allow-destroy", "6")
     again = json.loads(braked("plan", "--allow-destroy", "6", "-o", "json"))
     assert (again["plan_sha256"], again["blocked"]) == (braked.hash(), [BRAKED]), "too few is as good as none"
@@ -325,27 +372,30 @@ def test_an_allowance_is_part_of_what_is_approved(braked: Stack) -> None:
         shown = braked("show", str(braked.file), "-o", output)
         assert "destroys 7 of 8, with --allow-destroy 7" in shown
         assert approved in shown
-    assert BRAKED in braked.refused("--expect-plan", approved)
-    said = braked.refused("--expect-plan", without, "--allow-destroy", "7")
+    assert BRAKED in braked.refused("--expect-plan", approved, "--no-revision")
+    said = braked.refused("--expect-plan", without, "--allow-destroy", "7", "--no-revision")
     assert "it was approved without that" in said
-    assert "7 done" in braked("apply", "--expect-plan", approved, "--allow-destroy", "7")
+    for hashed in (approved, f"@{braked.file}"):
+        assert BRAKED in braked.refused("--expect-plan", hashed, "--allow-destroy", "6", "--no-revision")
+    gone = braked.machine(7)
+    assert braked.http.delete(f"/machines/{gone['id']}", params={"force": "true"}).status_code == 200
+    assert "6 done" in braked("apply", "--expect-plan", f"@{braked.file}", "--no-revision")
 
 
 def test_a_saved_plan_brings_its_allowance(braked: Stack) -> None:
     braked("plan", "--allow-destroy", "8", "--out", str(braked.file))
     document = json.loads(braked.file.read_text())
-    for changed in ({"deletion_limit": None}, {"deletion_limit": document["deletion_limit"] | {"destroys": 6}}):
-        braked.file.write_text(json.dumps(document | changed))
-        assert "the plan is different now" in braked.refused(str(braked.file))
+    braked.file.write_text(json.dumps(document | {"deletion_limit": None}))
+    assert "the changes in the file do not match its hash" in braked.refused(str(braked.file))
     braked.file.write_text(json.dumps(document))
     assert "7 done" in braked("apply", str(braked.file))
 
 
 def test_a_plan_saved_before_the_allowance_was_in_its_hash_is_applied(braked: Stack) -> None:
-    without = braked.hash()
     braked("plan", "--allow-destroy", "7", "--out", str(braked.file))
-    document = json.loads(braked.file.read_text()) | {"plan_sha256": without}
-    del document["deletion_limit"]
+    document = json.loads(braked.file.read_text())
+    for member in ("deletion_limit", "change_hashes"):
+        del document[member]
     braked.file.write_text(json.dumps(document))
     assert "7 done" in braked("apply", str(braked.file))
 

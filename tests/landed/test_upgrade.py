@@ -21,7 +21,7 @@ from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
-from reconciler.planner.hashes import plan_sha256, spec_sha256
+from reconciler.planner.hashes import early_plan_sha256, spec_sha256
 from reconciler.planner.planner import plan as make_plan
 from reconciler.spec import load_spec
 from tests.support.environment import clear_environment
@@ -57,7 +57,7 @@ def written_by(spec: Spec) -> dict[str, Any]:
     nothing = Observed(apps={app.name: ObservedApp(name=app.name, exists=False) for app in spec.apps}, at=AT)
     return {
         "applied": {f"{pool.app}/{pool.name}": digest_of(pool.config) for pool in spec.pools},
-        "plan_sha256": plan_sha256(replace(make_plan(spec, nothing), allocations=())),
+        "plan_sha256": early_plan_sha256(replace(make_plan(spec, nothing), allocations=())),
         "spec_sha256": spec_sha256(spec),
     }
 
@@ -178,9 +178,15 @@ def test_a_saved_plan_is_shown_and_applied(home: Home) -> None:
     shown = json.loads(home("show", "planned", str(home.file), "-o", "json"))
     assert shown["plan_sha256"] == recorded["plan_sha256"]
     assert [one["address"] for one in shown["changes"]] == [one["address"] for one in recorded["changes"]]
-    planned = json.loads(home("plan", "planned", "-o", "json"))
-    assert planned["plan_sha256"] == recorded["plan_sha256"]
     assert "is not the spec that the plan was made from" in home("apply", "applied", str(home.file), code=1)
     home("apply", "planned", str(home.file))
+    assert "report-iad-2" in home.machines()
+    assert "No changes" in home("plan", "planned", "--detailed-exitcode")
+    assert "Nothing left of this plan" in home("apply", "planned", str(home.file))
+
+
+def test_a_hash_that_was_approved_is_applied(home: Home) -> None:
+    approved = json.loads(home.file.read_text())["plan_sha256"]
+    home("apply", "planned", "--expect-plan", approved, "--revision", "1")
     assert "report-iad-2" in home.machines()
     assert "No changes" in home("plan", "planned", "--detailed-exitcode")

@@ -15,6 +15,7 @@ import random
 
 import pytest
 
+from reconciler.canonical.change_hashes import change_hashes
 from reconciler.model.plan import Plan
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import Planner
@@ -39,11 +40,12 @@ def in_format(plan: Plan, format: str) -> str:
         case "txt":
             return plan_text(plan, salt="fixed") + "\n"
         case "md":
-            return plan_markdown(plan, plan_sha256=found, salt="fixed")
+            return plan_markdown(plan, plan_sha256=found, salt="fixed", change_hashes=change_hashes(plan))
         case "html":
             return plan_html(plan, plan_sha256=found, salt="fixed")
         case _:
-            return json_text(plan_json(plan, plan_sha256=found, salt="fixed")) + "\n"
+            document = plan_json(plan, plan_sha256=found, salt="fixed", change_hashes=change_hashes(plan))
+            return json_text(document) + "\n"
 
 
 @pytest.mark.parametrize(("case", "format"), FORMATS)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.canonical.change_hashes import change_hashes
+from reconciler.model.approval import approval_text, approvals_in
 from reconciler.model.change import Action, Cause, Change, FieldChange
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected
@@ -72,13 +74,20 @@ def plan_of(count: int, text: str = "") -> Plan:
 
 def in_every_format(plan: Plan) -> dict[str, str]:
     found = plan_sha256(plan)
+    changes = frozenset(change_hashes(plan))
     saved = SavedPlan(
-        plan=plan, plan_sha256=found, spec_sha256="sha256:0", tool_version="1", scheme="1", target="local"
+        plan=plan,
+        plan_sha256=found,
+        spec_sha256="sha256:0",
+        tool_version="1",
+        scheme="1",
+        target="local",
+        change_hashes=changes,
     )
     return {
         "text": plan_text(plan, salt="s"),
-        "json": json.dumps(plan_json(plan, plan_sha256=found, salt="s"), ensure_ascii=False),
-        "markdown": plan_markdown(plan, plan_sha256=found, salt="s"),
+        "json": json.dumps(plan_json(plan, plan_sha256=found, salt="s", change_hashes=changes), ensure_ascii=False),
+        "markdown": plan_markdown(plan, plan_sha256=found, salt="s", change_hashes=changes),
         "html": plan_html(plan, plan_sha256=found, salt="s"),
         "saved": json.dumps(saved_json(saved, salt="s"), ensure_ascii=False),
     }
@@ -137,6 +146,10 @@ def test_json_has_its_schema_and_a_saved_plan_reads_back_as_it_was_shown() -> No
             Draft202012Validator(SCHEMA).validate(json.loads(shown[name]))
         again = parse_saved(shown["saved"], name="x")
         assert again.plan_sha256 == plan_sha256(plan)
+        assert again.change_hashes == frozenset(change_hashes(plan))
+        [approval] = approvals_in(shown["markdown"])
+        assert approval == approval_text(again.plan_sha256, change_hashes(plan))
+        assert shown["markdown"].rstrip().endswith(f"<!-- reconciler plan {approval} -->")
         assert plan_text(again.plan, salt="other") == shown["text"]
         assert [one.expected.digest for one in again.plan.changes] == [one.expected.digest for one in plan.changes]
 

@@ -75,10 +75,21 @@ async def test_a_plan_that_has_moved_is_refused_before_the_first_write(world: Wo
         assert refused.value.reasons
         assert world.machines() == before
         with pytest.raises(StalePlanError):
-            await stack.apply(f"sha256:{'0' * 64}")
+            await stack.apply(f"sha256:{'0' * 64}", revision=1)
+        with pytest.raises(ValueError, match="exclude each other"):
+            await stack.apply(plan, revision=1, no_revision=True)
 
 
-async def test_a_saved_plan_is_applied_once(world: World, tmp_path: Path) -> None:
+async def test_a_hash_needs_a_revision_or_the_word_that_there_is_none(world: World) -> None:
+    async with stack_in(world, replace(task_spec(), file="<text>")) as stack:
+        approved = plan_sha256(await stack.plan())
+        with pytest.raises(UsageError, match="pass revision=N, or no_revision=True"):
+            await stack.apply(approved)
+        assert (await stack.apply(approved, no_revision=True)).is_success
+        assert (await stack.apply(approved, revision=3)).is_nothing_left
+
+
+async def test_nothing_is_left_of_a_saved_plan_that_was_applied(world: World, tmp_path: Path) -> None:
     async with stack_in(world) as stack:
         file = tmp_path / "plan.json"
         saved = await stack.save_plan(file)
@@ -86,8 +97,9 @@ async def test_a_saved_plan_is_applied_once(world: World, tmp_path: Path) -> Non
         with pytest.raises(ValueError, match="do not go with a saved plan"):
             await stack.apply(saved, adopt=True)
         assert (await stack.apply(read_plan(file))).is_success
-        with pytest.raises(StalePlanError, match="applied already"):
-            await stack.apply(saved)
+        again = await stack.apply(saved)
+        assert again.is_success
+        assert again.is_nothing_left
 
 
 async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path: Path) -> None:
@@ -103,9 +115,9 @@ async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path
         assert plan_sha256(allowed) != saved.plan_sha256
         for reviewed in (allowed, saved.plan_sha256):
             with pytest.raises((BlockedError, StalePlanError)):
-                await stack.apply(reviewed, allow_destroy=7 if reviewed is not allowed else None)
+                await stack.apply(reviewed, allow_destroy=7 if reviewed is not allowed else 6, no_revision=True)
         assert len(world.machines()) == 8
-        assert (await stack.apply(allowed, allow_destroy=7)).is_success
+        assert (await stack.apply(allowed)).is_success
         assert (await stack.destroy()).is_success
         assert world.machines() == []
 

@@ -1,6 +1,5 @@
 """`reconciler apply`: plan, ask, make the changes, and report what is there then."""
 
-import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, not_
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show, where_asked
 from reconciler.errors import UsageError
+from reconciler.model.approval import Approval
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
@@ -39,12 +39,23 @@ if TYPE_CHECKING:
     from reconciler.operations.images import ImagePolicy
     from reconciler.targets import Target
 
+_NEEDS_REVISION = (
+    "--expect-plan needs a revision, and none is known: pass --revision N, a number that grows with each change of the"
+    " spec; or pass --no-revision, and an old approval can be applied again"
+)
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
 
 @click.command("apply")
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--expect-plan", type=Text(), metavar="sha256:…", help="Apply only the plan that has this hash.")
+@click.option(
+    "--expect-plan",
+    "expected",
+    type=Text(),
+    multiple=True,
+    metavar="sha256:…",
+    help="Apply only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated.",
+)
 @click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
@@ -70,7 +81,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @shared_options
 def command(
     plan_file: Path | None,
-    expect_plan: str | None,
+    expected: tuple[str, ...],
     is_agreed: bool,
     allow_destroy: int | None,
     allow_rollback: bool,
@@ -90,10 +101,10 @@ def command(
     shows_values: bool,
     **_values: object,
 ) -> int:
-    """Make the spec true after asking, or exactly the saved PLAN without asking.
+    """Make the spec true after asking, or do what is left of a saved PLAN.
 
-    Ends 0 if all changes are done and were read back as such (deferred slots are listed), 1 otherwise, 130 when
-    interrupted.
+    A saved plan, and what --expect-plan names, is applied without asking. Ends 0 if all changes are done and were read
+    back as such (deferred slots are listed), or nothing is left of the plan; 1 otherwise, 130 when interrupted.
     """
     from reconciler.apply.options import Options
     from reconciler.operations.images import ImagePolicy
@@ -102,12 +113,13 @@ def command(
     if shows_values:
         console.check_values_may_be_shown(options)
     check_revision(revision, is_unfenced=is_unfenced)
-    _check_alone(plan_file, expect_plan, options, [adopt, only_drift, allow_destroy is not None, builds])
-    saved = _read_saved(plan_file, expect_plan, options) if plan_file else None
+    _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None, builds])
+    approvals = tuple(one for text in expected for one in _read_approvals(text, options))
+    saved = _read_saved(plan_file, approvals, options) if plan_file else None
     spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
     consent = Consent(
         saved=saved,
-        expected=expect_plan,
+        approvals=() if saved else approvals,
         allow_destroy=allow_destroy,
         allow_rollback=allow_rollback,
         adopt=adopt,
@@ -123,6 +135,8 @@ def command(
     if consent.saved:
         spec = reduced(spec, options.app or consent.saved.app)
     found = find_revision(spec, revision, is_unfenced=is_unfenced)
+    if consent.approvals and found.revision is None and not is_unfenced:
+        raise click.UsageError(_NEEDS_REVISION)
     spec = found.told_by(spec)
     how = Options(
         only=options.only,
@@ -151,28 +165,39 @@ class _Asking:
     fails_if_superseded: bool
 
 
-def _check_alone(plan_file: Path | None, expect_plan: str | None, options: Shared, others: list[bool]) -> None:
+def _read_approvals(text: str, options: Shared) -> tuple[Approval, ...]:
+    """Return what one --expect-plan approves. Raises UsageError."""
+    from reconciler.operations.approvals import approvals_of, read_approvals
+
+    try:
+        if text.startswith("@"):
+            return read_approvals(seen_from(options, Path(text[1:])))
+        return approvals_of(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--expect-plan") from error
+
+
+def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) -> None:
     """Raise UsageError if the command line contradicts itself.
 
     `others` are flags that cannot be combined with a saved plan.
     """
-    if expect_plan is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", expect_plan):
-        raise click.BadParameter("expected sha256: and 64 hexadecimal digits", param_hint="--expect-plan")
     if plan_file is not None and (options.only or any(others)):
         said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
         raise click.UsageError(said)
 
 
-def _read_saved(plan_file: Path, expect_plan: str | None, options: Shared) -> "SavedPlan":
+def _read_saved(plan_file: Path, expected: tuple[Approval, ...], options: Shared) -> "SavedPlan":
     """Return the saved plan.
 
-    Raises UsageError if the file is no saved plan, or not the plan that was expected.
+    Raises UsageError if the file is no saved plan, or not a plan that was expected.
     """
     from reconciler.operations import saved_plans
 
     saved = saved_plans.read_plan(seen_from(options, plan_file))
-    if expect_plan not in {None, saved.plan_sha256}:
-        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {expect_plan}")
+    hashes = [one.plan_sha256 for one in expected]
+    if hashes and saved.plan_sha256 not in hashes:
+        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {', '.join(hashes)}")
     return saved
 
 
@@ -202,7 +227,7 @@ async def _apply(
         _show(plan, options, shows_values=asking.shows_values)
         if proposal.objections:
             why = "\n".join(f"  {reason}" for reason in proposal.objections)
-            console.say(f"error: the plan is not the one that was reviewed; nothing was changed\n{why}\n  plan again")
+            console.say(f"error: what is due was not all approved; nothing was changed\n{why}\n  plan again")
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options)
         if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):

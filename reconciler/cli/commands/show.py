@@ -22,5 +22,5 @@ def command(plan: Path, is_detailed: bool, **_values: object) -> int:
 
     options = shared()
     saved = saved_plans.read_plan(seen_from(options, plan))
-    show(saved.plan, options, plan_hash=saved.plan_sha256)
+    show(saved.plan, options, saved=saved)
     return 2 if is_detailed and not saved.plan.is_settled else 0

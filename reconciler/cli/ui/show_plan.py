@@ -1,12 +1,13 @@
 """Print a plan in the format asked for, the same for every verb."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Shared
 
 if TYPE_CHECKING:
-    from reconciler.model.plan import Plan
+    from reconciler.model.plan import Plan, SavedPlan
 
 
 def where_asked(plan: "Plan") -> str:
@@ -20,28 +21,35 @@ def show(
     plan: "Plan",
     options: Shared,
     *,
-    plan_hash: str | None = None,
+    saved: "SavedPlan | None" = None,
     has_hash: bool = True,
     shows_values: bool = False,
 ) -> None:
     """Print the plan in the format asked for.
 
-    `plan_hash` is that of a saved plan; some cannot be applied by their hash. `shows_values` leaves the values of
+    A saved plan brings its hash; some plans cannot be applied by their hash. `shows_values` leaves the values of
     variables and files unmasked, in text alone.
     """
-    from reconciler.planner.hashes import plan_sha256
+    from reconciler.canonical.change_hashes import change_hashes, set_sha256
 
     salt = console.new_salt()
-    found = (plan_hash or plan_sha256(plan)) if has_hash else None
+    found: str | None = None
+    changes: Collection[str] | None = None
+    if saved:
+        found, changes = saved.plan_sha256, saved.change_hashes
+    elif has_hash:
+        changes = change_hashes(plan)
+        found = set_sha256(changes)
     if options.is_json:
         from reconciler.render.json import plan_members
 
-        console.print_json(plan_members(plan, plan_sha256=found, salt=salt))
+        console.print_json(plan_members(plan, plan_sha256=found, salt=salt, change_hashes=changes))
         return
     if options.output == "markdown":
         from reconciler.render.markdown import plan_markdown
 
-        console.print_text(plan_markdown(plan, plan_sha256=found, salt=salt).rstrip("\n"), is_safe=True)
+        text = plan_markdown(plan, plan_sha256=found, salt=salt, change_hashes=changes)
+        console.print_text(text.rstrip("\n"), is_safe=True)
         return
     if options.output == "html":
         from reconciler.render.html import plan_html

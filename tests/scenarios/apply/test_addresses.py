@@ -7,9 +7,10 @@ import pytest
 
 from reconciler.model.report import Status
 from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift
 from reconciler.operations.saved_plans import bind
-from reconciler.planner.hashes import moved, plan_sha256
+from reconciler.planner.hashes import plan_sha256
 from reconciler.render.json import json_text
 from reconciler.render.report import report_json, report_text
 from reconciler.render.saved import parse_saved, saved_json
@@ -226,10 +227,12 @@ async def test_the_hash_is_of_what_is_allocated(world: World) -> None:
     assert plan_sha256(await world.plan(spec("[v4]"))) in hashes
 
 
-async def test_a_saved_plan_is_refused_once_what_it_allocates_is_there(world: World) -> None:
+async def test_nothing_is_left_of_a_saved_plan_once_what_it_allocates_is_there(world: World) -> None:
     assert (await world.apply(spec("[]"))).is_success
     planned = await world.plan(spec("[v4]"))
     saved = bind(planned, spec("[v4]"), TARGET, only=(), app=None, adopt=False, allow_destroy=None, images={})
     world.engine.addresses.assign("app", {"type": "v4"})
-    found = moved(saved, await world.plan(spec("[v4]")))
-    assert found == ("app app: its address v4 was allocated or released since",)
+    consent = Consent(saved=saved)
+    assert consent.objections_to(await world.plan(spec("[v4]"))) == ()
+    [why] = consent.objections_to(await world.plan(spec("[v4, v6]")))
+    assert why == "app app: address v6 is to be allocated, which was not approved"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.apply.follow_up import within
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently
+from reconciler.canonical.change_hashes import change_hashes
 from reconciler.engine.models import Machine
 from reconciler.machines_api.observe import observe
 from reconciler.model import marks
@@ -18,6 +18,8 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.spec import Spec
+from reconciler.planner.approved import ApprovedSet, within
+from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan as make_plan
 from tests.support.world import World, app_text, open_world, spec_of, task_spec
 
@@ -37,7 +39,9 @@ async def apply_late(
     seen = await observe(world.context.client, ["app"], clock=world.context.clock)
     plan = plan_again(seen)
     await meanwhile(world)
-    may_do: Callable[[Plan], Plan] = partial(within, reviewed=plan) if is_reviewed else lambda later: later
+    approved = ApprovedSet(hashes=frozenset(change_hashes(plan)))
+    may_do: Callable[[Plan], Plan] = partial(within, approved=approved) if is_reviewed else lambda later: later
+    options |= {"plan_sha256": plan_sha256(plan)} if is_reviewed else {}
     return await apply_patiently(
         world.context, spec, plan, plan_again, Options(**options), wait_busy_s=0.0, may_do=may_do, observed=seen
     )

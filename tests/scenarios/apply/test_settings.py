@@ -93,14 +93,16 @@ async def test_protection_is_set_on_each_machine_and_taken_away_again(world: Wor
         assert not (await world.plan(spec(extra))).has_changes
 
 
-async def test_what_the_anchors_update_carries_is_not_written_a_second_time(world: World) -> None:
+async def test_the_settings_come_before_the_anchors_update_which_carries_them_on(world: World) -> None:
     await world.apply(spec("timeout: 10m", count="1"))
     after = spec("timeout: 1h", command="[run, '61']", count="1")
     world.trace.clear()
     report = await world.apply(after)
     assert ends(report) == {"app/work-iad-0": (Status.DONE, None), ADDRESS: (Status.DONE, None)}
     assert report.is_success
-    assert not any("metadata" in call for call in calls(world))
+    writes = [call for call in calls(world) if "metadata" in call or call == "POST "]
+    assert writes == [f"POST metadata/{marks.TERMS}", "POST "]
+    assert timeout_of(world) == 3600
     assert not (await world.plan(after)).has_changes
 
 
