@@ -76,7 +76,7 @@ async def test_a_plan_that_has_moved_is_refused_before_the_first_write(world: Wo
         assert world.machines() == before
         with pytest.raises(StalePlanError):
             await stack.apply(f"sha256:{'0' * 64}", revision=1)
-        with pytest.raises(ValueError, match="exclude each other"):
+        with pytest.raises(ValueError, match="contradict each other"):
             await stack.apply(plan, revision=1, no_revision=True)
 
 
