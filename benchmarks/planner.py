@@ -4,6 +4,7 @@ Each size is a process of its own, since its memory counts too. Two sizes run in
 what else the computer does would show in a ratio of one to ten.
 """
 
+import asyncio
 import gc
 import json
 import resource
@@ -14,13 +15,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from benchmarks.measure import Figure
 from reconciler.canonical.digest import digest_of, section_digests
 from reconciler.cli.main import FEW_COLLECTIONS
+from reconciler.clock import SystemClock
+from reconciler.machines_api.client import MachinesClient
+from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.wire import machines_from_json
 from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.spec import App, Spec
+from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner, plan
 from reconciler.render.text import plan_text
 from reconciler.spec import load_spec
@@ -29,6 +36,7 @@ IN_EACH_APP = 100
 RUNS = 5
 ROUNDS = 3
 SIZES = (10_000, 100_000)
+PAGED = (1_000, 10_000)
 _EVENTS = [
     {"id": f"E{number}", "type": kind, "status": "stopped", "source": "flyd", "timestamp": 1_795_000_000_000 + number}
     for number, kind in enumerate(("exit", "start", "exit", "start", "launch"))
@@ -64,6 +72,9 @@ def planner_figures() -> Iterator[Figure]:
     name = "JSON of 1,000 apps' lists to a plan's text, 100,000 machines"
     yield Figure(name=name, amount=large["seconds"], baseline=baseline, baseline_amount=small["seconds"], goal=10.5)
     yield Figure(name=name, amount=large["megabytes"], unit="MB", baseline=baseline, baseline_amount=small["megabytes"])
+    page, pages = (_measured("pages", count)["megabytes"] for count in PAGED)
+    name, baseline = "one app's list in pages to a plan, 10,000 machines", "1,000 machines"
+    yield Figure(name=name, amount=pages, unit="MB", baseline=baseline, baseline_amount=page, goal=1.25)
 
 
 def _in_turn(what: str) -> list[dict[str, float]]:
@@ -108,11 +119,42 @@ def stream(count: int) -> float:
     return taken_s
 
 
-def _observed(spec: Spec, app: App) -> ObservedApp:
+def pages(count: int) -> float:
+    """The seconds from a list that comes in pages to the plan of one app; none of its machines has changed."""
+    task = f"{{command: [run], count: {count}}}"
+    text = f"version: 1\nname: bench\napps: {{app: {{image: i, tasks: {{work: {task}}}}}}}\n"
+    spec = load_spec(text, file="bench.yaml", environment={})
+    planner, at = Planner(spec.stack), datetime.now(UTC)
+    [app] = spec.apps
+
+    async def take(observed: ObservedApp) -> None:
+        planner.add(app, observed, at)
+
+    async def plan_it() -> None:
+        server = httpx.MockTransport(lambda request: _page(spec, app, request))
+        async with MachinesClient(
+            base_url="http://127.0.0.1/v1", token=None, clock=SystemClock(), user_agent="bench", transport=server
+        ) as client:
+            await observe_each(client, [app.name], take, reduce=needs_of(spec))
+
+    began = time.perf_counter()
+    asyncio.run(plan_it())
+    assert not planner.plan([app.name], observed_at=at).has_changes
+    return time.perf_counter() - began
+
+
+def _page(spec: Spec, app: App, request: httpx.Request) -> httpx.Response:
+    first, limit = int(request.url.params.get("cursor", "0")), int(request.url.params["limit"])
+    total = sum(len(pool.slots) for pool in app.pools)
+    headers = {"fly-next-cursor": str(first + limit)} if first + limit < total else {}
+    return httpx.Response(200, content=_answer(spec, app, first, limit), headers=headers)
+
+
+def _observed(spec: Spec, app: App, first: int = 0, limit: int | None = None) -> ObservedApp:
     machines = []
     for pool in app.pools:
         digest, fields = digest_of(pool.config), section_digests(pool.config)
-        for slot in pool.slots:
+        for slot in pool.slots[first:][:limit]:
             metadata = {
                 marks.STACK: spec.stack,
                 marks.POOL: pool.name,
@@ -133,10 +175,13 @@ def _observed(spec: Spec, app: App) -> ObservedApp:
     return ObservedApp(name=app.name, exists=True, machines=tuple(machines))
 
 
-def _answer(spec: Spec, app: App) -> bytes:
-    """What the platform answers to the list of the app; the last machine has a variable of someone else's."""
+def _answer(spec: Spec, app: App, first: int = 0, limit: int | None = None) -> bytes:
+    """What the platform answers to the list of the app.
+
+    If it is the whole list, the last machine has a variable of someone else's.
+    """
     listed: list[dict[str, Any]] = []
-    for machine in _observed(spec, app).machines:
+    for machine in _observed(spec, app, first, limit).machines:
         assert machine.config
         listed.append(
             {
@@ -150,13 +195,14 @@ def _answer(spec: Spec, app: App) -> bytes:
                 "events": _EVENTS,
             }
         )
-    changed = listed[-1]["config"]
-    changed["env"] = changed["env"] | {"LEVEL": "debug"}
+    if limit is None:
+        changed = listed[-1]["config"]
+        changed["env"] = changed["env"] | {"LEVEL": "debug"}
     return json.dumps(listed).encode()
 
 
 if __name__ == "__main__":
     gc.set_threshold(FEW_COLLECTIONS)  # as the command does
-    seconds = {"alone": alone, "stream": stream}[sys.argv[1]](int(sys.argv[2]))
+    seconds = {"alone": alone, "stream": stream, "pages": pages}[sys.argv[1]](int(sys.argv[2]))
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(json.dumps({"seconds": seconds, "megabytes": megabytes}))

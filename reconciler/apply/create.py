@@ -104,12 +104,13 @@ async def _send(context: Context, change: Change, metadata: dict[str, str]) -> M
 
 
 async def _look_for(context: Context, change: Change) -> Machine | None:
+    def is_its_own(machine: Machine) -> bool:
+        return machine.name == change.slot.name and not machine.state.is_gone
+
     for wait_s in _LOOKS_S:
         await context.clock.sleep(wait_s)
-        machines = await context.client.list_machines(change.slot.app) or ()
-        for machine in machines:
-            if machine.name == change.slot.name and not machine.state.is_gone:
-                return machine
+        for machine in await context.client.list_machines(change.slot.app, keep=is_its_own) or ():
+            return machine
     return None
 
 
@@ -131,9 +132,11 @@ async def holder_of_volume(context: Context, change: Change, error: ApiError) ->
     """
     if error.machine_id:
         return await read_by_id(context, change.slot.app, error.machine_id)
-    machines = await context.client.list_machines(change.slot.app) or ()
-    holders = (one for one in machines if one.state is not MachineState.DESTROYED and _shared(change, one))
-    return next(holders, None)
+
+    def holds(machine: Machine) -> bool:
+        return machine.state is not MachineState.DESTROYED and bool(_shared(change, machine))
+
+    return next(iter(await context.client.list_machines(change.slot.app, keep=holds) or ()), None)
 
 
 def has_run(holder: Machine, *, stack: str) -> bool:

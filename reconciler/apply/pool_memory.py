@@ -141,9 +141,9 @@ async def find_by_name(context: Context, leaving: Machine, name: str) -> Machine
     """Return the stack's machine of this name; a list may lag behind its creation."""
     for pause_s in _LOOKS_S:
         await context.clock.sleep(pause_s)
-        for machine in await context.client.list_machines(leaving.app) or ():
+        for machine in await context.client.list_machines(leaving.app, keep=lambda one: one.name == name) or ():
             is_ours = machine.metadata.get(marks.STACK) == leaving.metadata.get(marks.STACK)
-            if machine.name == name and is_ours and not machine.state.is_gone:
+            if is_ours and not machine.state.is_gone:
                 return machine
     return None
 
@@ -156,9 +156,10 @@ async def read_memory(context: Context, change: Change, stack: str) -> dict[str,
     is_anchor = change.kind is PoolKind.TASK and change.anchor == change.slot.name
     if not is_anchor or context.client.new_apps.is_new(change.slot.app):
         return None
-    listed = await context.client.list_machines(change.slot.app, with_destroyed=True) or ()
-    before = [machine for machine in listed if _was_anchor(machine, change, stack)]
-    newest = max(before, key=lambda one: one.events[0].timestamp_ms if one.events else 0, default=None)
+    before = await context.client.list_machines(
+        change.slot.app, with_destroyed=True, keep=lambda machine: _was_anchor(machine, change, stack)
+    )
+    newest = max(before or (), key=lambda one: one.events[0].timestamp_ms if one.events else 0, default=None)
     return {key: value for key, value in newest.metadata.items() if key.startswith(_MEMORY)} if newest else None
 
 

@@ -13,12 +13,12 @@ from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
 from reconciler.errors import ApiError
-from reconciler.machines_api.observe import observe
 from reconciler.model.machine import MachineRef, MachineState, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
+from reconciler.slots.snapshot import observe_stack
 from reconciler.slots.wait import wait_until
 
 _MOST_OVERTAKEN: Final = 4  # rounds
@@ -86,8 +86,7 @@ async def _planned_again(
     if stop.why:
         return replace(report, interrupted=stop.is_interrupt)
     try:
-        names = [app.name for app in spec.apps]
-        seen = await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
+        seen = await observe_stack(context, spec)
         again = plan_again(seen)
     except Exception as error:
         why = f"what is left could not be planned again: {context.explain(error)}"

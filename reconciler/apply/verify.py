@@ -7,7 +7,6 @@ from functools import partial
 from typing import NamedTuple
 
 from reconciler.apply.options import Options
-from reconciler.machines_api.observe import observe
 from reconciler.model.change import Action
 from reconciler.model.machine import MachineState, Observed
 from reconciler.model.plan import Plan
@@ -16,6 +15,7 @@ from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.context import Context
+from reconciler.slots.snapshot import observe_stack
 from reconciler.slots.wait import read_by_id
 
 
@@ -75,8 +75,7 @@ async def _observed_again(
     context: Context, spec: Spec, entries: tuple[Entry | IpEntry, ...], before: Observed | None
 ) -> Observed:
     touched = {ended.app for ended in entries if ended.status is not Status.SKIPPED}
-    names = [app.name for app in spec.apps if before is None or app.name in touched]
-    seen = await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
+    seen = await observe_stack(context, spec, apps=None if before is None else touched)
     return seen if before is None else replace(seen, apps={**before.apps, **seen.apps}, warnings=before.warnings)
 
 

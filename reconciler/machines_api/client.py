@@ -101,14 +101,20 @@ class MachinesClient:
             await self._logs_api.aclose()
 
     async def list_machines(
-        self, app: str, *, with_destroyed: bool = False, where: Mapping[str, str] | None = None
+        self,
+        app: str,
+        *,
+        with_destroyed: bool = False,
+        where: Mapping[str, str] | None = None,
+        keep: Callable[[Machine], bool] | None = None,
     ) -> tuple[Machine, ...] | None:
         """Return the machines of the app; None if the app does not exist.
 
         `with_destroyed` adds the machines that were destroyed in the last two days. `where` asks for those with this
-        metadata alone; an older server sends the others too. Raises BrokenListError if the list is not whole.
+        metadata alone; an older server sends the others too. `keep` says which of them to return, so that memory need
+        not hold the others. Raises BrokenListError if the list is not whole.
         """
-        return await self.lists.all_of(app, with_destroyed=with_destroyed, where=where)
+        return await self.lists.all_of(app, with_destroyed=with_destroyed, where=where, keep=keep)
 
     async def get_machine(self, app: str, machine_id: str) -> Machine:
         """Return the machine. Raises kind NOT_FOUND if the API does not know it."""

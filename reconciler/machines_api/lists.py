@@ -45,14 +45,24 @@ class MachineLists:
         self._refused: frozenset[str] = frozenset()  # parameters that the server does not take
 
     async def all_of(
-        self, app: str, *, with_destroyed: bool = False, where: Mapping[str, str] | None = None
+        self,
+        app: str,
+        *,
+        with_destroyed: bool = False,
+        where: Mapping[str, str] | None = None,
+        keep: Callable[[Machine], bool] | None = None,
     ) -> Page | None:
         """Return the machines of the app, each once; None if the app does not exist.
 
-        `where` asks for the machines with this metadata alone; an older server sends the others too.
+        `where` asks for the machines with this metadata alone; an older server sends the others too. `keep` says which
+        are returned; all, if it is None.
         """
         found: list[Machine] = []
-        exists = await self.each_page(app, found.extend, with_destroyed=with_destroyed, where=where)
+
+        def take(page: Page) -> None:
+            found.extend(filter(keep, page) if keep else page)
+
+        exists = await self.each_page(app, take, with_destroyed=with_destroyed, where=where)
         return tuple(found) if exists else None
 
     async def each_page(

@@ -10,10 +10,10 @@ from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import Proposal
-from reconciler.operations.plan import observe_spec
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.planner.planner import plan as make_plan
+from reconciler.slots.snapshot import observe_stack
 
 _NO_LIMIT: Final = 10_000_000  # the stack's name, typed, is the consent
 
@@ -28,7 +28,7 @@ async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str]
     def plan_again(observed: Observed) -> Plan:
         return _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_LIMIT))
 
-    observed = await observe_spec(session, empty)
+    observed = await observe_stack(session.context, empty)
     return Proposal(
         plan=replace(plan_again(observed), scope=scope_of(spec, session.target)),
         spec=empty,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from reconciler.machines_api.observe import observe, observe_each
+from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.regions import check_regions, check_room
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed, ObservedApp, ShownLease
@@ -20,8 +20,10 @@ from reconciler.operations.images import ImagePolicy, look_up
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
+from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner
 from reconciler.slots.lease_description import lock_words
+from reconciler.slots.snapshot import observe_stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,8 @@ async def plan(
             app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
             planner.add(app, observed, at)
 
-        await observe_each(context.client, names, take, with_addresses=spec.apps_with_addresses)
+        addresses = spec.apps_with_addresses
+        await observe_each(context.client, names, take, with_addresses=addresses, reduce=needs_of(spec))
         unlisted = await check_regions(context.client, spec, regions, only=only)
         digests, warnings = await looking
     planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
@@ -137,7 +140,7 @@ async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, o
     Raises ApiError, RegistryError, BuildError, SpecError.
     """
     async with _looking_up(session, spec, images, only=only) as looking:
-        observed = await observe_spec(session, spec)
+        observed = await observe_stack(session.context, spec)
         seen = {machine.region for machine in observed.machines}
         unlisted = await check_regions(session.context.client, spec, seen, only=only)
         digests, warnings = await looking
@@ -162,13 +165,7 @@ async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str,
 
     Those were reviewed. Raises ApiError.
     """
-    return _pinned(spec, await observe_spec(session, spec), digests)
-
-
-async def observe_spec(session: Session, spec: Spec) -> Observed:
-    """Take a snapshot of the spec's apps. Raises ApiError."""
-    context, names = session.context, [app.name for app in spec.apps]
-    return await observe(context.client, names, clock=context.clock, with_addresses=spec.apps_with_addresses)
+    return _pinned(spec, await observe_stack(session.context, spec), digests)
 
 
 def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:

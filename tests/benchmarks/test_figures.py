@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.__main__ import DOCS, LAST_RUN, SUITES, main
 from benchmarks.measure import Figure, compare
-from benchmarks.planner import alone, stream
+from benchmarks.planner import alone, pages, stream
 from benchmarks.table import table, written_into
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     assert all(name in said for name in SUITES)
 
 
-@pytest.mark.parametrize("work", [alone, stream])
+@pytest.mark.parametrize("work", [alone, stream, pages])
 def test_what_is_measured_still_works(work: Callable[[int], float]) -> None:
     assert work(200) > 0
 

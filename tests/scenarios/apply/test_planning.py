@@ -10,6 +10,7 @@ from reconciler.machines_api.observe import observe
 from reconciler.model.plan import Plan
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
+from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import plan as plan_of
 from tests.support.world import World, spec_of
 
@@ -120,8 +121,9 @@ async def test_each_app_is_listed_once_for_the_plan_of_the_whole(
     await work(world)
     plan, calls = await planned(world, many())
     names = [app.name for app in many().apps]
-    whole = plan_of(many(), await observe(world.context.client, names, clock=world.context.clock))
-    assert plan == replace(whole, observed_at=plan.observed_at)
+    needs = needs_of(many())
+    whole = plan_of(many(), await observe(world.context.client, names, clock=world.context.clock, reduce=needs))
+    assert plan == replace(whole, observed_at=plan.observed_at, scope=plan.scope)
     assert plan.has_changes == has_changes
     lists = [call for call in calls if call.endswith("/machines")]
     assert sorted(lists) == sorted(f"GET /apps/app-{number}/machines" for number in range(APPS))

@@ -1,0 +1,46 @@
+"""Machines that share what they have in common are the machines that they were."""
+
+import copy
+from typing import Any
+
+from reconciler.canonical.digest import live_digest
+from reconciler.machines_api.compact import Compactor
+from reconciler.machines_api.wire import machine_from_json
+from reconciler.model.machine import Machine
+
+
+def machine(name: str, **config: Any) -> Machine:
+    document = {"image": "i", "env": {"A": "1"}, "metadata": {"reconciler_slot": name, "own": "x"}} | config
+    return machine_from_json("app", {"id": f"id{name}", "name": name, "region": "iad", "config": document})
+
+
+def test_a_machine_is_equal_to_what_it_was() -> None:
+    whole = [machine("a"), machine("b"), machine("c", metadata={}), machine("d", env={}), machine("e", metadata=None)]
+    compactor = Compactor()
+    compact = [compactor.compact(one) for one in whole]
+    assert compact == whole
+    for before, after in zip(whole, compact, strict=True):
+        assert before.config
+        assert after.config
+        assert dict(after.config.document) == before.config.document
+        assert after.metadata == before.metadata
+        assert live_digest(after.config) == live_digest(before.config)
+        assert after.config.with_metadata({"x": "y"}) == before.config.with_metadata({"x": "y"})
+        assert {*after.config.document} == {*before.config.document}
+        assert len(after.config.document) == len(before.config.document)
+        assert copy.deepcopy(after) == before
+
+
+def test_what_is_equal_is_held_once() -> None:
+    compactor = Compactor()
+    first, second = (compactor.compact(machine(name)) for name in "ab")
+    assert first.config
+    assert second.config
+    assert first.config.document["env"] is second.config.document["env"]
+    assert first.metadata["reconciler_slot"] == "a"
+    assert second.metadata["reconciler_slot"] == "b"
+
+
+def test_a_machine_without_config_stays_without() -> None:
+    dark = machine_from_json("app", {"id": "a", "name": "a", "host_status": "unreachable"})
+    assert Compactor().compact(dark) == dark
