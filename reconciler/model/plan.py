@@ -153,6 +153,7 @@ class Plan:
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
     deletion_limit: DeletionLimit | None = None
     superseded_by: Revision | None = None
+    applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
 
     @property

@@ -16,7 +16,7 @@ from reconciler.model.spec import PoolKind, Spec
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.holders import owned_in
-from reconciler.planner.limits import applied_revision
+from reconciler.planner.limits import AppliedRevisions
 from reconciler.planner.pair import pair
 from reconciler.slots.context import Context
 from reconciler.slots.lease_description import lock_words
@@ -47,8 +47,15 @@ async def status(session: Session, spec: Spec) -> StackStatus:
         slots=tuple(rows_of(spec, observed)),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
         urls=await urls_of(session, spec),
-        applied_revision=applied_revision(one for app in observed.apps.values() for one in owned_in(app, spec.stack)),
+        applied_revision=_applied(spec, observed),
     )
+
+
+def _applied(spec: Spec, observed: Observed) -> Revision | None:
+    found = AppliedRevisions()
+    for app in observed.apps.values():
+        found.add(owned_in(app, spec.stack))
+    return found.whole
 
 
 async def _told_whole(context: Context, stack: str, app: ObservedApp) -> ObservedApp:

@@ -32,19 +32,34 @@ def deletion_limit(changes: Iterable[Change], owned_count: int, allow_destroy: i
 class AppliedRevisions:
     """The newest revisions of each kind that machines tell of, by kind.
 
-    `highest` are those of the stack's anchors, `written` those of all others.
+    `highest` are those of the stack's anchors, `written` those of all others. `finished` are those of the anchors that
+    were applied whole.
     """
 
     highest: dict[str, Revision] = field(default_factory=dict)
     written: dict[str, Revision] = field(default_factory=dict)
+    finished: dict[str, Revision] = field(default_factory=dict)
 
     def add(self, owned: Iterable[Machine]) -> None:
         """Add what these machines tell."""
         for machine in owned:
-            for key, found in ((marks.HIGHEST, self.highest), (marks.REVISION, self.written)):
-                applied = parse_revision(machine.metadata.get(key, ""))
+            highest = machine.metadata.get(marks.HIGHEST, "")
+            for applied, found in (
+                (parse_revision(highest), self.highest),
+                (parse_whole(highest), self.finished),
+                (parse_revision(machine.metadata.get(marks.REVISION, "")), self.written),
+            ):
                 if applied and (applied.kind not in found or applied.is_newer_than(found[applied.kind])):
                     found[applied.kind] = applied
+
+    @property
+    def whole(self) -> Revision | None:
+        """Return the newest revision that was applied whole; None if that is not known.
+
+        A stack without an anchor only tells which revision was applied to some machine.
+        """
+        found = self.finished if self.highest else self.written
+        return found.get("g") or found.get("n")
 
     def unlike(self, revision: Revision | None) -> str | None:
         """Say that the stack only has revisions of the other kind; None if not.
@@ -71,17 +86,6 @@ def newer_revision(owned: Iterable[Machine], revision: Revision | None) -> Revis
             if applied and applied.is_newer_than(revision):
                 return applied
     return None
-
-
-def applied_revision(owned: Iterable[Machine]) -> Revision | None:
-    """Return the newest revision that was applied whole; None if that is not known.
-
-    A stack without an anchor tells only which revision was applied to some machine.
-    """
-    owned = list(owned)
-    told = [machine.metadata[marks.HIGHEST] for machine in owned if marks.HIGHEST in machine.metadata]
-    found = map(parse_whole, told) if told else (parse_revision(one.metadata.get(marks.REVISION, "")) for one in owned)
-    return max(filter(None, found), key=lambda revision: (revision.commit != "", revision.order), default=None)
 
 
 def protected_pools(changes: Iterable[Change], declared: Container[tuple[str, str]]) -> list[str]:

@@ -131,6 +131,7 @@ class Planner:
             foreign_ips=tuple(one for draft in drafts for one in draft.foreign_ips),
             deletion_limit=limit,
             superseded_by=superseded_by,
+            applied_revision=self._applied.whole,
         )
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:

@@ -12,6 +12,7 @@ from reconciler.model.change import Change, FieldChange
 from reconciler.model.plan import DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
+from reconciler.render.revision import revision_json
 from reconciler.render.scope import scope_members
 from reconciler.render.style import FORMAT_VERSION
 from reconciler.render.terraform import resource_changes
@@ -118,6 +119,8 @@ def plan_members(
         ),
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
+        "superseded_by": revision_json(plan.superseded_by),
+        "applied_revision": revision_json(plan.applied_revision),
         "deletion_limit": _limit(plan.deletion_limit) if plan.deletion_limit else None,
         "resource_changes": resource_changes(plan, salt=salt),
     }
