@@ -13,7 +13,8 @@ from typing import Final
 
 import click
 
-from reconciler.cli.ui.options import DEBUG, shared_options
+from reconciler.cli.ui.given import DEBUG, note_logs
+from reconciler.cli.ui.options import shared_options
 from reconciler.cli.ui.streams import Output, OutputError, flush, open_output
 
 USAGE_EXIT_CODE: Final = 64
@@ -43,6 +44,7 @@ VERBS: Final = {
     "unlock": "Release leases of a dead process of yours.",
     "build": "Build and push the spec's images.",
     "engine": "The local engine: run, start, stop, status, env, open, conform.",
+    "help": "Show the help of a verb.",
 }
 
 
@@ -94,6 +96,7 @@ def cli(**_values: object) -> None:
     A YAML file declares apps, images and machine counts; plan shows what would change, apply changes it, and invoke
     runs a task on one of its machines. Start with: reconciler --target local plan
     """
+    note_logs(click.get_current_context())
 
 
 def main() -> int:

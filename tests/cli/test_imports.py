@@ -66,6 +66,7 @@ TABLE = (
     Row("--help", "|"),
     *(Row(f"{verb} --help", "|") for verb in VERBS),
     Row("validate", "yaml | canonical spec render"),
+    Row("help plan", "|"),
     Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),

@@ -82,6 +82,7 @@ TABLE = (
     Row("engine status"),
     Row("engine env"),
     Row("engine start", "stderr"),
+    Row("help plan"),
     Row("destroy --yes"),  # which cannot show what it would do
 )
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.options import (
     Duration,
     Shared,
     Text,
     builder_option,
+    check_detailed,
     push_to_option,
     resolve_mode_of,
     resolve_option,
@@ -20,10 +22,19 @@ from reconciler.cli.ui.options import (
     shared,
     shared_options,
     show_values_option,
+    yes_option,
 )
-from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, not_begun_any_more, run_ending_well
+from reconciler.cli.ui.run_apply import (
+    carry_out_shown,
+    finish,
+    not_begun,
+    not_begun_any_more,
+    run_ending_well,
+    tell_objections,
+)
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show, where_asked
+from reconciler.cli.ui.signals import run_async
 from reconciler.errors import UsageError
 from reconciler.model.approval import Approval
 from reconciler.model.plan import Plan
@@ -36,6 +47,7 @@ if TYPE_CHECKING:
     from reconciler.apply.executor import Stop
     from reconciler.apply.options import Options
     from reconciler.model.plan import SavedPlan
+    from reconciler.operations.apply import Proposal
     from reconciler.operations.images import ImagePolicy
     from reconciler.targets import Target
 
@@ -56,7 +68,9 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
     metavar="sha256:…",
     help="Apply only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated.",
 )
-@click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
+@yes_option("Do not ask.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be done, as `plan` does, and do nothing.")
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="With --dry-run: end with 2 for changes.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
 @revision_options
@@ -83,6 +97,8 @@ def command(
     plan_file: Path | None,
     expected: tuple[str, ...],
     is_agreed: bool,
+    is_dry: bool,
+    is_detailed: bool,
     allow_destroy: int | None,
     allow_rollback: bool,
     revision: int | None,
@@ -104,7 +120,8 @@ def command(
     """Make the spec true after asking, or do what is left of a saved PLAN.
 
     A saved plan, and what --expect-plan names, is applied without asking. Ends 0 if all changes are done and were read
-    back as such (deferred slots are listed), or nothing is left of the plan; 1 otherwise, 130 when interrupted.
+    back as such (deferred slots are listed), or nothing is left of the plan; 1 otherwise, 130 when interrupted. With
+    --dry-run it asks nothing, writes nothing, and ends as `plan` does; what an apply would refuse ends 1.
     """
     from reconciler.apply.options import Options
     from reconciler.operations.images import ImagePolicy
@@ -112,6 +129,7 @@ def command(
     options = shared()
     if shows_values:
         console.check_values_may_be_shown(options)
+    check_detailed(is_dry, is_detailed=is_detailed)
     check_revision(revision, is_unfenced=is_unfenced)
     _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None, builds])
     approvals = tuple(one for text in expected for one in _read_approvals(text, options))
@@ -126,12 +144,12 @@ def command(
     )
     asking = _Asking(
         options=options,
-        is_agreed=is_agreed or consent.is_reviewed,
+        is_agreed=is_agreed or is_dry or consent.is_reviewed,
+        is_reviewed=consent.is_reviewed,
         shows_values=shows_values,
         fails_if_superseded=superseded == "fail",
     )
-    if not asking.is_agreed:
-        console.require_interactive(refusal=_REFUSAL)
+    asking.require_someone()
     if consent.saved:
         spec = reduced(spec, options.app or consent.saved.app)
     found = find_revision(spec, revision, is_unfenced=is_unfenced)
@@ -151,6 +169,8 @@ def command(
     images = ImagePolicy(push_to=push_to, must_be_built=True, builds=builds, builder=builder)
     if not (consent.saved or only_drift):  # which look nothing up
         images = replace(images, mode=resolve_mode_of(resolve_mode, target))
+    if is_dry:
+        return _end_dry(asking, run_async(_propose(asking, target, spec, consent, how, images)), is_detailed)
     report = run_ending_well(partial(_apply, asking, target, spec, consent, how, images, wait_busy_s=wait_busy))
     return 1 if report is None else finish(report, options)
 
@@ -161,8 +181,14 @@ class _Asking:
 
     options: Shared
     is_agreed: bool
+    is_reviewed: bool
     shows_values: bool
     fails_if_superseded: bool
+
+    def require_someone(self) -> None:
+        """Raise UsageError if it is not agreed to, and there is nobody to ask."""
+        if not self.is_agreed:
+            console.require_interactive(refusal=_REFUSAL)
 
 
 def _read_approvals(text: str, options: Shared) -> tuple[Approval, ...]:
@@ -201,6 +227,30 @@ def _read_saved(plan_file: Path, expected: tuple[Approval, ...], options: Shared
     return saved
 
 
+async def _propose(
+    asking: _Asking, target: "Target", spec: Spec, consent: Consent, how: "Options", images: "ImagePolicy"
+) -> "Proposal":
+    """Return what would be done; nothing is built for it."""
+    from reconciler.operations.apply import propose_apply
+
+    images = replace(images, builds=False, must_be_built=False)
+    async with open_session(asking.options, target, console.say) as session:
+        return await propose_apply(session, spec, consent, how, images=images)
+
+
+def _end_dry(asking: _Asking, proposal: "Proposal", is_detailed: bool) -> int:
+    """Show what would be done, and return the exit code of a dry run."""
+    plan = proposal.plan
+    if asking.is_reviewed and (newer := plan.superseded_by):
+        return finish(not_begun_any_more(plan, newer, fails=asking.fails_if_superseded), asking.options)
+    show(plan, asking.options, shows_values=asking.shows_values)
+    tell_objections(proposal)
+    annotate(proposal.obstacles)
+    if proposal.objections or not plan.is_reviewable:
+        return 1
+    return 2 if is_detailed and not plan.is_settled else 0
+
+
 async def _apply(
     asking: _Asking,
     target: "Target",
@@ -225,9 +275,7 @@ async def _apply(
         if consent.is_reviewed and plan.superseded_by:
             return not_begun_any_more(plan, plan.superseded_by, fails=asking.fails_if_superseded)
         _show(plan, options, shows_values=asking.shows_values)
-        if proposal.objections:
-            why = "\n".join(f"  {reason}" for reason in proposal.objections)
-            console.say(f"error: what is due was not all approved; nothing was changed\n{why}\n  plan again")
+        tell_objections(proposal)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options)
         if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.ui import console, streams
-from reconciler.cli.ui.options import Shared, Text, shared, shared_options
+from reconciler.cli.ui.options import Shared, Text, shared, shared_options, yes_option
 
 if TYPE_CHECKING:
     from reconciler.conformance.runner import Stop
@@ -28,7 +28,7 @@ _REFUSAL: Final = "pass --yes"
 @click.option(
     "--image", type=Text(), default=_IMAGE, metavar="IMAGE", help=f"It needs sh and sleep. [default: {_IMAGE}]"
 )
-@click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask.")
+@yes_option("Do not ask.")
 @shared_options
 def command(url: str, org: str, region: str | None, image: str, is_agreed: bool, **_values: object) -> int:
     """Test on a new app, --app NAME, whether the server at URL does what we assume.

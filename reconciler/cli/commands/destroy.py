@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Duration, Shared, shared, shared_options
+from reconciler.cli.ui.options import Duration, Shared, shared, shared_options, yes_option
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show, where_asked
@@ -21,7 +21,7 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 
 
 @click.command("destroy")
-@click.option("-y", "--yes", "is_agreed", is_flag=True, help="Do not ask for the stack's name.")
+@yes_option("Do not ask for the stack's name.")
 @click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
 @click.option("--force", is_flag=True, help="End running tasks instead of waiting for them.")
 @shared_options

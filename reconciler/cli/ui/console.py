@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from reconciler.cli.ui.given import NO_INPUT
 from reconciler.cli.ui.options import Shared
 
 if TYPE_CHECKING:
@@ -15,16 +16,22 @@ if TYPE_CHECKING:
 
 _DEFAULT_WIDTH = 100
 _PIECES_AT_ONCE = 100
+_NOT_FORCED = frozenset({"", "0", "false"})
 _LONGEST_ANSWER = 4096
 """Bytes: what a terminal hands over as one line."""
 
 
 def is_coloured(shared: Shared) -> bool:
-    """Return whether stdout takes colours: a terminal, and nobody asked for none."""
+    """Return whether stdout takes colours: by default a terminal does.
+
+    --no-color counts first, then NO_COLOR, then FORCE_COLOR.
+    """
     environment = os.environ
-    if shared.is_plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+    if shared.is_plain or environment.get("NO_COLOR"):
         return False
-    return is_terminal(sys.stdout)
+    if environment.get("FORCE_COLOR", "").lower() not in _NOT_FORCED:
+        return True
+    return environment.get("TERM") != "dumb" and is_terminal(sys.stdout)
 
 
 def width() -> int:
@@ -73,7 +80,10 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_text(text: str, *, is_safe: bool = False) -> None:
     """Print text on stdout. The renderer has made its own `is_safe`, with colours."""
-    click.echo(text if is_safe else harmless(text))
+    if is_safe:
+        click.echo(text, color=True)  # click would take the colours out in a pipe
+    else:
+        click.echo(harmless(text))
 
 
 def say(line: str) -> None:
@@ -102,7 +112,12 @@ def check_values_may_be_shown(shared: Shared) -> None:
 
 def is_interactive() -> bool:
     """Return whether there is someone to ask."""
-    return is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
+    return not _may_not_ask() and is_terminal(sys.stdin) and is_terminal(sys.stderr) and not os.environ.get("CI")
+
+
+def _may_not_ask() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and NO_INPUT in context.meta
 
 
 def require_interactive(*, refusal: str) -> None:
@@ -110,7 +125,8 @@ def require_interactive(*, refusal: str) -> None:
     if not is_interactive():
         from reconciler.errors import UsageError
 
-        raise UsageError("there is no terminal to ask on", hint=refusal)
+        why = "--no-input forbids to ask" if _may_not_ask() else "there is no terminal to ask on"
+        raise UsageError(why, hint=refusal)
 
 
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:

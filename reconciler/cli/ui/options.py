@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
+from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_no_input, value_of
 from reconciler.model.image import Resolve
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reconciler.targets import Target
 
 _IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
-
-DEBUG = "reconciler.debug"  # in the context's `meta` where --debug was given
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BUILDERS = ("docker", "podman", "buildah")
@@ -71,13 +69,17 @@ def shared_options(function: F) -> F:
         click.option(
             "-o", "--output", "output", type=click.Choice(["text", "json", "markdown", "html"]), default="text"
         ),
+        click.option("--json", "is_json", is_flag=True, help="The same as -o json."),
         click.option(
             "--target", "target", type=Text(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
         ),
-        click.option("--no-color", "is_plain", is_flag=True, help="No colours; NO_COLOR does the same."),
+        click.option("--no-color", "is_plain", is_flag=True, help="No colours. NO_COLOR does the same."),
+        click.option(
+            "--no-input", is_flag=True, expose_value=False, callback=note_no_input, help="Never ask: refuse instead."
+        ),
         click.option("-v", "verbosity", count=True, help="Say more."),
         click.option(
-            "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error."
+            "--debug", is_flag=True, expose_value=False, callback=note_debug, help="Show the traceback of an error."
         ),
         click.option("--trace-http", "is_tracing", is_flag=True, help="Show each API call on stderr, without bodies."),
     ]
@@ -86,20 +88,12 @@ def shared_options(function: F) -> F:
     return function
 
 
-def _note_debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    """Keep that --debug was given, before or after the verb, for later errors."""
-    if value:
-        context.meta[DEBUG] = True
-
-
 def shared() -> Shared:
     """Return the values for the running command: its own, else those before the verb."""
     from pathlib import Path
 
     context = click.get_current_context()
-    if _value("output") in {"markdown", "html"} and context.info_name not in _IN_EVERY_FORMAT:
-        raise click.UsageError(f"-o {_value('output')} is for {', '.join(_IN_EVERY_FORMAT)}; use text or json")
-    values = {name: _value(name) for name in ("file", "environment", "directory", "app", "only", "output", "target")}
+    values = {name: value_of(name) for name in ("file", "environment", "directory", "app", "only", "target")}
     return Shared(
         file=values["file"][0] if values["file"] else None,
         overlays=tuple(values["file"][1:]),
@@ -107,25 +101,42 @@ def shared() -> Shared:
         directory=Path(values["directory"]) if values["directory"] else None,
         app=values["app"],
         only=tuple(values["only"]),
-        output=values["output"],
+        output=_output(context),
         target=values["target"],
-        is_plain=_value("is_plain"),
-        verbosity=_value("verbosity"),
-        is_tracing=_value("is_tracing"),
+        is_plain=value_of("is_plain"),
+        verbosity=value_of("verbosity"),
+        is_tracing=value_of("is_tracing") or HTTP in context.meta,
         is_debugging=DEBUG in context.meta,
     )
 
 
-def _value(name: str) -> Any:
-    context: click.Context | None = click.get_current_context()
-    fallback = None
-    while context is not None:
-        if name in context.params:
-            fallback = context.params[name]
-            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-                return fallback
-        context = context.parent
-    return fallback
+def _output(context: click.Context) -> str:
+    """Return the format of the output. Raises a usage error."""
+    output = str(value_of("output"))
+    if value_of("is_json"):
+        if output != "json" and is_given("output"):
+            raise click.UsageError(f"--json is -o json, and contradicts -o {output}")
+        return "json"
+    shows_plan = context.info_name in _IN_EVERY_FORMAT or context.params.get("is_dry")
+    if output in {"markdown", "html"} and not shows_plan:
+        said = f"{', '.join(_IN_EVERY_FORMAT)} and apply --dry-run"
+        raise click.UsageError(f"-o {output} is for {said}; use text or json")
+    return output
+
+
+def yes_option(text: str) -> Callable[[F], F]:
+    """Add --yes to a command that asks; `text` is its help."""
+
+    def add(function: F) -> F:
+        return click.option("-y", "--yes", "--auto-approve", "is_agreed", is_flag=True, help=text)(function)
+
+    return add
+
+
+def check_detailed(is_dry: bool, *, is_detailed: bool) -> None:
+    """Raise a usage error for an apply that would show no plan as its result."""
+    if is_detailed and not is_dry:
+        raise click.UsageError("--detailed-exitcode goes with --dry-run, or with `plan`")
 
 
 def show_values_option(function: F) -> F:

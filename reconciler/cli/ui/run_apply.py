@@ -105,6 +105,13 @@ def not_begun_any_more(plan: Plan, newer: Revision, *, fails: bool) -> Report:
     return Report(plan=plan, entries=(), superseded_by=newer, failures=(superseded_words(newer),) if fails else ())
 
 
+def tell_objections(proposal: "Proposal") -> None:
+    """Say why what is due may not be done, if it may not."""
+    if proposal.objections:
+        why = "\n".join(f"  {reason}" for reason in proposal.objections)
+        console.say(f"error: what is due was not all approved; nothing was changed\n{why}\n  plan again")
+
+
 def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
     """Return a report for programs although nothing was begun.
 
