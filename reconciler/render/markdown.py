@@ -11,19 +11,18 @@ from typing import Final
 from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
-from reconciler.render.markup import code, fitting, folded, html_code, removed
+from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, red
 from reconciler.render.pools import PoolCounts, by_pool, first_of, is_told_by_loss, losses, worst_first
 from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN
 
 LIMIT: Final = 60_000  # a comment may have 65,536 characters
-_MOST_APPROVED: Final = 11_000  # characters of the set of changes
+_MOST_APPROVED: Final = 25_000  # characters of the set of changes: about 1,450 of them
 _ROWS: Final = 40
 _SLOTS: Final = 100
 # Characters that each part before the changes may have, so that some room is left for these.
-_LOSSES: Final = 30_000
-_NOTES: Final = 5_000
-_POOLS: Final = 8_000
+_LOSSES: Final = 12_000
+_POOLS: Final = 5_000
 
 
 def plan_markdown(
@@ -37,9 +36,9 @@ def plan_markdown(
     groups = worst_first(plan)
     head = [_mark(plan), f"### {code(plan.stack)}: {closing_line(plan)}", ""]
     head += [code(scope_line(plan.scope)), ""] if plan.scope else []
-    head += _notes("Blocked", plan.blocked) + _losses(groups)
+    head += notes("Blocked", plan.blocked) + _losses(groups)
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
-    head += _notes("Allowed", allowed or ()) + _notes("Warning", plan.warnings) + _pools(plan)
+    head += notes("Allowed", allowed or ()) + notes("Warning", plan.warnings) + _pools(plan)
     tail = []
     if plan_sha256 and plan.is_reviewable:
         tail = [f"Plan hash: `{plan_sha256}`"] if plan.has_changes else []
@@ -64,30 +63,25 @@ def approval_line(plan_sha256: str, change_hashes: Collection[str] | None) -> st
     return f"<!-- reconciler plan {text if len(text) <= _MOST_APPROVED else plan_sha256} -->"
 
 
-def marker(stack: str, environment: str | None = None) -> str:
+def marker(stack: str, environment: str | None = None, *, of: str = "plan") -> str:
     """Return the comment's first line: the same for every plan of the stack.
 
     One spec may have the same stack in several environments.
     """
     names = [stack, *(["in", environment] if environment else [])]
     words = ("".join(one for one in name if one.isalnum() or one in "-_.") for name in names)
-    return f"<!-- reconciler plan of {' '.join(words)} -->"
+    return f"<!-- reconciler {of} of {' '.join(words)} -->"
 
 
 def _mark(plan: Plan) -> str:
     return marker(plan.stack, plan.scope.environment if plan.scope else None)
 
 
-def _notes(word: str, notes: tuple[str, ...]) -> list[str]:
-    kept, left_out = fitting((f"> **{word}:** {code(note)}\n" for note in notes), _NOTES)
-    return kept + ([f"> … and {len(left_out)} more\n"] if left_out else [])
-
-
 def _losses(groups: list[Group]) -> list[str]:
     lines, counts = losses(groups)
     kept, left_out = fitting(lines, _LOSSES)
     more = sum(counts[position] for position in left_out)
-    return removed([*kept, f"… and {more} more machines"] if more else kept)
+    return red([*kept, f"… and {more} more machines"] if more else kept)
 
 
 def _pools(plan: Plan) -> list[str]:
@@ -102,7 +96,7 @@ def _pools(plan: Plan) -> list[str]:
 
 def _pool(row: PoolCounts, columns: list[str]) -> str:
     counts = " | ".join(str(row.counts[column] or "") for column in columns)
-    return f"| {code(row.pool)} | {code(row.app)} | {counts} |"
+    return f"| {cell(row.pool)} | {cell(row.app)} | {counts} |"
 
 
 def _apps(plan: Plan) -> list[str]:
@@ -139,8 +133,8 @@ def _table(rows: list[Row]) -> list[str]:
 
 def _row(row: Row) -> str:
     if row.before is None:
-        return f"| {code(row.path)} | {code(row.after)} |"
-    return f"| {code(row.path)} | {code(row.before)} | {code(row.after)} | {row.by} |"
+        return f"| {cell(row.path)} | {cell(row.after)} |"
+    return f"| {cell(row.path)} | {cell(row.before)} | {cell(row.after)} | {row.by} |"
 
 
 def _foreign(plan: Plan) -> list[str]:

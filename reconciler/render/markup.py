@@ -3,26 +3,40 @@
 Foreign text stands in code, where neither Markdown nor HTML nor a mention nor a link means anything.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from reconciler.render.redact import clean
 
 _LINE: Final = 2_000  # characters: the names of slots may be long
-# As entities these are no Markdown; a colon is no emoji and no address either.
-_ENTITIES: Final = str.maketrans({one: f"&#{ord(one)};" for one in "`|*_[]@#~:$\\"})
+_NOTES: Final = 3_000  # characters of all notes of one kind
+_TICKS: Final = re.compile("`+")
 
 
 def code(text: str) -> str:
-    """Return a span of code that no text can break out of, in tables too."""
-    cleaned = clean(text)
-    return html_code(text) if "`" in cleaned or "|" in cleaned else f"`{cleaned or ' '}`"
+    """Return a span of code that no text can break out of.
+
+    The text itself is left as it is, so that a secret in it is still found and concealed.
+    """
+    cleaned = clean(text) or " "
+    fence = "`" * (max(map(len, _TICKS.findall(cleaned)), default=0) + 1)
+    pad = " " if cleaned.startswith("`") or cleaned.endswith("`") else ""
+    return f"{fence}{pad}{cleaned}{pad}{fence}"
+
+
+def cell(text: str) -> str:
+    """Return the same for a cell of a table.
+
+    There a bar in code would begin the next cell.
+    """
+    return code(text).replace("|", "\\|")
 
 
 def html_code(text: str) -> str:
     """Return the same as HTML, for where no Markdown is read."""
-    return f"<code>{escape(clean(text)).translate(_ENTITIES)}</code>"
+    return f"<code>{escape(clean(text))}</code>"
 
 
 def folded(title: str, body: Iterable[str]) -> str:
@@ -30,14 +44,24 @@ def folded(title: str, body: Iterable[str]) -> str:
     return "\n".join([f"<details><summary>{title}</summary>", "", *body, "</details>", ""])
 
 
-def removed(lines: Sequence[str]) -> list[str]:
-    """Return a block of lines in red: both sites colour those of a diff so."""
-    return ["```diff", *(f"- {clean(line, _LINE)}" for line in lines), "```", ""] if lines else []
+def red(lines: Iterable[str]) -> list[str]:
+    """Return a block of red lines: both sites show lines that a diff takes away so."""
+    marked = [f"- {clean(line, _LINE)}" for line in lines]
+    return ["```diff", *marked, "```", ""] if marked else []
+
+
+def notes(word: str, texts: Iterable[str]) -> list[str]:
+    """Return a quote for each text as far as there is room.
+
+    The others are counted.
+    """
+    kept, left_out = fitting((f"> **{word}:** {code(text)}\n" for text in texts), _NOTES)
+    return kept + ([f"> … and {len(left_out)} more\n"] if left_out else [])
 
 
 def pre(lines: Iterable[str]) -> str:
     """Return foreign lines as they are, in one block of HTML."""
-    return f"<pre>{escape(chr(10).join(lines)).translate(_ENTITIES)}</pre>"
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
 
 
 def fitting(blocks: Iterable[str], room: int) -> tuple[list[str], list[int]]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.model.plan import unreachable_counts
-from reconciler.model.report import Entry, Reason, Report, Status, Unhealthy
+from reconciler.model.report import Entry, Report, Status, Unhealthy
 from reconciler.model.revision import Revision
+from reconciler.render.next_steps import after_report
 from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
@@ -27,9 +28,9 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
-    lines.append(superseded_words(report.superseded_by) if report.superseded_by else _closing_line(report, verb))
+    lines.append(closing_line(report, verb))
     lines += url_lines(report.urls)
-    if hint := _next_step(report, verb):
+    if hint := after_report(report, verb):
         lines.append(hint)
     return "\n".join(lines)
 
@@ -83,6 +84,12 @@ def problems(report: Report) -> list[str]:
     return (
         lines + [f"failed: {one}" for one in report.failures] + [f"not as applied: {one}" for one in report.mismatches]
     )
+
+
+def not_yet(report: Report) -> list[str]:
+    """List what waits for something, or was not begun; many that are alike as ranges."""
+    waiting = {Status.DEFERRED, Status.SKIPPED}
+    return [line for entries in _alike(report) if entries[0].status in waiting for line in _lines_of(entries)]
 
 
 def _allocation_lines(report: Report) -> list[str]:
@@ -153,7 +160,10 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _closing_line(report: Report, verb: str) -> str:
+def closing_line(report: Report, verb: str) -> str:
+    """Sum up the report in one line."""
+    if report.superseded_by:
+        return superseded_words(report.superseded_by)
     if report.is_nothing_left:
         return f"Nothing left of this plan: all of it is done, in {report.duration_s:.1f} s."
     done = "destroyed" if verb == "destroy" else "applied"
@@ -172,20 +182,3 @@ def _closing_line(report: Report, verb: str) -> str:
 
 def _apps(names: tuple[str, ...]) -> str:
     return f"app {', '.join(names)}" if len(names) <= _APPS_NAMED else f"{len(names)} apps"
-
-
-def _next_step(report: Report, verb: str) -> str | None:
-    again = f"`reconciler {verb}` again"
-    if report.is_on_course and report.unreachable:
-        are_dark = all(machine.is_dark for machine in report.unreachable)
-        when = "the hosts of the unreachable machines are back" if are_dark else "all machines can be observed"
-        return f"Next: run {again} once {when}."
-    if any(entry.reason is Reason.LOCK for entry in report.entries):
-        return f"Next: run {again} once the leases are free; `reconciler unlock` shows who holds them."
-    if not report.is_success and verb == "destroy":
-        return f"Next: run {again}; `reconciler status` shows what is left."
-    if not report.is_success:
-        return "Next: run `reconciler plan` to see what is left; apply picks up from there."
-    if any(entry.status is Status.DEFERRED for entry in report.entries):
-        return f"Next: run {again} once the deferred slots' runs have ended."
-    return None

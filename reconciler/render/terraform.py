@@ -3,6 +3,7 @@
 `before` and `after` are what a machine's config is and what it will be, as the API spells it, without our marks.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -39,6 +40,17 @@ def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
     for change in plan.effective:
         yield _settings(change) if change.action is Action.SETTINGS else _machine(change, configs)
     yield from (_allocation(one) for one in plan.allocations)
+
+
+def widget_counts(plan: Plan) -> dict[str, int]:
+    """Count what GitLab's widget of a merge request shows.
+
+    A replace is both a create and a delete; what adopts, starts or changes settings is an update. Deferred changes
+    count as what they will be, as in `resource_changes`.
+    """
+    counts = Counter(word for change in plan.effective for word in _ACTIONS.get(change.action, ["update"]))
+    counts["create"] += len(plan.apps) + len(plan.allocations)
+    return {word: counts[word] for word in ("create", "update", "delete")}
 
 
 class _Configs:

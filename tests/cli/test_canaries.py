@@ -54,7 +54,7 @@ _BASE64 = [base64.b64encode(b"\0" * before + b"canary").decode()[first:][:7] for
 CANARY = re.compile("|".join(["canary", *map(re.escape, _BASE64)]))
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 COMMAND = re.compile(r"^\s*::[a-z-]+.*::|##[a-z]*\[", re.MULTILINE)
-FORMATS = ("text", "json", "markdown", "html")
+FORMATS = ("text", "json", "markdown", "html", "gitlab")
 
 
 class Watched:
@@ -163,7 +163,9 @@ def test_on_a_good_day(watched: Watched) -> None:
     assert "someone else" in watched.said
     assert "foreign" in watched.said
     assert watched("apply", "--yes", "-o", "json") == 0
-    assert watched("destroy", "--yes", "-o", "json") == 0
+    watched.declare(count=1)
+    assert watched("apply", "--yes", "-o", "markdown") == 0
+    assert watched("destroy", "--yes", "-o", "markdown") == 0
     assert watched.server.nonces
 
 
@@ -178,7 +180,7 @@ def test_on_a_day_when_every_error_quotes_the_request(watched: Watched, status: 
     watched.server.fails = fails
     for debug in ((), ("--trace-http", "-v")):
         watched("apply", "--yes", *debug)
-        watched("apply", "--yes", "-o", "json", *debug)
+        watched("apply", "--yes", "-o", "json" if debug else "markdown", *debug)
         watched(
             "invoke",
             "work",

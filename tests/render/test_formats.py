@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,10 @@ from reconciler.render.html import plan_html
 from reconciler.render.json import plan_json
 from reconciler.render.markdown import LIMIT, marker, plan_markdown
 from reconciler.render.saved import parse_saved, saved_json
+from reconciler.render.terraform import resource_changes, widget_counts
 from reconciler.render.text import plan_text
+from tests.support.plan_cases import CASES, ROOT
+from tests.support.plan_cases import plan_of as case_plan
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text())
 HOSTILE = (
@@ -152,6 +156,13 @@ def test_json_has_its_schema_and_a_saved_plan_reads_back_as_it_was_shown() -> No
         assert shown["markdown"].rstrip().endswith(f"<!-- reconciler plan {approval} -->")
         assert plan_text(again.plan, salt="other") == shown["text"]
         assert [one.expected.digest for one in again.plan.changes] == [one.expected.digest for one in plan.changes]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_widget_of_a_merge_request_counts_what_terraforms_readers_count(case: str) -> None:
+    plan = case_plan(ROOT / case)
+    words = Counter(word for one in resource_changes(plan, salt="s") for word in one["change"]["actions"])
+    assert widget_counts(plan) == {word: words[word] for word in ("create", "update", "delete")}
 
 
 def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:

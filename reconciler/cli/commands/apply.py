@@ -33,7 +33,7 @@ from reconciler.cli.ui.run_apply import (
     tell_objections,
 )
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
-from reconciler.cli.ui.show_plan import show, where_asked
+from reconciler.cli.ui.show_plan import say, show, where_asked
 from reconciler.cli.ui.signals import run_async
 from reconciler.errors import UsageError
 from reconciler.model.approval import Approval
@@ -287,7 +287,7 @@ async def _apply(
 def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
     """Show the plan; for programs only its warnings, since stdout is for the report."""
     if not options.is_json:
-        show(plan, options, shows_values=shows_values)
+        say(plan) if options.output == "markdown" else show(plan, options, shows_values=shows_values)
         return
     for warning in plan.warnings:
         console.say(f"Warning: {warning}")

@@ -9,7 +9,7 @@ from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Duration, Shared, shared, shared_options, yes_option
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import show, where_asked
+from reconciler.cli.ui.show_plan import say, show, where_asked
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
@@ -56,11 +56,11 @@ async def _destroy(
         proposal = await propose_destroy(session, spec, only=options.only, force=force)
         plan = proposal.plan
         if not options.is_json:
-            show(plan, options)
+            say(plan) if options.output == "markdown" else show(plan, options)
         if proposal.obstacles:
-            return not_begun(plan, proposal.obstacles, options)
+            return not_begun(plan, proposal.obstacles, options, verb="destroy")
         if not is_agreed and not _is_confirmed(plan):
-            return not_begun(plan, ("the plan was not confirmed",), options)
+            return not_begun(plan, ("the plan was not confirmed",), options, verb="destroy")
         return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
 
 

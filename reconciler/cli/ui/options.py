@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from reconciler.targets import Target
 
-_IN_EVERY_FORMAT = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
+_SHOWING = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
+_VERBS_OF = {"markdown": (*_SHOWING, "destroy", "apply"), "html": _SHOWING, "gitlab": _SHOWING}
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BUILDERS = ("docker", "podman", "buildah")
@@ -66,9 +67,7 @@ def shared_options(function: F) -> F:
         click.option(
             "--only", "only", type=Text(), metavar="POOL", multiple=True, help="Only this pool; may be repeated."
         ),
-        click.option(
-            "-o", "--output", "output", type=click.Choice(["text", "json", "markdown", "html"]), default="text"
-        ),
+        click.option("-o", "--output", "output", type=click.Choice(["text", "json", *_VERBS_OF]), default="text"),
         click.option("--json", "is_json", is_flag=True, help="The same as -o json."),
         click.option(
             "--target", "target", type=Text(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
@@ -117,9 +116,9 @@ def _output(context: click.Context) -> str:
         if output != "json" and is_given("output"):
             raise click.UsageError(f"--json is -o json, and contradicts -o {output}")
         return "json"
-    shows_plan = context.info_name in _IN_EVERY_FORMAT or context.params.get("is_dry")
-    if output in {"markdown", "html"} and not shows_plan:
-        said = f"{', '.join(_IN_EVERY_FORMAT)} and apply --dry-run"
+    verbs = _VERBS_OF.get(output)
+    if verbs and context.info_name not in verbs and not context.params.get("is_dry"):
+        said = ", ".join(verbs if "apply" in verbs else (*verbs, "apply --dry-run"))
         raise click.UsageError(f"-o {output} is for {said}; use text or json")
     return output
 

@@ -87,6 +87,10 @@ def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
     streams.current().result = "the changes were made" if is_done else "run it again to go on"
     if options.is_json:
         console.print_json(report_json(report))
+    elif options.output == "markdown":
+        from reconciler.render.report_markdown import report_markdown
+
+        console.print_text(report_markdown(report, verb).rstrip("\n"), is_safe=True)
     else:
         console.print_text(report_text(report, color=console.is_coloured(options), verb=verb), is_safe=True)
     annotate(problems(report))
@@ -112,12 +116,20 @@ def tell_objections(proposal: "Proposal") -> None:
         console.say(f"error: what is due was not all approved; nothing was changed\n{why}\n  plan again")
 
 
-def not_begun(plan: Plan, why: tuple[str, ...], options: Shared) -> Report | None:
-    """Return a report for programs although nothing was begun.
+def not_begun(plan: Plan, why: tuple[str, ...], options: Shared, *, verb: str = "apply") -> Report | None:
+    """Say what to do next, as nothing was begun. Return a report for programs.
 
     People have read the reason already.
     """
     if options.is_json:
         return Report(plan=plan, entries=(), failures=why)
+    if options.output == "markdown":
+        from reconciler.render.report_markdown import refusal_markdown
+
+        console.print_text(refusal_markdown(plan, why, verb).rstrip("\n"), is_safe=True)
+    elif plan.blocked:
+        from reconciler.render.next_steps import after_refusal
+
+        console.say(after_refusal(plan, verb))
     annotate(why)
     return None

@@ -51,6 +51,13 @@ def show(
         text = plan_markdown(plan, plan_sha256=found, salt=salt, change_hashes=changes)
         console.print_text(text.rstrip("\n"), is_safe=True)
         return
+    if options.output == "gitlab":
+        import json
+
+        from reconciler.render.terraform import widget_counts
+
+        console.print_text(json.dumps(widget_counts(plan)))
+        return
     if options.output == "html":
         from reconciler.render.html import plan_html
 
@@ -68,3 +75,10 @@ def show(
     console.print_text(text, is_safe=True)
     if found and plan.has_changes and plan.is_reviewable:
         console.print_text(f"Plan hash: {found}")
+
+
+def say(plan: "Plan") -> None:
+    """Print the plan as text on stderr, as stdout is for the report alone."""
+    from reconciler.render.text import plan_text
+
+    console.say(plan_text(plan, salt=console.new_salt()))

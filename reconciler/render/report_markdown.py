@@ -1,0 +1,102 @@
+"""Show the report of an apply or a destroy as Markdown, for a job's summary.
+
+What failed stands first and in red, then what happens next. It is never too long for a comment.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from reconciler.model.plan import Plan
+from reconciler.model.report import Entry, Report, Status
+from reconciler.render.markdown import marker
+from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pre, red
+from reconciler.render.next_steps import after_refusal, after_report
+from reconciler.render.redact import clean
+from reconciler.render.report import closing_line, not_yet, problems
+from reconciler.render.scope import scope_line
+
+_RED: Final = 12_000  # characters
+_POOLS: Final = 5_000
+_LOGS: Final = 20_000
+_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?")
+_LOG_LINE: Final = 300
+
+
+def report_markdown(report: Report, verb: str) -> str:
+    """Return what was done, what was not, and the next step."""
+    logs, left_out = fitting((_log(entry) for entry in report.entries if entry.unhealthy), _LOGS)
+    more = [f"… and the logs of {len(left_out)} more machines\n"] if left_out else []
+    lines = [
+        *_head(report.plan, closing_line(report, verb), verb),
+        *_urls(report),
+        *_red(problems(report)),
+        *notes("Not yet", not_yet(report)),
+        *notes("Warning", report.plan.warnings),
+        *_next(after_report(report, verb)),
+        *_pools(report.entries),
+        *logs,
+        *more,
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def refusal_markdown(plan: Plan, why: Iterable[str], verb: str) -> str:
+    """Return why nothing was begun, and the next step."""
+    lines = [
+        *_head(plan, "Nothing was changed.", verb),
+        *_red(f"refused: {reason}" for reason in why),
+        *notes("Warning", plan.warnings),
+        *_next(after_refusal(plan, verb)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _head(plan: Plan, words: str, verb: str) -> list[str]:
+    scope = [code(scope_line(plan.scope)), ""] if plan.scope else []
+    mark = marker(plan.stack, plan.scope.environment if plan.scope else None, of=verb)
+    return [mark, f"### {code(plan.stack)}: {words}", "", *scope]
+
+
+def _urls(report: Report) -> list[str]:
+    """Return a link to where each app is called."""
+    lines = []
+    for app, urls in report.urls.items():
+        shown = ", ".join(f"<{url}>" if _URL.fullmatch(url) else code(url) for url in urls)
+        lines.append(f"- {code(app)}: {shown}")
+    return [*lines, ""] if lines else []
+
+
+def _red(lines: Iterable[str]) -> list[str]:
+    kept, left_out = fitting((clean(line) for line in lines), _RED)
+    return red([*kept, f"… and {len(left_out)} more"] if left_out else kept)
+
+
+def _next(step: str | None) -> list[str]:
+    word, _colon, words = step.partition(": ") if step else ("", "", "")
+    return [f"**{word}:** {words}", ""] if step else []
+
+
+def _pools(entries: Iterable[Entry]) -> list[str]:
+    """Return a table of how the changes of each pool ended."""
+    counts: dict[tuple[str, str], Counter[Status]] = {}
+    for entry in entries:
+        counts.setdefault((entry.slot.pool, entry.slot.app), Counter())[entry.status] += 1
+    columns = [status for status in Status if any(found[status] for found in counts.values())]
+    if not columns:
+        return []
+    rows = (
+        f"| {cell(pool)} | {cell(app)} | {' | '.join(str(found[one] or '') for one in columns)} |"
+        for (pool, app), found in counts.items()
+    )
+    kept, left_out = fitting(rows, _POOLS)
+    table = [f"| pool | app | {' | '.join(columns)} |", f"|---|---|{'--:|' * len(columns)}", *kept]
+    return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
+
+
+def _log(entry: Entry) -> str:
+    assert entry.unhealthy is not None
+    lines = [clean(line, _LOG_LINE) for line in entry.unhealthy.log]
+    said = [pre(lines), ""] if lines else ["it said nothing, as far as its log tells", ""]
+    return folded(f"<b>last lines</b> of {html_code(entry.address)}", said)
