@@ -8,6 +8,7 @@ from reconciler.apply.actions import perform
 from reconciler.apply.allocate_ips import allocating
 from reconciler.apply.announcements import Announcements, Obstacle, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
+from reconciler.apply.delete_apps import delete_apps
 from reconciler.apply.executor import Executor, Stop
 from reconciler.apply.job import Locks
 from reconciler.apply.judge import entry
@@ -75,6 +76,7 @@ async def apply(
             failures += await keep_books(context, spec, plan, read, options, locks, executor)
         except Exception as error:
             failures.append(f"the check of what was applied failed: {context.explain(error)}")
+    deletions = await delete_apps(context, plan, entries, stop, is_read_back=bool(found and not mismatches))
     return Report(
         plan=plan,
         entries=entries,
@@ -83,6 +85,7 @@ async def apply(
         unreachable=_unreachable(spec, plan, found, options),
         failures=(*creations.failures.values(), *failures),
         allocations=ips,
+        app_deletions=deletions,
         interrupted=stop.is_interrupt,
         duration_s=context.clock.monotonic() - began,
     )

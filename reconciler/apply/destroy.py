@@ -27,7 +27,12 @@ _GONE_TIMEOUT_S: Final = 60.0
 
 async def destroy(job: Job, change: Change) -> Entry:
     """Destroy the change's machine, and return how that ended."""
-    ended, _machine = await take_away(job, change)
+    try:
+        ended, _machine = await take_away(job, change)
+    except ApiError as error:
+        if error.kind is not ApiErrorKind.NOT_FOUND or await job.context.client.apps.get(change.slot.app):
+            raise
+        return entry(change, Status.DONE, "was gone already, with its app")
     return ended
 
 

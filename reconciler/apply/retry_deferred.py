@@ -126,6 +126,7 @@ def _joined(before: Report, ended: Iterable[Entry], after: Report) -> Report:
         plan=before.plan,
         entries=tuple(entries.values()),
         allocations=tuple({(one.app, one.kind): one for one in (*before.allocations, *after.allocations)}.values()),
+        app_deletions=tuple({one.app: one for one in (*before.app_deletions, *after.app_deletions)}.values()),
         failures=tuple(dict.fromkeys((*before.failures, *after.failures))),
         apps_created=tuple(dict.fromkeys((*before.apps_created, *after.apps_created))),
     )

@@ -28,6 +28,7 @@ def change_hashes(plan: Plan) -> tuple[str, ...]:
     is_allowed = bool(plan.deletion_limit and plan.deletion_limit.is_allowed)
     found = {hash_of_creation(plan.stack, app) for app in plan.apps}
     found |= {hash_of_allocation(plan.stack, one) for one in plan.allocations}
+    found |= {_hash(plan.stack, one.app, "delete_app") for one in plan.app_deletions}
     for change in plan.effective:
         found.update(hashes_of(plan.stack, change, is_allowed=is_allowed))
     return tuple(sorted(found))

@@ -128,6 +128,10 @@ class NewApps:
         """Record that the app was created now."""
         self._until[app] = self._clock.monotonic() + NEW_APP_S
 
+    def forget(self, app: str) -> None:
+        """Record that the app was deleted."""
+        self._until.pop(app, None)
+
     def is_new(self, app: str) -> bool:
         """Return whether the app may not be known everywhere yet."""
         return self._clock.monotonic() < self._until.get(app, 0.0)

@@ -3,11 +3,11 @@
 docs/protocols.md describes them in section 1. Every method raises ApiError.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from reconciler.errors import ApiErrorKind
-from reconciler.machines_api import ip_addresses, wire
+from reconciler.machines_api import app_contents, ip_addresses, wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
@@ -21,7 +21,7 @@ _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOU
 
 
 class Apps:
-    """Read and create apps, and their addresses: `client.apps`."""
+    """Read, create and delete apps, and read what is in them: `client.apps`."""
 
     def __init__(self, api: Transport) -> None:
         self._api = api
@@ -56,6 +56,47 @@ class Apps:
             has_reply=False,
         )
         await self._api.send(call, nothing)
+
+    async def delete(self, app: str) -> None:
+        """Delete the app with all that is in it. It is no error if it is gone already.
+
+        No lease prevents it. If the effect is unclear, look before a repeat: by then it may be someone else's app.
+        """
+        call = Call(
+            method="DELETE",
+            path=app_path(app),
+            what=f"delete app {app}",
+            action="delete_app",
+            identifier=app,
+            has_reply=False,
+        )
+        await self._api.find(call, nothing)
+
+    async def volumes(self, app: str) -> tuple[str, ...]:
+        """Return the ids of the app's volumes that nobody has deleted."""
+        return await self._listed(app, "volumes", app_contents.volumes_from_json)
+
+    async def certificates(self, app: str) -> tuple[str, ...]:
+        """Return the host names of certificates of the app: all, or a first part."""
+        return await self._listed(app, "certificates", app_contents.certificates_from_json)
+
+    async def secrets(self, app: str) -> tuple[str, ...]:
+        """Return the names of the app's secrets."""
+        return await self._listed(app, "secrets", app_contents.secrets_from_json)
+
+    async def _listed(self, app: str, what: str, read: Callable[[Any], tuple[str, ...]]) -> tuple[str, ...]:
+        """List what an app that exists has; a server without such things answers 404."""
+        call = Call(
+            method="GET",
+            path=f"{app_path(app)}/{what}",
+            query={"summary": "true"} if what == "volumes" else None,
+            what=f"list the {what} of {app}",
+            action=f"list_{what}",
+            identifier=app,
+            app=app,
+            is_repeatable=True,
+        )
+        return await self._api.find(call, read) or ()
 
     async def addresses(self, app: str) -> tuple[IpAddress, ...]:
         """Return the addresses of an app that exists."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.model.change import Action, Change, ReasonCode
-from reconciler.model.ip_address import ForeignIp, IpKind
+from reconciler.model.ip_address import ForeignIp, IpAddress, IpKind
 from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.revision import Revision
@@ -42,6 +42,18 @@ class IpAllocation:
     @property
     def words(self) -> str:
         return f"{self.kind} for {self.app}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppDeletion:
+    """An app that is deleted after the machines of the stack, and what goes with it.
+
+    That is its IP addresses and the names of its secrets.
+    """
+
+    app: str
+    addresses: tuple[IpAddress, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +167,7 @@ class Plan:
     superseded_by: Revision | None = None
     applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
+    app_deletions: tuple[AppDeletion, ...] = ()
 
     @property
     def effective(self) -> tuple[Change, ...]:
@@ -167,7 +180,7 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        return bool(self.apps or self.effective or self.allocations)
+        return bool(self.apps or self.effective or self.allocations or self.app_deletions)
 
     @property
     def is_settled(self) -> bool:

@@ -78,6 +78,15 @@ class IpEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppEntry:
+    """How the deletion of one app ended."""
+
+    app: str
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """How an apply ended.
 
@@ -94,6 +103,7 @@ class Report:
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
     superseded_by: Revision | None = None  # a newer revision, so that nothing was begun
     is_nothing_left: bool = False  # of the plan that was reviewed: all of it was done before
+    app_deletions: tuple[AppEntry, ...] = ()
     interrupted: bool = False
     duration_s: float = 0.0
 
@@ -109,5 +119,6 @@ class Report:
     def is_on_course(self) -> bool:
         """Return whether nothing failed, so that what was deferred can follow."""
         fine = {Status.DONE, Status.DEFERRED}
-        ends = [one.status for one in self.entries] + [one.status for one in self.allocations]
-        return not self.interrupted and not self.mismatches and not self.failures and fine.issuperset(ends)
+        ends = {one.status for one in self.entries} | {one.status for one in self.allocations}
+        ends |= {one.status for one in self.app_deletions}
+        return not self.interrupted and not self.mismatches and not self.failures and fine >= ends

@@ -1,10 +1,15 @@
-"""Remove every machine that a stack owns, and nothing else. Apps are kept."""
+"""Remove every machine that a stack owns, and nothing else.
 
-from collections.abc import Collection
+Its apps are kept unless they are to be deleted too.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
 from reconciler.apply.options import Options
+from reconciler.model.app_contents import AppContents
 from reconciler.model.change import ReasonCode
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
@@ -12,23 +17,28 @@ from reconciler.model.spec import Spec
 from reconciler.operations.apply import Proposal
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
+from reconciler.planner.app_deletions import apps_to_delete, with_app_deletions
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.snapshot import observe_stack
 
 _NO_LIMIT: Final = 10_000_000  # the stack's name, typed, is the consent
 
 
-async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str] = (), force: bool = False) -> Proposal:
+async def propose_destroy(
+    session: Session, spec: Spec, *, only: Collection[str] = (), force: bool = False, with_apps: bool = False
+) -> Proposal:
     """Observe the target and plan to destroy all machines. Reads only.
 
-    `force` ends running tasks instead of waiting for them. Raises ApiError.
+    `force` ends running tasks instead of waiting for them. `with_apps` deletes the apps too. Raises ApiError.
     """
     empty = emptied(spec)
+    observed = await observe_stack(session.context, empty)
+    contents = await _contents(session, observed, apps_to_delete(spec)) if with_apps else {}
 
     def plan_again(observed: Observed) -> Plan:
-        return _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_LIMIT))
+        plan = _with_reason(make_plan(empty, observed, only=only, allow_destroy=_NO_LIMIT))
+        return with_app_deletions(plan, empty, observed, contents) if with_apps else plan
 
-    observed = await observe_stack(session.context, empty)
     return Proposal(
         plan=replace(plan_again(observed), scope=scope_of(spec, session.target)),
         spec=empty,
@@ -36,6 +46,20 @@ async def propose_destroy(session: Session, spec: Spec, *, only: Collection[str]
         options=Options(only=only, force=force, allow_rollback=True, verb="destroy"),
         plan_again=plan_again,
     )
+
+
+async def _contents(session: Session, observed: Observed, names: Collection[str]) -> Mapping[str, AppContents]:
+    """Return what the apps that exist have beside their machines. Raises ApiError."""
+    apps = session.context.client.apps
+
+    async def one(name: str) -> AppContents:
+        volumes, certificates, secrets, addresses = await asyncio.gather(
+            apps.volumes(name), apps.certificates(name), apps.secrets(name), apps.addresses(name)
+        )
+        return AppContents(volumes=volumes, certificates=certificates, secrets=secrets, addresses=addresses)
+
+    there = [name for name in names if observed.apps[name].exists]
+    return dict(zip(there, await asyncio.gather(*map(one, there)), strict=True))
 
 
 def emptied(spec: Spec) -> Spec:

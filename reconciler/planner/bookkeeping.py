@@ -102,7 +102,8 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
 def _highest(before: str, revision: Revision, scope: Scope) -> str:
     """Return the mark of the revision.
 
-    If it is not applied whole, the mark holds the one before too: who collects the approvals of several merges needs it.
+    If it is not applied whole, the mark holds the one before too: who collects the approvals of several merges needs
+    it.
     """
     if scope.is_whole:
         return str(revision)

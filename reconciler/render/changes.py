@@ -164,6 +164,8 @@ def closing_line(plan: Plan) -> str:
         parts.append(f"the settings of {settings} pool{'' if settings == 1 else 's'} to change")
     if count := len(plan.allocations):
         parts.append(f"{count} IP address{'' if count == 1 else 'es'} to allocate")
+    if count := len(plan.app_deletions):
+        parts.append(f"{count} app{'' if count == 1 else 's'} to delete")
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     parts += dark

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
-from reconciler.model.plan import DeletionLimit, IpAllocation, Plan
+from reconciler.model.plan import AppDeletion, DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.revision import revision_json
@@ -88,6 +88,7 @@ def plan_members(
         "counts": dict(plan.counts()),
         "apps": [{"name": app.name, "org": app.org, "action": "create"} for app in plan.apps],
         "allocations": [_allocation(one) for one in plan.allocations],
+        "app_deletions": [_deletion(one) for one in plan.app_deletions],
         "changes": (_change(change, salt) for change in plan.effective),
         "foreign": (
             {
@@ -142,6 +143,15 @@ def _allocation(one: IpAllocation) -> dict[str, Any]:
         "action": "create",
         "reason": clean(one.reason),
         "reason_code": one.code.value,
+    }
+
+
+def _deletion(one: AppDeletion) -> dict[str, Any]:
+    return {
+        "app": one.app,
+        "action": "delete",
+        "ips": [clean(address.ip) for address in one.addresses],
+        "secrets": [clean(name) for name in one.secrets],
     }
 
 

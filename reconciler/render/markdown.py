@@ -45,7 +45,7 @@ def plan_markdown(
         tail += ["", approval_line(plan_sha256, change_hashes)]
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     told = [group for group in groups if not is_told_by_loss(group)]
-    before, after = [*_apps(plan), *_allocations(plan)], _foreign(plan)
+    before, after = [*_deletions(plan), *_apps(plan), *_allocations(plan)], _foreign(plan)
     kept, left_out = fitting([*before, *(_group(group, salt) for group in told), *after], room)
     if left_out:
         counts = [1] * len(before) + [len(group.changes) for group in told] + [1] * len(after)
@@ -101,6 +101,15 @@ def _pool(row: PoolCounts, columns: list[str]) -> str:
 
 def _apps(plan: Plan) -> list[str]:
     return [f"- **+ create app** {code(app.name)} (org {code(app.org)})\n" for app in plan.apps]
+
+
+def _deletions(plan: Plan) -> list[str]:
+    lines = []
+    for one in plan.app_deletions:
+        gone = [*(f"{ip.kind} {ip.ip}" for ip in one.addresses), *(f"secret {name}" for name in one.secrets)]
+        what = f", with {', '.join(map(code, gone))}" if gone else ""
+        lines.append(f"- **- delete app** {code(one.app)}{what}\n")
+    return lines
 
 
 def _allocations(plan: Plan) -> list[str]:

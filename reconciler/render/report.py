@@ -24,7 +24,7 @@ def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> 
     `verb` is the command that was run.
     """
     lines = [line for entries in _alike(report) for line in _lines_of(entries)]
-    lines += _allocation_lines(report)
+    lines += [*_allocation_lines(report), *_deletion_lines(report)]
     lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
     lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
     lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
@@ -58,6 +58,9 @@ def report_json(report: Report) -> dict[str, Any]:
             }
             for one in report.allocations
         ],
+        "app_deletions": [
+            {"app": one.app, "status": one.status.value, "detail": clean(one.detail)} for one in report.app_deletions
+        ],
         "unreachable": [one.slot.address for one in report.unreachable],
         "failures": [clean(failure) for failure in report.failures],
         "urls": {clean(app): [*map(clean, found)] for app, found in report.urls.items()},
@@ -79,7 +82,7 @@ def problems(report: Report) -> list[str]:
     """List what was not done as it should have been, one line each."""
     ended = [one for one in report.entries if one.status in {Status.FAILED, Status.UNKNOWN}]
     lines = [f"{one.status.value}: {one.action.value} {one.address}: {clean(one.detail)}" for one in ended]
-    lines += _allocation_lines(report)
+    lines += [*_allocation_lines(report), *_deletion_lines(report)]
     lines += [clean(one.words) for one in report.unreachable]
     return (
         lines + [f"failed: {one}" for one in report.failures] + [f"not as applied: {one}" for one in report.mismatches]
@@ -95,6 +98,11 @@ def not_yet(report: Report) -> list[str]:
 def _allocation_lines(report: Report) -> list[str]:
     undone = [one for one in report.allocations if one.status is not Status.DONE]
     return [f"{one.status.value}: allocate {one.app} {one.kind}: {clean(one.detail)}" for one in undone]
+
+
+def _deletion_lines(report: Report) -> list[str]:
+    undone = [one for one in report.app_deletions if one.status is not Status.DONE]
+    return [f"{one.status.value}: delete app {clean(one.app)}: {clean(one.detail)}" for one in undone]
 
 
 def _alike(report: Report) -> list[list[Entry]]:
@@ -169,14 +177,19 @@ def closing_line(report: Report, verb: str) -> str:
     done = "destroyed" if verb == "destroy" else "applied"
     word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
     counts = Counter(entry.status for entry in report.entries)
-    counts.update(one.status for one in report.allocations if one.status is not Status.DONE)
+    ends = [one.status for one in report.allocations] + [one.status for one in report.app_deletions]
+    counts.update(status for status in ends if status is not Status.DONE)
     allocated = sum(one.status is Status.DONE for one in report.allocations)
     parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     parts += unreachable_counts(report.unreachable)
+    if deleted := tuple(one.app for one in report.app_deletions if one.status is Status.DONE):
+        parts.append(f"{_apps(deleted)} deleted")
     if allocated:
         parts.insert(0, f"{allocated} IP address{'' if allocated == 1 else 'es'} allocated")
     if report.apps_created:
         parts.insert(0, f"{_apps(report.apps_created)} created")
+    if not parts and verb == "destroy" and report.is_success:
+        return f"Nothing to destroy: stack {clean(report.plan.stack)} has no machine."
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
 
 

@@ -11,7 +11,7 @@ from reconciler.canonical.sections import SECRET_MEMBERS
 from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
 from reconciler.model.marks import without_marks
-from reconciler.model.plan import AppCreation, IpAllocation, Plan
+from reconciler.model.plan import AppCreation, AppDeletion, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import hidden
 
@@ -31,7 +31,7 @@ _REASONS: Final = {
 
 
 def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
-    """Yield the new apps, then the effective changes, then the IP addresses.
+    """Yield new apps, effective changes, new IP addresses, and apps to delete.
 
     The changes are in the plan's order.
     """
@@ -40,6 +40,7 @@ def resource_changes(plan: Plan, *, salt: str) -> Iterator[dict[str, Any]]:
     for change in plan.effective:
         yield _settings(change) if change.action is Action.SETTINGS else _machine(change, configs)
     yield from (_allocation(one) for one in plan.allocations)
+    yield from (_deletion(one) for one in plan.app_deletions)
 
 
 def widget_counts(plan: Plan) -> dict[str, int]:
@@ -86,6 +87,11 @@ def _app(app: AppCreation) -> dict[str, Any]:
 def _allocation(one: IpAllocation) -> dict[str, Any]:
     after = {"app": one.app, "type": one.kind.value}
     return _resource("fly_ip", f"{one.app}/{one.kind}", one.kind.value, ["create"], None, after, {}, {})
+
+
+def _deletion(one: AppDeletion) -> dict[str, Any]:
+    before = {"name": one.app, "secrets": list(one.secrets), "ips": [address.ip for address in one.addresses]}
+    return _resource("fly_app", one.app, one.app, ["delete"], before, None, {}, {})
 
 
 def _settings(change: Change) -> dict[str, Any]:

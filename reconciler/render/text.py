@@ -30,6 +30,7 @@ def plan_text(
         *_apps(plan, color, width),
         *_allocations(plan, color, width),
         *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
+        *_deletions(plan, color, width),
         *(_bookkeeping(plan, width) if shows_bookkeeping else ()),
         *_foreign(plan, color, width),
     ]
@@ -63,6 +64,14 @@ def _allocations(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
     for one in plan.allocations:
         line = f"+ allocate {clean(one.app)}: {one.kind}  ({clean(one.reason)})"
         yield from _painted(wrapped(line, width), "+", color)
+
+
+def _deletions(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
+    for one in plan.app_deletions:
+        ips = [f"{address.kind} {clean(address.ip)}" for address in one.addresses]
+        secrets = [f"secret {clean(name)}" for name in one.secrets]
+        what = f"  (with it go: {', '.join([*ips, *secrets])})" if ips or secrets else ""
+        yield from _painted(wrapped(f"- delete app {clean(one.app)}{what}", width, hanging=2), "-", color)
 
 
 def _group(group: Group, color: bool, width: int | None, salt: str | None) -> Iterator[str]:

@@ -212,17 +212,23 @@ class AsyncStack(AsyncStackRuns):
         only: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
+        delete_apps: bool = False,
         on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
-        """Destroy all machines that this stack owns, but no app. The call is the consent.
+        """Destroy all machines that this stack owns. The call is the consent.
 
-        This waits for runs in progress; `force` ends them. Raises BlockedError before the first write.
+        This waits for runs in progress; `force` ends them. `delete_apps` then deletes the apps too, of an environment
+        those with its name in theirs. Raises BlockedError before the first write, also if an app to delete has what
+        is not this stack's.
         """
         check_flag("force", force)
+        check_flag("delete_apps", delete_apps)
+        if delete_apps and only:
+            raise ValueError("delete_apps removes whole apps, so it does not go with only")
         arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end)
         arguments.check_only(self.spec, only)
         session = await self._connection.open()
-        proposal = await propose_destroy(session, self.spec, only=only, force=force)
+        proposal = await propose_destroy(session, self.spec, only=only, force=force, with_apps=delete_apps)
         return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
 
     async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:

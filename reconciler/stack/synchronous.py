@@ -177,11 +177,16 @@ class Stack:
         only: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
+        delete_apps: bool = False,
         on_end: Callable[[Entry], None] | None = None,
     ) -> Report:
         """Remove every machine that this stack owns; see AsyncStack.destroy."""
         thread = self._threads.here()
-        return thread.call(thread.content.destroy(only=only, wait_busy_s=wait_busy_s, force=force, on_end=on_end))
+        return thread.call(
+            thread.content.destroy(
+                only=only, wait_busy_s=wait_busy_s, force=force, delete_apps=delete_apps, on_end=on_end
+            )
+        )
 
     def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
         """Return what an apply of this spec would change after one of `old`. Offline."""

@@ -33,6 +33,7 @@ _FLAGS: Final = (
     (r"--environment ENV\b", "`environment_name`"),
     (r"--app APP\b", "`app`"),
     (r"--file\b", "`file`"),
+    (r"--delete-apps\b", "`delete_apps`"),
     (r"--parallelism\b", "`parallelism`"),
     (r"--push-to\b", "RECONCILER_PUSH_TO"),
     (r"pass --timeout\b", "pass `timeout_s`"),

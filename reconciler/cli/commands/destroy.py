@@ -1,5 +1,6 @@
-"""`reconciler destroy`: destroy every machine that this stack owns, but no app."""
+"""`reconciler destroy`: destroy every machine of this stack, and delete its apps."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,28 +25,42 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 @yes_option("Do not ask for the stack's name.")
 @click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
 @click.option("--force", is_flag=True, help="End running tasks instead of waiting for them.")
+@click.option("--delete-apps", is_flag=True, help="Then delete the spec's apps too, if nothing else is in them.")
 @shared_options
-def command(is_agreed: bool, wait_busy: float, force: bool, **_values: object) -> int:
+def command(is_agreed: bool, wait_busy: float, force: bool, delete_apps: bool, **_values: object) -> int:
     """Destroy every machine that this stack owns, and nothing else.
 
-    You confirm by typing the stack's name, or with --yes. Apps are never deleted.
+    You confirm by typing the stack's name, or with --yes. With --delete-apps the apps of the spec are deleted too; of
+    an environment those with its name in theirs. IP addresses and secrets go with their app. A plan is refused if an
+    app has a machine of another owner, a volume or a certificate. Ends 0 also if nothing is there.
     """
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
+    if delete_apps and options.only:
+        raise click.UsageError("--delete-apps removes whole apps, so it does not go with --only")
     spec = load_spec(options)
     if not is_agreed:
         console.require_interactive(refusal=_REFUSAL)
-    report = run_ending_well(partial(_destroy, options, spec, is_agreed=is_agreed, wait_busy_s=wait_busy, force=force))
+    how = _How(is_agreed=is_agreed, wait_busy_s=wait_busy, force=force, with_apps=delete_apps)
+    report = run_ending_well(partial(_destroy, options, spec, how))
     if report is None:
         return 1
     code = finish(report, options, verb="destroy")
     return 1 if code == 0 and deferred_machines(report) else code
 
 
-async def _destroy(
-    options: Shared, spec: Spec, stop: "Stop", *, is_agreed: bool, wait_busy_s: float, force: bool
-) -> Report | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How a stack is destroyed, and whether that is agreed to already."""
+
+    is_agreed: bool
+    wait_busy_s: float
+    force: bool
+    with_apps: bool
+
+
+async def _destroy(options: Shared, spec: Spec, how: _How, stop: "Stop") -> Report | None:
     """Return the report, or None if nothing was destroyed.
 
     That is so if the user said no, or if what was observed is not enough to decide.
@@ -53,22 +68,23 @@ async def _destroy(
     from reconciler.operations.destroy import propose_destroy
 
     async with open_session(options, resolve(options), console.say) as session:
-        proposal = await propose_destroy(session, spec, only=options.only, force=force)
+        proposal = await propose_destroy(session, spec, only=options.only, force=how.force, with_apps=how.with_apps)
         plan = proposal.plan
         if not options.is_json:
             say(plan) if options.output == "markdown" else show(plan, options)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, verb="destroy")
-        if not is_agreed and not _is_confirmed(plan):
+        if not how.is_agreed and not _is_confirmed(plan):
             return not_begun(plan, ("the plan was not confirmed",), options, verb="destroy")
-        return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s, doing="destroying")
+        return await carry_out_shown(session, proposal, stop, wait_busy_s=how.wait_busy_s, doing="destroying")
 
 
 def _is_confirmed(plan: Plan) -> bool:
-    if not plan.effective:
+    if not plan.has_changes:
         return True
-    count = len(plan.effective)
-    what = f"This removes {count} machine{'' if count == 1 else 's'}. Type the stack's name ({plan.stack}) to go on:"
+    counted = ((len(plan.effective), "machine"), (len(plan.app_deletions), "app"))
+    removed = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted if count)
+    what = f"This removes {removed}. Type the stack's name ({plan.stack}) to go on:"
     if console.ask_typed(f"{where_asked(plan)}\n{what}", plan.stack, refusal=_REFUSAL):
         return True
     console.say("nothing was changed")

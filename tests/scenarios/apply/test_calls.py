@@ -33,6 +33,10 @@ NAMES = (
     ("GET /apps/*/machines/*/versions", "GET versions"),
     ("GET /apps/*/ip_assignments", "GET IPs"),
     ("POST /apps/*/ip_assignments", "POST IP"),
+    ("DELETE /apps/*", "DELETE app"),
+    ("GET /apps/*/volumes", "GET volumes"),
+    ("GET /apps/*/certificates", "GET certificates"),
+    ("GET /apps/*/secrets", "GET secrets"),
 )
 
 
@@ -76,9 +80,9 @@ def apply(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
     return work
 
 
-def destroy(spec: Spec) -> Callable[[World], Awaitable[None]]:
+def destroy(spec: Spec, **options: Any) -> Callable[[World], Awaitable[None]]:
     async def work(world: World) -> None:
-        assert (await world.destroy(spec)).is_success
+        assert (await world.destroy(spec, **options)).is_success
 
     return work
 
@@ -154,6 +158,8 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
     "adopt": (with_a_foreign_machine, apply(task(), adopt=True)),
     "destroy": (applied(task(count=2)), apply(task())),
     "destroy, the last of its pool": (applied(task()), destroy(task())),
+    "destroy, and delete its app": (applied(task()), destroy(task(), with_apps=True)),
+    "destroy, where nothing is": (nothing, destroy(task(), with_apps=True)),
     "replace": (with_volumes, apply(MOUNTED[1])),
     "defer, on the pool's anchor": (with_a_run, apply(task("[run, '100001']"))),
     "invoke": (applied(RUNS_5S), invoke(RUNS_5S)),
