@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reconciler.images.builds import BuiltImage
     from reconciler.invoke.queue import OnBusy
     from reconciler.machines_api.logs import LogLine
+    from reconciler.model.apply_event import ApplyEvent, ApplyEventType
     from reconciler.model.change import Action, Cause, Change, FieldChange
     from reconciler.model.plan import Plan, SavedPlan
     from reconciler.model.report import Entry, Report, Status
@@ -59,6 +60,8 @@ __all__ = [
     "ApiError",
     "ApiErrorKind",
     "App",
+    "ApplyEvent",
+    "ApplyEventType",
     "AsyncRun",
     "AsyncStack",
     "AsyncTasks",
@@ -121,6 +124,7 @@ _HOMES = {
     "images.builds": "BuiltImage",
     "invoke.queue": "OnBusy",
     "machines_api.logs": "LogLine",
+    "model.apply_event": "ApplyEvent ApplyEventType",
     "model.change": "Action Cause Change FieldChange",
     "model.plan": "Plan SavedPlan",
     "model.report": "Entry Report Status",

@@ -16,7 +16,8 @@ from reconciler.errors import ReconcilerError
 
 # One more is a promise that is kept.
 TYPES = """
-Action App AsyncRun AsyncStack AsyncTasks BuiltImage Cause Change Diagnostic Entry FieldChange FoundLease ListedRuns
+Action App ApplyEvent ApplyEventType AsyncRun AsyncStack AsyncTasks BuiltImage Cause Change Diagnostic Entry
+FieldChange FoundLease ListedRuns
 LogLine NeverStarted OnBusy Outcome OutcomeName Plan Pool PoolKind Report Run RunInfo RunState SavedPlan Slot SlotStatus
 Spec Stack StackStatus Status Target Tasks Unlocked
 """

@@ -17,6 +17,7 @@ from reconciler.apply.options import Options
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.telling import Teller
 from reconciler.apply.verify import read_back
+from reconciler.apply.watching import Course
 from reconciler.errors import BlockedError
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed
@@ -58,9 +59,7 @@ async def apply(
         try:
             entries = await executor.make(
                 changes,
-                lambda change, course: perform(
-                    teller.context_of(change), change, plan.stack, options, locks, course=course
-                ),
+                partial(_perform, teller, plan.stack, options, locks),
                 admit=partial(_admit, context, creations, announcements, stop),
                 defer=partial(_defer, announcements),
                 on_end=partial(_tell, teller, options, stop, on_end, failures),
@@ -80,7 +79,7 @@ async def apply(
     return Report(
         plan=plan,
         entries=entries,
-        apps_created=tuple(app.name for app in plan.apps if app.name not in creations.failures),
+        apps_created=creations.created,
         mismatches=mismatches,
         unreachable=_unreachable(spec, plan, found, options),
         failures=(*creations.failures.values(), *failures),
@@ -89,6 +88,11 @@ async def apply(
         interrupted=stop.is_interrupt,
         duration_s=context.clock.monotonic() - began,
     )
+
+
+async def _perform(teller: Teller, stack: str, options: Options, locks: Locks, change: Change, course: Course) -> Entry:
+    teller.begin(change)
+    return await perform(teller.context_of(change), change, stack, options, locks, course=course)
 
 
 def _tell(

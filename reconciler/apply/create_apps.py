@@ -8,6 +8,7 @@ from typing import Final
 
 from reconciler.apply.executor import Stop
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.model.apply_event import ApplyEventType
 from reconciler.model.plan import AppCreation, Plan
 from reconciler.slots.context import Context, new_ulid
 
@@ -19,7 +20,7 @@ _PAUSE_S: Final = 1.0
 class AppCreations:
     """The creations under way. `failures` says in words why an app was not created.
 
-    `own` are the apps that this apply created.
+    `own` are the apps that this apply certainly created, `others` those that another apply was first to create.
     """
 
     def __init__(self, context: Context, plan: Plan, stop: Stop) -> None:
@@ -29,10 +30,16 @@ class AppCreations:
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self.failures: dict[str, str] = {}
         self.own: set[str] = set()
+        self.others: set[str] = set()
         self._run = new_ulid(context.clock.now())
         self.tasks: dict[str, asyncio.Task[None]] = {
             app.name: asyncio.create_task(self._create(app)) for app in plan.apps
         }
+
+    @property
+    def created(self) -> tuple[str, ...]:
+        """Return the apps that are there because of this apply, once all are settled."""
+        return tuple(name for name in self.tasks if name not in self.failures and name not in self.others)
 
     async def is_there(self, app: str) -> bool:
         """Return whether the app could be created; True for one that was there before."""
@@ -55,7 +62,11 @@ class AppCreations:
                     f"app {app.name}: whether it was created is unknown: {self._context.explain(error)}"
                 )
                 return
-            self._context.emit(f"{app.name}: app created")
+            if app.name not in self.others:
+                self._context.emit(f"{app.name}: app created")
+                self._context.tell(ApplyEventType.APP_CREATED, app)
+            else:
+                self._context.emit(f"{app.name}: another apply has created the app")
 
     async def _send(self, app: AppCreation) -> None:
         """Create the app. Raises ApiError.
@@ -75,6 +86,8 @@ class AppCreations:
                 if error.kind is ApiErrorKind.NAME_TAKEN:
                     client.new_apps.add(app.name)
                     if await self._is_there(app.name):
+                        if left == _ATTEMPTS - 1:  # no earlier try of ours can have made it
+                            self.others.add(app.name)
                         return
                 if not error.is_unclear or not left:
                     raise

@@ -12,6 +12,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
+from reconciler.apply.telling import tell_end
 from reconciler.errors import ApiError
 from reconciler.model.machine import MachineRef, MachineState, Observed
 from reconciler.model.plan import Plan
@@ -71,6 +72,8 @@ async def apply_patiently(
             left, ended = follow_up(again, report, undone, may_do, is_reviewed=is_reviewed)
         else:
             left, ended = may_do(again), done_by_others(again, report)
+        for one in ended:
+            tell_end(context, one)
         after = await apply(context, spec, left, options, observed=seen, stop=stop, on_end=on_end)
         report = _joined(report, ended, after)
     return replace(report, duration_s=context.clock.monotonic() - began)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
 
+from reconciler.model.apply_event import ApplyEventType
 from reconciler.model.change import Action, Change
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Slot
@@ -47,8 +48,13 @@ class Teller:
         self._held: dict[_Kind, dict[_End, list[Slot]]] = {kind: defaultdict(list) for kind in self._open}
         self._said: dict[_Kind, set[str]] = {kind: set() for kind in self._open}
 
+    def begin(self, change: Change) -> None:
+        """Tell that a change has begun."""
+        self._context.tell(ApplyEventType.STARTED, change)
+
     def take(self, ended: Entry) -> None:
-        """Tell how a change has ended, or keep it until all that are like it have."""
+        """Tell how a change has ended; in words, perhaps once all that are like it have."""
+        tell_end(self._context, ended)
         kind, end = (ended.slot.app, ended.slot.pool, ended.action), _end(ended)
         is_one_of_many = kind in self._open
         if is_one_of_many:
@@ -95,6 +101,18 @@ class Teller:
                     self._context.emit(_line(found.address, action, end))
                 else:
                     self._context.emit(f"{found.address}: {found.size}{end.word} ({action.value}){end.why}")
+
+
+def tell_end(context: Context, ended: Entry) -> None:
+    """Tell of the end of a change as an event, and what a service printed last.
+
+    If another apply was there first, the slot is planned again: that is no failure yet.
+    """
+    if ended.reason is Reason.OVERTAKEN:
+        ended = replace(ended, status=Status.SKIPPED)
+    context.tell(ApplyEventType(ended.status.value), ended)
+    if ended.status is Status.FAILED and ended.unhealthy and ended.unhealthy.log:
+        context.tell(ApplyEventType.LOG, ended)
 
 
 def _line(address: str, action: Action, end: _End) -> str:

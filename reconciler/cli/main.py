@@ -23,6 +23,7 @@ INTERRUPTED_EXIT_CODE: Final = 130
 # Objects between two collections. A command makes many that it keeps, hardly a cycle, and ends soon: by default the
 # search for garbage takes a tenth of the time that a large plan takes.
 FEW_COLLECTIONS: Final = 50_000
+_ENDED_WELL: Final = {0, 2}  # 2: --detailed-exitcode
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
 
@@ -149,7 +150,7 @@ def _run(arguments: list[str], output: Output) -> int:
     except OutputError:
         pass  # it is kept
     if output.failure is None:
-        return code
+        return _error_code(_verb(context)) if output.is_short and code in _ENDED_WELL else code
     if why := output.why_incomplete():
         from reconciler.cli.ui.console import say
 

@@ -13,6 +13,7 @@ class Scope:
 
     stack: str
     spec: str
+    overlays: tuple[str, ...] = ()  # the files that lie over it
     target: str | None = None
     orgs: tuple[str, ...] = ()
     environment: str | None = None

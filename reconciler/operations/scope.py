@@ -13,7 +13,15 @@ def scope_of(spec: Spec, target: Target | None, *, before: str | None = None) ->
     """
     orgs = tuple(dict.fromkeys(app.org for app in spec.apps))
     where = name_of(target) if target else None
-    return Scope(stack=spec.stack, spec=spec.file, target=where, orgs=orgs, environment=spec.environment, before=before)
+    return Scope(
+        stack=spec.stack,
+        spec=spec.file,
+        overlays=spec.overlays,
+        target=where,
+        orgs=orgs,
+        environment=spec.environment,
+        before=before,
+    )
 
 
 def name_of(target: Target) -> str:

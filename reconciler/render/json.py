@@ -62,6 +62,12 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
+def json_line(document: Mapping[str, Any]) -> str:
+    """Return the document on one line, just as safe to show."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    return _UNSAFE.sub(lambda found: _escaped(found[0]), text)
+
+
 def plan_json(
     plan: Plan, *, plan_sha256: str | None, salt: str, change_hashes: Collection[str] | None = None
 ) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "nothing_left": report.is_nothing_left,
         "duration_s": round(report.duration_s, 3),
         "apps_created": list(report.apps_created),
-        "entries": [_entry_json(entry) for entry in report.entries],
+        "entries": [entry_json(entry) for entry in report.entries],
         "allocations": [
             {
                 "app": one.app,
@@ -138,6 +138,11 @@ def _entry_lines(entry: Entry) -> list[str]:
     return lines
 
 
+def log_lines(entry: Entry) -> list[str]:
+    """Return what its machine printed last, if it did not stay up."""
+    return [clean(line, _LOG_LINE) for line in entry.unhealthy.log] if entry.unhealthy else []
+
+
 def _unhealthy_json(unhealthy: Unhealthy) -> dict[str, Any]:
     ended = unhealthy.ended
     return {
@@ -153,7 +158,8 @@ def _unhealthy_json(unhealthy: Unhealthy) -> dict[str, Any]:
     }
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """Return how a change ended."""
     return {
         "address": entry.address,
         "app": entry.slot.app,

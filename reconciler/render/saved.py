@@ -151,6 +151,7 @@ def _scope(document: Mapping[str, Any]) -> Scope | None:
     return Scope(
         stack=_name(document["stack"]),
         spec=str(document["spec"]),
+        overlays=tuple(document.get("overlays", ())),
         target=document["target"],
         orgs=tuple(document["orgs"]),
         environment=document["environment"],

@@ -13,9 +13,8 @@ def scope_line(scope: Scope) -> str:
     """Return a line such as `Stack shop on Fly (org acme), spec machines.yaml`."""
     environment = f", environment {clean(scope.environment)}," if scope.environment else ""
     where = f" on {target_words(scope.target, scope.orgs)}" if scope.target else ""
-    spec = f"spec {clean(scope.spec)}"
-    if scope.before is not None:
-        spec = f"from {clean(scope.before)} to {clean(scope.spec)}"
+    files = " + ".join(clean(file) for file in (scope.spec, *scope.overlays))
+    spec = f"spec {files}" if scope.before is None else f"from {clean(scope.before)} to {files}"
     return f"Stack {clean(scope.stack)}{environment}{where}".rstrip(",") + f", {spec}"
 
 
@@ -28,6 +27,7 @@ def scope_members(scope: Scope | None) -> dict[str, Any]:
         "orgs": [clean(org) for org in scope.orgs],
         "environment": scope.environment and clean(scope.environment),
         "spec": clean(scope.spec),
+        "overlays": [clean(file) for file in scope.overlays],
     }
 
 

@@ -12,7 +12,11 @@ from typing import TypeAlias
 from reconciler.clock import Clock
 from reconciler.errors import ReconcilerError, unexpected_words
 from reconciler.machines_api.client import MachinesClient
+from reconciler.model.apply_event import ApplyEvent, ApplyEventType
+from reconciler.model.change import Change
 from reconciler.model.local_engine import LocalEngine
+from reconciler.model.plan import AppCreation
+from reconciler.model.report import Entry
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 Emit: TypeAlias = Callable[[str], None]
@@ -27,6 +31,10 @@ def new_ulid(now: datetime) -> str:
 
 def emit_nothing(_line: str) -> None:
     """Ignore the progress."""
+
+
+def hear_nothing(_event: ApplyEvent) -> None:
+    """Ignore the event."""
 
 
 def debug_nothing(_error: Exception) -> None:
@@ -63,7 +71,8 @@ class Context:
     """One process that acts on machines.
 
     `who` names it in its leases (`user@host`, or a pipeline's run). `local` is set if the target is the local engine.
-    `debug` takes each unexpected error that did not end the process, to show its traceback.
+    `debug` takes each unexpected error that did not end the process, to show its traceback. `on_event` takes what
+    happens in an apply.
     """
 
     client: MachinesClient
@@ -73,6 +82,11 @@ class Context:
     local: LocalEngine | None = None
     debug: Callable[[Exception], None] = debug_nothing
     pushed: PushedImages = field(default_factory=PushedImages)
+    on_event: Callable[[ApplyEvent], None] = hear_nothing
+
+    def tell(self, type: ApplyEventType, about: Change | Entry | AppCreation) -> None:
+        """Tell what has happened in an apply."""
+        self.on_event(ApplyEvent(type=type, time=self.clock.now(), about=about))
 
     def explain(self, error: Exception) -> str:
         """Return what went wrong, in words; pass an unexpected error to `debug` too."""

@@ -141,10 +141,11 @@ def check_revision(plan: Any, revision: Revision | None, *, no_revision: bool) -
         raise UsageError("a plan's hash needs a revision, and none is known: pass revision=N, or no_revision=True")
 
 
-def check_carried_out(*, wait_busy_s: Any, on_end: Any) -> None:
+def check_carried_out(*, wait_busy_s: Any, on_end: Any, on_event: Any) -> None:
     """Check how a plan is to be carried out. Raises TypeError or ValueError."""
     _check_wait("wait_busy_s", wait_busy_s)
     check_callback("on_end", on_end)
+    check_callback("on_event", on_event)
 
 
 def _approvals_of(plan: Any) -> tuple[Approval, ...]:

@@ -1,6 +1,6 @@
 """A stack for asyncio code: the commands as methods that return values."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
@@ -14,15 +14,18 @@ from reconciler.clock import Clock
 from reconciler.errors import BlockedError
 from reconciler.images.builds import BuiltImage
 from reconciler.invoke.absence import LOST_AFTER_S
+from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
-from reconciler.operations.apply import carry_out, propose_apply
+from reconciler.operations.apply import Proposal, carry_out, propose_apply
+from reconciler.operations.apply_events import telling
 from reconciler.operations.destroy import propose_destroy
 from reconciler.operations.diff import diff
 from reconciler.operations.drift import drift
 from reconciler.operations.images import build_images
 from reconciler.operations.load import reduced
+from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
 from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.slots.context import Emit
@@ -33,7 +36,7 @@ from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
 from reconciler.tasks.arguments import check_flag
 from reconciler.tasks.callbacks import harmless
-from reconciler.tasks.library_words import of_entry, of_message, spoken_by_methods
+from reconciler.tasks.library_words import of_entry, of_event, of_message, spoken_by_methods
 
 
 @spoken_by_methods
@@ -45,8 +48,9 @@ class AsyncStack(AsyncStackRuns):
     `environment` is the process's own where it is None. The target is looked for at the first call: then every method
     may raise TargetError, and ApiError where the API fails. `emit` gets progress, a line each. An API that gives no
     usable answer for `lost_after_s` while a run goes on is given up. An argument of the wrong type or value raises
-    TypeError or ValueError before any call. What `emit` or `on_end` raise is logged and changes nothing, unless it
-    ends the program. On another event loop than that of the first call RuntimeError is raised, until it is closed.
+    TypeError or ValueError before any call. What `emit`, `on_end` or `on_event` raise is logged and changes nothing,
+    unless it ends the program. On another event loop than that of the first call RuntimeError is raised, until it is
+    closed.
     """
 
     def __init__(
@@ -171,13 +175,15 @@ class AsyncStack(AsyncStackRuns):
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
         on_end: Callable[[Entry], None] | None = None,
+        on_event: Callable[[ApplyEvent], None] | None = None,
     ) -> Report:
         """Make the spec true, and report what is. The call is the consent.
 
         With `plan` only what is left of that is applied: a plan of this stack made with the same arguments, its hash,
         the set of its changes (`sha256:…+CHANGE,CHANGE`), or a saved one (`read_plan`), which brings its arguments. A
-        hash or a set needs a `revision`, or `no_revision`. `on_end` gets each change that ended. Raises StalePlanError
-        if a change is due that was not approved, BlockedError if it may not be applied: before the first write.
+        hash or a set needs a `revision`, or `no_revision`. `on_end` gets each change that ended, `on_event` all that
+        happens, from the plan to the summary. Raises StalePlanError if a change is due that was not approved,
+        BlockedError if it may not be applied: before the first write.
         """
         arguments.check_planned(
             self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
@@ -191,15 +197,18 @@ class AsyncStack(AsyncStackRuns):
             fail_fast=fail_fast,
             only_drift=only_drift,
         )
-        arguments.check_carried_out(wait_busy_s=0.0 if wait_busy_s is None else wait_busy_s, on_end=on_end)
+        waits_s = 0.0 if wait_busy_s is None else wait_busy_s
+        arguments.check_carried_out(wait_busy_s=waits_s, on_end=on_end, on_event=on_event)
         found = await self._connection.find_revision(self.spec, revision, is_declined=no_revision)
         arguments.check_revision(plan, found.revision, no_revision=no_revision)
         options = replace(options, revision=found.revision, is_unfenced=no_revision)
         spec = found.told_by(reduced(self.spec, consent.saved.app) if consent.saved else self.spec)
-        session = await self._connection.open()
-        images = self._connection.images(session.target, must_be_built=True)
-        proposal = await propose_apply(session, spec, consent, options, images=images)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
+
+        async def propose(session: Session) -> Proposal:
+            images = self._connection.images(session.target, must_be_built=True)
+            return await propose_apply(session, spec, consent, options, images=images)
+
+        return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
 
     async def drift(self, *, only: Collection[str] = ()) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
@@ -214,6 +223,7 @@ class AsyncStack(AsyncStackRuns):
         force: bool = False,
         delete_apps: bool = False,
         on_end: Callable[[Entry], None] | None = None,
+        on_event: Callable[[ApplyEvent], None] | None = None,
     ) -> Report:
         """Destroy all machines that this stack owns. The call is the consent.
 
@@ -225,11 +235,30 @@ class AsyncStack(AsyncStackRuns):
         check_flag("delete_apps", delete_apps)
         if delete_apps and only:
             raise ValueError("delete_apps removes whole apps, so it does not go with only")
-        arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end)
+        arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
         arguments.check_only(self.spec, only)
+
+        def propose(session: Session) -> Awaitable[Proposal]:
+            return propose_destroy(session, self.spec, only=only, force=force, with_apps=delete_apps)
+
+        return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
+
+    async def _carry_out(
+        self,
+        propose: Callable[[Session], Awaitable[Proposal]],
+        *,
+        wait_busy_s: float | None,
+        on_end: Callable[[Entry], None] | None,
+        on_event: Callable[[ApplyEvent], None] | None,
+    ) -> Report:
+        """Carry out what is proposed, and tell of it from the plan to the summary."""
         session = await self._connection.open()
-        proposal = await propose_destroy(session, self.spec, only=only, force=force, with_apps=delete_apps)
-        return await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=harmless("on_end", on_end, of_entry))
+        tell, ended = harmless("on_event", on_event, of_event), harmless("on_end", on_end, of_entry)
+        with telling(tell, stack=self.spec.stack, now=session.context.clock.now) as told:
+            session = told.heard_in(session)
+            proposal = await propose(session)
+            told.plan(proposal.plan)
+            return told.end(await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=ended))
 
     async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
         """Return what an apply of this spec would change after one of `old`. Offline."""

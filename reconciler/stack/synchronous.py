@@ -8,6 +8,7 @@ from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
 from reconciler.images.builds import BuiltImage
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.queue import OnBusy
+from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
@@ -27,9 +28,9 @@ from reconciler.tasks.synchronous import Run
 class Stack:
     """The stack of a spec, on a target, for any number of threads.
 
-    It is a context manager. The arguments are those of AsyncStack. `emit` and `on_end` are called in this stack's own
-    thread, and its calls wait for them: a call of the stack from there raises RuntimeError. An interrupt (Ctrl-C) ends
-    a call once its clean-up is done. A second one ends it at once.
+    It is a context manager. The arguments are those of AsyncStack. `emit`, `on_end` and `on_event` are called in this
+    stack's own thread, and its calls wait for them: a call of the stack from there raises RuntimeError. An interrupt
+    (Ctrl-C) ends a call once its clean-up is done. A second one ends it at once.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Stack:
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
         on_end: Callable[[Entry], None] | None = None,
+        on_event: Callable[[ApplyEvent], None] | None = None,
     ) -> Report:
         """Make the spec true, or exactly this plan, and report how; see AsyncStack.apply."""
         thread = self._threads.here()
@@ -163,6 +165,7 @@ class Stack:
                 parallelism=parallelism,
                 fail_fast=fail_fast,
                 on_end=on_end,
+                on_event=on_event,
             )
         )
 
@@ -179,12 +182,18 @@ class Stack:
         force: bool = False,
         delete_apps: bool = False,
         on_end: Callable[[Entry], None] | None = None,
+        on_event: Callable[[ApplyEvent], None] | None = None,
     ) -> Report:
         """Remove every machine that this stack owns; see AsyncStack.destroy."""
         thread = self._threads.here()
         return thread.call(
             thread.content.destroy(
-                only=only, wait_busy_s=wait_busy_s, force=force, delete_apps=delete_apps, on_end=on_end
+                only=only,
+                wait_busy_s=wait_busy_s,
+                force=force,
+                delete_apps=delete_apps,
+                on_end=on_end,
+                on_event=on_event,
             )
         )
 

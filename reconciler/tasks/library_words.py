@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
 from reconciler.errors import NotStartedError, ReconcilerError
+from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report
 from reconciler.model.run import Outcome, RunInfo
@@ -114,6 +115,19 @@ def of_result(value: Any) -> Any:
             return of_report(value)
         case _:
             return value
+
+
+def of_event(event: ApplyEvent) -> ApplyEvent:
+    """Return the event with what it is about in the library's words."""
+    match event.about:
+        case Entry():
+            return replace(event, about=of_entry(event.about))
+        case Plan():
+            return replace(event, about=of_plan(event.about))
+        case Report():
+            return replace(event, about=of_report(event.about))
+        case _:
+            return event
 
 
 @contextmanager

@@ -21,6 +21,7 @@ TABLE = (
     (replace(ON_FLY, environment="pr-7"), "Stack shop, environment pr-7, on Fly (org acme), spec deploy/machines.yaml"),
     (replace(ON_FLY, orgs=("a", "b")), "Stack shop on Fly (orgs a, b), spec deploy/machines.yaml"),
     (replace(ON_FLY, orgs=tuple("abcde")), "Stack shop on Fly (orgs a, b, c, 2 more), spec deploy/machines.yaml"),
+    (replace(ON_FLY, overlays=("b.yaml",)), "Stack shop on Fly (org acme), spec deploy/machines.yaml + b.yaml"),
     (replace(ON_FLY, target="local"), "Stack shop on the local engine, spec deploy/machines.yaml"),
     (replace(ON_FLY, target="http://10.0.0.1:80"), "Stack shop on http://10.0.0.1:80, spec deploy/machines.yaml"),
     (replace(ON_FLY, target=None), "Stack shop, spec deploy/machines.yaml"),

@@ -86,6 +86,7 @@ CARRIED_OUT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"wait_busy_s": float("inf")}, ValueError, "wait_busy_s must be at most"),
     ({"wait_busy_s": "10m"}, TypeError, "wait_busy_s must be a number of seconds, not str"),
     ({"on_end": 5}, TypeError, "on_end must be a function or None, not int"),
+    ({"on_event": 5}, TypeError, "on_event must be a function or None, not int"),
 ]
 CALLS = [
     *(("plan", *case) for case in PLANNED),

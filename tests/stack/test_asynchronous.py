@@ -10,9 +10,12 @@ import pytest
 
 from reconciler import (
     Action,
+    ApplyEvent,
+    ApplyEventType,
     AsyncStack,
     BlockedError,
     OutcomeName,
+    Report,
     Spec,
     StalePlanError,
     TargetError,
@@ -63,6 +66,26 @@ async def test_a_plan_is_applied_and_then_there_is_none(world: World) -> None:
         assert not (await stack.plan()).has_changes
         assert not (await stack.drift()).has_changes
         assert [slot.state for slot in (await stack.status()).slots] == ["created", "created"]
+
+
+async def test_all_that_happens_is_told_from_the_plan_to_the_summary(world: World) -> None:
+    async with stack_in(world) as stack:
+        events: list[ApplyEvent] = []
+        with pytest.raises(StalePlanError):
+            await stack.apply(f"sha256:{'0' * 64}", no_revision=True, on_event=events.append)
+        assert [one.type for one in events] == [ApplyEventType.PLANNED, ApplyEventType.SUMMARY]
+        assert isinstance(events[-1].about, Report)
+        assert not events[-1].about.is_success
+        events.clear()
+        report = await stack.apply(on_event=events.append)
+        assert [one.type for one in events][:2] == [ApplyEventType.PLANNED, ApplyEventType.APP_CREATED]
+        assert events[-1].type is ApplyEventType.SUMMARY
+        assert events[-1].about == report
+        assert {one.address for one in events if one.type is ApplyEventType.DONE} == {
+            entry.address for entry in report.entries
+        }
+        destroyed = await stack.destroy(on_event=events.append)
+        assert events[-1].about == destroyed
 
 
 async def test_a_plan_that_has_moved_is_refused_before_the_first_write(world: World) -> None:

@@ -1,6 +1,5 @@
 """`reconciler apply`: plan, ask, make the changes, and report what is there then."""
 
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,15 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.annotations import annotate
+from reconciler.cli.ui.asked_apply import Asking, Work, apply_asked, end_dry, propose_dry
 from reconciler.cli.ui.options import (
     Duration,
     Shared,
     Text,
     builder_option,
     check_detailed,
+    events_option,
+    json_into_option,
     push_to_option,
-    resolve_mode_of,
     resolve_option,
     revision_options,
     shared,
@@ -24,38 +24,22 @@ from reconciler.cli.ui.options import (
     show_values_option,
     yes_option,
 )
-from reconciler.cli.ui.run_apply import (
-    carry_out_shown,
-    finish,
-    not_begun,
-    not_begun_any_more,
-    run_ending_well,
-    tell_objections,
-)
-from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
-from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.run_apply import finish, run_ending_well
+from reconciler.cli.ui.session import check_revision, find_revision, load_spec, resolve, seen_from
+from reconciler.cli.ui.side_files import beside
 from reconciler.cli.ui.signals import run_async
 from reconciler.errors import UsageError
 from reconciler.model.approval import Approval
-from reconciler.model.plan import Plan
-from reconciler.model.report import Report
-from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 from reconciler.operations.load import pushed_to, reduced
 
 if TYPE_CHECKING:
-    from reconciler.apply.executor import Stop
-    from reconciler.apply.options import Options
     from reconciler.model.plan import SavedPlan
-    from reconciler.operations.apply import Proposal
-    from reconciler.operations.images import ImagePolicy
-    from reconciler.targets import Target
 
 _NEEDS_REVISION = (
     "--expect-plan needs a revision, and none is known: pass --revision N, a number that grows with each change of the"
     " spec; or pass --no-revision, and an old approval can be applied again"
 )
-_REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
 
 @click.command("apply")
@@ -92,6 +76,8 @@ _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 @builder_option
 @push_to_option
 @show_values_option
+@events_option
+@json_into_option
 @shared_options
 def command(
     plan_file: Path | None,
@@ -115,6 +101,7 @@ def command(
     builder: str | None,
     push_to: str | None,
     shows_values: bool,
+    events: str | None,
     **_values: object,
 ) -> int:
     """Make the spec true after asking, or do what is left of a saved PLAN.
@@ -129,8 +116,8 @@ def command(
     options = shared()
     if shows_values:
         console.check_values_may_be_shown(options)
-    check_detailed(is_dry, is_detailed=is_detailed)
     check_revision(revision, is_unfenced=is_unfenced)
+    _check_dry(is_dry, events, is_detailed=is_detailed)
     _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None, builds])
     approvals = tuple(one for text in expected for one in _read_approvals(text, options))
     saved = _read_saved(plan_file, approvals, options) if plan_file else None
@@ -142,7 +129,7 @@ def command(
         allow_rollback=allow_rollback,
         adopt=adopt,
     )
-    asking = _Asking(
+    asking = Asking(
         options=options,
         is_agreed=is_agreed or is_dry or consent.is_reviewed,
         is_reviewed=consent.is_reviewed,
@@ -165,30 +152,20 @@ def command(
         is_unfenced=is_unfenced,
         only_drift=only_drift,
     )
-    target = resolve(options)
     images = ImagePolicy(push_to=push_to, must_be_built=True, builds=builds, builder=builder)
-    if not (consent.saved or only_drift):  # which look nothing up
-        images = replace(images, mode=resolve_mode_of(resolve_mode, target))
+    work = Work(spec=spec, consent=consent, how=how, images=images, resolve_mode=resolve_mode, wait_busy_s=wait_busy)
     if is_dry:
-        return _end_dry(asking, run_async(_propose(asking, target, spec, consent, how, images)), is_detailed)
-    report = run_ending_well(partial(_apply, asking, target, spec, consent, how, images, wait_busy_s=wait_busy))
-    return 1 if report is None else finish(report, options)
+        return end_dry(asking, run_async(propose_dry(asking, resolve(options), work)), is_detailed)
+    reads = seen_from(options, plan_file) if plan_file else None
+    with beside(options, spec, events=events, plan_file=reads) as both:
+        report = run_ending_well(partial(apply_asked, asking, both, resolve(options), work))
+        return 1 if report is None else finish(report, options, both)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asking:
-    """How the plan is shown, and whether it is agreed to already."""
-
-    options: Shared
-    is_agreed: bool
-    is_reviewed: bool
-    shows_values: bool
-    fails_if_superseded: bool
-
-    def require_someone(self) -> None:
-        """Raise UsageError if it is not agreed to, and there is nobody to ask."""
-        if not self.is_agreed:
-            console.require_interactive(refusal=_REFUSAL)
+def _check_dry(is_dry: bool, events: str | None, *, is_detailed: bool) -> None:
+    check_detailed(is_dry, is_detailed=is_detailed)
+    if is_dry and events is not None:
+        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
 
 
 def _read_approvals(text: str, options: Shared) -> tuple[Approval, ...]:
@@ -225,73 +202,3 @@ def _read_saved(plan_file: Path, expected: tuple[Approval, ...], options: Shared
     if hashes and saved.plan_sha256 not in hashes:
         raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {', '.join(hashes)}")
     return saved
-
-
-async def _propose(
-    asking: _Asking, target: "Target", spec: Spec, consent: Consent, how: "Options", images: "ImagePolicy"
-) -> "Proposal":
-    """Return what would be done; nothing is built for it."""
-    from reconciler.operations.apply import propose_apply
-
-    images = replace(images, builds=False, must_be_built=False)
-    async with open_session(asking.options, target, console.say) as session:
-        return await propose_apply(session, spec, consent, how, images=images)
-
-
-def _end_dry(asking: _Asking, proposal: "Proposal", is_detailed: bool) -> int:
-    """Show what would be done, and return the exit code of a dry run."""
-    plan = proposal.plan
-    if asking.is_reviewed and (newer := plan.superseded_by):
-        return finish(not_begun_any_more(plan, newer, fails=asking.fails_if_superseded), asking.options)
-    show(plan, asking.options, shows_values=asking.shows_values)
-    tell_objections(proposal)
-    annotate(proposal.obstacles)
-    if proposal.objections or not plan.is_reviewable:
-        return 1
-    return 2 if is_detailed and not plan.is_settled else 0
-
-
-async def _apply(
-    asking: _Asking,
-    target: "Target",
-    spec: Spec,
-    consent: Consent,
-    how: "Options",
-    images: "ImagePolicy",
-    stop: "Stop",
-    *,
-    wait_busy_s: float | None,
-) -> Report | None:
-    """Return the report, or None if nothing was applied.
-
-    That is so if the user said no, the plan is blocked, or it is not the plan that was reviewed.
-    """
-    from reconciler.operations.apply import propose_apply
-
-    options = asking.options
-    async with open_session(options, target, console.say) as session:
-        proposal = await propose_apply(session, spec, consent, how, images=images)
-        plan = proposal.plan
-        if consent.is_reviewed and plan.superseded_by:
-            return not_begun_any_more(plan, plan.superseded_by, fails=asking.fails_if_superseded)
-        _show(plan, options, shows_values=asking.shows_values)
-        tell_objections(proposal)
-        if proposal.obstacles:
-            return not_begun(plan, proposal.obstacles, options)
-        if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
-            console.say("nothing was changed")
-            return not_begun(plan, ("the plan was not confirmed",), options)
-        return await carry_out_shown(session, proposal, stop, wait_busy_s=wait_busy_s)
-
-
-def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
-    """Show the plan; for programs only its warnings, since stdout is for the report."""
-    if not options.is_json:
-        say(plan) if options.output == "markdown" else show(plan, options, shows_values=shows_values)
-        return
-    for warning in plan.warnings:
-        console.say(f"Warning: {warning}")
-
-
-def _is_confirmed(plan: Plan) -> bool:
-    return console.ask_typed(f"{where_asked(plan)}\nApply this? Only yes is accepted:", "yes", refusal=_REFUSAL)

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Duration, Shared, shared, shared_options, yes_option
+from reconciler.cli.ui.options import (
+    Duration,
+    Shared,
+    events_option,
+    json_into_option,
+    shared,
+    shared_options,
+    yes_option,
+)
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec
@@ -26,8 +35,12 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 @click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
 @click.option("--force", is_flag=True, help="End running tasks instead of waiting for them.")
 @click.option("--delete-apps", is_flag=True, help="Then delete the spec's apps too, if nothing else is in them.")
+@events_option
+@json_into_option
 @shared_options
-def command(is_agreed: bool, wait_busy: float, force: bool, delete_apps: bool, **_values: object) -> int:
+def command(
+    is_agreed: bool, wait_busy: float, force: bool, delete_apps: bool, events: str | None, **_values: object
+) -> int:
     """Destroy every machine that this stack owns, and nothing else.
 
     You confirm by typing the stack's name, or with --yes. With --delete-apps the apps of the spec are deleted too; of
@@ -43,10 +56,11 @@ def command(is_agreed: bool, wait_busy: float, force: bool, delete_apps: bool, *
     if not is_agreed:
         console.require_interactive(refusal=_REFUSAL)
     how = _How(is_agreed=is_agreed, wait_busy_s=wait_busy, force=force, with_apps=delete_apps)
-    report = run_ending_well(partial(_destroy, options, spec, how))
-    if report is None:
-        return 1
-    code = finish(report, options, verb="destroy")
+    with beside(options, spec, events=events) as both:
+        report = run_ending_well(partial(_destroy, options, both, spec, how))
+        if report is None:
+            return 1
+        code = finish(report, options, both, verb="destroy")
     return 1 if code == 0 and deferred_machines(report) else code
 
 
@@ -60,7 +74,7 @@ class _How:
     with_apps: bool
 
 
-async def _destroy(options: Shared, spec: Spec, how: _How, stop: "Stop") -> Report | None:
+async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "Stop") -> Report | None:
     """Return the report, or None if nothing was destroyed.
 
     That is so if the user said no, or if what was observed is not enough to decide.
@@ -68,14 +82,16 @@ async def _destroy(options: Shared, spec: Spec, how: _How, stop: "Stop") -> Repo
     from reconciler.operations.destroy import propose_destroy
 
     async with open_session(options, resolve(options), console.say) as session:
+        session = both.telling.heard_in(session)
         proposal = await propose_destroy(session, spec, only=options.only, force=how.force, with_apps=how.with_apps)
         plan = proposal.plan
+        both.telling.plan(plan)
         if not options.is_json:
-            say(plan) if options.output == "markdown" else show(plan, options)
+            say(plan) if options.output == "markdown" else show(plan, options, is_document=False)
         if proposal.obstacles:
-            return not_begun(plan, proposal.obstacles, options, verb="destroy")
+            return not_begun(plan, proposal.obstacles, options, both, verb="destroy")
         if not how.is_agreed and not _is_confirmed(plan):
-            return not_begun(plan, ("the plan was not confirmed",), options, verb="destroy")
+            return not_begun(plan, ("the plan was not confirmed",), options, both, verb="destroy")
         return await carry_out_shown(session, proposal, stop, wait_busy_s=how.wait_busy_s, doing="destroying")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options, show_values_option
 from reconciler.cli.ui.session import load_source, source_of
 from reconciler.cli.ui.show_plan import show
 from reconciler.errors import UsageError
@@ -25,6 +25,7 @@ from reconciler.operations.spec_files import SpecSource, UnknownEnvironmentError
 @click.argument("new")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @show_values_option
+@json_into_option
 @shared_options
 def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what changes from the spec OLD to the spec NEW, offline.

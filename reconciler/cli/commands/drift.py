@@ -3,7 +3,7 @@
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options, show_values_option
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
@@ -14,6 +14,7 @@ from reconciler.model.spec import Spec
 @click.command("drift")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there is drift.")
 @show_values_option
+@json_into_option
 @shared_options
 def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what differs from what was last applied, and what is known of who did it.

@@ -10,6 +10,7 @@ from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.options import (
     Shared,
+    json_into_option,
     push_to_option,
     resolve_mode_of,
     resolve_option,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @resolve_option
 @push_to_option
 @show_values_option
+@json_into_option
 @shared_options
 def command(
     is_detailed: bool,

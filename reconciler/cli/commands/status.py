@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, shared, shared_options
+from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
+from reconciler.cli.ui.side_files import write_document
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.spec import Spec
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
+@json_into_option
 @shared_options
 def command(**_values: object) -> int:
     """Show pools, slots, states, last runs, restarts and failing checks.
@@ -27,10 +29,13 @@ def command(**_values: object) -> int:
     from reconciler.render.status import status_json, status_text
 
     options = shared()
-    found = run_async(_status(options, load_spec(options)))
+    spec = load_spec(options)
+    found = run_async(_status(options, spec))
     rows = [row for row in found.slots if not options.only or row.pool in options.only]
+    document = status_json(rows, found.failures, found.urls, found.applied_revision)
+    write_document(options, document, reads=[spec.file])
     if options.is_json:
-        console.print_json(status_json(rows, found.failures, found.urls, found.applied_revision))
+        console.print_json(document)
     else:
         text = status_text(rows, now=datetime.now(UTC), color=console.is_coloured(options), width=console.width())
         applied = [f"Applied: {found.applied_revision.words}"] if found.applied_revision else []

@@ -39,6 +39,7 @@ class Shared:
     verbosity: int
     is_tracing: bool
     is_debugging: bool = False
+    json_into: str | None = None
 
     @property
     def is_json(self) -> bool:
@@ -106,6 +107,7 @@ def shared() -> Shared:
         verbosity=value_of("verbosity"),
         is_tracing=value_of("is_tracing") or HTTP in context.meta,
         is_debugging=DEBUG in context.meta,
+        json_into=context.params.get("json_into"),
     )
 
 
@@ -164,6 +166,18 @@ def push_to_option(function: F) -> F:
     """Add --push-to to a command."""
     text = "Where images are pushed that the spec builds. [default: the app's own at registry.fly.io]"
     return click.option("--push-to", "push_to", type=Text(), envvar=_PUSH_TO, metavar="REGISTRY", help=text)(function)
+
+
+def json_into_option(function: F) -> F:
+    """Add --json-into to a command that has a JSON document."""
+    text = "Write the JSON document into FILE too, for its owner only."
+    return click.option("--json-into", "json_into", metavar="FILE", help=text)(function)
+
+
+def events_option(function: F) -> F:
+    """Add --events to a command that changes machines."""
+    text = "Write what happens into FILE as it happens, a line of JSON each; - is stdout."
+    return click.option("--events", "events", metavar="FILE", help=text)(function)
 
 
 def builder_option(function: F) -> F:

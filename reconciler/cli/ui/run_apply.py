@@ -9,6 +9,7 @@ from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared
 from reconciler.cli.ui.progress import progress, words_of
+from reconciler.cli.ui.side_files import Beside, write_document
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -79,10 +80,14 @@ def run_ending_well(work: "Callable[[Stop], Coroutine[Any, Any, Report | None]]"
     return run_async(work(stop), on_first=ask)
 
 
-def finish(report: Report, options: Shared, *, verb: str = "apply") -> int:
-    """Show the report, and return the exit code that it means."""
+def finish(report: Report, options: Shared, both: Beside | None, *, verb: str = "apply") -> int:
+    """Show the report, here and beside, and return the exit code that it means."""
     from reconciler.render.report import problems, report_json, report_text
 
+    if both:
+        both.end(report)
+    else:
+        write_document(options, report_json(report))
     is_done = report.is_success and not report.interrupted
     streams.current().result = "the changes were made" if is_done else "run it again to go on"
     if options.is_json:
@@ -116,13 +121,15 @@ def tell_objections(proposal: "Proposal") -> None:
         console.say(f"error: what is due was not all approved; nothing was changed\n{why}\n  plan again")
 
 
-def not_begun(plan: Plan, why: tuple[str, ...], options: Shared, *, verb: str = "apply") -> Report | None:
+def not_begun(plan: Plan, why: tuple[str, ...], options: Shared, both: Beside, *, verb: str = "apply") -> Report | None:
     """Say what to do next, as nothing was begun. Return a report for programs.
 
     People have read the reason already.
     """
+    report = Report(plan=plan, entries=(), failures=why)
+    both.end(report)
     if options.is_json:
-        return Report(plan=plan, entries=(), failures=why)
+        return report
     if options.output == "markdown":
         from reconciler.render.report_markdown import refusal_markdown
 

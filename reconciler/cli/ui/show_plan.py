@@ -1,7 +1,8 @@
 """Print a plan in the format asked for, the same for every verb."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Shared
@@ -24,11 +25,14 @@ def show(
     saved: "SavedPlan | None" = None,
     has_hash: bool = True,
     shows_values: bool = False,
+    reads: Sequence[Path] = (),
+    is_document: bool = True,
 ) -> None:
     """Print the plan in the format asked for.
 
     A saved plan brings its hash; some plans cannot be applied by their hash. `shows_values` leaves the values of
-    variables and files unmasked, in text alone.
+    variables and files unmasked, in text alone. `reads` are files that nothing may be written into. `is_document`
+    says that the plan is what the verb is about, and --json-into gets it.
     """
     from reconciler.canonical.change_hashes import change_hashes, set_sha256
 
@@ -40,6 +44,8 @@ def show(
     elif has_hash:
         changes = change_hashes(plan)
         found = set_sha256(changes)
+    if options.json_into is not None and is_document:
+        _write(plan, options, reads, plan_sha256=found, salt=salt, change_hashes=changes)
     if options.is_json:
         from reconciler.render.json import plan_members
 
@@ -75,6 +81,15 @@ def show(
     console.print_text(text, is_safe=True)
     if found and plan.has_changes and plan.is_reviewable:
         console.print_text(f"Plan hash: {found}")
+
+
+def _write(plan: "Plan", options: Shared, reads: Sequence[Path], **hashes: Any) -> None:
+    """Write the plan's document where --json-into says."""
+    from reconciler.cli.ui.side_files import write_document
+    from reconciler.render.json import plan_json
+
+    read: list[str | Path] = [*reads, *((plan.scope.spec, *plan.scope.overlays) if plan.scope else ())]
+    write_document(options, plan_json(plan, **hashes), reads=read)
 
 
 def say(plan: "Plan") -> None:

@@ -37,6 +37,7 @@ class Output:
         self.known: Concealment = Concealment(known_tokens(os.environ))
         self.failure: OSError | None = None
         self.result: str = ""
+        self.is_short: bool = False  # a file beside the output could not be written, which was told
         self._on_failure: Callable[[], None] = _raise
 
     def fail(self, error: OSError) -> None:
@@ -171,6 +172,13 @@ def flush() -> None:
 def as_it_is(stream: "TextIO | _ConcealingStream | None") -> TextIO | None:
     """Return the stream without its concealing, for a task's own output."""
     return cast(TextIO, stream.behind) if isinstance(stream, _ConcealingStream) else stream
+
+
+def innermost(stream: "TextIO | _Stream | None") -> TextIO | None:
+    """Return the stream without what conceals and what notices failures."""
+    while isinstance(stream, _Stream):
+        stream = stream.behind
+    return stream
 
 
 def _concealing(stream: TextIO | None, output: Output) -> TextIO:

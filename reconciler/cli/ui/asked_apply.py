@@ -1,0 +1,123 @@
+"""Propose an apply, show it, ask, and carry it out; or only show it: a dry run."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.cli.ui import console
+from reconciler.cli.ui.annotations import annotate
+from reconciler.cli.ui.options import Shared, resolve_mode_of
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, not_begun_any_more, tell_objections
+from reconciler.cli.ui.session import open_session
+from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.side_files import Beside
+from reconciler.model.plan import Plan
+from reconciler.model.report import Report
+from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
+
+if TYPE_CHECKING:
+    from reconciler.apply.executor import Stop
+    from reconciler.apply.options import Options
+    from reconciler.operations.apply import Proposal
+    from reconciler.operations.images import ImagePolicy
+    from reconciler.targets import Target
+
+_REFUSAL = "pass --yes, or look first with `reconciler plan`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How the plan is shown, and whether it is agreed to already."""
+
+    options: Shared
+    is_agreed: bool
+    is_reviewed: bool
+    shows_values: bool
+    fails_if_superseded: bool
+
+    def require_someone(self) -> None:
+        """Raise UsageError if it is not agreed to, and there is nobody to ask."""
+        if not self.is_agreed:
+            console.require_interactive(refusal=_REFUSAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be applied, and how."""
+
+    spec: Spec
+    consent: Consent
+    how: "Options"
+    images: "ImagePolicy"
+    resolve_mode: str | None
+    wait_busy_s: float | None
+
+    def images_on(self, target: "Target") -> "ImagePolicy":
+        """Return how images are looked up there. Raises a usage error.
+
+        Those of a saved plan are fixed, and drift looks nothing up.
+        """
+        if self.consent.saved or self.how.only_drift:
+            return self.images
+        return replace(self.images, mode=resolve_mode_of(self.resolve_mode, target))
+
+
+async def propose_dry(asking: Asking, target: "Target", work: Work) -> "Proposal":
+    """Return what would be done; nothing is built for it."""
+    from reconciler.operations.apply import propose_apply
+
+    images = replace(work.images_on(target), builds=False, must_be_built=False)
+    async with open_session(asking.options, target, console.say) as session:
+        return await propose_apply(session, work.spec, work.consent, work.how, images=images)
+
+
+def end_dry(asking: Asking, proposal: "Proposal", is_detailed: bool) -> int:
+    """Show what would be done, and return the exit code of a dry run."""
+    plan = proposal.plan
+    if asking.is_reviewed and (newer := plan.superseded_by):
+        return finish(not_begun_any_more(plan, newer, fails=asking.fails_if_superseded), asking.options, None)
+    show(plan, asking.options, shows_values=asking.shows_values)
+    tell_objections(proposal)
+    annotate(proposal.obstacles)
+    if proposal.objections or not plan.is_reviewable:
+        return 1
+    return 2 if is_detailed and not plan.is_settled else 0
+
+
+async def apply_asked(asking: Asking, both: Beside, target: "Target", work: Work, stop: "Stop") -> Report | None:
+    """Return the report, or None if nothing was applied.
+
+    That is so if the user said no, the plan is blocked, or it is not the plan that was reviewed.
+    """
+    from reconciler.operations.apply import propose_apply
+
+    options, images = asking.options, work.images_on(target)
+    async with open_session(options, target, console.say) as session:
+        session = both.telling.heard_in(session)
+        proposal = await propose_apply(session, work.spec, work.consent, work.how, images=images)
+        plan = proposal.plan
+        both.telling.plan(plan)
+        if asking.is_reviewed and plan.superseded_by:
+            return not_begun_any_more(plan, plan.superseded_by, fails=asking.fails_if_superseded)
+        _show(plan, options, shows_values=asking.shows_values)
+        tell_objections(proposal)
+        if proposal.obstacles:
+            return not_begun(plan, proposal.obstacles, options, both)
+        if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
+            console.say("nothing was changed")
+            return not_begun(plan, ("the plan was not confirmed",), options, both)
+        return await carry_out_shown(session, proposal, stop, wait_busy_s=work.wait_busy_s)
+
+
+def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
+    """Show the plan; for programs only its warnings, since stdout is for the report."""
+    if not options.is_json:
+        markdown = options.output == "markdown"
+        say(plan) if markdown else show(plan, options, shows_values=shows_values, is_document=False)
+        return
+    for warning in plan.warnings:
+        console.say(f"Warning: {warning}")
+
+
+def _is_confirmed(plan: Plan) -> bool:
+    return console.ask_typed(f"{where_asked(plan)}\nApply this? Only yes is accepted:", "yes", refusal=_REFUSAL)
