@@ -13,6 +13,7 @@ from typing import Any
 from approvals import approved
 from comment import LABEL, body_of, destroys, pre, say
 from github import GitHub, GitHubError
+from labels import label_of, set_label
 
 
 def main(arguments: list[str], environment: dict[str, str]) -> int:
@@ -26,7 +27,10 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
             sys.stdout.write(_allowance(environment, _read(values.file)))
         case "comment":
             plan = _read(values.plan) if values.plan.is_file() else {}
-            _comment(environment, values.key, values.author, plan, values.file.read_text())
+            who = {"key": values.key, "author": values.author, "may_create": not values.only_update}
+            _comment(environment, plan, values.file.read_text(), **who)
+        case "label":
+            _label(environment, _read(values.plan) if values.plan.is_file() else {})
         case "approved":
             return _approved(environment, values.key, values.author)
     return 0
@@ -44,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     comment_verb.add_argument("--key", required=True)
     comment_verb.add_argument("--plan", required=True, type=Path)
     comment_verb.add_argument("--author", required=True)
+    comment_verb.add_argument("--only-update", action="store_true")
     comment_verb.add_argument("file", type=Path)
+    verbs.add_parser("label").add_argument("plan", type=Path)
     approved_verb = verbs.add_parser("approved")
     approved_verb.add_argument("--key", required=True)
     approved_verb.add_argument("--author", required=True)
@@ -80,7 +86,20 @@ def _allowance(environment: dict[str, str], plan: dict[str, Any]) -> str:
         return ""
 
 
-def _comment(environment: dict[str, str], key: str, author: str, plan: dict[str, Any], shown: str) -> None:
+def _label(environment: dict[str, str], plan: dict[str, Any]) -> None:
+    """Set the pull request's label. That it cannot be set is no reason to fail."""
+    pull = _pull(environment)
+    if not pull:
+        return
+    try:
+        set_label(GitHub(environment), int(pull["number"]), label_of(plan))
+    except (GitHubError, ValueError, KeyError, TypeError) as error:
+        _warn(f"the pull request's label could not be set: {error}", sys.stdout)
+
+
+def _comment(
+    environment: dict[str, str], plan: dict[str, Any], shown: str, *, key: str, author: str, may_create: bool
+) -> None:
     """Make the comment. That it cannot be made is no reason to fail: a fork's token may not."""
     pull = _pull(environment)
     if not pull:
@@ -91,7 +110,7 @@ def _comment(environment: dict[str, str], key: str, author: str, plan: dict[str,
     )
     body = body_of(key, shown, plan, commit=str(pull["head"]["sha"]), run=run)
     try:
-        say(GitHub(environment), int(pull["number"]), key, body, author=author)
+        say(GitHub(environment), int(pull["number"]), key, body, author=author, may_create=may_create)
     except (GitHubError, ValueError, KeyError, TypeError) as error:
         _warn(f"the plan could not be put into a comment: {error}", sys.stdout)
 

@@ -87,8 +87,11 @@ def own_comments(github: GitHub, number: int, key: str, author: str) -> list[dic
     ]
 
 
-def say(github: GitHub, number: int, key: str, body: str, *, author: str) -> None:
-    """Make or change the comment with this key. What others have begun in the same way is left alone."""
+def say(github: GitHub, number: int, key: str, body: str, *, author: str, may_create: bool = True) -> None:
+    """Make or change the comment with this key. What others have begun in the same way is left alone.
+
+    Without `may_create` nothing is said where there is no comment yet.
+    """
     for comment in reversed(own_comments(github, number, key, author)):
         try:
             github.call("PATCH", f"/issues/comments/{comment['id']}", body={"body": body})
@@ -96,4 +99,5 @@ def say(github: GitHub, number: int, key: str, body: str, *, author: str) -> Non
         except GitHubError as error:
             if error.status not in {403, 404}:
                 raise
-    github.call("POST", f"/issues/{number}/comments", body={"body": body})
+    if may_create:
+        github.call("POST", f"/issues/{number}/comments", body={"body": body})

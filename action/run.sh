@@ -92,8 +92,15 @@ hash=""
   echo "exit-code=$code"
 } >>"$GITHUB_OUTPUT"
 
+if [[ $INPUT_LABELS == true && $INPUT_COMMAND == plan ]]; then
+  github label "$work/plan.json"
+fi
+
 # One comment for each spec: what is reviewed in it is a plan, and nothing else takes its place.
 if [[ $INPUT_COMMENT == true && ($INPUT_COMMAND == plan || $INPUT_COMMAND == diff) ]]; then
-  github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/plan.json" "$shown"
+  only_update=()
+  if [[ $INPUT_SKIP_WHEN_EMPTY == true && $code == 0 && $INPUT_COMMAND != apply ]]; then only_update=(--only-update); fi
+  github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/plan.json" \
+    ${only_update[@]+"${only_update[@]}"} "$shown"
 fi
 [[ $code == 0 || $code == 2 ]] || exit "$code"

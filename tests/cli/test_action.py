@@ -240,6 +240,44 @@ def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
     assert "7 done" in runner.summary
 
 
+def test_a_label_says_what_the_plan_does(runner: Runner, comments: Comments) -> None:
+    comments.labels, comments.repository_labels = ["bug"], ["bug"]
+    assert runner(command="plan", target="local") == 0
+    assert sorted(comments.labels) == ["bug", "reconciler: changes"]
+    assert runner(command="apply", target="local") == 0
+    assert runner(command="plan", target="local", labels="false") == 0
+    assert sorted(comments.labels) == ["bug", "reconciler: changes"]
+    comments.labels.append("reconciler: allow-destroy")
+    assert runner(command="plan", target="local") == 0
+    assert sorted(comments.labels) == ["bug", "reconciler: allow-destroy", "reconciler: none"]
+    runner.declare(1)
+    assert runner(command="plan", target="local") == 0
+    assert sorted(comments.labels) == ["bug", "reconciler: allow-destroy", "reconciler: destroys"]
+    comments.requests.clear()
+    assert runner(command="plan", target="local", comment="false") == 0
+    assert [line for line in comments.requests if not line.startswith("GET")] == [], "it is set already"
+    runner.declare(1, "wrong: 1\n")
+    assert runner(command="plan", target="local") == 1
+    assert sorted(comments.labels) == ["bug", "reconciler: allow-destroy"], "there is no plan"
+    runner.declare(1)
+    comments.refused = 403
+    assert runner(command="plan", target="local") == 0
+    assert "::warning title=reconciler::the pull request's label could not be set: GitHub answered 403" in runner.said
+
+
+def test_an_empty_plan_may_make_no_comment(runner: Runner, comments: Comments) -> None:
+    assert runner(command="apply", target="local") == 0
+    assert runner(command="plan", target="local", skip_when_empty="true") == 0
+    assert comments.comments == []
+    runner.declare(3)
+    assert runner(command="plan", target="local", skip_when_empty="true") == 0
+    assert "Plan: 1 to create" in comments.comments[0]["body"]
+    runner.declare(2)
+    assert runner(command="plan", target="local", skip_when_empty="true") == 0
+    [comment] = comments.comments
+    assert "No changes" in comment["body"]
+
+
 def test_arguments_may_stand_on_several_lines(runner: Runner, comments: Comments) -> None:
     runner.declare(2, "      more: {command: ['true']}\n")
     assert runner(command="apply", target="local", arguments="--parallelism 5\n--only work\n") == 0

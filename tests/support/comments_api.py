@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 BOT = "github-actions[bot]"
 
@@ -23,6 +23,7 @@ class Comments:
     comments: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    repository_labels: list[str] = field(default_factory=list)
     refused: int | None = None
     url: str = ""
 
@@ -42,6 +43,8 @@ class Comments:
             return 200, self.pulls
         if method == "GET" and path == f"/issues/{self.number}/labels":
             return 200, [{"name": name} for name in self.labels]
+        if (answered := self._answer_of_labels(method, unquote(path), body)) is not None:
+            return answered
         if path == f"/issues/{self.number}/comments":
             if method == "POST":
                 return 201, self.add(body["body"])
@@ -56,6 +59,28 @@ class Comments:
             comment["body"] = body["body"]
             return 200, comment
         return 404, {"message": "Not Found"}
+
+    def _answer_of_labels(self, method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        """Unlike GitHub it makes no label by setting one, so that a client has to."""
+        own = f"/issues/{self.number}/labels"
+        if method == "POST" and path == "/labels":
+            if body["name"] in self.repository_labels:
+                return 422, {"message": "Validation Failed", "errors": [{"code": "already_exists"}]}
+            assert re.fullmatch(r"[0-9a-f]{6}", body["color"])
+            self.repository_labels.append(body["name"])
+            return 201, {"name": body["name"]}
+        if method == "POST" and path == own:
+            if not set(body["labels"]) <= set(self.repository_labels):
+                return 422, {"message": "Validation Failed"}
+            self.labels += [name for name in body["labels"] if name not in self.labels]
+            return 200, [{"name": name} for name in self.labels]
+        if method == "DELETE" and path.startswith(f"{own}/"):
+            name = path.removeprefix(f"{own}/")
+            if name not in self.labels:
+                return 404, {"message": "Label does not exist"}
+            self.labels.remove(name)
+            return 200, [{"name": name} for name in self.labels]
+        return None
 
 
 @contextmanager
@@ -79,7 +104,7 @@ def comments_api() -> Iterator[Comments]:
         def log_message(self, format: str, *_values: object) -> None:
             del format
 
-    for method in ("GET", "POST", "PATCH"):
+    for method in ("GET", "POST", "PATCH", "DELETE"):
         setattr(Handler, f"do_{method}", Handler._serve)
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     comments.url = f"http://127.0.0.1:{listener.server_address[1]}"
