@@ -17,7 +17,6 @@ _ANY: Final = "*"
 _POOL: Final[Mapping[str, _Level]] = {
     "env": None,
     "metadata": None,
-    "processes": {_ANY: {"env": None}},
     "config": None,
 }
 _POOLS: Final[Mapping[str, _Level]] = {_ANY: _POOL}
