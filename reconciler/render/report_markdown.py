@@ -8,11 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.render.markdown import marker
 from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pre, red
 from reconciler.render.next_steps import after_refusal, after_report
+from reconciler.render.pools import first_of
+from reconciler.render.ranges import ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.report import closing_line, not_yet, problems
 from reconciler.render.scope import scope_line
@@ -21,6 +24,7 @@ _RED: Final = 12_000  # characters
 _POOLS: Final = 5_000
 _LOGS: Final = 20_000
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?")
+_NAMED: Final = 20
 _LOG_LINE: Final = 300
 
 
@@ -34,6 +38,7 @@ def report_markdown(report: Report, verb: str) -> str:
         *_red(problems(report)),
         *notes("Not yet", not_yet(report)),
         *notes("Warning", report.plan.warnings),
+        *_gone(report.entries),
         *_next(after_report(report, verb)),
         *_pools(report.entries),
         *logs,
@@ -71,6 +76,16 @@ def _urls(report: Report) -> list[str]:
 def _red(lines: Iterable[str]) -> list[str]:
     kept, left_out = fitting((clean(line) for line in lines), _RED)
     return red([*kept, f"… and {len(left_out)} more"] if left_out else kept)
+
+
+def _gone(entries: Iterable[Entry]) -> list[str]:
+    """Return a line each that names the machines that were destroyed, and replaced."""
+    lines = []
+    for action, word in ((Action.DESTROY, "Destroyed"), (Action.REPLACE, "Replaced")):
+        done = [entry.slot for entry in entries if entry.status is Status.DONE and entry.action is action]
+        if named := [(code(found.address), found.size) for found in ranges_of(done)]:
+            lines += [f"**{word}:** {first_of(named, _NAMED)}", ""]
+    return lines
 
 
 def _next(step: str | None) -> list[str]:

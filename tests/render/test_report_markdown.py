@@ -51,6 +51,18 @@ SITUATIONS: dict[str, Callable[[], str]] = {
         ),
         "apply",
     ),
+    "destroyed": lambda: report_markdown(
+        replace(
+            DONE,
+            entries=(
+                *(entry(at, Status.DONE, pool="work", action=Action.DESTROY) for at in range(6)),
+                entry(9, Status.DONE, pool="work", action=Action.DESTROY),
+                entry(0, Status.DONE, action=Action.REPLACE),
+                entry(1, Status.FAILED, action=Action.REPLACE, detail="no capacity"),
+            ),
+        ),
+        "destroy",
+    ),
     "failed": lambda: report_markdown(
         replace(
             DONE,
@@ -136,3 +148,12 @@ def test_ten_thousand_failures_are_counted_to_the_last() -> None:
     lines = text[text.index("```diff") :].splitlines()
     last = next(line for line in lines if line.startswith("- … and"))
     assert lines.index(last) - 1 + int(last.split()[3]) == 10_000
+
+
+def test_of_many_machines_that_are_gone_the_first_are_named_and_the_others_counted() -> None:
+    entries = tuple(
+        entry(at, Status.DONE, pool=f"p{pool}", action=Action.DESTROY) for pool in range(10, 35) for at in range(3)
+    )
+    text = report_markdown(replace(DONE, entries=entries), "apply")
+    assert "**Destroyed:** `shop/p10-iad-0…2`, " in text
+    assert "`shop/p29-iad-0…2` and 15 more\n" in text
