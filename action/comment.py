@@ -15,6 +15,7 @@ LIMIT = 65_536
 PRE_LIMIT = 50_000
 LABEL = "reconciler: allow-destroy"
 MOST_APPROVED = 11_000  # characters of the set of changes
+MOST_IN_AN_OUTPUT = 100_000  # likewise: a variable of a process holds 128 kB
 _APPROVAL = r"sha256:[0-9a-f]{64}(?:\+[0-9a-f,]*)?"
 _LAST_LINE = re.compile(rf"<!-- plan ({_APPROVAL}) of commit ([0-9a-f]{{40}})(?: allow-destroy (\d+))? -->")
 _PLANS_LAST_LINE = re.compile(rf"\n*<!-- reconciler plan {_APPROVAL} -->\s*\Z")
@@ -52,13 +53,17 @@ def body_of(key: str, shown: str, plan: dict[str, Any], *, commit: str, run: str
 
 
 def _last_line(plan: dict[str, Any], commit: str) -> str:
-    approval, allowed = plan.get("plan_sha256"), destroys(plan, is_allowed=True)
+    approval, allowed = approval_of(plan, MOST_APPROVED), destroys(plan, is_allowed=True)
     if not approval:
         return ""
-    changes = plan.get("change_hashes")
-    if changes is not None and len(text := f"{approval}+{','.join(changes)}") <= MOST_APPROVED:
-        approval = text
     return f"\n<!-- plan {approval} of commit {commit}{f' allow-destroy {allowed}' if allowed else ''} -->"
+
+
+def approval_of(plan: dict[str, Any], most: int) -> str:
+    """Return the plan's hash, with the set of its changes if that has room; empty if it cannot be approved."""
+    approval, changes = plan.get("plan_sha256") or "", plan.get("change_hashes")
+    text = f"{approval}+{','.join(changes or [])}"
+    return text if approval and changes is not None and len(text) <= most else approval
 
 
 def shown_in(body: str) -> Shown | None:

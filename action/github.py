@@ -67,6 +67,20 @@ class GitHub:
         """Return the names of the pull request's labels as they are now: an event's are those of its time."""
         return {str(one["name"]) for one in self.call("GET", f"/issues/{number}/labels", per_page=_PER_PAGE)}
 
+    def head_of(self, branch: str) -> str:
+        """Return the newest commit of the branch."""
+        return str(self.call("GET", f"/git/ref/heads/{urllib.parse.quote(branch)}")["object"]["sha"])
+
+    def history(self, commit: str) -> list[dict[str, Any]]:
+        """Return the commit and those before it, the newest first: a hundred at most."""
+        found: list[dict[str, Any]] = self.call("GET", "/commits", sha=commit, per_page=_PER_PAGE)
+        return found
+
+    def closed_pulls(self) -> list[int]:
+        """Return the numbers of the pull requests that were closed, the last changed first: a hundred at most."""
+        query = {"state": "closed", "sort": "updated", "direction": "desc", "per_page": _PER_PAGE}
+        return [int(one["number"]) for one in self.call("GET", "/pulls", **query)]
+
     def pulls_of(self, commit: str) -> list[dict[str, Any]]:
         """Return the pull requests that the commit belongs to."""
         found: list[dict[str, Any]] = self.call("GET", f"/commits/{commit}/pulls", per_page=_PER_PAGE)

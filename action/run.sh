@@ -11,13 +11,68 @@ reconciler() { "$bin/python" -I -m reconciler.cli "$@"; }
 
 cd "$INPUT_DIRECTORY"
 read -r -d '' -a more <<<"$INPUT_ARGUMENTS" || true # words, on as many lines as they are written
-key=${INPUT_COMMENT_KEY:-$(git rev-parse --show-prefix 2>/dev/null || true)$INPUT_FILE}
+key=${INPUT_COMMENT_KEY:-$(git rev-parse --show-prefix 2>/dev/null || true)$INPUT_FILE${INPUT_ENVIRONMENT:+-$INPUT_ENVIRONMENT}}
 shown="$work/shown.md"
 errors="$work/errors.txt"
 text="$work/text.txt"
 code=0
+superseded_by=""
+acts=false # whether it changes machines, and says so as it comes
+case "$INPUT_COMMAND" in apply | destroy | sweep) acts=true ;; esac
 : >"$shown"
 : >"$text"
+: >"$errors"
+
+# Runs a verb that may take long: what it says is shown as it comes, and kept.
+run_shown() {
+  local ended=0
+  {
+    {
+      reconciler "$@" || ended=$?
+      echo "$ended" >"$work/code"
+    } 2>&1 1>&3 | tee -a "$errors" >&2
+  } 3>&1 | tee -a "$text"
+  return "$(<"$work/code")"
+}
+
+# Whether the stack is the environment's own, so that what is done to it touches no other one.
+owns() {
+  reconciler validate -f "$INPUT_FILE" -o json >"$work/validation.json" 2>/dev/null || true
+  github owns "$work/validation.json" 2> >(tee -a "$errors" >&2)
+}
+
+# Collects what was approved by the merges since the commit that was applied last.
+approvals() {
+  reconciler apply --dry-run -f "$INPUT_FILE" -o json ${more[@]+"${more[@]}"} >"$work/now.json" 2>"$errors" || code=$?
+  [[ -s $work/now.json ]] || return 1
+  code=0 # if it is blocked, the apply says so
+  allowed=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/now.json" \
+    --out "$work/approvals.txt" 2>"$errors") || return 1
+  cat "$errors" >&2
+  consent=(--expect-plan "@$work/approvals.txt")
+  [[ -z $allowed ]] || more+=(--allow-destroy "$allowed")
+}
+
+apply() {
+  run_shown apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
+  superseded_by=$(sed -nE 's/^Superseded by (commit|revision) ([0-9a-f]+).*/\2/p' "$text")
+}
+
+# Destroys the stacks of the pull requests that are closed; {number} in the environment's name stands for theirs.
+sweep() {
+  local pattern=$INPUT_ENVIRONMENT number
+  if [[ $pattern != *"{number}"* ]]; then
+    echo "::error title=reconciler::sweep needs an environment with {number} in its name, such as pr-{number}" | tee "$errors"
+    code=64
+    return
+  fi
+  github closed >"$work/closed.txt" 2>"$errors" || code=$?
+  while read -r number; do
+    export RECONCILER_ENVIRONMENT=${pattern//"{number}"/$number}
+    echo "$RECONCILER_ENVIRONMENT:" | tee -a "$text"
+    { owns && run_shown destroy -f "$INPUT_FILE" --yes ${more[@]+"${more[@]}"}; } || code=1
+  done <"$work/closed.txt"
+}
 
 case "$INPUT_COMMAND" in
   plan)
@@ -47,49 +102,55 @@ case "$INPUT_COMMAND" in
     ;;
   apply)
     consent=(--yes)
-    if [[ $INPUT_EXPECT_PLAN == from-comment ]]; then
-      approved=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" 2>"$errors") || code=$?
-      read -r approval allowed <<<"$approved"
-      consent=(--expect-plan "$approval")
-      [[ -z $allowed ]] || more+=(--allow-destroy "$allowed")
-    elif [[ -n $INPUT_EXPECT_PLAN ]]; then
+    if [[ -n $INPUT_EXPECT_PLAN ]]; then # what was reviewed is of one commit; the branch's newest is applied whole
       consent=(--expect-plan "$INPUT_EXPECT_PLAN")
+      superseded_by=$(github superseded)
     fi
-    if [[ $code == 0 ]]; then # an apply may take long, so what it says is shown as it comes, and kept
-      {
-        {
-          reconciler apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
-          echo "$code" >"$work/code"
-        } 2>&1 1>&3 | tee "$errors" >&2
-      } 3>&1 | tee "$text"
-      code=$(<"$work/code")
-    else
+    if [[ -n $superseded_by ]]; then
+      echo "Superseded by commit ${superseded_by:0:12}, the newest of ${GITHUB_REF#refs/heads/}: nothing was changed." | tee "$text"
+      [[ " ${more[*]-} " != *" --superseded fail "* && " ${more[*]-} " != *" --superseded=fail "* ]] || code=1
+    elif [[ $INPUT_EXPECT_PLAN == from-comment ]] && ! approvals; then
+      [[ $code != 0 ]] || code=1
       cat "$errors" >&2
+    else
+      apply
     fi
     ;;
+  destroy)
+    owns && run_shown destroy -f "$INPUT_FILE" --yes ${more[@]+"${more[@]}"} || code=$?
+    ;;
+  sweep)
+    sweep
+    ;;
   *)
-    echo "::error title=reconciler::the action has no such command; it is plan, apply, diff, drift or validate"
+    echo "::error title=reconciler::the action has no such command; it is plan, apply, diff, drift, validate, destroy or sweep"
     exit 64
     ;;
 esac
 
-[[ $INPUT_COMMAND == apply ]] || cat "$errors" >&2
+$acts || cat "$errors" >&2
 if [[ -s $text ]]; then
-  [[ $INPUT_COMMAND == apply ]] || cat "$text"
+  $acts || cat "$text"
   github pre "$text" >"$shown"
 fi
-if [[ $code != 0 && $code != 2 && (! -s $shown || $INPUT_COMMAND == apply) ]]; then
+if [[ $code != 0 && $code != 2 && (! -s $shown || $acts == true) ]]; then
   github pre --title "reconciler $INPUT_COMMAND ended with $code" "$errors" >>"$shown"
+  ! grep -q "not all approved" "$errors" || [[ ! -s $work/now.json ]] || github next-step "$work/now.json" >>"$shown"
 fi
 cat "$shown" >>"$GITHUB_STEP_SUMMARY"
 [[ -s $text ]] || cat "$shown"
 
-hash=""
-[[ -s $work/plan.json ]] && hash=$(github hash "$work/plan.json")
+hash="" approval=""
+if [[ -s $work/plan.json ]]; then
+  hash=$(github hash "$work/plan.json")
+  approval=$(github approval "$work/plan.json")
+fi
 {
   echo "changes=$([[ $code == 2 ]] && echo true || echo false)"
   echo "plan-sha256=$hash"
+  echo "approval=$approval"
   echo "exit-code=$code"
+  echo "superseded-by=$superseded_by"
 } >>"$GITHUB_OUTPUT"
 
 if [[ $INPUT_LABELS == true && $INPUT_COMMAND == plan ]]; then
@@ -97,7 +158,8 @@ if [[ $INPUT_LABELS == true && $INPUT_COMMAND == plan ]]; then
 fi
 
 # One comment for each spec: what is reviewed in it is a plan, and nothing else takes its place.
-if [[ $INPUT_COMMENT == true && ($INPUT_COMMAND == plan || $INPUT_COMMAND == diff) ]]; then
+# What is done to the stack of a pull request stands there too.
+if [[ $INPUT_COMMENT == true && ($INPUT_COMMAND == plan || $INPUT_COMMAND == diff || (-n $INPUT_ENVIRONMENT && $acts == true)) ]]; then
   only_update=()
   if [[ $INPUT_SKIP_WHEN_EMPTY == true && $code == 0 && $INPUT_COMMAND != apply ]]; then only_update=(--only-update); fi
   github comment --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/plan.json" \

@@ -1,7 +1,8 @@
 """What was approved: sets of changes, or plans of which only the hash is known.
 
 The text of a set is the plan's hash, `+`, and the hashes of its changes: `sha256:…+0123456789abcdef,…`. It is what the
-last line of a plan in Markdown holds. Several approvals are one: their union.
+last line of a plan in Markdown holds. `none` is the empty set, which approves nothing. Several approvals are one: their
+union.
 """
 
 import re
@@ -12,7 +13,8 @@ from typing import Final
 _CHANGES: Final = r"[0-9a-f]{16}(?:,[0-9a-f]{16})*"
 _PLAN: Final = r"sha256:[0-9a-f]{64}"
 _TEXT: Final = re.compile(rf"({_PLAN})(?:\+({_CHANGES})?)?")
-_LINE: Final = re.compile(rf"(?:<!-- reconciler plan )?({_PLAN}(?:\+(?:{_CHANGES})?)?)(?: -->)?")
+_LINE: Final = re.compile(rf"(?:<!-- reconciler plan )?({_PLAN}(?:\+(?:{_CHANGES})?)?|none)(?: -->)?")
+NOTHING: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,22 @@
 """Read what was approved: plans' hashes, and the sets of their changes.
 
 An approval is the hash of a plan, or the text of a set: `sha256:…+CHANGE,CHANGE`. A file may be a saved plan, a plan in
-JSON or in Markdown, or have one approval a line. Several approvals are one: what any of them holds was approved.
+JSON or in Markdown, or have one approval a line. `none` approves nothing. Several approvals are one: what any of them
+holds was approved.
 """
 
 import json
 from pathlib import Path
 
 from reconciler.errors import UsageError
-from reconciler.model.approval import Approval, approval_text, approvals_in, parse_approval
+from reconciler.model.approval import NOTHING, Approval, approval_text, approvals_in, parse_approval
 
 _MAX_BYTES = 256 * 1024 * 1024
 
 
 def approvals_of(text: str) -> tuple[Approval, ...]:
     """Return the approvals in a text, one a line. Raises ValueError."""
-    return tuple(_checked(parse_approval(word)) for word in text.split() or [""])
+    return tuple(_nothing() if word == NOTHING else _checked(parse_approval(word)) for word in text.split() or [""])
 
 
 def read_approvals(file: Path) -> tuple[Approval, ...]:
@@ -43,6 +44,12 @@ def _of_json(text: str) -> str:
         return plan_sha256 if changes is None else approval_text(plan_sha256, [str(one) for one in changes])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("the file is no plan that can be approved") from error
+
+
+def _nothing() -> Approval:
+    from reconciler.canonical.change_hashes import set_sha256
+
+    return Approval(set_sha256(()), frozenset())
 
 
 def _checked(approval: Approval) -> Approval:

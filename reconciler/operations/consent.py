@@ -90,7 +90,7 @@ class Consent:
             return ()
         approved = self.approved(plan)
         found = not_approved(plan, approved)
-        if not found or self.saved or approved.hashes:
+        if not found or self.saved or all(one.changes is not None for one in self.approvals) or approved.hashes:
             return found
         without = replace(plan, deletion_limit=None)
         if plan.deletion_limit and any(_set_of(one.plan_sha256, without) for one in self.approvals):

@@ -108,6 +108,7 @@ def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
         "GITHUB_ACTIONS": "true",
         "GITHUB_API_URL": comments.url,
         "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_REF": "refs/heads/main",
         "GITHUB_REPOSITORY": comments.repository,
         "GITHUB_RUN_ID": "42",
         "GITHUB_SHA": MERGE,
@@ -125,7 +126,12 @@ def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
 
 
 def merge(comments: Comments, head: str = HEAD) -> None:
-    pull = {"number": comments.number, "merge_commit_sha": MERGE, "merged_at": "2026-01-01T00:00:00Z"}
+    pull = {
+        "number": comments.number,
+        "merge_commit_sha": MERGE,
+        "merged_at": "2026-01-01T00:00:00Z",
+        "base": {"ref": "main"},
+    }
     comments.pulls = [{"number": 3, "merge_commit_sha": "c" * 40, "merged_at": None}, pull | {"head": {"sha": head}}]
 
 
@@ -168,7 +174,8 @@ def test_from_the_pull_request_to_the_merge(runner: Runner, comments: Comments) 
 def test_what_was_not_approved_is_not_applied(runner: Runner, comments: Comments) -> None:
     apply = {"command": "apply", "target": "local", "expect_plan": "from-comment"}
     assert runner(**apply) == 1
-    assert "is not the merge of a pull request" in runner.said
+    assert "app/work-iad-0: create is due now, which was not approved" in runner.said
+    assert "approves nothing" not in runner.said, "the commit is not the merge of a pull request"
     merge(comments)
     assert runner(**apply) == 1
     assert "has no plan of machines.yaml" in runner.said
@@ -207,7 +214,11 @@ def test_a_plan_that_fails_takes_the_place_of_the_one_before(runner: Runner, com
     assert "<script>" not in comment["body"]
     merge(comments)
     assert runner(command="apply", target="local", expect_plan="from-comment") == 1
-    assert "failed, so nothing was approved" in runner.said
+    assert "what was approved is not known" not in runner.said
+    assert "unknown key" in runner.said, "the spec itself is not valid"
+    runner.declare(2)
+    assert runner(command="apply", target="local", expect_plan="from-comment") == 1
+    assert "approves nothing: its last plan failed" in runner.said
 
 
 def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
@@ -286,7 +297,7 @@ def test_arguments_may_stand_on_several_lines(runner: Runner, comments: Comments
     assert "No such option" in runner.summary
     assert runner.outputs["exit-code"] == "64"
     assert runner(command="apply", target="local", expect_plan="from-comment") == 1
-    assert "no approved plan" in runner.said
+    assert "app/more-iad-0: create is due now, which was not approved" in runner.said
     assert runner.outputs["exit-code"] == "1"
     assert comments.comments == []
 

@@ -19,6 +19,7 @@ class Comments:
 
     repository: str = "owner/repo"
     number: int = 7
+    main: str = "b" * 40
     pulls: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -41,6 +42,10 @@ class Comments:
             return self.refused, {"message": "Resource not accessible by integration"}
         if method == "GET" and re.fullmatch(r"/commits/\w+/pulls", path):
             return 200, self.pulls
+        if method == "GET" and path == "/commits":
+            return 200, [{"sha": query["sha"], "parents": []}]
+        if method == "GET" and path == "/git/ref/heads/main":
+            return 200, {"ref": "refs/heads/main", "object": {"type": "commit", "sha": self.main}}
         if method == "GET" and path == f"/issues/{self.number}/labels":
             return 200, [{"name": name} for name in self.labels]
         if (answered := self._answer_of_labels(method, unquote(path), body)) is not None:

@@ -50,7 +50,7 @@ def test_a_merge_request_is_planned_and_the_merge_applied_by_hand(start: Start, 
     pipeline = start(**MERGE_REQUEST)
     assert pipeline.jobs == {"plan": "on_success"}
     assert pipeline.run("plan") == 0, pipeline.said
-    assert json.loads(pipeline.artifact("counts.json")) == {"create": 2, "update": 0, "delete": 0}
+    assert json.loads(pipeline.artifact("counts.json")) == {"create": 3, "update": 0, "delete": 0}, "the app too"
     assert "canary" not in pipeline.artifact("plan.json") + pipeline.artifact("plan.html")
 
     pipeline = start(**DEFAULT_BRANCH)
