@@ -158,7 +158,7 @@ def _unreachable(spec: Spec, plan: Plan, found: Observed | None, options: Option
     if found is None:
         return plan.unreachable
     seen = unreachable_machines(spec, found)
-    return tuple(one for one in seen if not options.only or one.slot.pool in options.only)
+    return tuple(one for one in seen if options.selection.has(one.slot))
 
 
 def _undeferred(change: Change) -> Change:

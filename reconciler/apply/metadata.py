@@ -40,7 +40,7 @@ async def keep_books(
     if found is None:
         return ()
     scope = Scope(
-        only=options.only,
+        selection=options.selection,
         revision=options.revision,
         allow_rollback=options.allow_rollback,
         reviewed=options.plan_sha256,

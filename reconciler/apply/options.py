@@ -1,10 +1,11 @@
 """How an apply behaves."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from reconciler.model.revision import Revision
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.slots.wait import SETTLE_TIMEOUT_S
 
 DEFAULT_PARALLELISM: Final = 10
@@ -22,7 +23,7 @@ class Patience(NamedTuple):
 class Options:
     """How an apply behaves.
 
-    `only` names the pools that the plan was made for; `force` ends running tasks that are to be destroyed.
+    `selection` is what the plan was made of; `force` ends running tasks that are to be destroyed.
     `lock_timeout_s` bounds the wait for someone else's lease, `parallelism` the changes under way at once. With
     `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
     alone, unless `allow_rollback`; `is_unfenced` where it was said aloud that there is no revision. `plan_sha256`
@@ -33,7 +34,7 @@ class Options:
     changed and changed back since then is left alone.
     """
 
-    only: Collection[str] = ()
+    selection: Selection = WHOLE
     parallelism: int = DEFAULT_PARALLELISM
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     force: bool = False

@@ -43,7 +43,7 @@ async def read_back(
     its machine's id. What is not listed again, since nothing was done there, is as `before` has it.
     """
     touched = {ended.address: ended for ended in entries}
-    whole = partial(make_plan, spec, only=options.only, allow_destroy=len(plan.changes), allow_rollback=True)
+    whole = partial(make_plan, spec, selection=options.selection, allow_destroy=len(plan.changes), allow_rollback=True)
 
     def replan(seen: Observed) -> Plan:
         return only_drift(whole(seen)) if options.only_drift else whole(seen)
@@ -67,7 +67,7 @@ async def read_back(
     given = {(one.app, one.kind) for one in allocations if one.status is Status.DONE}
     left += [f"{one.app}: {one.kind}: {one.reason}" for one in again.allocations if (one.app, one.kind) in given]
     mismatches = (*left, *unasked, *_failed(observed, entries), *again.blocked)
-    is_whole = again.is_settled and not (mismatches or options.only or options.only_drift)
+    is_whole = again.is_settled and options.selection.is_whole and not (mismatches or options.only_drift)
     return ReadBack(mismatches, observed, is_whole)
 
 

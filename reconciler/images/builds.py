@@ -4,7 +4,7 @@ The tag is made of the digest of the build's content, so that the same content i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from reconciler.images.context import context_of, context_tag, dockerfile_of
 from reconciler.images.credentials import Credentials
 from reconciler.images.registry import Images
 from reconciler.model.image import ImageReference, parse_image
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Build, Pool, Spec
 
 
@@ -41,15 +42,14 @@ class BuiltImage:
     was_there: bool
 
 
-def jobs_of(spec: Spec, base: Path, *, only: Iterable[str] = ()) -> list[Job]:
-    """Return the builds of the spec's pools, or of `only` these pools.
+def jobs_of(spec: Spec, base: Path, *, selection: Selection = WHOLE) -> list[Job]:
+    """Return the builds of the pools that have a slot in the selection.
 
     Reads every file of their contexts. Raises BuildError.
     """
-    chosen = frozenset(only)
     builds: dict[str, Build] = {}
     for pool in spec.pools:
-        if pool.build and pool.slots and (not chosen or pool.name in chosen):
+        if pool.build and selection.needs(pool):
             builds.setdefault(pool.config.image or "", pool.build)
     return [
         Job(

@@ -9,20 +9,21 @@ from dataclasses import replace
 
 from reconciler.errors import ApiError, SpecError
 from reconciler.machines_api.client import MachinesClient
-from reconciler.model.spec import Spec
+from reconciler.model.selection import WHOLE, Selection
+from reconciler.model.spec import Pool, Spec
 from reconciler.spec.regions import nearest_region
 
 
 async def check_regions(
-    client: MachinesClient, spec: Spec, seen: Collection[str], *, only: Collection[str] = ()
+    client: MachinesClient, spec: Spec, seen: Collection[str], *, selection: Selection = WHOLE
 ) -> tuple[str, ...]:
     """Refuse unknown regions. Return warnings if the platform could not be asked.
 
-    A region is known if it is in our own list, which may be old, or if a machine of the plan is there (`seen`). `only`
-    names the pools of a partial plan. One call at most. Raises SpecError with the place of each unknown region.
+    A region is known if it is in our own list, which may be old, or if a machine of the plan is there (`seen`). Those
+    outside the `selection` are not looked at. One call at most. Raises SpecError with the place of each unknown region.
     """
-    pools = [pool for pool in spec.pools if not only or pool.name in only] if spec.unlisted_regions else []
-    wanted = {region for pool in pools for region, count in pool.counts.items() if count}
+    pools = spec.pools if spec.unlisted_regions else ()
+    wanted = {slot_region for pool in pools for slot_region in _regions_of(pool, selection)}
     doubtful = {region: at for region, at in spec.unlisted_regions.items() if region in wanted - set(seen)}
     if not doubtful:
         return ()
@@ -61,6 +62,10 @@ async def check_room(client: MachinesClient, needed: Mapping[str, Mapping[str, i
                 limit = f"organisation {org} may have {limits[region]} machines in region {region}"
                 said.append(f"{limit}, and after this plan there would be {count}: creates there may be refused")
     return tuple(said)
+
+
+def _regions_of(pool: Pool, selection: Selection) -> list[str]:
+    return [region for region, count in pool.counts.items() if count and selection.has_place(pool.name, region)]
 
 
 def _hint(region: str, known: frozenset[str]) -> str:

@@ -15,6 +15,7 @@ from reconciler.model.machine import HostStatus, MachineState
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.revision import Revision
 from reconciler.model.scope import Scope
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Slot
 
 
@@ -164,6 +165,7 @@ class Plan:
     foreign_ips: tuple[ForeignIp, ...] = ()
     unchanged: int = 0  # slots as declared that are counted only, as in a plan that was read from a file
     deletion_limit: DeletionLimit | None = None
+    selection: Selection = WHOLE  # the part of the stack that it is of
     superseded_by: Revision | None = None
     applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
@@ -212,7 +214,7 @@ class SavedPlan:
     """A plan that was written to a file and read again.
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target
-    and the spec must be those of the apply, and `scheme` must be that of its digests. `only`, `app`, `adopt` and
+    and the spec must be those of the apply, and `scheme` must be that of its digests. `selection`, `app`, `adopt` and
     `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by their references as
     written. `change_hashes` is the set that was approved, None in a file of an earlier version.
     """
@@ -223,7 +225,7 @@ class SavedPlan:
     tool_version: str
     scheme: str
     target: str
-    only: tuple[str, ...] = ()
+    selection: Selection = WHOLE
     app: str | None = None
     adopt: bool = False
     allow_destroy: int | None = None

@@ -28,3 +28,4 @@ class SlotStatus:
     restarts: int = 0
     failing: tuple[Check, ...] = ()
     lock: str | None = None
+    region: str = ""

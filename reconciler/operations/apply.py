@@ -69,18 +69,18 @@ async def propose_apply(
     options = replace(options, allow_rollback=consent.allow_rollback, plan_sha256=consent.sha256)
     if saved:
         consent = replace(consent, adopt=saved.adopt)
-        options = replace(options, only=saved.only, reviewed_versions=reviewed_versions(saved))
+        options = replace(options, selection=saved.selection, reviewed_versions=reviewed_versions(saved))
         check_origin(saved, spec, session.target)
         built = {pool.config.image for pool in spec.pools if pool.build}
         session.context.pushed.add(digest for image, digest in saved.images.items() if image in built)
     if saved or options.only_drift:
         pinned = await observe_as_planned(session, spec, saved.images if saved else {})
     else:
-        pinned = await observe_pinned(session, spec, images, only=options.only)
+        pinned = await observe_pinned(session, spec, images, selection=options.selection)
     plan_again: Callable[[Observed], Plan] = partial(
         make_plan,
         pinned.spec,
-        only=options.only,
+        selection=options.selection,
         allow_destroy=consent.destroys_as_approved,
         revision=options.revision,
         allow_rollback=options.allow_rollback,

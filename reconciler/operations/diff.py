@@ -3,7 +3,6 @@
 The other one's snapshot is made up: every slot exists, idle and as declared.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -11,8 +10,10 @@ from typing import Final
 from reconciler.model.ip_address import IpAddress
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Pool, PoolKind, Slot, Spec
 from reconciler.operations.scope import scope_of
+from reconciler.operations.selection import require_regions
 from reconciler.planner.desired import desired_machine
 from reconciler.planner.ip_addresses import kinds_of_new
 from reconciler.planner.planner import plan as make_plan
@@ -21,12 +22,13 @@ from reconciler.slots.ownership_metadata import metadata_for_create
 _NO_LIMIT: Final = 10_000
 
 
-def diff(old: Spec, new: Spec, *, at: datetime, only: Collection[str] = ()) -> Plan:
+def diff(old: Spec, new: Spec, *, at: datetime, selection: Selection = WHOLE) -> Plan:
     """Return what an apply of `new` would change after one of `old`. `at` is now."""
     observed = _observed_as_applied(replace(old, stack=new.stack), at)
     missing = {app.name: ObservedApp(name=app.name, exists=False) for app in new.apps if app.name not in observed.apps}
+    require_regions(new, selection, observed)
     world = Observed(apps={**observed.apps, **missing}, at=observed.at)
-    found = make_plan(new, world, only=only, allow_destroy=_NO_LIMIT)
+    found = make_plan(new, world, selection=selection, allow_destroy=_NO_LIMIT)
     # What an apply leaves beside configs depends on marks, and these machines are made up.
     return replace(
         found,

@@ -1,15 +1,17 @@
 """What someone else changed since the last apply, and the plan that puts it back."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.plan import observe_as_planned
 from reconciler.operations.scope import scope_of
+from reconciler.operations.selection import require_regions
 from reconciler.operations.session import Session
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.planner import plan as make_plan
@@ -17,14 +19,15 @@ from reconciler.planner.planner import plan as make_plan
 _NO_LIMIT: Final = 10_000
 
 
-async def drift(session: Session, spec: Spec, *, only: Collection[str] = ()) -> Plan:
+async def drift(session: Session, spec: Spec, *, selection: Selection = WHOLE) -> Plan:
     """Return what differs from what was last applied. Raises ApiError.
 
     Machines that were destroyed are included.
     """
     pinned = await observe_as_planned(session, spec, {})
     observed = pinned.observed
-    found = make_plan(pinned.spec, observed, only=only, allow_destroy=_NO_LIMIT)
+    require_regions(spec, selection, observed)
+    found = make_plan(pinned.spec, observed, selection=selection, allow_destroy=_NO_LIMIT)
     destroyed = await observe_destroyed(session.context.client, apps_to_look_at(found))
     found = replace(with_drift(with_lost(found, destroyed)), scope=scope_of(spec, session.target))
     # A name that is taken blocks an apply; it hides no drift of other machines. What was not observed does.

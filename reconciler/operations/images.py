@@ -3,12 +3,13 @@
 That is what the registries answer. Images are built only if that is asked for.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.image import Resolve
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.load import directory_of
 from reconciler.operations.session import Session
@@ -53,7 +54,12 @@ def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") 
 
 
 async def build_images(
-    session: Session, spec: Spec, *, only: Collection[str] = (), builder: str | None = None, push_to: str | None = None
+    session: Session,
+    spec: Spec,
+    *,
+    selection: Selection = WHOLE,
+    builder: str | None = None,
+    push_to: str | None = None,
 ) -> "tuple[BuiltImage, ...]":
     """Build the spec's images that are not there yet, and deliver them.
 
@@ -64,7 +70,7 @@ async def build_images(
     from reconciler.images.builder import find_builder
     from reconciler.images.builds import jobs_of, make
 
-    jobs = await asyncio.to_thread(jobs_of, spec, directory_of(spec), only=only)
+    jobs = await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection)
 
     def found() -> "Builder":
         return find_builder(builder, session.context.emit)
@@ -74,19 +80,19 @@ async def build_images(
 
 
 async def look_up(
-    session: Session, spec: Spec, policy: ImagePolicy, *, only: Collection[str] = ()
+    session: Session, spec: Spec, policy: ImagePolicy, *, selection: Selection = WHOLE
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return the digest of each image by its reference, and warnings.
 
     A warning names what could not be looked up. Raises RegistryError, BuildError.
     """
-    pools = [pool for pool in spec.pools if pool.slots and (not only or pool.name in only)]
+    pools = [pool for pool in spec.pools if selection.needs(pool)]
     images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
     digests: dict[str, str] = {}
     if policy.builds and session.target.runs_on_host and not policy.push_to:
         session.context.emit("the local target runs commands on the host: no image is built for it")
     elif policy.builds:
-        built = await build_images(session, spec, only=only, builder=policy.builder, push_to=policy.push_to)
+        built = await build_images(session, spec, selection=selection, builder=policy.builder, push_to=policy.push_to)
         digests = {one.image: one.digest for one in built}
         session.context.pushed.add(digests.values())
     if policy.mode is Resolve.NEVER:
@@ -97,13 +103,13 @@ async def look_up(
         resolved = await resolve_images(places.named, images, policy.mode)
         if policy.builds or not any(pool.build for pool in pools):
             return {**digests, **resolved.digests}, resolved.warnings
-        found, missing = await _look_up_builds(places.built, spec, policy, only)
+        found, missing = await _look_up_builds(places.built, spec, policy, selection)
         session.context.pushed.add(found.values())
     return {**resolved.digests, **found}, (*resolved.warnings, *missing)
 
 
 async def _look_up_builds(
-    images: "Images", spec: Spec, policy: ImagePolicy, only: Collection[str]
+    images: "Images", spec: Spec, policy: ImagePolicy, selection: Selection
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the digests of the images built of the contexts as they are now.
 
@@ -115,7 +121,7 @@ async def _look_up_builds(
     from reconciler.images.builds import find_built, jobs_of
 
     digests, warnings = {}, []
-    for job in await asyncio.to_thread(jobs_of, spec, directory_of(spec), only=only):
+    for job in await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection):
         try:
             digest = await find_built(images, job)
         except RegistryError as error:

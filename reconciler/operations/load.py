@@ -8,6 +8,7 @@ from typing import Final
 from reconciler.errors import UsageError
 from reconciler.model.spec import Pool, Spec
 from reconciler.model.unicode import is_utf8
+from reconciler.operations.selection import check_pools
 from reconciler.operations.spec_files import (
     ENVIRONMENT,
     ReadFile,
@@ -61,7 +62,7 @@ def load_files(
     if bare and ENVIRONMENT not in spec.variables:
         raise unknown_environment(file, bare, others)
     spec = replace(spec, environment=environment, warnings=misspelt_warnings(file, bare, others) if bare else ())
-    check_only((spec,), source.only)
+    check_pools((spec,), source.selection)
     return reduced(_with_builds(spec, source), source.app)
 
 
@@ -132,17 +133,6 @@ def find_task(spec: Spec, name: str) -> Pool:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the spec's tasks: {', '.join(names) or 'none'}"
     raise UsageError(f"{spec.file} has no task {name!r}", hint=hint)
-
-
-def check_only(specs: Iterable[Spec], only: Collection[str]) -> None:
-    """Raise UsageError where `only` names a pool that none of the specs has."""
-    specs = list(specs)
-    known = {pool.name for spec in specs for pool in spec.pools}
-    for name in only:
-        if name not in known:
-            raise UsageError(
-                f"{specs[-1].file} has no pool {name!r}", hint=f"its pools: {', '.join(sorted(known)) or 'none'}"
-            )
 
 
 def reduced(spec: Spec, app: str | None) -> Spec:

@@ -5,7 +5,7 @@ The plan is made from a whole snapshot, or app by app as they are read.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -15,11 +15,14 @@ from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed, ObservedApp, ShownLease
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
 from reconciler.operations.images import ImagePolicy, look_up
 from reconciler.operations.scope import scope_of
+from reconciler.operations.selection import check_regions_known, require_regions
 from reconciler.operations.session import Session
 from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
+from reconciler.planner.holders import owned_in
 from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner
 from reconciler.slots.lease_description import lock_words
@@ -43,7 +46,7 @@ async def plan(
     spec: Spec,
     *,
     images: ImagePolicy,
-    only: Collection[str] = (),
+    selection: Selection = WHOLE,
     allow_destroy: int | None = None,
     revision: Revision | None = None,
     allow_rollback: bool = True,
@@ -57,7 +60,7 @@ async def plan(
     context = session.context
     planner = Planner(
         spec.stack,
-        only=only,
+        selection=selection,
         allow_destroy=allow_destroy,
         revision=revision,
         allow_rollback=allow_rollback,
@@ -66,14 +69,16 @@ async def plan(
     at = context.clock.now()
     pinned: dict[str, App] = {}
     regions: set[str] = set()  # of all machines that were seen
+    own_regions: set[str] = set()
     locks: dict[str, ShownLease] = {}
     there: Counter[tuple[str, str]] = Counter()
     names = [app.name for app in spec.apps]
 
-    async with _looking_up(session, spec, images, only=only) as looking:
+    async with _looking_up(session, spec, images, selection=selection) as looking:
 
         async def take(observed: ObservedApp) -> None:
             regions.update(machine.region for machine in observed.machines)
+            own_regions.update(machine.region for machine in owned_in(observed, spec.stack))
             locks.update(locks_of(observed))
             there.update(machines_in(observed))
             if not pinned:
@@ -84,7 +89,8 @@ async def plan(
 
         addresses = spec.apps_with_addresses
         await observe_each(context.client, names, take, with_addresses=addresses, reduce=needs_of(spec))
-        unlisted = await check_regions(context.client, spec, regions, only=only)
+        check_regions_known(spec, selection, own_regions)
+        unlisted = await check_regions(context.client, spec, regions, selection=selection)
         digests, warnings = await looking
     planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
     planned = replace(planned, scope=scope_of(spec, session.target))
@@ -134,25 +140,26 @@ def with_locks(plan: Plan, locks: Mapping[str, ShownLease]) -> Plan:
     return replace(plan, warnings=(*plan.warnings, *said))
 
 
-async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str] = ()) -> Pinned:
+async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, selection: Selection = WHOLE) -> Pinned:
     """Take a snapshot, and look the tags up meanwhile.
 
     Raises ApiError, RegistryError, BuildError, SpecError.
     """
-    async with _looking_up(session, spec, images, only=only) as looking:
+    async with _looking_up(session, spec, images, selection=selection) as looking:
         observed = await observe_stack(session.context, spec)
+        require_regions(spec, selection, observed)
         seen = {machine.region for machine in observed.machines}
-        unlisted = await check_regions(session.context.client, spec, seen, only=only)
+        unlisted = await check_regions(session.context.client, spec, seen, selection=selection)
         digests, warnings = await looking
     return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
 
 
 @asynccontextmanager
 async def _looking_up(
-    session: Session, spec: Spec, images: ImagePolicy, *, only: Collection[str]
+    session: Session, spec: Spec, images: ImagePolicy, *, selection: Selection
 ) -> AsyncIterator[asyncio.Task[tuple[Mapping[str, str], tuple[str, ...]]]]:
     """Look up the images' tags during the block. If the block fails, stop looking."""
-    looking = asyncio.create_task(look_up(session, spec, images, only=only))
+    looking = asyncio.create_task(look_up(session, spec, images, selection=selection))
     try:
         yield looking
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import UsageError
 from reconciler.model.change import Change
 from reconciler.model.plan import Plan
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def bind(
     spec: Spec,
     target: "Target",
     *,
-    only: tuple[str, ...],
+    selection: Selection,
     app: str | None,
     adopt: bool,
     allow_destroy: int | None,
@@ -57,7 +58,7 @@ def bind(
         tool_version=tool_version(),
         scheme=SCHEME,
         target=target_of(target),
-        only=only,
+        selection=selection,
         app=app,
         adopt=adopt,
         allow_destroy=allow_destroy,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
+from reconciler.model.selection import WHOLE, Selection
 
 ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"
 STDIN: Final = "<stdin>"
@@ -43,7 +44,7 @@ class SpecSource:
     directory: Path | None = None
     target: str | None = None
     app: str | None = None
-    only: tuple[str, ...] = ()
+    selection: Selection = WHOLE
     stdin: bytes | None = field(default=None, repr=False)
 
 

@@ -11,8 +11,10 @@ from reconciler.model.crashes import is_cut, restarts_in
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, MachineState, Observed, ObservedApp
 from reconciler.model.revision import Revision
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.slot_status import SlotStatus
-from reconciler.model.spec import PoolKind, Spec
+from reconciler.model.spec import PoolKind, Slot, Spec
+from reconciler.operations.selection import require_regions
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.holders import owned_in
@@ -32,19 +34,21 @@ class StackStatus:
     applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
 
 
-async def status(session: Session, spec: Spec) -> StackStatus:
-    """Return the state of all slots of the spec, and of all else in its apps.
+async def status(session: Session, spec: Spec, *, selection: Selection = WHOLE) -> StackStatus:
+    """Return the state of the selected slots, and of all else that is there.
 
     Raises ApiError if no app can be read.
     """
     context = session.context
     names = [app.name for app in spec.apps]
     observed, failures = await observe_readable(context.client, names, clock=context.clock)
+    if not failures:
+        require_regions(spec, selection, observed)
     observed = replace(
         observed, apps={name: await _told_whole(context, spec.stack, app) for name, app in observed.apps.items()}
     )
     return StackStatus(
-        slots=tuple(rows_of(spec, observed)),
+        slots=tuple(row for row in rows_of(spec, observed) if selection.has_place(row.pool, row.region)),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
         urls=await urls_of(session, spec),
         applied_revision=_applied(spec, observed),
@@ -98,7 +102,7 @@ def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
             for slot in pool.slots:
                 machine = owned.get(slot.name) or unreachable.get(slot.name)
                 if machine is None:
-                    yield _missing(app.name, pool.name, pool.kind, slot.name)
+                    yield _missing(slot, pool.kind)
                     continue
                 shown.add(machine.id)
                 yield _row(machine, pool.name, pool.kind.value)
@@ -114,12 +118,13 @@ def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
                 yield _row(machine, "", "", note="foreign: not of this stack")
 
 
-def _missing(app: str, pool: str, kind: PoolKind, slot: str) -> SlotStatus:
+def _missing(slot: Slot, kind: PoolKind) -> SlotStatus:
     return SlotStatus(
-        app=app,
-        pool=pool,
+        app=slot.app,
+        pool=slot.pool,
         kind=kind.value,
-        slot=slot,
+        slot=slot.name,
+        region=slot.region,
         machine_id=None,
         state="missing",
         since=None,
@@ -139,6 +144,7 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
         pool=pool,
         kind=kind,
         slot=machine.name,
+        region=machine.region,
         machine_id=machine.id or None,
         state=state or machine.state.value,
         since=since,

@@ -18,6 +18,7 @@ from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.revision import Revision, begun, parse_revision, parse_whole
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Pool, PoolKind, Spec
 from reconciler.planner.holders import Holder, by_pool, holders_of, owned_in
 from reconciler.planner.settings import knows_protection, run_policy_changes
@@ -33,7 +34,7 @@ class Scope:
     has anything to do, and `is_whole` that nothing is left to do after it. The rest is as in Planner.
     """
 
-    only: Collection[str] = ()
+    selection: Selection = WHOLE
     revision: Revision | None = None
     allow_rollback: bool = False
     reviewed: str | None = None
@@ -73,8 +74,8 @@ def app_books(
     """
     changes = [change for change in changes if not change.deferred]
     due = _Due()
-    _tidy(due, app, holders)
-    pools = [pool for pool in app.pools if not scope.only or pool.name in scope.only]
+    _tidy(due, app, [holder for holder in holders if _is_selected(holder, scope)])
+    pools = [pool for pool in app.pools if scope.selection.has_pool(pool.name)]
     unseen = [machine for machine in observed.machines if not (machine.is_observable or machine.state.is_gone)]
     dark = {name for machine in unseen for name in _pools_of(machine)}
     _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, scope)
@@ -204,10 +205,11 @@ def _mark_pools(
         pool, machine = by_name.get(holder.metadata.get(marks.POOL, "")), holder.machine
         if pool is None or machine is None or holder.carried_by or not holder.takes_marks:
             continue
-        if not knows_protection(holder):
+        is_selected = _is_selected(holder, scope)
+        if is_selected and not knows_protection(holder):
             due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
         is_misleading = marks.KIND not in machine.metadata and kind_of(machine) is not pool.kind
-        if is_misleading and _is_as_declared(machine, pool):
+        if is_selected and is_misleading and _is_as_declared(machine, pool):
             due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
         if machine.metadata.get(marks.ANCHOR) != machine.name:
             continue
@@ -216,8 +218,16 @@ def _mark_pools(
                 due.leave(holder, marks.TERMS, pool.run_policy.to_text())
             if _names_another(machine) and _is_as_declared(machine, pool):
                 due.leave(holder, marks.WANT, _want(pool, scope))
-        if counts := marks.counts_to_text(_counts_there(pool, names)):
+        if scope.selection.regions and marks.COUNTS not in machine.metadata:
+            continue  # a count that leaves regions out would say that nothing was there
+        before = marks.parse_counts(machine.metadata.get(marks.COUNTS, ""))
+        if counts := marks.counts_to_text(scope.selection.counts(_counts_there(pool, names), before)):
             due.leave(holder, marks.COUNTS, counts)
+
+
+def _is_selected(holder: Holder, scope: Scope) -> bool:
+    region = holder.machine.region if holder.machine else ""
+    return scope.selection.has_place(holder.metadata.get(marks.POOL, ""), region)
 
 
 def _is_as_declared(machine: Machine, pool: Pool) -> bool:

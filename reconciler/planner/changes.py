@@ -71,7 +71,25 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
             change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
+            change = _with_counts(change, pool, memory, paired)
             yield _keeping(change, pool, paired) if change.action is Action.REPLACE else change
+
+
+def _with_counts(change: Change, pool: Pool, memory: Mapping[str, str], paired: Paired) -> Change:
+    """Let an anchor say of regions that are not planned what was said of them before."""
+    if not paired.selection.regions or change.desired is None or change.desired.counts is None:
+        return change
+    return replace(change, desired=replace(change.desired, counts=_counts(pool, memory, paired)))
+
+
+def _counts(pool: Pool, memory: Mapping[str, str], paired: Paired) -> str | None:
+    if counts_of(pool) is None or not paired.selection.regions:
+        return counts_of(pool)
+    is_known = any(machine.metadata.get(marks.POOL) == pool.name for machine in paired.owned)
+    if is_known and marks.COUNTS not in memory:
+        return None  # a count that leaves regions out would say that nothing was there
+    before = marks.parse_counts(memory.get(marks.COUNTS, ""))
+    return marks.counts_to_text(paired.selection.counts(pool.counts, before)) or None
 
 
 def _is_anchor(machine: Machine) -> bool:
@@ -171,7 +189,7 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
                 successor=successor_of(pool, paired),
                 digest=digest_of(pool.config),
                 run_policy=pool.run_policy.to_text(),
-                counts=counts_of(pool),
+                counts=_counts(pool, machine.metadata, paired),
                 image_digest=pool.resolved_digest,
             )
             removal = replace(removal, handover=handover)

@@ -4,7 +4,6 @@ Foreign is an address that the spec does not declare. If this plan creates an ap
 gets the usual addresses unless the spec says otherwise. No address is ever released.
 """
 
-from collections.abc import Collection
 from typing import Final
 
 from reconciler.model.change import ReasonCode
@@ -18,13 +17,13 @@ _CHARGED: Final = frozenset({IpKind.V4})
 
 
 def allocations_of(
-    app: App, observed: ObservedApp, *, is_created: bool, only: Collection[str], lock_id: str | None
+    app: App, observed: ObservedApp, *, is_created: bool, is_whole: bool, lock_id: str | None
 ) -> tuple[IpAllocation, ...]:
     """Return what the app is to get.
 
-    A plan of `only` some pools gives none to an app that exists. `lock_id` is a machine of ours in the app.
+    A plan that is not of the whole stack gives none to an app that exists. `lock_id` is a machine of ours in the app.
     """
-    if not is_created and (only or not observed.exists):
+    if not is_created and (not is_whole or not observed.exists):
         return ()
     wanted, code, why = app.addresses or (), ReasonCode.MISSING, "declared, and the app has none"
     if app.addresses is None and is_created and (public := app.public_pools):

@@ -35,17 +35,22 @@ def successor_of(pool: Pool, paired: Paired) -> str | None:
     """Return the slot that becomes the anchor.
 
     It is the slot of the spec that the machines name as their anchor, else the smallest whose machine cannot be
-    observed, as that may be the anchor, else the smallest with a machine, else the smallest.
+    observed, as that may be the anchor, else the smallest with a machine, else the smallest. In a plan of some regions,
+    a slot elsewhere counts only if its machine is there: none is made for it.
     """
-    slots = pool.slots
+    slots = [slot for slot in pool.slots if _may_be_there(slot, paired)]
     names = {slot.name for slot in slots}
     machines = [paired.by_slot[slot] for slot in slots if slot in paired.by_slot]
     named = {mark for machine in machines if (mark := machine.metadata.get(marks.ANCHOR)) in names and mark}
     if named:
         return min(named)
     there = [slot for slot in slots if slot in paired.unreachable] or [slot for slot in slots if slot in paired.by_slot]
-    smallest = min(there, key=_by_number, default=pool.anchor)
+    smallest = min(there, key=_by_number, default=min(slots, key=_by_number, default=None))
     return smallest.name if smallest else None
+
+
+def _may_be_there(slot: Slot, paired: Paired) -> bool:
+    return paired.selection.has_region(slot.region) or slot in paired.by_slot or slot in paired.unreachable
 
 
 def _by_number(slot: Slot) -> tuple[int, str]:

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field, replace
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import ForeignMachine, UnreachableMachine
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Slot, Spec
 
 
 @dataclass(slots=True, kw_only=True)
 class Paired:
-    """One app's machines, sorted. `orphans` are ours and have no slot in the spec."""
+    """One app's machines, sorted. `orphans` are ours and have no slot in the spec.
+
+    `selection` is the part of the stack that is planned.
+    """
 
     by_slot: dict[Slot, Machine] = field(default_factory=dict)
     orphans: dict[Slot, Machine] = field(default_factory=dict)
@@ -21,17 +25,18 @@ class Paired:
     owned: list[Machine] = field(default_factory=list)
     unreachable: dict[Slot, Machine] = field(default_factory=dict)  # not observable: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
+    selection: Selection = WHOLE
 
     @property
     def owned_count(self) -> int:
         return len(self.by_slot) + len(self.orphans)
 
 
-def pair(app: App, observed: ObservedApp, *, stack: str) -> Paired:
+def pair(app: App, observed: ObservedApp, *, stack: str, selection: Selection = WHOLE) -> Paired:
     """Pair the app's slots with its machines, whatever the machines' order."""
     slots = {slot.name: slot for pool in app.pools for slot in pool.slots}
     pools = {pool.name for pool in app.pools}
-    paired = Paired()
+    paired = Paired(selection=selection)
     for machine in _in_order(observed.machines):
         slot = slots.get(machine.name)
         if not machine.is_observable and _may_be_ours(machine, stack=stack):

@@ -4,7 +4,7 @@ Apps are planned one by one: none knows of another, so that the world may come i
 whole. The result does not depend on the order in which apps come or machines were listed.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.marks import DueWrites, MetadataWrite
 from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, IpAllocation, Plan, UnreachableMachine
 from reconciler.model.revision import Revision
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
 from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
@@ -50,7 +51,7 @@ class _Draft:
 class Planner:
     """Makes the plan of a stack, one app after the other.
 
-    `only` restricts it to the pools of these names. `allow_destroy` lifts the deletion limit for a plan that destroys
+    `selection` restricts it to a part of the stack. `allow_destroy` lifts the deletion limit for a plan that destroys
     or replaces at most so many machines. If a newer `revision` was applied the plan is blocked, unless
     `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over. With `keeps_machines` the
     plan's bookkeeping is found only when it is asked for; until then the plan holds the machines that it is about.
@@ -60,7 +61,7 @@ class Planner:
         self,
         stack: str,
         *,
-        only: Collection[str] = (),
+        selection: Selection = WHOLE,
         allow_destroy: int | None = None,
         revision: Revision | None = None,
         allow_rollback: bool = False,
@@ -68,13 +69,13 @@ class Planner:
         keeps_machines: bool = False,
     ) -> None:
         self._stack = stack
-        self._only = frozenset(only)
+        self._selection = selection
         self._allow_destroy = allow_destroy
         self._revision = revision
         self._allow_rollback = allow_rollback
         self._adopt = adopt
         self._keeps_machines = keeps_machines
-        self._scope = Scope(only=self._only, revision=revision, allow_rollback=allow_rollback)
+        self._scope = Scope(selection=selection, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
         self._applied = AppliedRevisions()
@@ -94,8 +95,8 @@ class Planner:
         said = [*warnings, *(warning for draft in drafts for warning in draft.warnings)]
         blocked = [reason for draft in drafts for reason in draft.blocked]
         changes = tuple(change for draft in drafts for change in draft.changes)
-        if self._only:
-            said.append(f"a partial plan: only {', '.join(sorted(self._only))}; the rest was not compared")
+        if not self._selection.is_whole:
+            said.append(f"a partial plan: {self._selection.words}; the rest was not compared")
         owned_count = sum(draft.owned_count for draft in drafts)
         blocked += protected_pools(changes, self._declared)
         limit = deletion_limit(changes, owned_count, self._allow_destroy)
@@ -118,6 +119,7 @@ class Planner:
         scope = replace(self._scope, has_changes=has_changes)
         return Plan(
             stack=self._stack,
+            selection=self._selection,
             apps=apps,
             changes=changes,
             foreign=tuple(sorted(foreign, key=lambda machine: (machine.app, machine.name, machine.id))),
@@ -141,12 +143,13 @@ class Planner:
                 f"{observed.unobserved}: the answer cannot be believed, so nothing may be changed; try again"
             )
             return draft
-        paired = pair(app, observed, stack=self._stack)
+        selection = self._selection
+        paired = pair(app, observed, stack=self._stack, selection=selection)
         adopted = self._adopted(draft, app, paired, at)
         taken_over = {one.machine_id for one in adopted}
         draft.foreign = [machine for machine in paired.foreign if machine.id not in taken_over]
         draft.warnings += paired.warnings
-        draft.unreachable = [one for one in unreachable_of(paired) if not self._only or one.slot.pool in self._only]
+        draft.unreachable = [one for one in unreachable_of(paired) if selection.has(one.slot)]
         draft.warnings += [one.words for one in draft.unreachable]
         draft.owned_count = len(paired.owned)
         draft.newer = newer_revision(paired.owned, self._revision)
@@ -157,12 +160,16 @@ class Planner:
             *duplicate_changes(app, paired),
             *adopted,
         )
-        changes = held_back([change for change in found if not self._only or change.slot.pool in self._only])
+        changes = held_back([change for change in found if selection.has(change.slot)])
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         lock = min(paired.owned, key=lambda machine: machine.name, default=None)
         draft.allocations = allocations_of(
-            app, observed, is_created=bool(draft.creation), only=self._only, lock_id=lock.id if lock else None
+            app,
+            observed,
+            is_created=bool(draft.creation),
+            is_whole=selection.is_whole,
+            lock_id=lock.id if lock else None,
         )
         draft.foreign_ips = foreign_ips_of(app, observed)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
@@ -173,7 +180,9 @@ class Planner:
         if not self._keeps_machines:
             draft.books = _at_hand(draft.books())
         found_settings = settings_changes(app, holders, leaving_anchors(paired.owned, draft.changes))
-        settings = [change for change in found_settings if not self._only or change.slot.pool in self._only]
+        # Settings hold for a pool in all its regions, so a plan of some regions leaves them as they are.
+        is_of_pools = not selection.regions
+        settings = [change for change in found_settings if is_of_pools and selection.has_pool(change.slot.pool)]
         draft.changes = (*after_settings(draft.changes, settings), *settings)
         return draft
 
@@ -186,7 +195,7 @@ class Planner:
         anchors = anchors_of(paired, app.pools) if paired.blocked else {}
         adopted = []
         for slot, machine in sorted(paired.blocked.items()):
-            if self._only and slot.pool not in self._only:
+            if not self._selection.has(slot):
                 continue
             held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
             if machine.metadata.get(marks.STACK):
@@ -218,7 +227,7 @@ def plan(
     spec: Spec,
     observed: Observed,
     *,
-    only: Collection[str] = (),
+    selection: Selection = WHOLE,
     allow_destroy: int | None = None,
     revision: Revision | None = None,
     allow_rollback: bool = False,
@@ -227,7 +236,7 @@ def plan(
     """Return every change between spec and snapshot; options as for Planner."""
     planner = Planner(
         spec.stack,
-        only=only,
+        selection=selection,
         allow_destroy=allow_destroy,
         revision=revision,
         allow_rollback=allow_rollback,

@@ -13,7 +13,7 @@ from reconciler.model.plan import AppDeletion, DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import scope_members
+from reconciler.render.scope import scope_members, selection_json
 from reconciler.render.style import FORMAT_VERSION
 from reconciler.render.terraform import resource_changes
 
@@ -89,6 +89,7 @@ def plan_members(
         "change_hashes": None if change_hashes is None else sorted(change_hashes),
         "stack": plan.stack,
         **scope_members(plan.scope),
+        "selection": selection_json(plan.selection),
         "has_changes": plan.has_changes,
         "observed_at": plan.observed_at.isoformat() if plan.observed_at else None,
         "counts": dict(plan.counts()),

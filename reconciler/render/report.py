@@ -11,7 +11,7 @@ from reconciler.render.next_steps import after_report
 from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import scope_members
+from reconciler.render.scope import scope_members, selection_json
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _APPS_NAMED: Final = 5
@@ -41,6 +41,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "stack": report.plan.stack,
         **scope_members(report.plan.scope),
+        "selection": selection_json(report.plan.selection),
         "success": report.is_success,
         "interrupted": report.interrupted,
         "superseded_by": revision_json(report.superseded_by),

@@ -30,9 +30,11 @@ from reconciler.model.plan import (
     UnreachableMachine,
 )
 from reconciler.model.scope import Scope
+from reconciler.model.selection import Selection
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
+from reconciler.render.scope import selection_json
 from reconciler.render.style import FORMAT_VERSION
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -62,7 +64,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
         "scheme": saved.scheme,
         "target": saved.target,
         "spec_sha256": saved.spec_sha256,
-        "only": list(saved.only),
+        **selection_json(saved.selection),
         "app": saved.app,
         "adopt": saved.adopt,
         "allow_destroy": saved.allow_destroy,
@@ -125,6 +127,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         blocked=tuple(document["blocked"]),
         deletion_limit=_limit(document.get("deletion_limit")),
         observed_at=datetime.fromisoformat(observed_at) if observed_at else None,
+        selection=_selection(document.get("selection") or {}),
         unchanged=int(document["counts"][Action.NONE.value]),
         scope=_scope(document),
     )
@@ -135,13 +138,19 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         tool_version=saved["tool_version"],
         scheme=saved.get("scheme", _FIRST_SCHEME),
         target=saved["target"],
-        only=tuple(saved["only"]),
+        selection=_selection(saved),
         app=saved["app"],
         adopt=bool(saved["adopt"]),
         allow_destroy=saved["allow_destroy"],
         images=dict(saved["images"]),
         change_hashes=_approved(document, plan),
     )
+
+
+def _selection(members: Mapping[str, Any]) -> Selection:
+    """Read a selection. Plans of earlier versions have `only` alone."""
+    only, exclude, regions = (tuple(members.get(name, ())) for name in ("only", "exclude", "regions"))
+    return Selection(only=only, exclude=exclude, regions=regions)
 
 
 def _scope(document: Mapping[str, Any]) -> Scope | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from reconciler.model.scope import Scope
+from reconciler.model.selection import Selection
 from reconciler.render.redact import clean
 
 _ORGS_NAMED: Final = 3
@@ -43,3 +44,12 @@ def target_words(target: str, orgs: Sequence[str]) -> str:
             return "the local engine"
         case _:
             return clean(target)
+
+
+def selection_json(selection: Selection) -> dict[str, list[str]]:
+    """Return which part of the stack is meant; three empty lists for all of it."""
+    return {
+        "only": list(selection.only),
+        "exclude": list(selection.exclude),
+        "regions": list(selection.regions),
+    }

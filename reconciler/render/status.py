@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.revision import Revision
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.slot_status import SlotStatus
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
+from reconciler.render.scope import selection_json
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
@@ -40,10 +42,12 @@ def status_json(
     failures: Iterable[str] = (),
     urls: Mapping[str, tuple[str, ...]] | None = None,
     applied: Revision | None = None,
+    selection: Selection = WHOLE,
 ) -> dict[str, Any]:
     """Return every row, with times in ISO 8601.
 
-    `failures` says what could not be read, `urls` where apps are called, `applied` which revision was applied whole.
+    `failures` says what could not be read, `urls` where apps are called, `applied` which revision was applied whole,
+    `selection` which part of the stack is shown.
     """
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def status_json(
 
     return {
         "format_version": FORMAT_VERSION,
+        "selection": selection_json(selection),
         "slots": [spelled(row) for row in rows],
         "applied_revision": revision_json(applied),
         "failures": [clean(failure) for failure in failures],

@@ -15,10 +15,11 @@ from reconciler.model.approval import Approval
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.revision import Revision
 from reconciler.model.run_policy import LONGEST_S
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.approvals import approvals_of
 from reconciler.operations.consent import Consent
-from reconciler.operations.load import check_only as require_pools
+from reconciler.operations.selection import check_pools
 from reconciler.targets import Target
 from reconciler.tasks.arguments import (
     check_callback,
@@ -73,20 +74,25 @@ def check_builder(value: Any) -> None:
             raise ValueError(f"builder must be one of {', '.join(BUILDERS)}, not {value!r}")
 
 
-def check_only(spec: Spec, only: Any, *others: Spec) -> None:
-    """Check the names of pools.
+def check_selection(spec: Spec, only: Any, exclude: Any, regions: Any, *others: Spec) -> Selection:
+    """Check the names of pools and regions, and return what they select.
 
     Raises TypeError or ValueError, and UsageError if no spec has a pool of a name.
     """
-    if isinstance(only, str | bytes | bytearray) or not isinstance(only, Collection):
-        raise TypeError(f"only must be a list of the names of pools, not {named(only)}")
-    for name in only:
-        check_text("a name in only", name)
-    require_pools((spec, *others), only)
+    found = {}
+    for what, of, value in (("only", "pools", only), ("exclude", "pools", exclude), ("regions", "regions", regions)):
+        if isinstance(value, str | bytes | bytearray) or not isinstance(value, Collection):
+            raise TypeError(f"{what} must be a list of the names of {of}, not {named(value)}")
+        for name in value:
+            check_text(f"a name in {what}", name)
+        found[what] = tuple(value)
+    selection = Selection(**found)
+    check_pools((spec, *others), selection)
+    return selection
 
 
-def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revision: Any, no_revision: Any) -> None:
-    """Check what a plan is made with. Raises as `check_only` does."""
+def check_planned(*, allow_destroy: Any, adopt: Any, revision: Any, no_revision: Any) -> None:
+    """Check what a plan is made with. Raises TypeError or ValueError."""
     check_flag("adopt", adopt)
     check_flag("no_revision", no_revision)
     if no_revision and revision is not None:
@@ -94,18 +100,17 @@ def check_planned(spec: Spec, only: Any, *, allow_destroy: Any, adopt: Any, revi
     for what, value in (("allow_destroy", allow_destroy), ("revision", revision)):
         if value is not None:
             _check_number(what, value, least=0)
-    check_only(spec, only)
 
 
 def consent_of(
-    plan: Any, *, only: Any, allow_destroy: Any, allow_rollback: Any, adopt: Any, only_drift: Any
+    plan: Any, *, selection: Selection, allow_destroy: Any, allow_rollback: Any, adopt: Any, only_drift: Any
 ) -> Consent:
     """Return what the call agrees to. Raises TypeError or ValueError."""
     approvals = _approvals_of(plan)
     check_flag("allow_rollback", allow_rollback)
     saved = plan if isinstance(plan, SavedPlan) else None
-    if saved and (only or adopt or only_drift or allow_destroy is not None):
-        raise ValueError("only, adopt, only_drift and allow_destroy do not go with a saved plan")
+    if saved and (not selection.is_whole or adopt or only_drift or allow_destroy is not None):
+        raise ValueError("only, exclude, regions, adopt, only_drift and allow_destroy do not go with a saved plan")
     return Consent(
         saved=saved,
         approvals=approvals,
@@ -116,14 +121,16 @@ def consent_of(
     )
 
 
-def apply_options(*, only: Any, parallelism: Any, lock_timeout_s: Any, fail_fast: Any, only_drift: Any) -> Options:
+def apply_options(
+    *, selection: Selection, parallelism: Any, lock_timeout_s: Any, fail_fast: Any, only_drift: Any
+) -> Options:
     """Return how the apply is to behave. Raises TypeError or ValueError."""
     check_flag("fail_fast", fail_fast)
     check_flag("only_drift", only_drift)
     _check_number("parallelism", parallelism, least=1, most=_MOST_PARALLEL)
     _check_wait("lock_timeout_s", lock_timeout_s)
     return Options(
-        only=only,
+        selection=selection,
         parallelism=parallelism,
         lock_timeout_s=lock_timeout_s,
         is_failing_fast=fail_fast,

@@ -1,14 +1,19 @@
-"""The runs of a stack for asyncio code: start one, find one, list them."""
+"""The runs of a stack for asyncio code, its machines and leases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.runs import FoundRun
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.invoke import find_invocable
 from reconciler.operations.load import find_task
 from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
 from reconciler.operations.session import Session
+from reconciler.operations.status import StackStatus, status
+from reconciler.operations.unlock import Unlocked, unlock
+from reconciler.stack import arguments
 from reconciler.stack.connection import Connection
 from reconciler.tasks.arguments import check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
@@ -17,7 +22,7 @@ from reconciler.tasks.library_words import spoken_by_methods
 
 @spoken_by_methods
 class AsyncStackRuns:
-    """The part of `AsyncStack` that is about runs. Nobody makes one of its own."""
+    """The part of `AsyncStack` that is about what is there."""
 
     spec: Spec
     _connection: Connection
@@ -70,6 +75,21 @@ class AsyncStackRuns:
         if task is not None:
             find_task(self.spec, task)
         return await list_all_runs((await self._connection.open()).context, self.spec, task)
+
+    async def unlock(self) -> Unlocked:
+        """Release leases of this user's dead processes on this host; return all found."""
+        return await unlock((await self._connection.open()).context, self.spec)
+
+    async def status(
+        self, *, only: Collection[str] = (), exclude: Collection[str] = (), regions: Collection[str] = ()
+    ) -> StackStatus:
+        """Return the state of all slots and other machines. Raises if no app can be read."""
+        selection = self._select(only, exclude, regions)
+        return await status(await self._connection.open(), self.spec, selection=selection)
+
+    def _select(self, only: Any, exclude: Any, regions: Any, *others: Spec) -> Selection:
+        """Check the names of pools and regions, and return what they select."""
+        return arguments.check_selection(self.spec, only, exclude, regions, *others)
 
     def _run(self, session: Session, found: FoundRun) -> AsyncRun:
         delay_s = session.target.log_delay_s

@@ -26,8 +26,6 @@ from reconciler.operations.drift import drift
 from reconciler.operations.images import build_images
 from reconciler.operations.load import reduced
 from reconciler.operations.session import Session
-from reconciler.operations.status import StackStatus, status
-from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.slots.context import Emit
 from reconciler.stack import arguments
 from reconciler.stack.async_runs import AsyncStackRuns
@@ -108,6 +106,8 @@ class AsyncStack(AsyncStackRuns):
         self,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
@@ -115,13 +115,13 @@ class AsyncStack(AsyncStackRuns):
     ) -> Plan:
         """Return what an apply would change, as `reconciler plan` does. Reads only.
 
-        `only` names pools. `allow_destroy` allows the loss of that many machines. `adopt` takes over unmarked machines
-        with a slot's name. `revision` is that of the spec, by default the commit's; with `no_revision` it has
-        none. The plan's `plan_sha256` is as there.
+        `only` and `exclude` name pools, `regions` regions. `allow_destroy` allows the loss of that many machines.
+        `adopt` takes over unmarked machines with a slot's name. `revision` is that of the spec, by default the
+        commit's; with `no_revision` it has none. The plan's `plan_sha256` is as there.
         """
         plan, _digests = await self._connection.plan(
             self.spec,
-            only=only,
+            selection=self._select(only, exclude, regions),
             allow_destroy=allow_destroy,
             revision=revision,
             no_revision=no_revision,
@@ -134,6 +134,8 @@ class AsyncStack(AsyncStackRuns):
         file: str | PathLike[str],
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
@@ -147,7 +149,7 @@ class AsyncStack(AsyncStackRuns):
         path = Path(fspath(file))
         plan, digests = await self._connection.plan(
             self.spec,
-            only=only,
+            selection=self._select(only, exclude, regions),
             allow_destroy=allow_destroy,
             revision=revision,
             no_revision=no_revision,
@@ -156,7 +158,7 @@ class AsyncStack(AsyncStackRuns):
         if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
         return await self._connection.save(
-            plan, self.spec, path, only=tuple(only), adopt=adopt, allow_destroy=allow_destroy, images=digests
+            plan, self.spec, path, selection=plan.selection, adopt=adopt, allow_destroy=allow_destroy, images=digests
         )
 
     async def apply(
@@ -164,6 +166,8 @@ class AsyncStack(AsyncStackRuns):
         plan: Plan | SavedPlan | str | None = None,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
@@ -185,13 +189,12 @@ class AsyncStack(AsyncStackRuns):
         happens, from the plan to the summary. Raises StalePlanError if a change is due that was not approved,
         BlockedError if it may not be applied: before the first write.
         """
-        arguments.check_planned(
-            self.spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
-        )
+        arguments.check_planned(allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
+        selection = self._select(only, exclude, regions)
         extras = {"allow_destroy": allow_destroy, "allow_rollback": allow_rollback, "adopt": adopt}
-        consent = arguments.consent_of(plan, only=only, only_drift=only_drift, **extras)
+        consent = arguments.consent_of(plan, selection=selection, only_drift=only_drift, **extras)
         options = arguments.apply_options(
-            only=only,
+            selection=selection,
             parallelism=parallelism,
             lock_timeout_s=lock_timeout_s,
             fail_fast=fail_fast,
@@ -210,15 +213,19 @@ class AsyncStack(AsyncStackRuns):
 
         return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
 
-    async def drift(self, *, only: Collection[str] = ()) -> Plan:
+    async def drift(
+        self, *, only: Collection[str] = (), exclude: Collection[str] = (), regions: Collection[str] = ()
+    ) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
-        arguments.check_only(self.spec, only)
-        return await drift(await self._connection.open(), self.spec, only=only)
+        selection = self._select(only, exclude, regions)
+        return await drift(await self._connection.open(), self.spec, selection=selection)
 
     async def destroy(
         self,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
         delete_apps: bool = False,
@@ -233,13 +240,13 @@ class AsyncStack(AsyncStackRuns):
         """
         check_flag("force", force)
         check_flag("delete_apps", delete_apps)
-        if delete_apps and only:
-            raise ValueError("delete_apps removes whole apps, so it does not go with only")
+        if delete_apps and (only or exclude or regions):
+            raise ValueError("delete_apps removes whole apps, so it does not go with only, exclude and regions")
         arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
-        arguments.check_only(self.spec, only)
+        selection = self._select(only, exclude, regions)
 
         def propose(session: Session) -> Awaitable[Proposal]:
-            return propose_destroy(session, self.spec, only=only, force=force, with_apps=delete_apps)
+            return propose_destroy(session, self.spec, selection=selection, force=force, with_apps=delete_apps)
 
         return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
 
@@ -260,11 +267,18 @@ class AsyncStack(AsyncStackRuns):
             told.plan(proposal.plan)
             return told.end(await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=ended))
 
-    async def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
+    async def diff(
+        self,
+        old: Spec,
+        *,
+        only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
+    ) -> Plan:
         """Return what an apply of this spec would change after one of `old`. Offline."""
         arguments.check_spec("old", old)
-        arguments.check_only(self.spec, only, old)
-        return diff(old, self.spec, at=datetime.now(UTC), only=only)
+        selection = self._select(only, exclude, regions, old)
+        return diff(old, self.spec, at=datetime.now(UTC), selection=selection)
 
     async def build(self, *, only: Collection[str] = (), builder: str | None = None) -> tuple[BuiltImage, ...]:
         """Build and push the spec's images that are not there yet.
@@ -273,18 +287,10 @@ class AsyncStack(AsyncStackRuns):
         RECONCILER_PUSH_TO says where images are pushed. Raises BuildError, RegistryError.
         """
         arguments.check_builder(builder)
-        arguments.check_only(self.spec, only)
+        selection = self._select(only, (), ())
         session = await self._connection.open()
         push_to = self._connection.images(session.target).push_to
-        return await build_images(session, self.spec, only=only, builder=builder, push_to=push_to)
-
-    async def unlock(self) -> Unlocked:
-        """Release leases of this user's dead processes on this host; return all found."""
-        return await unlock((await self._connection.open()).context, self.spec)
-
-    async def status(self) -> StackStatus:
-        """Return the state of all slots and other machines. Raises if no app can be read."""
-        return await status(await self._connection.open(), self.spec)
+        return await build_images(session, self.spec, selection=selection, builder=builder, push_to=push_to)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stack={self.spec.stack!r}, target={self._connection.target_name!r})"

@@ -6,7 +6,7 @@ Also what the environment says about images and tokens.
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.model.concealment import Concealment, known_tokens
 from reconciler.model.plan import Plan, SavedPlan
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
 from reconciler.operations.images import ImagePolicy, mode_of
@@ -109,7 +110,7 @@ class Connection:
         self,
         spec: Spec,
         *,
-        only: Collection[str],
+        selection: Selection,
         allow_destroy: int | None,
         revision: int | None,
         no_revision: bool,
@@ -119,14 +120,14 @@ class Connection:
 
         Raises as `check_planned` does.
         """
-        check_planned(spec, only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
+        check_planned(allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
         session = await self.open()
         found = await self.find_revision(spec, revision, is_declined=no_revision)
         return await plan(
             session,
             found.told_by(spec),
             images=self.images(session.target),
-            only=only,
+            selection=selection,
             allow_destroy=allow_destroy,
             revision=found.revision,
             adopt=adopt,
@@ -142,7 +143,7 @@ class Connection:
         spec: Spec,
         file: Path,
         *,
-        only: tuple[str, ...],
+        selection: Selection,
         adopt: bool,
         allow_destroy: int | None,
         images: Mapping[str, str],
@@ -153,7 +154,7 @@ class Connection:
         """
         target = (await self.open()).target
         saved = saved_plans.bind(
-            plan, spec, target, only=only, app=None, adopt=adopt, allow_destroy=allow_destroy, images=images
+            plan, spec, target, selection=selection, app=None, adopt=adopt, allow_destroy=allow_destroy, images=images
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved

@@ -94,6 +94,8 @@ class Stack:
         self,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
@@ -103,7 +105,13 @@ class Stack:
         thread = self._threads.here()
         return thread.call(
             thread.content.plan(
-                only=only, allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision
+                only=only,
+                exclude=exclude,
+                regions=regions,
+                allow_destroy=allow_destroy,
+                adopt=adopt,
+                revision=revision,
+                no_revision=no_revision,
             )
         )
 
@@ -112,6 +120,8 @@ class Stack:
         file: str | PathLike[str],
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
         revision: int | None = None,
@@ -123,6 +133,8 @@ class Stack:
             thread.content.save_plan(
                 file,
                 only=only,
+                exclude=exclude,
+                regions=regions,
                 allow_destroy=allow_destroy,
                 adopt=adopt,
                 revision=revision,
@@ -135,6 +147,8 @@ class Stack:
         plan: Plan | SavedPlan | str | None = None,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         allow_destroy: int | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
@@ -154,6 +168,8 @@ class Stack:
             thread.content.apply(
                 plan,
                 only=only,
+                exclude=exclude,
+                regions=regions,
                 allow_destroy=allow_destroy,
                 allow_rollback=allow_rollback,
                 adopt=adopt,
@@ -169,15 +185,19 @@ class Stack:
             )
         )
 
-    def drift(self, *, only: Collection[str] = ()) -> Plan:
+    def drift(
+        self, *, only: Collection[str] = (), exclude: Collection[str] = (), regions: Collection[str] = ()
+    ) -> Plan:
         """Return what someone else changed since the last apply. Reads only."""
         thread = self._threads.here()
-        return thread.call(thread.content.drift(only=only))
+        return thread.call(thread.content.drift(only=only, exclude=exclude, regions=regions))
 
     def destroy(
         self,
         *,
         only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
         wait_busy_s: float = 600.0,
         force: bool = False,
         delete_apps: bool = False,
@@ -189,6 +209,8 @@ class Stack:
         return thread.call(
             thread.content.destroy(
                 only=only,
+                exclude=exclude,
+                regions=regions,
                 wait_busy_s=wait_busy_s,
                 force=force,
                 delete_apps=delete_apps,
@@ -197,10 +219,17 @@ class Stack:
             )
         )
 
-    def diff(self, old: Spec, *, only: Collection[str] = ()) -> Plan:
+    def diff(
+        self,
+        old: Spec,
+        *,
+        only: Collection[str] = (),
+        exclude: Collection[str] = (),
+        regions: Collection[str] = (),
+    ) -> Plan:
         """Return what an apply of this spec would change after one of `old`. Offline."""
         thread = self._threads.here()
-        return thread.call(thread.content.diff(old, only=only))
+        return thread.call(thread.content.diff(old, only=only, exclude=exclude, regions=regions))
 
     def build(self, *, only: Collection[str] = (), builder: str | None = None) -> tuple[BuiltImage, ...]:
         """Build and push the spec's images that are not there yet; see AsyncStack.build."""
@@ -212,10 +241,12 @@ class Stack:
         thread = self._threads.here()
         return thread.call(thread.content.unlock())
 
-    def status(self) -> StackStatus:
+    def status(
+        self, *, only: Collection[str] = (), exclude: Collection[str] = (), regions: Collection[str] = ()
+    ) -> StackStatus:
         """Return the state of each slot, and of what else is in the apps."""
         thread = self._threads.here()
-        return thread.call(thread.content.status())
+        return thread.call(thread.content.status(only=only, exclude=exclude, regions=regions))
 
     def invoke(
         self,

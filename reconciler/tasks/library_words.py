@@ -26,6 +26,7 @@ _FLAGS: Final = (
     (r"--allow-destroy (\d+)", r"allow_destroy=\1"),
     (r"pass --allow-rollback", "say so with allow_rollback=True"),
     (r"--allow-rollback\b", "allow_rollback=True"),
+    (r"--(only|exclude)\b", r"`\1`"),
     (r"--revision N\b", "`revision`"),
     (r"--no-revision\b", "no_revision=True"),
     (r"--adopt\b", "adopt=True"),

@@ -7,6 +7,7 @@ import pytest
 from reconciler.engine.config.regions import REGIONS
 from reconciler.errors import SpecError
 from reconciler.machines_api.regions import check_regions
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.spec.regions import LISTED
 from reconciler.testing.virtual_time import run_virtually
@@ -31,7 +32,7 @@ def check(
         async with open_world() as world:
             if fault:
                 world.transport.strike(fault, ahead=0)
-            warnings = await check_regions(world.context.client, spec, seen, only=only)
+            warnings = await check_regions(world.context.client, spec, seen, selection=Selection(only=tuple(only)))
             return warnings, len(calls(world))
 
     return run_virtually(scenario())

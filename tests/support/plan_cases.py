@@ -12,6 +12,7 @@ from reconciler.machines_api.wire import machines_from_json
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.revision import numbered
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.planner.desired import desired_machine
 from reconciler.planner.planner import plan as make_plan
@@ -94,4 +95,6 @@ def asked_in(folder: Path) -> dict[str, Any]:
     """Options of the planner."""
     asked = folder / "options.json"
     more: dict[str, Any] = json.loads(asked.read_text()) if asked.exists() else {}
+    if "selection" in more:
+        more["selection"] = Selection(**{name: tuple(names) for name, names in more["selection"].items()})
     return more | ({"revision": numbered(more["revision"])} if "revision" in more else {})

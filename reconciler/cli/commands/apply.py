@@ -19,6 +19,7 @@ from reconciler.cli.ui.options import (
     push_to_option,
     resolve_option,
     revision_options,
+    selection_options,
     shared,
     shared_options,
     show_values_option,
@@ -78,6 +79,7 @@ _NEEDS_REVISION = (
 @show_values_option
 @events_option
 @json_into_option
+@selection_options
 @shared_options
 def command(
     plan_file: Path | None,
@@ -144,7 +146,7 @@ def command(
         raise click.UsageError(_NEEDS_REVISION)
     spec = found.told_by(spec)
     how = Options(
-        only=options.only,
+        selection=options.selection,
         parallelism=parallelism,
         lock_timeout_s=lock_timeout,
         is_failing_fast=fail_fast,
@@ -185,9 +187,9 @@ def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) ->
 
     `others` are flags that cannot be combined with a saved plan.
     """
-    if plan_file is not None and (options.only or any(others)):
-        said = "--only, --adopt, --only-drift, --allow-destroy and --build do not go with a saved plan"
-        raise click.UsageError(said)
+    if plan_file is not None and (not options.selection.is_whole or any(others)):
+        said = "--only, --exclude, --region, --adopt, --only-drift, --allow-destroy and --build"
+        raise click.UsageError(f"{said} do not go with a saved plan")
 
 
 def _read_saved(plan_file: Path, expected: tuple[Approval, ...], options: Shared) -> "SavedPlan":

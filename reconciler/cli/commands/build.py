@@ -65,4 +65,4 @@ async def _build(
     from reconciler.operations.images import build_images
 
     async with open_session(options, target, console.say) as session:
-        return await build_images(session, spec, only=options.only, builder=builder, push_to=push_to)
+        return await build_images(session, spec, selection=options.selection, builder=builder, push_to=push_to)

@@ -12,6 +12,7 @@ from reconciler.cli.ui.options import (
     Shared,
     events_option,
     json_into_option,
+    selection_options,
     shared,
     shared_options,
     yes_option,
@@ -37,6 +38,7 @@ _REFUSAL = "pass --yes to remove all machines of the stack without being asked"
 @click.option("--delete-apps", is_flag=True, help="Then delete the spec's apps too, if nothing else is in them.")
 @events_option
 @json_into_option
+@selection_options
 @shared_options
 def command(
     is_agreed: bool, wait_busy: float, force: bool, delete_apps: bool, events: str | None, **_values: object
@@ -50,8 +52,10 @@ def command(
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
-    if delete_apps and options.only:
-        raise click.UsageError("--delete-apps removes whole apps, so it does not go with --only")
+    if delete_apps and not options.selection.is_whole:
+        raise click.UsageError(
+            "--delete-apps removes whole apps, so it does not go with --only, --exclude and --region"
+        )
     spec = load_spec(options)
     if not is_agreed:
         console.require_interactive(refusal=_REFUSAL)
@@ -83,7 +87,9 @@ async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
 
     async with open_session(options, resolve(options), console.say) as session:
         session = both.telling.heard_in(session)
-        proposal = await propose_destroy(session, spec, only=options.only, force=how.force, with_apps=how.with_apps)
+        proposal = await propose_destroy(
+            session, spec, selection=options.selection, force=how.force, with_apps=how.with_apps
+        )
         plan = proposal.plan
         both.telling.plan(plan)
         if not options.is_json:

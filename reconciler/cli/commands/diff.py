@@ -11,12 +11,21 @@ from pathlib import Path
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import (
+    Shared,
+    json_into_option,
+    selection_options,
+    shared,
+    shared_options,
+    show_values_option,
+)
 from reconciler.cli.ui.session import load_source, source_of
 from reconciler.cli.ui.show_plan import show
 from reconciler.errors import UsageError
+from reconciler.model.selection import WHOLE
 from reconciler.model.spec import Spec
-from reconciler.operations.load import check_only, load_files
+from reconciler.operations.load import load_files
+from reconciler.operations.selection import check_pools
 from reconciler.operations.spec_files import SpecSource, UnknownEnvironmentError
 
 
@@ -26,6 +35,7 @@ from reconciler.operations.spec_files import SpecSource, UnknownEnvironmentError
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @show_values_option
 @json_into_option
+@selection_options
 @shared_options
 def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what changes from the spec OLD to the spec NEW, offline.
@@ -41,8 +51,8 @@ def command(old: str, new: str, is_detailed: bool, shows_values: bool, **_values
     from reconciler.operations.diff import diff
 
     before, after = _load(old, options, may_be_missing=True), _load(new, options)
-    check_only((before, after), options.only)
-    plan = diff(before, after, at=datetime.now(UTC), only=options.only)
+    check_pools((before, after), options.selection)
+    plan = diff(before, after, at=datetime.now(UTC), selection=options.selection)
     show(plan, options, has_hash=False, shows_values=shows_values)
     return 2 if is_detailed and plan.has_changes else 0
 
@@ -52,7 +62,7 @@ def _load(name: str, options: Shared, *, may_be_missing: bool = False) -> Spec:
 
     If it or its environment is missing and `may_be_missing`, return an empty one.
     """
-    source = replace(source_of(options), file=name, overlays=(), only=())
+    source = replace(source_of(options), file=name, overlays=(), selection=WHOLE)
     try:
         found = _load_commit(name, source, options) if name.startswith("git:") else load_source(source)
     except UnknownEnvironmentError as error:

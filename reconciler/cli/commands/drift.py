@@ -3,7 +3,14 @@
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options, show_values_option
+from reconciler.cli.ui.options import (
+    Shared,
+    json_into_option,
+    selection_options,
+    shared,
+    shared_options,
+    show_values_option,
+)
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
@@ -15,6 +22,7 @@ from reconciler.model.spec import Spec
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there is drift.")
 @show_values_option
 @json_into_option
+@selection_options
 @shared_options
 def command(is_detailed: bool, shows_values: bool, **_values: object) -> int:
     """Show what differs from what was last applied, and what is known of who did it.
@@ -37,4 +45,4 @@ async def _drift(options: Shared, spec: Spec) -> Plan:
     from reconciler.operations.drift import drift
 
     async with open_session(options, resolve(options), console.say) as session:
-        return await drift(session, spec, only=options.only)
+        return await drift(session, spec, selection=options.selection)

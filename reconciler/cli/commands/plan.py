@@ -15,6 +15,7 @@ from reconciler.cli.ui.options import (
     resolve_mode_of,
     resolve_option,
     revision_options,
+    selection_options,
     shared,
     shared_options,
     show_values_option,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @push_to_option
 @show_values_option
 @json_into_option
+@selection_options
 @shared_options
 def command(
     is_detailed: bool,
@@ -86,7 +88,7 @@ def command(
             plan,
             spec,
             target,
-            only=options.only,
+            selection=options.selection,
             app=options.app,
             adopt=adopt,
             allow_destroy=allow_destroy,
@@ -122,7 +124,7 @@ async def _plan(
             session,
             spec,
             images=images,
-            only=options.only,
+            selection=options.selection,
             allow_destroy=consent.allow_destroy,
             revision=revision,
             adopt=consent.adopt,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Shared, json_into_option, shared, shared_options
+from reconciler.cli.ui.options import Shared, json_into_option, selection_options, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.side_files import write_document
 from reconciler.cli.ui.signals import run_async
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @json_into_option
+@selection_options
 @shared_options
 def command(**_values: object) -> int:
     """Show pools, slots, states, last runs, restarts and failing checks.
@@ -31,8 +32,8 @@ def command(**_values: object) -> int:
     options = shared()
     spec = load_spec(options)
     found = run_async(_status(options, spec))
-    rows = [row for row in found.slots if not options.only or row.pool in options.only]
-    document = status_json(rows, found.failures, found.urls, found.applied_revision)
+    rows = found.slots
+    document = status_json(rows, found.failures, found.urls, found.applied_revision, options.selection)
     write_document(options, document, reads=[spec.file])
     if options.is_json:
         console.print_json(document)
@@ -48,4 +49,4 @@ async def _status(options: Shared, spec: Spec) -> "StackStatus":
     from reconciler.operations.status import status
 
     async with open_session(options, resolve(options), console.say) as session:
-        return await status(session, spec)
+        return await status(session, spec, selection=options.selection)

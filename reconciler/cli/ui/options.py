@@ -9,6 +9,7 @@ import click
 
 from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_no_input, value_of
 from reconciler.model.image import Resolve
+from reconciler.model.selection import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class Shared:
     environment: str | None
     directory: "Path | None"
     app: str | None
-    only: tuple[str, ...]
+    selection: Selection
     output: str
     target: str | None
     is_plain: bool
@@ -100,7 +101,11 @@ def shared() -> Shared:
         environment=values["environment"],
         directory=Path(values["directory"]) if values["directory"] else None,
         app=values["app"],
-        only=tuple(values["only"]),
+        selection=Selection(
+            only=tuple(values["only"]),
+            exclude=tuple(context.params.get("exclude", ())),
+            regions=tuple(context.params.get("regions", ())),
+        ),
         output=_output(context),
         target=values["target"],
         is_plain=value_of("is_plain"),
@@ -138,6 +143,13 @@ def check_detailed(is_dry: bool, *, is_detailed: bool) -> None:
     """Raise a usage error for an apply that would show no plan as its result."""
     if is_detailed and not is_dry:
         raise click.UsageError("--detailed-exitcode goes with --dry-run, or with `plan`")
+
+
+def selection_options(function: F) -> F:
+    """Add --exclude and --region, which go with --only, to a command."""
+    without, places = "All but this pool; may be repeated.", "Only machines in this region; may be repeated."
+    function = click.option("--region", "regions", type=Text(), metavar="R", multiple=True, help=places)(function)
+    return click.option("--exclude", type=Text(), metavar="POOL", multiple=True, help=without)(function)
 
 
 def show_values_option(function: F) -> F:

@@ -39,7 +39,7 @@ def source_of(shared: Shared) -> SpecSource:
         directory=shared.directory,
         target=shared.target,
         app=shared.app,
-        only=shared.only,
+        selection=shared.selection,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.report import Status
+from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift
@@ -77,7 +78,7 @@ async def test_what_an_app_declares_is_given_to_it_and_what_it_declares_no_longe
 
 async def test_a_plan_of_some_pools_gives_an_app_that_exists_none(world: World) -> None:
     assert (await world.apply(spec("[]"))).is_success
-    assert not (await world.plan(spec("[v4]"), only=("web",))).allocations
+    assert not (await world.plan(spec("[v4]"), selection=Selection(only=("web",)))).allocations
     assert (await world.plan(spec("[v4]"))).allocations
 
 
@@ -214,7 +215,7 @@ async def test_a_declared_one_that_is_gone_is_drift_and_one_more_is_foreign(worl
 async def test_a_saved_plan_holds_its_allocations(world: World) -> None:
     assert (await world.apply(spec("[]"))).is_success
     planned = await world.plan(spec("[v4]"))
-    saved = bind(planned, spec("[v4]"), TARGET, only=(), app=None, adopt=False, allow_destroy=None, images={})
+    saved = bind(planned, spec("[v4]"), TARGET, selection=WHOLE, app=None, adopt=False, allow_destroy=None, images={})
     read = parse_saved(json_text(saved_json(saved, salt="s")), name="plan.json")
     assert [replace(one, machine_id=None) for one in planned.allocations] == [*read.plan.allocations]
 
@@ -230,7 +231,7 @@ async def test_the_hash_is_of_what_is_allocated(world: World) -> None:
 async def test_nothing_is_left_of_a_saved_plan_once_what_it_allocates_is_there(world: World) -> None:
     assert (await world.apply(spec("[]"))).is_success
     planned = await world.plan(spec("[v4]"))
-    saved = bind(planned, spec("[v4]"), TARGET, only=(), app=None, adopt=False, allow_destroy=None, images={})
+    saved = bind(planned, spec("[v4]"), TARGET, selection=WHOLE, app=None, adopt=False, allow_destroy=None, images={})
     world.engine.addresses.assign("app", {"type": "v4"})
     consent = Consent(saved=saved)
     assert consent.objections_to(await world.plan(spec("[v4]"))) == ()

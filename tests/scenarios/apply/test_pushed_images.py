@@ -7,6 +7,7 @@ import pytest
 from reconciler.apply.options import Options
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.model.report import Status
+from reconciler.model.selection import WHOLE
 from reconciler.operations.apply import propose_apply
 from reconciler.operations.consent import Consent
 from reconciler.operations.saved_plans import bind
@@ -63,7 +64,7 @@ async def test_what_a_saved_plan_has_built_is_waited_for_too(world: World) -> No
         await world.plan(spec),
         spec,
         TARGET,
-        only=(),
+        selection=WHOLE,
         app=None,
         adopt=False,
         allow_destroy=None,

@@ -17,6 +17,7 @@ from reconciler.model.machine import MachineVersion
 from reconciler.model.plan import SavedPlan
 from reconciler.model.report import Report, Status
 from reconciler.model.run_policy import Override
+from reconciler.model.selection import WHOLE
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import carry_out, propose_apply
 from reconciler.operations.consent import Consent
@@ -96,7 +97,7 @@ async def test_a_refusal_by_its_status_alone_is_looked_at_again(world: World, st
 async def review(world: World, spec: Spec) -> SavedPlan:
     """The saved plan of the spec, as it is read from its file."""
     planned = await world.plan(spec)
-    saved = bind(planned, spec, TARGET, only=(), app=None, adopt=False, allow_destroy=1, images={})
+    saved = bind(planned, spec, TARGET, selection=WHOLE, app=None, adopt=False, allow_destroy=1, images={})
     return parse_saved(json_text(saved_json(saved, salt="s")), name="plan.json")
 
 

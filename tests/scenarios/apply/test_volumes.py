@@ -9,6 +9,7 @@ from reconciler.apply.options import Options
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.change import Action
 from reconciler.model.report import Entry, Report, Status
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from tests.support.world import World, open_world, spec_of
 
@@ -158,8 +159,8 @@ async def test_a_volume_that_a_running_task_has_is_not_waited_for(world: World) 
     await applied(world, old="vol_1")
     await begin_run(world, "old-iad-0")
     after = spec(new="vol_1")
-    plan = await world.plan(after, only=("new",))
+    plan = await world.plan(after, selection=Selection(only=("new",)))
     began = world.context.clock.monotonic()
-    report = await apply(world.context, after, plan, Options(only=("new",)))
+    report = await apply(world.context, after, plan, Options(selection=Selection(only=("new",))))
     assert world.context.clock.monotonic() - began < 5
     assert ends(report)["new-iad-0"] is Status.DEFERRED

@@ -21,6 +21,7 @@ from reconciler.model.machine import HostStatus, Machine, MachineState, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Status
 from reconciler.model.run import NeverStarted, Outcome, OutcomeName
+from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.status import rows_of
 from reconciler.planner.drift import only_drift, with_drift
@@ -184,7 +185,7 @@ def test_it_is_in_the_json_and_not_in_the_hash() -> None:
 def test_only_the_pools_that_are_asked_for() -> None:
     spec = spec_of("version: 1\nname: stack\napps: {app: {image: i, tasks: {a: {}, b: {}}}}")
     apps = {"app": ObservedApp(name="app", exists=True, machines=(machine("a-iad-0", None), machine("b-iad-0", None)))}
-    found = plan(spec, Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC)), only=("b",))
+    found = plan(spec, Observed(apps=apps, at=datetime(2026, 1, 1, tzinfo=UTC)), selection=Selection(only=("b",)))
     assert [one.slot.name for one in found.unreachable] == ["b-iad-0"]
 
 
