@@ -33,6 +33,7 @@ _FLAGS: Final = (
     (r"`?--target local\b`?", 'target="local"'),
     (r"--target\b", "`target`"),
     (r"--environment ENV\b", "`environment_name`"),
+    (r"--environment\b", "`environment_name`"),
     (r"--app APP\b", "`app`"),
     (r"--file\b", "`file`"),
     (r"--delete-apps\b", "`delete_apps`"),
