@@ -175,6 +175,8 @@ def _interrupts() -> Iterator["socket"]:
     import signal
     from socket import socketpair
 
+    from reconciler.cli.ui.signals import interrupting
+
     def interrupt(_number: int, _frame: object) -> None:
         raise click.Abort
 
@@ -182,7 +184,7 @@ def _interrupts() -> Iterator["socket"]:
     with heard, told:
         told.setblocking(False)
         loops_fd = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, interrupt) for number in interrupting()}
         try:
             yield heard
         finally:

@@ -20,8 +20,8 @@ def run_async(
 ) -> T:
     """Return what the coroutine returns.
 
-    SIGINT and SIGTERM call `on_first`, then `on_second`; without them, or again, they cancel. Output that cannot be
-    written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt if it was cancelled, and
+    SIGINT, SIGTERM and SIGHUP call `on_first`, then `on_second`; without them, or again, they cancel. Output that
+    cannot be written cancels too, unless the work `outlasts_output`. Raises KeyboardInterrupt if it was cancelled, and
     OutputError; leases are released before.
     """
     steps = [step for step in (on_first, on_second) if step]
@@ -35,9 +35,16 @@ def run_async(
         work.close()
 
 
+def interrupting() -> list[int]:
+    """Return the signals that interrupt; SIGHUP only if it is not ignored (nohup)."""
+    import signal
+
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
 async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_output: bool) -> T:
     import asyncio
-    import signal
 
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
@@ -64,7 +71,8 @@ async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_
         if not task.cancelling():
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = interrupting()
+    for number in numbers:
         loop.add_signal_handler(number, interrupt)
     try:
         output = streams.current()
@@ -73,5 +81,5 @@ async def _guarded(work: Coroutine[Any, Any, T], steps: list[Step], *, outlasts_
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
