@@ -15,6 +15,7 @@ from typing import Final
 from reconciler.apply.create_apps import AppCreations
 from reconciler.apply.executor import Stop
 from reconciler.apply.job import Locks
+from reconciler.apply.judge import words_of
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.change import ReasonCode
@@ -107,7 +108,7 @@ class Allocations:
                 address = await self._sent(one)
             except ApiError as error:
                 if not error.is_unclear:
-                    self._end(one, Status.FAILED, error.message)
+                    self._end(one, Status.FAILED, words_of(error))
                     return
                 if ip := await self._seen(one):
                     self._end(one, Status.DONE, ip=ip)

@@ -3,10 +3,11 @@
 docs/protocols.md describes them in section 1. Every method raises ApiError.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
-from reconciler.errors import ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import app_contents, ip_addresses, wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
 from reconciler.machines_api.transport import Transport
@@ -17,6 +18,7 @@ from reconciler.model.secret import Secret
 
 _ADVICE_TIMEOUT_S: Final = 4.0
 _RELEASE_TIMEOUT_S: Final = 5.0
+_NO_SUCH_CALL: Final = frozenset({404, 405, 501})
 _NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
 
 
@@ -109,7 +111,8 @@ class Apps:
             app=app,
             is_repeatable=True,
         )
-        return await self._api.send(call, ip_addresses.addresses_from_json)
+        with _saying_what_to_do(app):
+            return await self._api.send(call, ip_addresses.addresses_from_json)
 
     async def allocate(self, app: str, kind: IpKind) -> IpAddress:
         """Give the app one more address. If the effect is unclear, list before a repeat."""
@@ -122,7 +125,19 @@ class Apps:
             app=app,
             body={"type": kind.value},
         )
-        return await self._api.send(call, ip_addresses.address_from_json)
+        with _saying_what_to_do(app):
+            return await self._api.send(call, ip_addresses.address_from_json)
+
+
+@contextmanager
+def _saying_what_to_do(app: str) -> Iterator[None]:
+    """Say what to do about a server that has no IP addresses."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status in _NO_SUCH_CALL:
+            error.hint = f"if this server has no IP addresses, take `addresses` out of the spec of {app}"
+        raise
 
 
 class Leases:

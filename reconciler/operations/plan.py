@@ -133,7 +133,7 @@ def locks_of(observed: ObservedApp) -> Mapping[str, ShownLease]:
 def with_locks(plan: Plan, locks: Mapping[str, ShownLease]) -> Plan:
     """Return the plan with a warning for each change whose machine is leased."""
     said = (
-        f"{change.address} is {lock_words(lease)}"
+        f"{change.address} is {lock_words(lease, now=plan.observed_at)}"
         for change in plan.effective
         if (lease := locks.get(change.machine_id or ""))
     )

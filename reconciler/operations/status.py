@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api.more_events import with_more_events
@@ -85,6 +87,7 @@ def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
 
     A slot without a machine has a row too. Apps that could not be read have none.
     """
+    row = partial(_row, observed.at)
     for app in spec.apps:
         seen = observed.apps.get(app.name)
         if seen is None:
@@ -105,17 +108,17 @@ def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
                     yield _missing(slot, pool.kind)
                     continue
                 shown.add(machine.id)
-                yield _row(machine, pool.name, pool.kind.value)
+                yield row(machine, pool.name, pool.kind.value)
         for machine in seen.machines:
             if machine.id in shown:
                 continue
             if machine.name in owned and owned[machine.name].id == machine.id:
                 kind = kind_of(machine).value
-                yield _row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
+                yield row(machine, machine.metadata[marks.POOL], kind, note="no longer in the spec")
             elif not machine.is_observable:
-                yield _row(machine, pools.get(machine.id, ""), "", note="not a slot of the spec")
+                yield row(machine, pools.get(machine.id, ""), "", note="not a slot of the spec")
             else:
-                yield _row(machine, "", "", note="foreign: not of this stack")
+                yield row(machine, "", "", note="foreign: not of this stack")
 
 
 def _missing(slot: Slot, kind: PoolKind) -> SlotStatus:
@@ -134,7 +137,7 @@ def _missing(slot: Slot, kind: PoolKind) -> SlotStatus:
     )
 
 
-def _row(machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
+def _row(now: datetime, machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
     state, _, why = ("", "", "") if machine.is_observable else machine.doubt.partition(": ")
@@ -152,7 +155,7 @@ def _row(machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
         last_ended=exited.at if exited else None,
         note="; ".join(part for part in (why, note) if part),
         restarts=restarts_in(machine.events),
-        lock=lock_words(machine.lease) if machine.lease else None,
+        lock=lock_words(machine.lease, now=now) if machine.lease else None,
         failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),
     )
 

@@ -15,7 +15,7 @@ from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, unexpected
 from reconciler.model.machine import Lease
 from reconciler.model.secret import Secret
 from reconciler.slots.context import Context, new_ulid
-from reconciler.slots.lease_description import describe, words_of
+from reconciler.slots.lease_description import describe, until_words, words_of
 
 APPLY_TTL_S: Final = 60
 CLAIM_TTL_S: Final = 30
@@ -211,7 +211,7 @@ async def acquire_lease(context: Context, app: str, machine_id: str, *, verb: st
                 continue
             # The description tells whose it is: assumption A1.
             if found.description != description:
-                raise _held_by_other(app, machine_id, found) from error
+                raise _held_by_other(context, app, machine_id, found) from error
             lease = found
         except BaseException:
             await _finish(_give_back(context, app, machine_id, description))
@@ -259,15 +259,18 @@ async def _with_holder(context: Context, app: str, machine_id: str, error: ApiEr
     with suppress(ApiError):
         lease = await context.client.leases.get(app, machine_id)
     if lease is None:
-        return _held(app, machine_id, owner=error.held_by, until=error.held_until)
-    return _held_by_other(app, machine_id, lease)
+        return _held(app, machine_id, owner=error.held_by, until=error.held_until, now=context.clock.now())
+    return _held_by_other(context, app, machine_id, lease)
 
 
-def _held_by_other(app: str, machine_id: str, lease: Lease) -> ApiError:
-    return _held(app, machine_id, owner=lease.owner, until=lease.expires_at, by=words_of(lease.description))
+def _held_by_other(context: Context, app: str, machine_id: str, lease: Lease) -> ApiError:
+    by, now = words_of(lease.description), context.clock.now()
+    return _held(app, machine_id, owner=lease.owner, until=lease.expires_at, now=now, by=by)
 
 
-def _held(app: str, machine_id: str, *, owner: str | None, until: datetime | None, by: str = "") -> ApiError:
+def _held(
+    app: str, machine_id: str, *, owner: str | None, until: datetime | None, now: datetime, by: str = ""
+) -> ApiError:
     said = f"machine {machine_id} of {app} is leased" + (f" by {owner}" if owner else "")
-    said += (f" ({by})" if by else "") + (f" until {until:%H:%M:%S} UTC" if until else "")
+    said += (f" ({by})" if by else "") + (f" until {until_words(until, now=now)}" if until else "")
     return ApiError(said, kind=ApiErrorKind.LEASE_HELD, held_by=owner, held_until=until)

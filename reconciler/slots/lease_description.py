@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.model.machine import ShownLease
@@ -54,13 +55,19 @@ def words_of(description: str) -> str:
     return shorten(f"`reconciler {holder.verb}` of {holder.who}", _SHOWN)
 
 
-def lock_words(lease: ShownLease) -> str:
+def lock_words(lease: ShownLease, *, now: datetime | None) -> str:
     """Return who has the lease that a list shows, and until when.
 
     The words follow "is".
     """
     whose = words_of(lease.description) or words_of(lease.owner)
-    return f"locked by {whose} until {lease.expires_at:%H:%M:%S} UTC"
+    return f"locked by {whose} until {until_words(lease.expires_at, now=now)}"
+
+
+def until_words(at: datetime, *, now: datetime | None) -> str:
+    """Return a time in UTC: `12:00:30 UTC`, with its date if it is not that of `now`."""
+    is_today = now is not None and at.astimezone(UTC).date() == now.astimezone(UTC).date()
+    return f"{at.astimezone(UTC):{'' if is_today else '%Y-%m-%d '}%H:%M:%S} UTC"
 
 
 def is_provably_dead(holder: Holder | None, *, who: str, space: str | None, is_alive: Callable[[int], bool]) -> bool:

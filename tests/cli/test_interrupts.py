@@ -68,3 +68,30 @@ def test_before_the_work_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_async(work)
     assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
+
+
+@pytest.fixture
+def _own_hangup() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_own_hangup")
+@pytest.mark.parametrize("is_outlived", [False, True])
+def test_the_end_of_the_terminal_is_an_interrupt_unless_it_is_to_be_outlived(is_outlived: bool) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if is_outlived else signal.SIG_DFL)
+    asked: list[bool] = []
+
+    def ask() -> bool:
+        asked.append(True)
+        return True
+
+    async def hung_up() -> int:
+        signal.raise_signal(signal.SIGHUP)
+        for _ in range(3):  # the loop hears of it, and calls its handler
+            await asyncio.sleep(0)
+        return 5
+
+    assert run_async(hung_up(), on_first=ask) == 5
+    assert asked == ([] if is_outlived else [True])

@@ -11,6 +11,7 @@ from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig
+from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import MachineState
 from reconciler.model.secret import Secret
 from tests.support.single_replies import Handler, failure, with_client
@@ -67,6 +68,17 @@ def test_a_missing_app_is_an_answer_and_not_an_error() -> None:
     missing = answering(404, {"error": "app not found"})
     assert with_client(missing, lambda client: client.list_machines("app")) is None
     assert with_client(missing, lambda client: client.apps.get("app")) is None
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_ip_addresses_is_told_what_to_do(status: int) -> None:
+    reply = answering(status, {"error": "no such call"})
+    listed = failure(reply, lambda client: client.apps.addresses("shop"))
+    allocated = failure(reply, lambda client: client.apps.allocate("shop", IpKind.V6))
+    assert (
+        listed.hint == allocated.hint == "if this server has no IP addresses, take `addresses` out of the spec of shop"
+    )
+    assert "addresses" not in (failure(answering(403, {}), lambda client: client.apps.addresses("shop")).hint or "")
 
 
 def test_a_server_that_never_answers_is_given_up_and_a_write_then_is_unclear() -> None:

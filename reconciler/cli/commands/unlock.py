@@ -1,5 +1,6 @@
 """`reconciler unlock`: release leases of dead processes, and list the others."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -50,8 +51,10 @@ async def _unlock(options: Shared, spec: Spec, target: "Target") -> "Unlocked":
 
 
 def _line(found: "FoundLease") -> str:
+    from reconciler.slots.lease_description import until_words
+
     word = "released" if found.is_released else "held"
-    until = f"{found.expires_at:%H:%M:%S} UTC"
+    until = until_words(found.expires_at, now=datetime.now(UTC))
     return f"{word}: {found.app}/{found.machine} until {until}  ({_holder(found)})"
 
 
