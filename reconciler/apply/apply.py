@@ -14,6 +14,7 @@ from reconciler.apply.job import Locks
 from reconciler.apply.judge import entry
 from reconciler.apply.metadata import keep_books
 from reconciler.apply.options import Options
+from reconciler.apply.prepare_images import BuildImages, with_images_built
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.telling import Teller
 from reconciler.apply.verify import read_back
@@ -36,23 +37,46 @@ async def apply(
     *,
     observed: Observed | None = None,
     stop: Stop | None = None,
+    build_images: BuildImages | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
     """Make the plan true, and report what is.
 
     `spec` is what the plan was made from, `observed` the snapshot: with it, an app that nothing was done to is not
-    listed a second time. Raises BlockedError before the first write. What goes wrong later is in the report.
+    listed a second time. `build_images` builds what is not built yet. Raises BlockedError before the first write. What
+    goes wrong later is in the report.
     """
     if plan.blocked:
         raise BlockedError("; ".join(plan.blocked))
     options, stop, began = options or Options(), stop or Stop(), context.clock.monotonic()
+    async with creating_apps(context, plan, stop) as creations:
+        built = await with_images_built(context, plan, spec, creations, stop, build_images)
+        if isinstance(built, str):
+            report = _begun_nothing(plan, creations, built, stop)
+        else:
+            plan, spec = built
+            report = await _make(context, spec, plan, options, creations, observed=observed, stop=stop, on_end=on_end)
+    return replace(report, duration_s=context.clock.monotonic() - began)
+
+
+async def _make(
+    context: Context,
+    spec: Spec,
+    plan: Plan,
+    options: Options,
+    creations: AppCreations,
+    *,
+    observed: Observed | None,
+    stop: Stop,
+    on_end: Callable[[Entry], None],
+) -> Report:
+    """Make the plan true while its apps are created, and report what is."""
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
     changes = tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched))
     teller = Teller(changes, context)
     async with (
-        creating_apps(context, plan, stop) as creations,
         allocating(context, plan, options, stop, locks, creations) as allocations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
     ):
@@ -66,6 +90,7 @@ async def apply(
             )
         finally:
             _finish(teller, failures)
+    await creations.ended()
     ips, mismatches = tuple(allocations.entries), tuple[str, ...]()
     found: Observed | None = None
     if not stop.is_interrupt:
@@ -86,7 +111,19 @@ async def apply(
         allocations=ips,
         app_deletions=deletions,
         interrupted=stop.is_interrupt,
-        duration_s=context.clock.monotonic() - began,
+    )
+
+
+def _begun_nothing(plan: Plan, creations: AppCreations, why: str, stop: Stop) -> Report:
+    """Return the report of an apply whose images could not all be built."""
+    skipped = "nothing of the plan was begun, as an image is not built"
+    return Report(
+        plan=plan,
+        entries=tuple(entry(change, Status.SKIPPED, skipped) for change in plan.effective),
+        apps_created=creations.created,
+        failures=(*creations.failures.values(), why),
+        unreachable=plan.unreachable,
+        interrupted=stop.is_interrupt,
     )
 
 

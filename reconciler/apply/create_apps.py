@@ -47,6 +47,11 @@ class AppCreations:
             await asyncio.wait({self.tasks[app]})
         return app not in self.failures
 
+    async def ended(self) -> None:
+        """Return once each app is created or has failed."""
+        if self.tasks:
+            await asyncio.wait(self.tasks.values())
+
     async def _create(self, app: AppCreation) -> None:
         async with self._limit:
             if self._stop.why:

@@ -72,7 +72,8 @@ def is_as_desired(live: Machine, change: Change) -> bool:
         return False
     if marks.OVERRIDE in live.metadata:
         return True  # what one run has of its own goes back by itself
-    return not Differ().differences(canonical(change.desired.config), live.config or MachineConfig(document={}))
+    config, found = change.desired.config, live.config or MachineConfig(document={})
+    return not Differ().differences(canonical(config), found, image=config.image)
 
 
 def unreachable(live: Machine, change: Change) -> Entry | None:

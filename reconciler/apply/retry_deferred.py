@@ -6,12 +6,14 @@ That is after a run in progress has ended, and after another apply was first.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from reconciler.apply.apply import apply
 from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
+from reconciler.apply.prepare_images import BuildImages
 from reconciler.apply.telling import tell_end
 from reconciler.errors import ApiError
 from reconciler.model.machine import MachineRef, MachineState, Observed
@@ -38,6 +40,7 @@ async def apply_patiently(
     may_do: Callable[[Plan], Plan] = lambda plan: plan,
     observed: Observed | None = None,
     stop: Stop | None = None,
+    build_images: BuildImages | None = None,
     on_end: Callable[[Entry], None] = lambda _entry: None,
 ) -> Report:
     """Return the report of all rounds as one.
@@ -45,14 +48,15 @@ async def apply_patiently(
     `may_do` leaves of a plan that was made again what was approved. `wait_busy_s` bounds the wait for machines that
     settle too; None bounds it by what the platform may need, and waits for no run. `observed` is the snapshot that the
     plan was made of, if it is at hand. Raises BlockedError before the first write of the first round; a later round
-    that is blocked ends it.
+    that is blocked ends it. `build_images` is as in apply.
     """
     stop = stop or Stop()
     began = context.clock.monotonic()
     deadline = began + (wait_busy_s or 0.0)
     if wait_busy_s is not None:
         options = replace(options, patience=Patience(wait_busy_s, until=deadline))
-    report = await apply(context, spec, plan, options, observed=observed, stop=stop, on_end=on_end)
+    make = partial(apply, context, spec, options=options, stop=stop, build_images=build_images, on_end=on_end)
+    report = await make(plan, observed=observed)
     overtaken_left = _MOST_OVERTAKEN
     while True:
         undone = overtaken(report) if overtaken_left else ()
@@ -74,7 +78,7 @@ async def apply_patiently(
             left, ended = may_do(again), done_by_others(again, report)
         for one in ended:
             tell_end(context, one)
-        after = await apply(context, spec, left, options, observed=seen, stop=stop, on_end=on_end)
+        after = await make(left, observed=seen)
         report = _joined(report, ended, after)
     return replace(report, duration_s=context.clock.monotonic() - began)
 

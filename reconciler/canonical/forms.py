@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from reconciler.canonical.durations import nanoseconds
 from reconciler.model import marks
+from reconciler.model.image import reference
 
 _PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
 _DEFAULT_GUEST: Final = {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
@@ -19,6 +20,16 @@ _AUTOSTOP: Final = {"stop": True, "off": False}  # `suspend` has only the one sp
 _COMPAT_CHECKS: Final = "bg_deployments_compat"
 _DURATIONS: Final = ("interval", "timeout", "grace_period")
 _PERSISTENCE: Final = {0: "never", 1: "never", 2: "restart", 3: "always"}
+
+
+def canonical_image(document: Mapping[str, Any]) -> Any:
+    """Name the image by its digest, or by its content where a spec builds it.
+
+    Then its tag does not count. An image that has only a tag stays as it is written.
+    """
+    image = document.get("image")
+    found = reference(image)
+    return (found.identity if found else None) or image
 
 
 def canonical_guest(document: Mapping[str, Any]) -> Any:

@@ -75,7 +75,7 @@ class Field:
 _WHAT_RUNS: Final = ("init.exec", "init.cmd", "init.entrypoint", "processes")
 
 SECTIONS: Final = (
-    Section(name="image", kind=str, raw_config=RawConfig.NOTHING, is_as_sent=True),
+    Section(name="image", kind=str, raw_config=RawConfig.NOTHING, is_as_sent=True, form=forms.canonical_image),
     Section(
         name="init",
         kind=dict,

@@ -79,7 +79,7 @@ class Builder:
             else:
                 words += ["push", *(["--authfile", str(file)] if credentials else [])]
                 words += ["--tls-verify=false"] if is_loopback(f"http://{image.registry}") else []
-            hint = f"on Fly the app must exist before its images: `fly apps create {image.repository}`"
+            hint = "on Fly the app must exist before its images: `reconciler apply --build` creates it first"
             is_fly = image.registry == FLY_REGISTRY
             await self._run([*words, image.tagged], "the push", environment, hint=hint if is_fly else None)
 

@@ -21,8 +21,12 @@ from reconciler.model.spec import Build, Pool, Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One image to build: `image` is its name in configs, `content` has the tag."""
+    """One image to build, of a pool of this app.
 
+    `content` is its name in configs, with the tag of its content; `image` is a name that stays.
+    """
+
+    app: str
     image: str
     content: ImageReference
     build: Build
@@ -31,9 +35,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image in its registry. `image` is its name in configs.
+    """An image in its registry, by two names.
 
-    `content` is the same name with the tag of the content. `was_there` is true if the image did not have to be built.
+    `content` has the tag of its content and is its name in configs, `image` stays the same. `was_there` is true if the
+    image did not have to be built.
     """
 
     image: str
@@ -42,24 +47,26 @@ class BuiltImage:
     was_there: bool
 
 
-def jobs_of(spec: Spec, base: Path, *, selection: Selection = WHOLE) -> list[Job]:
+def jobs_of(spec: Spec, base: Path, *, selection: Selection = WHOLE) -> dict[tuple[str, str], Job]:
     """Return the builds of the pools that have a slot in the selection.
 
-    Reads every file of their contexts. Raises BuildError.
+    Reads every file of their contexts. Pools with the same content share a job. Raises BuildError.
     """
-    builds: dict[str, Build] = {}
+    tags: list[tuple[Build, str]] = []
+    jobs: dict[tuple[str, str], Job] = {}
     for pool in spec.pools:
-        if pool.build and selection.needs(pool):
-            builds.setdefault(pool.config.image or "", pool.build)
-    return [
-        Job(
-            image=image,
-            content=replace(parse_image(image), tag=context_tag(build, base)),
-            build=build,
-            base=base,
-        )
-        for image, build in builds.items()
-    ]
+        if pool.build is None or not selection.needs(pool):
+            continue
+        tag = next((tag for build, tag in tags if build == pool.build), None)
+        if tag is None:
+            tag = context_tag(pool.build, base)
+            tags.append((pool.build, tag))
+        image = pool.build_image or ""
+        content = replace(parse_image(image), tag=tag)
+        known = (job for job in jobs.values() if job.content == content)
+        job = next(known, None) or Job(app=pool.app, image=image, content=content, build=pool.build, base=base)
+        jobs[pool.app, pool.name] = job
+    return jobs
 
 
 def with_push_to(spec: Spec, prefix: str) -> Spec:
@@ -71,13 +78,14 @@ def with_push_to(spec: Spec, prefix: str) -> Spec:
     def moved(pool: Pool) -> Pool:
         if pool.build is None:
             return pool
-        name = (pool.config.image or "").rpartition("/")[2]
+        name = (pool.build_image or "").rpartition("/")[2]
         image = f"{prefix.rstrip('/')}/{name}"
         try:
             parse_image(image)
         except ValueError as error:
             raise BuildError(f"--push-to {prefix}: {error}", hint="write it like ghcr.io/owner") from error
-        return replace(pool, config=replace(pool.config, document={**pool.config.document, "image": image}))
+        config = replace(pool.config, document={**pool.config.document, "image": image})
+        return replace(pool, config=config, build_image=image)
 
     apps = tuple(replace(app, pools=tuple(moved(pool) for pool in app.pools)) for app in spec.apps)
     return replace(spec, apps=apps)

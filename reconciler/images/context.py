@@ -11,9 +11,9 @@ from typing import Final
 
 from reconciler.dockerignore import Ignore, kept, read_ignore
 from reconciler.errors import BuildError
+from reconciler.model.image import CONTENT_TAG
 from reconciler.model.spec import Build
 
-TAG_PREFIX: Final = "ctx-"
 _SCHEME: Final = b"reconciler context 1\0"
 _CHUNK: Final = 1024 * 1024
 _TAG_DIGITS: Final = 32
@@ -39,7 +39,7 @@ def context_tag(build: Build, base: Path) -> str:
             _add_file(found, path, name)
     except OSError as error:
         raise BuildError(f"the context {build.context} cannot be read: {error.strerror}: {error.filename}") from error
-    return TAG_PREFIX + found.hexdigest()[:_TAG_DIGITS]
+    return CONTENT_TAG + found.hexdigest()[:_TAG_DIGITS]
 
 
 def context_of(build: Build, base: Path) -> Path:

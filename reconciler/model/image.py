@@ -19,6 +19,8 @@ _HOST: Final = re.compile(
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST_REPOSITORY: Final = 255
+CONTENT_TAG: Final = "ctx-"  # begins the tag of an image that a spec builds; the digest of its content follows
+_CONTENT_TAG: Final = re.compile(rf"{CONTENT_TAG}[0-9a-f]{{32}}")
 
 
 class Resolve(enum.StrEnum):
@@ -48,14 +50,67 @@ class ImageReference:
         """Return the reference as it was written, without the digest."""
         return self.name if self.tag is None else f"{self.name}:{self.tag}"
 
+    @property
+    def is_content(self) -> bool:
+        """Return whether the tag is the digest of what the image was built of."""
+        return bool(self.tag and _CONTENT_TAG.fullmatch(self.tag))
+
+    @property
+    def identity(self) -> str | None:
+        """Return what tells it from other images; None if it has only a tag.
+
+        A tag may move. The identity is the digest, whatever the tag says. For an image that a spec builds it is the tag
+        of its content, which is known before the build.
+        """
+        place = f"{self.registry}/{self.repository}"
+        if self.is_content:
+            return f"{place}:{self.tag}"
+        return f"{place}@{self.digest}" if self.digest else None
+
     def pinned(self, digest: str) -> str:
         """Return the reference as it was written, with this digest."""
         return f"{self.tagged}@{digest}"
+
+    def resolved(self, found: str) -> str:
+        """Return the reference with what was found for its tag.
+
+        That is a digest; of an image that a spec builds it is the content's tag, with the digest once it is built.
+        """
+        return f"{self.name}:{found}" if found.startswith(CONTENT_TAG) else self.pinned(found)
+
+    @property
+    def resolution(self) -> str | None:
+        """Return what `resolved` was given; None if there is only a tag that may move."""
+        if not self.is_content:
+            return self.digest
+        return f"{self.tag}@{self.digest}" if self.digest else self.tag
+
+    def is_in(self, other: "ImageReference") -> bool:
+        """Return whether both are in one repository."""
+        return (self.registry, self.repository) == (other.registry, other.repository)
 
     def is_same_tag(self, other: "ImageReference") -> bool:
         """Return whether both name one tag of one repository, whatever their digests."""
         mine, theirs = (replace(one, digest=None, name="") for one in (self, other))
         return mine == theirs
+
+
+def reference(image: object) -> ImageReference | None:
+    """Parse the reference; None if it is none, as on machines that others made."""
+    try:
+        return parse_image(image) if isinstance(image, str) and image else None
+    except ValueError:
+        return None
+
+
+def is_same_image(one: object, other: object) -> bool:
+    """Return whether two references name one image, by its content or by its digest."""
+    first, second = reference(one), reference(other)
+    if first is None or second is None:
+        return False
+    if first.identity and first.identity == second.identity:
+        return True
+    return bool(first.digest) and first.digest == second.digest and first.is_in(second)
 
 
 def parse_image(text: str) -> ImageReference:

@@ -58,6 +58,18 @@ class AppDeletion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBuild:
+    """An image that changes of a plan need and that is not built yet.
+
+    `image` names it by its content; `context` is the directory that it is built of.
+    """
+
+    app: str
+    image: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
     """What a task's anchor must say before any other slot of its pool is changed.
 
@@ -168,6 +180,8 @@ class Plan:
     selection: Selection = WHOLE  # the part of the stack that it is of
     superseded_by: Revision | None = None
     applied_revision: Revision | None = None  # the newest one that was applied whole, if that is known
+    builds: tuple[ImageBuild, ...] = ()  # neither counted nor hashed: before a build and after it the plan is the same
+    image_variables: tuple[str, ...] = ()  # names of variables in the images of machines that it makes or changes
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
     app_deletions: tuple[AppDeletion, ...] = ()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.image import reference
 from reconciler.model.ip_address import IpKind
 from reconciler.model.run_policy import RunPolicy
 
@@ -113,14 +114,20 @@ class Pool:
     rollout: Rollout = field(default_factory=Rollout)
     launch: bool = False
     is_protected: bool = False  # no plan destroys or replaces its machines
-    build: Build | None = None  # what its image is made from; its config then names where that is pushed
-    has_resolved_image: bool = False  # the digest in its image is not the spec's own: its tag was looked up
+    build: Build | None = None  # what its image is made from
+    build_image: str | None = None  # where that is pushed; its config has the tag of the content once that is known
+    image_variables: tuple[str, ...] = ()  # names of the variables that its `image` holds
+    has_resolved_image: bool = False  # its image's digest or content is not written in the spec: it was looked up
     place: Place | None = None
 
     @property
     def resolved_digest(self) -> str | None:
-        """Return what the tag of its image was resolved to; None if it was not."""
-        return (self.config.image or "").partition("@")[2] if self.has_resolved_image else None
+        """Return what the tag of its image was resolved to; None if it was not.
+
+        Of an image that the spec builds it is the tag of its content, with the digest once it is built.
+        """
+        image = reference(self.config.image) if self.has_resolved_image else None
+        return image.resolution if image else None
 
     @property
     def has_public_ports(self) -> bool:

@@ -5,8 +5,9 @@ Between them the caller shows the plan, and asks.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from reconciler.apply.executor import Stop
 from reconciler.apply.options import Options
@@ -18,14 +19,28 @@ from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 from reconciler.operations.drift import drift_planner
+from reconciler.operations.image_builds import ImageBuilds, check_builds
 from reconciler.operations.images import ImagePolicy
-from reconciler.operations.plan import locks_of, machines_in, observe_as_planned, observe_pinned, with_locks, with_room
-from reconciler.operations.saved_plans import changed_back, check_origin, reviewed_versions
+from reconciler.operations.plan import (
+    locks_of,
+    machines_in,
+    observe_as_applied,
+    observe_pinned,
+    pinned_to,
+    with_locks,
+    with_room,
+)
+from reconciler.operations.reviewed_images import look_up_as_reviewed
+from reconciler.operations.saved_plans import changed_back, reviewed_versions
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.approved import lacks_allowance, within, without_allowance
 from reconciler.planner.planner import plan as make_plan
+from reconciler.slots.snapshot import observe_stack
+
+if TYPE_CHECKING:
+    from reconciler.images.builds import Job
 
 
 def _unchanged(plan: Plan) -> Plan:
@@ -38,7 +53,8 @@ class Proposal:
 
     `observed` and `spec` are what the plan was made from; the spec has the digests of its images. `plan_again` plans
     for a later snapshot. `may_do` reduces that plan to what was agreed to. `objections` say what is due and was not
-    approved, where `is_reviewed` says that only a reviewed plan may be applied.
+    approved, where `is_reviewed` says that only a reviewed plan may be applied. `images` says how those of the `jobs`
+    are built that the plan needs.
     """
 
     plan: Plan
@@ -49,6 +65,8 @@ class Proposal:
     may_do: Callable[[Plan], Plan] = _unchanged
     objections: tuple[str, ...] = ()
     is_reviewed: bool = False
+    images: ImagePolicy = field(default_factory=ImagePolicy)
+    jobs: "tuple[Job, ...]" = ()
 
     @property
     def obstacles(self) -> tuple[str, ...]:
@@ -70,11 +88,10 @@ async def propose_apply(
     if saved:
         consent = replace(consent, adopt=saved.adopt)
         options = replace(options, selection=saved.selection, reviewed_versions=reviewed_versions(saved))
-        check_origin(saved, spec, session.target)
-        built = {pool.config.image for pool in spec.pools if pool.build}
-        session.context.pushed.add(digest for image, digest in saved.images.items() if image in built)
-    if saved or options.only_drift:
-        pinned = await observe_as_planned(session, spec, saved.images if saved else {})
+        looked_up = await look_up_as_reviewed(session, spec, saved, images)
+        pinned = pinned_to(await observe_stack(session.context, spec), looked_up)
+    elif options.only_drift:
+        pinned = await observe_as_applied(session, spec)
     else:
         pinned = await observe_pinned(session, spec, images, selection=options.selection)
     plan_again: Callable[[Observed], Plan] = partial(
@@ -97,6 +114,8 @@ async def propose_apply(
     objections = () if plan.blocked else consent.objections_to(plan)
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)
+    if not plan.blocked and not objections:
+        check_builds(session, plan, pinned.looked_up, images)
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
     there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
     return Proposal(
@@ -108,6 +127,8 @@ async def propose_apply(
         may_do=partial(within, approved=approved) if approved else _unchanged,
         objections=objections,
         is_reviewed=consent.is_reviewed,
+        images=images,
+        jobs=pinned.looked_up.jobs,
     )
 
 
@@ -136,6 +157,7 @@ async def carry_out(
         wait_busy_s=wait_busy_s,
         may_do=proposal.may_do,
         stop=stop,
+        build_images=ImageBuilds(session, proposal.jobs, proposal.images),
         on_end=on_end,
     )
     if report.interrupted:

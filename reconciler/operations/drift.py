@@ -9,7 +9,7 @@ from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
-from reconciler.operations.plan import observe_as_planned
+from reconciler.operations.plan import observe_as_applied
 from reconciler.operations.scope import scope_of
 from reconciler.operations.selection import require_regions
 from reconciler.operations.session import Session
@@ -24,7 +24,7 @@ async def drift(session: Session, spec: Spec, *, selection: Selection = WHOLE) -
 
     Machines that were destroyed are included.
     """
-    pinned = await observe_as_planned(session, spec, {})
+    pinned = await observe_as_applied(session, spec)
     observed = pinned.observed
     require_regions(spec, selection, observed)
     found = make_plan(pinned.spec, observed, selection=selection, allow_destroy=_NO_LIMIT)

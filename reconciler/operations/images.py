@@ -1,11 +1,12 @@
-"""Find the digests of a spec's images: what their tags name now.
+"""Find what a spec's images are: digests of tags, contents of builds.
 
-That is what the registries answer. Images are built only if that is asked for.
+That is what the registries answer, and what the files of a build say. Images are built only if that is asked for.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.image import Resolve
@@ -13,30 +14,54 @@ from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.load import directory_of
 from reconciler.operations.session import Session
+from reconciler.planner.desired import with_contents, with_digests
 
 if TYPE_CHECKING:
+    from reconciler.errors import RegistryError
     from reconciler.images.builder import Builder
-    from reconciler.images.builds import BuiltImage, Deliver
+    from reconciler.images.builds import BuiltImage, Deliver, Job
     from reconciler.images.credentials import Credentials
     from reconciler.images.registry import Images
     from reconciler.targets import Target
 
 _RESOLVE: Final = "RECONCILER_RESOLVE"
-_HOW_TO_BUILD: Final = "run `reconciler build`, or apply with --build"
+_UNKNOWN: Final = "whether {} is built as it is now is not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePolicy:
     """How images are treated. `mode` says whether tags are looked up.
 
-    For an apply: whether images are built, by which builder, and where they are pushed.
+    For an apply: whether images are built, by which builder, and where they are pushed. Without `must_be_built` it is
+    only proposed, and so needs no image.
     """
 
     mode: Resolve = Resolve.AUTO
     push_to: str | None = None
-    must_be_built: bool = False
+    must_be_built: bool = True
     builds: bool = False
     builder: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedUp:
+    """A spec with what was found of its images.
+
+    They are named by their digests, and built ones by their contents. `digests` are by the references of the images,
+    and `jobs` are all builds. `unsure` says of built images why it is not known whether they are built.
+    """
+
+    spec: Spec
+    digests: Mapping[str, str] = field(default_factory=dict)
+    jobs: "tuple[Job, ...]" = ()
+    unsure: "Mapping[str, RegistryError]" = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def warnings_without(self, absent: Collection[str]) -> tuple[str, ...]:
+        """Return the warnings, but for registries of apps that are not there yet."""
+        jobs = (job for job in self.jobs if job.content.tagged in self.unsure and job.app not in absent)
+        said = (f"{self.unsure[job.content.tagged].message}; {_UNKNOWN.format(job.build.context)}" for job in jobs)
+        return (*self.warnings, *said)
 
 
 def mode_of(flag: str | None, environment: Mapping[str, str], target: "Target") -> Resolve:
@@ -65,12 +90,21 @@ async def build_images(
 
     Raises BuildError, RegistryError.
     """
-    import asyncio
+    from reconciler.images.builds import jobs_of
 
+    jobs = _unlike((await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection)).values())
+    return await make_images(session, jobs, builder=builder, push_to=push_to)
+
+
+async def make_images(
+    session: Session, jobs: "Iterable[Job]", *, builder: str | None, push_to: str | None
+) -> "tuple[BuiltImage, ...]":
+    """Build the images of these jobs that are not there yet, and deliver them.
+
+    Raises BuildError, RegistryError.
+    """
     from reconciler.images.builder import find_builder
-    from reconciler.images.builds import jobs_of, make
-
-    jobs = await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection)
+    from reconciler.images.builds import make
 
     def found() -> "Builder":
         return find_builder(builder, session.context.emit)
@@ -79,66 +113,72 @@ async def build_images(
         return tuple([await make(places.built, found, job, places.deliver) for job in jobs])
 
 
-async def look_up(
-    session: Session, spec: Spec, policy: ImagePolicy, *, selection: Selection = WHOLE
-) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the digest of each image by its reference, and warnings.
+async def look_up(session: Session, spec: Spec, policy: ImagePolicy, *, selection: Selection = WHOLE) -> LookedUp:
+    """Return the spec with what its images' tags name now.
 
-    A warning names what could not be looked up. Raises RegistryError, BuildError.
+    Built images have the tags of their contents as they are now. Raises RegistryError, BuildError.
     """
-    pools = [pool for pool in spec.pools if selection.needs(pool)]
-    images = {pool.config.image for pool in pools if pool.config.image and not pool.build}
-    digests: dict[str, str] = {}
-    if policy.builds and session.target.runs_on_host and not policy.push_to:
-        session.context.emit("the local target runs commands on the host: no image is built for it")
-    elif policy.builds:
-        built = await build_images(session, spec, selection=selection, builder=policy.builder, push_to=policy.push_to)
-        digests = {one.image: one.digest for one in built}
-        session.context.pushed.add(digests.values())
+    if policy.mode is Resolve.NEVER and not policy.builds:
+        return LookedUp(spec=spec)
+    named, jobs = await with_known_contents(session, spec, policy, selection=selection)
     if policy.mode is Resolve.NEVER:
-        return digests, ()
+        return LookedUp(spec=named, jobs=jobs)
     from reconciler.images.registry import resolve_images
 
+    pools = [pool for pool in spec.pools if selection.needs(pool)]
+    images = {one.config.image for one in pools if one.config.image and not one.build and not one.has_resolved_image}
     async with _places(session, policy.push_to) as places:
         resolved = await resolve_images(places.named, images, policy.mode)
-        if policy.builds or not any(pool.build for pool in pools):
-            return {**digests, **resolved.digests}, resolved.warnings
-        found, missing = await _look_up_builds(places.built, spec, policy, selection)
-        session.context.pushed.add(found.values())
-    return {**resolved.digests, **found}, (*resolved.warnings, *missing)
+        built, unsure = await _look_up_builds(places.built, jobs, policy.mode)
+    session.context.pushed.add(built.values())
+    digests = {**resolved.digests, **built}
+    spec = with_digests(named, digests)
+    return LookedUp(spec=spec, digests=digests, jobs=jobs, unsure=unsure, warnings=resolved.warnings)
+
+
+async def with_known_contents(
+    session: Session, spec: Spec, policy: ImagePolicy, *, selection: Selection = WHOLE
+) -> "tuple[Spec, tuple[Job, ...]]":
+    """Return the spec with its built images named by their contents, and all builds.
+
+    If the local engine runs commands on the host no image is used, so the spec stays as it is. Raises BuildError.
+    """
+    is_unused = session.target.runs_on_host and not policy.push_to
+    if is_unused and policy.builds:
+        session.context.emit("the local target runs commands on the host: no image is built for it")
+    if is_unused or not any(pool.build for pool in spec.pools):
+        return spec, ()
+    from reconciler.images.builds import jobs_of
+
+    jobs = await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection)
+    contents = {place: job.content.tagged for place, job in jobs.items()}
+    return with_contents(spec, contents), _unlike(jobs.values())
+
+
+def _unlike(jobs: "Iterable[Job]") -> "tuple[Job, ...]":
+    return tuple({job.content.tagged: job for job in jobs}.values())
 
 
 async def _look_up_builds(
-    images: "Images", spec: Spec, policy: ImagePolicy, selection: Selection
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the digests of the images built of the contexts as they are now.
+    images: "Images", jobs: "Iterable[Job]", mode: Resolve
+) -> "tuple[dict[str, str], dict[str, RegistryError]]":
+    """Return the digests of those that are built, and why it is not known of others."""
+    from reconciler.errors import RegistryError
+    from reconciler.images.builds import find_built
 
-    Also return a warning for each context that was not built.
-    """
-    import asyncio
-
-    from reconciler.errors import BuildError, RegistryError
-    from reconciler.images.builds import find_built, jobs_of
-
-    digests, warnings = {}, []
-    for job in await asyncio.to_thread(jobs_of, spec, directory_of(spec), selection=selection):
+    digests: dict[str, str] = {}
+    unsure: dict[str, RegistryError] = {}
+    for job in jobs:
         try:
             digest = await find_built(images, job)
         except RegistryError as error:
-            if policy.mode is Resolve.ALWAYS:
+            if mode is Resolve.ALWAYS:
                 raise
-            warnings.append(
-                f"{error.message}; whether {job.build.context} has changed since it was applied is not known"
-            )
+            unsure[job.content.tagged] = error
             continue
         if digest:
-            digests[job.image] = digest
-            continue
-        why = f"{job.build.context} is not built yet as it is now"
-        if policy.must_be_built:
-            raise BuildError(why, hint=_HOW_TO_BUILD)
-        warnings.append(f"{why}: {_HOW_TO_BUILD}; until then its image is as it was applied")
-    return digests, tuple(warnings)
+            digests[job.content.tagged] = digest
+    return digests, unsure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

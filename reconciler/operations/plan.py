@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.regions import check_regions, check_room
@@ -17,11 +17,11 @@ from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
-from reconciler.operations.images import ImagePolicy, look_up
+from reconciler.operations.images import ImagePolicy, LookedUp, look_up
 from reconciler.operations.scope import scope_of
 from reconciler.operations.selection import check_regions_known, require_regions
 from reconciler.operations.session import Session
-from reconciler.planner.desired import with_applied_digests, with_applied_digests_of, with_digests
+from reconciler.planner.desired import with_applied_digests, with_applied_digests_of
 from reconciler.planner.holders import owned_in
 from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner
@@ -33,12 +33,12 @@ from reconciler.slots.snapshot import observe_stack
 class Pinned:
     """A snapshot, and the spec with the digests that the plan is made with.
 
-    `digests` are those that were looked up.
+    `looked_up` is what was found of its images.
     """
 
     spec: Spec
     observed: Observed
-    digests: Mapping[str, str] = field(default_factory=dict)
+    looked_up: LookedUp
 
 
 async def plan(
@@ -51,8 +51,8 @@ async def plan(
     revision: Revision | None = None,
     allow_rollback: bool = True,
     adopt: bool = False,
-) -> tuple[Plan, Mapping[str, str]]:
-    """Return the plan of the target as it is now, and the digests looked up for it.
+) -> tuple[Plan, LookedUp]:
+    """Return the plan of the target as it is now, and what was found of its images.
 
     No snapshot is kept. By default an older revision is planned with a warning; only its apply is refused. Raises
     ApiError, RegistryError, BuildError, SpecError.
@@ -72,6 +72,7 @@ async def plan(
     own_regions: set[str] = set()
     locks: dict[str, ShownLease] = {}
     there: Counter[tuple[str, str]] = Counter()
+    absent: set[str] = set()
     names = [app.name for app in spec.apps]
 
     async with _looking_up(session, spec, images, selection=selection) as looking:
@@ -81,20 +82,23 @@ async def plan(
             own_regions.update(machine.region for machine in owned_in(observed, spec.stack))
             locks.update(locks_of(observed))
             there.update(machines_in(observed))
+            if not observed.exists:
+                absent.add(observed.name)
+            looked_up = await asyncio.shield(looking)
             if not pinned:
-                digests, _warnings = await asyncio.shield(looking)
-                pinned.update({app.name: app for app in with_digests(spec, digests).apps})
-            app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack)
+                pinned.update({app.name: app for app in looked_up.spec.apps})
+            app = with_applied_digests_of(pinned[observed.name], observed, stack=spec.stack, unsure=looked_up.unsure)
             planner.add(app, observed, at)
 
         addresses = spec.apps_with_addresses
         await observe_each(context.client, names, take, with_addresses=addresses, reduce=needs_of(spec))
         check_regions_known(spec, selection, own_regions)
         unlisted = await check_regions(context.client, spec, regions, selection=selection)
-        digests, warnings = await looking
-    planned = planner.plan(names, observed_at=at, warnings=(*spec.warnings, *unlisted, *warnings))
+        looked_up = await looking
+    warnings = (*spec.warnings, *unlisted, *looked_up.warnings_without(absent))
+    planned = planner.plan(names, observed_at=at, warnings=warnings)
     planned = replace(planned, scope=scope_of(spec, session.target))
-    return await with_room(session, spec, with_locks(planned, locks), there), digests
+    return await with_room(session, spec, with_locks(planned, locks), there), looked_up
 
 
 def machines_in(observed: ObservedApp) -> Counter[tuple[str, str]]:
@@ -150,14 +154,14 @@ async def observe_pinned(session: Session, spec: Spec, images: ImagePolicy, *, s
         require_regions(spec, selection, observed)
         seen = {machine.region for machine in observed.machines}
         unlisted = await check_regions(session.context.client, spec, seen, selection=selection)
-        digests, warnings = await looking
-    return _pinned(replace(spec, warnings=(*spec.warnings, *unlisted, *warnings)), observed, digests)
+        looked_up = await looking
+    return pinned_to(observed, looked_up, warnings=unlisted)
 
 
 @asynccontextmanager
 async def _looking_up(
     session: Session, spec: Spec, images: ImagePolicy, *, selection: Selection
-) -> AsyncIterator[asyncio.Task[tuple[Mapping[str, str], tuple[str, ...]]]]:
+) -> AsyncIterator[asyncio.Task[LookedUp]]:
     """Look up the images' tags during the block. If the block fails, stop looking."""
     looking = asyncio.create_task(look_up(session, spec, images, selection=selection))
     try:
@@ -167,14 +171,17 @@ async def _looking_up(
         await asyncio.gather(looking, return_exceptions=True)  # a build has ended; a second error is not told
 
 
-async def observe_as_planned(session: Session, spec: Spec, digests: Mapping[str, str]) -> Pinned:
-    """Take a snapshot, and pin the spec to the digests of an earlier plan.
+async def observe_as_applied(session: Session, spec: Spec) -> Pinned:
+    """Take a snapshot, and pin the spec to the digests that were applied.
 
-    Those were reviewed. Raises ApiError.
+    No registry is asked. Raises ApiError.
     """
-    return _pinned(spec, await observe_stack(session.context, spec), digests)
+    return pinned_to(await observe_stack(session.context, spec), LookedUp(spec=spec))
 
 
-def _pinned(spec: Spec, observed: Observed, digests: Mapping[str, str]) -> Pinned:
-    pinned = with_applied_digests(with_digests(spec, digests), observed)
-    return Pinned(spec=pinned, observed=observed, digests=digests)
+def pinned_to(observed: Observed, looked_up: LookedUp, *, warnings: tuple[str, ...] = ()) -> Pinned:
+    """Return the spec of what was looked up, pinned for this snapshot."""
+    spec = with_applied_digests(looked_up.spec, observed, unsure=looked_up.unsure)
+    absent = {app.name for app in observed.apps.values() if not app.exists}
+    said = (*spec.warnings, *warnings, *looked_up.warnings_without(absent))
+    return Pinned(spec=replace(spec, warnings=said), observed=observed, looked_up=looked_up)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 256 * 1024 * 1024
 _AT_ONCE = 10
+_HINT = "plan again, and review that"
 
 
 def tool_version() -> str:
@@ -42,12 +43,11 @@ def bind(
 ) -> "SavedPlan":
     """Return the plan with what it is bound to.
 
-    `spec` is as it was written. `images` are the digests that the plan has for its images.
+    `spec` is as it was written, but for its images: they have what was looked up. `images` are their digests.
     """
     from reconciler.canonical.change_hashes import change_hashes, set_sha256
-    from reconciler.canonical.digest import SCHEME
     from reconciler.model.plan import SavedPlan
-    from reconciler.planner.hashes import spec_sha256
+    from reconciler.planner.hashes import scheme_of_spec, spec_sha256
 
     changes = frozenset(change_hashes(plan))
     return SavedPlan(
@@ -56,7 +56,7 @@ def bind(
         change_hashes=changes,
         spec_sha256=spec_sha256(spec),
         tool_version=tool_version(),
-        scheme=SCHEME,
+        scheme=scheme_of_spec(spec),
         target=target_of(target),
         selection=selection,
         app=app,
@@ -100,28 +100,37 @@ def read_plan(file: str | PathLike[str]) -> "SavedPlan":
     return parse_saved(text, name=str(file))
 
 
-def check_origin(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
-    """Raise UsageError if the plan has another origin.
-
-    That is another digest scheme, target or spec. Another version of this tool is fine: the plan is made again, and
-    must be the same.
-    """
-    from reconciler.canonical.digest import SCHEME
+def is_of_spec(saved: "SavedPlan", spec: Spec) -> bool:
+    """Return whether the plan was made from this spec, with what was looked up."""
     from reconciler.planner.hashes import spec_sha256
 
-    hint = "plan again, and review that"
-    if saved.scheme != SCHEME:
-        made = f"the plan was made by version {saved.tool_version} with digests of scheme {saved.scheme}"
-        raise UsageError(f"{made}, and this version makes scheme {SCHEME}", hint=hint)
+    return saved.spec_sha256 == spec_sha256(spec)
+
+
+def check_target(saved: "SavedPlan", spec: Spec, target: "Target") -> None:
+    """Raise UsageError if the plan was made for another target or environment."""
     if saved.target != target_of(target):
-        raise UsageError(f"the plan was made for {saved.target}, and this is {target_of(target)}", hint=hint)
+        raise UsageError(f"the plan was made for {saved.target}, and this is {target_of(target)}", hint=_HINT)
     if saved.environment not in {None, spec.environment}:
         this = f"for {spec.environment}" if spec.environment else "without one"
         hint = f"pass --environment {saved.environment}"
         raise UsageError(f"the plan was made for the environment {saved.environment}, and this is {this}", hint=hint)
-    if saved.spec_sha256 != spec_sha256(spec):
-        hint = f"{hint}; variables of the environment are part of the spec"
+
+
+def check_origin(saved: "SavedPlan", spec: Spec, looked_up: Spec) -> None:
+    """Raise UsageError if the plan is of another spec, or of another scheme.
+
+    That is the scheme of its digests. Another version of this tool is fine: the plan is made again, and must be the
+    same. `looked_up` is the spec with what was looked up of its images.
+    """
+    from reconciler.planner.hashes import scheme_of_spec
+
+    if not is_of_spec(saved, spec) and not is_of_spec(saved, looked_up):
+        hint = f"{_HINT}; variables of the environment are part of the spec"
         raise UsageError(f"{spec.file} is not the spec that the plan was made from", hint=hint)
+    if saved.scheme != (scheme := scheme_of_spec(looked_up)):
+        made = f"the plan was made by version {saved.tool_version} with digests of scheme {saved.scheme}"
+        raise UsageError(f"{made}, and this version makes scheme {scheme}", hint=_HINT)
 
 
 def reviewed_versions(saved: "SavedPlan") -> dict[str, str]:

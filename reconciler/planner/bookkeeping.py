@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from reconciler.canonical.digest import digest_of
+from reconciler.canonical.digest import digest_of, is_digest_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
@@ -216,7 +216,7 @@ def _mark_pools(
         if pool.kind is PoolKind.TASK:
             if not run_policy_changes(pool, machine):
                 due.leave(holder, marks.TERMS, pool.run_policy.to_text())
-            if _names_another(machine) and _is_as_declared(machine, pool):
+            if _names_another(machine, pool) and _is_as_declared(machine, pool):
                 due.leave(holder, marks.WANT, _want(pool, scope))
         if scope.selection.regions and marks.COUNTS not in machine.metadata:
             continue  # a count that leaves regions out would say that nothing was there
@@ -231,15 +231,16 @@ def _is_selected(holder: Holder, scope: Scope) -> bool:
 
 
 def _is_as_declared(machine: Machine, pool: Pool) -> bool:
-    return machine.metadata.get(marks.APPLIED) == digest_of(pool.config)
+    return is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config)
 
 
-def _names_another(anchor: Machine) -> bool:
-    """Return whether the anchor's `want` is not what was last applied to it.
+def _names_another(anchor: Machine, pool: Pool) -> bool:
+    """Return whether the anchor's `want` is not what the spec declares.
 
     That is so if one apply announced a config and another apply put the old one back.
     """
-    return marks.parse_want(anchor.metadata.get(marks.WANT, "")).digest != anchor.metadata.get(marks.APPLIED)
+    want = marks.parse_want(anchor.metadata.get(marks.WANT, ""))
+    return not is_digest_of(want.digest, pool.config, live=anchor.config)
 
 
 def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:

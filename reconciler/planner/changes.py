@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.canonical.digest import digest_of, live_digest
+from reconciler.canonical.digest import digest_of, is_digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
@@ -33,7 +33,7 @@ def adoption(
         desired_digest=digest_of(pool.config),
         machine=machine,
         at=at,
-        fields=differ.differences(canonical(pool.config), machine.config),
+        fields=differ.differences(canonical(pool.config), machine.config, image=pool.config.image),
     )
     if decide_action(situation).action is not Action.UPDATE:
         return None
@@ -67,7 +67,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 desired_digest=digest,
                 machine=machine,
                 at=at,
-                fields=_fields(differ, desired, digest, machine, pool),
+                fields=_fields(differ, desired, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
             change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
@@ -106,16 +106,14 @@ def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
     return slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
 
 
-def _fields(
-    differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
-) -> tuple[FieldChange, ...]:
+def _fields(differ: Differ, desired: Canonical, machine: Machine | None, pool: Pool) -> tuple[FieldChange, ...]:
     """Return what differs, less a run's override: that is no drift, and is undone."""
     if machine is None or machine.config is None:
         return ()
     is_overridden = marks.OVERRIDE in machine.metadata
-    if is_overridden and machine.metadata.get(marks.APPLIED) == digest:
+    if is_overridden and is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config):
         return ()
-    fields = differ.differences(desired, machine.config)
+    fields = differ.differences(desired, machine.config, image=pool.config.image)
     if pool.has_resolved_image:
         fields = tuple(_moved(field) for field in fields)
     if is_overridden:

@@ -9,13 +9,16 @@ import json
 from collections.abc import Mapping, Set
 from typing import Any
 
-from reconciler.canonical.digest import parse_fields, sections_of
+from reconciler.canonical.digest import is_first_of_image, parse_fields, sections_of
 from reconciler.canonical.forms import users_metadata
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.canonical.sections import AS_SENT, CLOSED, CLOSED_MEMBERS, NEVER_ADDED, SECRET_MEMBERS, SWITCHES
 from reconciler.model import marks
 from reconciler.model.change import Cause, FieldChange
 from reconciler.model.config import MachineConfig
+from reconciler.model.image import is_same_image
+
+_IMAGE = ("image",)
 
 
 class Differ:
@@ -29,19 +32,27 @@ class Differ:
         self._canonical: Canonical = canonical(MachineConfig(document={}))
         self._raw: dict[tuple[str, str], tuple[tuple[tuple[Any, ...], Any, Any], ...]] = {}
 
-    def differences(self, desired: Canonical, live: MachineConfig) -> tuple[FieldChange, ...]:
-        """Return the leaves that differ, in the order of their paths."""
+    def differences(
+        self, desired: Canonical, live: MachineConfig, *, image: str | None = None
+    ) -> tuple[FieldChange, ...]:
+        """Return the leaves that differ, in the order of their paths.
+
+        `image` is the desired image as it is sent: so it is shown, with its tag.
+        """
         observed = self._canonical_of(live)
+        if "image" in desired and is_same_image(live.image, image):
+            observed = observed | {"image": desired["image"]}
         if observed == desired:
             return ()
-        fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
+        sent = {_IMAGE: (live.image, image)} if image and "image" in desired else {}
+        fields = _fields_of(live, observed, desired, image)
         desired_sections, live_sections = sections_of(desired), sections_of(observed)
         as_applied = {one for one, digest in fields.items() if digest == live_sections.get(one)}
         return tuple(
             FieldChange(
                 path=_spelled(path),
-                observed=before,
-                desired=after,
+                observed=sent.get(path, (before, after))[0],
+                desired=sent.get(path, (before, after))[1],
                 cause=_cause(str(path[0]), fields, desired_sections, live_sections),
                 is_secret=_is_secret(path),
             )
@@ -61,6 +72,18 @@ class Differ:
         if key not in self._raw:
             self._raw[key] = _deep_diff(desired, observed)
         return self._raw[key]
+
+
+def _fields_of(live: MachineConfig, observed: Canonical, desired: Canonical, image: str | None) -> Mapping[str, str]:
+    """Return the mark `fields`, with the image as it is hashed now.
+
+    Machines that an earlier version applied have its hash as it was sent.
+    """
+    fields = parse_fields(live.metadata.get(marks.FIELDS, ""))
+    for sent, document in ((live.image, observed), (image, desired)):
+        if "image" in document and is_first_of_image(fields.get("image"), sent):
+            return fields | sections_of({"image": document["image"]})
+    return fields
 
 
 def _deep_diff(desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from reconciler.canonical.digest import is_digest_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, ReasonCode
 from reconciler.model.machine import Machine
@@ -77,9 +78,14 @@ def with_lost(plan: Plan, machines: Iterable[Machine]) -> Plan:
 def is_drift(change: Change) -> bool:
     """Return whether someone else alone caused it: the spec is as it was applied."""
     if change.action is Action.CREATE:
-        return change.lost is not None and change.lost == change.desired_digest
-    is_as_applied = change.expected.applied is not None and change.expected.applied == change.desired_digest
-    return change.action in {Action.UPDATE, Action.REPLACE} and is_as_applied and bool(change.fields)
+        return _is_of_desired(change.lost, change)
+    is_changed = change.action in {Action.UPDATE, Action.REPLACE} and bool(change.fields)
+    return is_changed and _is_of_desired(change.expected.applied, change)
+
+
+def _is_of_desired(applied: str | None, change: Change) -> bool:
+    """Return whether what was applied is what the spec declares."""
+    return change.desired is not None and is_digest_of(applied, change.desired.config, live=change.observed)
 
 
 def _lost_ips(plan: Plan) -> tuple[IpAllocation, ...]:

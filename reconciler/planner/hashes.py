@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from reconciler.canonical.change_hashes import change_hashes, set_sha256
-from reconciler.canonical.digest import digest_of
+from reconciler.canonical.digest import FIRST_SCHEME, digest_of, scheme_of
 from reconciler.model.change import Action, Change
 from reconciler.model.plan import Plan
 from reconciler.model.spec import App, Spec
@@ -47,7 +47,7 @@ def early_plan_sha256(plan: Plan) -> str:
 def spec_sha256(spec: Spec) -> str:
     """Return the hash of a spec after interpolation.
 
-    Two texts that mean the same have one hash.
+    Two texts that mean the same have one hash. Images that are named by their digests count by these.
     """
     pools = [
         {
@@ -65,6 +65,11 @@ def spec_sha256(spec: Spec) -> str:
     ]
     apps = [[app.name, app.org, *_addresses(app)] for app in spec.apps]
     return _sha256({"scheme": _SCHEME, "stack": spec.stack, "apps": apps, "pools": pools})
+
+
+def scheme_of_spec(spec: Spec) -> str:
+    """Return the newest scheme that a digest of the spec's pools has."""
+    return max((scheme_of(digest_of(pool.config)) for pool in spec.pools), default=FIRST_SCHEME)
 
 
 def _addresses(app: App) -> list[list[str]]:

@@ -7,7 +7,7 @@ them back, run by run.
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.canonical.digest import digest_of
+from reconciler.canonical.digest import digest_of, is_digest_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
@@ -73,20 +73,20 @@ def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Ite
 
 
 def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change]) -> Announcement | None:
-    dark, digest = _dark_anchor(paired, pool), digest_of(pool.config)
+    dark = _dark_anchor(paired, pool)
     anchor = dark.name if dark else anchors_of(paired, (pool,))[pool.name]
     machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
     own = [change for change in changes if change.slot.name == anchor and not change.is_duplicate]
     if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
         return None
-    if dark is None and (machine is None or _wants(machine) == digest):
+    if dark is None and (machine is None or is_digest_of(_wants(machine), pool.config, live=machine.config)):
         return None
     return Announcement(
         app=app.name,
         pool=pool.name,
         anchor=anchor,
         machine_id=machine.id if machine else None,
-        desired_digest=digest,
+        desired_digest=digest_of(pool.config),
         image_digest=pool.resolved_digest,
         doubt=dark.doubt if dark else "",
     )

@@ -14,7 +14,15 @@ from reconciler.model.change import Action, Change
 from reconciler.model.ip_address import ForeignIp
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.marks import DueWrites, MetadataWrite
-from reconciler.model.plan import Announcement, AppCreation, ForeignMachine, IpAllocation, Plan, UnreachableMachine
+from reconciler.model.plan import (
+    Announcement,
+    AppCreation,
+    ForeignMachine,
+    ImageBuild,
+    IpAllocation,
+    Plan,
+    UnreachableMachine,
+)
 from reconciler.model.revision import Revision
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
@@ -22,6 +30,7 @@ from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_boo
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of, leaving_anchors
+from reconciler.planner.image_builds import builds_of, image_variables_of
 from reconciler.planner.ip_addresses import allocations_of, foreign_ips_of
 from reconciler.planner.leader_slot import anchors_of, announcements_of
 from reconciler.planner.limits import AppliedRevisions, deletion_limit, newer_revision, protected_pools
@@ -39,6 +48,8 @@ class _Draft:
     foreign_ips: tuple[ForeignIp, ...] = ()
     changes: tuple[Change, ...] = ()
     announcements: tuple[Announcement, ...] = ()
+    builds: tuple[ImageBuild, ...] = ()
+    image_variables: tuple[str, ...] = ()
     foreign: list[ForeignMachine] = field(default_factory=list)
     unreachable: list[UnreachableMachine] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -134,6 +145,8 @@ class Planner:
             deletion_limit=limit,
             superseded_by=superseded_by,
             applied_revision=self._applied.whole,
+            builds=tuple(one for draft in drafts for one in draft.builds),
+            image_variables=tuple(dict.fromkeys(name for draft in drafts for name in draft.image_variables)),
         )
 
     def _draft(self, app: App, observed: ObservedApp, at: datetime) -> _Draft:
@@ -179,6 +192,8 @@ class Planner:
         draft.books = partial(app_books, app, observed, holders, draft.changes, self._scope)
         if not self._keeps_machines:
             draft.books = _at_hand(draft.books())
+        draft.builds = builds_of(app, draft.changes)
+        draft.image_variables = image_variables_of(app, draft.changes)
         found_settings = settings_changes(app, holders, leaving_anchors(paired.owned, draft.changes))
         # Settings hold for a pool in all its regions, so a plan of some regions leaves them as they are.
         is_of_pools = not selection.regions

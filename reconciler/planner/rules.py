@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from reconciler.canonical.digest import has_scheme
+from reconciler.canonical.digest import is_digest_of, scheme_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, FieldChange, ReasonCode
 from reconciler.model.crashes import exit_words, is_cut, recent_crash, restarts_in
+from reconciler.model.image import reference
 from reconciler.model.kind import is_of_other_kind, kind_of
 from reconciler.model.machine import Exit, Machine, MachineState
 from reconciler.model.spec import Pool, PoolKind
-from reconciler.planner.desired import reference
 
 _SHOWN_FIELDS: Final = 4
 
@@ -42,7 +42,12 @@ class Situation:
 
         Only digests of one scheme tell.
         """
-        return self.applied != self.desired_digest and (self.applied is None or has_scheme(self.applied))
+        if self.machine is None or self.applied in {None, self.desired_digest}:
+            return self.applied is None
+        assert self.applied is not None
+        if is_digest_of(self.applied, self.pool.config, live=self.machine.config):
+            return False
+        return scheme_of(self.applied) == scheme_of(self.desired_digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +188,14 @@ def _why_it_moved(field: FieldChange) -> str:
     before, after = reference(str(field.observed)), reference(str(field.desired))
     assert before
     assert after
+    if after.is_content:
+        return f"the content of the image changed: it is {_short(after.tag)} now, and was {_short(before.tag)}"
     was = f", and was {_short(before.digest)}" if before.digest else ", and was not named by its digest"
     return f"the image moved: {after.tagged} is {_short(after.digest)} now{was}"
 
 
 def _short(digest: str | None) -> str:
+    """Return the first digits of a digest, or of the tag of a content."""
     return (digest or "")[: len("sha256:") + 12]
 
 

@@ -8,7 +8,7 @@ one that only an update could write, as on machines with checks.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from reconciler.canonical.digest import digest_of
+from reconciler.canonical.digest import is_digest_of
 from reconciler.canonical.durations import duration_words
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
@@ -75,7 +75,8 @@ def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
     if before.timeout_s != after.timeout_s:
         found.append(_field("timeout", _timeout(before), _timeout(after)))
     if before.args_after != after.args_after and (
-        _has_args(before) != _has_args(after) or anchor.metadata.get(marks.APPLIED) == digest_of(pool.config)
+        _has_args(before) != _has_args(after)
+        or is_digest_of(anchor.metadata.get(marks.APPLIED), pool.config, live=anchor.config)
     ):
         found.append(_field(OVERRIDES_ARGS, _args(before), _args(after)))
     if before.env != after.env:

@@ -9,6 +9,7 @@ from typing import Final
 from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.images import MERGE_LINK, build_words, variables_words
 from reconciler.render.pools import by_pool, loss_words, worst_first
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_line
@@ -73,6 +74,8 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
     ]
     if plan_sha256 and plan.has_changes and plan.is_reviewable:
         parts.append(f"<h2>Hash</h2><p><code>{escape(plan_sha256)}</code></p>")
+        if words := variables_words(plan):
+            parts.append(f'<p class="note">The plan {escape(words)}: <a href="{MERGE_LINK}">otherwise</a></p>')
     return "\n".join([*parts, "</main></body></html>"]) + "\n"
 
 
@@ -113,6 +116,10 @@ def _changes(plan: Plan, salt: str) -> list[str]:
         f'<p class="create"><span class="sign">+</span> allocate <code>{escape(one.kind.value)}</code>'
         f" for <code>{escape(clean(one.app))}</code>: {escape(clean(one.reason))}</p>"
         for one in plan.allocations
+    ]
+    apps += [
+        f'<p class="create"><span class="sign">+</span> build <code>{escape(build_words(one))}</code></p>'
+        for one in plan.builds
     ]
     groups = worst_first(plan)
     is_open = len(groups) <= _OPEN

@@ -11,6 +11,7 @@ from typing import Any, Final
 from reconciler.model.change import Change, FieldChange
 from reconciler.model.plan import AppDeletion, DeletionLimit, IpAllocation, Plan
 from reconciler.render.changes import as_declared
+from reconciler.render.images import image_members
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.revision import revision_json
 from reconciler.render.scope import scope_members, selection_json
@@ -96,6 +97,7 @@ def plan_members(
         "apps": [{"name": app.name, "org": app.org, "action": "create"} for app in plan.apps],
         "allocations": [_allocation(one) for one in plan.allocations],
         "app_deletions": [_deletion(one) for one in plan.app_deletions],
+        **image_members(plan),
         "changes": (_change(change, salt) for change in plan.effective),
         "foreign": (
             {

@@ -11,6 +11,7 @@ from typing import Final
 from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.images import MERGE_LINK, build_words, variables_words
 from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, red
 from reconciler.render.pools import PoolCounts, by_pool, first_of, is_told_by_loss, losses, worst_first
 from reconciler.render.scope import scope_line
@@ -39,13 +40,10 @@ def plan_markdown(
     head += notes("Blocked", plan.blocked) + _losses(groups)
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
     head += notes("Allowed", allowed or ()) + notes("Warning", plan.warnings) + _pools(plan)
-    tail = []
-    if plan_sha256 and plan.is_reviewable:
-        tail = [f"Plan hash: `{plan_sha256}`"] if plan.has_changes else []
-        tail += ["", approval_line(plan_sha256, change_hashes)]
+    tail = _hash(plan, plan_sha256, change_hashes)
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     told = [group for group in groups if not is_told_by_loss(group)]
-    before, after = [*_deletions(plan), *_apps(plan), *_allocations(plan)], _foreign(plan)
+    before, after = [*_deletions(plan), *_apps(plan), *_builds(plan), *_allocations(plan)], _foreign(plan)
     kept, left_out = fitting([*before, *(_group(group, salt) for group in told), *after], room)
     if left_out:
         counts = [1] * len(before) + [len(group.changes) for group in told] + [1] * len(after)
@@ -110,6 +108,22 @@ def _deletions(plan: Plan) -> list[str]:
         what = f", with {', '.join(map(code, gone))}" if gone else ""
         lines.append(f"- **- delete app** {code(one.app)}{what}\n")
     return lines
+
+
+def _builds(plan: Plan) -> list[str]:
+    return [f"- **+ build** {code(build_words(one))}\n" for one in plan.builds]
+
+
+def _hash(plan: Plan, plan_sha256: str | None, change_hashes: Collection[str] | None) -> list[str]:
+    """Return what is approved, and under which condition it holds after a merge."""
+    if not (plan_sha256 and plan.is_reviewable):
+        return []
+    lines = []
+    if plan.has_changes:
+        words = variables_words(plan)
+        note = f"> **Images:** the plan {words}; [otherwise approve the plan of the merge commit]({MERGE_LINK}).\n"
+        lines = [*([note] if words else ()), f"Plan hash: `{plan_sha256}`"]
+    return [*lines, "", approval_line(plan_sha256, change_hashes)]
 
 
 def _allocations(plan: Plan) -> list[str]:

@@ -32,6 +32,7 @@ from reconciler.model.plan import (
 from reconciler.model.scope import Scope
 from reconciler.model.selection import Selection
 from reconciler.model.spec import PoolKind, Slot
+from reconciler.render.images import parse_builds
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
 from reconciler.render.scope import selection_json
@@ -117,6 +118,8 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         apps=tuple(AppCreation(name=app["name"], org=app["org"]) for app in document["apps"]),
         changes=_changes(document),
         allocations=tuple(_allocation(one) for one in document.get("allocations", ())),
+        builds=parse_builds(document),
+        image_variables=tuple(document.get("image_variables", ())),
         foreign_ips=tuple(
             ForeignIp(app=_name(one["app"]), ip=one["ip"], kind=IpKind(one["type"]))
             for one in document.get("foreign_ips", ())

@@ -5,6 +5,7 @@ from typing import Final
 
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.images import build_words
 from reconciler.render.pools import is_loss, loss_words
 from reconciler.render.redact import clean, defused
 from reconciler.render.scope import scope_line
@@ -28,6 +29,7 @@ def plan_text(
     """
     lines = [
         *_apps(plan, color, width),
+        *_builds(plan, color, width),
         *_allocations(plan, color, width),
         *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
         *_deletions(plan, color, width),
@@ -58,6 +60,11 @@ def _losses(plan: Plan, color: bool, width: int | None) -> list[str]:
 def _apps(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
     for app in plan.apps:
         yield from _painted(wrapped(f"+ create app {clean(app.name)} (org {clean(app.org)})", width), "+", color)
+
+
+def _builds(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
+    for one in plan.builds:
+        yield from _painted(wrapped(f"+ build {build_words(one)}", width), "+", color)
 
 
 def _allocations(plan: Plan, color: bool, width: int | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ restores the config.
 
 from typing import Any
 
-from reconciler.canonical.digest import digest_of, live_digest
+from reconciler.canonical.digest import is_digest_of, live_digest
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -99,7 +99,7 @@ async def _base_of(context: Context, live: Machine, declared: MachineConfig | No
     config = next((one.config for one in versions if one.version == version), None)  # assumption A6
     if config is not None:
         return version, config, digest
-    if declared is not None and digest_of(declared) == live.metadata.get(marks.APPLIED):
+    if declared is not None and is_digest_of(live.metadata.get(marks.APPLIED), declared, live=live.config):
         return version, declared, digest
     raise UpdateFailedError(
         f"{live.name}: its config from before an override is no longer retained; run `reconciler apply`"

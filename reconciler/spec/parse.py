@@ -110,19 +110,26 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
     assert isinstance(entry.value, Map)
     build = _parse_build(node.get("build"))
+    config = MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings))
     return Pool(
         app=app,
         name=name,
         kind=kind,
         counts=build_counts(node, findings),
-        config=MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings)),
+        config=config,
+        image_variables=() if build else _variables_of(node.get("image")),
         build=build,
+        build_image=config.image if build else None,
         run_policy=build_run_policy(node, entry.value, kind, findings),
         rollout=build_rollout(node, entry.value, kind, findings),
         launch=kind is PoolKind.TASK and _is_true(node.get("launch")),
         is_protected=_is_true(node.get("protect")),
         place=place_of(entry.key),
     )
+
+
+def _variables_of(node: Node | None) -> tuple[str, ...]:
+    return node.variables if isinstance(node, Scalar) else ()
 
 
 def _check_image_or_build(node: Map, findings: Findings) -> None:

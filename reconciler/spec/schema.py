@@ -144,7 +144,7 @@ def _found(node: Node, path: list[Any]) -> str:
         return "nothing"
     if "files" in path or not SECRET_KEYS.isdisjoint(path):
         return "another value"  # it may be a secret
-    if node.has_variable:
+    if node.variables:
         return "another value, of a variable"
     return repr(node.text if len(node.text) <= 60 else node.text[:59] + "…")
 

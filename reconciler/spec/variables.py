@@ -79,7 +79,8 @@ class _Interpolation:
         before, after = (node.text[:length], node.text[length:]) if "${" in node.text else (node.text, "")
         text = _PATTERN.sub(lambda found: self._value(found, node, is_shown=is_shown), before)
         text += after.replace("$$", "$")
-        return replace(node, text=text, has_variable="${" in node.text)
+        names = (found[2] for found in _PATTERN.finditer(before))
+        return replace(node, text=text, variables=tuple(dict.fromkeys(name for name in names if name)))
 
     def _value(self, found: re.Match[str], node: Scalar, *, is_shown: bool) -> str:
         dollar, name, operator, rest = found.groups()

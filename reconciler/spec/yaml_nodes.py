@@ -19,7 +19,7 @@ _MAX_DIGITS: Final = 30
 class Scalar:
     """A scalar as spelled. Only a plain one (without quotes) can be no string.
 
-    `has_variable` says that it holds a value of the environment, which may be a secret.
+    `variables` are the names of those that it holds the values of, which may be secrets.
     """
 
     file: str
@@ -28,7 +28,7 @@ class Scalar:
     text: str = field(repr=False)
     is_plain: bool
     size: int = 1
-    has_variable: bool = False
+    variables: tuple[str, ...] = ()
 
     @property
     def value(self) -> Any:

@@ -119,7 +119,7 @@ class AsyncStack(AsyncStackRuns):
         `adopt` takes over unmarked machines with a slot's name. `revision` is that of the spec, by default the
         commit's; with `no_revision` it has none. The plan's `plan_sha256` is as there.
         """
-        plan, _digests = await self._connection.plan(
+        plan, _looked_up = await self._connection.plan(
             self.spec,
             selection=self._select(only, exclude, regions),
             allow_destroy=allow_destroy,
@@ -147,7 +147,7 @@ class AsyncStack(AsyncStackRuns):
         for another reason, and UsageError if the file cannot be written.
         """
         path = Path(fspath(file))
-        plan, digests = await self._connection.plan(
+        plan, looked_up = await self._connection.plan(
             self.spec,
             selection=self._select(only, exclude, regions),
             allow_destroy=allow_destroy,
@@ -158,7 +158,7 @@ class AsyncStack(AsyncStackRuns):
         if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
         return await self._connection.save(
-            plan, self.spec, path, selection=plan.selection, adopt=adopt, allow_destroy=allow_destroy, images=digests
+            plan, looked_up, path, selection=plan.selection, adopt=adopt, allow_destroy=allow_destroy
         )
 
     async def apply(
@@ -208,7 +208,7 @@ class AsyncStack(AsyncStackRuns):
         spec = found.told_by(reduced(self.spec, consent.saved.app) if consent.saved else self.spec)
 
         async def propose(session: Session) -> Proposal:
-            images = self._connection.images(session.target, must_be_built=True)
+            images = self._connection.images(session.target)
             return await propose_apply(session, spec, consent, options, images=images)
 
         return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)

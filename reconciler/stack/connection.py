@@ -20,7 +20,7 @@ from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations import saved_plans
-from reconciler.operations.images import ImagePolicy, mode_of
+from reconciler.operations.images import ImagePolicy, LookedUp, mode_of
 from reconciler.operations.load import PUSH_TO
 from reconciler.operations.plan import plan
 from reconciler.operations.revision import FoundRevision, find_revision
@@ -98,13 +98,13 @@ class Connection:
         )
         return await closing.enter_async_context(opening)
 
-    def images(self, target: Target, *, must_be_built: bool = False) -> ImagePolicy:
+    def images(self, target: Target) -> ImagePolicy:
         """Return how images are treated, as the environment or the target says.
 
         Raises ValueError.
         """
         mode = mode_of(None, self._environment, target)
-        return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO), must_be_built=must_be_built)
+        return ImagePolicy(mode=mode, push_to=self._environment.get(PUSH_TO))
 
     async def plan(
         self,
@@ -115,8 +115,8 @@ class Connection:
         revision: int | None,
         no_revision: bool,
         adopt: bool,
-    ) -> tuple[Plan, Mapping[str, str]]:
-        """Return the plan of the spec, and the digests of the images that it has.
+    ) -> tuple[Plan, LookedUp]:
+        """Return the plan of the spec, and what was found of its images.
 
         Raises as `check_planned` does.
         """
@@ -140,13 +140,12 @@ class Connection:
     async def save(
         self,
         plan: Plan,
-        spec: Spec,
+        looked_up: LookedUp,
         file: Path,
         *,
         selection: Selection,
         adopt: bool,
         allow_destroy: int | None,
-        images: Mapping[str, str],
     ) -> SavedPlan:
         """Write the plan to the file, without known tokens, and return it.
 
@@ -154,7 +153,14 @@ class Connection:
         """
         target = (await self.open()).target
         saved = saved_plans.bind(
-            plan, spec, target, selection=selection, app=None, adopt=adopt, allow_destroy=allow_destroy, images=images
+            plan,
+            looked_up.spec,
+            target,
+            selection=selection,
+            app=None,
+            adopt=adopt,
+            allow_destroy=allow_destroy,
+            images=looked_up.digests,
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved

@@ -74,6 +74,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         "RECONCILER_HOME": str(tmp_path / "home"),
         "RECONCILER_TARGET": "local",
         "RECONCILER_RESOLVE": "auto",
+        "GITHUB_RUN_NUMBER": "7",
         "CONTAINERS_STORAGE_CONF": str(storage),
         "BUILDAH_ISOLATION": "chroot",
     }.items():
@@ -85,29 +86,40 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     stop_engine(tmp_path / "home")
 
 
+def hash_of(said: str) -> str:
+    return re.findall(r"sha256:[0-9a-f]{64}", said.partition("Plan hash:")[2])[0]
+
+
 @NEEDS_A_BUILDER
 def test_build_push_plan_apply_and_again_with_other_content(project: Project) -> None:
-    said = project("plan")
-    assert "image is not built yet as it is now" in said
+    before = project("plan")
+    [content] = re.findall(r"build (\S+/app:ctx-[0-9a-f]{32})  \(of image: ", before)
+    assert f"image: {content}\n" in before
     assert "run `reconciler build`" in project("apply", "--yes", "--trace-http", code=1)
     assert "POST" not in project("apply", "--yes", "--trace-http", code=1)
     document = project.json("build", "--builder", "buildah")
     schema = json.loads((Path(__file__).parents[2] / "schemas" / "build.schema.json").read_text())
     Draft202012Validator(schema).validate(document)
     [first] = document["images"]
-    assert first["built"]
+    assert (first["built"], first["content"]) == (True, content)
     assert "there already" in project("build")
-    assert f"{first['image']}@{first['digest']}" in project("plan")
-    assert "3 done" in project("apply", "--yes")
+    after = project("plan")
+    assert f"image: {content}@{str(first['digest'])[:40]}" in after
+    assert "build 127" not in after
+    assert hash_of(after) == hash_of(before), "a plan is the same before the build and after it"
+    assert "3 done" in project("apply", "--yes", "--expect-plan", hash_of(before))
     assert "No changes" in project("plan", "--detailed-exitcode")
 
     project.write("echo changed")
-    assert "image is not built yet as it is now" in project("plan")
+    before = project("plan", "--out", "plan.json")
+    assert "the content of the image changed" in before
     assert "run `reconciler build`" in project("apply", "--yes", code=1)
-    said = project("apply", "--yes", "--build")
-    assert "the image moved" in said
+    assert "image is not built yet" in project("apply", "plan.json", code=1)
+    said = project("apply", "plan.json", "--build")
+    assert f"{project.registry.host}/app:ctx-" in said
     assert "2 done" in said
     assert "No changes" in project("plan", "--detailed-exitcode")
+    assert hash_of(project("show", "plan.json")) == hash_of(before)
     project.write("echo hello")
     assert "there already" in project("build"), "what was built once is not built again"
     assert "2 to update" in project("plan")
@@ -129,9 +141,48 @@ def test_a_build_that_fails_shows_its_last_lines_and_changes_nothing(project: Pr
     said = project("apply", "--yes", "--build", "--trace-http", code=1)
     assert re.search(r"the build by (podman|buildah) ended with", said)
     assert "missing" in said
-    assert "POST" not in said
+    assert said.index("app: app created") < said.index("FROM scratch"), "an app comes before its images"
+    assert "app app created, 3 skipped" in said, "what was done is told"
+    assert "/machines ->" not in "".join(line for line in said.splitlines() if "POST" in line)
+    (project.context / "Dockerfile").write_text(DOCKERFILE)
+    said = project("apply", "--yes", "--build")
+    assert "create app app (org" not in said
+    assert "3 done" in said
     (project.context / "Dockerfile").unlink()
     assert "there is no Dockerfile in image" in project("plan", code=1)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no docker-registry here")
+def test_a_registry_that_shows_nothing_of_an_app_that_is_not_there_is_no_obstacle_to_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(monkeypatch)
+    for name, value in {"HOME": ".", "RECONCILER_HOME": "home"}.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    monkeypatch.setenv("RECONCILER_TARGET", "local")
+    monkeypatch.setenv("RECONCILER_RESOLVE", "auto")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "machines.yaml").write_text(
+        "version: 1\nname: s\napps: {app: {build: ., tasks: {t: {command: ['true']}}}}\n"
+    )
+
+    def said(*arguments: str, code: int = 0) -> str:
+        ended = run([*arguments])
+        captured = capsys.readouterr()
+        assert ended == code, captured
+        return captured.out + captured.err
+
+    try:
+        with real_registry(tmp_path, has_login=True) as registry:
+            monkeypatch.setenv("RECONCILER_PUSH_TO", registry.host)
+            plan = said("plan")
+            assert f"+ build {registry.host}/app:ctx-" in plan
+            assert "does not let us read" not in plan
+            refused = said("apply", "--yes", code=1)
+            assert "wants a user and a password; whether . is built as it is now is not known" in refused
+    finally:
+        stop_engine(tmp_path / "home")
 
 
 @NEEDS_A_BUILDER

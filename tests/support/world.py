@@ -74,7 +74,7 @@ class World:
 
     async def plan(self, spec: Spec, **options: Any) -> Plan:
         """Plans; `options` are those of operations.plan."""
-        found, _digests = await plan(self.session, spec, images=NO_IMAGES, **{"allow_rollback": False, **options})
+        found, _looked_up = await plan(self.session, spec, images=NO_IMAGES, **{"allow_rollback": False, **options})
         return found
 
     async def apply(

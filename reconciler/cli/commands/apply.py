@@ -73,7 +73,7 @@ _NEEDS_REVISION = (
 )
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after a failure.")
 @resolve_option
-@click.option("--build", "builds", is_flag=True, help="Build and push the spec's images first.")
+@click.option("--build", "builds", is_flag=True, help="Build and push the images that are not there yet, after asking.")
 @builder_option
 @push_to_option
 @show_values_option
@@ -120,7 +120,7 @@ def command(
         console.check_values_may_be_shown(options)
     check_revision(revision, is_unfenced=is_unfenced)
     _check_dry(is_dry, events, is_detailed=is_detailed)
-    _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None, builds])
+    _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None])
     approvals = tuple(one for text in expected for one in _read_approvals(text, options))
     saved = _read_saved(plan_file, approvals, options) if plan_file else None
     spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
@@ -154,7 +154,7 @@ def command(
         is_unfenced=is_unfenced,
         only_drift=only_drift,
     )
-    images = ImagePolicy(push_to=push_to, must_be_built=True, builds=builds, builder=builder)
+    images = ImagePolicy(push_to=push_to, builds=builds, builder=builder)
     work = Work(spec=spec, consent=consent, how=how, images=images, resolve_mode=resolve_mode, wait_busy_s=wait_busy)
     if is_dry:
         return end_dry(asking, run_async(propose_dry(asking, resolve(options), work)), is_detailed)
@@ -188,7 +188,7 @@ def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) ->
     `others` are flags that cannot be combined with a saved plan.
     """
     if plan_file is not None and (not options.selection.is_whole or any(others)):
-        said = "--only, --exclude, --region, --adopt, --only-drift, --allow-destroy and --build"
+        said = "--only, --exclude, --region, --adopt, --only-drift and --allow-destroy"
         raise click.UsageError(f"{said} do not go with a saved plan")
 
 

@@ -1,6 +1,5 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from reconciler.model.spec import Spec
 from reconciler.operations.consent import Consent
 
 if TYPE_CHECKING:
-    from reconciler.operations.images import ImagePolicy
+    from reconciler.operations.images import ImagePolicy, LookedUp
     from reconciler.targets import Target
 
 
@@ -77,7 +76,7 @@ def command(
     spec = found.told_by(spec)
     images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
     consent = Consent(allow_destroy=allow_destroy, adopt=adopt)
-    plan, digests = run_async(_plan(options, target, spec, images, consent, found.revision))
+    plan, looked_up = run_async(_plan(options, target, spec, images, consent, found.revision))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
@@ -86,13 +85,13 @@ def command(
     if out is not None:
         saved = saved_plans.bind(
             plan,
-            spec,
+            looked_up.spec,
             target,
             selection=options.selection,
             app=options.app,
             adopt=adopt,
             allow_destroy=allow_destroy,
-            images=digests,
+            images=looked_up.digests,
         )
         saved_plans.write(saved, out, salt=console.new_salt(), conceal=streams.current().known.conceal)
         if plan.blocked:
@@ -115,8 +114,8 @@ def _how(options: Shared) -> list[str]:
 
 async def _plan(
     options: Shared, target: "Target", spec: Spec, images: "ImagePolicy", consent: Consent, revision: Revision | None
-) -> tuple[Plan, Mapping[str, str]]:
-    """Return the plan, and the digests of the images that it was made with."""
+) -> "tuple[Plan, LookedUp]":
+    """Return the plan, and what was found of the images that it was made with."""
     from reconciler.operations.plan import plan
 
     async with open_session(options, target, console.say) as session:

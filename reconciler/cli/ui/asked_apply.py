@@ -53,12 +53,7 @@ class Work:
     wait_busy_s: float | None
 
     def images_on(self, target: "Target") -> "ImagePolicy":
-        """Return how images are looked up there. Raises a usage error.
-
-        Those of a saved plan are fixed, and drift looks nothing up.
-        """
-        if self.consent.saved or self.how.only_drift:
-            return self.images
+        """Return how images are looked up there. Raises a usage error."""
         return replace(self.images, mode=resolve_mode_of(self.resolve_mode, target))
 
 

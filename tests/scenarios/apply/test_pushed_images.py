@@ -1,16 +1,23 @@
 """An image that was just pushed, and that the platform does not know yet."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from reconciler.apply.options import Options
 from reconciler.engine.faults.settings import Latency, Settings
+from reconciler.machines_api.client import MachinesClient
+from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.report import Status
 from reconciler.model.selection import WHOLE
-from reconciler.operations.apply import propose_apply
-from reconciler.operations.consent import Consent
+from reconciler.operations.images import with_known_contents
+from reconciler.operations.reviewed_images import look_up_as_reviewed
 from reconciler.operations.saved_plans import bind
+from reconciler.operations.session import Session
+from reconciler.planner.desired import with_digests
+from reconciler.planner.planner import plan as make_plan
+from reconciler.slots.context import Context
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.world import NO_IMAGES, TARGET, World, spec_of
 
 DIGEST = "sha256:" + "a" * 64
@@ -57,22 +64,36 @@ async def test_an_apply_that_is_cancelled_in_the_wait_leaves_no_lease(world: Wor
     assert not any(world.engine.leases.current(machine) for machine in world.machines())
 
 
-async def test_what_a_saved_plan_has_built_is_waited_for_too(world: World) -> None:
-    spec = spec_of(BUILT)
-    [image] = {pool.config.image or "" for pool in spec.pools if pool.build}
-    saved = bind(
-        await world.plan(spec),
-        spec,
-        TARGET,
-        selection=WHOLE,
-        app=None,
-        adopt=False,
-        allow_destroy=None,
-        images={image: DIGEST, "registry.example/other:1": f"sha256:{'b' * 64}"},
-    )
-    await propose_apply(world.session, spec, Consent(saved=saved), Options(), images=NO_IMAGES)
-    assert world.context.pushed.holds(f"{image}@{DIGEST}")
-    assert not world.context.pushed.holds(f"registry.example/other:1@sha256:{'b' * 64}")
+def test_what_a_saved_plan_has_built_is_waited_for_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    monkeypatch.chdir(tmp_path)
+    spec, clock = spec_of(BUILT), VirtualClock()
+    client = MachinesClient(base_url="http://127.0.0.1", token=None, clock=clock)
+    session = Session(context=Context(client=client, clock=clock, who="someone"), target=TARGET, environment={})
+
+    async def scenario() -> str:
+        named, [job] = await with_known_contents(session, spec, NO_IMAGES)
+        image = job.content.tagged
+        digests = {image: DIGEST, "registry.example/other:1": f"sha256:{'b' * 64}"}
+        looked_up = with_digests(named, digests)
+        nothing = Observed(apps={"app": ObservedApp(name="app", exists=False)}, at=clock.now())
+        saved = bind(
+            make_plan(looked_up, nothing),
+            looked_up,
+            TARGET,
+            selection=WHOLE,
+            app=None,
+            adopt=False,
+            allow_destroy=None,
+            images=digests,
+        )
+        found = await look_up_as_reviewed(session, spec, saved, NO_IMAGES)
+        assert [pool.config.image for pool in found.spec.pools] == [f"{image}@{DIGEST}"]
+        return image
+
+    image = asyncio.run(scenario())
+    assert session.context.pushed.holds(f"{image}@{DIGEST}")
+    assert not session.context.pushed.holds(f"registry.example/other:1@sha256:{'b' * 64}")
 
 
 @pytest.mark.world(Settings(latency=Latency(manifest_s=900)))
