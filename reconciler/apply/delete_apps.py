@@ -11,6 +11,7 @@ from typing import Final
 from reconciler.apply.executor import Stop
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.app_contents import AppContents
+from reconciler.model.apply_event import ApplyEventType
 from reconciler.model.plan import AppDeletion, Plan
 from reconciler.model.report import AppEntry, Entry, Reason, Status
 from reconciler.planner.app_deletions import in_the_way
@@ -121,4 +122,6 @@ def _ended(context: Context, ended: AppEntry) -> AppEntry:
     """Tell how the deletion ended, and return that."""
     words = "app deleted" if ended.status is Status.DONE else f"deletion {ended.status}: {ended.detail}"
     context.emit(f"{ended.app}: {words}")
+    if ended.status is Status.DONE:
+        context.tell(ApplyEventType.APP_DELETED, ended)
     return ended

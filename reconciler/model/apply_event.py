@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.model.change import Change
 from reconciler.model.plan import AppCreation, Plan
-from reconciler.model.report import Entry, Report
+from reconciler.model.report import AppEntry, Entry, Report
 
 
 class ApplyEventType(enum.StrEnum):
@@ -14,6 +14,7 @@ class ApplyEventType(enum.StrEnum):
 
     PLANNED = "planned"  # the first: what is to be done
     APP_CREATED = "app_created"
+    APP_DELETED = "app_deleted"
     STARTED = "started"  # a change has begun
     DONE = "done"
     FAILED = "failed"
@@ -28,13 +29,13 @@ class ApplyEventType(enum.StrEnum):
 class ApplyEvent:
     """Something that happened, at a time (UTC).
 
-    `about` is the plan of `planned`, the app of `app_created`, the change of `started`, the report of `summary`, and
-    else the entry of the change that ended. `run` is the run that it is about, if it is about one.
+    `about` is the plan of `planned`, the app of `app_created` and `app_deleted`, the change of `started`, the report of
+    `summary`, and else the entry of the change that ended. `run` is the run that it is about, if it is about one.
     """
 
     type: ApplyEventType
     time: datetime
-    about: Plan | AppCreation | Change | Entry | Report
+    about: Plan | AppCreation | AppEntry | Change | Entry | Report
     run: str | None = None
 
     @property

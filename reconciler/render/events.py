@@ -11,7 +11,7 @@ from reconciler.canonical.change_hashes import set_sha256
 from reconciler.model.apply_event import ApplyEvent, ApplyEventType
 from reconciler.model.change import Change
 from reconciler.model.plan import AppCreation, Plan
-from reconciler.model.report import Entry, Report
+from reconciler.model.report import AppEntry, Entry, Report
 from reconciler.render.json import plan_json
 from reconciler.render.redact import clean
 from reconciler.render.report import entry_json, log_lines, report_json
@@ -36,6 +36,8 @@ def _data(event: ApplyEvent, salt: str, changes: Collection[str]) -> dict[str, A
             return plan_json(event.about, plan_sha256=set_sha256(changes), salt=salt, change_hashes=changes)
         case AppCreation():
             return {"app": clean(event.about.name), "org": clean(event.about.org)}
+        case AppEntry():
+            return {"app": clean(event.about.app)}
         case Change():
             return _change(event.about)
         case Report():

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.revision import Revision
+from reconciler.model.scope import Scope
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.slot_status import SlotStatus
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import selection_json
+from reconciler.render.scope import scope_members, selection_json
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
@@ -43,11 +44,13 @@ def status_json(
     urls: Mapping[str, tuple[str, ...]] | None = None,
     applied: Revision | None = None,
     selection: Selection = WHOLE,
+    *,
+    scope: Scope | None = None,
 ) -> dict[str, Any]:
     """Return every row, with times in ISO 8601.
 
     `failures` says what could not be read, `urls` where apps are called, `applied` which revision was applied whole,
-    `selection` which part of the stack is shown.
+    `selection` which part of the stack is shown, `scope` where the stack is.
     """
 
     def spelled(row: SlotStatus) -> dict[str, Any]:
@@ -62,6 +65,8 @@ def status_json(
 
     return {
         "format_version": FORMAT_VERSION,
+        **({"stack": scope.stack} if scope else {}),
+        **scope_members(scope),
         "selection": selection_json(selection),
         "slots": [spelled(row) for row in rows],
         "applied_revision": revision_json(applied),

@@ -16,7 +16,7 @@ from reconciler.model.apply_event import ApplyEvent, ApplyEventType
 from reconciler.model.change import Change
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.plan import AppCreation
-from reconciler.model.report import Entry
+from reconciler.model.report import AppEntry, Entry
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 Emit: TypeAlias = Callable[[str], None]
@@ -84,7 +84,7 @@ class Context:
     pushed: PushedImages = field(default_factory=PushedImages)
     on_event: Callable[[ApplyEvent], None] = hear_nothing
 
-    def tell(self, type: ApplyEventType, about: Change | Entry | AppCreation) -> None:
+    def tell(self, type: ApplyEventType, about: Change | Entry | AppCreation | AppEntry) -> None:
         """Tell what has happened in an apply."""
         self.on_event(ApplyEvent(type=type, time=self.clock.now(), about=about))
 

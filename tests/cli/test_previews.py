@@ -68,9 +68,13 @@ def test_it_is_made_changed_and_removed_with_its_address_beside_another(command:
     command("apply", "--environment", "pr-8", "--yes")
     assert "No changes" in command("plan", "--environment", "pr-7")
     status = command.json("status", "--environment", "pr-7")
+    assert (status["stack"], status["environment"], status["target"]) == ("shop-pr-7", "pr-7", "local")
     assert {row["app"] for row in status["slots"]} == {"shop-pr-7"}
 
-    said = command("destroy", "--environment", "pr-7", "--delete-apps", "--yes")
+    events = str(command.directory / "events")
+    said = command("destroy", "--environment", "pr-7", "--delete-apps", "--yes", "--events", events)
+    types = [json.loads(line)["type"] for line in Path(events).read_text().splitlines()]
+    assert types == ["planned", "started", "done", "app_deleted", "summary"]
     assert re.search(r"- delete app shop-pr-7  \(with it go: shared_v4 \S+, v6 \S+\)", said)
     assert "app shop-pr-7 deleted" in said
     again = command("destroy", "--environment", "pr-7", "--delete-apps", "--yes")

@@ -14,6 +14,7 @@ from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.operations.status import StackStatus
+    from reconciler.targets import Target
 
 
 @click.command("status")
@@ -26,14 +27,16 @@ def command(**_values: object) -> int:
     Ends 0 if everything could be read, otherwise 1.
     """
     from reconciler.cli.ui.errors import tell_failures
+    from reconciler.operations.scope import scope_of
     from reconciler.render.report import url_lines
     from reconciler.render.status import status_json, status_text
 
     options = shared()
     spec = load_spec(options)
-    found = run_async(_status(options, spec))
+    target = resolve(options)
+    found, scope = run_async(_status(options, spec, target)), scope_of(spec, target)
     rows = found.slots
-    document = status_json(rows, found.failures, found.urls, found.applied_revision, options.selection)
+    document = status_json(rows, found.failures, found.urls, found.applied_revision, options.selection, scope=scope)
     write_document(options, document, reads=[spec.file])
     if options.is_json:
         console.print_json(document)
@@ -45,8 +48,8 @@ def command(**_values: object) -> int:
     return tell_failures(found.failures)
 
 
-async def _status(options: Shared, spec: Spec) -> "StackStatus":
+async def _status(options: Shared, spec: Spec, target: "Target") -> "StackStatus":
     from reconciler.operations.status import status
 
-    async with open_session(options, resolve(options), console.say) as session:
+    async with open_session(options, target, console.say) as session:
         return await status(session, spec, selection=options.selection)
