@@ -136,7 +136,9 @@ async def _perform(job: Job, change: Change) -> Entry:
 
 async def _create(job: Job, change: Change, carried: Mapping[str, str] | None = None) -> Entry:
     carried = carried or await read_memory(job.context, change, job.stack)
-    made = await create(job.context, change, stack=job.stack, revision=job.options.revision, carried=carried)
+    noted = job.noted(change, {})
+    revision = job.options.revision
+    made = await create(job.context, change, stack=job.stack, revision=revision, carried=carried, noted=noted)
     done = None if made.is_ours else taken_name(made.machine, change, job.stack, job.options)
     if done and done.status is not Status.DONE:
         return done
@@ -161,7 +163,13 @@ async def _update(job: Job, change: Change) -> Entry:
         else:
             assert change.desired is not None
             machine = await update_machine(
-                job.context, lease, live, change.desired, stack=job.stack, revision=job.options.revision
+                job.context,
+                lease,
+                live,
+                change.desired,
+                stack=job.stack,
+                revision=job.options.revision,
+                noted=job.noted(change, live.metadata),
             )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:

@@ -13,6 +13,7 @@ from reconciler.apply.executor import Executor, Stop
 from reconciler.apply.job import Locks
 from reconciler.apply.judge import entry
 from reconciler.apply.metadata import keep_books
+from reconciler.apply.notes import note_first, refuses
 from reconciler.apply.options import Options
 from reconciler.apply.prepare_images import BuildImages, with_images_built
 from reconciler.apply.priority_semaphore import PrioritySemaphore
@@ -76,6 +77,7 @@ async def _make(
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
     changes = tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched))
     teller = Teller(changes, context)
+    unnoted = await note_first(context, plan, observed, options, locks)
     async with (
         allocating(context, plan, options, stop, locks, creations) as allocations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
@@ -84,7 +86,7 @@ async def _make(
             entries = await executor.make(
                 changes,
                 partial(_perform, teller, plan.stack, options, locks),
-                admit=partial(_admit, context, creations, announcements, stop),
+                admit=partial(_admit, context, creations, announcements, unnoted, stop),
                 defer=partial(_defer, announcements),
                 on_end=partial(_tell, teller, options, stop, on_end, failures),
             )
@@ -158,6 +160,7 @@ async def _admit(
     context: Context,
     creations: AppCreations,
     announcements: Announcements,
+    unnoted: Obstacle | None,
     stop: Stop,
     change: Change,
     limit: PrioritySemaphore,
@@ -169,6 +172,8 @@ async def _admit(
     """
     if not await creations.is_there(change.slot.app):
         return Obstacle("its app could not be created")
+    if refuses(change, unnoted):
+        return unnoted
     if obstacle := await announcements.obstacle(change):
         return obstacle
     if change.action is not Action.CREATE:

@@ -45,16 +45,20 @@ async def create(
     stack: str,
     revision: Revision | None = None,
     carried: Mapping[str, str] | None = None,
+    noted: Mapping[str, str] | None = None,
 ) -> Created:
     """Return the machine made for the slot, or the one that had its name first.
 
-    `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free. Raises
+    `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free; `noted` are
+    the notes of the plan. Raises
     ApiError; of kind UNCLEAR if the machine could not be found after all attempts, VOLUME_BUSY if one of its volumes
     was not free in time, or will not be while a run has it.
     """
     assert change.desired is not None
     attempt = new_ulid(context.clock.now())
-    metadata = metadata_for_create(change.desired, stack=stack, revision=revision, attempt=attempt, carried=carried)
+    metadata = metadata_for_create(
+        change.desired, stack=stack, revision=revision, attempt=attempt, carried=carried, noted=noted
+    )
     deadline = context.clock.monotonic() + _FREE_TIMEOUT_S
     for attempts in count(1):
         while True:

@@ -4,7 +4,7 @@ If someone else has the lease, the change waits (`--lock-timeout`). After one wa
 changes of that machine fail at once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -70,6 +70,11 @@ class Job:
         """Hold the lease on the change's machine for a block. Raises ApiError."""
         assert change.machine_id is not None
         return self.locks.hold(change.slot.app, change.machine_id)
+
+    def noted(self, change: Change, before: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return the notes of the plan that go with the change's config; None without any."""
+        notes = self.options.notes
+        return notes.marks_for(change.address, before) if notes else None
 
     async def settled(self, change: Change) -> Machine:
         """Return the change's machine under its lease, once it has settled.

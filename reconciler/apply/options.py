@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from reconciler.model.plan_notes import PlanNotes
 from reconciler.model.revision import Revision
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.slots.wait import SETTLE_TIMEOUT_S
@@ -31,7 +32,8 @@ class Options:
     else changed, and nothing else of the spec is made true. The leases that are taken name `verb` as their holder's
     command. `patience` is the user's own limit, for all machines that settle: without it each has the time that the
     platform may need. `reviewed_versions` are those of the machines of a saved plan, by id: a machine that was
-    changed and changed back since then is left alone.
+    changed and changed back since then is left alone. `notes` are what is noted on machines of a plan that was
+    reviewed.
     """
 
     selection: Selection = WHOLE
@@ -47,6 +49,7 @@ class Options:
     verb: str = "apply"
     patience: Patience | None = None
     reviewed_versions: Mapping[str, str] = field(default_factory=dict)
+    notes: PlanNotes | None = None
 
     def patience_from(self, now: float) -> Patience:
         """Return the patience with a machine that is waited for from `now` on."""

@@ -18,6 +18,7 @@ SLOT: Final = PREFIX + "slot"  # equals the machine's name, else the machine is 
 REVISION: Final = PREFIX + "rev"  # of the spec that was last applied to the machine
 LAST_PLAN: Final = PREFIX + "plan"  # on the stack's anchor: the hash of the reviewed plan that was applied last
 HIGHEST: Final = PREFIX + "hw"  # on the stack's anchor: the highest revision, with the last whole one if it is none
+DID: Final = PREFIX + "did"  # did0…did7: changes of the reviewed plan that was applied last
 PROTECT: Final = PREFIX + "protect"  # the pool was protected when it was last seen in a spec
 APPLIED: Final = PREFIX + "applied"  # digest of the desired config when it was last applied
 FIELDS: Final = PREFIX + "fields"  # a short digest for each section of that config

@@ -36,6 +36,7 @@ from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.approved import lacks_allowance, within, without_allowance
+from reconciler.planner.notes import notes_of
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.snapshot import observe_stack
 
@@ -106,16 +107,18 @@ async def propose_apply(
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)
     plan = replace(plan_again(pinned.observed), scope=scope_of(spec, session.target))
-    approved = consent.approved(plan) if consent.is_reviewed else None
+    approved = consent.approved(plan, spec, pinned.observed) if consent.is_reviewed else None
     if approved and not saved and lacks_allowance(plan, approved):
         plan = without_allowance(plan)
     if saved and not plan.blocked:
         plan = replace(plan, blocked=saved.plan.blocked)  # what was reviewed had no allowance
-    objections = () if plan.blocked else consent.objections_to(plan)
+    objections = () if plan.blocked else consent.objections_to(plan, approved)
     if saved and not plan.blocked and not objections:
         objections = await changed_back(session.context, saved, plan)
     if not plan.blocked and not objections:
         check_builds(session, plan, pinned.looked_up, images)
+    if approved and consent.sha256:
+        options = replace(options, notes=notes_of(plan, approved, consent.sha256))
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
     there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
     return Proposal(

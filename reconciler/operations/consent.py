@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.model.approval import Approval
+from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.model.plan import SavedPlan
@@ -64,12 +66,13 @@ class Consent:
             return _AS_APPROVED
         return self.allow_destroy
 
-    def approved(self, plan: Plan) -> "ApprovedSet":
+    def approved(self, plan: Plan, spec: Spec, observed: Observed) -> "ApprovedSet":
         """Return the set of changes that was approved.
 
-        If only the hash of a plan was, it is the set of the plan as it is made now, if that has the hash.
+        If only the hash of a plan was, the set is rebuilt from the plan made now, and from what was done of it.
         """
         from reconciler.planner.approved import ApprovedSet, early_set
+        from reconciler.planner.rebuilt import rebuilt_set
 
         if saved := self.saved:
             planned = {change.address: change for change in saved.plan.effective}
@@ -78,35 +81,34 @@ class Consent:
             return ApprovedSet(hashes=hashes, is_of_early_version=is_early, planned=planned)
         found = frozenset[str]()
         for one in self.approvals:
-            found |= _set_of(one.plan_sha256, plan) if one.changes is None else one.changes
+            known = one.changes
+            found |= rebuilt_set(one.plan_sha256, plan, spec, observed) if known is None else known
         at_hand = {change.address: change for change in self.planned.effective} if self.planned else None
         return ApprovedSet(hashes=found, planned=at_hand)
 
-    def objections_to(self, plan: Plan) -> tuple[str, ...]:
+    def objections_to(self, plan: Plan, approved: "ApprovedSet | None") -> tuple[str, ...]:
         """Return what is due and was not approved; nothing without a review."""
         from reconciler.planner.approved import due_words, not_approved
 
-        if not self.is_reviewed or not plan.has_changes:
+        if approved is None or not plan.has_changes:
             return ()
-        approved = self.approved(plan)
         found = not_approved(plan, approved)
         if not found or self.saved or all(one.changes is not None for one in self.approvals) or approved.hashes:
             return found
         without = replace(plan, deletion_limit=None)
-        if plan.deletion_limit and any(_set_of(one.plan_sha256, without) for one in self.approvals):
+        if plan.deletion_limit and any(_has_hash(one.plan_sha256, without) for one in self.approvals):
             return (f"the plan {plan.deletion_limit.words}, and it was approved without that",)
         hashes = ", ".join(one.plan_sha256 for one in self.approvals)
-        return (f"what is due is not, or not all of, the plan that was approved ({hashes})", *due_words(plan))
+        return (
+            f"what is due is not what is left of the plan that was approved ({hashes}), as far as its hash alone tells:"
+            " pass the plan's file or the set of its changes, or plan again",
+            *due_words(plan),
+        )
 
 
-def _set_of(plan_sha256: str, plan: Plan) -> frozenset[str]:
-    """Return the set of the plan's changes if it has the hash, else nothing.
-
-    The hash may be one that an earlier version made.
-    """
-    from reconciler.canonical.change_hashes import change_hashes, set_sha256
+def _has_hash(plan_sha256: str, plan: Plan) -> bool:
+    """Return whether the plan has the hash, in today's form or an earlier one."""
     from reconciler.planner.hashes import early_plan_sha256
+    from reconciler.planner.hashes import plan_sha256 as hash_of
 
-    changes = change_hashes(plan)
-    has_hash = plan_sha256 == set_sha256(changes) or plan_sha256 == early_plan_sha256(plan)
-    return frozenset(changes) if has_hash else frozenset()
+    return plan_sha256 in {hash_of(plan), early_plan_sha256(plan)}

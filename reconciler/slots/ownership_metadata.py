@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.canonical.digest import section_digests
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
+from reconciler.model.plan_notes import is_note
 from reconciler.model.revision import Revision
 
 if TYPE_CHECKING:
@@ -29,28 +30,36 @@ def metadata_for_create(
     attempt: str,
     revision: Revision | None = None,
     carried: Mapping[str, str] | None = None,
+    noted: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the metadata of a new machine.
 
-    `carried` is the metadata of the machine that it replaces, if any.
+    `carried` is the metadata of the machine that it replaces, if any; `noted` are the notes of the plan.
     """
     carried = carried or {}
     kept = {key: value for key, value in carried.items() if not marks.is_mark(key) or _outlives(key)}
     kept = _without_undeclared(kept, carried, desired.config)
-    return kept | _declared(desired.config) | _marks(desired, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
+    own = _marks(desired, stack=stack, revision=revision) | {marks.ATTEMPT: attempt}
+    return kept | _declared(desired.config) | own | dict(noted or {})
 
 
 def metadata_for_update(
-    desired: "DesiredMachine", live: Mapping[str, str], *, stack: str, revision: Revision | None = None
+    desired: "DesiredMachine",
+    live: Mapping[str, str],
+    *,
+    stack: str,
+    revision: Revision | None = None,
+    noted: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the metadata of an update: live keys, declared keys, and our marks.
 
-    Keys that the spec declared before, and no longer does, are left out.
+    Keys that the spec declared before, and no longer does, are left out. `noted` are the notes of the plan, which
+    replace those of another one; without them notes stay.
     """
     # An update drops what it omits: assumption A4.
-    kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW}
+    kept = {key: value for key, value in live.items() if key not in _STAMPED_ANEW and not (noted and is_note(key))}
     kept = _without_undeclared(kept, live, desired.config)
-    return kept | _declared(desired.config) | _marks(desired, stack=stack, revision=revision)
+    return kept | _declared(desired.config) | _marks(desired, stack=stack, revision=revision) | dict(noted or {})
 
 
 def _outlives(key: str) -> bool:

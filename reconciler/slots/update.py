@@ -38,12 +38,13 @@ async def update_machine(
     *,
     stack: str,
     revision: Revision | None = None,
+    noted: Mapping[str, str] | None = None,
 ) -> Machine:
     """Update the machine. Return it once it has settled and shows our `applied`.
 
     `live` is the GET under the lease. Raises ApiError, LeaseLostError, UpdateFailedError.
     """
-    wanted = metadata_for_update(desired, live.metadata, stack=stack, revision=revision)
+    wanted = metadata_for_update(desired, live.metadata, stack=stack, revision=revision, noted=noted)
     is_resting = desired.kind is PoolKind.TASK and not desired.is_scheduled
     config = desired.config.with_metadata(wanted)
     return await send_config(context, lease, live, config, skip_launch=is_resting, kind=desired.kind)

@@ -22,12 +22,15 @@ class Copies:
     """Copies of this process, each of which ends with the block. The block fails with the traceback of one that fails.
 
     The block goes on to its end in this process too: that is the case in which nothing goes wrong. There are at most
-    `most` copies.
+    `most` copies. With a `stride` only every so many places of the block get one, from the `first` on.
     """
 
-    def __init__(self, *, most: int | None = None) -> None:
+    def __init__(self, *, most: int | None = None, stride: int = 1, first: int = 0) -> None:
         self.made = 0
+        self._asked = 0
         self._most = most
+        self._stride = stride
+        self._first = first
         self._failure = ""
         self._report: int | None = None  # in a copy: the pipe on which it tells how it ended
 
@@ -52,7 +55,10 @@ class Copies:
 
         A copy makes no copies, and after a failure there are no more.
         """
+        self._asked += 1
         if self.is_copy or self._failure or self.made == self._most:
+            return False
+        if (self._asked - 1 - self._first) % self._stride:
             return False
         self.made += 1
         reading, writing = os.pipe()
@@ -75,13 +81,13 @@ class Copies:
 
         It is given how far ahead of the engine's next request this one is: 0, or more where others are on their way.
         """
-        check, first, made = world.transport.before, world.engine.faults.requests, self.made
+        check, first, asked = world.transport.before, world.engine.faults.requests, self._asked
 
         def before(request: Any) -> None:
             check(request)
-            if self.part(f"at request {self.made - made}"):
+            if self.part(f"at request {self._asked - asked}"):
                 world.transport.before = check
-                hit(first + self.made - made - 1 - world.engine.faults.requests)
+                hit(first + self._asked - asked - 1 - world.engine.faults.requests)
 
         world.transport.before = before
         try:
@@ -113,7 +119,7 @@ class Copies:
             if is_dead:
                 raise DeadError
             check(request)
-            if self.part(f"killed at request {self.made}"):
+            if self.part(f"killed at request {self._asked}"):
                 reached.set_result(None)
                 if not is_sent:
                     is_dead = True

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.machines_api.observe import observe
 from reconciler.model.report import Status
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Spec
@@ -233,7 +234,9 @@ async def test_nothing_is_left_of_a_saved_plan_once_what_it_allocates_is_there(w
     planned = await world.plan(spec("[v4]"))
     saved = bind(planned, spec("[v4]"), TARGET, selection=WHOLE, app=None, adopt=False, allow_destroy=None, images={})
     world.engine.addresses.assign("app", {"type": "v4"})
+    seen = await observe(world.context.client, ["app"], clock=world.context.clock)
     consent = Consent(saved=saved)
-    assert consent.objections_to(await world.plan(spec("[v4]"))) == ()
-    [why] = consent.objections_to(await world.plan(spec("[v4, v6]")))
+    approved = consent.approved(planned, spec("[v4]"), seen)
+    assert consent.objections_to(await world.plan(spec("[v4]")), approved) == ()
+    [why] = consent.objections_to(await world.plan(spec("[v4, v6]")), approved)
     assert why == "app app: address v6 is to be allocated, which was not approved"

@@ -1,0 +1,68 @@
+"""Plan what is noted of a reviewed plan, and on which machine first. Pure.
+
+Each write of a config carries the hashes of its own change. What leaves no machine behind is noted before the first
+write, on a machine that the plan leaves standing; so is the revision before anything is destroyed.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.canonical.change_hashes import hash_of_allocation, hash_of_creation, hashes_of
+from reconciler.model.change import Action, Change
+from reconciler.model.machine import Machine, Observed
+from reconciler.model.plan import Plan
+from reconciler.model.plan_notes import PlanNotes, plan_mark
+from reconciler.planner.approved import ApprovedSet
+from reconciler.planner.holders import owned_in, takes_marks
+
+_GOING = frozenset({Action.DESTROY, Action.REPLACE})
+_CARRYING = frozenset({Action.CREATE, Action.UPDATE, Action.ADOPT})
+
+
+def notes_of(plan: Plan, approved: ApprovedSet, plan_sha256: str) -> PlanNotes:
+    """Return the notes of what is due of an approved plan."""
+    own: dict[str, tuple[str, ...]] = {}
+    lasting = {hash_of_creation(plan.stack, app) for app in plan.apps}
+    lasting |= {hash_of_allocation(plan.stack, one) for one in plan.allocations}
+    for change in plan.effective:
+        hashes = _hashes_in(approved.hashes, plan, change)
+        if change.action in _CARRYING:
+            own[change.address] = hashes
+        else:
+            lasting.update(hashes)
+    return PlanNotes(plan=plan_mark(plan_sha256), own=own, lasting=frozenset(lasting))
+
+
+def _hashes_in(approved: frozenset[str], plan: Plan, change: Change) -> tuple[str, ...]:
+    """Return the hashes of the change as it was approved, with its allowance or without."""
+    allowed = hashes_of(plan.stack, change, is_allowed=True)
+    return allowed if approved.issuperset(allowed) else hashes_of(plan.stack, change)
+
+
+def destroys(plan: Plan) -> bool:
+    """Return whether the plan destroys a machine now."""
+    return any(change.action in _GOING and not change.deferred for change in plan.effective)
+
+
+def standing(plan: Plan, observed: Observed) -> list[Machine]:
+    """Return the stack's machines that the plan leaves standing and that take marks.
+
+    By name. Those that an update gives checks are left out.
+    """
+    going = {one.machine_id for one in plan.effective if one.action in _GOING and not one.deferred}
+    changed = _configs(plan.effective)
+    found = [
+        machine
+        for app in observed.apps.values()
+        for machine in owned_in(app, plan.stack)
+        if machine.id not in going and takes_marks(machine.config) and changed.get(machine.id, True)
+    ]
+    return sorted(found, key=lambda machine: (machine.name, machine.app))
+
+
+def _configs(changes: Iterable[Change]) -> Mapping[str, bool]:
+    """Return whether each machine that is changed takes marks afterwards, by its id."""
+    return {
+        change.machine_id: takes_marks(change.desired.config)
+        for change in changes
+        if change.machine_id and change.desired
+    }
