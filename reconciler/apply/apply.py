@@ -26,6 +26,7 @@ from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
 from reconciler.model.spec import Spec
+from reconciler.planner.notes import with_last
 from reconciler.planner.pair import unreachable_machines
 from reconciler.slots.context import Context
 
@@ -75,9 +76,11 @@ async def _make(
     failures: list[str] = []
     locks = Locks(context, timeout_s=options.lock_timeout_s, verb=options.verb)
     executor = Executor(parallelism=options.parallelism, stop=stop, explain=context.explain)
-    changes = tuple(_undeferred(change) if options.force else change for change in (*plan.effective, *plan.watched))
+    noted = await note_first(context, plan, observed, options, locks)
+    options = replace(options, last_to_go=noted.last_to_go)
+    ordered = with_last((*plan.effective, *plan.watched), noted.last_to_go)
+    changes = tuple(_undeferred(change) if options.force else change for change in ordered)
     teller = Teller(changes, context)
-    unnoted = await note_first(context, plan, observed, options, locks)
     async with (
         allocating(context, plan, options, stop, locks, creations) as allocations,
         announcing(context, plan, options, locks, executor.limit) as announcements,
@@ -86,7 +89,7 @@ async def _make(
             entries = await executor.make(
                 changes,
                 partial(_perform, teller, plan.stack, options, locks),
-                admit=partial(_admit, context, creations, announcements, unnoted, stop),
+                admit=partial(_admit, context, creations, announcements, noted.obstacle, stop),
                 defer=partial(_defer, announcements),
                 on_end=partial(_tell, teller, options, stop, on_end, failures),
             )

@@ -10,6 +10,7 @@ from reconciler.apply.judge import (
     unreachable,
     unsettled,
 )
+from reconciler.apply.notes import pass_on
 from reconciler.apply.pool_memory import hand_over, keep_ends
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
@@ -75,6 +76,8 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
         if found := fenced(live, change, job.options) or await job.changed_back(live, change):
             return found, live
+        if unnoted := await pass_on(job, live, change):
+            return entry(change, Status.FAILED, unnoted.detail, reason=unnoted.reason), live
         await hand_over(job.context, lease, live, change, job.options, job.locks)
         live = await keep_ends(job.context, live, change, job.locks)
         if change.is_untold:

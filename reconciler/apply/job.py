@@ -95,7 +95,8 @@ class Job:
         reviewed = self.options.reviewed_versions.get(live.id)
         if reviewed is None:
             return None
-        why = await was_changed_back(self.context, live.ref, reviewed=reviewed, live=live.version)
+        plan = self.options.notes.plan if self.options.notes else None
+        why = await was_changed_back(self.context, live.ref, reviewed=reviewed, live=live.version, plan=plan)
         return entry(change, Status.FAILED, f"{why}; plan again") if why else None
 
     def objection(self, live: Machine, change: Change) -> Entry | None:

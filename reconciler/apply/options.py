@@ -33,7 +33,7 @@ class Options:
     command. `patience` is the user's own limit, for all machines that settle: without it each has the time that the
     platform may need. `reviewed_versions` are those of the machines of a saved plan, by id: a machine that was
     changed and changed back since then is left alone. `notes` are what is noted on machines of a plan that was
-    reviewed.
+    reviewed. `last_to_go` is the address of the change whose machine holds them, if no machine is left standing.
     """
 
     selection: Selection = WHOLE
@@ -50,6 +50,7 @@ class Options:
     patience: Patience | None = None
     reviewed_versions: Mapping[str, str] = field(default_factory=dict)
     notes: PlanNotes | None = None
+    last_to_go: str | None = None
 
     def patience_from(self, now: float) -> Patience:
         """Return the patience with a machine that is waited for from `now` on."""

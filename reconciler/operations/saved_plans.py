@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import UsageError
 from reconciler.model.change import Change
 from reconciler.model.plan import Plan
+from reconciler.model.plan_notes import plan_mark
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 
@@ -161,7 +162,11 @@ async def changed_back(context: "Context", saved: "SavedPlan", now: Plan) -> tup
             return None
         async with limit:
             why = await was_changed_back(
-                context, change.machine, reviewed=reviewed[change.machine_id], live=change.expected.version
+                context,
+                change.machine,
+                reviewed=reviewed[change.machine_id],
+                live=change.expected.version,
+                plan=plan_mark(saved.plan_sha256),
             )
         return f"{change.address}: machine {change.machine_id}: {why}" if why else None
 

@@ -4,7 +4,8 @@ Each write of a config carries the hashes of its own change. What leaves no mach
 write, on a machine that the plan leaves standing; so is the revision before anything is destroyed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from reconciler.canonical.change_hashes import hash_of_allocation, hash_of_creation, hashes_of
 from reconciler.model.change import Action, Change
@@ -57,6 +58,30 @@ def standing(plan: Plan, observed: Observed) -> list[Machine]:
         if machine.id not in going and takes_marks(machine.config) and changed.get(machine.id, True)
     ]
     return sorted(found, key=lambda machine: (machine.name, machine.app))
+
+
+def last_to_go(plan: Plan, observed: Observed) -> Change | None:
+    """Return the change whose machine holds the notes if none of the stack's machines is left standing.
+
+    It goes after all others, one that is destroyed rather than one that is replaced. None if others must come after it.
+    """
+    owned = {machine.id: machine for app in observed.apps.values() for machine in owned_in(app, plan.stack)}
+    needed = {address for change in plan.effective for address in change.depends_on}
+    able = [
+        change
+        for change in plan.effective
+        if change.action in _GOING and not change.deferred and change.address not in needed
+        if change.machine_id in owned and takes_marks(owned[change.machine_id].config)
+    ]
+    return min(
+        able, key=lambda change: (change.action is Action.REPLACE, change.slot.name, change.slot.app), default=None
+    )
+
+
+def with_last(changes: Sequence[Change], last: str | None) -> tuple[Change, ...]:
+    """Return the changes, with the one of this address after all others."""
+    others = tuple(change.address for change in changes if change.address != last)
+    return tuple(replace(change, depends_on=others) if change.address == last else change for change in changes)
 
 
 def _configs(changes: Iterable[Change]) -> Mapping[str, bool]:

@@ -9,14 +9,15 @@ from contextlib import suppress
 
 import pytest
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import BlockedError, ReconcilerError, StalePlanError
 from reconciler.model.change import Action
+from reconciler.model.report import Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from tests.support.approvals import ALLOWED, WAYS, apply_approved
 from tests.support.copies import Copies
 from tests.support.faults import FAULTS
-from tests.support.world import World, app_text, spec_of
+from tests.support.world import World, app_text, spec_of, task_spec
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +91,71 @@ async def test_an_approved_plan_that_is_cut_off_anywhere_is_resumed_to_its_end(
         assert len(world.machines()) == 10
         assert len(world.machines("other")) == 2
     assert copies.made >= 20 / STRIDE
+
+
+GOING = app_text("""
+    tasks:
+      gone: {command: [exit, '1'], count: 3}
+      moved: {command: [exit, '2'], config: {mounts: [{volume: vol_1, path: /data}]}}
+""")
+NONE_STAYS = app_text("""
+    tasks:
+      moved: {command: [exit, '2'], config: {mounts: [{volume: vol_2, path: /data}]}}
+""")
+
+
+async def test_where_no_machine_is_left_standing_the_one_that_goes_last_holds_what_was_done(world: World) -> None:
+    world.add_volumes("vol_1", "vol_2")
+    assert (await world.apply(spec_of(GOING), revision=numbered(1))).is_success
+    await world.context.clock.sleep(60)
+    spec = spec_of(NONE_STAYS)
+    consent = WAYS["hash"](await world.plan(spec, allow_destroy=ALLOWED), spec)
+    with Copies(stride=1 if IS_EXPLORING else 4) as copies:
+        await copies.kill(world, apply_approved(world, spec, consent, revision=numbered(2)))
+        await world.context.clock.sleep(400)
+        assert [one.name for one in world.machines()], "the fence is held by a machine at any moment"
+        report = await apply_approved(world, spec, consent, revision=numbered(2))
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+        assert [one.name for one in world.machines()] == ["moved-iad-0"]
+        with pytest.raises(BlockedError, match="revision 2 was applied already"):
+            await world.apply(spec_of(GOING), revision=numbered(1))
+    assert copies.made >= 6
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_the_platform_took_back_is_done_by_the_same_approval(world: World, way: str) -> None:
+    before, after = (task_spec(f"[exit, '{code}']") for code in (0, 1))
+    assert (await world.apply(before, revision=numbered(1))).is_success
+    consent = WAYS[way](await world.plan(after), after)
+    world.engine.faults.add("revert_update", after=1)
+    failed = await apply_approved(world, after, consent, revision=numbered(2))
+    assert "reverted" in next(one.detail for one in failed.entries if one.status is Status.FAILED)
+    await world.context.clock.sleep(60)
+    assert (await apply_approved(world, after, consent, revision=numbered(2))).is_success
+    assert not (await world.plan(after)).has_changes
+
+
+async def test_a_hand_that_puts_an_update_of_the_plan_back_is_not_the_platform(world: World) -> None:
+    before, after = (task_spec(f"[exit, '{code}']", count="1") for code in (0, 1))
+    assert (await world.apply(before, revision=numbered(1))).is_success
+    [first] = world.machines()
+    consent = WAYS["file"](await world.plan(after), after)
+    assert (await apply_approved(world, after, consent, revision=numbered(2))).is_success
+    await world.context.clock.sleep(60)
+    await world.engine.update("app", first.id, {"config": first.config, "skip_launch": True}, None)
+    await world.context.clock.sleep(60)
+    with pytest.raises(StalePlanError, match="changed back"):
+        await apply_approved(world, after, consent, revision=numbered(2))
+
+
+async def test_the_revision_is_noted_before_the_first_destroy(world: World) -> None:
+    before, after = (task_spec(count=count) for count in ("3", "1"))
+    assert (await world.apply(before, revision=numbered(1))).is_success
+    await world.context.clock.sleep(60)
+    with Copies() as copies:
+        await copies.kill(world, world.apply(after, revision=numbered(2)))
+        await world.context.clock.sleep(400)
+        if len(world.machines()) < 3:
+            with pytest.raises(BlockedError, match="revision 2 was applied already"):
+                await world.apply(before, revision=numbered(1))
+    assert copies.made >= 10
