@@ -72,7 +72,7 @@ class Job:
         return self.locks.hold(change.slot.app, change.machine_id)
 
     def noted(self, change: Change, before: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Return the notes of the plan that go with the change's config; None without any."""
+        """Return the notes that go with the change's config; None without any."""
         notes = self.options.notes
         return notes.marks_for(change.address, before) if notes else None
 

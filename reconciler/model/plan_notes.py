@@ -1,4 +1,4 @@
-"""What an apply notes on machines of the plan that it carries out: the hashes of its changes.
+"""What an apply notes of its plan on machines: the hashes of its changes.
 
 If it is cut off, the set of the plan is rebuilt from these notes and from what is due then, so that the plan's hash is
 enough to go on. A note is only a hint: a set counts only if it has the hash that was approved.
@@ -44,9 +44,10 @@ def plan_mark(plan_sha256: str) -> str:
 
 
 def marks_with(plan: str, before: Mapping[str, str], hashes: Iterable[str]) -> dict[str, str]:
-    """Return the marks that hold the hashes, and those that the metadata already holds of this plan.
+    """Return the marks that hold the hashes, beside those noted already.
 
-    What is there keeps its place, so that the marks can be written one after the other. What finds no room is left out.
+    These are the hashes of this plan in the metadata `before`. What is there keeps its place, so that the marks can be
+    written one after the other. What finds no room is left out.
     """
     kept = [noted for noted in _chunks(plan, before) if noted]
     there = {one for chunk in kept for one in chunk}

@@ -34,7 +34,7 @@ def notes_of(plan: Plan, approved: ApprovedSet, plan_sha256: str) -> PlanNotes:
 
 
 def _hashes_in(approved: frozenset[str], plan: Plan, change: Change) -> tuple[str, ...]:
-    """Return the hashes of the change as it was approved, with its allowance or without."""
+    """Return the hashes of the change as it was approved, maybe with its allowance."""
     allowed = hashes_of(plan.stack, change, is_allowed=True)
     return allowed if approved.issuperset(allowed) else hashes_of(plan.stack, change)
 
@@ -61,7 +61,7 @@ def standing(plan: Plan, observed: Observed) -> list[Machine]:
 
 
 def last_to_go(plan: Plan, observed: Observed) -> Change | None:
-    """Return the change whose machine holds the notes if none of the stack's machines is left standing.
+    """Return the change whose machine holds the notes if no other is left standing.
 
     It goes after all others, one that is destroyed rather than one that is replaced. None if others must come after it.
     """

@@ -8,6 +8,7 @@ from reconciler.canonical.change_hashes import change_hashes, set_sha256
 from reconciler.model.approval import Approval, approval_text, parse_approval
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
+from reconciler.model.selection import WHOLE
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import carry_out, propose_apply
 from reconciler.operations.consent import Consent
@@ -22,7 +23,7 @@ ALLOWED = 1000
 
 def by_file(plan: Plan, spec: Spec) -> Consent:
     """The saved plan, as it is read from its file."""
-    saved = bind(plan, spec, TARGET, only=(), app=None, adopt=False, allow_destroy=ALLOWED, images={})
+    saved = bind(plan, spec, TARGET, selection=WHOLE, app=None, adopt=False, allow_destroy=ALLOWED, images={})
     return Consent(saved=parse_saved(json_text(saved_json(saved, salt="s")), name="plan.json"))
 
 

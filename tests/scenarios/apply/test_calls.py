@@ -157,6 +157,14 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
     "start a service": (with_a_stopped_service, apply(service())),
     "adopt": (with_a_foreign_machine, apply(task(), adopt=True)),
     "destroy": (applied(task(count=2)), apply(task())),
+    "destroy, with a revision": (
+        applied(task(count=2), revision=numbered(1)),
+        apply(task(), revision=numbered(2)),
+    ),
+    "update, and settings": (
+        applied(task(more=", timeout: 10m")),
+        apply(task("[exit, '1']", more=", timeout: 20m")),
+    ),
     "destroy, the last of its pool": (applied(task()), destroy(task())),
     "destroy, and delete its app": (applied(task()), destroy(task(), with_apps=True)),
     "destroy, where nothing is": (nothing, destroy(task(), with_apps=True)),

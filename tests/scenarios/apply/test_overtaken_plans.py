@@ -163,6 +163,19 @@ async def test_a_machine_that_went_is_made_again_unless_the_plan_was_reviewed(
     await scenario(is_reviewed=True)
 
 
+async def test_a_slot_that_is_planned_again_is_judged_by_the_approved_set(world: World) -> None:
+    """The plan replaces a machine; someone destroys it meanwhile, so only the second half of the replace is due."""
+    world.add_volumes("vol_1", "vol_2")
+    specs = [
+        task_spec(count="1", extra=f"        config: {{mounts: [{{volume: {name}, path: /data}}]}}\n")
+        for name in ("vol_1", "vol_2")
+    ]
+    await start(world, specs[0])
+    report = await apply_late(world, specs[1], by_hand(vanish_without_trace), is_reviewed=True)
+    assert report.is_success, report
+    assert not (await world.plan(specs[1])).has_changes
+
+
 async def test_a_machine_that_would_run_its_command_is_not_made_instead_of_an_update(world: World) -> None:
     """A plan announces what it runs; this one announced an update."""
     specs = [task_spec(f"[exit, '{code}']", extra="        launch: true\n") for code in range(2)]

@@ -10,10 +10,11 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.model.report import Reason, Report, Status
 from reconciler.model.revision import numbered
-from reconciler.model.run_policy import parse_run_policy
+from reconciler.model.run_policy import RunPolicy, parse_run_policy
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
+from tests.support.faults import dying
 from tests.support.world import World, app_text, spec_of, task_spec
 
 ADDRESS = "app/work/settings"
@@ -103,6 +104,23 @@ async def test_the_settings_come_before_the_anchors_update_which_carries_them_on
     writes = [call for call in calls(world) if "metadata" in call or call == "POST "]
     assert writes == [f"POST metadata/{marks.TERMS}", "POST "]
     assert timeout_of(world) == 3600
+    assert not (await world.plan(after)).has_changes
+
+
+async def test_how_many_words_stay_is_not_written_before_the_command_itself(world: World) -> None:
+    def declared(minutes: int, *words: str) -> Spec:
+        command = f"[{', '.join(words)}]"
+        return spec(f"timeout: {minutes}m\n        overrides: {{args: true}}", command=command, count="1")
+
+    await world.apply(declared(10, "run", "'60'"))
+    await world.context.clock.sleep(5)
+    after = declared(20, "run", "'60'", "more")
+    with dying(world.transport, lambda request: b"current_version" in request.content):
+        await world.apply(after)
+    await world.context.clock.sleep(120)
+    assert parse_run_policy(mark(world, "work-iad-0", marks.TERMS) or "") == RunPolicy(timeout_s=1200, args_after=2)
+    assert (await world.apply(after)).is_success
+    assert parse_run_policy(mark(world, "work-iad-0", marks.TERMS) or "") == RunPolicy(timeout_s=1200, args_after=3)
     assert not (await world.plan(after)).has_changes
 
 
