@@ -109,11 +109,11 @@ def machines_in(observed: ObservedApp) -> Counter[tuple[str, str]]:
 async def with_room(session: Session, spec: Spec, plan: Plan, there: Mapping[tuple[str, str], int]) -> Plan:
     """Return the plan with a warning for each region without room for its creates.
 
-    Only the platform itself is asked, not other servers: a target that is not paced is another server.
+    The target is asked only where there are creates. A server that knows no such question is no warning.
     """
     orgs = {app.name: app.org for app in spec.apps}
     due = Counter((orgs[change.slot.app], change.slot.region) for change in plan.effective if _is_creation(change))
-    if not due or plan.blocked or not session.target.is_paced:
+    if not due or plan.blocked:
         return plan
     for (app, region), count in there.items():
         if (orgs[app], region) in due:

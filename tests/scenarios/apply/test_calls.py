@@ -37,6 +37,7 @@ NAMES = (
     ("GET /apps/*/volumes", "GET volumes"),
     ("GET /apps/*/certificates", "GET certificates"),
     ("GET /apps/*/secrets", "GET secrets"),
+    ("POST /platform/placements", "ROOM"),
 )
 
 

@@ -1,7 +1,5 @@
 """The question for room before a plan that creates machines."""
 
-from dataclasses import replace
-
 import httpx
 import pytest
 
@@ -12,15 +10,14 @@ from reconciler.model.spec import Spec
 from reconciler.operations.apply import propose_apply
 from reconciler.operations.consent import Consent
 from reconciler.operations.plan import plan
-from tests.support.world import NO_IMAGES, TARGET, World, task_spec
+from tests.support.world import NO_IMAGES, World, task_spec
 
 PLACEMENTS = "POST /platform/placements"
-ON_FLY = replace(TARGET, is_paced=True)
 
 
 async def warnings(world: World, spec: Spec) -> tuple[str, ...]:
     """Those of a plan and of an apply's plan, which are the same."""
-    session = replace(world.session, target=ON_FLY)
+    session = world.session
     world.transport.requests.clear()
     planned, _digests = await plan(session, spec, images=NO_IMAGES)
     asked = world.transport.requests.count(PLACEMENTS)
@@ -46,6 +43,11 @@ async def test_a_region_without_room_is_warned_of_and_a_refusal_is_not(world: Wo
     answers = {
         "full": httpx.Response(200, json={"regions": [{"region": "fra", "count": 9}]}),
         "refused": httpx.Response(403, json={"error": "unauthorized"}),
+        "unknown": httpx.Response(404, text="404 page not found"),
+        "unknown to another": httpx.Response(501, json={"error": "not implemented"}),
+        "not taken": httpx.Response(400, json={"error": "count must be positive"}),
+        "limited": httpx.Response(429, json={"error": "rate limited"}),
+        "broken": httpx.Response(502, text="bad gateway"),
         "odd": httpx.Response(200, json=["?"]),
         "none": httpx.Response(200, json={}),
     }
