@@ -30,6 +30,7 @@ from reconciler.apply.judge import (
 from reconciler.apply.metadata import change_settings
 from reconciler.apply.options import Options
 from reconciler.apply.pool_memory import read_memory
+from reconciler.apply.release import release
 from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.change import Action, Change
@@ -126,6 +127,8 @@ async def _perform(job: Job, change: Change) -> Entry:
             return await _replace(job, change)
         case Action.START:
             return await _start(job, change)
+        case Action.RELEASE:
+            return await release(job, change)
         case Action.SETTINGS:
             return await change_settings(job, change)
         case Action.WATCH:

@@ -22,7 +22,7 @@ from reconciler.planner.diff import Differ
 _OVERTAKEN: Final = frozenset(
     {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
 )
-ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START})
+ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START, Action.RELEASE})
 
 
 def overtaken(change: Change, why: str) -> Entry:

@@ -57,7 +57,7 @@ async def keep_books(
             failures.append(await _restore(context, due, declared_config(spec, found, due), locks))
             due = replace(due, marks={key: value for key, value in due.marks.items() if key != marks.OVERRIDE})
         if due.marks:
-            failures.append(await _write(context, due, options, locks))
+            failures.append(await write_marks(context, due, options, locks))
         return "; ".join(filter(None, failures)) or None
 
     return await executor.keep(writes, write)
@@ -137,7 +137,7 @@ async def _restore(context: Context, write: MetadataWrite, declared: MachineConf
     return await restore_if_idle(context, machine, declared=declared, patience_s=locks.patience_s(machine.id))
 
 
-async def _write(context: Context, write: MetadataWrite, options: Options, locks: Locks) -> str | None:
+async def write_marks(context: Context, write: MetadataWrite, options: Options, locks: Locks) -> str | None:
     """Write the marks of one machine; return why they could not be written."""
     assert write.machine_id is not None, "only machines that were read back are written to"
     due = dict(write.marks)

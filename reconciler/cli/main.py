@@ -42,6 +42,7 @@ VERBS: Final = {
     "logs": "Show the output of a run.",
     "cancel": "End a run.",
     "destroy": "Remove every machine that this stack owns.",
+    "release": "Take the stack's marks off its machines, which go on.",
     "unlock": "Release leases of a dead process of yours.",
     "build": "Build and push the spec's images.",
     "engine": "The local engine: run, start, stop, status, env, open, conform.",

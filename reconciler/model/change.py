@@ -33,6 +33,7 @@ class ReasonCode(enum.StrEnum):
     COUNT_LOWERED = "count_lowered"  # the pool has fewer machines in its region
     DUPLICATE = "duplicate"  # a second machine of one slot
     DESTROY = "destroy"  # asked for by `reconciler destroy`
+    RELEASE = "release"  # asked for by `reconciler release`
     SETTINGS = "settings"  # the pool's settings are not as they were applied
     PUBLIC_PORTS = "public_ports"  # an IP address, for an app that is new and has public ports
     AS_DECLARED = "as_declared"
@@ -47,6 +48,7 @@ class Action(enum.StrEnum):
     DESTROY = "destroy"
     ADOPT = "adopt"  # an update of a machine that nobody has marked
     START = "start"  # a service's machine that should be running
+    RELEASE = "release"  # our marks are taken off, and the machine goes on as it is
     SETTINGS = "settings"  # of a pool: marks on its machines that say what the spec declares and no config shows
     WATCH = "watch"  # a service's machine that is as declared and does not stay up: nothing is sent
     NONE = "none"
@@ -120,7 +122,7 @@ class Change:
     is_protected: bool = False
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_duplicate: bool = False  # a second machine of the slot's name, to be removed
-    writes: tuple[MetadataWrite, ...] = ()  # of a change of the settings
+    writes: tuple[MetadataWrite, ...] = ()  # of a change of the settings; of a release: made on others before it
     depends_on: tuple[str, ...] = ()
 
     @property

@@ -58,7 +58,7 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
     for machine in owned:
         change = by_machine.get(machine.id)
         action = change.action if change else Action.NONE
-        if action is Action.DESTROY:
+        if action in {Action.DESTROY, Action.RELEASE}:
             continue
         config = change.desired.config if change and change.desired else machine.config
         yield Holder(

@@ -43,7 +43,8 @@ class _Needs:
             return machine
         if machine.metadata.get(marks.STACK) == self._stack:
             return self._owned(machine)
-        return machine if machine.name in self._names else self._foreign(machine)
+        is_known = machine.name in self._names or _is_left_over(machine)
+        return machine if is_known else self._foreign(machine)
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -79,6 +80,11 @@ class _Needs:
             image_digest=None,
             updated_at=None,
         )
+
+
+def _is_left_over(machine: Machine) -> bool:
+    """Return whether it has marks and no owner, as where its release was cut off."""
+    return marks.STACK not in machine.metadata and any(map(marks.is_mark, machine.metadata))
 
 
 def _is_unread(key: str) -> bool:

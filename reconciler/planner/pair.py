@@ -40,7 +40,7 @@ def pair(app: App, observed: ObservedApp, *, stack: str, selection: Selection = 
     for machine in _in_order(observed.machines):
         slot = slots.get(machine.name)
         if not machine.is_observable and _may_be_ours(machine, stack=stack):
-            _set_unreachable(paired, machine, slot or _slot_of_name(machine, slots, pools))
+            _set_unreachable(paired, machine, slot or slot_of_name(machine, slots, pools))
             continue
         if not marks.is_owned(machine.metadata, stack=stack, name=machine.name):
             _set_apart(paired, machine, slot, stack=stack)
@@ -126,7 +126,7 @@ def _foreign(machine: Machine, reason: str) -> ForeignMachine:
     return ForeignMachine(app=machine.app, id=machine.id, name=machine.name, state=machine.state, reason=reason)
 
 
-def _slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection[str]) -> Slot | None:
+def slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection[str]) -> Slot | None:
     """Return the slot that the machine's name is the name of.
 
     Its pool is in the spec, or named by its marks. If its name is not told, its mark `slot` counts.

@@ -266,7 +266,7 @@ def deferral(kind: PoolKind, action: Action, machine: Machine | None) -> str | N
     if (
         machine is None
         or kind_of(machine, declared=kind) is PoolKind.SERVICE
-        or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY, Action.ADOPT}
+        or action not in {Action.UPDATE, Action.REPLACE, Action.DESTROY, Action.ADOPT, Action.RELEASE}
     ):
         return None
     if machine.state.is_resting or machine.state.is_settling or machine.state.is_gone:

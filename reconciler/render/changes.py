@@ -16,6 +16,7 @@ _SYMBOLS: Final = {
     Action.DESTROY: "-",
     Action.ADOPT: "+~",
     Action.START: ">",
+    Action.RELEASE: "<",
     Action.SETTINGS: "~",
     Action.WATCH: " ",
     Action.NONE: " ",
@@ -28,6 +29,7 @@ _WORDS: Final = {
     Action.DESTROY: "destroy",
     Action.ADOPT: "adopt",
     Action.START: "start",
+    Action.RELEASE: "release",
     Action.SETTINGS: "settings",
 }
 _BY: Final = {

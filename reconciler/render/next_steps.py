@@ -18,7 +18,7 @@ def after_report(report: Report, verb: str) -> str | None:
         return f"Next: run {again} once {when}."
     if any(entry.reason is Reason.LOCK for entry in report.entries):
         return f"Next: run {again} once the leases are free; `reconciler unlock` shows who holds them."
-    if not report.is_success and verb == "destroy":
+    if not report.is_success and verb in {"destroy", "release"}:
         return f"Next: run {again}; `reconciler status` shows what is left."
     if not report.is_success:
         return "Next: run `reconciler plan` to see what is left; apply picks up from there."

@@ -20,6 +20,7 @@ _COLUMNS: Final = (
     Action.UPDATE.value,
     Action.ADOPT.value,
     Action.START.value,
+    Action.RELEASE.value,
     Action.SETTINGS.value,
     DEFERRED,
 )

@@ -15,6 +15,7 @@ from reconciler.render.scope import scope_members, selection_json
 from reconciler.render.style import FORMAT_VERSION, paint
 
 _APPS_NAMED: Final = 5
+_DONE: Final = {"destroy": "destroyed", "release": "released"}  # by verb, where it is not "applied"
 _LOG_LINE: Final = 300  # characters of one line
 
 
@@ -181,7 +182,7 @@ def closing_line(report: Report, verb: str) -> str:
         return superseded_words(report.superseded_by)
     if report.is_nothing_left:
         return f"Nothing left of this plan: all of it is done, in {report.duration_s:.1f} s."
-    done = "destroyed" if verb == "destroy" else "applied"
+    done = _DONE.get(verb, "applied")
     word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
     counts = Counter(entry.status for entry in report.entries)
     ends = [one.status for one in report.allocations] + [one.status for one in report.app_deletions]
@@ -197,6 +198,8 @@ def closing_line(report: Report, verb: str) -> str:
         parts.insert(0, f"{_apps(report.apps_created)} created")
     if not parts and verb == "destroy" and report.is_success:
         return f"Nothing to destroy: stack {clean(report.plan.stack)} has no machine."
+    if not parts and verb == "release" and report.is_success:
+        return f"Nothing to release: no machine carries the marks of stack {clean(report.plan.stack)}."
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
 
 

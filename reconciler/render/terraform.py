@@ -21,9 +21,11 @@ _ACTIONS: Final = {
     Action.UPDATE: ["update"],
     Action.ADOPT: ["update"],
     Action.START: ["update"],
+    Action.RELEASE: ["forget"],
     Action.REPLACE: ["delete", "create"],
     Action.DESTROY: ["delete"],
 }
+_GONE: Final = frozenset({Action.DESTROY, Action.RELEASE})  # destroyed, or no longer the stack's
 _REASONS: Final = {
     Action.REPLACE: "replace_because_cannot_update",
     Action.DESTROY: "delete_because_no_resource_config",
@@ -103,7 +105,7 @@ def _settings(change: Change) -> dict[str, Any]:
 
 
 def _machine(change: Change, configs: _Configs) -> dict[str, Any]:
-    is_made, is_gone = change.action is Action.CREATE, change.action is Action.DESTROY
+    is_made, is_gone = change.action is Action.CREATE, change.action in _GONE
     observed, is_observed_secret = configs.shown(change.observed)
     desired, is_desired_secret = configs.desired(change.desired.config if change.desired else None)
     what: dict[str, Any] = {"app": change.slot.app, "name": change.slot.name, "region": change.slot.region}

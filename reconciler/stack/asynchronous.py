@@ -1,6 +1,6 @@
 """A stack for asyncio code: the commands as methods that return values."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
@@ -18,9 +18,7 @@ from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.plan import Plan, SavedPlan
 from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
-from reconciler.operations.apply import Proposal, carry_out, propose_apply
-from reconciler.operations.apply_events import telling
-from reconciler.operations.destroy import propose_destroy
+from reconciler.operations.apply import Proposal, propose_apply
 from reconciler.operations.diff import diff
 from reconciler.operations.drift import drift
 from reconciler.operations.images import build_images
@@ -28,17 +26,17 @@ from reconciler.operations.load import reduced
 from reconciler.operations.session import Session
 from reconciler.slots.context import Emit
 from reconciler.stack import arguments
+from reconciler.stack.async_ends import AsyncStackEnds
 from reconciler.stack.async_runs import AsyncStackRuns
 from reconciler.stack.connection import Connection
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
-from reconciler.tasks.arguments import check_flag
 from reconciler.tasks.callbacks import harmless
-from reconciler.tasks.library_words import of_entry, of_event, of_message, spoken_by_methods
+from reconciler.tasks.library_words import of_message, spoken_by_methods
 
 
 @spoken_by_methods
-class AsyncStack(AsyncStackRuns):
+class AsyncStack(AsyncStackRuns, AsyncStackEnds):
     """The stack of a spec, on a target. An async context manager, for one event loop.
 
     `target` is fly, local, the URL of a Machines API, or a Target; by default what RECONCILER_TARGET says, else fly.
@@ -219,53 +217,6 @@ class AsyncStack(AsyncStackRuns):
         """Return what someone else changed since the last apply. Reads only."""
         selection = self._select(only, exclude, regions)
         return await drift(await self._connection.open(), self.spec, selection=selection)
-
-    async def destroy(
-        self,
-        *,
-        only: Collection[str] = (),
-        exclude: Collection[str] = (),
-        regions: Collection[str] = (),
-        wait_busy_s: float = 600.0,
-        force: bool = False,
-        delete_apps: bool = False,
-        on_end: Callable[[Entry], None] | None = None,
-        on_event: Callable[[ApplyEvent], None] | None = None,
-    ) -> Report:
-        """Destroy all machines that this stack owns. The call is the consent.
-
-        This waits for runs in progress; `force` ends them. `delete_apps` then deletes the apps too, of an environment
-        those with its name in theirs. Raises BlockedError before the first write, also if an app to delete has what
-        is not this stack's.
-        """
-        check_flag("force", force)
-        check_flag("delete_apps", delete_apps)
-        if delete_apps and (only or exclude or regions):
-            raise ValueError("delete_apps removes whole apps, so it does not go with only, exclude and regions")
-        arguments.check_carried_out(wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
-        selection = self._select(only, exclude, regions)
-
-        def propose(session: Session) -> Awaitable[Proposal]:
-            return propose_destroy(session, self.spec, selection=selection, force=force, with_apps=delete_apps)
-
-        return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
-
-    async def _carry_out(
-        self,
-        propose: Callable[[Session], Awaitable[Proposal]],
-        *,
-        wait_busy_s: float | None,
-        on_end: Callable[[Entry], None] | None,
-        on_event: Callable[[ApplyEvent], None] | None,
-    ) -> Report:
-        """Carry out what is proposed, and tell of it from the plan to the summary."""
-        session = await self._connection.open()
-        tell, ended = harmless("on_event", on_event, of_event), harmless("on_end", on_end, of_entry)
-        with telling(tell, stack=self.spec.stack, now=session.context.clock.now) as told:
-            session = told.heard_in(session)
-            proposal = await propose(session)
-            told.plan(proposal.plan)
-            return told.end(await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=ended))
 
     async def diff(
         self,

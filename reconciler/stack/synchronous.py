@@ -19,13 +19,14 @@ from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_stack
 from reconciler.stack.asynchronous import AsyncStack
 from reconciler.stack.connection import shown_target
+from reconciler.stack.ends import StackEnds
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
 from reconciler.tasks.loop_thread import LoopThreads
 from reconciler.tasks.synchronous import Run
 
 
-class Stack:
+class Stack(StackEnds):
     """The stack of a spec, on a target, for any number of threads.
 
     It is a context manager. The arguments are those of AsyncStack. `emit`, `on_end` and `on_event` are called in this
@@ -191,33 +192,6 @@ class Stack:
         """Return what someone else changed since the last apply. Reads only."""
         thread = self._threads.here()
         return thread.call(thread.content.drift(only=only, exclude=exclude, regions=regions))
-
-    def destroy(
-        self,
-        *,
-        only: Collection[str] = (),
-        exclude: Collection[str] = (),
-        regions: Collection[str] = (),
-        wait_busy_s: float = 600.0,
-        force: bool = False,
-        delete_apps: bool = False,
-        on_end: Callable[[Entry], None] | None = None,
-        on_event: Callable[[ApplyEvent], None] | None = None,
-    ) -> Report:
-        """Remove every machine that this stack owns; see AsyncStack.destroy."""
-        thread = self._threads.here()
-        return thread.call(
-            thread.content.destroy(
-                only=only,
-                exclude=exclude,
-                regions=regions,
-                wait_busy_s=wait_busy_s,
-                force=force,
-                delete_apps=delete_apps,
-                on_end=on_end,
-                on_event=on_event,
-            )
-        )
 
     def diff(
         self,

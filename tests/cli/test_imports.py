@@ -82,6 +82,7 @@ TABLE = (
     Row("unlock", f"{TALK} render"),
     Row("engine status", f"{CALL} | engine render"),
     Row("engine env", "| engine"),
+    Row("release --dry-run", f"{TALK} apply planner render"),
     Row("destroy --yes", f"{TALK} apply planner render"),
 )
 

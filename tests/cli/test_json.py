@@ -70,6 +70,10 @@ def test_each_verb_on_a_good_day(command: Command) -> None:
     assert command("engine", "engine", "status")["running"]
     assert command("plan", "drift")["has_changes"] is False
     assert command("plan", "diff", "machines.yaml", "machines.yaml")["plan_sha256"] is None
+    assert {one["action"] for one in command("plan", "release", "--dry-run")["changes"]} == {"release"}
+    released = command("report", "release", "--yes")
+    assert {one["action"] for one in released["entries"]} == {"release"}
+    assert command("report", "apply", "--adopt", "--yes")["success"]
     assert command("report", "destroy", "--yes")["success"]
 
 

@@ -87,12 +87,17 @@ def test_of_a_service_that_may_have_crashed_all_events_are_left() -> None:
 
 def test_of_a_machine_of_others_only_its_place_is_left() -> None:
     needed = needs_of(SPEC)["app"]
-    for stack in ({}, {"stack": "other"}):
-        less = needed(machine("other", "start launch", **stack, pool="x"))
+    for stack in ({}, {"stack": "other", "pool": "x"}):
+        less = needed(machine("other", "start launch", **stack))
         assert (less.id, less.name, less.region, less.events) == ("other", "other", "iad", ())
         assert less.metadata == {marks.STACK: "other"} if stack else less.metadata == {}
         assert less.config
         assert less.config.image is None
+
+
+def test_of_a_machine_whose_release_was_cut_off_all_is_left() -> None:
+    whole = machine("other-iad-0", "start launch", pool="other", slot="other-iad-0")
+    assert needs_of(SPEC)["app"](whole) is whole
 
 
 def test_of_a_machine_with_the_name_of_a_slot_and_of_a_dark_one_all_is_left() -> None:

@@ -92,6 +92,7 @@ CALLS = [
     *(("plan", *case) for case in PLANNED),
     *(("apply", *case) for case in (*PLANNED, *APPLIED, *CARRIED_OUT)),
     *(("destroy", *case) for case in (*PLANNED[:3], *CARRIED_OUT)),
+    *(("release", *case) for case in (*PLANNED[:3], *CARRIED_OUT)),
     ("destroy", {"force": "no"}, TypeError, "force must be True or False, not str"),
     ("destroy", {"wait_busy_s": None}, TypeError, "wait_busy_s must be a number of seconds, not NoneType"),
     *(("drift", *case) for case in PLANNED[:3]),

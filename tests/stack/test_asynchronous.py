@@ -141,6 +141,10 @@ async def test_what_may_not_be_applied_is_a_blocked_error(world: World, tmp_path
                 await stack.apply(reviewed, allow_destroy=7 if reviewed is not allowed else 6, no_revision=True)
         assert len(world.machines()) == 8
         assert (await stack.apply(allowed)).is_success
+        assert (await stack.release()).is_success
+        assert len(world.machines()) == 1
+        assert not (await stack.destroy()).entries
+        assert (await stack.apply(adopt=True)).is_success
         assert (await stack.destroy()).is_success
         assert world.machines() == []
 

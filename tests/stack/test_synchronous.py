@@ -25,6 +25,7 @@ METHODS = [
     "from_file",
     "invoke",
     "plan",
+    "release",
     "runs",
     "save_plan",
     "status",

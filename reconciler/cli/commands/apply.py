@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.approvals import read_approvals
 from reconciler.cli.ui.asked_apply import Asking, Work, apply_asked, end_dry, propose_dry
 from reconciler.cli.ui.options import (
     Duration,
@@ -121,7 +122,7 @@ def command(
     check_revision(revision, is_unfenced=is_unfenced)
     _check_dry(is_dry, events, is_detailed=is_detailed)
     _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None])
-    approvals = tuple(one for text in expected for one in _read_approvals(text, options))
+    approvals = tuple(one for text in expected for one in read_approvals(text, options))
     saved = _read_saved(plan_file, approvals, options) if plan_file else None
     spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
     consent = Consent(
@@ -168,18 +169,6 @@ def _check_dry(is_dry: bool, events: str | None, *, is_detailed: bool) -> None:
     check_detailed(is_dry, is_detailed=is_detailed)
     if is_dry and events is not None:
         raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
-
-
-def _read_approvals(text: str, options: Shared) -> tuple[Approval, ...]:
-    """Return what one --expect-plan approves. Raises UsageError."""
-    from reconciler.operations.approvals import approvals_of, read_approvals
-
-    try:
-        if text.startswith("@"):
-            return read_approvals(seen_from(options, Path(text[1:])))
-        return approvals_of(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--expect-plan") from error
 
 
 def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.targets import Target
 
 _SHOWING = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
-_VERBS_OF = {"markdown": (*_SHOWING, "destroy", "apply"), "html": _SHOWING, "gitlab": _SHOWING}
+_VERBS_OF = {"markdown": (*_SHOWING, "destroy", "release", "apply"), "html": _SHOWING, "gitlab": _SHOWING}
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BUILDERS = ("docker", "podman", "buildah")
@@ -125,7 +125,7 @@ def _output(context: click.Context) -> str:
         return "json"
     verbs = _VERBS_OF.get(output)
     if verbs and context.info_name not in verbs and not context.params.get("is_dry"):
-        said = ", ".join(verbs if "apply" in verbs else (*verbs, "apply --dry-run"))
+        said = ", ".join(verbs if "apply" in verbs else (*verbs, "apply --dry-run", "release --dry-run"))
         raise click.UsageError(f"-o {output} is for {said}; use text or json")
     return output
 

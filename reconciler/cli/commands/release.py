@@ -1,0 +1,145 @@
+"""`reconciler release`: take our marks off the stack's machines, which go on."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.ui import console
+from reconciler.cli.ui.annotations import annotate
+from reconciler.cli.ui.approvals import read_approvals
+from reconciler.cli.ui.options import (
+    Duration,
+    Shared,
+    Text,
+    check_detailed,
+    events_option,
+    json_into_option,
+    selection_options,
+    shared,
+    shared_options,
+    yes_option,
+)
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well, tell_objections
+from reconciler.cli.ui.session import load_spec, open_session, resolve
+from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.side_files import Beside, beside
+from reconciler.cli.ui.signals import run_async
+from reconciler.model.plan import Plan
+from reconciler.model.report import Report
+from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
+
+if TYPE_CHECKING:
+    from reconciler.apply.executor import Stop
+
+_REFUSAL = "pass --yes, or look first with `reconciler release --dry-run`"
+
+
+@click.command("release")
+@click.argument("pools", metavar="[POOL]...", nargs=-1, type=Text())
+@yes_option("Do not ask.")
+@click.option(
+    "--expect-plan",
+    "expected",
+    type=Text(),
+    multiple=True,
+    metavar="sha256:…",
+    help="Release only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated.",
+)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be released, as `plan` does, and do nothing.")
+@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="With --dry-run: end with 2 for changes.")
+@click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
+@events_option
+@json_into_option
+@selection_options
+@shared_options
+def command(
+    pools: tuple[str, ...],
+    expected: tuple[str, ...],
+    is_agreed: bool,
+    is_dry: bool,
+    is_detailed: bool,
+    wait_busy: float,
+    events: str | None,
+    **_values: object,
+) -> int:
+    """Take the stack's marks off its machines, or off those of some pools.
+
+    The machines go on as they are, and belong to no stack: another tool may have them, and `apply --adopt` takes them
+    back. Nothing is restarted. A run in progress is waited for.
+    """
+    from reconciler.apply.retry_deferred import deferred_machines
+
+    options = shared()
+    check_detailed(is_dry, is_detailed=is_detailed)
+    if is_dry and events is not None:
+        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
+    selection = options.selection
+    selection = replace(selection, only=tuple(dict.fromkeys((*selection.only, *pools))))
+    options = replace(options, selection=selection)
+    spec = load_spec(options)
+    consent = Consent(approvals=tuple(one for text in expected for one in read_approvals(text, options)))
+    if is_dry:
+        return run_async(_dry(options, spec, consent, is_detailed=is_detailed))
+    how = _How(consent=consent, is_agreed=is_agreed or consent.is_reviewed, wait_busy_s=wait_busy)
+    if not how.is_agreed:
+        console.require_interactive(refusal=_REFUSAL)
+    with beside(options, spec, events=events) as both:
+        report = run_ending_well(partial(_release, options, both, spec, how))
+        if report is None:
+            return 1
+        code = finish(report, options, both, verb="release")
+    return 1 if code == 0 and deferred_machines(report) else code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """What was approved, and whether it is agreed to already."""
+
+    consent: Consent
+    is_agreed: bool
+    wait_busy_s: float
+
+
+async def _dry(options: Shared, spec: Spec, consent: Consent, *, is_detailed: bool) -> int:
+    from reconciler.operations.release import propose_release
+
+    async with open_session(options, resolve(options), console.say) as session:
+        proposal = await propose_release(session, spec, consent, selection=options.selection)
+    show(proposal.plan, options)
+    tell_objections(proposal)
+    annotate(proposal.obstacles)
+    if proposal.obstacles:
+        return 1
+    return 2 if is_detailed and not proposal.plan.is_settled else 0
+
+
+async def _release(options: Shared, both: Beside, spec: Spec, how: _How, stop: "Stop") -> Report | None:
+    """Return the report, or None if nothing was released.
+
+    That is so if the user said no, or if what is due may not be done.
+    """
+    from reconciler.operations.release import propose_release
+
+    async with open_session(options, resolve(options), console.say) as session:
+        session = both.telling.heard_in(session)
+        proposal = await propose_release(session, spec, how.consent, selection=options.selection)
+        plan = proposal.plan
+        both.telling.plan(plan)
+        if not options.is_json:
+            say(plan) if options.output == "markdown" else show(plan, options, is_document=False)
+        tell_objections(proposal)
+        if proposal.obstacles:
+            return not_begun(plan, proposal.obstacles, options, both, verb="release")
+        if plan.has_changes and not how.is_agreed and not _is_confirmed(plan):
+            console.say("nothing was changed")
+            return not_begun(plan, ("the plan was not confirmed",), options, both, verb="release")
+        return await carry_out_shown(session, proposal, stop, wait_busy_s=how.wait_busy_s, doing="releasing")
+
+
+def _is_confirmed(plan: Plan) -> bool:
+    count = len(plan.effective)
+    what = f"Release {count} machine{'' if count == 1 else 's'}? Only yes is accepted:"
+    return console.ask_typed(f"{where_asked(plan)}\n{what}", "yes", refusal=_REFUSAL)
