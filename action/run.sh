@@ -54,6 +54,10 @@ approvals() {
 }
 
 apply() {
+  if [[ -n $INPUT_ENVIRONMENT && -n ${GITHUB_HEAD_REF:-} ]] && ! owns; then # a pull request's, so a preview
+    code=1
+    return
+  fi
   run_shown apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
   superseded_by=$(sed -nE 's/^Superseded by (commit|revision) ([0-9a-f]+).*/\2/p' "$text")
 }

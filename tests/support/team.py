@@ -36,7 +36,8 @@ class Team:
 
     def start(self, event: Event) -> dict[str, Job]:
         """The jobs that were not skipped."""
-        return {name: job for name, job in self.runner.run(self.workflow, event).items() if job.result != "skipped"}
+        jobs = self.runner.run(self.workflow, event)
+        return {name: job for name, job in jobs.items() if job.result != "skipped"}
 
     def propose(self, spec: str = SPEC, **changes: Any) -> tuple[Pull, dict[str, Job]]:
         """Open a pull request with this spec, and run what that starts."""

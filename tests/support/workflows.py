@@ -76,10 +76,11 @@ class Runner:
         for place, event in enumerate(events):
             ends: dict[str, Job] = {}
             for name, job in workflow["jobs"].items():
-                if job.get("concurrency") and 0 < place < len(events) - 1:
-                    group = [filled(job["concurrency"]["group"], _contexts_of(one)) for one in events]
-                    assert len(set(group)) == 1
-                    assert job["concurrency"]["cancel-in-progress"] is False
+                concurrency = job.get("concurrency")
+                is_wanted = "needs" not in job and holds(job.get("if"), _contexts_of(event), has_failed=False)
+                if concurrency and is_wanted and 0 < place < len(events) - 1:
+                    assert len({filled(concurrency["group"], _contexts_of(one)) for one in events}) == 1
+                    assert concurrency["cancel-in-progress"] is False
                     ends[name] = Job("cancelled")
                 else:
                     ends[name] = self._job(name, job, event, ends)
@@ -124,6 +125,7 @@ class Runner:
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": self._api.url,
             "GITHUB_BASE_REF": "main" if event.pull else "",
+            "GITHUB_HEAD_REF": event.pull.branch if event.pull else "",
             "GITHUB_EVENT_NAME": event.name,
             "GITHUB_EVENT_PATH": str(event_file),
             "GITHUB_REF": event.ref,

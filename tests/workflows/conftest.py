@@ -16,7 +16,11 @@ from tests.support.workflows import Runner
 def team(tmp_path: Path, live_engine: LiveEngine) -> Iterator[Team]:
     repository = Repository(tmp_path / "origin", {"machines.yaml": SPEC})
     token = live_engine.token
-    secrets = {"": {"FLY_READONLY_TOKEN": token}, "production": {"FLY_DEPLOY_TOKEN": token}}
+    secrets = {
+        "": {"FLY_READONLY_TOKEN": token},
+        "production": {"FLY_DEPLOY_TOKEN": token},
+        "previews": {"FLY_PREVIEW_TOKEN": token},
+    }
     variables = {
         "FLY_FLAPS_BASE_URL": live_engine.url,
         "FLY_API_BASE_URL": live_engine.url,
