@@ -25,7 +25,7 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
     values = _parser().parse_args(arguments)
     match values.verb:
         case "pre":
-            sys.stdout.write(pre(values.file.read_text(), values.title))
+            sys.stdout.write(pre(values.file.read_text(), values.title, is_folded=values.folded))
         case "hash":
             sys.stdout.write(f"{_read(values.file)['plan_sha256']}\n")
         case "approval":
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     pre_verb = verbs.add_parser("pre")
     pre_verb.add_argument("--title")
+    pre_verb.add_argument("--folded", action="store_true")
     pre_verb.add_argument("file", type=Path)
     verbs.add_parser("hash").add_argument("file", type=Path)
     verbs.add_parser("approval").add_argument("file", type=Path)

@@ -72,13 +72,15 @@ def shown_in(body: str) -> Shown | None:
     return Shown(found[1], found[2], found[3] or "") if found else None
 
 
-def pre(text: str, title: str | None) -> str:
-    """Return text as it is, for a page: the end of it if it is long."""
+def pre(text: str, title: str | None, *, is_folded: bool = False) -> str:
+    """Return text as it is, for a page: the end of it if it is long. It may be folded under its title."""
     heading = f"### {title}\n\n" if title else ""
     told = [line for line in text.splitlines() if not line.startswith("::")]  # annotations stand elsewhere
     escaped = html.escape("\n".join(told))
     if len(escaped) > PRE_LIMIT:
         escaped = "…" + escaped[-PRE_LIMIT:].partition("\n")[2]
+    if is_folded:
+        return f"\n<details><summary>{title}</summary>\n\n<pre>{escaped}</pre>\n\n</details>\n"
     return f"{heading}<pre>{escaped}</pre>\n"
 
 

@@ -23,12 +23,12 @@ case "$INPUT_COMMAND" in apply | destroy | sweep) acts=true ;; esac
 : >"$text"
 : >"$errors"
 
-# Runs a verb that may take long: what it says is shown as it comes, and kept.
+# Runs a verb that may take long: what it says is shown as it comes, and kept. On stdout is its report.
 run_shown() {
   local ended=0
   {
     {
-      reconciler "$@" || ended=$?
+      reconciler "$1" -o markdown "${@:2}" || ended=$?
       echo "$ended" >"$work/code"
     } 2>&1 1>&3 | tee -a "$errors" >&2
   } 3>&1 | tee -a "$text"
@@ -59,7 +59,7 @@ apply() {
     return
   fi
   run_shown apply -f "$INPUT_FILE" "${consent[@]}" ${more[@]+"${more[@]}"} || code=$?
-  superseded_by=$(sed -nE 's/^Superseded by (commit|revision) ([0-9a-f]+).*/\2/p' "$text")
+  superseded_by=$(sed -nE 's/^(### `[^`]*`: )?Superseded by (commit|revision) ([0-9a-f]+).*/\3/p' "$text")
 }
 
 # Destroys the stacks of the pull requests that are closed; {number} in the environment's name stands for theirs.
@@ -73,7 +73,7 @@ sweep() {
   github closed >"$work/closed.txt" 2>"$errors" || code=$?
   while read -r number; do
     export RECONCILER_ENVIRONMENT=${pattern//"{number}"/$number}
-    echo "$RECONCILER_ENVIRONMENT:" | tee -a "$text"
+    echo "$RECONCILER_ENVIRONMENT:"
     { owns && run_shown destroy -f "$INPUT_FILE" --yes ${more[@]+"${more[@]}"}; } || code=1
   done <"$work/closed.txt"
 }
@@ -133,12 +133,19 @@ case "$INPUT_COMMAND" in
 esac
 
 $acts || cat "$errors" >&2
-if [[ -s $text ]]; then
+if [[ $(head -c 15 "$text") == "<!-- reconciler" ]]; then
+  cp "$text" "$shown" # a report
+elif [[ -s $text ]]; then
   $acts || cat "$text"
   github pre "$text" >"$shown"
 fi
 if [[ $code != 0 && $code != 2 && (! -s $shown || $acts == true) ]]; then
-  github pre --title "reconciler $INPUT_COMMAND ended with $code" "$errors" >>"$shown"
+  if [[ $INPUT_COMMAND == apply && -n $INPUT_EXPECT_PLAN && $code == 1 && -s $text ]] && ! grep -q '^- refused: ' "$text"; then
+    printf '\n**Or:** run this job again. It does what is left of the approved plan, and nothing else.\n' >>"$shown"
+  fi
+  folded=()
+  if [[ -s $shown ]]; then folded=(--folded); fi
+  github pre --title "reconciler $INPUT_COMMAND ended with $code" ${folded[@]+"${folded[@]}"} "$errors" >>"$shown"
   ! grep -q "not all approved" "$errors" || [[ ! -s $work/now.json ]] || github next-step "$work/now.json" >>"$shown"
 fi
 cat "$shown" >>"$GITHUB_STEP_SUMMARY"

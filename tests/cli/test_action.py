@@ -16,6 +16,7 @@ import yaml
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import prepare_home, stop_engine
 from tests.support.comments_api import Comments, comments_api
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -249,6 +250,48 @@ def test_what_destroys_too_much_is_allowed_by_a_label_and_applied_by_the_merge(
     comments.labels = []
     assert runner(**apply) == 0, runner.said
     assert "7 done" in runner.summary
+
+
+def test_the_summary_of_an_apply_is_its_report(runner: Runner, comments: Comments) -> None:
+    runner.declare(8)
+    assert runner(command="apply", target="local") == 0
+    assert runner.summary.startswith("<!-- reconciler apply of stack -->\n### `stack`: Applied: ")
+    assert "| `work` | `app` | 8 |" in runner.summary
+    assert "Plan: 8 to create" in runner.said, "the job's log has the plan too"
+    runner.declare(1)
+    assert runner(command="apply", target="local") == 1
+    assert "- refused: destroys 7 of 8: needs --allow-destroy 7\n" in runner.summary
+    assert "**Next:** if that is meant, plan or apply with `--allow-destroy 7`." in runner.summary
+    assert "<details><summary>reconciler apply ended with 1</summary>" in runner.summary
+    assert "**Or:**" not in runner.summary
+    assert comments.comments == []
+
+
+def test_an_apply_that_failed_under_a_review_may_be_run_again(runner: Runner) -> None:
+    runner.declare(
+        1, "    services:\n      web: {command: [sh, -c, 'echo no-such-table; exit 3'], rollout: {min_healthy: 1s}}\n"
+    )
+    assert runner(command="plan", target="local", comment="false", labels="false") == 0
+    assert runner(command="apply", target="local", expect_plan=runner.outputs["approval"]) == 1
+    assert "\n- failed: create app/web-iad-0: " in runner.summary
+    assert "\nno-such-table" in runner.summary.replace("<pre>", "\n")
+    assert "**Or:** run this job again." in runner.summary
+
+
+def test_a_preview_is_told_in_a_comment_of_its_own_with_its_address(runner: Runner, comments: Comments) -> None:
+    web = "web: {command: [sleep, '1000'], ports: [PORT], rollout: {min_healthy: 0s}}"
+    web = f"    services:\n      {web.replace('PORT', str(free_port()))}\n"
+    runner.declare(1, web)
+    spec = runner.checkout / "machines.yaml"
+    spec.write_text(spec.read_text().replace("name: stack", "name: stack-${RECONCILER_ENVIRONMENT:-main}"))
+    assert runner(command="plan", target="local") == 0
+    assert runner(command="apply", target="local", environment="pr-7") == 0, runner.said
+    assert runner(command="apply", target="local", environment="pr-7") == 0, runner.said
+    plan, preview = (comment["body"] for comment in comments.comments)
+    assert plan.startswith("<!-- machines-reconciler machines.yaml -->\n<!-- reconciler plan of stack-main -->\n")
+    assert preview.startswith("<!-- machines-reconciler machines.yaml-pr-7 -->\n")
+    assert "<!-- reconciler apply of stack-pr-7 in pr-7 -->" in preview
+    assert re.search(r"^- `app`: <http://127\.0\.0\.1(:\d+)?>$", preview, re.MULTILINE)
 
 
 def test_a_label_says_what_the_plan_does(runner: Runner, comments: Comments) -> None:
