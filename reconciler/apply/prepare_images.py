@@ -32,7 +32,9 @@ async def with_images_built(
     try:
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            return f"the build of an image was given up: {stop.why}"
+            return (
+                "the build of an image was interrupted" if stop.is_interrupt else f"an image was not built: {stop.why}"
+            )
         return work.result()
     except ReconcilerError as error:
         hint = f"; {error.hint}" if error.hint else ""

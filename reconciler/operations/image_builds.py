@@ -46,7 +46,8 @@ class ImageBuilds:
                 made = await make_images(self._session, (job,), builder=policy.builder, push_to=policy.push_to)
                 self._digests.update({one.content: one.digest for one in made})
                 self._session.context.pushed.add(self._digests.values())
-                self._session.context.emit(f"{image}: built and pushed")
+                if not made[0].was_there:
+                    self._session.context.emit(f"{image}: built")
         return plan_with_digests(plan, self._digests), with_digests(spec, self._digests)
 
 
