@@ -130,8 +130,8 @@ async def look_up(session: Session, spec: Spec, policy: ImagePolicy, *, selectio
     async with _places(session, policy.push_to) as places:
         resolved = await resolve_images(places.named, images, policy.mode)
         built, unsure = await _look_up_builds(places.built, jobs, policy.mode)
-    session.context.pushed.add(built.values())
     digests = {**resolved.digests, **built}
+    session.context.pushed.add(digests.values())
     spec = with_digests(named, digests)
     return LookedUp(spec=spec, digests=digests, jobs=jobs, unsure=unsure, warnings=resolved.warnings)
 

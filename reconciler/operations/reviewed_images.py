@@ -23,8 +23,7 @@ async def look_up_as_reviewed(session: Session, spec: Spec, saved: SavedPlan, po
     check_target(saved, spec, session.target)
     found = await _look_up(session, spec, saved, policy)
     check_origin(saved, spec, found.spec)
-    contents = {job.content.tagged for job in found.jobs}
-    session.context.pushed.add(digest for image, digest in found.digests.items() if image in contents)
+    session.context.pushed.add(found.digests.values())
     return found
 
 

@@ -42,9 +42,9 @@ def debug_nothing(_error: Exception) -> None:
 
 
 class PushedImages:
-    """The images that the spec builds and that are in their registry.
+    """The images that are in their registry, as it has said.
 
-    The platform may not know them yet.
+    The platform may not know those yet that were just pushed.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Send what names an image that was just pushed until the platform knows it.
 
 For up to a minute and a half after a push the Machines API answers MANIFEST_UNKNOWN, while the registry has the image.
-Only images that this process has built, or found built in the registry, are waited for: of any other one the answer may
-be the truth.
+Only images that the registry has told of are waited for: built by this process, or looked up by it or for its saved
+plan. Of any other one the answer may be the truth.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,5 +1,6 @@
 """A plan of a pull request, applied after the merge, where the image has another tag: a real registry, no builder."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -9,8 +10,15 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import stop_engine
+from reconciler.machines_api.client import MachinesClient
+from reconciler.operations.images import ImagePolicy, look_up
+from reconciler.operations.session import Session
+from reconciler.slots.context import Context
+from reconciler.spec import load_spec
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.environment import clear_environment
 from tests.support.registry import PROGRAM, RealRegistry, real_registry
+from tests.support.world import TARGET
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no docker-registry here")]
 
@@ -90,3 +98,17 @@ def test_a_comment_says_which_variable_must_name_the_same_image(job: Pipeline) -
     assert (document["image_variables"], document["builds"]) == (["IMAGE_TAG"], [])
     assert "2 done" in job("pr-7", "apply", "--yes")
     assert "only if" not in job("pr-7", "plan", "-o", "markdown"), "nothing is to be matched"
+
+
+def test_what_the_registry_has_told_of_is_waited_for_if_the_platform_does_not_know_it_yet(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    client = MachinesClient(base_url="http://127.0.0.1", token=None, clock=clock)
+    session = Session(context=Context(client=client, clock=clock, who="someone"), target=TARGET, environment={})
+    with real_registry(tmp_path) as registry:
+        digest = registry.push("app", "main", "x")
+        text = SPEC.replace("HOST", registry.host)
+        spec = load_spec(text, file="machines.yaml", environment={"IMAGE_TAG": "main"})
+        found = asyncio.run(look_up(session, spec, ImagePolicy()))
+        assert [pool.config.image for pool in found.spec.pools] == [f"{registry.host}/app:main@{digest}"]
+        assert session.context.pushed.holds(found.spec.pools[0].config.image)
+        assert not session.context.pushed.holds(f"{registry.host}/app:main")

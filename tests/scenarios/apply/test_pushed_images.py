@@ -64,7 +64,9 @@ async def test_an_apply_that_is_cancelled_in_the_wait_leaves_no_lease(world: Wor
     assert not any(world.engine.leases.current(machine) for machine in world.machines())
 
 
-def test_what_a_saved_plan_has_built_is_waited_for_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_saved_plan_names_by_its_digest_is_waited_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     monkeypatch.chdir(tmp_path)
     spec, clock = spec_of(BUILT), VirtualClock()
@@ -93,7 +95,8 @@ def test_what_a_saved_plan_has_built_is_waited_for_too(tmp_path: Path, monkeypat
 
     image = asyncio.run(scenario())
     assert session.context.pushed.holds(f"{image}@{DIGEST}")
-    assert not session.context.pushed.holds(f"registry.example/other:1@sha256:{'b' * 64}")
+    assert session.context.pushed.holds(f"registry.example/other:1@sha256:{'b' * 64}"), "the review has seen it there"
+    assert not session.context.pushed.holds(f"registry.example/other:1@sha256:{'c' * 64}")
 
 
 @pytest.mark.world(Settings(latency=Latency(manifest_s=900)))
@@ -105,7 +108,7 @@ async def test_it_is_not_waited_for_without_end(world: World) -> None:
 
 
 @pytest.mark.world(Settings(latency=Latency(manifest_s=90)))
-async def test_another_image_is_not_waited_for(world: World) -> None:
+async def test_an_image_that_no_registry_told_of_is_not_waited_for(world: World) -> None:
     report = await world.apply(FIRST)
     assert {entry.status for entry in report.entries} == {Status.FAILED, Status.SKIPPED}
     assert world.context.clock.monotonic() < 20
