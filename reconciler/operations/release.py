@@ -31,15 +31,14 @@ async def propose_release(
     require_regions(spec, selection, observed)
     plan = replace(plan_again(observed), scope=scope_of(spec, session.target))
     locks = {key: lease for app in observed.apps.values() for key, lease in locks_of(app).items()}
+    approved = consent.approved(plan, spec, observed) if consent.is_reviewed else None
     proposal = Proposal(
         plan=with_locks(plan, locks),
         spec=emptied(spec, selection),  # of which nothing may be left to do
         observed=observed,
         options=Options(selection=selection, allow_rollback=True, verb="release", plan_sha256=consent.sha256),
         plan_again=plan_again,
-        objections=() if plan.blocked else consent.objections_to(plan),
+        objections=() if plan.blocked else consent.objections_to(plan, approved),
         is_reviewed=consent.is_reviewed,
     )
-    if not consent.is_reviewed:
-        return proposal
-    return replace(proposal, may_do=partial(within, approved=consent.approved(plan)))
+    return replace(proposal, may_do=partial(within, approved=approved)) if approved else proposal
