@@ -14,7 +14,7 @@ from github import GitHub, GitHubError
 LIMIT = 65_536
 PRE_LIMIT = 50_000
 LABEL = "reconciler: allow-destroy"
-MOST_APPROVED = 11_000  # characters of the set of changes
+MOST_APPROVED = 25_000  # characters of the set of changes: as many as the plan in Markdown leaves room for
 MOST_IN_AN_OUTPUT = 100_000  # likewise: a variable of a process holds 128 kB
 _APPROVAL = r"sha256:[0-9a-f]{64}(?:\+[0-9a-f,]*)?"
 _LAST_LINE = re.compile(rf"<!-- plan ({_APPROVAL}) of commit ([0-9a-f]{{40}})(?: allow-destroy (\d+))? -->")
