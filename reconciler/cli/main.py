@@ -46,6 +46,7 @@ VERBS: Final = {
     "unlock": "Release leases of a dead process of yours.",
     "build": "Build and push the spec's images.",
     "engine": "The local engine: run, start, stop, status, env, open, conform.",
+    "schema": "Print the JSON Schema of the spec or of a document.",
     "help": "Show the help of a verb.",
 }
 

@@ -67,6 +67,7 @@ TABLE = (
     *(Row(f"{verb} --help", "|") for verb in VERBS),
     Row("validate", "yaml | canonical spec render"),
     Row("help plan", "|"),
+    Row("schema event", "|"),
     Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),

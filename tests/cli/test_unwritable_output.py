@@ -83,6 +83,7 @@ TABLE = (
     Row("engine env"),
     Row("engine start", "stderr"),
     Row("help plan"),
+    Row("schema event"),
     Row("destroy --yes"),  # which cannot show what it would do
 )
 
