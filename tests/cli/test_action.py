@@ -478,7 +478,7 @@ def test_an_example_workflow_gives_only_inputs_that_there_are(path: Path) -> Non
 
 
 def test_each_input_and_output_is_documented() -> None:
-    documented = (ROOT / "docs" / "gitops.md").read_text()
+    documented = (ROOT / "docs" / "github-action.md").read_text()
     for name in (*ACTION["inputs"], *ACTION["outputs"]):
         assert f"`{name}`" in documented, name
 
