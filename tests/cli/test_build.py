@@ -114,6 +114,8 @@ def test_build_push_plan_apply_and_again_with_other_content(project: Project) ->
     before = project("plan", "--out", "plan.json")
     assert "the content of the image changed" in before
     assert "run `reconciler build`" in project("apply", "--yes", code=1)
+    project("apply", "--dry-run", "--build")
+    assert "run `reconciler build`" in project("apply", "--yes", code=1), "a dry run builds nothing"
     assert "image is not built yet" in project("apply", "plan.json", code=1)
     said = project("apply", "plan.json", "--build")
     assert f"{project.registry.host}/app:ctx-" in said

@@ -241,3 +241,22 @@ async def test_a_target_that_cannot_be_used_is_told_at_the_first_call() -> None:
     async with AsyncStack(SPEC, environment={"FLY_CONFIG_DIR": "/nowhere"}) as stack:
         with pytest.raises(TargetError, match="no token"):
             await stack.plan()
+
+
+async def test_a_part_of_the_stack_is_planned_applied_and_destroyed(world: World) -> None:
+    async with stack_in(world, task_spec(count="{iad: 1, ams: 1}")) as stack:
+        assert (await stack.apply(regions=["ams"])).is_success
+        assert [change.slot.region for change in (await stack.plan()).effective] == ["iad"]
+        assert not (await stack.plan(exclude=["work"])).has_changes
+        assert [row.slot for row in (await stack.status(regions=["ams"])).slots] == ["work-ams-0"]
+        assert not (await stack.drift(regions=["ams"])).has_changes
+        assert (await stack.destroy(exclude=["work"])).entries == ()
+        assert [entry.slot.name for entry in (await stack.destroy(regions=["ams"])).entries] == ["work-ams-0"]
+        with pytest.raises(UsageError, match="no region 'fra'"):
+            await stack.plan(regions=["fra"])
+        with pytest.raises(UsageError, match="named by both `only` and `exclude`"):
+            await stack.plan(only=["work"], exclude=["work"])
+        with pytest.raises(TypeError, match="regions must be a list of the names of regions, not"):
+            await stack.plan(regions="ams")
+        with pytest.raises(ValueError, match="does not go with only, exclude and regions"):
+            await stack.destroy(delete_apps=True, regions=["ams"])
