@@ -53,6 +53,7 @@ def widget_counts(plan: Plan) -> dict[str, int]:
     """
     counts = Counter(word for change in plan.effective for word in _ACTIONS.get(change.action, ["update"]))
     counts["create"] += len(plan.apps) + len(plan.allocations)
+    counts["delete"] += len(plan.app_deletions)
     return {word: counts[word] for word in ("create", "update", "delete")}
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ from reconciler.model.change import Action, Cause, Change, FieldChange
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected
 from reconciler.model.machine import MachineState
-from reconciler.model.plan import AppCreation, ForeignMachine, Plan, SavedPlan
+from reconciler.model.plan import AppCreation, AppDeletion, ForeignMachine, Plan, SavedPlan
 from reconciler.model.spec import PoolKind, Slot
 from reconciler.planner.hashes import plan_sha256
 from reconciler.render.changes import grouped
@@ -163,6 +164,13 @@ def test_the_widget_of_a_merge_request_counts_what_terraforms_readers_count(case
     plan = case_plan(ROOT / case)
     words = Counter(word for one in resource_changes(plan, salt="s") for word in one["change"]["actions"])
     assert widget_counts(plan) == {word: words[word] for word in ("create", "update", "delete")}
+
+
+def test_the_widget_counts_apps_that_are_deleted() -> None:
+    gone = replace(plan_of(1), app_deletions=(AppDeletion(app="old"),))
+    assert widget_counts(gone) == {"create": 1, "update": 1, "delete": 1}
+    words = [word for one in resource_changes(gone, salt="s") for word in one["change"]["actions"]]
+    assert sorted(words) == ["create", "delete", "update"]
 
 
 def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
