@@ -89,13 +89,17 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignMachine:
-    """A machine in our apps that the stack does not own: listed, never touched."""
+    """A machine in our apps that the stack does not own: listed, never touched.
+
+    `clone_of` is the slot whose marks it carries under another name, as a clone made by hand does; "" for others.
+    """
 
     app: str
     id: str
     name: str
     state: MachineState
     reason: str
+    clone_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

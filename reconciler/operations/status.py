@@ -21,7 +21,7 @@ from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
 from reconciler.planner.holders import owned_in
 from reconciler.planner.limits import AppliedRevisions
-from reconciler.planner.pair import pair
+from reconciler.planner.pair import clone_of, pair
 from reconciler.slots.context import Context
 from reconciler.slots.lease_description import lock_words
 
@@ -118,7 +118,8 @@ def rows_of(spec: Spec, observed: Observed) -> Iterator[SlotStatus]:
             elif not machine.is_observable:
                 yield row(machine, pools.get(machine.id, ""), "", note="not a slot of the spec")
             else:
-                yield row(machine, "", "", note="foreign: not of this stack")
+                cloned = clone_of(machine, stack=spec.stack)
+                yield row(machine, "", "", note=f"foreign: {f'a clone of {cloned}' if cloned else 'not of this stack'}")
 
 
 def _missing(slot: Slot, kind: PoolKind) -> SlotStatus:

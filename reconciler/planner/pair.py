@@ -108,7 +108,8 @@ def _set_unreachable(paired: Paired, machine: Machine, slot: Slot | None) -> Non
 
 
 def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
-    paired.foreign.append(_foreign(machine, _reason(machine, slot, stack=stack)))
+    foreign = _foreign(machine, _reason(machine, slot, stack=stack))
+    paired.foreign.append(replace(foreign, clone_of=clone_of(machine, stack=stack)))
     if slot:
         paired.blocked.setdefault(slot, machine)
 
@@ -118,8 +119,16 @@ def _reason(machine: Machine, slot: Slot | None, *, stack: str) -> str:
     if owner and owner != stack:
         return f"belongs to stack {owner}"
     if owner:
-        return "a clone: its marks name another slot"
+        cloned = clone_of(machine, stack=stack)
+        which = f" of {cloned}" if cloned else ""
+        return f"a clone{which}: it carries this stack's marks under another name"
     return "has the name of a slot, but not this stack's marks" if slot else "not marked by this stack"
+
+
+def clone_of(machine: Machine, *, stack: str) -> str:
+    """Return the slot whose marks the machine carries under another name; "" if none."""
+    name = machine.metadata.get(marks.SLOT, "")
+    return name if machine.metadata.get(marks.STACK) == stack and name != machine.name else ""
 
 
 def _foreign(machine: Machine, reason: str) -> ForeignMachine:

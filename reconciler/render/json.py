@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.model.change import Change, FieldChange
-from reconciler.model.plan import AppDeletion, DeletionLimit, IpAllocation, Plan
+from reconciler.model.plan import AppDeletion, DeletionLimit, ForeignMachine, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.images import image_members
 from reconciler.render.redact import clean, hidden, masked
@@ -99,16 +99,7 @@ def plan_members(
         "app_deletions": [_deletion(one) for one in plan.app_deletions],
         **image_members(plan),
         "changes": (_change(change, salt) for change in plan.effective),
-        "foreign": (
-            {
-                "app": machine.app,
-                "machine": clean(machine.id),
-                "name": clean(machine.name),
-                "state": machine.state.value,
-                "reason": clean(machine.reason),
-            }
-            for machine in plan.foreign
-        ),
+        "foreign": (_foreign(machine) for machine in plan.foreign),
         "foreign_ips": [{"app": one.app, "ip": clean(one.ip), "type": one.kind.value} for one in plan.foreign_ips],
         "unreachable": [
             {
@@ -143,6 +134,17 @@ def _limit(limit: DeletionLimit) -> dict[str, Any]:
         "replaces": limit.replaces,
         "is_allowed": limit.is_allowed,
     }
+
+
+def _foreign(machine: ForeignMachine) -> dict[str, Any]:
+    found = {
+        "app": machine.app,
+        "machine": clean(machine.id),
+        "name": clean(machine.name),
+        "state": machine.state.value,
+        "reason": clean(machine.reason),
+    }
+    return found | ({"clone_of": clean(machine.clone_of)} if machine.clone_of else {})
 
 
 def _allocation(one: IpAllocation) -> dict[str, Any]:

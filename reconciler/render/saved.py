@@ -295,4 +295,5 @@ def _foreign(value: Mapping[str, Any]) -> ForeignMachine:
         name=value["name"],
         state=MachineState(value["state"]),
         reason=value["reason"],
+        clone_of=value.get("clone_of", ""),
     )
