@@ -139,6 +139,18 @@ def reader_beside(source: SpecSource, spec_name: str) -> ReadFile:
     return read
 
 
+def overlaid_by(source: SpecSource) -> tuple[str, str] | None:
+    """Return the spec that the source's file lies over, and its environment.
+
+    It is known by the names of both; None if the file is no overlay.
+    """
+    path = (source.directory or Path()) / (source.file or "")
+    found = re.fullmatch(rf"(.+)\.({_ENVIRONMENT.pattern})\.ya?ml", path.name)
+    specs = [path.with_name(f"{found[1]}{suffix}") for suffix in (".yaml", ".yml")] if found else []
+    spec = next((one for one in specs if one.is_file()), None)
+    return (os.path.relpath(spec), found[2]) if spec and found else None
+
+
 def environments_beside(source: SpecSource, spec_name: str) -> list[str]:
     """Return the environments that have an overlay next to the spec on disk."""
     stem = Path(_stem(spec_name))

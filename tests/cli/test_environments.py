@@ -170,6 +170,14 @@ def test_a_spec_of_another_name_has_overlays_of_that_name(command: Command, dire
     assert "there are both deploy/shop.staging.yaml and deploy/shop.staging.yml" in said
 
 
+def test_an_overlay_by_itself_is_no_spec_and_how_it_is_checked_is_said(command: Command, directory: Path) -> None:
+    said = command("validate", "machines.staging.yaml", code=1)
+    assert "the spec needs `version`" in said
+    assert "machines.staging.yaml lies over machines.yaml: check both with --environment staging" in said
+    (directory / "other.staging.yaml").write_text(STAGING)
+    assert "lies over" not in command("validate", "other.staging.yaml", code=1)
+
+
 def test_diff_takes_the_overlay_of_each_commit(command: Command, directory: Path) -> None:
     def git(*words: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
@@ -195,7 +203,7 @@ def test_diff_takes_the_overlay_of_each_commit(command: Command, directory: Path
     assert "has no environment" in command("diff", "machines.yaml", old, "--environment", "staging", code=1)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"show", "diff", "engine", "help"}])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"show", "diff", "engine", "schema", "help"}])
 def test_each_verb_that_reads_a_spec_reads_the_overlay(command: Command, directory: Path, verb: str) -> None:
     (directory / "machines.staging.yaml").write_text("apps:\n  shop: {imagine: 1}\n")
     named = {"invoke": ["work"], "wait": ["work/1"], "cancel": ["work/1"], "logs": ["work"]}

@@ -7,9 +7,10 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate_spec
 from reconciler.cli.ui.options import Shared, shared, shared_options
-from reconciler.cli.ui.session import load_spec
+from reconciler.cli.ui.session import load_spec, source_of
 from reconciler.errors import SpecError
 from reconciler.model.spec import Diagnostic, Place
+from reconciler.operations.spec_files import overlaid_by
 
 
 @click.command("validate")
@@ -34,6 +35,8 @@ def _validate(options: Shared) -> int:
     except SpecError as error:
         annotate_spec(error)
         _show_errors(error, options)
+        if found := overlaid_by(source_of(options)):
+            console.say(f"{options.file} lies over {found[0]}: check both with --environment {found[1]}")
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
     top = Place(file=spec.file, line=1, column=1)
