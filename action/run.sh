@@ -71,11 +71,11 @@ sweep() {
     return
   fi
   github closed >"$work/closed.txt" 2>"$errors" || code=$?
-  while read -r number; do
+  while read -r number <&4; do
     export RECONCILER_ENVIRONMENT=${pattern//"{number}"/$number}
     echo "$RECONCILER_ENVIRONMENT:"
     { owns && run_shown destroy -f "$INPUT_FILE" --yes ${more[@]+"${more[@]}"}; } || code=1
-  done <"$work/closed.txt"
+  done 4<"$work/closed.txt"
 }
 
 case "$INPUT_COMMAND" in
