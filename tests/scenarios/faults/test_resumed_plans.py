@@ -4,6 +4,7 @@ An app is created, machines are created, updated, replaced and destroyed, settin
 approved is a saved plan, the set of its changes, or the plan's hash alone.
 """
 
+import asyncio
 import os
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ import pytest
 
 from reconciler.errors import BlockedError, ReconcilerError, StalePlanError
 from reconciler.model.change import Action
-from reconciler.model.report import Status
+from reconciler.model.report import Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from tests.support.approvals import ALLOWED, WAYS, apply_approved
@@ -90,6 +91,25 @@ async def test_an_approved_plan_that_is_cut_off_anywhere_is_resumed_to_its_end(
         assert again.is_nothing_left
         assert len(world.machines()) == 10
         assert len(world.machines("other")) == 2
+    assert copies.made >= 20 / STRIDE
+
+
+@pytest.mark.parametrize("way", WAYS if IS_EXPLORING else ["set"])
+async def test_two_applies_of_one_approval_both_end_with_all_of_it_done(world: World, way: str) -> None:
+    spec = await prepare(world)
+    consent = WAYS[way](await world.plan(spec, allow_destroy=ALLOWED), spec)
+    others: list[asyncio.Task[Report]] = []
+
+    def begin(_ahead: int) -> None:
+        others.append(asyncio.create_task(apply_approved(world, spec, consent, revision=numbered(2))))
+
+    with Copies(stride=STRIDE) as copies:
+        with copies.at_each_request(world, begin):
+            first = await apply_approved(world, spec, consent, revision=numbered(2))
+        for report in (first, *await asyncio.gather(*others)):
+            assert report.is_success, (report.entries, report.mismatches, report.failures)
+            assert not (await world.plan(spec)).has_changes
+        assert len(others) == copies.is_copy
     assert copies.made >= 20 / STRIDE
 
 
