@@ -63,7 +63,10 @@ def load_files(
         raise unknown_environment(file, bare, others)
     spec = replace(spec, environment=environment, warnings=misspelt_warnings(file, bare, others) if bare else ())
     check_pools((spec,), source.selection)
-    return reduced(_with_builds(spec, source), source.app)
+    spec = _with_builds(spec, source)
+    if source.app is None and source.app_variable and (app := source.environment.get(source.app_variable)):
+        return reduced(spec, app, said_by=source.app_variable)
+    return reduced(spec, source.app)
 
 
 def directory_of(spec: Spec) -> Path:
@@ -135,15 +138,16 @@ def find_task(spec: Spec, name: str) -> Pool:
     raise UsageError(f"{spec.file} has no task {name!r}", hint=hint)
 
 
-def reduced(spec: Spec, app: str | None) -> Spec:
+def reduced(spec: Spec, app: str | None, *, said_by: str | None = None) -> Spec:
     """Return the spec with only this app, by name or label; all of it if None.
 
-    Raises UsageError.
+    `said_by` is the variable that names the app, if one does. Raises UsageError.
     """
     if app is None:
         return spec
     chosen = tuple(one for one in spec.apps if app in {one.name, one.label})
     if not chosen:
         names = ", ".join(one.label for one in spec.apps)
-        raise UsageError(f"{spec.file} has no app {app!r}", hint=f"its apps: {names}")
+        which = f", which {said_by} names" if said_by else ""
+        raise UsageError(f"{spec.file} has no app {app!r}{which}", hint=f"its apps: {names}")
     return replace(spec, apps=chosen)

@@ -34,7 +34,8 @@ class SpecSource:
     `file` is seen from `directory`, which is the working directory where it is None. `overlays` are files that lie over
     it, the last one on top; - is stdin, whose content is `stdin`. `environment_name` is what --environment says; by
     default RECONCILER_ENVIRONMENT says it. `target` is the target's name, since images are built for the
-    local one in another way. `app` reduces the spec to one app; `only` names pools that it must have.
+    local one in another way. `app` reduces the spec to one app, by default to the one that the variable `app_variable`
+    names; `selection` names pools that it must have.
     """
 
     environment: Mapping[str, str] = field(repr=False)
@@ -44,6 +45,7 @@ class SpecSource:
     directory: Path | None = None
     target: str | None = None
     app: str | None = None
+    app_variable: str | None = None
     selection: Selection = WHOLE
     stdin: bytes | None = field(default=None, repr=False)
 

@@ -10,7 +10,7 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Duration, Key, Shared, Text, lost_after_option, shared, shared_options
-from reconciler.cli.ui.session import load_spec, open_session, resolve
+from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import keep_outcome, printer
 from reconciler.errors import ReconcilerError, SpecError
@@ -137,7 +137,7 @@ async def _invoke(
 ) -> Run:
     from reconciler.operations.invoke import cancel_let_go, find_invocable, invoke
 
-    spec = load_spec(options)
+    spec = load_spec_of_app(options)
     pool = find_invocable(spec, task, invoke_options.override)
     target = resolve(options)
     beats = Heartbeat()

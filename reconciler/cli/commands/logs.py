@@ -5,7 +5,7 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
-from reconciler.cli.ui.session import load_spec, open_session, resolve
+from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import machine_printer, object_printer, printer
 from reconciler.errors import LogsIncompleteError
@@ -29,7 +29,7 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
     line is an object.
     """
     options = shared()
-    spec = load_spec(options)
+    spec = load_spec_of_app(options)
     return run_async(_logs(options, spec, run, follows=follow, with_times=timestamps, lost_after_s=lost_after))
 
 

@@ -7,7 +7,7 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
-from reconciler.cli.ui.session import load_spec, open_session, resolve
+from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.spec import Spec
 from reconciler.operations.load import find_task
@@ -29,7 +29,7 @@ def command(task: str | None, **_values: object) -> int:
     from reconciler.render.runs import runs_json, runs_text
 
     options = shared()
-    spec = load_spec(options)
+    spec = load_spec_of_app(options)
     if task:
         find_task(spec, task)
     found = run_async(_runs(options, spec, task))

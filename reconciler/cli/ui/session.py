@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -21,6 +21,8 @@ from reconciler.operations.session import Session
 from reconciler.operations.session import open_session as open_on
 from reconciler.operations.spec_files import MAX_BYTES, SpecSource, environment_of, named_files
 from reconciler.targets import Target, resolve_target
+
+FLY_APP: Final = "FLY_APP"  # of flyctl. The platform sets FLY_APP_NAME in each machine, which is not read
 
 if TYPE_CHECKING:
     from reconciler.machines_api.transport import TraceEntry
@@ -52,6 +54,14 @@ def load_spec(shared: Shared, *, environment: str | None = None) -> "Spec":
     if environment_of(source) is None:
         source = replace(source, environment_name=environment)
     return load_source(source)
+
+
+def load_spec_of_app(shared: Shared) -> "Spec":
+    """Return the spec as `load_spec` does; FLY_APP is the default of -a.
+
+    That is for verbs about runs alone: it must never narrow a plan.
+    """
+    return load_source(replace(source_of(shared), app_variable=FLY_APP))
 
 
 def load_source(source: SpecSource) -> "Spec":
