@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from reconciler.apply.options import Options
-from reconciler.canonical.digest import live_digest
+from reconciler.canonical.digest import digest_of, live_digest
 from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -222,3 +222,29 @@ def test_which_versions_are_those_of_runs(history: str, is_fine: bool, is_newest
     without = [replace(one, config=None) if one.version == "0" else one for one in told]
     if history.startswith("ao"):
         assert are_overrides(without, reviewed="1", live=live) is is_fine
+
+
+@pytest.mark.parametrize(
+    ("history", "reverts", "is_fine"),
+    [
+        ("apa", 1, True),
+        ("apa", 0, False),
+        ("apapa", 2, True),
+        ("apapa", 1, False),
+        ("apb", 1, False),
+        ("aqa", 1, False),
+    ],
+)
+def test_an_update_of_the_plan_that_the_platform_took_back_is_no_change(
+    history: str, reverts: int, is_fine: bool
+) -> None:
+    """`a` is what was reviewed, `p` what the plan made of it, `q` what another plan made, `b` another config."""
+    configs = {name: MachineConfig(document={"image": name}) for name in "ab"}
+    for name, plan in (("p", "0" * 16), ("q", "1" * 16)):
+        made = MachineConfig(document={"image": name})
+        metadata = {marks.APPLIED: digest_of(made), f"{marks.DID}0": f"{plan};"}
+        configs[name] = made.with_metadata(metadata)
+    versions = [MachineVersion(version=str(n), config=configs[one]) for n, one in enumerate(history)]
+    last = versions[-1].version
+    assert are_overrides(versions, reviewed="0", live=last, plan="0" * 16, reverts=reverts) is is_fine
+    assert not are_overrides(versions, reviewed="0", live=last, reverts=reverts)
