@@ -24,16 +24,16 @@ class Patience(NamedTuple):
 class Options:
     """How an apply behaves.
 
-    `selection` is what the plan was made of; `force` ends running tasks that are to be destroyed.
-    `lock_timeout_s` bounds the wait for someone else's lease, `parallelism` the changes under way at once. With
-    `is_failing_fast` nothing new begins after a failure. A machine that a newer `revision` was applied to is left
-    alone, unless `allow_rollback`; `is_unfenced` where it was said aloud that there is no revision. `plan_sha256`
-    is the hash of a plan that was reviewed, to be remembered. With `only_drift` the plan holds only what someone
-    else changed, and nothing else of the spec is made true. The leases that are taken name `verb` as their holder's
-    command. `patience` is the user's own limit, for all machines that settle: without it each has the time that the
-    platform may need. `reviewed_versions` are those of the machines of a saved plan, by id: a machine that was
-    changed and changed back since then is left alone. `notes` are what is noted on machines of a plan that was
-    reviewed. `last_to_go` is the address of the change whose machine holds them, if no machine is left standing.
+    `selection` is what the plan was made of; `force` ends running tasks that are to be destroyed. `lock_timeout_s`
+    bounds the wait for someone else's lease, `parallelism` the changes under way at once. With `is_failing_fast`
+    nothing new begins after a failure. A machine that a newer `revision` was applied to is left alone, unless
+    `allow_rollback`. `plan_sha256` is the hash of a plan that was reviewed, to be remembered. With `only_drift` the
+    plan holds only what someone else changed, and nothing else of the spec is made true. The leases that are taken name
+    `verb` as their holder's command. `patience` is the user's own limit, for all machines that settle: without it each
+    has the time that the platform may need. `reviewed_versions` are those of the machines of a saved plan, by id: a
+    machine that was changed and changed back since then is left alone. `notes` are what is noted on machines of a plan
+    that was reviewed. `last_to_go` is the address of the change whose machine holds them, if no machine is left
+    standing.
     """
 
     selection: Selection = WHOLE
@@ -42,7 +42,6 @@ class Options:
     force: bool = False
     is_failing_fast: bool = False
     revision: Revision | None = None
-    is_unfenced: bool = False
     allow_rollback: bool = False
     plan_sha256: str | None = None
     only_drift: bool = False

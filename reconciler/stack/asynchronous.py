@@ -202,7 +202,7 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         arguments.check_carried_out(wait_busy_s=waits_s, on_end=on_end, on_event=on_event)
         found = await self._connection.find_revision(self.spec, revision, is_declined=no_revision)
         arguments.check_revision(plan, found.revision, no_revision=no_revision)
-        options = replace(options, revision=found.revision, is_unfenced=no_revision)
+        options = replace(options, revision=found.revision)
         spec = found.told_by(reduced(self.spec, consent.saved.app) if consent.saved else self.spec)
 
         async def propose(session: Session) -> Proposal:

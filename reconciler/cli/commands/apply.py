@@ -152,7 +152,6 @@ def command(
         lock_timeout_s=lock_timeout,
         is_failing_fast=fail_fast,
         revision=found.revision,
-        is_unfenced=is_unfenced,
         only_drift=only_drift,
     )
     images = ImagePolicy(push_to=push_to, builds=builds, builder=builder)
