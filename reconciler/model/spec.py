@@ -6,11 +6,14 @@ Also an error in its text, with its place.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import reference
 from reconciler.model.ip_address import IpKind
 from reconciler.model.run_policy import RunPolicy
+
+ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"  # the variable that holds the name of the environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

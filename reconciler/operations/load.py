@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
-from reconciler.model.spec import Pool, Spec
+from reconciler.model.spec import ENVIRONMENT, Pool, Spec
 from reconciler.model.unicode import is_utf8
 from reconciler.operations.selection import check_pools
 from reconciler.operations.spec_files import (
-    ENVIRONMENT,
     ReadFile,
     SpecSource,
     decoded,

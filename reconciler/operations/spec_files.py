@@ -13,12 +13,12 @@ from typing import Final
 
 from reconciler.errors import UsageError
 from reconciler.model.selection import WHOLE, Selection
+from reconciler.model.spec import ENVIRONMENT
 
-ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"
 STDIN: Final = "<stdin>"
 MAX_BYTES: Final = 8 * 1024 * 1024
 _NAMES: Final = ("machines.yaml", "machines.yml")
-_ENVIRONMENT: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ENVIRONMENT_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 ReadFile = Callable[[str], bytes | None]  # by name; None where there is no such file
 
@@ -97,7 +97,7 @@ def problem_of_environment(name: str) -> str | None:
     """
     if not name:
         return "the environment's name is empty: is a variable not set?"
-    if _ENVIRONMENT.fullmatch(name):
+    if _ENVIRONMENT_NAME.fullmatch(name):
         return None
     return f"{name!r} cannot be an environment's name: it has small letters, digits and dashes, at most 63"
 
@@ -147,7 +147,7 @@ def overlaid_by(source: SpecSource) -> tuple[str, str] | None:
     It is known by the names of both; None if the file is no overlay.
     """
     path = (source.directory or Path()) / (source.file or "")
-    found = re.fullmatch(rf"(.+)\.({_ENVIRONMENT.pattern})\.ya?ml", path.name)
+    found = re.fullmatch(rf"(.+)\.({_ENVIRONMENT_NAME.pattern})\.ya?ml", path.name)
     specs = [path.with_name(f"{found[1]}{suffix}") for suffix in (".yaml", ".yml")] if found else []
     spec = next((one for one in specs if one.is_file()), None)
     return (os.path.relpath(spec), found[2]) if spec and found else None
@@ -157,7 +157,7 @@ def environments_beside(source: SpecSource, spec_name: str) -> list[str]:
     """Return the environments that have an overlay next to the spec on disk."""
     stem = Path(_stem(spec_name))
     directory = (source.directory or Path()) if spec_name == STDIN else stem.parent
-    pattern = re.compile(rf"{re.escape(stem.name)}\.({_ENVIRONMENT.pattern})\.ya?ml")
+    pattern = re.compile(rf"{re.escape(stem.name)}\.({_ENVIRONMENT_NAME.pattern})\.ya?ml")
     try:
         return sorted({found[1] for file in directory.iterdir() if (found := pattern.fullmatch(file.name))})
     except OSError:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from reconciler.model.concealment import is_token_variable
+from reconciler.model.spec import ENVIRONMENT
 from reconciler.model.unicode import is_utf8
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar
 
-ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"
 _PATTERN: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\})")
 _MOST_CHARACTERS: Final = 64 * 1024 * 1024  # of all values together
 
