@@ -104,6 +104,11 @@ def is_mark(key: str) -> bool:
     return key.startswith(PREFIX)
 
 
+def is_left_over(metadata: Mapping[str, str]) -> bool:
+    """Return whether there are marks and no owner, as where a release was cut off."""
+    return STACK not in metadata and any(map(is_mark, metadata))
+
+
 def without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata that is not ours."""
     return {key: value for key, value in metadata.items() if not is_mark(key)}

@@ -43,7 +43,7 @@ class _Needs:
             return machine
         if machine.metadata.get(marks.STACK) == self._stack:
             return self._owned(machine)
-        is_known = machine.name in self._names or _is_left_over(machine)
+        is_known = machine.name in self._names or marks.is_left_over(machine.metadata)
         return machine if is_known else self._foreign(machine)
 
     @cached_property
@@ -80,11 +80,6 @@ class _Needs:
             image_digest=None,
             updated_at=None,
         )
-
-
-def _is_left_over(machine: Machine) -> bool:
-    """Return whether it has marks and no owner, as where its release was cut off."""
-    return marks.STACK not in machine.metadata and any(map(marks.is_mark, machine.metadata))
 
 
 def _is_unread(key: str) -> bool:

@@ -73,8 +73,7 @@ def _left_over(app: App, observed: ObservedApp) -> Iterator[tuple[Slot, Machine]
     slots = {slot.name: slot for pool in app.pools for slot in pool.slots}
     pools = {pool.name for pool in app.pools}
     for machine in observed.machines:
-        has_marks = marks.STACK not in machine.metadata and any(map(marks.is_mark, machine.metadata))
-        if machine.is_observable and not machine.state.is_gone and has_marks:
+        if machine.is_observable and not machine.state.is_gone and marks.is_left_over(machine.metadata):
             slot = slot_of_name(machine, slots, pools)
             if slot and machine.metadata.get(marks.SLOT) == machine.name:
                 yield slot, machine
