@@ -44,7 +44,8 @@ def _data(event: ApplyEvent, salt: str, changes: Collection[str]) -> dict[str, A
             return report_json(event.about)
         case Entry():
             if event.type is ApplyEventType.LOG:
-                return {"machine": event.about.machine_id, "lines": log_lines(event.about)}
+                lines = log_lines(event.about.unhealthy) if event.about.unhealthy else []
+                return {"machine": event.about.machine_id, "lines": lines}
             return entry_json(event.about)
 
 

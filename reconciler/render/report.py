@@ -134,15 +134,15 @@ def _entry_lines(entry: Entry) -> list[str]:
     """Say what became of a change, and below it what its machine printed last."""
     lines = [f"{entry.status.value}: {entry.action.value} {entry.address}: {clean(entry.detail)}"]
     if entry.unhealthy and entry.unhealthy.log:
-        lines += ["  its last lines:", *(f"  | {clean(line, _LOG_LINE)}" for line in entry.unhealthy.log)]
+        lines += ["  its last lines:", *(f"  | {line}" for line in log_lines(entry.unhealthy))]
     elif entry.unhealthy:
         lines.append("  it said nothing, as far as its log tells")
     return lines
 
 
-def log_lines(entry: Entry) -> list[str]:
-    """Return what its machine printed last, if it did not stay up."""
-    return [clean(line, _LOG_LINE) for line in entry.unhealthy.log] if entry.unhealthy else []
+def log_lines(unhealthy: Unhealthy) -> list[str]:
+    """Return what a machine that did not stay up printed last."""
+    return [clean(line, _LOG_LINE) for line in unhealthy.log]
 
 
 def _unhealthy_json(unhealthy: Unhealthy) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _unhealthy_json(unhealthy: Unhealthy) -> dict[str, Any]:
             {"name": clean(check.name), "status": clean(check.status), "output": clean(check.output)}
             for check in unhealthy.failing
         ],
-        "log": [clean(line, _LOG_LINE) for line in unhealthy.log],
+        "log": log_lines(unhealthy),
     }
 
 

@@ -10,14 +10,14 @@ from typing import Final
 
 from reconciler.model.change import Action
 from reconciler.model.plan import Plan
-from reconciler.model.report import Entry, Report, Status
+from reconciler.model.report import Entry, Report, Status, Unhealthy
 from reconciler.render.markdown import marker
 from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pre, red
 from reconciler.render.next_steps import after_refusal, after_report
 from reconciler.render.pools import first_of
 from reconciler.render.ranges import ranges_of
 from reconciler.render.redact import clean
-from reconciler.render.report import closing_line, not_yet, problems
+from reconciler.render.report import closing_line, log_lines, not_yet, problems
 from reconciler.render.scope import scope_line
 
 _RED: Final = 12_000  # characters
@@ -25,12 +25,11 @@ _POOLS: Final = 5_000
 _LOGS: Final = 20_000
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?")
 _NAMED: Final = 20
-_LOG_LINE: Final = 300
 
 
 def report_markdown(report: Report, verb: str) -> str:
     """Return what was done, what was not, and the next step."""
-    logs, left_out = fitting((_log(entry) for entry in report.entries if entry.unhealthy), _LOGS)
+    logs, left_out = fitting((_log(one.address, one.unhealthy) for one in report.entries if one.unhealthy), _LOGS)
     more = [f"… and the logs of {len(left_out)} more machines\n"] if left_out else []
     lines = [
         *_head(report.plan, closing_line(report, verb), verb),
@@ -110,8 +109,7 @@ def _pools(entries: Iterable[Entry]) -> list[str]:
     return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
 
 
-def _log(entry: Entry) -> str:
-    assert entry.unhealthy is not None
-    lines = [clean(line, _LOG_LINE) for line in entry.unhealthy.log]
+def _log(address: str, unhealthy: Unhealthy) -> str:
+    lines = log_lines(unhealthy)
     said = [pre(lines), ""] if lines else ["it said nothing, as far as its log tells", ""]
-    return folded(f"<b>last lines</b> of {html_code(entry.address)}", said)
+    return folded(f"<b>last lines</b> of {html_code(address)}", said)
