@@ -12,8 +12,8 @@ from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
-from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, red
-from reconciler.render.pools import PoolCounts, by_pool, first_of, is_told_by_loss, losses, worst_first
+from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pool_table, red
+from reconciler.render.pools import by_pool, first_of, is_told_by_loss, losses, worst_first
 from reconciler.render.scope import scope_line
 from reconciler.render.style import SYMBOL_OF_FOREIGN
 
@@ -21,9 +21,7 @@ LIMIT: Final = 60_000  # a comment may have 65,536 characters
 _MOST_APPROVED: Final = 25_000  # characters of the set of changes: about 1,450 of them
 _ROWS: Final = 40
 _SLOTS: Final = 100
-# Characters that each part before the changes may have, so that some room is left for these.
-_LOSSES: Final = 12_000
-_POOLS: Final = 5_000
+_LOSSES: Final = 12_000  # characters of what is lost, so that some room is left for the changes
 
 
 def plan_markdown(
@@ -87,14 +85,7 @@ def _pools(plan: Plan) -> list[str]:
     columns, rows = by_pool(plan)
     if not rows:
         return []
-    kept, left_out = fitting((_pool(row, columns) for row in rows), _POOLS)
-    table = [f"| pool | app | {' | '.join(columns)} |", f"|---|---|{'--:|' * len(columns)}", *kept]
-    return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
-
-
-def _pool(row: PoolCounts, columns: list[str]) -> str:
-    counts = " | ".join(str(row.counts[column] or "") for column in columns)
-    return f"| {cell(row.pool)} | {cell(row.app)} | {counts} |"
+    return pool_table(columns, ((row.pool, row.app, [row.counts[one] for one in columns]) for row in rows))
 
 
 def _apps(plan: Plan) -> list[str]:

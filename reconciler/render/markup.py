@@ -4,7 +4,7 @@ Foreign text stands in code, where neither Markdown nor HTML nor a mention nor a
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
@@ -12,6 +12,7 @@ from reconciler.render.redact import clean
 
 _LINE: Final = 2_000  # characters: the names of slots may be long
 _NOTES: Final = 3_000  # characters of all notes of one kind
+_POOLS: Final = 5_000  # characters of a table of pools
 _TICKS: Final = re.compile("`+")
 
 
@@ -62,6 +63,20 @@ def notes(word: str, texts: Iterable[str]) -> list[str]:
 def pre(lines: Iterable[str]) -> str:
     """Return foreign lines as they are, in one block of HTML."""
     return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def pool_table(columns: Sequence[str], rows: Iterable[tuple[str, str, Iterable[int]]]) -> list[str]:
+    """Return a table with a line for each pool: its name, its app, and its counts.
+
+    Pools for which there is no room are counted.
+    """
+    lines = (
+        f"| {cell(pool)} | {cell(app)} | {' | '.join(str(count or '') for count in counts)} |"
+        for pool, app, counts in rows
+    )
+    kept, left_out = fitting(lines, _POOLS)
+    table = [f"| pool | app | {' | '.join(columns)} |", f"|---|---|{'--:|' * len(columns)}", *kept]
+    return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
 
 
 def fitting(blocks: Iterable[str], room: int) -> tuple[list[str], list[int]]:

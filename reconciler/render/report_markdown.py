@@ -12,7 +12,7 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status, Unhealthy
 from reconciler.render.markdown import marker
-from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pre, red
+from reconciler.render.markup import code, fitting, folded, html_code, notes, pool_table, pre, red
 from reconciler.render.next_steps import after_refusal, after_report
 from reconciler.render.pools import first_of
 from reconciler.render.ranges import ranges_of
@@ -21,7 +21,6 @@ from reconciler.render.report import closing_line, log_lines, not_yet, problems
 from reconciler.render.scope import scope_line
 
 _RED: Final = 12_000  # characters
-_POOLS: Final = 5_000
 _LOGS: Final = 20_000
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?")
 _NAMED: Final = 20
@@ -100,13 +99,7 @@ def _pools(entries: Iterable[Entry]) -> list[str]:
     columns = [status for status in Status if any(found[status] for found in counts.values())]
     if not columns:
         return []
-    rows = (
-        f"| {cell(pool)} | {cell(app)} | {' | '.join(str(found[one] or '') for one in columns)} |"
-        for (pool, app), found in counts.items()
-    )
-    kept, left_out = fitting(rows, _POOLS)
-    table = [f"| pool | app | {' | '.join(columns)} |", f"|---|---|{'--:|' * len(columns)}", *kept]
-    return [*table, *([f"\n… and {len(left_out)} more pools"] if left_out else []), ""]
+    return pool_table(columns, ((pool, app, [found[one] for one in columns]) for (pool, app), found in counts.items()))
 
 
 def _log(address: str, unhealthy: Unhealthy) -> str:
