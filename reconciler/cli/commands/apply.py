@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.approvals import read_approvals
+from reconciler.cli.ui.approvals import expect_plan_option, read_approvals
 from reconciler.cli.ui.asked_apply import Asking, Work, apply_asked, end_dry, propose_dry
 from reconciler.cli.ui.options import (
     Duration,
     Shared,
-    Text,
     builder_option,
-    check_detailed,
+    check_dry_run,
+    dry_run_options,
     events_option,
     json_into_option,
     push_to_option,
@@ -46,17 +46,9 @@ _NEEDS_REVISION = (
 
 @click.command("apply")
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--expect-plan",
-    "expected",
-    type=Text(),
-    multiple=True,
-    metavar="sha256:…",
-    help="Apply only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated.",
-)
+@expect_plan_option("Apply")
 @yes_option("Do not ask.")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be done, as `plan` does, and do nothing.")
-@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="With --dry-run: end with 2 for changes.")
+@dry_run_options("Show what would be done, as `plan` does, and do nothing.")
 @click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
 @revision_options
@@ -120,7 +112,7 @@ def command(
     if shows_values:
         console.check_values_may_be_shown(options)
     check_revision(revision, is_unfenced=is_unfenced)
-    _check_dry(is_dry, events, is_detailed=is_detailed)
+    check_dry_run(is_dry, events, is_detailed=is_detailed)
     _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None])
     approvals = tuple(one for text in expected for one in read_approvals(text, options))
     saved = _read_saved(plan_file, approvals, options) if plan_file else None
@@ -162,12 +154,6 @@ def command(
     with beside(options, spec, events=events, plan_file=reads) as both:
         report = run_ending_well(partial(apply_asked, asking, both, resolve(options), work))
         return 1 if report is None else finish(report, options, both)
-
-
-def _check_dry(is_dry: bool, events: str | None, *, is_detailed: bool) -> None:
-    check_detailed(is_dry, is_detailed=is_detailed)
-    if is_dry and events is not None:
-        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
 
 
 def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) -> None:

@@ -8,12 +8,13 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
-from reconciler.cli.ui.approvals import read_approvals
+from reconciler.cli.ui.approvals import expect_plan_option, read_approvals
 from reconciler.cli.ui.options import (
     Duration,
     Shared,
     Text,
-    check_detailed,
+    check_dry_run,
+    dry_run_options,
     events_option,
     json_into_option,
     selection_options,
@@ -40,16 +41,8 @@ _REFUSAL = "pass --yes, or look first with `reconciler release --dry-run`"
 @click.command("release")
 @click.argument("pools", metavar="[POOL]...", nargs=-1, type=Text())
 @yes_option("Do not ask.")
-@click.option(
-    "--expect-plan",
-    "expected",
-    type=Text(),
-    multiple=True,
-    metavar="sha256:…",
-    help="Release only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated.",
-)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be released, as `plan` does, and do nothing.")
-@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="With --dry-run: end with 2 for changes.")
+@expect_plan_option("Release")
+@dry_run_options("Show what would be released, as `plan` does, and do nothing.")
 @click.option("--wait-busy", type=Duration(), default="10m", metavar="10m", help="How long to wait for running tasks.")
 @events_option
 @json_into_option
@@ -73,12 +66,9 @@ def command(
     from reconciler.apply.retry_deferred import deferred_machines
 
     options = shared()
-    check_detailed(is_dry, is_detailed=is_detailed)
-    if is_dry and events is not None:
-        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
-    selection = options.selection
-    selection = replace(selection, only=tuple(dict.fromkeys((*selection.only, *pools))))
-    options = replace(options, selection=selection)
+    check_dry_run(is_dry, events, is_detailed=is_detailed)
+    only = tuple(dict.fromkeys((*options.selection.only, *pools)))
+    options = replace(options, selection=replace(options.selection, only=only))
     spec = load_spec(options)
     consent = Consent(approvals=tuple(one for text in expected for one in read_approvals(text, options)))
     if is_dry:

@@ -1,12 +1,24 @@
-"""Read what `--expect-plan` approves."""
+"""Take --expect-plan, and read what it approves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from reconciler.cli.ui.options import Shared
+from reconciler.cli.ui.options import F, Shared, Text
 from reconciler.cli.ui.session import seen_from
 from reconciler.model.approval import Approval
+
+
+def expect_plan_option(verb: str) -> Callable[[F], F]:
+    """Add --expect-plan to a command; its help begins with `verb`."""
+    text = f"{verb} only what was approved: a plan's hash, the set of its changes, or @FILE. May be repeated."
+
+    def add(function: F) -> F:
+        option = click.option("--expect-plan", "expected", type=Text(), multiple=True, metavar="sha256:…", help=text)
+        return option(function)
+
+    return add
 
 
 def read_approvals(text: str, options: Shared) -> tuple[Approval, ...]:

@@ -139,10 +139,23 @@ def yes_option(text: str) -> Callable[[F], F]:
     return add
 
 
-def check_detailed(is_dry: bool, *, is_detailed: bool) -> None:
-    """Raise a usage error for an apply that would show no plan as its result."""
+def dry_run_options(text: str) -> Callable[[F], F]:
+    """Add --dry-run, whose help is `text`, and --detailed-exitcode to a command."""
+
+    def add(function: F) -> F:
+        detailed = "With --dry-run: end with 2 for changes."
+        function = click.option("--detailed-exitcode", "is_detailed", is_flag=True, help=detailed)(function)
+        return click.option("--dry-run", "is_dry", is_flag=True, help=text)(function)
+
+    return add
+
+
+def check_dry_run(is_dry: bool, events: str | None, *, is_detailed: bool) -> None:
+    """Raise a usage error for what only a dry run has, and what none has."""
     if is_detailed and not is_dry:
         raise click.UsageError("--detailed-exitcode goes with --dry-run, or with `plan`")
+    if is_dry and events is not None:
+        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
 
 
 def selection_options(function: F) -> F:
