@@ -19,7 +19,7 @@ from reconciler.cli.ui.options import (
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.show_plan import show_first, where_asked
 from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -92,8 +92,7 @@ async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
         )
         plan = proposal.plan
         both.telling.plan(plan)
-        if not options.is_json:
-            say(plan) if options.output == "markdown" else show(plan, options, is_document=False)
+        show_first(plan, options)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both, verb="destroy")
         if not how.is_agreed and not _is_confirmed(plan):

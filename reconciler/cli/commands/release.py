@@ -24,7 +24,7 @@ from reconciler.cli.ui.options import (
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well, tell_objections
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.show_plan import show, show_first, where_asked
 from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
@@ -118,8 +118,7 @@ async def _release(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
         proposal = await propose_release(session, spec, how.consent, selection=options.selection)
         plan = proposal.plan
         both.telling.plan(plan)
-        if not options.is_json:
-            say(plan) if options.output == "markdown" else show(plan, options, is_document=False)
+        show_first(plan, options)
         tell_objections(proposal)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both, verb="release")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.options import Shared, resolve_mode_of
-from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, not_begun_any_more, tell_objections
+from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, superseded_report, tell_objections
 from reconciler.cli.ui.session import open_session
-from reconciler.cli.ui.show_plan import say, show, where_asked
+from reconciler.cli.ui.show_plan import show, show_first, where_asked
 from reconciler.cli.ui.side_files import Beside
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -70,7 +70,7 @@ def end_dry(asking: Asking, proposal: "Proposal", is_detailed: bool) -> int:
     """Show what would be done, and return the exit code of a dry run."""
     plan = proposal.plan
     if asking.is_reviewed and (newer := plan.superseded_by):
-        return finish(not_begun_any_more(plan, newer, fails=asking.fails_if_superseded), asking.options, None)
+        return finish(superseded_report(plan, newer, fails=asking.fails_if_superseded), asking.options, None)
     show(plan, asking.options, shows_values=asking.shows_values)
     tell_objections(proposal)
     annotate(proposal.obstacles)
@@ -93,8 +93,10 @@ async def apply_asked(asking: Asking, both: Beside, target: "Target", work: Work
         plan = proposal.plan
         both.telling.plan(plan)
         if asking.is_reviewed and plan.superseded_by:
-            return not_begun_any_more(plan, plan.superseded_by, fails=asking.fails_if_superseded)
-        _show(plan, options, shows_values=asking.shows_values)
+            return superseded_report(plan, plan.superseded_by, fails=asking.fails_if_superseded)
+        show_first(plan, options, shows_values=asking.shows_values)
+        if options.is_json:
+            _say_warnings(plan)
         tell_objections(proposal)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both)
@@ -104,12 +106,7 @@ async def apply_asked(asking: Asking, both: Beside, target: "Target", work: Work
         return await carry_out_shown(session, proposal, stop, wait_busy_s=work.wait_busy_s)
 
 
-def _show(plan: Plan, options: Shared, *, shows_values: bool) -> None:
-    """Show the plan; for programs only its warnings, since stdout is for the report."""
-    if not options.is_json:
-        markdown = options.output == "markdown"
-        say(plan) if markdown else show(plan, options, shows_values=shows_values, is_document=False)
-        return
+def _say_warnings(plan: Plan) -> None:
     for warning in plan.warnings:
         console.say(f"Warning: {warning}")
 

@@ -104,7 +104,7 @@ def finish(report: Report, options: Shared, both: Beside | None, *, verb: str = 
     return 0 if is_done else 1
 
 
-def not_begun_any_more(plan: Plan, newer: Revision, *, fails: bool) -> Report:
+def superseded_report(plan: Plan, newer: Revision, *, fails: bool) -> Report:
     """Return the report of a reviewed plan that a newer revision has superseded.
 
     That is no failure, unless the user said so.

@@ -83,6 +83,19 @@ def show(
         console.print_text(f"Plan hash: {found}")
 
 
+def show_first(plan: "Plan", options: Shared, *, shows_values: bool = False) -> None:
+    """Show the plan that is about to be carried out.
+
+    In Markdown and JSON stdout is for the report alone: then the plan is text on stderr, or left out for programs.
+    """
+    if options.output == "markdown":
+        from reconciler.render.text import plan_text
+
+        console.say(plan_text(plan, salt=console.new_salt()))
+    elif not options.is_json:
+        show(plan, options, shows_values=shows_values, is_document=False)
+
+
 def _write(plan: "Plan", options: Shared, reads: Sequence[Path], **hashes: Any) -> None:
     """Write the plan's document where --json-into says."""
     from reconciler.cli.ui.side_files import write_document
@@ -90,10 +103,3 @@ def _write(plan: "Plan", options: Shared, reads: Sequence[Path], **hashes: Any) 
 
     read: list[str | Path] = [*reads, *((plan.scope.spec, *plan.scope.overlays) if plan.scope else ())]
     write_document(options, plan_json(plan, **hashes), reads=read)
-
-
-def say(plan: "Plan") -> None:
-    """Print the plan as text on stderr, as stdout is for the report alone."""
-    from reconciler.render.text import plan_text
-
-    console.say(plan_text(plan, salt=console.new_salt()))
