@@ -21,7 +21,7 @@ from reconciler.model.marks import MetadataWrite
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import Spec
-from reconciler.planner.bookkeeping import Scope, books_of, declared_config, is_surpassed
+from reconciler.planner.bookkeeping import BookkeepingInput, books_of, declared_config, is_surpassed
 from reconciler.planner.holders import takes_marks
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
@@ -39,7 +39,7 @@ async def keep_books(
     found = read.observed
     if found is None:
         return ()
-    scope = Scope(
+    given = BookkeepingInput(
         selection=options.selection,
         revision=options.revision,
         allow_rollback=options.allow_rollback,
@@ -47,7 +47,7 @@ async def keep_books(
         has_changes=plan.has_changes,
         is_whole=read.is_whole,
     )
-    writes = books_of(spec, found, scope)
+    writes = books_of(spec, found, given)
     if options.only_drift:
         writes = tuple(replace(one, marks={marks.OVERRIDE: ""}) for one in writes if marks.OVERRIDE in one.marks)
 

@@ -27,7 +27,7 @@ _MAKES = frozenset({Action.CREATE, Action.REPLACE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class BookkeepingInput:
     """What the bookkeeping of one apply depends on beside spec and world.
 
     `reviewed` is the hash of the plan that was approved, None if there was none; `has_changes` says whether the apply
@@ -66,7 +66,7 @@ class AppBooks(NamedTuple):
 
 
 def app_books(
-    app: App, observed: ObservedApp, holders: Sequence[Holder], changes: Iterable[Change], scope: Scope
+    app: App, observed: ObservedApp, holders: Sequence[Holder], changes: Iterable[Change], given: BookkeepingInput
 ) -> AppBooks:
     """Return what is due on the app's machines once the changes are made.
 
@@ -74,16 +74,16 @@ def app_books(
     """
     changes = [change for change in changes if not change.deferred]
     due = _Due()
-    _tidy(due, app, [holder for holder in holders if _is_selected(holder, scope)])
-    pools = [pool for pool in app.pools if scope.selection.has_pool(pool.name)]
+    _tidy(due, app, [holder for holder in holders if _is_selected(holder, given)])
+    pools = [pool for pool in app.pools if given.selection.has_pool(pool.name)]
     unseen = [machine for machine in observed.machines if not (machine.is_observable or machine.state.is_gone)]
     dark = {name for machine in unseen for name in _pools_of(machine)}
-    _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, scope)
-    _mark_pools(due, pools, holders, _names(observed, changes), scope)
+    _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, given)
+    _mark_pools(due, pools, holders, _names(observed, changes), given)
     return AppBooks(tuple(due.writes()), _stack_keeper(holders))
 
 
-def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite, ...]:
+def stack_books(books: Iterable[AppBooks], given: BookkeepingInput) -> tuple[MetadataWrite, ...]:
     """Return all that is due: that of each app, and the marks of the stack's anchor."""
     books = list(books)
     writes = [write for one in books for write in one.writes]
@@ -91,35 +91,35 @@ def stack_books(books: Iterable[AppBooks], scope: Scope) -> tuple[MetadataWrite,
     if keeper is None:
         return tuple(writes)
     due = _Due()
-    if scope.has_changes:
+    if given.has_changes:
         # Which reviewed plan was applied last; without a review the mark goes.
-        due.leave(keeper, marks.LAST_PLAN, scope.reviewed or "")
-    if scope.revision and not is_surpassed(keeper.metadata, scope.revision, allow_rollback=scope.allow_rollback):
+        due.leave(keeper, marks.LAST_PLAN, given.reviewed or "")
+    if given.revision and not is_surpassed(keeper.metadata, given.revision, allow_rollback=given.allow_rollback):
         # So that an older apply is refused even where this one changed nothing. A rollback lowers it.
-        due.leave(keeper, marks.HIGHEST, _highest(keeper.metadata.get(marks.HIGHEST, ""), scope.revision, scope))
+        due.leave(keeper, marks.HIGHEST, _highest(keeper.metadata.get(marks.HIGHEST, ""), given.revision, given))
     return tuple(_joined(writes, due.writes()))
 
 
-def _highest(before: str, revision: Revision, scope: Scope) -> str:
+def _highest(before: str, revision: Revision, given: BookkeepingInput) -> str:
     """Return the mark of the revision.
 
     If it is not applied whole, the mark holds the one before too: who collects the approvals of several merges needs
     it.
     """
-    if scope.is_whole:
+    if given.is_whole:
         return str(revision)
     return before if parse_revision(before) == revision else begun(revision, parse_whole(before))
 
 
-def books_of(spec: Spec, observed: Observed, scope: Scope) -> tuple[MetadataWrite, ...]:
+def books_of(spec: Spec, observed: Observed, given: BookkeepingInput) -> tuple[MetadataWrite, ...]:
     """Return what is due on the machines as they are now, after the changes."""
     books = []
     for app in spec.apps:
         seen = observed.apps[app.name]
         if seen.broken:
             continue  # an anchor that was not listed must not be taken for one that is gone
-        books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), scope))
-    return stack_books(books, scope)
+        books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), given))
+    return stack_books(books, given)
 
 
 def declared_config(spec: Spec, observed: Observed, write: MetadataWrite) -> MachineConfig | None:
@@ -169,7 +169,7 @@ def _pools_of(machine: Machine) -> set[str]:
     return {by_name, machine.metadata.get(marks.POOL, by_name)}
 
 
-def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], scope: Scope) -> None:
+def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], given: BookkeepingInput) -> None:
     """Name the anchor of each pool that has none, as a handover was cut off.
 
     It is the machine that the others name, else the smallest.
@@ -186,13 +186,13 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], s
         for successor in sorted(
             own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
         )[:1]:
-            due.leave(successor, marks.WANT, _want(pool, scope))
+            due.leave(successor, marks.WANT, _want(pool, given))
             due.leave(successor, marks.TERMS, pool.run_policy.to_text())
             due.leave(successor, marks.ANCHOR, successor.name)
 
 
 def _mark_pools(
-    due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], scope: Scope
+    due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], given: BookkeepingInput
 ) -> None:
     """Mark the kind on each machine, and on anchors the run policy and the count.
 
@@ -205,7 +205,7 @@ def _mark_pools(
         pool, machine = by_name.get(holder.metadata.get(marks.POOL, "")), holder.machine
         if pool is None or machine is None or holder.carried_by or not holder.takes_marks:
             continue
-        is_selected = _is_selected(holder, scope)
+        is_selected = _is_selected(holder, given)
         if is_selected and not knows_protection(holder):
             due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
         is_misleading = marks.KIND not in machine.metadata and kind_of(machine) is not pool.kind
@@ -217,17 +217,17 @@ def _mark_pools(
             if not run_policy_changes(pool, machine):
                 due.leave(holder, marks.TERMS, pool.run_policy.to_text())
             if _names_another(machine, pool) and _is_as_declared(machine, pool):
-                due.leave(holder, marks.WANT, _want(pool, scope))
-        if scope.selection.regions and marks.COUNTS not in machine.metadata:
+                due.leave(holder, marks.WANT, _want(pool, given))
+        if given.selection.regions and marks.COUNTS not in machine.metadata:
             continue  # a count that leaves regions out would say that nothing was there
         before = marks.parse_counts(machine.metadata.get(marks.COUNTS, ""))
-        if counts := marks.counts_to_text(scope.selection.counts(_counts_there(pool, names), before)):
+        if counts := marks.counts_to_text(given.selection.counts(_counts_there(pool, names), before)):
             due.leave(holder, marks.COUNTS, counts)
 
 
-def _is_selected(holder: Holder, scope: Scope) -> bool:
+def _is_selected(holder: Holder, given: BookkeepingInput) -> bool:
     region = holder.machine.region if holder.machine else ""
-    return scope.selection.has_place(holder.metadata.get(marks.POOL, ""), region)
+    return given.selection.has_place(holder.metadata.get(marks.POOL, ""), region)
 
 
 def _is_as_declared(machine: Machine, pool: Pool) -> bool:
@@ -250,8 +250,8 @@ def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
     return {region: first.get(region, count) for region, count in pool.counts.items()}
 
 
-def _want(pool: Pool, scope: Scope) -> str:
-    revision = str(scope.revision) if scope.revision else None
+def _want(pool: Pool, given: BookkeepingInput) -> str:
+    revision = str(given.revision) if given.revision else None
     return marks.Want(digest_of(pool.config), revision, pool.resolved_digest).to_text()
 
 

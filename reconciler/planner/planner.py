@@ -26,7 +26,7 @@ from reconciler.model.plan import (
 from reconciler.model.revision import Revision
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
-from reconciler.planner.bookkeeping import AppBooks, Scope, app_books, stack_books
+from reconciler.planner.bookkeeping import AppBooks, BookkeepingInput, app_books, stack_books
 from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of, leaving_anchors
@@ -86,7 +86,7 @@ class Planner:
         self._allow_rollback = allow_rollback
         self._adopt = adopt
         self._keeps_machines = keeps_machines
-        self._scope = Scope(selection=selection, revision=revision, allow_rollback=allow_rollback)
+        self._given = BookkeepingInput(selection=selection, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
         self._drafts: dict[str, _Draft] = {}
         self._applied = AppliedRevisions()
@@ -127,7 +127,7 @@ class Planner:
         apps = tuple(draft.creation for draft in drafts if draft.creation)
         allocations = tuple(one for draft in drafts for one in draft.allocations)
         has_changes = bool(apps or allocations) or any(change.is_effective for change in changes)
-        scope = replace(self._scope, has_changes=has_changes)
+        given = replace(self._given, has_changes=has_changes)
         return Plan(
             stack=self._stack,
             selection=self._selection,
@@ -135,7 +135,7 @@ class Planner:
             changes=changes,
             foreign=tuple(sorted(foreign, key=lambda machine: (machine.app, machine.name, machine.id))),
             announcements=tuple(one for draft in drafts for one in draft.announcements),
-            bookkeeping=DueWrites(partial(_books, [draft.books for draft in drafts if draft.books], scope)),
+            bookkeeping=DueWrites(partial(_books, [draft.books for draft in drafts if draft.books], given)),
             warnings=tuple(said),
             blocked=tuple(blocked),
             observed_at=observed_at,
@@ -189,7 +189,7 @@ class Planner:
         draft.warnings += _crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, changes))
         holders = holders_of(paired.owned, draft.changes)
-        draft.books = partial(app_books, app, observed, holders, draft.changes, self._scope)
+        draft.books = partial(app_books, app, observed, holders, draft.changes, self._given)
         if not self._keeps_machines:
             draft.books = _at_hand(draft.books())
         draft.builds = builds_of(app, draft.changes)
@@ -234,8 +234,8 @@ def _at_hand(books: AppBooks) -> Callable[[], AppBooks]:
     return lambda: books
 
 
-def _books(books: Iterable[Callable[[], AppBooks]], scope: Scope) -> tuple[MetadataWrite, ...]:
-    return stack_books((find() for find in books), scope)
+def _books(books: Iterable[Callable[[], AppBooks]], given: BookkeepingInput) -> tuple[MetadataWrite, ...]:
+    return stack_books((find() for find in books), given)
 
 
 def plan(
