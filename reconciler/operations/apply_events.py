@@ -17,7 +17,7 @@ OnEvent: TypeAlias = Callable[[ApplyEvent], None]
 _INTERRUPTS: Final = (KeyboardInterrupt, asyncio.CancelledError)
 
 
-class Telling:
+class ApplyEvents:
     """Passes on the events of one apply, and keeps what a summary needs.
 
     `now` returns the time. `interrupts` are the errors that mean that the user ended it.
@@ -79,15 +79,15 @@ class Telling:
 
 
 @contextmanager
-def telling(on_event: OnEvent, *, stack: str, now: Callable[[], datetime]) -> Iterator[Telling]:
+def told_events(on_event: OnEvent, *, stack: str, now: Callable[[], datetime]) -> Iterator[ApplyEvents]:
     """Tell of one apply during the block; an error that leaves it is told as its end."""
-    told = Telling(on_event, stack=stack, now=now)
+    events = ApplyEvents(on_event, stack=stack, now=now)
     try:
-        yield told
+        yield events
     except BaseException as error:
-        told.end(told.so_far(error))
+        events.end(events.so_far(error))
         raise
-    told.end(told.so_far())
+    events.end(events.so_far())
 
 
 def _words(error: BaseException) -> str:

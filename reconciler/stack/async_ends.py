@@ -6,7 +6,7 @@ from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.report import Entry, Report
 from reconciler.model.spec import Spec
 from reconciler.operations.apply import Proposal, carry_out
-from reconciler.operations.apply_events import telling
+from reconciler.operations.apply_events import told_events
 from reconciler.operations.destroy import propose_destroy
 from reconciler.operations.release import propose_release
 from reconciler.operations.session import Session
@@ -65,11 +65,11 @@ class AsyncStackEnds:
         """Carry out what is proposed, and tell of it from the plan to the summary."""
         session = await self._connection.open()
         tell, ended = harmless("on_event", on_event, of_event), harmless("on_end", on_end, of_entry)
-        with telling(tell, stack=self.spec.stack, now=session.context.clock.now) as told:
-            session = told.heard_in(session)
+        with told_events(tell, stack=self.spec.stack, now=session.context.clock.now) as events:
+            session = events.heard_in(session)
             proposal = await propose(session)
-            told.plan(proposal.plan)
-            return told.end(await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=ended))
+            events.plan(proposal.plan)
+            return events.end(await carry_out(session, proposal, wait_busy_s=wait_busy_s, on_end=ended))
 
     async def release(
         self,

@@ -135,9 +135,9 @@ def test_one_that_is_given_up_ends_with_what_it_has_done(tmp_path: Path, error: 
 
     def give_up() -> None:
         with beside(shared_in(tmp_path), task_spec(), events="events") as both:
-            both.telling.plan(Plan(stack="stack", apps=(), changes=()))
+            both.events.plan(Plan(stack="stack", apps=(), changes=()))
             for one in (first, second):
-                both.telling.take(ApplyEvent(type=ApplyEventType.DONE, time=datetime.now(UTC), about=one))
+                both.events.take(ApplyEvent(type=ApplyEventType.DONE, time=datetime.now(UTC), about=one))
             raise error
 
     with pytest.raises(type(error)):
@@ -156,7 +156,7 @@ def test_a_reader_who_does_not_read_delays_nothing_but_the_end(
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     plan = Plan(stack="stack", apps=(), changes=(), warnings=("x" * 400,) * 400)
     with beside(shared_in(tmp_path), task_spec(), events="pipe") as both:
-        both.telling.plan(plan)  # more than a pipe holds
+        both.events.plan(plan)  # more than a pipe holds
         both.end(Report(plan=plan, entries=()))
     assert capsys.readouterr().err == "error: --events pipe cannot be written: nobody reads it\n"
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -86,12 +86,12 @@ async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
     from reconciler.operations.destroy import propose_destroy
 
     async with open_session(options, resolve(options), console.say) as session:
-        session = both.telling.heard_in(session)
+        session = both.events.heard_in(session)
         proposal = await propose_destroy(
             session, spec, selection=options.selection, force=how.force, with_apps=how.with_apps
         )
         plan = proposal.plan
-        both.telling.plan(plan)
+        both.events.plan(plan)
         show_first(plan, options)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both, verb="destroy")

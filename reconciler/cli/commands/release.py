@@ -114,10 +114,10 @@ async def _release(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
     from reconciler.operations.release import propose_release
 
     async with open_session(options, resolve(options), console.say) as session:
-        session = both.telling.heard_in(session)
+        session = both.events.heard_in(session)
         proposal = await propose_release(session, spec, how.consent, selection=options.selection)
         plan = proposal.plan
-        both.telling.plan(plan)
+        both.events.plan(plan)
         show_first(plan, options)
         tell_objections(proposal)
         if proposal.obstacles:

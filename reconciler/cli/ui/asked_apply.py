@@ -88,10 +88,10 @@ async def apply_asked(asking: Asking, both: Beside, target: "Target", work: Work
 
     options, images = asking.options, work.images_on(target)
     async with open_session(options, target, console.say) as session:
-        session = both.telling.heard_in(session)
+        session = both.events.heard_in(session)
         proposal = await propose_apply(session, work.spec, work.consent, work.how, images=images)
         plan = proposal.plan
-        both.telling.plan(plan)
+        both.events.plan(plan)
         if asking.is_reviewed and plan.superseded_by:
             return superseded_report(plan, plan.superseded_by, fails=asking.fails_if_superseded)
         show_first(plan, options, shows_values=asking.shows_values)

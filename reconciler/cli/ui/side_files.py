@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.model.apply_event import ApplyEvent
     from reconciler.model.report import Report
     from reconciler.model.spec import Spec
-    from reconciler.operations.apply_events import Telling
+    from reconciler.operations.apply_events import ApplyEvents
 
 _EVENTS: Final = "--events"
 _DOCUMENT: Final = "--json-into"
@@ -81,8 +81,8 @@ class SideFile:
 class Beside:
     """What an apply or a destroy writes beside its text."""
 
-    def __init__(self, telling: "Telling", document: SideFile | None) -> None:
-        self.telling: Telling = telling
+    def __init__(self, events: "ApplyEvents", document: SideFile | None) -> None:
+        self.events: ApplyEvents = events
         self._document = document
 
     def end(self, report: "Report") -> None:
@@ -90,9 +90,9 @@ class Beside:
         from reconciler.render.json import json_text
         from reconciler.render.report import report_json
 
-        if self._document and not self.telling.is_over:
+        if self._document and not self.events.is_over:
             self._document.write(json_text(report_json(report)))
-        self.telling.end(report)
+        self.events.end(report)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def beside(options: Shared, spec: "Spec", *, events: str | None, plan_file: Path
     from asyncio import CancelledError
 
     from reconciler.clock import SystemClock
-    from reconciler.operations.apply_events import Telling
+    from reconciler.operations.apply_events import ApplyEvents
 
     if events == _STDOUT and options.output != "text":
         raise click.UsageError(
@@ -116,17 +116,17 @@ def beside(options: Shared, spec: "Spec", *, events: str | None, plan_file: Path
         _opened(_DOCUMENT, options.json_into, options, [*read, *([Path(events)] if events else [])]) as document,
         redirect_stdout(sys.stderr) if events == _STDOUT else nullcontext(),
     ):
-        telling = Telling(
+        told = ApplyEvents(
             _writer(lines),
             stack=spec.stack,
             now=SystemClock().now,
             interrupts=(KeyboardInterrupt, CancelledError, click.Abort, EOFError),
         )
-        both = Beside(telling, document)
+        both = Beside(told, document)
         try:
             yield both
         except BaseException as error:
-            both.end(telling.so_far(error))
+            both.end(told.so_far(error))
             raise
 
 
