@@ -227,6 +227,12 @@ def test_what_cannot_be_written_is_told_before_anything_is_done(shop: Shop, word
     assert not shop.engine.requests
 
 
+def test_one_file_seen_from_another_directory_is_not_written_for_two(shop: Shop) -> None:
+    (shop.directory / "sub").mkdir()
+    shown = shop.run("apply", "--yes", "-C", "sub", "--events", "one", "--json-into", "one", code=64)
+    assert "one is needed for something else" in shown.err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("option", ["--events", "--json-into"])
 def test_a_full_disk_is_one_line_and_stops_nothing(shop: Shop, option: str) -> None:

@@ -111,9 +111,10 @@ def beside(options: Shared, spec: "Spec", *, events: str | None, plan_file: Path
             f"{_EVENTS} - and -o {options.output} both need stdout; {_DOCUMENT} FILE writes beside it"
         )
     read = [*map(Path, (spec.file, *spec.overlays)), *([plan_file] if plan_file else [])]
+    taken = [*read, *([_seen_from(options, events)] if events else [])]
     with (
         _opened(_EVENTS, events, options, read) as lines,
-        _opened(_DOCUMENT, options.json_into, options, [*read, *([Path(events)] if events else [])]) as document,
+        _opened(_DOCUMENT, options.json_into, options, taken) as document,
         redirect_stdout(sys.stderr) if events == _STDOUT else nullcontext(),
     ):
         told = ApplyEvents(
@@ -201,7 +202,7 @@ def _file(option: str, name: str, options: Shared, read: list[Path]) -> SideFile
 
     A pipe without a reader is waited for, as a shell does. Raises a usage error.
     """
-    path = (options.directory or Path()) / name
+    path = _seen_from(options, name)
     if any(_is_same(path, one) for one in read):
         raise click.BadParameter(f"{name} is needed for something else; name another file", param_hint=option)
     try:
@@ -216,6 +217,11 @@ def _file(option: str, name: str, options: Shared, read: list[Path]) -> SideFile
     except OSError as error:
         raise click.BadParameter(f"cannot write {name}: {error.strerror}", param_hint=option) from error
     return SideFile(f"{option} {name}", partial(_write, fd), partial(os.close, fd))
+
+
+def _seen_from(options: Shared, name: str) -> Path:
+    """Return the file as seen from the directory of -C."""
+    return (options.directory or Path()) / name
 
 
 def _is_same(path: Path, other: Path) -> bool:
