@@ -50,9 +50,8 @@ async def create(
     """Return the machine made for the slot, or the one that had its name first.
 
     `carried` is the metadata of the machine that this one replaces, whose name may take a while to be free; `noted` are
-    the notes of the plan. Raises
-    ApiError; of kind UNCLEAR if the machine could not be found after all attempts, VOLUME_BUSY if one of its volumes
-    was not free in time, or will not be while a run has it.
+    the notes of the plan. Raises ApiError; of kind UNCLEAR if the machine could not be found after all attempts,
+    VOLUME_BUSY if one of its volumes was not free in time, or will not be while a run has it.
     """
     assert change.desired is not None
     attempt = new_ulid(context.clock.now())

@@ -23,7 +23,7 @@ async def check_regions(
     outside the `selection` are not looked at. One call at most. Raises SpecError with the place of each unknown region.
     """
     pools = spec.pools if spec.unlisted_regions else ()
-    wanted = {slot_region for pool in pools for slot_region in _regions_of(pool, selection)}
+    wanted = {region for pool in pools for region in _regions_of(pool, selection)}
     doubtful = {region: at for region, at in spec.unlisted_regions.items() if region in wanted - set(seen)}
     if not doubtful:
         return ()

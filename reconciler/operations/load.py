@@ -60,7 +60,8 @@ def load_files(
     spec = load_spec(text, file=file, environment=variables_of(source, environment), overlays=texts[1:])
     if bare and ENVIRONMENT not in spec.variables:
         raise unknown_environment(file, bare, others)
-    spec = replace(spec, environment=environment, warnings=misspelt_warnings(file, bare, others) if bare else ())
+    said = misspelt_warnings(file, bare, others) if bare else ()
+    spec = replace(spec, environment=environment, warnings=(*spec.warnings, *said))
     check_pools((spec,), source.selection)
     spec = _with_builds(spec, source)
     if source.app is None and source.app_variable and (app := source.environment.get(source.app_variable)):
