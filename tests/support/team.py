@@ -36,20 +36,28 @@ class Team:
 
     def start(self, event: Event) -> dict[str, Job]:
         """The jobs that were not skipped."""
-        jobs = self.runner.run(self.workflow, event)
-        return {name: job for name, job in jobs.items() if job.result != "skipped"}
+        return _run_of(self.runner.run(self.workflow, event))
+
+    def run_failed_again(self, event: Event, jobs: Mapping[str, Job]) -> dict[str, Job]:
+        """Run those jobs again that did not succeed: "Re-run failed jobs" of a run that the event started."""
+        kept = {name: job for name, job in jobs.items() if job.result == "success"}
+        return _run_of(self.runner.run(self.workflow, event, kept))
 
     def propose(self, spec: str = SPEC, **changes: Any) -> tuple[Pull, dict[str, Job]]:
         """Open a pull request with this spec, and run what that starts."""
         pull = self.repository.open({"machines.yaml": spec}, **changes)
         return pull, self.start(self.repository.event(pull, "opened"))
 
-    def machines(self) -> dict[str, str]:
-        """The images of the machines, by name."""
-        return {one["name"]: one["config"]["image"] for one in self.engine.machines("app")}
-
-    def change_by_hand(self, name: str, **config: Any) -> None:
-        """Change a machine's config without reconciler, as flyctl does."""
-        [machine] = [one for one in self.engine.machines("app") if one["name"] == name]
+    def update_as_flyctl(self, app: str, name: str, **config: Any) -> None:
+        """Change a machine's config without reconciler, by the API's update under a lease, as flyctl does."""
+        [machine] = [one for one in self.engine.machines(app) if one["name"] == name]
+        client, path = self.engine.client(), f"/apps/{app}/machines/{machine['id']}"
+        lease = client.post(f"{path}/lease", json={"ttl": 30, "description": "flyctl"}).raise_for_status().json()
+        held = {"fly-machine-lease-nonce": lease["data"]["nonce"]}
         body = {"config": machine["config"] | config, "skip_launch": True}
-        self.engine.client().post(f"/apps/app/machines/{machine['id']}", json=body).raise_for_status()
+        client.post(path, json=body, headers=held).raise_for_status()
+        client.delete(f"{path}/lease", headers=held).raise_for_status()
+
+
+def _run_of(jobs: Mapping[str, Job]) -> dict[str, Job]:
+    return {name: job for name, job in jobs.items() if job.result != "skipped"}

@@ -9,10 +9,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -50,21 +50,33 @@ class _Step:
 
 
 class Runner:
-    """Runs workflows in `folder`. `secrets` are by environment; those of "" are the repository's."""
+    """Runs workflows in `folder`. `secrets` are by environment; those of "" are the repository's.
+
+    In the place of what the action installs is `installed`, a folder with `bin/python`.
+    """
 
     def __init__(
-        self, folder: Path, api: GitHubApi, variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]]
+        self,
+        folder: Path,
+        api: GitHubApi,
+        variables: Mapping[str, str],
+        secrets: Mapping[str, Mapping[str, str]],
+        *,
+        installed: Path,
     ) -> None:
         self._folder, self._api, self._variables, self._secrets = folder, api, variables, secrets
+        self._installed = installed
         self._count = 0
 
-    def run(self, workflow: Mapping[Any, Any], event: Event) -> dict[str, Job]:
-        """The jobs that the event starts, by name."""
+    def run(
+        self, workflow: Mapping[Any, Any], event: Event, kept: Mapping[str, Job] = MappingProxyType({})
+    ) -> dict[str, Job]:
+        """The jobs that the event starts, by name. Those that are kept, of an earlier attempt, are not run again."""
         if not _is_for(workflow[True], event):  # YAML 1.1 reads `on` as true
             return {}
         jobs: dict[str, Job] = {}
         for name, job in workflow["jobs"].items():  # which stand after what they need
-            jobs[name] = self._job(name, job, event, jobs)
+            jobs[name] = kept.get(name) or self._job(name, job, event, jobs)
         return jobs
 
     def run_at_once(self, workflow: Mapping[Any, Any], events: list[Event]) -> list[dict[str, Job]]:
@@ -114,7 +126,7 @@ class Runner:
         checkout, temp = folder / "checkout", folder / "temp"
         checkout.mkdir(parents=True)
         temp.mkdir()
-        (temp / "reconciler").symlink_to(Path(sys.prefix))
+        (temp / "reconciler").symlink_to(self._installed)
         event_file = temp / "event.json"
         event_file.write_text(json.dumps(event.payload))
         environment = {
