@@ -100,7 +100,7 @@ class Consent:
             return (f"the plan {plan.deletion_limit.words}, and it was approved without that",)
         hashes = ", ".join(one.plan_sha256 for one in self.approvals)
         return (
-            f"what is due is not what is left of the plan that was approved ({hashes}), as far as its hash alone tells:"
+            f"the hash alone does not show that what is due now is part of the plan that was approved ({hashes}):"
             " pass the plan's file or the set of its changes, or plan again",
             *due_words(plan),
         )

@@ -33,7 +33,7 @@ def with_app_deletions(plan: Plan, spec: Spec, observed: Observed, contents: Map
     chosen = apps_to_delete(spec)
     contents = {name: contents[name] for name in chosen if name in contents and observed.apps[name].exists}
     kept = [
-        f"app {app.name} is left: its name does not hold {spec.environment}"
+        f"app {app.name} is kept: its name does not contain {spec.environment}"
         for app in spec.apps
         if app.name not in chosen and observed.apps[app.name].exists
     ]

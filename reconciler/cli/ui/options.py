@@ -155,7 +155,7 @@ def check_dry_run(is_dry: bool, events: str | None, *, is_detailed: bool) -> Non
     if is_detailed and not is_dry:
         raise click.UsageError("--detailed-exitcode goes with --dry-run, or with `plan`")
     if is_dry and events is not None:
-        raise click.UsageError("--events is of what happens, and in a --dry-run nothing does")
+        raise click.UsageError("--events does not go with --dry-run, which makes no changes")
 
 
 def selection_options(function: F) -> F:

@@ -55,7 +55,7 @@ async def test_of_an_environment_only_those_with_its_name_go_and_the_others_are_
     await world.apply(spec())
     plan = await planned(world)
     assert [one.app for one in plan.app_deletions] == ["shop-pr-1"]
-    assert plan.warnings == ("app shared is left: its name does not hold pr-1",)
+    assert plan.warnings == ("app shared is kept: its name does not contain pr-1",)
     report = await destroyed(world)
     assert report.is_success
     assert [(one.app, one.status) for one in report.app_deletions] == [("shop-pr-1", Status.DONE)]
