@@ -96,6 +96,16 @@ def _is_anchor(machine: Machine) -> bool:
     return machine.metadata.get(marks.ANCHOR) == machine.name
 
 
+def not_known_as_lost(change: Change) -> Change:
+    """Return the change as it is after an apply that was cut off.
+
+    The anchor tells what that apply was to make: a machine that is not there may never have been made.
+    """
+    if change.code is not ReasonCode.DESTROYED:
+        return change
+    return replace(change, lost=None, code=ReasonCode.MISSING, reason="not there")
+
+
 def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
     """Return whether the slot had a machine when the pool was last applied.
 

@@ -61,6 +61,13 @@ class AppliedRevisions:
         found = self.finished if self.highest else self.written
         return found.get("g") or found.get("n")
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Return whether a revision was begun that is not known to be applied whole."""
+        begun = [*self.highest.values(), *self.written.values()]
+        whole = self.finished
+        return any(one.kind not in whole or one.is_newer_than(whole[one.kind]) for one in begun)
+
     def unlike(self, revision: Revision | None) -> str | None:
         """Say that the stack only has revisions of the other kind; None if not.
 

@@ -27,7 +27,13 @@ from reconciler.model.revision import Revision
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Spec
 from reconciler.planner.bookkeeping import AppBooks, BookkeepingInput, app_books, stack_books
-from reconciler.planner.changes import adoption, duplicate_changes, orphan_changes, slot_changes
+from reconciler.planner.changes import (
+    adoption,
+    duplicate_changes,
+    not_known_as_lost,
+    orphan_changes,
+    slot_changes,
+)
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of, leaving_anchors
 from reconciler.planner.image_builds import builds_of, image_variables_of
@@ -106,6 +112,8 @@ class Planner:
         said = [*warnings, *(warning for draft in drafts for warning in draft.warnings)]
         blocked = [reason for draft in drafts for reason in draft.blocked]
         changes = tuple(change for draft in drafts for change in draft.changes)
+        if self._applied.is_cut_off:
+            changes = tuple(map(not_known_as_lost, changes))
         if not self._selection.is_whole:
             said.append(f"a partial plan: {self._selection.words}; the rest was not compared")
         owned_count = sum(draft.owned_count for draft in drafts)

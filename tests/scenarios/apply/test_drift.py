@@ -2,18 +2,21 @@
 
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options
 from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model import marks
-from reconciler.model.change import Action, Cause
+from reconciler.model.change import Action, Cause, ReasonCode
 from reconciler.model.plan import Plan
+from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.hashes import plan_sha256
 from reconciler.render.changes import closing_line
+from tests.support.faults import DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
 
 BASE = "        env: {A: '1', B: '1'}\n        guest: shared-cpu-1x\n"
@@ -192,6 +195,25 @@ async def test_a_slot_that_could_not_be_made_was_not_applied(world: World) -> No
     world.transport.relent()
     await world.apply(task_spec(count="3", extra=BASE))
     assert {machine.name for machine in world.machines()} == {f"work-iad-{number}" for number in range(3)}
+
+
+async def test_what_an_apply_that_was_killed_did_not_make_was_never_destroyed(world: World) -> None:
+    await world.apply(APPLIED, revision=numbered(1))
+    spec = task_spec(count="4", extra=BASE.replace("cpu-1x", "cpu-2x"))
+
+    def die(request: httpx.Request) -> None:
+        if request.url.path.endswith("/machines") and request.method == "POST":
+            raise DeadError
+
+    world.transport.before = die
+    with pytest.raises((DeadError, BaseExceptionGroup)):
+        await world.apply(spec, revision=numbered(2))
+    world.transport.before = lambda _request: None
+    reasons = {one.slot.name: (one.reason, one.code) for one in (await world.plan(spec)).effective}
+    assert reasons["work-iad-2"] == reasons["work-iad-3"] == ("not there", ReasonCode.MISSING)
+    assert told(await drift(world, spec)) == []
+    await destroy(world, "work-iad-1")
+    assert told(await drift(world, APPLIED)) == [("work-iad-1", "create")]
 
 
 async def test_what_this_tool_destroyed_is_no_drift(world: World) -> None:
