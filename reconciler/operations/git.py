@@ -105,6 +105,8 @@ def _git(
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         return _run(directory, words, environment, timeout_s=_TIMEOUT_S)
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot ask git for {name}: git is not installed") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise UsageError(f"cannot ask git for {name}: {error}") from error
 

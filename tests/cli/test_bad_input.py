@@ -286,7 +286,7 @@ def test_output_into_a_closed_pipe_is_no_traceback(spec: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--idempotency-key", ""], "a key must not be empty"),
+        (["--idempotency-key", ""], "it is empty: is a variable not set?"),
         (["--timeout", "0s"], "'0s' is no time at all"),
         (["--timeout", "99999999999999h"], "'99999999999999h' is longer than 876000h"),
         (["--queue-timeout", "99999999999999h"], "'99999999999999h' is longer than 876000h"),

@@ -74,7 +74,7 @@ def test_with_no_input_nobody_is_asked(
     monkeypatch.setattr(console, "_read_line", lambda _interrupts: pytest.fail("it asked"))
     ended = line.run(*words)
     assert ended.code == code
-    assert ("--no-input forbids to ask" in ended.err) == (code != 0)
+    assert ("--no-input forbids asking" in ended.err) == (code != 0)
 
 
 @pytest.mark.parametrize("verb", [["plan"], ["status"], ["drift"], ["apply", "--yes"], ["validate"], ["runs"]])
@@ -138,3 +138,36 @@ def test_help_is_that_of_the_verb(line: CommandLine) -> None:
     assert line.run("help", "engine", "run").out == line.run("engine", "run", "--help").out
     assert "Commands:" in line.run("help").out
     assert line.run("help", "plan", "more").code == 64
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "-f", ""],
+        ["plan", "-C", ""],
+        ["plan", "--json-into", ""],
+        ["apply", "--yes", "--events", ""],
+        ["--target", "", "apply", "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_empty_is_no_default(line: CommandLine, words: list[str]) -> None:
+    ended = line.run(*words)
+    assert (ended.code, "it is empty: is a variable not set?" in ended.err) == (64, True)
+    assert json.loads(line.run("plan", "--json").out)["counts"]["create"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "--allow-destroy", "many"], "'many' is not a whole number of 0 or more"),
+        (["plan", "--allow-destroy", ""], "'' is not a whole number of 0 or more"),
+        (["plan", "--revision", "-1"], "'-1' is not a whole number of 0 or more"),
+        (["apply", "--parallelism", "0"], "'0' is not a whole number from 1 to 100"),
+        (["engine", "run", "--port", "65536"], "'65536' is not a whole number from 0 to 65535"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_no_number_is_called_so(line: CommandLine, words: list[str], said: str) -> None:
+    ended = line.run(*words)
+    assert (ended.code, said in ended.err) == (64, True), ended.err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import UsageError
 from reconciler.model.revision import Revision, committed, numbered
 from reconciler.operations.git import file_of_commit
 from reconciler.operations.revision import find_revision
@@ -196,6 +197,11 @@ def test_nothing_that_the_repository_names_is_run(repository: Path, tmp_path: Pa
     git(repository, "status", check=False)
     git(repository, "log", "-p", check=False)
     assert canary.exists(), "the configuration would have run it"
+
+
+def test_without_git_a_file_of_a_commit_cannot_be_read(repository: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot ask git for git:HEAD:a\.yaml: git is not installed"):
+        file_of_commit("git:HEAD:a.yaml", repository, {"PATH": "/nonexistent"})
 
 
 def test_a_commit_that_is_not_there_is_not_fetched(repository: Path, tmp_path: Path) -> None:

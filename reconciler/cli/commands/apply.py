@@ -30,6 +30,7 @@ from reconciler.cli.ui.run_apply import finish, run_ending_well
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, resolve, seen_from
 from reconciler.cli.ui.side_files import beside
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Count
 from reconciler.errors import UsageError
 from reconciler.model.approval import Approval
 from reconciler.operations.consent import Consent
@@ -49,14 +50,14 @@ _NEEDS_REVISION = (
 @expect_plan_option("Apply")
 @yes_option("Do not ask.")
 @dry_run_options("Show what would be done, as `plan` does, and do nothing.")
-@click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@click.option("--allow-destroy", type=Count(0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
 @revision_options
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @click.option("--only-drift", is_flag=True, help="Only put back what someone else changed.")
 @click.option("--wait-busy", type=Duration(), metavar="10m", help="Wait so long for runs in progress. [default: 0s]")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
-@click.option("--parallelism", type=click.IntRange(1, 100), default=10, metavar="10", help="How many changes at once.")
+@click.option("--parallelism", type=Count(1, 100), default=10, metavar="10", help="How many changes at once.")
 @click.option(
     "--superseded",
     type=click.Choice(["ok", "fail"]),

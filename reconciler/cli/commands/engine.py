@@ -14,6 +14,7 @@ import click
 from reconciler.cli.commands import conform
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import shared, shared_options
+from reconciler.cli.ui.values import Count
 from reconciler.errors import TargetError
 from reconciler.targets import engine_home
 
@@ -49,7 +50,7 @@ def _engine_options(function: F) -> F:
 
 @command.command("run")
 @_engine_options
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="0 takes a free one.")
+@click.option("--port", type=Count(0, 65535), default=0, metavar="PORT", help="0 takes a free one.")
 @shared_options
 def run(runtime: str | None, latency: str | None, adversity: Path | None, port: int, **_values: object) -> int:
     """Run the engine in the foreground, until Ctrl-C."""

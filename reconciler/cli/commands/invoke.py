@@ -9,7 +9,7 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.keepalive import Heartbeat
-from reconciler.cli.ui.options import Duration, Key, Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.options import Duration, NamedText, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import keep_outcome, printer
@@ -38,7 +38,9 @@ _ERROR_CODE = 125
     "--timeout", type=Duration(may_be_zero=False), metavar="10m", help="Stop the run after this. [default: the spec's]"
 )
 @lost_after_option
-@click.option("--idempotency-key", type=Key(), metavar="K", help="Attach to the run that this key has, if it has one.")
+@click.option(
+    "--idempotency-key", type=NamedText(), metavar="K", help="Attach to the run that this key has, if it has one."
+)
 @click.option("--no-logs", is_flag=True, help="Do not show the task's output.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line of the output.")
 @click.option(

@@ -22,6 +22,7 @@ from reconciler.cli.ui.options import (
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, open_session, resolve, seen_from
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Count
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
-@click.option("--allow-destroy", type=click.IntRange(min=0), metavar="N", help="Accept the loss of up to N machines.")
+@click.option("--allow-destroy", type=Count(0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
 @revision_options
 @click.option("--out", "out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan.")

@@ -125,7 +125,7 @@ def require_interactive(*, refusal: str) -> None:
     if not is_interactive():
         from reconciler.errors import UsageError
 
-        why = "--no-input forbids to ask" if _may_not_ask() else "there is no terminal to ask on"
+        why = "--no-input forbids asking" if _may_not_ask() else "there is no terminal to ask on"
         raise UsageError(why, hint=refusal)
 
 

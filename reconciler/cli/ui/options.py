@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_no_input, value_of
+from reconciler.cli.ui.values import Count, Named
 from reconciler.model.image import Resolve
 from reconciler.model.selection import Selection
 
@@ -54,6 +55,7 @@ def shared_options(function: F) -> F:
             "-f",
             "--file",
             "file",
+            type=Named(),
             metavar="FILE",
             multiple=True,
             help="The spec; - is stdin. A further FILE lies over the one before. [default: machines.yaml]",
@@ -64,7 +66,7 @@ def shared_options(function: F) -> F:
             metavar="ENV",
             help="Lay machines.ENV.yaml over the spec, and set ${RECONCILER_ENVIRONMENT} in it.",
         ),
-        click.option("-C", "directory", metavar="DIR", help="Work as if started in DIR."),
+        click.option("-C", "directory", type=Named(), metavar="DIR", help="Work as if started in DIR."),
         click.option("-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
         click.option(
             "--only", "only", type=Text(), metavar="POOL", multiple=True, help="Only this pool; may be repeated."
@@ -72,7 +74,7 @@ def shared_options(function: F) -> F:
         click.option("-o", "--output", "output", type=click.Choice(["text", "json", *_VERBS_OF]), default="text"),
         click.option("--json", "is_json", is_flag=True, help="The same as -o json."),
         click.option(
-            "--target", "target", type=Text(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
+            "--target", "target", type=NamedText(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
         ),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours. NO_COLOR does the same."),
         click.option(
@@ -176,7 +178,7 @@ def revision_options(function: F) -> F:
     given = "The spec's revision, which no older apply undoes. [default: the time of the commit]"
     none = "The spec has no revision: do not warn, and do not look for one."
     function = click.option("--no-revision", "is_unfenced", is_flag=True, help=none)(function)
-    return click.option("--revision", type=click.IntRange(min=0), metavar="N", help=given)(function)
+    return click.option("--revision", type=Count(0), metavar="N", help=given)(function)
 
 
 def resolve_option(function: F) -> F:
@@ -196,13 +198,13 @@ def push_to_option(function: F) -> F:
 def json_into_option(function: F) -> F:
     """Add --json-into to a command that has a JSON document."""
     text = "Write the JSON document into FILE too, for its owner only."
-    return click.option("--json-into", "json_into", metavar="FILE", help=text)(function)
+    return click.option("--json-into", "json_into", type=Named(), metavar="FILE", help=text)(function)
 
 
 def events_option(function: F) -> F:
     """Add --events to a command that changes machines."""
     text = "Write what happens into FILE as it happens, a line of JSON each; - is stdout."
-    return click.option("--events", "events", metavar="FILE", help=text)(function)
+    return click.option("--events", "events", type=Named(), metavar="FILE", help=text)(function)
 
 
 def builder_option(function: F) -> F:
@@ -248,17 +250,11 @@ class Environment(Text):
         return name
 
 
-class Key(Text):
-    """An idempotency key.
-
-    An empty one comes from a variable that was not set, and would protect nothing.
-    """
+class NamedText(Text):
+    """A word that must not be empty, such as a target."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = super().convert(value, param, ctx)
-        if not text:
-            self.fail("a key must not be empty: is a variable not set?", param, ctx)
-        return text
+        return Named().convert(super().convert(value, param, ctx), param, ctx)
 
 
 def lost_after_option(function: F) -> F:
