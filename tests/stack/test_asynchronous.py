@@ -24,6 +24,7 @@ from reconciler import (
     plan_sha256,
     read_plan,
 )
+from reconciler.model.revision import numbered
 from reconciler.model.secret import Secret
 from reconciler.slots.context import Emit
 from tests.support.world import TARGET, TOKEN, World, spec_of, task_spec
@@ -110,6 +111,21 @@ async def test_a_hash_needs_a_revision_or_the_word_that_there_is_none(world: Wor
             await stack.apply(approved)
         assert (await stack.apply(approved, no_revision=True)).is_success
         assert (await stack.apply(approved, revision=3)).is_nothing_left
+
+
+async def test_what_was_reviewed_of_an_older_revision_is_superseded(world: World, tmp_path: Path) -> None:
+    async with stack_in(world) as stack:
+        saved = await stack.save_plan(tmp_path / "plan.json", revision=1)
+        plan = await stack.plan(revision=1)
+        assert (await world.apply(task_spec(count="1"), revision=numbered(2))).is_success
+        for reviewed in (plan, plan_sha256(plan), saved):
+            report = await stack.apply(reviewed, revision=1)
+            assert report.superseded_by == numbered(2)
+            assert report.is_success
+            assert report.entries == ()
+        with pytest.raises(BlockedError, match="revision 2 was applied already"):
+            await stack.apply(revision=1)
+        assert len(world.machines()) == 1
 
 
 async def test_nothing_is_left_of_a_saved_plan_that_was_applied(world: World, tmp_path: Path) -> None:
