@@ -6,6 +6,8 @@ only if it has the approved hash, so a wrong one is refused, never taken (docs/p
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import combinations
+from typing import Final
 
 from reconciler.canonical.change_hashes import change_hashes, hash_of_allocation, hash_of_creation, set_sha256
 from reconciler.model.change import ReasonCode
@@ -15,6 +17,8 @@ from reconciler.model.plan_notes import noted_in, plan_mark
 from reconciler.model.spec import Spec
 from reconciler.planner.hashes import early_plan_sha256
 from reconciler.planner.holders import owned_in
+
+_MOST_GUESSED: Final = 10  # things that may have been done or not: a thousand guesses
 
 
 def rebuilt_set(plan_sha256: str, plan: Plan, spec: Spec, observed: Observed) -> frozenset[str]:
@@ -45,9 +49,8 @@ def _allowed(plan: Plan) -> Plan:
 def _made_apps(spec: Spec, observed: Observed) -> Iterator[Iterable[str]]:
     """Yield what the plan may have done to apps whose machines do not tell.
 
-    It may have created those without machines, and allocated some of their addresses.
+    It may have created those without machines, and allocated their addresses: some of that, or all.
     """
-    yield ()
     made = []
     for app in spec.apps:
         seen = observed.apps[app.name]
@@ -59,4 +62,6 @@ def _made_apps(spec: Spec, observed: Observed) -> Iterator[Iterable[str]]:
                 )
                 for one in seen.ip_addresses
             ]
-    yield made
+    sizes = range(len(made) + 1) if len(made) <= _MOST_GUESSED else (0, len(made))
+    for size in sizes:
+        yield from combinations(made, size)
