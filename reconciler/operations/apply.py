@@ -118,7 +118,7 @@ async def propose_apply(
     if not plan.blocked and not objections:
         check_builds(session, plan, pinned.looked_up, images)
     if approved and consent.sha256:
-        options = replace(options, notes=notes_of(plan, approved, consent.sha256))
+        options = replace(options, notes=notes_of(plan, approved, consent.sha256, pinned.observed))
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
     there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
     return Proposal(

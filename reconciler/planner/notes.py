@@ -11,7 +11,7 @@ from reconciler.canonical.change_hashes import hash_of_allocation, hash_of_creat
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine, Observed
 from reconciler.model.plan import Plan
-from reconciler.model.plan_notes import PlanNotes, plan_mark
+from reconciler.model.plan_notes import PlanNotes, noted_in, plan_mark
 from reconciler.planner.approved import ApprovedSet
 from reconciler.planner.holders import owned_in, takes_marks
 
@@ -19,10 +19,16 @@ _GOING = frozenset({Action.DESTROY, Action.REPLACE})
 _CARRYING = frozenset({Action.CREATE, Action.UPDATE, Action.ADOPT})
 
 
-def notes_of(plan: Plan, approved: ApprovedSet, plan_sha256: str) -> PlanNotes:
-    """Return the notes of what is due of an approved plan."""
+def notes_of(plan: Plan, approved: ApprovedSet, plan_sha256: str, observed: Observed) -> PlanNotes:
+    """Return the notes of what is due of an approved plan.
+
+    What an earlier apply of it has noted on a machine that goes now is noted again.
+    """
     own: dict[str, tuple[str, ...]] = {}
-    lasting = {hash_of_creation(plan.stack, app) for app in plan.apps}
+    name = plan_mark(plan_sha256)
+    lasting = {one for machine in _going(plan, observed) for one in noted_in(name, machine.metadata)}
+    lasting &= approved.hashes
+    lasting |= {hash_of_creation(plan.stack, app) for app in plan.apps}
     lasting |= {hash_of_allocation(plan.stack, one) for one in plan.allocations}
     for change in plan.effective:
         hashes = _hashes_in(approved.hashes, plan, change)
@@ -30,7 +36,12 @@ def notes_of(plan: Plan, approved: ApprovedSet, plan_sha256: str) -> PlanNotes:
             own[change.address] = hashes
         else:
             lasting.update(hashes)
-    return PlanNotes(plan=plan_mark(plan_sha256), own=own, lasting=frozenset(lasting))
+    return PlanNotes(plan=name, own=own, lasting=frozenset(lasting))
+
+
+def _going(plan: Plan, observed: Observed) -> list[Machine]:
+    going = {one.machine_id for one in plan.effective if one.action in _GOING}
+    return [machine for machine in observed.machines if machine.id in going]
 
 
 def _hashes_in(approved: frozenset[str], plan: Plan, change: Change) -> tuple[str, ...]:

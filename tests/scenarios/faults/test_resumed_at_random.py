@@ -201,7 +201,7 @@ async def refused(resume: Callable[[], Awaitable[Report]]) -> str:
 
 
 @given(before=drafts(), after=drafts(), other=drafts(), steps=STEPS, way=st.sampled_from(sorted(WAYS)))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_an_approved_plan_does_what_is_left_of_it_and_nothing_else(
     before: tuple[PoolDraft, ...],
     after: tuple[PoolDraft, ...],

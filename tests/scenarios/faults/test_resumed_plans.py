@@ -15,16 +15,17 @@ from reconciler.model.change import Action
 from reconciler.model.report import Report, Status
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
+from reconciler.operations.consent import Consent
 from tests.support.approvals import ALLOWED, WAYS, apply_approved
 from tests.support.copies import Copies
-from tests.support.faults import FAULTS
+from tests.support.faults import FAULTS, dying
 from tests.support.world import World, app_text, spec_of, task_spec
 
 pytestmark = pytest.mark.slow
 
 KILL = "killed"
 IS_EXPLORING = bool(os.environ.get("RECONCILER_EXPLORE"))
-STRIDE = 1 if IS_EXPLORING else 9
+STRIDE = 1 if IS_EXPLORING else 24
 STRUCK = [KILL, *FAULTS] if IS_EXPLORING else [KILL, "reset after"]
 OTHER = """
   other:
@@ -140,6 +141,100 @@ async def test_where_no_machine_is_left_standing_the_one_that_goes_last_holds_wh
         with pytest.raises(BlockedError, match="revision 2 was applied already"):
             await world.apply(spec_of(GOING), revision=numbered(1))
     assert copies.made >= 6
+
+
+BUSY, BUSY_AFTER = (
+    app_text(f"""
+    tasks:
+      busy: {{command: [run, '1000'], config: {{mounts: [{{volume: {volume}, path: /data}}]}}}}
+{others}""")
+    for volume, others in (("vol_1", "      gone: {command: [exit, '0'], count: 2}\n"), ("vol_2", ""))
+)
+
+
+async def test_what_is_noted_on_a_machine_that_goes_later_is_noted_again(world: World) -> None:
+    world.add_volumes("vol_1", "vol_2")
+    assert (await world.apply(spec_of(BUSY), revision=numbered(1))).is_success
+    await world.context.clock.sleep(60)
+    busy = world.machines()[0]
+    await world.engine.start_machine("app", busy.id, None)
+    await world.context.clock.sleep(1)
+    spec = spec_of(BUSY_AFTER)
+    consent = WAYS["hash"](await world.plan(spec, allow_destroy=ALLOWED), spec)
+    with dying(world.transport, lambda _request: len(world.machines()) < 3):
+        await apply_approved(world, spec, consent, revision=numbered(2), parallelism=1)
+    assert [one.name for one in world.machines()] == ["busy-iad-0", "gone-iad-0"]
+    await world.context.clock.sleep(2000)
+    with Copies(stride=1 if IS_EXPLORING else 3) as copies:
+        await copies.kill(world, apply_approved(world, spec, consent, revision=numbered(2)))
+        await world.context.clock.sleep(400)
+        report = await apply_approved(world, spec, consent, revision=numbered(2))
+        assert report.is_success, (report.entries, report.mismatches, report.failures)
+        assert [one.name for one in world.machines()] == ["busy-iad-0"]
+        assert not (await world.plan(spec)).has_changes
+    assert copies.made >= 6
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_stack_of_one_machine_is_cut_off_between_its_destroy_and_its_create(world: World, way: str) -> None:
+    world.add_volumes("vol_1", "vol_2")
+    one, other = (spec_of(NONE_STAYS.replace("vol_2", volume)) for volume in ("vol_1", "vol_2"))
+    assert (await world.apply(one, revision=numbered(1))).is_success
+    await world.context.clock.sleep(60)
+    consent = WAYS[way](await world.plan(other, allow_destroy=ALLOWED), other)
+    with dying(world.transport, lambda _request: not world.machines()):
+        await apply_approved(world, other, consent, revision=numbered(2))
+    assert not world.machines()
+    await world.context.clock.sleep(400)
+    if way == "hash":
+        with pytest.raises(StalePlanError, match="pass the plan's file or the set of its changes, or plan again"):
+            await apply_approved(world, other, consent, revision=numbered(2))
+        return
+    assert (await apply_approved(world, other, consent, revision=numbered(2))).is_success
+    assert not (await world.plan(other)).has_changes
+
+
+APPS = """
+version: 1
+name: stack
+apps:
+  app: {image: i, tasks: {work: {command: [exit, '0']}}}
+  there: {image: i, tasks: {work: {command: [exit, '0']}}}
+  other: {image: i, tasks: {work: {command: [exit, '0']}}}
+"""
+
+
+async def test_a_plan_that_created_some_of_its_apps_is_resumed_by_its_hash(world: World) -> None:
+    await world.context.client.apps.create("there", org="personal")
+    spec = spec_of(APPS)
+    consent = WAYS["hash"](await world.plan(spec), spec)
+    with Copies(stride=1 if IS_EXPLORING else 3) as copies:
+        await copies.kill(world, apply_approved(world, spec, consent, revision=numbered(2)))
+        await world.context.clock.sleep(400)
+        assert (await apply_approved(world, spec, consent, revision=numbered(2))).is_success
+        assert not (await world.plan(spec)).has_changes
+    assert copies.made >= 4
+
+
+async def test_plans_that_were_approved_side_by_side_are_resumed_as_one(world: World) -> None:
+    before, changed, both = (
+        task_spec(f"[exit, '{code}']", extra=extra)
+        for code, extra in ((0, ""), (1, ""), (1, "      added:\n        command: [exit, '2']\n"))
+    )
+    added = task_spec("[exit, '0']", extra="      added:\n        command: [exit, '2']\n")
+    assert (await world.apply(before, revision=numbered(1))).is_success
+    await world.context.clock.sleep(60)
+    sets = [WAYS["set"](await world.plan(spec), spec) for spec in (changed, added)]
+    for alone in sets:
+        with pytest.raises(StalePlanError, match="not approved"):
+            await apply_approved(world, both, alone, revision=numbered(2))
+    union = Consent(approvals=sum((one.approvals for one in sets), ()))
+    with Copies(stride=1 if IS_EXPLORING else 3) as copies:
+        await copies.kill(world, apply_approved(world, both, union, revision=numbered(2)))
+        await world.context.clock.sleep(400)
+        assert (await apply_approved(world, both, union, revision=numbered(2))).is_success
+        assert (await apply_approved(world, both, union, revision=numbered(2))).is_nothing_left
+    assert copies.made >= 4
 
 
 @pytest.mark.parametrize("way", WAYS)
