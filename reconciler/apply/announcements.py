@@ -54,9 +54,9 @@ class Announcements:
     async def obstacle(self, change: Change) -> Obstacle | None:
         """Return why the change's pool may not be changed; None if it may.
 
-        Waits until that is known.
+        Waits until that is known. A clone is no machine of the pool.
         """
-        task = self.tasks.get((change.slot.app, change.slot.pool))
+        task = None if change.clone else self.tasks.get((change.slot.app, change.slot.pool))
         if task is None:
             return None
         await asyncio.wait({task})

@@ -7,6 +7,7 @@ from reconciler.apply.job import Job
 from reconciler.apply.judge import (
     entry,
     fenced,
+    no_clone,
     unreachable,
     unsettled,
 )
@@ -29,7 +30,7 @@ _GONE_TIMEOUT_S: Final = 60.0
 async def destroy(job: Job, change: Change) -> Entry:
     """Destroy the change's machine, and return how that ended."""
     try:
-        ended, _machine = await take_away(job, change)
+        ended, _machine = await take_away(job, change, frees_name=bool(change.clone))  # a slot may be to have it
     except ApiError as error:
         if error.kind is not ApiErrorKind.NOT_FOUND or await job.context.client.apps.get(change.slot.app):
             raise
@@ -67,14 +68,18 @@ async def _take_away_leased(job: Job, change: Change, *, frees_name: bool) -> tu
             return await _was_gone(job, change, live)
         if found := unreachable(live, change):
             return found, live
-        is_forced = job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE
+        if change.clone and (found := no_clone(live, change, job.stack)):
+            return found, live
+        is_forced = not change.clone and (job.options.force or kind_of(live, declared=change.kind) is PoolKind.SERVICE)
         if not is_forced and (found := unsettled(live, change, job.patience)):
             return found, live
         if not is_forced and not live.state.is_resting:
             return await defer(job, lease, live, change), live
         if (live.metadata.get(marks.STACK), live.metadata.get(marks.SLOT)) != (job.stack, change.slot.name):
             return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone"), live
-        if found := fenced(live, change, job.options) or await job.changed_back(live, change):
+        if not change.clone and (found := fenced(live, change, job.options)):  # a clone's revision is its original's
+            return found, live
+        if found := await job.changed_back(live, change):
             return found, live
         if unnoted := await pass_on(job, live, change):
             return entry(change, Status.FAILED, unnoted.detail, reason=unnoted.reason), live

@@ -188,7 +188,7 @@ class _Making:
         blocking = next((end for end in ends if end.status not in {Status.DONE, Status.DEFERRED}), None)
         if blocking:
             why = f": {blocking.detail}" if blocking.detail else ""
-            first = f"{blocking.slot.name} comes first and was not done{why}"
+            first = f"{blocking.name} comes first and was not done{why}"
             return entry(change, Status.SKIPPED, first, reason=blocking.reason)
         if change.deferred:
             return await self.defer(change)
@@ -228,5 +228,5 @@ def _kept_volume(change: Change, needed: list[_Progress[Change, Entry]]) -> str 
     for other in needed:
         shared = sorted(change.mounted & other.step.freed)
         if shared and other.end and other.end.status is Status.DEFERRED:
-            return f"volume {', '.join(shared)} is still mounted by {other.end.slot.name}: {other.end.detail}"
+            return f"volume {', '.join(shared)} is still mounted by {other.step.name}: {other.end.detail}"
     return None

@@ -15,6 +15,7 @@ from reconciler.model.report import Entry, Reason, Report, Status
 
 _FINE: Final = frozenset({Status.DONE, Status.DEFERRED})
 _BY_HAND: Final = frozenset({Cause.DRIFT, Cause.BOTH})
+_NOT_OURS: Final = "no longer the machine that was to be destroyed, or it cannot be observed; left alone, plan again"
 _HARMLESS: Final = frozenset({Action.CREATE, Action.UPDATE, Action.START})
 
 
@@ -27,14 +28,29 @@ def overtaken(report: Report) -> tuple[Entry, ...]:
 
 
 def done_by_others(again: Plan, report: Report) -> tuple[Entry, ...]:
-    """Return the ends of changes that the new plan no longer needs."""
+    """Return the ends of changes that the new plan no longer needs.
+
+    They are done, unless a machine that was to be destroyed is still there: it has lost its marks, or was renamed.
+    """
     planned = {change.address: change for change in report.plan.changes}
     now = {change.address: change for change in again.changes}
-    return tuple(
-        replace(one, status=Status.DONE, detail="another apply had done it", reason=None)
-        for one in report.entries
-        if one.status is not Status.DONE and _is_as_declared(planned.get(one.address), now.get(one.address))
-    )
+    going = {
+        one.address: one.machine_id
+        for one in report.plan.changes
+        if one.action is Action.DESTROY and one.machine_id and not one.is_duplicate
+    }
+    there = {change.machine_id for change in again.changes if change.machine_id and not change.is_alone}
+    there |= {machine.id for machine in again.foreign} | {machine.id for machine in again.unreachable}
+    ended = []
+    for one in report.entries:
+        if one.status is Status.DONE or not _is_as_declared(planned.get(one.address), now.get(one.address)):
+            continue
+        is_left = going.get(one.address) in there
+        if is_left:
+            ended.append(replace(one, status=Status.FAILED, detail=_NOT_OURS, reason=None))
+        else:
+            ended.append(replace(one, status=Status.DONE, detail="another apply had done it", reason=None))
+    return tuple(ended)
 
 
 def follow_up(

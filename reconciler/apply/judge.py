@@ -108,6 +108,20 @@ def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
     return entry(change, Status.FAILED, objection) if objection else None
 
 
+def no_clone(live: Machine, change: Change, stack: str) -> Entry | None:
+    """Say why the machine is not the clone that was planned to go.
+
+    Its marks must be those of the same slot still, under another name, and its config as it was.
+    """
+    place = live.metadata.get(marks.STACK), live.metadata.get(marks.POOL), live.metadata.get(marks.SLOT)
+    if place != (stack, change.slot.pool, change.slot.name) or live.name == change.slot.name:
+        return entry(change, Status.FAILED, f"no longer a clone of {change.slot.name}; left alone")
+    seen = live.name, live.metadata.get(marks.APPLIED), _digest(live)
+    if seen != (change.clone, change.expected.applied, change.expected.digest):
+        return entry(change, Status.FAILED, "changed since it was planned; plan again")
+    return None
+
+
 def has_moved(live: Machine, change: Change) -> bool:
     """Return whether the machine is another than the one that was planned for."""
     return live.metadata.get(marks.APPLIED) != change.expected.applied or _was_meddled_with(live, change)
@@ -194,7 +208,8 @@ def entry(
 
 def busy(change: Change, live: Machine) -> Entry:
     """Return the end of a change that waits for the run on its machine."""
-    detail = f"a run is in progress (state {live.state.value})"
+    what = "it runs" if change.clone and change.kind is PoolKind.SERVICE else "a run is in progress"
+    detail = f"{what} (state {live.state.value})"
     return entry(change, Status.DEFERRED, detail, reason=Reason.RUN, machine=live)
 
 

@@ -164,5 +164,6 @@ async def read_memory(context: Context, change: Change, stack: str) -> dict[str,
 
 
 def _was_anchor(machine: Machine, change: Change, stack: str) -> bool:
-    owner = {marks.STACK: stack, marks.POOL: change.slot.pool, marks.ANCHOR: change.slot.name}
-    return machine.state.is_gone and machine.name == change.slot.name and owner.items() <= machine.metadata.items()
+    name = change.slot.name
+    owner = {marks.STACK: stack, marks.POOL: change.slot.pool, marks.SLOT: name, marks.ANCHOR: name}
+    return machine.state.is_gone and machine.name == name and owner.items() <= machine.metadata.items()

@@ -32,6 +32,7 @@ class ReasonCode(enum.StrEnum):
     REGION_REMOVED = "region_removed"  # its region left the pool
     COUNT_LOWERED = "count_lowered"  # the pool has fewer machines in its region
     DUPLICATE = "duplicate"  # a second machine of one slot
+    CLONE = "clone"  # a machine with the marks of a slot under another name
     DESTROY = "destroy"  # asked for by `reconciler destroy`
     RELEASE = "release"  # asked for by `reconciler release`
     SETTINGS = "settings"  # the pool's settings are not as they were applied
@@ -122,6 +123,7 @@ class Change:
     is_protected: bool = False
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_duplicate: bool = False  # a second machine of the slot's name, to be removed
+    clone: str = ""  # the name of a clone to be removed; `slot` is the one whose marks it carries
     writes: tuple[MetadataWrite, ...] = ()  # of a change of the settings; of a release: made on others before it
     depends_on: tuple[str, ...] = ()
 
@@ -130,13 +132,25 @@ class Change:
         """Return its address, unique in a plan."""
         if self.action is Action.SETTINGS:
             return f"{self.slot.app}/{self.slot.pool}/settings"
+        if self.clone:
+            return f"{self.slot.address} (clone {self.machine_id})"
         return f"{self.slot.address} ({self.machine_id})" if self.is_duplicate else self.slot.address
+
+    @property
+    def name(self) -> str:
+        """Return the name of its machine."""
+        return self.clone or self.slot.name
+
+    @property
+    def is_alone(self) -> bool:
+        """Return whether its machine is not the one of its slot."""
+        return self.is_duplicate or bool(self.clone)
 
     @property
     def machine(self) -> MachineRef:
         """Return the machine that it is about; only for a change that has one."""
         assert self.machine_id is not None
-        return MachineRef(self.slot.app, self.machine_id, self.slot.name)
+        return MachineRef(self.slot.app, self.machine_id, self.name)
 
     @property
     def binding(self) -> tuple[object, ...]:

@@ -232,9 +232,9 @@ class SavedPlan:
     """A plan that was written to a file and read again.
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target
-    and the spec must be those of the apply, and `scheme` must be that of its digests. `selection`, `app`, `adopt` and
-    `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by their references as
-    written. `change_hashes` is the set that was approved, None in a file of an earlier version.
+    and the spec must be those of the apply, and `scheme` must be that of its digests. `selection`, `app`, `adopt`,
+    `prune_clones` and `allow_destroy` are how it was asked for; `images` are the digests that the images' tags had, by
+    their references as written. `change_hashes` is the set that was approved, None in a file of an earlier version.
     """
 
     plan: Plan
@@ -246,6 +246,7 @@ class SavedPlan:
     selection: Selection = WHOLE
     app: str | None = None
     adopt: bool = False
+    prune_clones: bool = False
     allow_destroy: int | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     change_hashes: frozenset[str] | None = None

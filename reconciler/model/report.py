@@ -65,6 +65,11 @@ class Entry:
     def app(self) -> str:
         return self.slot.app
 
+    @property
+    def name(self) -> str:
+        """Return its address without the app: the slot's name, and of a clone its id too."""
+        return self.address.removeprefix(f"{self.app}/") or self.slot.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpEntry:

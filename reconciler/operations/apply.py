@@ -87,7 +87,7 @@ async def propose_apply(
     saved = consent.saved
     options = replace(options, allow_rollback=consent.allow_rollback, plan_sha256=consent.sha256)
     if saved:
-        consent = replace(consent, adopt=saved.adopt)
+        consent = replace(consent, adopt=saved.adopt, prune_clones=saved.prune_clones)
         options = replace(options, selection=saved.selection, reviewed_versions=reviewed_versions(saved))
         looked_up = await look_up_as_reviewed(session, spec, saved, images)
         pinned = pinned_to(await observe_stack(session.context, spec), looked_up)
@@ -103,6 +103,7 @@ async def propose_apply(
         revision=options.revision,
         allow_rollback=options.allow_rollback,
         adopt=consent.adopt,
+        prune_clones=consent.prune_clones,
     )
     if options.only_drift:
         plan_again = await drift_planner(session, plan_again, pinned.observed)

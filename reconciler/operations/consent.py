@@ -25,7 +25,7 @@ class Consent:
     `saved` is a reviewed plan; `approvals` are plans that were approved otherwise. If there is one of them, nothing
     else is applied; several approvals are one, their union. `planned` is the plan that the approval is of, if it is at
     hand. `allow_destroy` allows the loss of that many machines, `allow_rollback` an older revision. `adopt` takes over
-    unmarked machines that have a slot's name.
+    unmarked machines that have a slot's name, `prune_clones` destroys clones made by hand.
     """
 
     saved: "SavedPlan | None" = None
@@ -34,6 +34,7 @@ class Consent:
     allow_destroy: int | None = None
     allow_rollback: bool = False
     adopt: bool = False
+    prune_clones: bool = False
 
     @property
     def is_reviewed(self) -> bool:

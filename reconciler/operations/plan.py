@@ -51,6 +51,7 @@ async def plan(
     revision: Revision | None = None,
     allow_rollback: bool = True,
     adopt: bool = False,
+    prune_clones: bool = False,
 ) -> tuple[Plan, LookedUp]:
     """Return the plan of the target as it is now, and what was found of its images.
 
@@ -65,6 +66,7 @@ async def plan(
         revision=revision,
         allow_rollback=allow_rollback,
         adopt=adopt,
+        prune_clones=prune_clones,
     )
     at = context.clock.now()
     pinned: dict[str, App] = {}

@@ -39,6 +39,7 @@ def bind(
     selection: Selection,
     app: str | None,
     adopt: bool,
+    prune_clones: bool = False,
     allow_destroy: int | None,
     images: Mapping[str, str],
 ) -> "SavedPlan":
@@ -62,6 +63,7 @@ def bind(
         selection=selection,
         app=app,
         adopt=adopt,
+        prune_clones=prune_clones,
         allow_destroy=allow_destroy,
         images=images,
     )

@@ -76,7 +76,7 @@ def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change
     dark = _dark_anchor(paired, pool)
     anchor = dark.name if dark else anchors_of(paired, (pool,))[pool.name]
     machine = None if dark else next((one for one in paired.owned if one.name == anchor), None)
-    own = [change for change in changes if change.slot.name == anchor and not change.is_duplicate]
+    own = [change for change in changes if change.slot.name == anchor and not change.is_alone]
     if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
         return None
     if dark is None and (machine is None or is_digest_of(_wants(machine), pool.config, live=machine.config)):

@@ -42,7 +42,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
         is_first = False
         if change.is_effective and not change.deferred:
             needs += [first] if first else []
-            if change.action in _AFTER_ANCHOR and anchor:
+            if change.action in _AFTER_ANCHOR and anchor and not change.clone:
                 needs.append(anchor)
             if change.handover and change.handover.successor in addresses:
                 needs.append(addresses[change.handover.successor])
@@ -57,7 +57,19 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
         depends_on = _others(needs, change, anchor, first) if needs else ()
         is_placed = depends_on or is_first
         ordered.append(replace(change, depends_on=depends_on, is_first=is_first) if is_placed else change)
+    ordered = _after_clones(ordered)
     return with_volume_edges(ordered)
+
+
+def _after_clones(changes: Sequence[Change]) -> list[Change]:
+    """Let what makes a machine come after the clone that has its name."""
+    names = {change.clone: change.address for change in changes if change.clone and not change.deferred}
+    return [
+        replace(change, depends_on=(*change.depends_on, names[change.slot.name]))
+        if change.action in _MAKES and change.slot.name in names
+        else change
+        for change in changes
+    ]
 
 
 def _others(needs: list[str], change: Change, anchor: str | None, first: str | None) -> tuple[str, ...]:
@@ -105,7 +117,7 @@ def held_back(changes: Sequence[Change]) -> Sequence[Change]:
     while waiting:
         holder = waiting.pop()
         for volume in sorted(holder.freed):
-            why = f"volume {volume} is still mounted by {holder.slot.name}: {holder.deferred}"
+            why = f"volume {volume} is still mounted by {holder.name}: {holder.deferred}"
             for change in mounting.pop(volume, ()):
                 if change.address not in deferred:
                     deferred[change.address] = replace(change, deferred=why)

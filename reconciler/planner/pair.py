@@ -22,6 +22,7 @@ class Paired:
     foreign: list[ForeignMachine] = field(default_factory=list)
     blocked: dict[Slot, Machine] = field(default_factory=dict)  # the slot's name is held by a foreign machine
     duplicates: list[tuple[Slot, Machine]] = field(default_factory=list)  # second machines of a name, to be removed
+    clones: list[tuple[Slot, Machine]] = field(default_factory=list)  # with marks of the slot, under another name
     owned: list[Machine] = field(default_factory=list)
     unreachable: dict[Slot, Machine] = field(default_factory=dict)  # not observable: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
@@ -109,7 +110,10 @@ def _set_unreachable(paired: Paired, machine: Machine, slot: Slot | None) -> Non
 
 def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
     foreign = _foreign(machine, _reason(machine, slot, stack=stack))
-    paired.foreign.append(replace(foreign, clone_of=clone_of(machine, stack=stack)))
+    cloned = clone_of(machine, stack=stack)
+    paired.foreign.append(replace(foreign, clone_of=cloned))
+    if cloned and machine.name and (original := _slot_in(machine.app, cloned, machine.metadata.get(marks.POOL, ""))):
+        paired.clones.append((original, machine))
     if slot:
         paired.blocked.setdefault(slot, machine)
 

@@ -34,6 +34,7 @@ from reconciler.planner.changes import (
     orphan_changes,
     slot_changes,
 )
+from reconciler.planner.clones import prune
 from reconciler.planner.diff import Differ
 from reconciler.planner.holders import holders_of, leaving_anchors
 from reconciler.planner.image_builds import builds_of, image_variables_of
@@ -70,8 +71,9 @@ class Planner:
 
     `selection` restricts it to a part of the stack. `allow_destroy` lifts the deletion limit for a plan that destroys
     or replaces at most so many machines. If a newer `revision` was applied the plan is blocked, unless
-    `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over. With `keeps_machines` the
-    plan's bookkeeping is found only when it is asked for; until then the plan holds the machines that it is about.
+    `allow_rollback`. With `adopt`, unmarked machines that have a slot's name are taken over, with `prune_clones` clones
+    made by hand are destroyed. With `keeps_machines` the plan's bookkeeping is found only when it is asked for; until
+    then the plan holds the machines that it is about.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Planner:
         revision: Revision | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
+        prune_clones: bool = False,
         keeps_machines: bool = False,
     ) -> None:
         self._stack = stack
@@ -91,6 +94,7 @@ class Planner:
         self._revision = revision
         self._allow_rollback = allow_rollback
         self._adopt = adopt
+        self._prunes_clones = prune_clones
         self._keeps_machines = keeps_machines
         self._given = BookkeepingInput(selection=selection, revision=revision, allow_rollback=allow_rollback)
         self._differ = Differ()
@@ -166,13 +170,13 @@ class Planner:
             return draft
         selection = self._selection
         paired = pair(app, observed, stack=self._stack, selection=selection)
+        pruned = prune(app, paired) if self._prunes_clones else ()
         adopted = self._adopted(draft, app, paired, at)
-        taken_over = {one.machine_id for one in adopted}
-        draft.foreign = [machine for machine in paired.foreign if machine.id not in taken_over]
-        draft.warnings += paired.warnings
+        planned = {one.machine_id for one in (*adopted, *pruned)}
+        draft.foreign = [machine for machine in paired.foreign if machine.id not in planned]
         draft.unreachable = [one for one in unreachable_of(paired) if selection.has(one.slot)]
-        draft.warnings += [one.words for one in draft.unreachable]
-        draft.owned_count = len(paired.owned)
+        draft.warnings += [*paired.warnings, *(one.words for one in draft.unreachable)]
+        draft.owned_count = len(paired.owned) + len(pruned)
         draft.newer = newer_revision(paired.owned, self._revision)
         self._applied.add(paired.owned)
         found = (
@@ -181,7 +185,7 @@ class Planner:
             *duplicate_changes(app, paired),
             *adopted,
         )
-        changes = held_back([change for change in found if selection.has(change.slot)])
+        changes = held_back([*(change for change in found if selection.has(change.slot)), *pruned])
         if not observed.exists and changes:
             draft.creation = AppCreation(name=app.name, org=app.org)
         lock = min(paired.owned, key=lambda machine: machine.name, default=None)
@@ -195,7 +199,7 @@ class Planner:
         draft.foreign_ips = foreign_ips_of(app, observed)
         draft.changes = with_edges(changes, is_empty=not observed.machines)
         draft.warnings += _crash_warnings(draft.changes)
-        draft.announcements = tuple(announcements_of(app, paired, changes))
+        draft.announcements = tuple(announcements_of(app, paired, [change for change in changes if not change.clone]))
         holders = holders_of(paired.owned, draft.changes)
         draft.books = partial(app_books, app, observed, holders, draft.changes, self._given)
         if not self._keeps_machines:
@@ -216,13 +220,15 @@ class Planner:
         """
         pools = {pool.name: pool for pool in app.pools}
         anchors = anchors_of(paired, app.pools) if paired.blocked else {}
+        clones = {machine.id for _, machine in paired.clones}
         adopted = []
         for slot, machine in sorted(paired.blocked.items()):
             if not self._selection.has(slot):
                 continue
+            with_flag = " (--prune-clones does, once it rests)" if machine.id in clones else ""
             held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
             if machine.metadata.get(marks.STACK):
-                draft.blocked.append(f"{held}; destroy or rename it, or rename the pool")
+                draft.blocked.append(f"{held}; destroy{with_flag} or rename it, or rename the pool")
             elif not machine.is_observable:
                 draft.blocked.append(f"{held}; it is {machine.doubt}")
             elif not self._adopt:
@@ -255,6 +261,7 @@ def plan(
     revision: Revision | None = None,
     allow_rollback: bool = False,
     adopt: bool = False,
+    prune_clones: bool = False,
 ) -> Plan:
     """Return every change between spec and snapshot; options as for Planner."""
     planner = Planner(
@@ -264,6 +271,7 @@ def plan(
         revision=revision,
         allow_rollback=allow_rollback,
         adopt=adopt,
+        prune_clones=prune_clones,
         keeps_machines=True,
     )
     for app in spec.apps:

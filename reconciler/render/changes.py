@@ -117,8 +117,7 @@ class Group:
                 names.append((f"{run[0].slot.name}…{run[-1].slot.number}", len(run)))
             else:
                 names += [
-                    (one.slot.name + (f" [{clean(one.machine_id or '')}]" if one.is_duplicate else ""), 1)
-                    for one in run
+                    (clean(one.name) + (f" [{clean(one.machine_id or '')}]" if one.is_alone else ""), 1) for one in run
                 ]
         return names
 
@@ -133,7 +132,7 @@ def grouped(plan: Plan) -> list[Group]:
     """Group changes that are alike, in the order of the first of each group."""
     groups: dict[Any, list[Change]] = {}
     for change in plan.effective:
-        where = (change.slot.app, change.slot.pool, change.is_duplicate)
+        where = (change.slot.app, change.slot.pool, change.is_alone)
         key = (*where, change.action, change.reason, change.deferred, repr(_values(change)))
         groups.setdefault(key, []).append(change)
     return [Group(tuple(changes)) for changes in groups.values()]
@@ -229,4 +228,4 @@ def _continues(run: list[Change], change: Change) -> bool:
     last = run[-1].slot
     step = change.slot.number - last.number
     is_steady = len(run) < 2 or step == last.number - run[-2].slot.number
-    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_duplicate
+    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_alone

@@ -168,6 +168,7 @@ def _deletion(one: AppDeletion) -> dict[str, Any]:
 
 def _change(change: Change, salt: str) -> dict[str, Any]:
     return {
+        **({"clone": clean(change.clone) or clean(change.machine_id or "")} if change.clone else {}),
         "address": change.address,
         "app": change.slot.app,
         "pool": change.slot.pool,

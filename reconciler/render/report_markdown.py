@@ -80,8 +80,11 @@ def _gone(entries: Iterable[Entry]) -> list[str]:
     """Return a line each that names the machines that were destroyed, and replaced."""
     lines = []
     for action, word in ((Action.DESTROY, "Destroyed"), (Action.REPLACE, "Replaced")):
-        done = [entry.slot for entry in entries if entry.status is Status.DONE and entry.action is action]
-        if named := [(code(found.address), found.size) for found in ranges_of(done)]:
+        done = [entry for entry in entries if entry.status is Status.DONE and entry.action is action]
+        slots = [entry.slot for entry in done if entry.address == entry.slot.address]
+        named = [(code(found.address), found.size) for found in ranges_of(slots)]
+        named += [(code(entry.address), 1) for entry in done if entry.address != entry.slot.address]
+        if named:
             lines += [f"**{word}:** {first_of(named, _NAMED)}", ""]
     return lines
 

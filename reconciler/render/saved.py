@@ -68,6 +68,7 @@ def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
         **selection_json(saved.selection),
         "app": saved.app,
         "adopt": saved.adopt,
+        "prune_clones": saved.prune_clones,
         "allow_destroy": saved.allow_destroy,
         "images": dict(saved.images),
     }
@@ -144,6 +145,7 @@ def _saved(document: Mapping[str, Any]) -> SavedPlan:
         selection=_selection(saved),
         app=saved["app"],
         adopt=bool(saved["adopt"]),
+        prune_clones=bool(saved.get("prune_clones")),
         allow_destroy=saved["allow_destroy"],
         images=dict(saved["images"]),
         change_hashes=_approved(document, plan),
@@ -217,6 +219,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         desired=_desired(slot, value, after) if action is not Action.START else None,
         handover=_handover(bound["desired"]) if action is Action.DESTROY else None,
         is_duplicate=bool(value["is_twin"]),
+        clone=value.get("clone", ""),
         depends_on=tuple(value["depends_on"]),
     )
 
@@ -289,11 +292,5 @@ def _unreachable(value: Mapping[str, Any]) -> UnreachableMachine:
 
 
 def _foreign(value: Mapping[str, Any]) -> ForeignMachine:
-    return ForeignMachine(
-        app=value["app"],
-        id=value["machine"],
-        name=value["name"],
-        state=MachineState(value["state"]),
-        reason=value["reason"],
-        clone_of=value.get("clone_of", ""),
-    )
+    members = {"id": value["machine"], "state": MachineState(value["state"]), "clone_of": value.get("clone_of", "")}
+    return ForeignMachine(app=value["app"], name=value["name"], reason=value["reason"], **members)

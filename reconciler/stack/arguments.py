@@ -91,9 +91,10 @@ def check_selection(spec: Spec, only: Any, exclude: Any, regions: Any, *others: 
     return selection
 
 
-def check_planned(*, allow_destroy: Any, adopt: Any, revision: Any, no_revision: Any) -> None:
+def check_planned(*, allow_destroy: Any, adopt: Any, prune_clones: Any, revision: Any, no_revision: Any) -> None:
     """Check what a plan is made with. Raises TypeError or ValueError."""
     check_flag("adopt", adopt)
+    check_flag("prune_clones", prune_clones)
     check_flag("no_revision", no_revision)
     if no_revision and revision is not None:
         raise ValueError("revision and no_revision contradict each other")
@@ -103,14 +104,22 @@ def check_planned(*, allow_destroy: Any, adopt: Any, revision: Any, no_revision:
 
 
 def consent_of(
-    plan: Any, *, selection: Selection, allow_destroy: Any, allow_rollback: Any, adopt: Any, only_drift: Any
+    plan: Any,
+    *,
+    selection: Selection,
+    allow_destroy: Any,
+    allow_rollback: Any,
+    adopt: Any,
+    prune_clones: Any,
+    only_drift: Any,
 ) -> Consent:
     """Return what the call agrees to. Raises TypeError or ValueError."""
     approvals = _approvals_of(plan)
     check_flag("allow_rollback", allow_rollback)
     saved = plan if isinstance(plan, SavedPlan) else None
-    if saved and (not selection.is_whole or adopt or only_drift or allow_destroy is not None):
-        raise ValueError("only, exclude, regions, adopt, only_drift and allow_destroy do not go with a saved plan")
+    if saved and (not selection.is_whole or adopt or prune_clones or only_drift or allow_destroy is not None):
+        said = "only, exclude, regions, adopt, prune_clones, only_drift and allow_destroy"
+        raise ValueError(f"{said} do not go with a saved plan")
     return Consent(
         saved=saved,
         approvals=approvals,
@@ -118,6 +127,7 @@ def consent_of(
         allow_destroy=allow_destroy,
         allow_rollback=allow_rollback,
         adopt=adopt,
+        prune_clones=prune_clones,
     )
 
 

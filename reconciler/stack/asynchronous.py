@@ -108,14 +108,16 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
+        prune_clones: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
     ) -> Plan:
         """Return what an apply would change, as `reconciler plan` does. Reads only.
 
         `only` and `exclude` name pools, `regions` regions. `allow_destroy` allows the loss of that many machines.
-        `adopt` takes over unmarked machines with a slot's name. `revision` is that of the spec, by default the
-        commit's; with `no_revision` it has none. The plan's `plan_sha256` is as there.
+        `adopt` takes over unmarked machines with a slot's name, `prune_clones` destroys clones made by hand. `revision`
+        is that of the spec, by default the commit's; with `no_revision` it has none. The plan's `plan_sha256` is as
+        there.
         """
         plan, _looked_up = await self._connection.plan(
             self.spec,
@@ -124,6 +126,7 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
             revision=revision,
             no_revision=no_revision,
             adopt=adopt,
+            prune_clones=prune_clones,
         )
         return plan
 
@@ -136,6 +139,7 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
+        prune_clones: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
     ) -> SavedPlan:
@@ -152,11 +156,18 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
             revision=revision,
             no_revision=no_revision,
             adopt=adopt,
+            prune_clones=prune_clones,
         )
         if not plan.is_reviewable:
             raise BlockedError("; ".join(plan.blocked))
         return await self._connection.save(
-            plan, looked_up, path, selection=plan.selection, adopt=adopt, allow_destroy=allow_destroy
+            plan,
+            looked_up,
+            path,
+            selection=plan.selection,
+            adopt=adopt,
+            prune_clones=prune_clones,
+            allow_destroy=allow_destroy,
         )
 
     async def apply(
@@ -169,6 +180,7 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         allow_destroy: int | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
+        prune_clones: bool = False,
         only_drift: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
@@ -188,9 +200,16 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         report's `superseded_by` is that revision. Raises StalePlanError if a change is due that was not approved,
         BlockedError if it may not be applied: before the first write.
         """
-        arguments.check_planned(allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
+        arguments.check_planned(
+            allow_destroy=allow_destroy,
+            adopt=adopt,
+            prune_clones=prune_clones,
+            revision=revision,
+            no_revision=no_revision,
+        )
         selection = self._select(only, exclude, regions)
         extras = {"allow_destroy": allow_destroy, "allow_rollback": allow_rollback, "adopt": adopt}
+        extras |= {"prune_clones": prune_clones}
         consent = arguments.consent_of(plan, selection=selection, only_drift=only_drift, **extras)
         options = arguments.apply_options(
             selection=selection,

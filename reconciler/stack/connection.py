@@ -115,12 +115,19 @@ class Connection:
         revision: int | None,
         no_revision: bool,
         adopt: bool,
+        prune_clones: bool,
     ) -> tuple[Plan, LookedUp]:
         """Return the plan of the spec, and what was found of its images.
 
         Raises as `check_planned` does.
         """
-        check_planned(allow_destroy=allow_destroy, adopt=adopt, revision=revision, no_revision=no_revision)
+        check_planned(
+            allow_destroy=allow_destroy,
+            adopt=adopt,
+            prune_clones=prune_clones,
+            revision=revision,
+            no_revision=no_revision,
+        )
         session = await self.open()
         found = await self.find_revision(spec, revision, is_declined=no_revision)
         return await plan(
@@ -131,6 +138,7 @@ class Connection:
             allow_destroy=allow_destroy,
             revision=found.revision,
             adopt=adopt,
+            prune_clones=prune_clones,
         )
 
     async def find_revision(self, spec: Spec, number: int | None, *, is_declined: bool) -> FoundRevision:
@@ -145,6 +153,7 @@ class Connection:
         *,
         selection: Selection,
         adopt: bool,
+        prune_clones: bool,
         allow_destroy: int | None,
     ) -> SavedPlan:
         """Write the plan to the file, without known tokens, and return it.
@@ -159,6 +168,7 @@ class Connection:
             selection=selection,
             app=None,
             adopt=adopt,
+            prune_clones=prune_clones,
             allow_destroy=allow_destroy,
             images=looked_up.digests,
         )

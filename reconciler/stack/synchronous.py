@@ -99,6 +99,7 @@ class Stack(StackEnds):
         regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
+        prune_clones: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
     ) -> Plan:
@@ -111,6 +112,7 @@ class Stack(StackEnds):
                 regions=regions,
                 allow_destroy=allow_destroy,
                 adopt=adopt,
+                prune_clones=prune_clones,
                 revision=revision,
                 no_revision=no_revision,
             )
@@ -125,6 +127,7 @@ class Stack(StackEnds):
         regions: Collection[str] = (),
         allow_destroy: int | None = None,
         adopt: bool = False,
+        prune_clones: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
     ) -> SavedPlan:
@@ -138,6 +141,7 @@ class Stack(StackEnds):
                 regions=regions,
                 allow_destroy=allow_destroy,
                 adopt=adopt,
+                prune_clones=prune_clones,
                 revision=revision,
                 no_revision=no_revision,
             )
@@ -153,6 +157,7 @@ class Stack(StackEnds):
         allow_destroy: int | None = None,
         allow_rollback: bool = False,
         adopt: bool = False,
+        prune_clones: bool = False,
         only_drift: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
@@ -174,6 +179,7 @@ class Stack(StackEnds):
                 allow_destroy=allow_destroy,
                 allow_rollback=allow_rollback,
                 adopt=adopt,
+                prune_clones=prune_clones,
                 only_drift=only_drift,
                 revision=revision,
                 no_revision=no_revision,

@@ -30,6 +30,7 @@ _FLAGS: Final = (
     (r"--revision N\b", "`revision`"),
     (r"--no-revision\b", "no_revision=True"),
     (r"--adopt\b", "adopt=True"),
+    (r"--prune-clones\b", "prune_clones=True"),
     (r"`?--target local\b`?", 'target="local"'),
     (r"--target\b", "`target`"),
     (r"--environment ENV\b", "`environment_name`"),

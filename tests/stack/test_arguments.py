@@ -69,6 +69,7 @@ PLANNED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"revision": "abc"}, TypeError, "revision must be a whole number, not str"),
     ({"revision": -1}, ValueError, "revision must be 0 or more, not -1"),
     ({"adopt": "no"}, TypeError, "adopt must be True or False, not str"),
+    ({"prune_clones": 1}, TypeError, "prune_clones must be True or False, not int"),
 ]
 APPLIED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"parallelism": 0}, ValueError, "parallelism must be 1 or more, at most 100, not 0"),

@@ -276,3 +276,18 @@ async def test_a_part_of_the_stack_is_planned_applied_and_destroyed(world: World
             await stack.plan(regions="ams")
         with pytest.raises(ValueError, match="does not go with only, exclude and regions"):
             await stack.destroy(delete_apps=True, regions=["ams"])
+
+
+async def test_clones_are_destroyed_if_that_is_asked_for(world: World, tmp_path: Path) -> None:
+    async with stack_in(world) as stack:
+        await stack.apply(no_revision=True)
+        for name in ("one", "two"):
+            body = {"name": name, "skip_launch": True, "config": dict(world.machines()[-1].config)}
+            world.engine.create("app", body)
+        assert not (await stack.plan()).has_changes
+        assert len((await stack.plan(prune_clones=True, only=["work"])).effective) == 2
+        saved = await stack.save_plan(tmp_path / "saved", prune_clones=True)
+        with pytest.raises(ValueError, match="prune_clones"):
+            await stack.apply(saved, prune_clones=True)
+        assert (await stack.apply(saved, no_revision=True)).is_success
+        assert not {"one", "two"} & {machine.name for machine in world.machines()}

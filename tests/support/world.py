@@ -83,13 +83,16 @@ class World:
         *,
         allow_destroy: int = 1000,
         adopt: bool = False,
+        prune_clones: bool = False,
         allow_rollback: bool = False,
         wait_busy_s: float | None = None,
         **options: Any,
     ) -> Report:
         """Plans and applies; `options` are those of apply.Options, and `stop` and `on_end`."""
         around = {key: options.pop(key) for key in ("stop", "on_end") if key in options}
-        consent = Consent(allow_destroy=allow_destroy, adopt=adopt, allow_rollback=allow_rollback)
+        consent = Consent(
+            allow_destroy=allow_destroy, adopt=adopt, prune_clones=prune_clones, allow_rollback=allow_rollback
+        )
         proposal = await propose_apply(self.session, spec, consent, Options(**options), images=NO_IMAGES)
         return await carry_out(self.session, proposal, wait_busy_s=wait_busy_s, **around)
 

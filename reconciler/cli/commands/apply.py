@@ -54,6 +54,7 @@ _NEEDS_REVISION = (
 @click.option("--allow-rollback", is_flag=True, help="Apply a revision older than the one that was applied.")
 @revision_options
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--prune-clones", is_flag=True, help="Destroy idle machines that were cloned from the stack's by hand.")
 @click.option("--only-drift", is_flag=True, help="Only put back what someone else changed.")
 @click.option("--wait-busy", type=Duration(), metavar="10m", help="Wait so long for runs in progress. [default: 0s]")
 @click.option("--lock-timeout", type=Duration(), default="60s", metavar="60s", help="How long to wait for a lease.")
@@ -86,6 +87,7 @@ def command(
     revision: int | None,
     is_unfenced: bool,
     adopt: bool,
+    prune_clones: bool,
     only_drift: bool,
     wait_busy: float | None,
     lock_timeout: float,
@@ -114,7 +116,7 @@ def command(
         console.check_values_may_be_shown(options)
     check_revision(revision, is_unfenced=is_unfenced)
     check_dry_run(is_dry, events, is_detailed=is_detailed)
-    _check_alone(plan_file, options, [adopt, only_drift, allow_destroy is not None])
+    _check_alone(plan_file, options, [adopt, prune_clones, only_drift, allow_destroy is not None])
     approvals = tuple(one for text in expected for one in read_approvals(text, options))
     saved = _read_saved(plan_file, approvals, options) if plan_file else None
     spec = pushed_to(load_spec(options, environment=saved.environment if saved else None), push_to)
@@ -124,6 +126,7 @@ def command(
         allow_destroy=allow_destroy,
         allow_rollback=allow_rollback,
         adopt=adopt,
+        prune_clones=prune_clones,
     )
     asking = Asking(
         options=options,
@@ -151,8 +154,7 @@ def command(
     work = Work(spec=spec, consent=consent, how=how, images=images, resolve_mode=resolve_mode, wait_busy_s=wait_busy)
     if is_dry:
         return end_dry(asking, run_async(propose_dry(asking, resolve(options), work)), is_detailed)
-    reads = seen_from(options, plan_file) if plan_file else None
-    with beside(options, spec, events=events, plan_file=reads) as both:
+    with beside(options, spec, events=events, plan_file=plan_file and seen_from(options, plan_file)) as both:
         report = run_ending_well(partial(apply_asked, asking, both, resolve(options), work))
         return 1 if report is None else finish(report, options, both)
 
@@ -163,7 +165,7 @@ def _check_alone(plan_file: Path | None, options: Shared, others: list[bool]) ->
     `others` are flags that cannot be combined with a saved plan.
     """
     if plan_file is not None and (not options.selection.is_whole or any(others)):
-        said = "--only, --exclude, --region, --adopt, --only-drift and --allow-destroy"
+        said = "--only, --exclude, --region, --adopt, --prune-clones, --only-drift and --allow-destroy"
         raise click.UsageError(f"{said} do not go with a saved plan")
 
 

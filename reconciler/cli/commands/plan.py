@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @click.option("--allow-destroy", type=Count(0), metavar="N", help="Accept the loss of up to N machines.")
 @click.option("--adopt", is_flag=True, help="Take over unmarked machines that have a slot's name.")
+@click.option("--prune-clones", is_flag=True, help="Destroy idle machines that were cloned from the stack's by hand.")
 @revision_options
 @click.option("--out", "out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan.")
 @resolve_option
@@ -49,6 +50,7 @@ def command(
     is_detailed: bool,
     allow_destroy: int | None,
     adopt: bool,
+    prune_clones: bool,
     revision: int | None,
     is_unfenced: bool,
     out: Path | None,
@@ -76,7 +78,7 @@ def command(
     found = find_revision(spec, revision, is_unfenced=is_unfenced)
     spec = found.told_by(spec)
     images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
-    consent = Consent(allow_destroy=allow_destroy, adopt=adopt)
+    consent = Consent(allow_destroy=allow_destroy, adopt=adopt, prune_clones=prune_clones)
     plan, looked_up = run_async(_plan(options, target, spec, images, consent, found.revision))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
@@ -91,6 +93,7 @@ def command(
             selection=options.selection,
             app=options.app,
             adopt=adopt,
+            prune_clones=prune_clones,
             allow_destroy=allow_destroy,
             images=looked_up.digests,
         )
@@ -128,4 +131,5 @@ async def _plan(
             allow_destroy=consent.allow_destroy,
             revision=revision,
             adopt=consent.adopt,
+            prune_clones=consent.prune_clones,
         )
