@@ -121,9 +121,12 @@ async def propose_apply(
     if approved and consent.sha256:
         options = replace(options, notes=notes_of(plan, approved, consent.sha256, pinned.observed))
     locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
-    there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
+    plan = with_locks(plan, locks)
+    if not objections:  # else nothing of it is created
+        there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
+        plan = await with_room(session, pinned.spec, plan, there)
     return Proposal(
-        plan=await with_room(session, pinned.spec, with_locks(plan, locks), there),
+        plan=plan,
         spec=pinned.spec,
         observed=pinned.observed,
         options=options,

@@ -124,6 +124,6 @@ def test_a_foreign_stack_of_the_same_app_owns_nothing_of_it(applied: Shell) -> N
 
 def test_destroy_removes_all_and_a_second_one_finds_nothing(applied: Shell) -> None:
     applied("destroy", "--yes", "--force")
-    assert "nothing to do" in applied("destroy", "--yes").stdout
+    assert "Nothing to destroy" in applied("destroy", "--yes").stdout
     states = {row["state"] for row in json.loads(applied("status", "-o", "json").stdout)["slots"]}
     assert states == {"missing"}
