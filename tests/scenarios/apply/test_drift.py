@@ -13,8 +13,10 @@ from reconciler.model.change import Action, Cause, ReasonCode
 from reconciler.model.plan import Plan
 from reconciler.model.revision import numbered
 from reconciler.model.spec import Spec
+from reconciler.operations.plan import observe_as_applied
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.hashes import plan_sha256
+from reconciler.planner.planner import plan as make_plan
 from reconciler.render.changes import closing_line
 from tests.support.faults import DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
@@ -38,7 +40,8 @@ async def drift(world: World, spec: Spec) -> Plan:
 
 async def looked_at(world: World, spec: Spec) -> Plan:
     """The plan that knows of destroyed machines, as `drift` and `apply --only-drift` make it."""
-    found = await world.plan(spec, allow_destroy=100)
+    pinned = await observe_as_applied(world.session, spec)
+    found = make_plan(pinned.spec, pinned.observed, allow_destroy=100)
     return with_lost(found, await observe_destroyed(world.context.client, apps_to_look_at(found)))
 
 
