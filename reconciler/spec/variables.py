@@ -77,10 +77,15 @@ class _Interpolation:
         # No variable ends behind the last brace: each `${A:-` that is open there would be followed to the text's end.
         length = node.text.rfind("}") + 1
         before, after = (node.text[:length], node.text[length:]) if "${" in node.text else (node.text, "")
-        text = _PATTERN.sub(lambda found: self._value(found, node, is_shown=is_shown), before)
-        text += after.replace("$$", "$")
-        names = (found[2] for found in _PATTERN.finditer(before))
-        return replace(node, text=text, variables=tuple(dict.fromkeys(name for name in names if name)))
+        names: dict[str, None] = {}
+
+        def value(found: re.Match[str]) -> str:
+            if found[2]:
+                names[found[2]] = None
+            return self._value(found, node, is_shown=is_shown)
+
+        text = _PATTERN.sub(value, before) + after.replace("$$", "$")
+        return replace(node, text=text, variables=tuple(names))
 
     def _value(self, found: re.Match[str], node: Scalar, *, is_shown: bool) -> str:
         dollar, name, operator, rest = found.groups()

@@ -42,6 +42,7 @@ APART = ("engine", "testing", "cli")
 ONLY_FROM_THE_START = {
     "reconciler.model.concealment._OF_ACTIONS",
     "reconciler.model.concealment._SCHEMES",
+    "reconciler.operations.git._COMMIT",
     "reconciler.spec.diagnostics._KEY",
 }
 # Asked only of texts that were cut to so many characters before.
