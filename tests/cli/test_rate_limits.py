@@ -21,9 +21,10 @@ TALKING = {
     "logs": ("web",),
     "cancel": ("t-iad-0/01ABC",),
     "destroy": ("--yes",),
+    "release": ("--yes",),
     "unlock": (),
 }
-OFFLINE = {"validate", "show", "diff", "build", "engine"}
+OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,10 @@ def virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECONCILER_TARGET", "http://api.example")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "machines.yaml").write_text(SPEC)
-    for module in ("ui.run_apply", *(f"commands.{verb}" for verb in TALKING if verb not in {"apply", "destroy"})):
+    for module in (
+        "ui.run_apply",
+        *(f"commands.{verb}" for verb in TALKING if verb not in {"apply", "destroy", "release"}),
+    ):
         monkeypatch.setattr(f"reconciler.cli.{module}.run_async", lambda work, **_options: run_virtually(work))
     monkeypatch.setattr("reconciler.clock.SystemClock", VirtualClock)
 

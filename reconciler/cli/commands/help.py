@@ -2,11 +2,11 @@
 
 import click
 
-from reconciler.cli.ui.options import shared_options
+from reconciler.cli.ui.options import Text, shared_options
 
 
 @click.command("help")
-@click.argument("words", metavar="[VERB]…", nargs=-1)
+@click.argument("words", metavar="[VERB]…", nargs=-1, type=Text())
 @shared_options
 def command(words: tuple[str, ...], **_values: object) -> None:
     """Show the help of a verb, as `reconciler VERB --help` does."""
