@@ -43,6 +43,7 @@ FOREIGN: Final = {
         "services": [{"internal_port": 80, "ports": [{"port": 80}]}],
     },
 }
+ROOM: Final = "/platform/placements"  # a question that is sent by POST
 READS: Final = {
     "plan": ["-f", "changed.yaml", "plan"],
     "plan as json": ["-f", "changed.yaml", "plan", "-o", "json"],
@@ -166,7 +167,7 @@ def test_any_answer_is_read_or_not_understood(verb: str, seen: Place) -> None:
         seen.odd.strike(oddity)
         ended = seen.run(READS[verb])
         assert_ended_well(verb, ended)
-        assert {request.split()[0] for request in seen.sent} == {"GET"}
+        assert {request.split()[0] for request in seen.sent if not request.endswith(ROOM)} == {"GET"}
 
     holds()
 
