@@ -35,7 +35,7 @@ from reconciler.operations.saved_plans import changed_back, reviewed_versions
 from reconciler.operations.scope import scope_of
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
-from reconciler.planner.approved import lacks_allowance, within, without_allowance
+from reconciler.planner.approved import ApprovedSet, lacks_allowance, within, without_allowance
 from reconciler.planner.notes import notes_of
 from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.snapshot import observe_stack
@@ -113,18 +113,15 @@ async def propose_apply(
         plan = without_allowance(plan)
     if saved and not plan.blocked:
         plan = replace(plan, blocked=saved.plan.blocked)  # what was reviewed had no allowance
-    objections = () if plan.blocked else consent.objections_to(plan, approved)
-    if saved and not plan.blocked and not objections:
-        objections = await changed_back(session.context, saved, plan)
+    objections = await _objections(session, plan, consent, approved)
     if not plan.blocked and not objections:
         check_builds(session, plan, pinned.looked_up, images)
     if approved and consent.sha256:
         options = replace(options, notes=notes_of(plan, approved, consent.sha256, pinned.observed))
-    locks = {key: lease for app in pinned.observed.apps.values() for key, lease in locks_of(app).items()}
-    plan = with_locks(plan, locks)
+    apps = pinned.observed.apps.values()
+    plan = with_locks(plan, {key: lease for app in apps for key, lease in locks_of(app).items()})
     if not objections:  # else nothing of it is created
-        there = sum((machines_in(app) for app in pinned.observed.apps.values()), Counter[tuple[str, str]]())
-        plan = await with_room(session, pinned.spec, plan, there)
+        plan = await with_room(session, pinned.spec, plan, sum(map(machines_in, apps), Counter[tuple[str, str]]()))
     return Proposal(
         plan=plan,
         spec=pinned.spec,
@@ -137,6 +134,19 @@ async def propose_apply(
         images=images,
         jobs=pinned.looked_up.jobs,
     )
+
+
+async def _objections(session: Session, plan: Plan, consent: Consent, approved: ApprovedSet | None) -> tuple[str, ...]:
+    """Return what is due and was not approved.
+
+    If there is none, return which machines were changed and changed back. Nothing if the plan is blocked anyway.
+    """
+    if plan.blocked:
+        return ()
+    found = consent.objections_to(plan, approved)
+    if consent.saved and not found:
+        found = await changed_back(session.context, consent.saved, plan)
+    return found
 
 
 async def carry_out(
