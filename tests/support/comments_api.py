@@ -1,14 +1,13 @@
 """GitHub's API of comments as far as the action uses it, with the replies in the shape that it documents."""
 
-import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.json_server import json_server
 
 BOT = "github-actions[bot]"
 
@@ -93,31 +92,9 @@ def comments_api() -> Iterator[Comments]:
     """The API on a free port of loopback, for the block."""
     comments = Comments()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            assert self.headers["authorization"] == "Bearer canary-github-token"
-            status, reply = comments.answer(self.command, self.path, body)
-            content = json.dumps(reply).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(method: str, path: str, body: Any, authorization: str) -> tuple[int, Any]:
+        assert authorization == "Bearer canary-github-token"
+        return comments.answer(method, path, body)
 
-        def log_message(self, format: str, *_values: object) -> None:
-            del format
-
-    for method in ("GET", "POST", "PATCH", "DELETE"):
-        setattr(Handler, f"do_{method}", Handler._serve)
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    comments.url = f"http://127.0.0.1:{listener.server_address[1]}"
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with json_server(answer) as comments.url:
         yield comments
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()

@@ -3,18 +3,16 @@
 Paths, parameters and replies are in the shape that GitHub documents.
 """
 
-import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support.github_repository import BOT, NAME, Pull, Repository
+from tests.support.json_server import json_server
 
 _REFUSED = (403, {"message": "Resource not accessible by integration"})
 _NOT_FOUND = (404, {"message": "Not Found"})
@@ -138,34 +136,9 @@ def _page(items: list[Any], query: Mapping[str, str]) -> list[Any]:
 def github_api(repository: Repository) -> Iterator[GitHubApi]:
     """The API on a free port of loopback, for the block."""
     api = GitHubApi(repository)
-    lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            token = str(self.headers["authorization"]).removeprefix("Bearer ")
-            with lock:
-                status, reply = api.answer(self.command, self.path, body, token)
-            content = json.dumps(reply).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(method: str, path: str, body: Any, authorization: str) -> tuple[int, Any]:
+        return api.answer(method, path, body, authorization.removeprefix("Bearer "))
 
-        def log_message(self, format: str, *_values: object) -> None:
-            del format
-
-    for method in ("GET", "POST", "PATCH", "DELETE"):
-        setattr(Handler, f"do_{method}", Handler._serve)
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api.url = f"http://127.0.0.1:{listener.server_address[1]}"
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with json_server(answer) as api.url:
         yield api
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
