@@ -1,0 +1,1 @@
+"""Drafts of a spec: what `init` and `import` write for people to keep."""
