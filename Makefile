@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RUNNABLE := $(VENV)/.runnable
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+EDITABLE := --no-deps --no-build-isolation --editable .
 
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -13,8 +16,16 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) $(EDITABLE)
+	@touch $(RUNNABLE) $@
+
+# What the command needs, and none of the tools. Bytecode is made of what is imported, when it is: pip would make all.
+$(RUNNABLE): pyproject.toml requirements/run.txt requirements/build.txt
+	@echo "Installing into $(VENV) what the command needs, and no tools (make install has those)."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --no-compile --require-hashes -r requirements/run.txt -r requirements/build.txt
+	@$(PIP) --no-compile $(EDITABLE)
 	@touch $@
 
 lock:  ## the newest versions that pyproject.toml allows, with their hashes, for Python 3.11 and newer
@@ -25,7 +36,7 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes, for
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) --group coverage -c requirements/dev.txt -o requirements/coverage.txt
 
-demo: install  ## the walkthrough: plan, apply, invoke, destroy, on the local engine
+demo: $(RUNNABLE)  ## the walkthrough: plan, apply, invoke, destroy, on the local engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
 
 test: install  ## every test

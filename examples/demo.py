@@ -14,7 +14,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+ABOUT = """
+The walkthrough, from plan to destroy, on the local engine: it serves the Machines API on this machine, and really runs
+the task. No account, no network: GitHub's answer is a recorded stand-in. All files are in a directory that goes."""
 RECORDED = {"/repos/vessel-app/vessel-cli/releases/latest": {"tag_name": "v0.2.3"}}
+
+STEPS = (
+    ("Check machines.yaml: one app with one task, get-release, on two machines. Offline.", "validate", 0),
+    ("Show what would change. The engine starts by itself; there is nothing on it yet.", "plan", 0),
+    ("Make the app and its two machines. Nothing runs yet.", "apply --yes", 0),
+    ("Plan again: nothing is left to do.", "plan --detailed-exitcode", 0),
+    ("Run the task once: start a machine, show its output, end with its exit code.", "invoke get-release", 0),
+    (
+        "The same for a repository that does not exist: the task's own exit code, 1, comes through.",
+        "invoke get-release -- vessel-app/no-such-repository",
+        1,
+    ),
+    ("What ran, how it ended, who started it.", "runs", 0),
+    ("The runs changed nothing that is declared.", "plan --detailed-exitcode", 0),
+    ("The machines, and their last runs.", "status", 0),
+    ("Remove all machines of the stack.", "destroy --yes", 0),
+)
 
 
 class StandIn(BaseHTTPRequestHandler):
@@ -33,8 +53,8 @@ class StandIn(BaseHTTPRequestHandler):
         """Silent: the demo's output is the walkthrough."""
 
 
-def reconciler(*arguments: str, environment: dict[str, str], expected: int = 0) -> None:
-    print(f"\n$ reconciler {' '.join(arguments)}", flush=True)
+def reconciler(*arguments: str, environment: dict[str, str], why: str, expected: int = 0) -> None:
+    print(f"\n# {why}\n$ reconciler {' '.join(arguments)}", flush=True)
     ended = subprocess.run(
         [sys.executable, "-m", "reconciler.cli", *arguments], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL
     )
@@ -44,17 +64,8 @@ def reconciler(*arguments: str, environment: dict[str, str], expected: int = 0) 
 
 
 def walk(environment: dict[str, str]) -> None:
-    reconciler("validate", environment=environment)
-    reconciler("plan", environment=environment)
-    reconciler("apply", "--yes", environment=environment)
-    reconciler("plan", "--detailed-exitcode", environment=environment)
-    reconciler("invoke", "get-release", environment=environment)
-    print("\n  The same task for a repository that does not exist: its own exit code comes through.")
-    reconciler("invoke", "get-release", "--", "vessel-app/no-such-repository", environment=environment, expected=1)
-    reconciler("runs", environment=environment)
-    reconciler("plan", "--detailed-exitcode", environment=environment)
-    reconciler("status", environment=environment)
-    reconciler("destroy", "--yes", environment=environment)
+    for why, line, expected in STEPS:
+        reconciler(*line.split(), environment=environment, why=why, expected=expected)
 
 
 def main() -> int:
@@ -68,16 +79,16 @@ def main() -> int:
             "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}",
         }
         environment.pop("RECONCILER_FILE", None)
-        print("The walkthrough of README.md, on the local engine. GitHub's answer is a recorded stand-in on loopback.")
+        print(ABOUT)
         try:
             walk(environment)
         except KeyboardInterrupt:
             return 130
         finally:
-            reconciler("engine", "stop", environment=environment)
+            reconciler("engine", "stop", environment=environment, why="Stop the engine.")
             server.shutdown()
             server.server_close()
-    print("\nDone: everything was removed, and no process is left.")
+    print("\nDone: everything was removed, and no process is left. Next: README.md, on an app of your own.")
     return 0
 
 
