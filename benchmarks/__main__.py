@@ -1,7 +1,7 @@
 """`make bench`: every figure against a baseline of the same run, as a table and as JSON.
 
 `python -m benchmarks startup planner` runs only these; a whole run is kept in benchmarks/last-run.json, and its table
-in docs/performance.md.
+in docs/explanation/performance.md.
 """
 
 import json
@@ -31,7 +31,7 @@ SUITES: dict[str, Callable[[], Iterator[Figure]]] = {
     "engine": engine_figures,
 }
 LAST_RUN = Path(__file__).parent / "last-run.json"
-DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
 
 
 def main(chosen: list[str]) -> int:

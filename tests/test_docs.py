@@ -72,19 +72,20 @@ def test_each_link_to_a_file_leads_somewhere(document: Path) -> None:
 def test_the_picture_of_the_layers_is_what_import_linter_checks() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers")
-    picture = re.findall(r"```\n(.*?)```", section("docs/architecture.md", "The layers"), re.DOTALL)[0]
+    picture = re.findall(r"```\n(.*?)```", section("docs/explanation/architecture.md", "The layers"), re.DOTALL)[0]
     drawn = [re.split(r"\s{2,}", line)[0] for line in picture.splitlines()]
     assert drawn == [layer.replace("reconciler.", "") for layer in layers]
 
 
 def test_each_class_of_the_glossary_exists() -> None:
-    for name in re.findall(r"\(`([A-Z]\w+)`\)", (ROOT / "docs/glossary.md").read_text()):
+    for name in re.findall(r"\(`([A-Z]\w+)`\)", (ROOT / "docs/explanation/glossary.md").read_text()):
         assert re.search(rf"^class {name}\b|^{name}\b.*TypeAlias", SOURCES, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("document", CURRENT, ids=named)
 def test_no_document_uses_a_word_that_the_glossary_replaces(document: Path) -> None:
-    words = re.findall(r"^\| (\w+) \| ", section("docs/glossary.md", "Words that we do not use"), re.MULTILINE)
+    table = section("docs/explanation/glossary.md", "Words that we do not use")
+    words = re.findall(r"^\| (\w+) \| ", table, re.MULTILINE)
     assert words
     text = document.read_text()
     if document.name == "glossary.md":
@@ -102,7 +103,7 @@ def test_each_variable_and_schema_is_documented() -> None:
 
 
 def test_each_mark_is_in_the_table_of_the_protocols() -> None:
-    table = section("docs/protocols.md", "3. Marks")
+    table = section("docs/explanation/protocols.md", "3. Marks")
     marks = re.findall(r"= PREFIX \+ \"(\w+)\"", (PACKAGE / "model/marks.py").read_text())
     assert marks
     missing = [mark for mark in marks if not re.search(rf"`{mark}(\d|…|`)", table)]
@@ -110,7 +111,8 @@ def test_each_mark_is_in_the_table_of_the_protocols() -> None:
 
 
 def test_each_assumption_is_documented_once_and_cited_where_the_document_says() -> None:
-    rows = re.findall(r"^\| (A\d+) \|.*\| (.*) \|$", section("docs/protocols.md", "7. Assumptions"), re.MULTILINE)
+    table = section("docs/explanation/protocols.md", "7. Assumptions")
+    rows = re.findall(r"^\| (A\d+) \|.*\| (.*) \|$", table, re.MULTILINE)
     documented = [number for number, _ in rows]
     assert len(documented) == len(set(documented))
     cited = set(re.findall(r"\bassumption (A\d+)|\((A\d+)\)|_assumed\(\s*\"(A\d+)\"|\"(A\d+)\":", SOURCES))

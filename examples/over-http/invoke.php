@@ -1,6 +1,6 @@
 <?php
 // Runs a task from PHP over plain HTTP: list, pick, lease, look, start with the nonce, confirm, release, wait.
-// docs/claim-over-http.md says why each step is there.
+// docs/how-to/claim-over-http.md says why each step is there.
 //
 //   php invoke.php APP TASK        ends with the task's own exit code; 120 where no machine was free
 //

@@ -1,9 +1,9 @@
 """Hash each change of a plan by itself. Pure.
 
 A plan is approved as the set of these hashes, so that it can be resumed: what is done is no longer due, and what is
-still due is in the set (docs/protocols.md, section 4). A hash is over the address, the action, what the change is bound
-to, and the target. It contains no version, no time, and nothing that a run in progress changes. A member that is absent
-is not hashed, so later kinds of change can be added.
+still due is in the set (docs/explanation/protocols.md, section 4). A hash is over the address, the action, what the
+change is bound to, and the target. It contains no version, no time, and nothing that a run in progress changes. A
+member that is absent is not hashed, so later kinds of change can be added.
 
 A replace is two changes, its destroy and its create. A change of the settings is one change for each setting. What is
 destroyed above the deletion limit is hashed with its allowance.

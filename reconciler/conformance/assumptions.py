@@ -1,6 +1,6 @@
 """Probe the documented assumptions about leases, versions, names and metadata.
 
-They are in docs/protocols.md. The assumptions about runs are in `run_assumptions`.
+They are in docs/explanation/protocols.md. The assumptions about runs are in `run_assumptions`.
 """
 
 import asyncio

@@ -41,7 +41,7 @@ def answer(name: str, assumes: str, calls: str, attempt: Try, *, machines: int =
 
 
 def assumption(name: str, assumes: str, calls: str, attempt: Try, *, machines: int = 0) -> Probe:
-    """Return a probe of an assumption of docs/protocols.md."""
+    """Return a probe of an assumption of docs/explanation/protocols.md."""
     return Probe(name=name, group="assumption", assumes=assumes, calls=calls, attempt=attempt, machines=machines)
 
 

@@ -1,6 +1,6 @@
 """Probe the documented assumptions about starts, exits, events, waits and checks.
 
-They are in docs/protocols.md.
+They are in docs/explanation/protocols.md.
 """
 
 from typing import Any, Final

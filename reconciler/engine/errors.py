@@ -1,6 +1,6 @@
 """The errors of the engine: what its API answers, and why it does not start.
 
-Imports nothing heavy. Texts and statuses of ApiFault are those of Fly's API (docs/engine-fidelity.md).
+Imports nothing heavy. Texts and statuses of ApiFault are those of Fly's API (docs/explanation/engine-fidelity.md).
 """
 
 import errno

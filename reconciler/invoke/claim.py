@@ -2,7 +2,8 @@
 
 The lease is the lock, and the start event is the proof. Two claims never get the same machine: a start under someone
 else's lease is refused, and a start that found the machine running is not ours. The caller limits the time: it cancels
-a claim that takes too long, and its Progress then tells whether something may run (docs/protocols.md, section 5).
+a claim that takes too long, and its Progress then tells whether something may run (docs/explanation/protocols.md,
+section 5).
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ there is only one. The key is written there right before the start, after the ru
 - A key without a record: the record was replaced by newer ones since, so the run happened.
 - A key that was evicted leaves a fingerprint: its run happened.
 
-See docs/protocols.md, section 6.
+See docs/explanation/protocols.md, section 6.
 """
 
 from dataclasses import dataclass

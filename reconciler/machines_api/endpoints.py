@@ -1,6 +1,6 @@
 """The calls on apps, on leases, and on the platform itself.
 
-docs/protocols.md describes them in section 1. Every method raises ApiError.
+docs/explanation/protocols.md describes them in section 1. Every method raises ApiError.
 """
 
 from collections.abc import Callable, Iterator, Mapping

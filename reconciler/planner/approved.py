@@ -1,7 +1,7 @@
 """Judge whether what is due now was approved. Pure.
 
 An apply under an approval is allowed exactly if every change that is due now is in the approved set. What is done is
-not due (docs/protocols.md, section 4).
+not due (docs/explanation/protocols.md, section 4).
 """
 
 from collections.abc import Iterable, Mapping

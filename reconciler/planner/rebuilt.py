@@ -1,7 +1,7 @@
 """Rebuild the set of a plan of which only the hash was approved. Pure.
 
 It is made of what is due now and of what the plan did already: notes on machines, and apps that exist. A guess counts
-only if it has the approved hash, so a wrong one is refused, never taken (docs/protocols.md).
+only if it has the approved hash, so a wrong one is refused, never taken (docs/explanation/protocols.md).
 """
 
 from collections.abc import Iterable, Iterator

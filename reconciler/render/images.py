@@ -6,7 +6,7 @@ from typing import Any, Final
 from reconciler.model.plan import ImageBuild, Plan
 from reconciler.render.redact import clean
 
-_DOCUMENT: Final = "https://github.com/OWNER/machines-reconciler/blob/main/docs/gitops.md"
+_DOCUMENT: Final = "https://github.com/OWNER/machines-reconciler/blob/main/docs/how-to/gitops.md"
 MERGE_LINK: Final = f"{_DOCUMENT}#images-that-are-built-after-the-merge"
 
 

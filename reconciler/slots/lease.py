@@ -2,7 +2,7 @@
 
 Every guarded write asks the lease for its nonce, and gets it only if more time is left than the write may take. A lease
 past our own deadline is lost for good, even if a late renewal succeeds: in between another process may have held it
-(docs/protocols.md, section 1).
+(docs/explanation/protocols.md, section 1).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Update one machine under its lease: UPDATE, WAIT, GET.
 
-Apply and invoke share this. It decides whether the update succeeded, not whether it should be made (docs/protocols.md,
-section 2).
+Apply and invoke share this. It decides whether the update succeeded, not whether it should be made
+(docs/explanation/protocols.md, section 2).
 """
 
 import asyncio

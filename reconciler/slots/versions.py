@@ -1,7 +1,7 @@
 """Decide whether a machine was changed and changed back since its review.
 
 A run with its own args or variables makes two versions: the override, and the one that restores the config. That is no
-such change (docs/protocols.md, section 4).
+such change (docs/explanation/protocols.md, section 4).
 """
 
 from collections.abc import Sequence

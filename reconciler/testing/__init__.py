@@ -1,7 +1,7 @@
 """The pytest plugin: the fixtures `live_engine` and `virtual_engine`.
 
-They are for tests of code that talks to the Machines API; docs/testing.md shows how. Only pytest is imported until a
-test asks for one of them. The modules:
+They are for tests of code that talks to the Machines API; docs/how-to/testing.md shows how. Only pytest is imported
+until a test asks for one of them. The modules:
 
 - `live.py`, `server_thread.py`: LiveEngine, which serves HTTP from a thread and really runs commands.
 - `virtual.py`, `virtual_time.py`, `scripted.py`, `transport.py`: VirtualEngine, in process, where time is virtual and

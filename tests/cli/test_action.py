@@ -478,14 +478,14 @@ def test_an_example_workflow_gives_only_inputs_that_there_are(path: Path) -> Non
 
 
 def test_each_input_and_output_is_documented() -> None:
-    documented = (ROOT / "docs" / "github-action.md").read_text()
+    documented = (ROOT / "docs" / "reference" / "github-action.md").read_text()
     for name in (*ACTION["inputs"], *ACTION["outputs"]):
         assert f"`{name}`" in documented, name
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_plain_flows_of_the_page_run(runner: Runner, number: int) -> None:
-    script = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "gitops.md").read_text(), re.DOTALL)[number]
+    script = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "how-to" / "gitops.md").read_text(), re.DOTALL)[number]
     environment = runner.environment | {
         "RECONCILER_TARGET": "local",
         "PATH": f"{runner.temp / 'reconciler' / 'bin'}:{os.environ['PATH']}",

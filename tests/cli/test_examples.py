@@ -159,7 +159,7 @@ def test_php_runs_a_task_beside_other_invokes_and_none_is_lost(directory: Path) 
 
 
 def test_every_step_of_the_documented_claim_is_in_the_example() -> None:
-    document = (ROOT / "docs" / "claim-over-http.md").read_text()
+    document = (ROOT / "docs" / "how-to" / "claim-over-http.md").read_text()
     example = (ROOT / "examples" / "over-http" / "invoke.php").read_text()
     for word in (
         "reconciler_pool",

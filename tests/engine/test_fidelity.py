@@ -1,4 +1,4 @@
-"""The tables of docs/engine-fidelity.md are those of the engine. RECONCILER_REWRITE=1 writes them anew."""
+"""The tables of docs/explanation/engine-fidelity.md are those of the engine. RECONCILER_REWRITE=1 writes them anew."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from reconciler.engine.faults.settings import LATENCIES, NOT_SWITCHED, Latency, 
 from reconciler.engine.http.routes import ENDPOINTS, WEB, graphql_endpoint
 from reconciler.engine.machines.call_rules import CALL_RULES, LEASE_RULES
 
-PAGE = Path(__file__).parents[2] / "docs" / "engine-fidelity.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "engine-fidelity.md"
 
 
 def table(headings: str, rows: Iterable[Iterable[str]]) -> str:

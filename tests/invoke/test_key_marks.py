@@ -139,6 +139,6 @@ def fits(slot: str, who_length: int, per_day: int) -> bool:
     ("slot", "who_length", "per_day"), [("get-release-iad-0", 40, 500), (57 * "x" + "-iad-0", 110, 250)]
 )
 def test_so_many_keyed_invokes_a_day_fit(slot: str, who_length: int, per_day: int) -> None:
-    """What the README says: with names of usual length, and with the longest there can be."""
+    """What docs/reference/limits.md says: with names of usual length, and with the longest there can be."""
     assert fits(slot, who_length, per_day)
     assert not fits(slot, who_length, per_day * 2)

@@ -37,7 +37,17 @@ WORKERS = 2
 
 
 def copy_tree(target: Path) -> None:
-    for name in ("reconciler", "schemas", "tests", "examples", "pyproject.toml", "machines.yaml", "README.md"):
+    for name in (
+        "reconciler",
+        "schemas",
+        "tests",
+        "examples",
+        "pyproject.toml",
+        "machines.yaml",
+        "README.md",
+        "CHANGELOG.md",
+        "docs",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -113,11 +113,11 @@ def test_step_3_each_field_has_an_example() -> None:
     assert not missing, STEPS.format(3) + f"give an example of {missing} in tests/support/field_examples.py"
 
 
-def test_step_4_the_readme_has_each_field_in_its_table() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_step_4_the_reference_has_each_field_in_its_table() -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", (ROOT / "docs/reference/spec.md").read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     missing = [field.name for field in SUPPORTED if field.name not in named]
-    assert not missing, STEPS.format(4) + f"say what {missing} is in the README's table of fields"
+    assert not missing, STEPS.format(4) + f"say what {missing} is in the table of fields of docs/reference/spec.md"
 
 
 def test_step_4_the_changelog_has_each_field_since_the_first_release() -> None:
@@ -130,10 +130,11 @@ def test_step_5_the_local_engine_honours_each_field_or_its_document_says_that_it
     """`config/schema.py` and `config/defaults.py` say only which members there are, and which come back."""
     files = (ROOT / "reconciler" / "engine").rglob("*.py")
     engine = "".join(one.read_text() for one in files if one.name not in {"schema.py", "defaults.py"})
-    undone = (ROOT / "docs" / "engine-fidelity.md").read_text().partition("## What it does not do")[2]
+    undone = (ROOT / "docs" / "explanation" / "engine-fidelity.md").read_text().partition("## What it does not do")[2]
     members = {field.path.rpartition(".")[2] for field in SUPPORTED if field.path}
     missing = {one for one in members if f'"{one}"' not in engine and f"`{one}`" not in undone}
-    what = f"read {sorted(missing)} in reconciler/engine, or add it to docs/engine-fidelity.md, What it does not do"
+    page = "docs/explanation/engine-fidelity.md, What it does not do"
+    what = f"read {sorted(missing)} in reconciler/engine, or add it to {page}"
     assert not missing, STEPS.format(5) + what
 
 

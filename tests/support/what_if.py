@@ -1,4 +1,4 @@
-"""The table "What if" of docs/gitops.md, for tests that show it."""
+"""The table "What if" of docs/how-to/gitops.md, for tests that show it."""
 
 import re
 
@@ -9,7 +9,8 @@ class WhatIf:
     """The rows by what happens."""
 
     def __init__(self) -> None:
-        table = (ROOT / "docs" / "gitops.md").read_text().partition("\n## What if\n")[2].partition("\n## ")[0]
+        page = (ROOT / "docs" / "how-to" / "gitops.md").read_text()
+        table = page.partition("\n## What if\n")[2].partition("\n## ")[0]
         rows = re.findall(r"^\| (.+?) \| (.+) \|$", table, re.MULTILINE)
         self._rows = dict(rows)
 

@@ -1,4 +1,4 @@
-"""The example of docs/testing.md runs as documented, and finds the fault."""
+"""The example of docs/how-to/testing.md runs as documented, and finds the fault."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "testing"
-DOCUMENT = (ROOT / "docs" / "testing.md").read_text()
+DOCUMENT = (ROOT / "docs" / "how-to" / "testing.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 NAIVE, MENDED = (block for block in BLOCKS if block.startswith("def create("))
 
@@ -63,9 +63,8 @@ def test_every_name_of_the_document_is_there() -> None:
         assert hasattr(LiveEngine(), name), name
 
 
-def test_the_readme_shows_a_test_that_passes(example: Path) -> None:
-    readme = (ROOT / "README.md").read_text()
-    (shown,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "virtual_engine" in block)
+def test_the_document_begins_with_a_test_that_passes(example: Path) -> None:
+    shown = next(block for block in BLOCKS if "virtual_engine" in block)
     (example / "test_client.py").write_text(f"import client as my_client\n\n{shown}")
     ended = run(example)
     assert (ended.returncode, re.findall(r"\d+ passed", ended.stdout)) == (0, ["1 passed"]), ended.stdout

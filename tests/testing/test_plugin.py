@@ -198,7 +198,7 @@ def test_it_can_be_named_as_well(pytester: pytest.Pytester, monkeypatch: pytest.
 
 
 def test_one_engine_for_a_whole_session(pytester: pytest.Pytester) -> None:
-    document = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "how-to" / "testing.md").read_text()
     conftest = next(block for block in document.split("```python\n") if "scope=" in block).partition("```")[0]
     pytester.makeconftest(conftest)
     source = """

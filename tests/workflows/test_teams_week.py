@@ -1,4 +1,4 @@
-"""A team's week over one repository, one platform and one stack: what happens ends as docs/gitops.md says."""
+"""A team's week over one repository, one platform and one stack: what happens ends as docs/how-to/gitops.md says."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """The settings of an engine: latencies, and what is only assumed about Fly.
 
 `A1`, `A2` and so on number what this project assumes about Fly and has not measured. Most are switches here, so that
-tests can run with the assumption turned around. The tables of docs/engine-fidelity.md are made from this file.
+tests can run with the assumption turned around. The tables of docs/explanation/engine-fidelity.md are made from this
+file.
 """
 
 from dataclasses import dataclass, field, fields

@@ -1,8 +1,8 @@
 """Decide whether a call is accepted, by the machine's state and its lease.
 
 A start, for example, is refused by the rows `CallRule("start", …, Effect.REFUSE, …)`, or by the lease rule for "start".
-docs/engine-fidelity.md shows both tables. `evidence` says how well a row is known: measured against the live platform
-and published (L), seen in a client or an emulator (O), documented by Fly (D), or inferred (I).
+docs/explanation/engine-fidelity.md shows both tables. `evidence` says how well a row is known: measured against the
+live platform and published (L), seen in a client or an emulator (O), documented by Fly (D), or inferred (I).
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""How much the engine retains (listed in docs/engine-fidelity.md)."""
+"""How much the engine retains (listed in docs/explanation/engine-fidelity.md)."""
 
 from typing import Final
 

@@ -1,6 +1,7 @@
 """A session with Fly's own client, request by request (tests/cases/flyctl.yaml), and what it wants back.
 
-No such client is needed. A request that the engine does not answer as it did then breaks a command of docs/flyctl.md.
+No such client is needed. A request that the engine does not answer as it did then breaks a command of
+docs/how-to/flyctl.md.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from reconciler.testing.transport import EngineTransport
 from tests.support.world import TOKEN
 
 CASES = Path(__file__).parents[2] / "cases" / "flyctl.yaml"
-PAGE = Path(__file__).parents[3] / "docs" / "flyctl.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "flyctl.md"
 SESSION: Final[list[dict[str, Any]]] = yaml.safe_load(CASES.read_text())
 UNKNOWN = re.compile(r"\{(\w+)\}")
 

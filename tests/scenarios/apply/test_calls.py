@@ -1,4 +1,4 @@
-"""The calls that each action costs, counted with Fly's own latencies: the table of docs/performance.md is these."""
+"""The calls that each action costs, at Fly's own latencies: the table of docs/explanation/performance.md."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from reconciler.testing.virtual_time import run_virtually
 from tests.support.faults import shape
 from tests.support.world import World, open_world, spec_of
 
-DOCS = Path(__file__).parents[3] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[3] / "docs" / "explanation" / "performance.md"
 NAMES = (
     ("POST /apps", "POST app"),
     ("GET /apps/*", "GET app"),
