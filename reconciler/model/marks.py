@@ -34,6 +34,7 @@ ENDS: Final = PREFIX + "e"  # e0…e7, on the anchor: how runs ended whose machi
 KEY: Final = PREFIX + "k_"  # on the anchor: k_ and the hash of an idempotency key
 GONE: Final = PREFIX + "gone"  # on a machine that this tool is about to destroy, if no anchor that stays records it
 OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID, and the version to go back to
+LOCAL_CONTEXT: Final = "local_context"  # not a mark: what the local engine copies where the spec builds the image
 
 _LONGEST_VALUE: Final = 200
 

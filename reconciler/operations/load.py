@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
+from reconciler.model.marks import LOCAL_CONTEXT
 from reconciler.model.spec import ENVIRONMENT, Pool, Spec
 from reconciler.model.unicode import is_utf8
 from reconciler.operations.selection import check_pools
@@ -23,7 +24,6 @@ from reconciler.operations.spec_files import (
     variables_of,
 )
 
-_LOCAL_CONTEXT: Final = "local_context"  # metadata that the local engine reads
 PUSH_TO: Final = "RECONCILER_PUSH_TO"
 
 
@@ -109,7 +109,7 @@ def _with_local_contexts(spec: Spec) -> Spec:
         context = str((base / pool.build.context).resolve())
         if not is_utf8(context):
             raise UsageError(f"the local engine cannot be given {context}: its name is not UTF-8", hint="rename it")
-        metadata = {**pool.config.metadata, _LOCAL_CONTEXT: context}
+        metadata = {**pool.config.metadata, LOCAL_CONTEXT: context}
         return replace(pool, config=pool.config.with_metadata(metadata))
 
     return replace(spec, apps=tuple(replace(app, pools=tuple(named(pool) for pool in app.pools)) for app in spec.apps))

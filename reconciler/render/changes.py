@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.model.change import Action, Cause, Change, FieldChange
+from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
+from reconciler.model.marks import LOCAL_CONTEXT
 from reconciler.model.plan import Plan, unreachable_counts
 from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS
 from reconciler.render.redact import clean, hidden, shown
+from reconciler.render.words import Words, changed_words, side_of
 
 _SYMBOLS: Final = {
     Action.CREATE: "+",
@@ -40,19 +42,22 @@ _BY: Final = {
 }
 _ALWAYS_COUNTED: Final = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DESTROY})
 _SHORTEST_RANGE: Final = 4
+_SAY_NOTHING: Final = frozenset({ReasonCode.MISSING, ReasonCode.DESTROY})  # the action says as much
+_COMPARED: Final = 20_000  # characters of a value whose changed words are looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One field, spelled and masked as it is shown.
 
-    `before` is None if the machine does not exist yet.
+    `before` is None if the machine does not exist yet. `words` are those of both values, if some of them stay.
     """
 
     path: str
     before: str | None
     after: str
     cause: Cause = Cause.SPEC
+    words: tuple[Words, ...] = ()
 
     @property
     def by(self) -> str:
@@ -86,9 +91,10 @@ class Group:
 
     @property
     def why(self) -> str:
-        """Say why, and what the change waits for."""
-        reason = clean(self.first.reason)
-        return f"{clean(self.first.deferred)}; then {reason}" if self.first.deferred else reason
+        """Say why, and what the change waits for; empty if the action says it all."""
+        reason = "" if self.first.code in _SAY_NOTHING else clean(self.first.reason)
+        waits = clean(self.first.deferred) if self.first.deferred else ""
+        return f"{waits}; then {reason}" if waits and reason else waits or reason
 
     @property
     def at_once(self) -> str | None:
@@ -192,8 +198,18 @@ def as_declared(field: FieldChange) -> tuple[Any, Any]:
 
 
 def _row(field: FieldChange, salt: str | None) -> Row:
-    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in as_declared(field))
-    return Row(path=clean(field.path), before=before, after=after, cause=field.cause)
+    values = as_declared(field)
+    before, after = (shown(value, is_secret=field.is_secret, salt=salt) for value in values)
+    words = () if field.is_secret and salt is not None else _words(values, salt)
+    if words:
+        before, after = side_of(words, "-"), side_of(words, "+")
+    return Row(path=clean(field.path), before=before, after=after, cause=field.cause, words=words)
+
+
+def _words(values: tuple[Any, Any], salt: str | None) -> tuple[Words, ...]:
+    if not all(isinstance(one, list | dict) or (isinstance(one, str) and " " in one) for one in values):
+        return ()
+    return changed_words(*(shown(value, salt=salt, limit=_COMPARED) for value in values))
 
 
 def _made_of(change: Change, salt: str | None) -> Iterator[tuple[str, str]]:
@@ -201,6 +217,8 @@ def _made_of(change: Change, salt: str | None) -> Iterator[tuple[str, str]]:
     document = change.desired.config.document
     for section in sorted(document):
         value = document[section]
+        if section == "metadata" and isinstance(value, dict):
+            value = {key: member for key, member in value.items() if key != LOCAL_CONTEXT}  # no field of the spec
         if section == "env" and isinstance(value, dict) and salt is not None:
             yield section, clean(", ".join(value))  # of a value that is new a digest would tell nothing
         elif section == "init" and isinstance(value, dict):

@@ -133,12 +133,13 @@ def _group(group: Group, salt: str, *, is_open: bool) -> str:
     where = f"{clean(first.slot.app)}/{clean(first.slot.pool)}"
     count = "" if group.is_settings else f", {len(group.changes)} machine{'' if len(group.changes) == 1 else 's'}"
     slots = "" if group.is_settings else _slots(group)
+    why = f"<p>{escape(group.why)}</p>" if group.why else ""
     at_once = f"<p>{escape(group.at_once)}</p>" if group.at_once else ""
     return (
         f'<details class="{kind}"{" open" if is_open else ""}>'
         f'<summary><span class="sign" aria-hidden="true">{escape(group.symbol)}</span>'
         f" {escape(group.word)} <code>{escape(where)}</code>{count}</summary>"
-        f"<p>{escape(group.why)}</p>{at_once}{slots}{_fields(group.rows(salt))}</details>"
+        f"{why}{at_once}{slots}{_fields(group.rows(salt))}</details>"
     )
 
 

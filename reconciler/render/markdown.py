@@ -127,7 +127,7 @@ def _group(group: Group, salt: str) -> str:
     where = html_code(f"{group.first.slot.app}/{group.first.slot.pool}")
     count = "of" if group.is_settings else f"{len(group.changes)} in"
     symbol = group.symbol.replace(">", "&gt;")
-    lines = [code(group.why), ""]
+    lines = [code(group.why), ""] if group.why else []
     if not group.is_settings:
         lines += [first_of([(code(name), count) for name, count in group.named], _SLOTS, joint=" "), ""]
     if group.at_once:

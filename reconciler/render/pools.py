@@ -68,7 +68,8 @@ def losses(groups: Iterable[Group]) -> tuple[list[str], list[int]]:
     """Return a line for each group that is lost, and how many machines each has."""
     lost = [group for group in groups if is_loss(group.first)]
     lines = [
-        f"{group.word} {group.first.slot.app}/{group.first.slot.pool}: {first_of(group.named, _NAMED)} ({group.why})"
+        f"{group.word} {group.first.slot.app}/{group.first.slot.pool}: {first_of(group.named, _NAMED)}"
+        + (f" ({group.why})" if group.why else "")
         for group in lost
     ]
     return lines, [len(group.changes) for group in lost]

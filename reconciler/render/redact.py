@@ -56,14 +56,14 @@ def masked(value: Any, salt: str | None) -> Any:
     return Masked(f"(masked, {hashlib.sha256((salt + text).encode('utf-8', 'surrogatepass')).hexdigest()[:8]})")
 
 
-def shown(value: Any, *, is_secret: bool = False, salt: str | None) -> str:
+def shown(value: Any, *, is_secret: bool = False, salt: str | None, limit: int = _VALUE_LIMIT) -> str:
     """Return a value as people read it, cut if it is long."""
     if value is None:
         return "(none)"
     if is_secret:
         value = masked(value, salt)
     text = value if isinstance(value, str) else json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
-    return clean(text, _VALUE_LIMIT)
+    return clean(text, limit)
 
 
 def hidden(value: Any, salt: str | None, *, is_secret: bool = False) -> Any:

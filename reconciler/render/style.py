@@ -1,5 +1,6 @@
 """Fit colours, symbols and lines to a terminal."""
 
+import re
 from typing import Final
 
 FORMAT_VERSION: Final = "1.0"
@@ -16,14 +17,22 @@ _COLOURS: Final = {
     "!": "33",
     "error": "31;1",
     "head": "1",
+    "-word": "31;9",  # struck through
+    "+word": "32;4",  # underlined
 }
 _NARROWEST: Final = 40
+_PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def paint(text: str, symbol: str, *, color: bool) -> str:
     """Return the text in the symbol's colour; the symbol alone has the meaning too."""
     code = _COLOURS.get(symbol)
     return f"\x1b[{code}m{text}\x1b[0m" if color and code else text
+
+
+def paint_words(text: str, symbol: str) -> str:
+    """Return the text with each of its words in colour, so that it can be wrapped."""
+    return re.sub(r"\S+", lambda word: paint(word[0], symbol, color=True), text)
 
 
 def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) -> list[str]:
@@ -33,7 +42,7 @@ def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) 
     """
     if width is None:
         return [" " * indent + text]
-    if not text.isascii():
+    if not text.isascii() or "\x1b" in text:
         return _wrapped_by_columns(text, max(width, _NARROWEST), indent, hanging)
     import textwrap
 
@@ -50,8 +59,9 @@ def wrapped(text: str, width: int | None, *, indent: int = 0, hanging: int = 4) 
 def columns(text: str) -> int:
     """Return how many columns of a terminal the text takes.
 
-    Letters of East Asia take two, accents none.
+    Letters of East Asia take two, accents and colours none.
     """
+    text = _PAINT.sub("", text) if "\x1b" in text else text
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width

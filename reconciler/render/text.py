@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconciler.model.plan import Plan
-from reconciler.render.changes import Group, Row, closing_line, grouped
+from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import build_words
-from reconciler.render.pools import is_loss, loss_words
+from reconciler.render.pools import is_loss, loss_words, worst_first
 from reconciler.render.redact import clean, defused
 from reconciler.render.scope import scope_line
-from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
+from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, paint_words, wrapped
+from reconciler.render.words import Words
 
 _FOREIGN_SHOWN: Final = 20
 
@@ -21,18 +22,23 @@ def plan_text(
     width: int | None = None,
     salt: str | None,
     shows_bookkeeping: bool = False,
+    is_summed_up: bool = True,
 ) -> str:
     """Show where it holds, changes, foreign machines, warnings, and a closing line.
 
-    Changes that are alike stand together. Without a `width` no line is wrapped; without a `salt` no value is masked.
-    `shows_bookkeeping` adds the marks that an apply leaves on machines beside their configs.
+    Changes that are alike stand together, the worst first. Without a `width` no line is wrapped; without a `salt` no
+    value is masked. `shows_bookkeeping` adds the marks that an apply leaves on machines beside their configs. Without
+    `is_summed_up` the closing line is left out.
     """
+    groups = worst_first(plan)
+    lost = [group for group in groups if is_loss(group.first)]
     lines = [
+        *_deletions(plan, color, width),
+        *(line for group in lost for line in _group(group, color, width, salt)),
         *_apps(plan, color, width),
         *_builds(plan, color, width),
         *_allocations(plan, color, width),
-        *(line for group in grouped(plan) for line in _group(group, color, width, salt)),
-        *_deletions(plan, color, width),
+        *(line for group in groups[len(lost) :] for line in _group(group, color, width, salt)),
         *(_bookkeeping(plan, width) if shows_bookkeeping else ()),
         *_foreign(plan, color, width),
     ]
@@ -42,12 +48,14 @@ def plan_text(
         lines += wrapped(f"Allowed: {plan.deletion_limit.words}", width, hanging=2)
     for reason in plan.blocked:
         lines += _painted(wrapped(f"Blocked: {clean(reason)}", width, hanging=2), "error", color)
-    if lines:
+    if lines and is_summed_up:
         lines.append("")
     lines += _losses(plan, color, width)
+    if is_summed_up:
+        lines += wrapped(closing_line(plan), width, hanging=2)
     head = _painted(wrapped(scope_line(plan.scope), width, hanging=2) if plan.scope else [], "head", color)
     # Once more for whole lines: what is harmless in the middle of one is a command where a broken line begins with it.
-    return "\n".join(defused(line) for line in (*head, *lines, *wrapped(closing_line(plan), width, hanging=2)))
+    return "\n".join(defused(line) for line in (*head, *lines))
 
 
 def _losses(plan: Plan, color: bool, width: int | None) -> list[str]:
@@ -83,18 +91,32 @@ def _deletions(plan: Plan, color: bool, width: int | None) -> Iterator[str]:
 
 def _group(group: Group, color: bool, width: int | None, salt: str | None) -> Iterator[str]:
     head = f"{group.symbol} {group.word} {clean(group.first.slot.app)}:"
-    first, *more = wrapped(f"{head} {', '.join(group.slots)}  ({group.why})", width)
+    first, *more = wrapped(f"{head} {', '.join(group.slots)}{f'  ({group.why})' if group.why else ''}", width)
     yield paint(head, group.symbol, color=color) + first.removeprefix(head)
     yield from more
     if group.at_once:
         yield from wrapped(group.at_once, width, indent=6)
     for row in group.rows(salt):
-        yield from wrapped(_row(row), width, indent=6)
+        yield from wrapped(_row(row, color), width, indent=6)
 
 
-def _row(row: Row) -> str:
-    values = row.after if row.before is None else f"{row.before} -> {row.after}"
+def _row(row: Row, color: bool) -> str:
+    if row.words:
+        values = "".join(_word(one, color) for one in row.words)
+    else:
+        values = row.after if row.before is None else f"{row.before} -> {row.after}"
     return f"{row.path}: {values}{f'  # {row.by}' if row.by else ''}"
+
+
+def _word(one: Words, color: bool) -> str:
+    """Return words of a value; those that change are coloured, else in brackets."""
+    match one.sign:
+        case "-":
+            return paint_words(one.text, "-word") if color else f"[-{one.text}-]"
+        case "+":
+            return paint_words(one.text, "+word") if color else f"{{+{one.text}+}}"
+        case _:
+            return one.text
 
 
 def _bookkeeping(plan: Plan, width: int | None) -> Iterator[str]:

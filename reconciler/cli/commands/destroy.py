@@ -92,7 +92,8 @@ async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
         )
         plan = proposal.plan
         both.events.plan(plan)
-        show_first(plan, options)
+        # No hash: there is nothing that would take it. What there is nothing of is told by the report.
+        show_first(plan, options, has_hash=False, is_summed_up=plan.has_changes or bool(plan.blocked))
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both, verb="destroy")
         if not how.is_agreed and not _is_confirmed(plan):

@@ -118,7 +118,7 @@ async def _release(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
         proposal = await propose_release(session, spec, how.consent, selection=options.selection)
         plan = proposal.plan
         both.events.plan(plan)
-        show_first(plan, options)
+        show_first(plan, options, is_summed_up=plan.has_changes or bool(plan.blocked))
         tell_objections(proposal)
         if proposal.obstacles:
             return not_begun(plan, proposal.obstacles, options, both, verb="release")

@@ -27,12 +27,13 @@ def show(
     shows_values: bool = False,
     reads: Sequence[Path] = (),
     is_document: bool = True,
+    is_summed_up: bool = True,
 ) -> None:
     """Print the plan in the format asked for.
 
     A saved plan brings its hash; some plans cannot be applied by their hash. `shows_values` leaves the values of
     variables and files unmasked, in text alone. `reads` are files that nothing may be written into. `is_document`
-    says that the plan is what the verb is about, and --json-into gets it.
+    says that the plan is what the verb is about, and --json-into gets it. Without `is_summed_up` text has no last line.
     """
     from reconciler.canonical.change_hashes import change_hashes, set_sha256
 
@@ -77,13 +78,21 @@ def show(
         width=console.line_width(),
         salt=None if shows_values else salt,
         shows_bookkeeping=options.verbosity > 0,
+        is_summed_up=is_summed_up,
     )
     console.print_text(text, is_safe=True)
     if found and plan.has_changes and plan.is_reviewable:
         console.print_text(f"Plan hash: {found}")
 
 
-def show_first(plan: "Plan", options: Shared, *, shows_values: bool = False) -> None:
+def show_first(
+    plan: "Plan",
+    options: Shared,
+    *,
+    shows_values: bool = False,
+    has_hash: bool = True,
+    is_summed_up: bool = True,
+) -> None:
     """Show the plan that is about to be carried out.
 
     In Markdown and JSON stdout is for the report alone: then the plan is text on stderr, or left out for programs.
@@ -91,9 +100,16 @@ def show_first(plan: "Plan", options: Shared, *, shows_values: bool = False) -> 
     if options.output == "markdown":
         from reconciler.render.text import plan_text
 
-        console.say(plan_text(plan, salt=console.new_salt()))
+        console.say(plan_text(plan, salt=console.new_salt(), is_summed_up=is_summed_up))
     elif not options.is_json:
-        show(plan, options, shows_values=shows_values, is_document=False)
+        show(
+            plan,
+            options,
+            has_hash=has_hash,
+            shows_values=shows_values,
+            is_document=False,
+            is_summed_up=is_summed_up,
+        )
 
 
 def _write(plan: "Plan", options: Shared, reads: Sequence[Path], **hashes: Any) -> None:

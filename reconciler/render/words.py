@@ -1,0 +1,80 @@
+"""Mark which words of a long value change, such as of a command or a long text."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_WORD: Final = re.compile(r'\s+|[][{},:"]|[^][{},:"\s]+')
+_MOST_WORDS: Final = 2_000  # beyond it the comparison would take long
+_SHOWN: Final = 120  # characters: of a longer value only the words around a change are shown
+_AROUND: Final = 40  # so many of them on each side
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words that stay (None), or that an update takes away (-) or adds (+)."""
+
+    text: str
+    sign: str | None = None
+
+
+def changed_words(before: str, after: str) -> tuple[Words, ...]:
+    """Return the words of both values; none if they have too little in common.
+
+    Then the two are read more easily one after the other.
+    """
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    if max(len(old), len(new)) > _MOST_WORDS:
+        return ()
+    found = list(_compared(old, new))
+    kept = sum(_is_word(word) for one in found if one.sign is None for word in _WORD.findall(one.text))
+    if 3 * kept < max(sum(map(_is_word, old)), sum(map(_is_word, new))) or not kept:
+        return ()
+    return tuple(_shortened(found))
+
+
+def side_of(words: Sequence[Words], sign: str) -> str:
+    """Return the value before (-) or after (+) the change."""
+    return "".join(one.text for one in words if one.sign in {None, sign})
+
+
+def _compared(old: list[str], new: list[str]) -> Iterator[Words]:
+    from difflib import SequenceMatcher
+
+    taken, added = "", ""
+    for what, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        text = "".join(old[old_from:old_to])
+        if what != "equal":
+            taken, added = taken + text, added + "".join(new[new_from:new_to])
+        elif text.isspace() and taken and added and old_to < len(old):
+            taken, added = taken + text, added + text  # two words in a row that change are one change
+        else:
+            yield from _change(taken, added)
+            taken, added = "", ""
+            yield Words(text)
+    yield from _change(taken, added)
+
+
+def _change(taken: str, added: str) -> Iterator[Words]:
+    if taken:
+        yield Words(taken, "-")
+    if added:
+        yield Words(added, "+")
+
+
+def _shortened(words: list[Words]) -> Iterator[Words]:
+    """Yield the words, without the middle of long stretches that stay."""
+    if sum(len(one.text) for one in words) <= _SHOWN:
+        yield from words
+        return
+    for position, one in enumerate(words):
+        text = one.text
+        head = text[:_AROUND] if position or one.sign else ""
+        tail = text[-_AROUND:] if position < len(words) - 1 or one.sign else ""
+        is_long = len(text) > len(head) + len(tail) + 1
+        yield Words(f"{head}…{tail}", one.sign) if is_long else one
+
+
+def _is_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
