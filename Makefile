@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 RUNNABLE := $(VENV)/.runnable
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EDITABLE := --no-deps --no-build-isolation --editable .
@@ -10,7 +11,7 @@ EDITABLE := --no-deps --no-build-isolation --editable .
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test quick check workflows coverage format bench stats soak mutants clean
+.PHONY: install lock demo test quick check workflows coverage docs format bench stats soak mutants clean
 
 install: $(INSTALLED)
 
@@ -35,6 +36,7 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes, for
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) --group coverage -c requirements/dev.txt -o requirements/coverage.txt
+	$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 demo: $(RUNNABLE)  ## the walkthrough: plan, apply, invoke, destroy, on the local engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
@@ -67,6 +69,13 @@ coverage: install  ## every test, and which lines of the package none of them ru
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/coverage.txt
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing
 
+docs: $(DOCS_INSTALLED)  ## the documentation site, into site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+
+$(DOCS_INSTALLED): $(INSTALLED) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -84,4 +93,4 @@ mutants: install  ## breaks each safety rule on purpose, and asks whether the te
 	$(BIN)/python -m tests.mutants $(if $(RULE),"$(RULE)")
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .hypothesis

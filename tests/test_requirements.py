@@ -27,6 +27,7 @@ DECLARED = {
     "run": PROJECT["project"]["dependencies"],
     "build": [*PROJECT["build-system"]["requires"], *grouped("build")],
     "coverage": [*grouped("coverage")],
+    "docs": [*grouped("docs")],
     "dev": [*PROJECT["project"]["dependencies"], *grouped("dev")],
 }
 
@@ -58,7 +59,7 @@ def test_each_line_has_hashes_and_names_no_place_to_fetch_from(name: str) -> Non
 
 def test_the_files_agree() -> None:
     every = locked("dev")
-    for name in ("run", "build", "coverage"):
+    for name in ("run", "build", "coverage", "docs"):
         for key, pin in locked(name).items():
-            assert key in every or name == "coverage"
+            assert key in every or name in {"coverage", "docs"}
             assert pin.specifier == every.get(key, pin).specifier

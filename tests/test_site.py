@@ -1,0 +1,28 @@
+"""The documentation site beside what `make docs` checks itself: links that leave it, and what it would fetch."""
+
+import pytest
+
+from tools.site_links import REPOSITORY, on_page_markdown
+
+
+class Page:
+    """What a hook of mkdocs reads of a page."""
+
+    def __init__(self, path: str) -> None:
+        self.file = self
+        self.src_uri = path
+
+
+@pytest.mark.parametrize(
+    ("link", "leads"),
+    [
+        ("../../examples/testing/client.py", f"{REPOSITORY}/blob/main/examples/testing/client.py"),
+        ("../../examples/testing", f"{REPOSITORY}/tree/main/examples/testing"),
+        ("../../CONTRIBUTING.md", f"{REPOSITORY}/blob/main/CONTRIBUTING.md"),
+        ("../reference/spec.md", "../reference/spec.md"),
+        ("testing.md", "testing.md"),
+        ("https://example.com/../../x", "https://example.com/../../x"),
+    ],
+)
+def test_a_link_to_a_file_that_is_no_page_leads_to_the_repository(link: str, leads: str) -> None:
+    assert on_page_markdown(f"See [it]({link}#top).", page=Page("how-to/testing.md")) == f"See [it]({leads}#top)."

@@ -1,0 +1,28 @@
+"""A hook of mkdocs: links to files of the repository that are no pages lead to the repository.
+
+A page links to `../../examples/testing/client.py`, which is right where the repository is read. The site has no such
+file.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any, Final
+
+REPOSITORY: Final = "https://github.com/OWNER/machines-reconciler"
+ROOT: Final = Path(__file__).parent.parent
+_LINK: Final = re.compile(r"(?<=\]\()(\.\./[^)\s#]+)")
+
+
+def on_page_markdown(markdown: str, page: Any, **_others: Any) -> str:
+    """Return the page with these links changed; called by mkdocs."""
+    folder = posixpath.dirname(page.file.src_uri)
+    return _LINK.sub(lambda link: in_repository(folder, link[1]), markdown)
+
+
+def in_repository(folder: str, link: str) -> str:
+    """Return where a link from a folder below `docs` leads; one that stays below `docs` as it is."""
+    path = posixpath.normpath(posixpath.join("docs", folder, link))
+    if path.startswith("docs/"):
+        return link
+    return f"{REPOSITORY}/{'tree' if (ROOT / path).is_dir() else 'blob'}/main/{path}"
