@@ -11,11 +11,19 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import TargetError
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.secret import Secret
 from reconciler.model.unicode import replaced
+
+if TYPE_CHECKING:
+    from reconciler.engine.errors import EngineStartError
+    from reconciler.engine.server.daemon import EngineStatus
+
+FLY: Final = "fly"
+LOCAL: Final = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +67,32 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
     Starts the local engine if it is not running. Raises TargetError.
     """
+    return _local(environment) if name_of_target(environment, name) == LOCAL else _remote(environment, name)
+
+
+def find_target(environment: Mapping[str, str], name: str | None = None) -> Target | None:
+    """Return the target as `resolve_target` does, and start nothing.
+
+    None if it is the local engine, and that does not run. Raises TargetError.
+    """
+    if name_of_target(environment, name) != LOCAL:
+        return _remote(environment, name)
+    from reconciler.engine.server.daemon import engine_status
+
+    status = engine_status(engine_home(environment))
+    return _running_engine(environment, status) if status.running else None
+
+
+def name_of_target(environment: Mapping[str, str], name: str | None = None) -> str:
+    """Return what the user calls the target."""
+    return name or environment.get("RECONCILER_TARGET") or FLY
+
+
+def _remote(environment: Mapping[str, str], name: str | None) -> Target:
     from reconciler.machines_api import access
 
-    name = name or environment.get("RECONCILER_TARGET") or "fly"
-    if name == "local":
-        return _local(environment)
-    if name == "fly":
+    name = name_of_target(environment, name)
+    if name == FLY:
         base_url = access.api_base_url(environment)
         token: Secret | None = _fly_token(environment)
     elif "://" in name or "@" in name:
@@ -86,16 +114,27 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
 
 def _local(environment: Mapping[str, str]) -> Target:
     from reconciler.engine.errors import EngineStartError
-    from reconciler.engine.server.daemon import engine_status, read_token, start_engine
+    from reconciler.engine.server.daemon import start_engine
+
+    home = engine_home(environment)
+    try:
+        status = start_engine(home, runtime=environment.get("RECONCILER_RUNTIME") or "process")
+    except EngineStartError as error:
+        raise _not_started(error, home) from error
+    return _running_engine(environment, status)
+
+
+def _running_engine(environment: Mapping[str, str], status: "EngineStatus") -> Target:
+    """Return the local engine that runs. Raises TargetError."""
+    from reconciler.engine.errors import EngineStartError
+    from reconciler.engine.server.daemon import engine_status, read_token
 
     home = engine_home(environment)
     runtime = environment.get("RECONCILER_RUNTIME")
     try:
-        status = start_engine(home, runtime=runtime or "process")
         token = read_token(home)
     except EngineStartError as error:
-        hint = error.remedy or f"its files are in {home}"
-        raise TargetError(f"the local engine does not start: {error}", hint=hint) from error
+        raise _not_started(error, home) from error
     if runtime and runtime != status.runtime:
         raise TargetError(
             f"the local engine runs already, with the {status.runtime} runtime and not {runtime}",
@@ -103,7 +142,7 @@ def _local(environment: Mapping[str, str]) -> Target:
         )
     assert status.url is not None
     return Target(
-        name="local",
+        name=LOCAL,
         base_url=status.url,
         logs_url=status.url,
         token=Secret(token),
@@ -115,6 +154,23 @@ def _local(environment: Mapping[str, str]) -> Target:
             find_url=lambda: engine_status(home).url, start=f"reconciler engine start --runtime {status.runtime}"
         ),
     )
+
+
+def _not_started(error: "EngineStartError", home: Path) -> TargetError:
+    hint = error.remedy or f"its files are in {home}"
+    return TargetError(f"the local engine does not start: {error}", hint=hint)
+
+
+def token_source(environment: Mapping[str, str], name: str | None = None) -> str | None:
+    """Return where the target's token is found: a variable, or flyctl's file.
+
+    None if there is none. Raises TargetError.
+    """
+    from reconciler.machines_api.access import find_token
+
+    is_fly = name_of_target(environment, name) == FLY
+    found = find_token(environment, lambda: _flyctl_config(environment) if is_fly else None)
+    return found[1] if found else None
 
 
 def _fly_token(environment: Mapping[str, str]) -> Secret:

@@ -5,11 +5,12 @@ is one: `--help` and `invoke` must start fast.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,12 +18,16 @@ from reconciler.cli.ui.given import DEBUG, note_logs
 from reconciler.cli.ui.options import shared_options
 from reconciler.cli.ui.streams import Output, OutputError, flush, open_output
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
 INTERRUPTED_EXIT_CODE: Final = 130
 # Objects between two collections. A command makes many that it keeps, hardly a cycle, and ends soon: by default the
 # search for garbage takes a tenth of the time that a large plan takes.
 FEW_COLLECTIONS: Final = 50_000
+_COMPLETE: Final = "_RECONCILER_COMPLETE"  # as in ui.completion, which only a completion imports
 _ENDED_WELL: Final = {0, 2}  # 2: --detailed-exitcode
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
@@ -47,11 +52,19 @@ VERBS: Final = {
     "build": "Build and push the spec's images.",
     "engine": "The local engine: run, start, stop, status, env, open, conform.",
     "schema": "Print the JSON Schema of the spec or of a document.",
+    "completion": "Print the script that completes words in your shell.",
+    "version": "Show the version; with -v also where things are.",
     "help": "Show the help of a verb.",
 }
 
 
 class _Verbs(click.Group):
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
@@ -82,7 +95,7 @@ class _Verbs(click.Group):
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if not value:
+    if not value or ctx.resilient_parsing:
         return
     from importlib.metadata import version
 
@@ -105,6 +118,10 @@ def cli(**_values: object) -> None:
 def main() -> int:
     """Run the command line of this process, and return its exit code."""
     gc.set_threshold(FEW_COLLECTIONS)
+    if asked := os.environ.get(_COMPLETE):
+        from reconciler.cli.ui.completion import complete
+
+        return complete(cli, asked)
     return run(sys.argv[1:])
 
 

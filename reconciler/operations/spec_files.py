@@ -77,6 +77,11 @@ def read_named(source: SpecSource) -> list[tuple[str, bytes]]:
     return [_read_stdin(source) if name == "-" else _read(directory / name, name) for name in named]
 
 
+def find_spec(source: SpecSource) -> Path:
+    """Return where the spec is if no file is named. Raises UsageError."""
+    return _search(source.directory or Path.cwd())
+
+
 def environment_of(source: SpecSource) -> str | None:
     """Return the environment's name; None without one. Raises UsageError."""
     if source.environment_name is not None:

@@ -68,6 +68,8 @@ TABLE = (
     Row("validate", "yaml | canonical spec render"),
     Row("help plan", "|"),
     Row("schema event", "|"),
+    Row("completion fish", "|"),
+    Row("version -v", "| canonical render"),
     Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical render"),
     Row("diff machines.yaml machines.yaml", "yaml | canonical planner render slots spec"),

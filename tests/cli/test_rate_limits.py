@@ -24,7 +24,7 @@ TALKING = {
     "release": ("--yes",),
     "unlock": (),
 }
-OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema"}
+OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema", "completion", "version"}
 
 
 @pytest.fixture(autouse=True)

@@ -84,6 +84,8 @@ TABLE = (
     Row("engine start", "stderr"),
     Row("help plan"),
     Row("schema event"),
+    Row("completion bash"),
+    Row("version -v"),
     Row("release --yes"),  # which cannot show what it would do
     Row("destroy --yes"),  # the same
 )

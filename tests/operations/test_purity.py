@@ -8,7 +8,7 @@ import pytest
 
 import reconciler
 
-FILES = sorted((Path(reconciler.__file__).parent / "operations").glob("*.py"))
+FILES = sorted((Path(reconciler.__file__).parent / "operations").rglob("*.py"))
 FORBIDDEN = {"os.environ", "os.getenv", "sys.stdin", "sys.stdout", "sys.stderr", "print", "input"}
 
 
@@ -23,6 +23,6 @@ def names_in(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{one.name}" for one in node.names)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_nothing_of_the_process_is_read_or_written(file: Path) -> None:
     assert not FORBIDDEN & {*names_in(ast.parse(file.read_text()))}

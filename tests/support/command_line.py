@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from reconciler.cli.main import run
+from reconciler.cli.main import cli, run
+from reconciler.cli.ui.completion import complete
 from reconciler.machines_api.client import MachinesClient
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.environment import clear_environment
@@ -41,6 +42,16 @@ class CommandLine:
         with self._patched(environment or {}), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run([*words, "--target", self._engine.url])
         return Ended(code, out.getvalue(), err.getvalue())
+
+    def complete(self, words: str, begun: str = "") -> list[str]:
+        """The words that a shell is offered after `words`."""
+        line = f"reconciler --target {self._engine.url} {words} {begun}"
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - bool(begun))}
+        out = io.TextIOWrapper(io.BytesIO())
+        with self._patched(asked), contextlib.redirect_stdout(out):
+            complete(cli, "bash_complete")
+        out.seek(0)
+        return [line.partition(",")[2] for line in out.read().splitlines() if line]
 
     @contextmanager
     def _patched(self, environment: Mapping[str, str]) -> Iterator[None]:

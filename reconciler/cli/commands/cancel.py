@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
@@ -11,7 +12,7 @@ from reconciler.model.spec import Spec
 
 
 @click.command("cancel")
-@click.argument("run", type=Text())
+@click.argument("run", type=Text(), shell_complete=completes("runs that go on"))
 @shared_options
 def command(run: str, **_values: object) -> int:
     """End RUN, and return once it has ended.

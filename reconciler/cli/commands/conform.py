@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.ui import console, streams
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options, yes_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _REFUSAL: Final = "pass --yes"
 
 
 @click.command("conform")
-@click.argument("url", metavar="URL", type=Text())
+@click.argument("url", metavar="URL", type=Text(), shell_complete=completes("targets"))
 @click.option(
     "--org", type=Text(), default="personal", metavar="ORG", help="The organization that pays. [default: personal]"
 )

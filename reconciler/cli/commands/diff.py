@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import (
     Shared,
     json_into_option,
@@ -30,8 +31,8 @@ from reconciler.operations.spec_files import SpecSource, UnknownEnvironmentError
 
 
 @click.command("diff")
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completes("file"))
+@click.argument("new", shell_complete=completes("file"))
 @click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="End with 2 where there are changes.")
 @show_values_option
 @json_into_option

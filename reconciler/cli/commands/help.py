@@ -2,11 +2,12 @@
 
 import click
 
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Text, shared_options
 
 
 @click.command("help")
-@click.argument("words", metavar="[VERB]…", nargs=-1, type=Text())
+@click.argument("words", metavar="[VERB]…", nargs=-1, type=Text(), shell_complete=completes("verbs"))
 @shared_options
 def command(words: tuple[str, ...], **_values: object) -> None:
     """Show the help of a verb, as `reconciler VERB --help` does."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Duration, NamedText, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
@@ -25,7 +26,7 @@ _ERROR_CODE = 125
 
 
 @click.command("invoke")
-@click.argument("task", type=Text())
+@click.argument("task", type=Text(), shell_complete=completes("tasks"))
 @click.argument("args", type=Text(), nargs=-1)
 @click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Set a variable; K alone takes its value here.")
 @click.option("--no-wait", is_flag=True, help="End once the run has started.")

@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
@@ -14,7 +15,7 @@ from reconciler.model.spec import Spec
 
 
 @click.command("logs")
-@click.argument("run", type=Text(), metavar="RUN|TASK|SERVICE")
+@click.argument("run", type=Text(), metavar="RUN|TASK|SERVICE", shell_complete=completes("pools and runs"))
 @click.option("--follow", is_flag=True, help="Go on until the run has ended; for a service until it is interrupted.")
 @click.option("--timestamps", is_flag=True, help="Put its time before each line.")
 @lost_after_option

@@ -9,6 +9,7 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.approvals import expect_plan_option, read_approvals
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import (
     Duration,
     Shared,
@@ -39,7 +40,7 @@ _REFUSAL = "pass --yes, or look first with `reconciler release --dry-run`"
 
 
 @click.command("release")
-@click.argument("pools", metavar="[POOL]...", nargs=-1, type=Text())
+@click.argument("pools", metavar="[POOL]...", nargs=-1, type=Text(), shell_complete=completes("pools"))
 @yes_option("Do not ask.")
 @expect_plan_option("Release")
 @dry_run_options("Show what would be released, as `plan` does, and do nothing.")

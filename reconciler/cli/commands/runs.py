@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("runs")
-@click.argument("task", type=Text(), required=False)
+@click.argument("task", type=Text(), required=False, shell_complete=completes("tasks"))
 @shared_options
 def command(task: str | None, **_values: object) -> int:
     """List the runs of TASK, or of all tasks, newest first.

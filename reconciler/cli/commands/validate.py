@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate_spec
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec, source_of
 from reconciler.errors import SpecError
@@ -14,7 +15,7 @@ from reconciler.operations.spec_files import overlaid_by
 
 
 @click.command("validate")
-@click.argument("files", metavar="[FILE]...", nargs=-1)
+@click.argument("files", metavar="[FILE]...", nargs=-1, shell_complete=completes("file"))
 @shared_options
 def command(files: tuple[str, ...], **_values: object) -> int:
     """Check the spec, or each FILE, offline.

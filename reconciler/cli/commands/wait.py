@@ -6,6 +6,7 @@ The run may have been started by anyone, from any machine.
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
@@ -18,7 +19,7 @@ _NEVER_STARTED = 121
 
 
 @click.command("wait")
-@click.argument("run", type=Text())
+@click.argument("run", type=Text(), shell_complete=completes("runs"))
 @lost_after_option
 @shared_options
 def command(run: str, lost_after: float, **_values: object) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_no_input, value_of
 from reconciler.cli.ui.values import Count, Named
 from reconciler.model.image import Resolve
@@ -22,6 +23,8 @@ _VERBS_OF = {"markdown": (*_SHOWING, "destroy", "release", "apply"), "html": _SH
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BUILDERS = ("docker", "podman", "buildah")
+_ONE_POOL = "this pool; may be repeated"
+_TARGET = "Where the API is. [default: fly]"
 _PUSH_TO = "RECONCILER_PUSH_TO"  # as in operations.load, which `--help` does not import
 
 
@@ -58,24 +61,22 @@ def shared_options(function: F) -> F:
             type=Named(),
             metavar="FILE",
             multiple=True,
+            shell_complete=completes("file"),
             help="The spec; - is stdin. A further FILE lies over the one before. [default: machines.yaml]",
         ),
         click.option(
             "--environment",
             type=Environment(),
             metavar="ENV",
+            shell_complete=completes("environments"),
             help="Lay machines.ENV.yaml over the spec, and set ${RECONCILER_ENVIRONMENT} in it.",
         ),
-        click.option("-C", "directory", type=Named(), metavar="DIR", help="Work as if started in DIR."),
-        click.option("-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
-        click.option(
-            "--only", "only", type=Text(), metavar="POOL", multiple=True, help="Only this pool; may be repeated."
-        ),
+        _completed("dir", "-C", "directory", type=Named(), metavar="DIR", help="Work as if started in DIR."),
+        _completed("apps", "-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
+        _completed("pools", "--only", type=Text(), metavar="POOL", multiple=True, help=f"Only {_ONE_POOL}."),
         click.option("-o", "--output", "output", type=click.Choice(["text", "json", *_VERBS_OF]), default="text"),
         click.option("--json", "is_json", is_flag=True, help="The same as -o json."),
-        click.option(
-            "--target", "target", type=NamedText(), metavar="fly|local|URL", help="Where the API is. [default: fly]"
-        ),
+        _completed("targets", "--target", type=NamedText(), metavar="fly|local|URL", help=_TARGET),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours. NO_COLOR does the same."),
         click.option(
             "--no-input", is_flag=True, expose_value=False, callback=note_no_input, help="Never ask: refuse instead."
@@ -89,6 +90,11 @@ def shared_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def _completed(what: str, *names: str, **details: Any) -> Callable[[F], F]:
+    """Return an option whose value the shell completes with this."""
+    return click.option(*names, shell_complete=completes(what), **details)
 
 
 def shared() -> Shared:
@@ -162,9 +168,9 @@ def check_dry_run(is_dry: bool, events: str | None, *, is_detailed: bool) -> Non
 
 def selection_options(function: F) -> F:
     """Add --exclude and --region, which go with --only, to a command."""
-    without, places = "All but this pool; may be repeated.", "Only machines in this region; may be repeated."
-    function = click.option("--region", "regions", type=Text(), metavar="R", multiple=True, help=places)(function)
-    return click.option("--exclude", type=Text(), metavar="POOL", multiple=True, help=without)(function)
+    without, places = f"All but {_ONE_POOL}.", "Only machines in this region; may be repeated."
+    region = _completed("regions", "--region", "regions", type=Text(), metavar="R", multiple=True, help=places)
+    return _completed("pools", "--exclude", type=Text(), metavar="POOL", multiple=True, help=without)(region(function))
 
 
 def show_values_option(function: F) -> F:
@@ -198,13 +204,13 @@ def push_to_option(function: F) -> F:
 def json_into_option(function: F) -> F:
     """Add --json-into to a command that has a JSON document."""
     text = "Write the JSON document into FILE too, for its owner only."
-    return click.option("--json-into", "json_into", type=Named(), metavar="FILE", help=text)(function)
+    return _completed("file", "--json-into", type=Named(), metavar="FILE", help=text)(function)
 
 
 def events_option(function: F) -> F:
     """Add --events to a command that changes machines."""
     text = "Write what happens into FILE as it happens, a line of JSON each; - is stdout."
-    return click.option("--events", "events", type=Named(), metavar="FILE", help=text)(function)
+    return _completed("file", "--events", type=Named(), metavar="FILE", help=text)(function)
 
 
 def builder_option(function: F) -> F:

@@ -1,0 +1,36 @@
+"""Show the version, and where things are, as text and as JSON."""
+
+from typing import Any
+
+from reconciler.model.about import About
+from reconciler.render.redact import clean
+
+
+def about_text(found: About, *, is_verbose: bool = False) -> str:
+    """Show the version on a line; with `is_verbose` what else a report should name."""
+    lines = [f"reconciler {found.version}"]
+    if is_verbose:
+        rows = {
+            "python": f"{found.python} on {found.platform}",
+            "scheme": f"{found.scheme} (of the digests on machines)",
+            "package": found.package,
+            "engine": found.engine_home,
+            "target": found.target,
+            "spec": found.spec or "none here",
+        }
+        lines += [f"  {name:<8} {clean(str(value))}" for name, value in rows.items()]
+    return "\n".join(lines)
+
+
+def about_json(found: About) -> dict[str, Any]:
+    """Return all of it."""
+    return {
+        "version": found.version,
+        "python": found.python,
+        "platform": found.platform,
+        "scheme": found.scheme,
+        "package": clean(str(found.package)),
+        "engine_home": clean(str(found.engine_home)),
+        "target": clean(found.target),
+        "spec": clean(found.spec) if found.spec else None,
+    }
