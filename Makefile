@@ -5,17 +5,19 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
 RUNNABLE := $(VENV)/.runnable
+PYTHON_IS_NEW := $(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed, as in: make PYTHON=python3.13 demo')"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EDITABLE := --no-deps --no-build-isolation --editable .
 
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test quick check workflows coverage docs format bench stats soak mutants clean
+.PHONY: install lock demo test quick check workflows coverage docs format bench stats picture soak mutants clean
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt
+	@$(PYTHON_IS_NEW)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) $(EDITABLE)
@@ -23,6 +25,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 
 # What the command needs, and none of the tools. Bytecode is made of what is imported, when it is: pip would make all.
 $(RUNNABLE): pyproject.toml requirements/run.txt requirements/build.txt
+	@$(PYTHON_IS_NEW)
 	@echo "Installing into $(VENV) what the command needs, and no tools (make install has those)."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --no-compile --require-hashes -r requirements/run.txt -r requirements/build.txt
@@ -85,6 +88,9 @@ bench: install  ## the benchmarks, as ratios in one run
 
 stats:  ## sizes of files and functions, and how docstrings begin
 	$(PYTHON) tools/stats.py
+
+picture: install  ## runs the README's commands, and writes what they show into it and into its picture
+	$(BIN)/python tools/record.py
 
 soak: install  ## the slow suite: many real invokes, on good days and bad ones
 	$(BIN)/python -m pytest -m soak
