@@ -78,7 +78,7 @@ def test_the_sdist_makes_the_same_wheel_and_brings_the_tests(wheel: Path, tmp_pa
         archive.extractall(tmp_path, filter="data")
     (source,) = (one for one in tmp_path.iterdir() if one.is_dir())
     assert content(built(source, "wheel", tmp_path / "again")) == content(wheel)
-    wanted = {"tests/conftest.py", "docs/glossary.md", "examples/demo.py", ".github/workflows/checks.yml", "Makefile"}
+    wanted = {"tests/conftest.py", "docs/index.md", "examples/demo.py", ".github/workflows/checks.yml", "Makefile"}
     assert {name for name in wanted if not (source / name).exists()} == set()
     assert not list(source.glob("**/__pycache__"))
 
