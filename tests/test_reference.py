@@ -1,0 +1,49 @@
+"""The pages of docs/reference say what the schemas, the code and the public interface say."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reconciler
+from tools.reference import generated, written
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "reference"
+OWNERS = "RECONCILER|FLY|DOCKER|DOCKERHUB|CI|GH|GITHUB|GITLAB|BUILDKITE|CIRCLE|XDG|REGISTRY|CONTAINER"
+VARIABLE = re.compile(rf"(?:{OWNERS})_[A-Z0-9_]*[A-Z0-9]|CI|NO_COLOR|FORCE_COLOR|PORT|PRIMARY_REGION|TMPDIR")
+NO_VARIABLES = {"FLY_REGISTRY", "FLY_LOGS_URL"}
+
+
+@pytest.mark.parametrize("page", generated(), ids=lambda page: page.name)
+def test_a_generated_page_is_up_to_date(page: Path) -> None:
+    text = page.read_text()
+    assert written(text, generated()[page]) == text, "run: python tools/reference.py"
+
+
+def test_a_page_without_a_place_for_its_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin: fields"):
+        written("no place", {"fields": "x"})
+
+
+def test_each_public_name_is_in_the_api() -> None:
+    named = re.findall(r"^::: reconciler\.(\w+)$", (PAGES / "api.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(set(reconciler.__all__) - {"__version__"})
+
+
+def variables_of_the_code() -> Iterator[str]:
+    """Yield the names of variables that stand in the code as text of their own, alone or in a list of words."""
+    for path in (ROOT / "reconciler").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from (word for word in node.value.split() if re.fullmatch(r"[A-Z0-9_\s]+", node.value))
+
+
+def test_each_variable_of_the_code_is_in_the_tables_and_no_other() -> None:
+    code = {name for name in variables_of_the_code() if VARIABLE.fullmatch(name)} - NO_VARIABLES
+    page = (PAGES / "environment-variables.md").read_text().partition("\n## ")[2]
+    named = {name for name in re.findall(r"`\$?\{?([A-Z_0-9]+)[^`]*`", page) if VARIABLE.fullmatch(name)}
+    assert code - named == set(), "docs/reference/environment-variables.md says what they are"
+    assert named - code == set(), "nothing in the code has these names"
