@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reconciler.testing.live import LiveEngine
 from tests.support.gitlab import Pipeline
@@ -65,3 +68,21 @@ def test_a_merge_request_is_planned_and_the_merge_applied_by_hand(start: Start, 
 
 def test_other_pipelines_run_nothing(start: Start) -> None:
     assert start(CI_PIPELINE_SOURCE="push", CI_COMMIT_BRANCH="topic").jobs == {}
+
+
+def test_its_first_line_installs_a_commit_without_tokens_and_without_what_lies_in_the_checkout(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "examples" / "gitlab-ci" / "machines.gitlab-ci.yml").read_text())
+    (line,) = document[".reconciler"]["before_script"]
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nenv\n')
+    python.chmod(0o755)
+    tokens = dict.fromkeys(("FLY_API_TOKEN", "FLY_ACCESS_TOKEN", "CI_JOB_TOKEN"), "canary")
+    environment = tokens | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-c", line], env=environment, capture_output=True, text=True, check=True, timeout=30
+    )
+    words = ended.stdout.splitlines()
+    assert words[:4] == ["-I", "-m", "pip", "install"]
+    pinned = r"machines-reconciler @ https://github\.com/OWNER/machines-reconciler/archive/0{40}\.tar\.gz"
+    assert [word for word in words if re.fullmatch(pinned, word)]
+    assert "canary" not in ended.stdout

@@ -154,7 +154,7 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
         raise EngineStartError(
             f"{file} was written by a newer version of this tool: its format is {version}, and this one reads up to"
             f" {VERSION}",
-            remedy=f"upgrade with `pip install --upgrade machines-reconciler`, or {ANOTHER_HOME}",
+            remedy=f"upgrade machines-reconciler as you installed it, or {ANOTHER_HOME}",
         )
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables >= _TABLES:

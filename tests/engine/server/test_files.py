@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "page": (overwrite_a_page, "is damaged", "mv"),
     "record": (spoil_a_record, "is damaged", "mv"),
     "another": (put_another_in_its_place, "is damaged", "mv"),
-    "newer": (raise_version, "was written by a newer version", "pip install --upgrade"),
+    "newer": (raise_version, "was written by a newer version", "upgrade machines-reconciler"),
     "directory": (put_a_directory_there, "cannot write", "RECONCILER_HOME"),
 }
 
