@@ -11,7 +11,7 @@ from reconciler.errors import ApiError, SpecError
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Pool, Spec
-from reconciler.spec.regions import nearest_region
+from reconciler.spec.regions import hint_for_region
 
 
 async def check_regions(
@@ -69,5 +69,4 @@ def _regions_of(pool: Pool, selection: Selection) -> list[str]:
 
 
 def _hint(region: str, known: frozenset[str]) -> str:
-    near = nearest_region(region, known)
-    return f"did you mean {near}?" if near else f"it has {', '.join(sorted(known))}"
+    return hint_for_region(region, known) or f"it has {', '.join(sorted(known))}"

@@ -110,7 +110,7 @@ def problem_of_environment(name: str) -> str | None:
 def hint_for_environment(name: str) -> str | None:
     """Return the name that was probably meant, as for a branch; None if none was."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-")
-    return f"did you mean {slug}?" if slug else None
+    return f"did you mean `{slug}`?" if slug else None
 
 
 def variables_of(source: SpecSource, environment: str | None) -> Mapping[str, str]:
@@ -178,7 +178,7 @@ def unknown_environment(spec_name: str, environment: str, others: Collection[str
     near = _nearest(environment, others)
     use = f"write that file, or use the variable: `name: shop-${{{ENVIRONMENT}}}`"
     return UnknownEnvironmentError(
-        f"{spec_name} has no environment {environment!r}: {why}", hint=f"did you mean {near}?" if near else use
+        f"{spec_name} has no environment {environment!r}: {why}", hint=f"did you mean `{near}`?" if near else use
     )
 
 
@@ -188,7 +188,7 @@ def misspelt_warnings(spec_name: str, environment: str, others: Collection[str])
     It has no overlay, and one that is spelled like it has.
     """
     if near := _nearest(environment, others):
-        return (f"there is no {_overlay_name(spec_name, environment)}; did you mean the environment {near}?",)
+        return (f"there is no {_overlay_name(spec_name, environment)}; did you mean the environment `{near}`?",)
     return ()
 
 

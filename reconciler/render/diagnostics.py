@@ -8,22 +8,29 @@ from typing import Any, Final
 
 from reconciler.model.spec import Diagnostic
 from reconciler.render.redact import clean, defused, printable
-from reconciler.render.style import paint
+from reconciler.render.style import columns, wrapped
 
-_LINE_LIMIT = 160
+_LINE_LIMIT: Final = 160  # characters of a spec's line
+_NARROWEST: Final = 20
+_LONGEST: Final = 1000  # characters of a message
 _DATA: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY: Final = _DATA | {":": "%3A", ",": "%2C"}
 
 
-def diagnostics_text(diagnostics: Sequence[Diagnostic], *, more: int = 0, color: bool = False) -> str:
+def diagnostics_text(diagnostics: Sequence[Diagnostic], *, more: int = 0, width: int | None = None) -> str:
     """Show each error with its place, line and a caret, then how many there are.
 
-    `more` counts errors that are not shown.
+    `more` counts errors that are not shown. `width` is that of the terminal, None without one.
     """
     count = len(diagnostics) + more
-    blocks = [_block(diagnostic, color) for diagnostic in diagnostics]
+    blocks = [_block(diagnostic, "error", width) for diagnostic in diagnostics]
     left_out = [f"… and {more} more"] if more else []
     return "\n".join([*blocks, *left_out, f"{count} error{'' if count == 1 else 's'}"])
+
+
+def warning_text(diagnostic: Diagnostic, *, width: int | None = None) -> str:
+    """Show a warning with its place, line and a caret."""
+    return _block(diagnostic, "warning", width)
 
 
 def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
@@ -39,33 +46,44 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
     ]
 
 
-def error_text(message: str, hint: str | None) -> str:
+def error_text(message: str, hint: str | None, *, width: int | None = None) -> str:
     """Show one error and what to do about it."""
-    return f"error: {clean(message, 1000)}" + (f"\n  {clean(hint, 1000)}" if hint else "")
+    return "\n".join([*wrapped(f"error: {clean(message, _LONGEST)}", width), *_hint(hint, width, indent=2)])
 
 
-def _block(diagnostic: Diagnostic, color: bool) -> str:
-    error = paint("error:", "error", color=color)
-    lines = [f"{clean(str(diagnostic.place))}: {error} {clean(diagnostic.message)}", *_excerpt(diagnostic)]
-    if diagnostic.hint:
-        lines.append(f"    {clean(diagnostic.hint)}")
-    return "\n".join(lines)
+def _block(diagnostic: Diagnostic, what: str, width: int | None) -> str:
+    head = wrapped(f"{clean(str(diagnostic.place))}: {what}: {clean(diagnostic.message)}", width)
+    return "\n".join([*head, *_excerpt(diagnostic, width), *_hint(diagnostic.hint, width)])
 
 
-def _excerpt(diagnostic: Diagnostic) -> list[str]:
+def _hint(hint: str | None, width: int | None, *, indent: int = 4) -> list[str]:
+    return wrapped(clean(hint, _LONGEST), width, indent=indent, hanging=0) if hint else []
+
+
+def _excerpt(diagnostic: Diagnostic, width: int | None) -> list[str]:
     """Show the line behind its number, and a caret under the place.
 
-    The number keeps foreign text from the start of a line, where it could be a command.
+    The number keeps foreign text from the start of a line, where it could be a command. Of a long line the part around
+    the place is shown. If the place itself may not be seen, the caret is under the sign that stands for it.
     """
     text = diagnostic.source_line
     if text is None or not text.strip():
         return []
     number = f"{diagnostic.place.line} | "
-    shown = printable(text[:_LINE_LIMIT]) + ("…" if len(text) > _LINE_LIMIT else "")
-    lines = [f"  {number}{defused(shown)}"]
-    if diagnostic.place.column <= min(_LINE_LIMIT, len(text)):
-        lines.append(f"  {' ' * (len(number) - 2)}| {' ' * (diagnostic.place.column - 1)}^")
-    return lines
+    most = min(_LINE_LIMIT, max(width - len(number) - 2, _NARROWEST)) if width else _LINE_LIMIT
+    at = min(diagnostic.place.column, len(text)) - 1
+    begins = 0 if at < most - 1 else at - most // 2
+    ends = begins + most - (begins > 0)
+    ends -= ends < len(text)
+    shown, before = printable(text[begins:ends]), printable(text[begins:at])
+    start, end = "…" if begins else "", "…" if ends < len(text) else ""
+    spaces = " " * (len(start) + columns(before) + _added(shown, len(before)))
+    return [f"  {number}{start}{defused(shown)}{end}", f"  {' ' * (len(number) - 2)}| {spaces}^"]
+
+
+def _added(shown: str, until: int) -> int:
+    """Return how many spaces `defused` adds before a place of the text."""
+    return len(defused(shown[: until + 2])) - len(shown[: until + 2])
 
 
 def error_annotation(message: str, *, hint: str | None = None) -> str:

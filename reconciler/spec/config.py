@@ -24,11 +24,9 @@ _NOTHING: Final[tuple[Any, ...]] = ({}, [], None, "", 0)  # such a value is not 
 _RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
 
 
-def build_config(node: Map, kind: PoolKind, at: Node, findings: Findings) -> dict[str, Any]:
-    """Return the config in the API's spelling, without marks; `at` names the pool."""
+def build_config(node: Map, kind: PoolKind, findings: Findings) -> dict[str, Any]:
+    """Return the config in the API's spelling, without marks."""
     config: dict[str, Any] = {}
-    if "image" not in node.entries:
-        findings.add(at, "this pool has no `image` and no `build`", hint="set one on the pool, its app or in defaults")
     for field in FIELDS:
         if field.path is None or field.only not in {None, kind}:
             continue
@@ -73,7 +71,8 @@ def _processes(node: Map, kind: PoolKind, findings: Findings) -> list[dict[str, 
         return []
     for key in ("command", "args", "entrypoint"):
         if key in node.entries:
-            findings.add(node.entries[key].key, f"`{key}` and `processes` exclude each other")
+            message = f"`{key}` and `processes` exclude each other"
+            findings.add(node.entries[key].key, message, hint="remove one of them")
     return [_process(one, kind, findings) for one in processes.items if isinstance(one, Map)]
 
 
@@ -134,9 +133,12 @@ def _guest(pool: Map, _kind: PoolKind, findings: Findings) -> dict[str, Any]:
     memory = node.entries["memory_mb"].value
     if not least <= guest["memory_mb"] <= most:
         cpus = f"{guest['cpus']} {guest['cpu_kind']} CPU{'s' if guest['cpus'] > 1 else ''}"
-        findings.add(memory, f"`memory_mb`: {cpus} can have {least} to {most} MB, not {guest['memory_mb']}")
-    elif guest["memory_mb"] % 256:
-        findings.add(memory, "`memory_mb` comes in steps of 256")
+        fitting = -(-guest["memory_mb"] // (most // guest["cpus"]))
+        hint = f"more memory needs more CPUs: `cpus: {fitting}`" if guest["memory_mb"] > most else f"give it {least}"
+        findings.add(memory, f"`memory_mb`: {cpus} can have {least} to {most} MB, not {guest['memory_mb']}", hint=hint)
+    elif rest := guest["memory_mb"] % 256:
+        hint = f"did you mean `memory_mb: {guest['memory_mb'] - rest + 256}`?"
+        findings.add(memory, "`memory_mb` comes in steps of 256", hint=hint)
     return guest
 
 
@@ -163,7 +165,7 @@ def _files(pool: Map, _kind: PoolKind, findings: Findings) -> list[dict[str, Any
     seen: set[str] = set()
     for item, file in zip(node.items, files, strict=True):
         if file["guest_path"] in seen:
-            findings.add(item, f"the file {file['guest_path']} is there twice")
+            findings.add(item, f"the file {file['guest_path']} is there twice", hint="remove one of them")
         seen.add(file["guest_path"])
     return files
 
@@ -171,12 +173,13 @@ def _files(pool: Map, _kind: PoolKind, findings: Findings) -> list[dict[str, Any
 def _file(node: Map, findings: Findings) -> dict[str, Any]:
     content, encoded = node.get("content"), node.get("content_base64")
     if (content is None) == (encoded is None):
-        findings.add(node, "a file needs either `content` or `content_base64`")
+        hint = "`content: text` is the file's text, `content_base64: …` its bytes"
+        findings.add(node, "a file needs either `content` or `content_base64`", hint=hint)
     raw = "".join(_text(encoded).split()) if encoded else base64.b64encode(_text(content).encode()).decode()
     try:
         base64.b64decode(raw, validate=True)
     except ValueError:
-        findings.add(encoded or node, "`content_base64` is not base64")
+        findings.add(encoded or node, "`content_base64` is not base64", hint="`base64 FILE` makes it")
     file: dict[str, Any] = {"guest_path": _text(node.get("path")), "raw_value": raw}
     if mode := node.get("mode"):
         file["mode"] = _mode(mode, findings)

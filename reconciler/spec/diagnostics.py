@@ -7,6 +7,7 @@ import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from reconciler.canonical.sections import SECRET_KEYS
@@ -15,6 +16,7 @@ from reconciler.model.spec import Diagnostic, Place
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node
 
 _MOST: Final = 100  # are told; the others are counted
+_MOST_LINES: Final = 8  # on which a variable is used, are named
 _LONGEST_LINE: Final = 400  # of which an excerpt shows less
 _KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
 
@@ -29,12 +31,23 @@ class _Text:
 
 
 @dataclass(slots=True)
+class _Unset:
+    """A variable that is not set: what is told once, and where it is used."""
+
+    message: str
+    hint: str
+    places: dict[Place, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Findings:
     """What is wrong with a spec: in its file, and in those that lie over it."""
 
     # Each once, however many aliases lead to it, and up to which column its line is shown.
     found: dict[Diagnostic, int | None] = field(default_factory=dict)
     unlisted_regions: dict[str, Diagnostic] = field(default_factory=dict)  # no errors: the list is dated
+    _unset: dict[tuple[str, str], _Unset] = field(default_factory=dict)  # by variable and what is asked of it
+    _unknown: set[Place] = field(default_factory=set)  # of values that are not known, as a variable is unset
     _texts: dict[str, _Text] = field(default_factory=dict)  # by the names of the files
 
     def read(self, file: str, lines: list[str]) -> None:
@@ -58,6 +71,15 @@ class Findings:
         """Add an error at the node's place."""
         self.add_at(place_of(at), message, hint=hint)
 
+    def add_unset(self, name: str, at: Node, message: str, *, hint: str) -> None:
+        """Add a use of a variable that is not set; each variable is one error.
+
+        What else would be wrong with the value at `at` follows from that, and is not told.
+        """
+        place = place_of(at)
+        self._unknown.add(place)
+        self._unset.setdefault((name, message), _Unset(message, hint)).places[place] = None
+
     def add_unknown(self, entry: Entry, message: str, *, hint: str | None = None) -> None:
         """Add an error at an unknown key.
 
@@ -73,6 +95,8 @@ class Findings:
 
     def add_at(self, place: Place, message: str, *, hint: str | None = None, until: int | None = None) -> None:
         """Add an error at a place. Its line is shown `until` a column, if that is given."""
+        if place in self._unknown:
+            return
         is_unread = self._texts[place.file].secret_lines is None  # then nobody knows yet which lines hold secrets
         self.found.setdefault(Diagnostic(place=place, message=message, hint=hint), 0 if is_unread else until)
 
@@ -81,10 +105,35 @@ class Findings:
 
         It has the first hundred of them, in the file's order, and how many more there are.
         """
+        self._tell_unset()
         if self.found:
             first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
             shown = [replace(one, source_line=self._shown(one.place, self.found[one])) for one in first]
             raise SpecError(shown, more=len(self.found) - len(first))
+
+    def with_line(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Return the diagnostic with as much of its line as may be seen."""
+        return replace(diagnostic, source_line=self._shown(diagnostic.place, None))
+
+    def _tell_unset(self) -> None:
+        """Add each variable that is not set at its first place; the words name others."""
+        for unset in self._unset.values():
+            first, *others = sorted(unset.places)
+            lines = dict.fromkeys(
+                f"{one.line}" if one.file == first.file else f"{one.line} of {one.file}"
+                for one in others
+                if (one.file, one.line) != (first.file, first.line)
+            )
+            said = [*islice(lines, _MOST_LINES), *(["…"] if len(lines) > _MOST_LINES else [])]
+            too = (
+                f"; lines {', '.join(said)} use it too"
+                if len(said) > 1
+                else f"; line {said[0]} uses it too"
+                if said
+                else ""
+            )
+            self.found.setdefault(Diagnostic(place=first, message=unset.message + too, hint=unset.hint), None)
+        self._unset.clear()
 
     def _shown(self, place: Place, until: int | None) -> str | None:
         """Return the line as written; its key alone if its value may be a secret.

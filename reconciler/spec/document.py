@@ -5,6 +5,7 @@ that one knows no places of keys, lets duplicate keys pass, and speaks YAML 1.1,
 ninety.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ _MAX_DEPTH: Final = 64
 _MAX_NODES: Final = 100_000
 _MAX_EXPANDED: Final = 2 * _MAX_NODES
 _CHARACTERS_A_NODE: Final = 1_000  # a long text that aliases repeat counts for more than one
+_LINE_END: Final = re.compile("[\n\x85\u2028\u2029]")  # as the parser counts lines
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -32,7 +34,7 @@ def parse_document(file: str, text: str, findings: Findings) -> Node | None:
 
     The reason is then in the findings. `file` is the name of the text in them.
     """
-    lines = text.split("\n")
+    lines = _LINE_END.split(text)
     findings.read(file, lines)
     for line, content in enumerate(lines, start=1):
         for column, character in enumerate(content, start=1):
@@ -45,10 +47,11 @@ def parse_document(file: str, text: str, findings: Findings) -> Node | None:
     except _BrokenOff:
         return None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = getattr(error, "problem", None) or "cannot be read"
-        findings.add_at(Place(file=file, line=min(line, len(lines)), column=column), f"not YAML: {problem}")
+        from reconciler.spec.yaml_errors import explain
+
+        mistake = explain(error, lines)
+        place = Place(file=file, line=mistake.line, column=mistake.column)
+        findings.add_at(place, mistake.message, hint=mistake.hint)
         return None
 
 
@@ -72,7 +75,7 @@ class _Builder:
 
     def _node(self, event: Any, *, depth: int) -> Node:
         if depth > _MAX_DEPTH:
-            self._fail(event, f"nested deeper than {_MAX_DEPTH} levels")
+            self._fail(event, f"nested deeper than {_MAX_DEPTH} levels", "a spec needs no more than ten")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if event.tag and event.tag not in {_STRING_TAG, "!"}:
@@ -108,13 +111,14 @@ class _Builder:
             key = self._node(event, depth=depth + 1)
             value = self._node(next(self._events), depth=depth + 1)
             if not isinstance(key, Scalar):
-                self._fail(event, "a key must be a plain word")
+                self._fail(event, "a key must be a plain word", "a value that begins with { or [ needs quotes")
                 raise AssertionError
             if key.is_plain and key.text == "<<":
                 self._merge(event, value, merged)
             elif key.text in entries:
                 first = entries[key.text].key
-                self._findings.add(key, f"duplicate key {key.text!r}; it is already on line {first.line}")
+                message = f"duplicate key `{key.text}`; it is already on line {first.line}"
+                self._findings.add(key, message, hint="put both under one of them, or remove one")
             else:
                 entries[key.text] = Entry(key=key, value=value)
         entries = entries | {key: entry for key, entry in merged.items() if key not in entries}
@@ -125,17 +129,18 @@ class _Builder:
         """Add what `<<` brings in; of several maps the earlier wins."""
         for one in value.items if isinstance(value, List) else (value,):
             if not isinstance(one, Map):
-                self._fail(event, "<< takes a map, or a list of maps")
+                self._fail(event, "<< takes a map, or a list of maps", "write it as `<<: *anchor`")
                 raise AssertionError
             for key, entry in one.entries.items():
                 merged.setdefault(key, entry)
 
     def _alias(self, event: Any) -> Node:
         if event.anchor in self._open_anchors:
-            self._fail(event, f"*{event.anchor} contains itself")
+            self._fail(event, f"*{event.anchor} contains itself", "remove it")
         node = self._anchors.get(event.anchor)
         if node is None:
-            self._fail(event, f"no anchor &{event.anchor} before this")
+            hint = f"write `&{event.anchor}` before a value above; a text that begins with * needs quotes"
+            self._fail(event, f"no anchor &{event.anchor} before this", hint)
             raise AssertionError
         # All aliases together: what `<<` brings in and other keys hide is in no map's size, and takes its time.
         self._expanded += node.size

@@ -29,11 +29,11 @@ def load_spec(
     root = _read_layers(((file, text), *overlays), findings)
     if root is not None:
         root, variables = interpolate(root, environment, findings)
-        has_shape = check_shape(root, findings)
+        shaped = check_shape(root, findings)
         if isinstance(root, Map):
             refuse_unsupported(root, findings)
-            if has_shape:
-                spec = parse_spec(root, findings)
+            if isinstance(shaped, Map):
+                spec = parse_spec(shaped, findings)
                 findings.raise_if_any()
                 return replace(spec, overlays=tuple(name for name, _ in overlays), variables=variables)
     findings.raise_if_any()
@@ -58,7 +58,30 @@ def _read_layers(layers: Sequence[tuple[str, str]], findings: Findings) -> Node 
 
 
 def _read(file: str, text: str, findings: Findings) -> Node | None:
-    root = parse_document(file, text.removeprefix("\ufeff").replace("\r\n", "\n"), findings)
-    if root is not None:
-        findings.know(root)
-    return root
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if _is_of_another_format(file, text, None, findings):
+        return None
+    root = parse_document(file, text, findings)
+    if root is None:
+        return None
+    findings.know(root)
+    return None if _is_of_another_format(file, text, root, findings) else root
+
+
+def _is_of_another_format(file: str, text: str, root: Node | None, findings: Findings) -> bool:
+    """Return whether the file is another tool's; that is its only finding.
+
+    Without a `root` the text tells.
+    """
+    is_likely = isinstance(root, Map) and "apps" not in root.entries if root else "apps:" not in text
+    if not is_likely and not file.endswith(".toml"):
+        return False
+    from reconciler.spec.other_formats import other_format_of_text, other_format_of_tree
+
+    said = other_format_of_tree(root) if root else other_format_of_text(file, text)
+    if said is None:
+        return False
+    if root is None:
+        findings.read(file, text.split("\n"))
+    findings.add_at(Place(file=file, line=1, column=1), said[0], hint=said[1])
+    return True

@@ -57,10 +57,10 @@ def _merged(below: Map, over: Map, level: _Level, findings: Findings) -> Map:
 
 
 def _add_nothing_to_take(below: Map, entry: Entry, findings: Findings) -> None:
-    import difflib  # only for a misspelt key
+    from reconciler.spec.near_names import nearest  # only for a misspelt key
 
-    near = difflib.get_close_matches(entry.key.text, below.entries, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else "remove the line"
+    near = nearest(entry.key.text, below.entries)
+    hint = f"did you mean `{near}`?" if near else "remove the line"
     what = f"`{entry.key.text}: null` takes nothing away"
     findings.add(entry.key, f"{what}: {below.file} has no such key here", hint=hint)
 

@@ -41,12 +41,15 @@ def parse_spec(root: Map, findings: Findings) -> Spec:
     for label, entry in apps_node.items():
         app = _app(label, entry, defaults if isinstance(defaults, Map) else None, findings)
         if app.name in names:
-            findings.add(entry.key, f"app {label!r} has the same name as {names[app.name]!r}: {app.name}")
+            hint = "give one of them another `name`, or put the pools of both under one"
+            message = f"app {label!r} has the same name as app {names[app.name]!r}: {app.name}"
+            findings.add(entry.key, message, hint=hint)
         names.setdefault(app.name, label)
         apps.append(app)
     total = sum(sum(pool.counts.values()) for app in apps for pool in app.pools)
     if total > _MAX_MACHINES:
-        findings.add(apps_node, f"{total} machines in all; a spec may have {_MAX_MACHINES}")
+        hint = "lower `count`, or split it into several specs"
+        findings.add(apps_node, f"{total} machines in all; a spec may have {_MAX_MACHINES}", hint=hint)
     else:  # so many names are not looked at one by one
         for app in apps:
             check_machine_names(app, findings)
@@ -65,6 +68,7 @@ def _app(label: str, entry: Entry, defaults: Map | None, findings: Findings) -> 
     name = _text(node.get("name")) or label
     own = make_map(node, {key: value for key, value in node.items() if key not in _APP_FIELDS})
     _check_image_or_build(node, findings)
+    _check_images(label, entry, merged(defaults, own), findings)
     pools = tuple(_pools(name, node, merged(defaults, own), findings))
     return App(
         label=label,
@@ -100,7 +104,8 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
             if name in seen:
                 first = seen[name]
                 where = f"on line {first.line}" + (f" of {first.file}" if first.file != entry.key.file else "")
-                findings.add(entry.key, f"pool {name!r} is in this app already, {where}")
+                hint = "give it another name: a task and a service of one app cannot share one"
+                findings.add(entry.key, f"pool {name!r} is in this app already, {where}", hint=hint)
             seen[name] = entry.key
             assert isinstance(entry.value, Map)
             _check_image_or_build(entry.value, findings)
@@ -110,7 +115,7 @@ def _pools(app: str, node: Map, defaults: Map, findings: Findings) -> Iterator[P
 def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings: Findings) -> Pool:
     assert isinstance(entry.value, Map)
     build = _parse_build(node.get("build"))
-    config = MachineConfig(document=build_config(_with_image(node, app, build), kind, entry.key, findings))
+    config = MachineConfig(document=build_config(_with_image(node, app, build), kind, findings))
     return Pool(
         app=app,
         name=name,
@@ -128,13 +133,30 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
     )
 
 
+def _check_images(label: str, app: Entry, defaults: Map, findings: Findings) -> None:
+    """Find pools without an image; if no pool of an app has one, that is one error."""
+    assert isinstance(app.value, Map)
+    pools = [entry for kind in _KINDS if isinstance(of := app.value.get(kind), Map) for _, entry in of.items()]
+    lacking = [
+        entry.key
+        for entry in pools
+        if isinstance(entry.value, Map) and not {"image", "build"} & merged(defaults, entry.value).entries.keys()
+    ]
+    what = f"`image: {FLY_REGISTRY}/{label}:TAG`, or `build: .` for a Dockerfile here"
+    if len(lacking) > 1 and len(lacking) == len(pools):
+        findings.add(app.key, f"app {label!r} has no `image` and no `build`, nor has a pool of it", hint=f"add {what}")
+        return
+    for key in lacking:
+        findings.add(key, f"pool {key.text!r} has no `image` and no `build`", hint=f"add {what}, to it or to its app")
+
+
 def _variables_of(node: Node | None) -> tuple[str, ...]:
     return node.variables if isinstance(node, Scalar) else ()
 
 
 def _check_image_or_build(node: Map, findings: Findings) -> None:
     if "image" in node.entries and "build" in node.entries:
-        findings.add(node.entries["build"].key, "`image` and `build` exclude each other")
+        findings.add(node.entries["build"].key, "`image` and `build` exclude each other", hint="remove one")
 
 
 def _is_true(node: Node | None) -> bool:

@@ -39,9 +39,11 @@ def build_run_policy(node: Map, own: Map, kind: PoolKind, findings: Findings) ->
         else frozenset(),
     )
     if has_args and "processes" in node.entries:
-        findings.add(node.entries["overrides"].key, "`overrides.args` and `processes` exclude each other")
+        hint = "which process would get the args? declare a task with a `command` for it"
+        findings.add(node.entries["overrides"].key, "`overrides.args` and `processes` exclude each other", hint=hint)
     if len(policy.to_text()) > MAX_LENGTH:
-        findings.add(node.entries["overrides"].key, f"the names in `overrides.env` are longer than {MAX_LENGTH} bytes")
+        message = f"the names in `overrides.env` are longer than {MAX_LENGTH} bytes"
+        findings.add(node.entries["overrides"].key, message, hint="name fewer of them; they are kept on each machine")
     return policy
 
 
@@ -51,7 +53,7 @@ def _timeout(node: Map, findings: Findings) -> float | None:
         return None
     timeout_s = seconds(timeout.text)
     if timeout_s == 0:
-        findings.add(timeout, "`timeout` must be longer than nothing")
+        findings.add(timeout, "`timeout` must be longer than nothing", hint="leave it out for none")
     return None if is_too_long(timeout, "timeout", findings) else timeout_s
 
 

@@ -30,7 +30,10 @@ def _service(node: Node, findings: Findings) -> dict[str, Any]:
     said = dict(plain_value(node)) if isinstance(node, Map) else {"internal_port": plain_value(node)}
     protocol = said.get("protocol", "http")
     if protocol != "http" and "port" not in said:
-        findings.add(node, f"a {protocol} port needs `port`: where it is served")
+        hint = (
+            f"write `{{internal_port: {said['internal_port']}, protocol: {protocol}, port: {said['internal_port']}}}`"
+        )
+        findings.add(node, f"a {protocol} port needs `port`: where it is served", hint=hint)
     service: dict[str, Any] = {
         "internal_port": said["internal_port"],
         "protocol": "udp" if protocol == "udp" else "tcp",
@@ -70,7 +73,8 @@ def build_checks(node: Node | None, ports: Node | None, findings: Findings) -> d
             check_check(entry.value, findings)
         if "port" not in said:
             if not isinstance(ports, List) or not ports.items:
-                findings.add(entry.key, f"check {name!r} has no `port`, and the service no `ports`")
+                hint = "say in it which port is asked, such as `port: 8080`"
+                findings.add(entry.key, f"check {name!r} has no `port`, and the service no `ports`", hint=hint)
             else:
                 first = plain_value(ports.items[0])
                 said["port"] = first["internal_port"] if isinstance(first, dict) else first

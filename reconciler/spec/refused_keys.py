@@ -21,7 +21,6 @@ _ROLLOUT: Final = {
     "keep": "a machine is changed in place",
 }
 _OF_AN_APP: Final = frozenset({"org", "addresses"})
-_LONGEST_KEY: Final = 64  # of which a likely spelling is looked for
 
 
 def refuse_unsupported(root: Map, findings: Findings) -> None:
@@ -61,12 +60,11 @@ def hint_for_unknown(key: str, known: Sequence[str], path: Sequence[Any]) -> str
     """
     if "config" in known and (hints := [hint for hint in (_of_the_other_kind(key), _for_section(key, known)) if hint]):
         return "; ".join(hints)
-    import difflib
+    from reconciler.spec.near_names import hint_for_field
 
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) if len(key) <= _LONGEST_KEY else []
     field = _field_at(path)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}."
-    return f"{hint} {_beside(field)}" if field else hint.removesuffix(".")
+    hint = hint_for_field(key, known) or f"known here: {', '.join(known)}"
+    return f"{hint}{'' if hint.endswith('?') else '.'} {_beside(field)}" if field else hint
 
 
 def _of_the_other_kind(key: str) -> str | None:

@@ -35,7 +35,7 @@ def build_counts(node: Map, findings: Findings) -> dict[str, int]:
         region = item.text if isinstance(item, Scalar) else ""
         _check_region(region, item, findings)
         if region in counts:
-            findings.add(item, f"region {region!r} is there twice")
+            findings.add(item, f"region {region!r} is there twice", hint="remove one; `count` says how many machines")
         counts[region] = number
     return counts or {"iad": number}
 
@@ -44,16 +44,17 @@ def _check_region(region: str, at: Node, findings: Findings) -> None:
     if region in _ALIASES:
         findings.add(at, f"{region!r} is not a concrete region", hint="name each region, such as iad")
     elif region not in LISTED and region not in findings.unlisted_regions:
-        near = nearest_region(region)
-        findings.unlisted_regions[region] = Diagnostic(
+        unlisted = Diagnostic(
             place=place_of(at),
             message=f"region {region!r} is not in the platform's list of {LISTED_IN}",
-            hint=f"did you mean {near}?" if near else "`reconciler plan` asks the platform for its regions of today",
+            hint=hint_for_region(region) or "`reconciler plan` asks the platform for its regions of today",
         )
+        findings.unlisted_regions[region] = findings.with_line(unlisted)
 
 
-def nearest_region(region: str, known: Collection[str] = LISTED) -> str | None:
-    """Return the known region that is spelled most like `region`; None if none is."""
-    import difflib  # only for a misspelt region
+def hint_for_region(region: str, known: Collection[str] = LISTED) -> str | None:
+    """Return which of the known regions was probably meant; None if none was."""
+    from reconciler.spec.near_names import nearest_region  # only for a misspelt region
 
-    return next(iter(difflib.get_close_matches(region, sorted(known), n=1, cutoff=0.6)), None)
+    near = nearest_region(region, known)
+    return f"did you mean `{near}`?" if near else None

@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.spec.diagnostics import Findings
+from reconciler.spec.near_names import AN_APP, hint_for_collection, hint_for_value, nearest, slug_of
 from reconciler.spec.refused_keys import hint_for_unknown
+from reconciler.spec.regions import hint_for_region
 from reconciler.spec.shape import fits, properties_of
-from reconciler.spec.yaml_nodes import List, Map, Node, plain_value
+from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
+_REGION: Final = "^[a-z]{3}$"
 _WORDS: Final = {
     "object": "a map",
     "array": "a list",
@@ -34,23 +38,30 @@ def spec_schema() -> dict[str, Any]:
     return schema
 
 
-def check_shape(root: Node, findings: Findings) -> bool:
-    """Return whether the tree has the schema's shape; every deviation is a finding."""
+def check_shape(root: Node, findings: Findings) -> Node | None:
+    """Return the tree with the schema's shape; None if every deviation is a finding.
+
+    Values of variables have the types then that their places ask for.
+    """
     schema = spec_schema()
+    if fits(plain_value(root), schema, schema):
+        return root
+    from reconciler.spec.variable_types import with_fitting_types
+
+    root = with_fitting_types(root, schema)
     value = plain_value(root)
     if fits(value, schema, schema):
-        return True
+        return root
     from jsonschema import Draft202012Validator
 
-    before = len(findings.found)
     for error in Draft202012Validator(schema).iter_errors(value):
         _explain(error, root, findings)
-    return len(findings.found) == before
+    return None
 
 
 def _explain(error: Any, root: Node, findings: Findings) -> None:
     path = list(error.absolute_path)
-    node = _at(root, path)
+    node, key = _at(root, path)
     if error.validator in {"anyOf", "oneOf"}:
         branch = _meant_branch(error)
         if branch:
@@ -59,27 +70,44 @@ def _explain(error: Any, root: Node, findings: Findings) -> None:
             return
     if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(node, Map):
         _explain_unknown_keys(error, node, path, findings)
-        return
-    if error.validator == "required" and isinstance(node, Map):
-        missing = [key for key in error.validator_value if key not in node.entries]
-        for key in missing:
-            what = error.schema.get("properties", {}).get(key, {}).get("description", "")
-            findings.add(node, f"{_named(path)} needs `{key}`", hint=what.split(". ")[0] or None)
-        return
-    if error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path:
+    elif error.validator == "required" and isinstance(node, Map):
+        _explain_missing_keys(error, node, path, findings)
+    elif error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path:
         _explain_key(error, node, findings)
-        return
-    hint = _near(error.instance, error.validator_value) if error.validator == "enum" else None
-    findings.add(node, f"{_named(path)}: expected {_expected(error)}, found {_found(node, path)}", hint=hint)
+    else:
+        at = key if key and not isinstance(node, Scalar) and node.line > key.line else node
+        message = f"{_named(path)}: expected {_expected(error)}, found {_found(node, path)}"
+        findings.add(at, message, hint=_hint_for_value(error, node, path))
 
 
-def _near(word: Any, words: list[Any]) -> str | None:
-    """Return the word that was probably meant; None if none is like it."""
-    import difflib
+def _hint_for_value(error: Any, node: Node, path: list[Any]) -> str | None:
+    """Return what to write instead of a value; None if that is not known."""
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if not isinstance(node, Scalar):
+        return hint_for_collection(key, node, is_whole=bool(path) and path[-1] == key)
+    if "files" in path or not SECRET_KEYS.isdisjoint(path) or node.variables:
+        return None
+    schema = spec_schema()
+    if key == "apps":
+        return AN_APP
+    if not node.is_plain and fits(replace(node, is_plain=True).value, error.schema, schema):
+        return f"without quotes it is one: `{key}: {node.text}`"
+    if node.is_plain and node.value is not None and fits(node.text, error.schema, schema):
+        return f'put it in quotes: `{key}: "{node.text}"`'
+    if node.value is not None and fits([node.value], error.schema, schema):
+        return f"write it as a list: `{key}: [{node.text}]`"
+    if key in {"name", "org"} and fits(slug := slug_of(node.text), error.schema, schema):
+        return f"did you mean `{slug}`?"
+    if (hint := hint_for_value(key, node.value, _choices(error))) or "regions" not in path:
+        return hint
+    return hint_for_region(node.text)
 
-    known = [one for one in words if isinstance(one, str)]
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6) if isinstance(word, str) else []
-    return f"did you mean {near[0]}?" if near else None
+
+def _choices(error: Any) -> list[Any]:
+    """Return the few words that the value could be."""
+    if error.validator == "enum":
+        return list(error.validator_value)
+    return [word for one in error.context or () if one.validator == "enum" for word in one.validator_value]
 
 
 def _meant_branch(error: Any) -> list[Any] | None:
@@ -94,6 +122,36 @@ def _meant_branch(error: Any) -> list[Any] | None:
         and not any(i.validator in {"type", "enum"} and not i.path for i in inners)
     ]
     return meant[0] if len(meant) == 1 else None
+
+
+def _explain_missing_keys(error: Any, node: Map, path: list[Any], findings: Findings) -> None:
+    """Add one finding for the keys that a map needs.
+
+    None for a key that is there in another spelling: that is a finding of its own.
+    """
+    properties = error.schema.get("properties", {})
+    missing = [key for key in error.validator_value if key not in node.entries]
+    others = [key for key in node.entries if key not in properties]
+    missing = [key for key in missing if not any(nearest(other, properties) == key for other in others)]
+    if not missing or error.instance is None:
+        return
+    names = " and ".join(filter(None, (", ".join(f"`{key}`" for key in missing[:-1]), f"`{missing[-1]}`")))
+    told = [f"`{key}: {_example(properties.get(key, {}))}`" for key in missing]
+    hint = f"add {', '.join(told)}" if len(missing) > 1 else f"add {told[0]}{_described(properties[missing[0]])}"
+    findings.add(node, f"{_named(path)} needs {names}", hint=hint)
+
+
+def _example(schema: Any) -> str:
+    if "const" in schema:
+        return str(schema["const"])
+    examples = schema.get("examples")
+    example = examples[0] if examples else "…"
+    return example if isinstance(example, str) else json.dumps(example)
+
+
+def _described(schema: Any) -> str:
+    text = str(schema.get("description", "")).split(". ")[0].rstrip(".")
+    return f": {text[:1].lower()}{text[1:]}" if text else ""
 
 
 def _explain_unknown_keys(error: Any, node: Map, path: list[Any], findings: Findings) -> None:
@@ -111,7 +169,16 @@ def _matches(pattern: str, key: str) -> bool:
 def _explain_key(error: Any, node: Node, findings: Findings) -> None:
     key = error.instance
     at: Node = node.entries[key].key if isinstance(node, Map) and key in node.entries else node
-    findings.add(at, f"the name {key!r} is not allowed here: expected {_expected(error)}")
+    findings.add(at, f"the name {key!r} is not allowed here: expected {_expected(error)}", hint=_hint_for_key(error))
+
+
+def _hint_for_key(error: Any) -> str | None:
+    key = error.instance
+    if "${" in key:
+        return "variables are replaced in values alone: write a plain label, and the variable in its `name`"
+    pattern, slug = error.schema.get("pattern", ""), slug_of(key)
+    is_label = "_" not in pattern and slug != key and _matches(pattern, slug)
+    return f"did you mean `{slug}`?" if is_label else hint_for_region(key) if pattern == _REGION else None
 
 
 def _expected(error: Any) -> str:
@@ -145,7 +212,7 @@ def _found(node: Node, path: list[Any]) -> str:
     if "files" in path or not SECRET_KEYS.isdisjoint(path):
         return "another value"  # it may be a secret
     if node.variables:
-        return "another value, of a variable"
+        return "the value of " + " and ".join(f"${{{name}}}" for name in node.variables)
     return repr(node.text if len(node.text) <= 60 else node.text[:59] + "…")
 
 
@@ -154,19 +221,20 @@ def _named(path: list[Any]) -> str:
     return f"`{keys[-1]}`" if keys else "the spec"
 
 
-def _at(root: Node, path: list[Any]) -> Node:
-    node = root
+def _at(root: Node, path: list[Any]) -> tuple[Node, Scalar | None]:
+    """Return the node at the path, and the key that it is the value of."""
+    node, key = root, None
     for part in path:
-        found = _child(node, part)
+        found, key = _child(node, part)
         if found is None:
-            return node
+            return node, None
         node = found
-    return node
+    return node, key
 
 
-def _child(node: Node, part: Any) -> Node | None:
-    if isinstance(node, Map):
-        return node.get(part)
+def _child(node: Node, part: Any) -> tuple[Node | None, Scalar | None]:
+    if isinstance(node, Map) and (entry := node.entries.get(part)):
+        return entry.value, entry.key
     if isinstance(node, List) and isinstance(part, int) and part < len(node.items):
-        return node.items[part]
-    return None
+        return node.items[part], None
+    return None, None

@@ -37,7 +37,7 @@ class _Root:
 
     def at(self, reference: str) -> Any:
         if reference not in self.resolved:
-            self.resolved[reference] = _resolved(reference, self.schema)
+            self.resolved[reference] = resolved(reference, self.schema)
         return self.resolved[reference]
 
     def keys_of(self, schema: Mapping[str, Any]) -> Set[str]:
@@ -63,7 +63,7 @@ def _fits(value: Any, schema: Any, root: _Root) -> bool:
 def properties_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object's properties, after those it has by `allOf` or `$ref`."""
     if "$ref" in schema:
-        return properties_of(_resolved(schema["$ref"], root), root)
+        return properties_of(resolved(schema["$ref"], root), root)
     found: dict[str, Any] = {}
     for one in schema.get("allOf", ()):
         found |= properties_of(one, root)
@@ -143,7 +143,8 @@ def _is_type(value: Any, name: str) -> bool:
     return isinstance(value, _TYPES[name])
 
 
-def _resolved(reference: str, root: Mapping[str, Any]) -> Any:
+def resolved(reference: str, root: Mapping[str, Any]) -> Any:
+    """Return what a reference inside the schema names."""
     found: Any = root
     for part in reference.removeprefix("#/").split("/"):
         found = found[part]

@@ -109,12 +109,13 @@ class _Interpolation:
             return value
         if operator == ":-":
             return str(rest)
+        given = "pass --environment ENV" if name == ENVIRONMENT else f"set it: `export {name}=…`"
         if operator == ":?":
-            self._findings.add(node, f"${{{name}}} is not set: {rest or 'it is required'}")
+            why = f"${{{name}}} is not set: {rest or 'it is required'}"
+            self._findings.add_unset(name, node, why, hint=given)
         else:
-            given = "pass --environment ENV" if name == ENVIRONMENT else "set it"
-            hint = f"{given}, or give a default: ${{{name}:-value}}; a dollar sign is $$"
-            self._findings.add(node, f"${{{name}}} is not set", hint=hint)
+            hint = f"{given}, or write a default: ${{{name}:-value}}; if no variable is meant, write $${{{name}}}"
+            self._findings.add_unset(name, node, f"${{{name}}} is not set", hint=hint)
         return ""
 
 

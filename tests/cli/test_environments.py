@@ -90,7 +90,7 @@ def test_an_unknown_environment_is_refused_and_the_nearest_offered(command: Comm
     (directory / "machines.yaml").write_text(f"{PLAIN}# name: shop-${{RECONCILER_ENVIRONMENT}}\n")
     said = command("validate", "--environment", "stagin", code=1)
     assert "machines.yaml has no environment 'stagin': there is no machines.stagin.yaml" in said
-    assert "did you mean staging?" in said
+    assert "did you mean `staging`?" in said
     said = command("validate", "--environment", "pr-1", code=1)
     assert "write that file, or use the variable: `name: shop-${RECONCILER_ENVIRONMENT}`" in said
 
@@ -106,7 +106,9 @@ def test_a_misspelt_one_is_said_before_errors_of_what_only_its_overlay_would_say
 
 def test_a_probable_misspelling_is_a_warning_where_the_variable_is_used(command: Command) -> None:
     said = command("validate", "--environment", "stagin")
-    assert "warning: machines.yaml:1:1: there is no machines.stagin.yaml; did you mean the environment staging?" in said
+    assert (
+        "machines.yaml:1:1: warning: there is no machines.stagin.yaml; did you mean the environment `staging`?" in said
+    )
     assert "did you mean" not in command("validate", "--environment", "pr-7")
 
 
@@ -114,12 +116,12 @@ def test_a_probable_misspelling_is_a_warning_where_the_variable_is_used(command:
     ("name", "hint"),
     [
         ("", "is a variable not set?"),
-        ("../staging", "did you mean staging?"),
-        ("a/b", "did you mean a-b?"),
-        ("Feature_X", "did you mean feature-x?"),
-        ("-a", "did you mean a?"),
-        ("a" * 64, f"did you mean {'a' * 63}?"),
-        ("a\n", "did you mean a?"),
+        ("../staging", "did you mean `staging`?"),
+        ("a/b", "did you mean `a-b`?"),
+        ("Feature_X", "did you mean `feature-x`?"),
+        ("-a", "did you mean `a`?"),
+        ("a" * 64, f"did you mean `{'a' * 63}`?"),
+        ("a\n", "did you mean `a`?"),
         ("é", "small letters, digits and dashes"),
     ],
 )

@@ -38,11 +38,11 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_validate_warns_with_the_place(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["validate"]) == 0
     said = capfd.readouterr()
-    assert "warning: machines.yaml:9:24: region 'arm' is not in the platform's list" in said.err
-    assert "did you mean arn?" in said.err
+    assert "machines.yaml:9:24: warning: region 'arm' is not in the platform's list" in said.err
+    assert "did you mean `arn`?" in said.err
     assert run(["validate", "-o", "json"]) == 0
     [warning] = json.loads(capfd.readouterr().out)["warnings"]
-    assert (warning["line"], warning["column"], warning["hint"]) == (9, 24, "did you mean arn?")
+    assert (warning["line"], warning["column"], warning["hint"]) == (9, 24, "did you mean `arn`?")
 
 
 @pytest.mark.parametrize("words", [["plan"], ["apply", "--yes"]])

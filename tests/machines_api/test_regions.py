@@ -57,7 +57,7 @@ def test_an_unknown_region_is_an_error_at_its_place_with_the_nearest_name() -> N
         check(spec_in("iad", "ams", "frx"))
     [found] = caught.value.diagnostics
     assert found.message == "the platform has no region 'frx'"
-    assert (found.place.line, found.hint) == (7, "did you mean fra?")
+    assert (found.place.line, found.hint) == (7, "did you mean `fra`?")
 
 
 def test_a_platform_that_cannot_be_asked_is_a_warning() -> None:

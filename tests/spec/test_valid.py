@@ -108,6 +108,24 @@ def test_interpolation_comes_before_typing_and_never_in_keys() -> None:
     assert found == {"A": "$HOME and $5 and a: [b]", "${B}": "x"}
 
 
+@pytest.mark.parametrize("quoted", ['"${N:-2}"', "'${N:-2}'", '"${A:-}${N:-2}"'])
+def test_a_variable_in_quotes_is_what_its_place_asks_for(quoted: str) -> None:
+    assert pool(f"count: {quoted}").counts == {"iad": 2}
+    assert pool(f"count: {{ams: {quoted}}}").counts == {"ams": 2}
+    assert pool(f"guest: {{cpus: {quoted}, memory_mb: 512}}").config.document["guest"]["cpus"] == 2
+    assert pool(f"env: {{A: {quoted}}}\nconfig: {{dns: {{searches: [{quoted}]}}}}").config.document["dns"] == {
+        "searches": ["2"]
+    }
+    assert pool('launch: "${YES:-true}"').launch
+    assert load("version: 1\nname: ${YEAR}\napps: {a: {image: i, tasks: {t: {}}}}", YEAR="2026").stack == "2026"
+
+
+@pytest.mark.parametrize("written", ['count: "2"', 'launch: "true"', 'count: "${N:-1.5}"', 'count: "${N:-many}"'])
+def test_quotes_without_a_variable_make_text_and_a_text_is_no_number(written: str) -> None:
+    with pytest.raises(SpecError):
+        pool(written)
+
+
 def test_an_empty_variable_is_set_for_the_plain_form_only() -> None:
     assert pool("env: {A: '${B}'}", B="").config.document["env"] == {"A": ""}
     assert pool("env: {A: '${B:-x}'}", B="").config.document["env"] == {"A": "x"}

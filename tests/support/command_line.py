@@ -37,10 +37,14 @@ class CommandLine:
         self._directory = directory
 
     def run(self, *words: str, environment: Mapping[str, str] | None = None) -> Ended:
-        """The exit code and what was shown. Raises HangsError where it takes too long."""
+        """The exit code and what was shown. Raises HangsError where it takes too long.
+
+        The engine is the target unless the words name another.
+        """
+        target = () if "--target" in words else ("--target", self._engine.url)
         out, err = io.StringIO(), io.StringIO()
         with self._patched(environment or {}), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([*words, "--target", self._engine.url])
+            code = run([*words, *target])
         return Ended(code, out.getvalue(), err.getvalue())
 
     def complete(self, words: str, begun: str = "") -> list[str]:

@@ -58,9 +58,11 @@ def _validate(options: Shared) -> int:
             }
         )
         return 0
+    from reconciler.render.diagnostics import warning_text
+
     apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
     for warning in warnings:
-        console.say(f"warning: {warning.place}: {'; '.join(filter(None, (warning.message, warning.hint)))}")
+        click.echo(warning_text(warning, width=console.error_width()), err=True)
     console.print_text(
         f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {_counted(slots, 'machine')}."
     )
@@ -73,7 +75,7 @@ def _show_errors(error: SpecError, options: Shared) -> None:
     if options.is_json:
         console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more})
     else:
-        click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
+        click.echo(diagnostics_text(error.diagnostics, more=error.more, width=console.error_width()), err=True)
 
 
 def _counted(count: int, noun: str) -> str:

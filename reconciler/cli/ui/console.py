@@ -48,6 +48,15 @@ def line_width() -> int | None:
     return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
 
 
+def error_width() -> int | None:
+    """Return the columns at which errors are wrapped; None without a terminal."""
+    if not is_terminal(sys.stderr):
+        return None
+    import shutil
+
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether the stream is a terminal; one that was closed before is None."""
     return stream is not None and stream.isatty()

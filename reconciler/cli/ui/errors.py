@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import click
 
 from reconciler.cli.ui.annotations import annotate, annotate_spec
-from reconciler.cli.ui.console import say
+from reconciler.cli.ui.console import error_width, say
 from reconciler.errors import BuildError, ReconcilerError, SpecError, unexpected_words
 from reconciler.render.diagnostics import diagnostics_text, error_text
 
@@ -14,7 +14,7 @@ def show_failure(error: Exception) -> None:
     """Show the error that ended a verb."""
     match error:
         case SpecError():
-            click.echo(diagnostics_text(error.diagnostics, more=error.more), err=True)
+            click.echo(diagnostics_text(error.diagnostics, more=error.more, width=error_width()), err=True)
             annotate_spec(error)
         case ReconcilerError():
             _show(error.message, error.hint)
@@ -39,5 +39,5 @@ def tell_failures(failures: Iterable[str]) -> int:
 
 
 def _show(message: str, hint: str | None) -> None:
-    click.echo(error_text(message, hint), err=True)
+    click.echo(error_text(message, hint, width=error_width()), err=True)
     annotate((message,), hint=hint)

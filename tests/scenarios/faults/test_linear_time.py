@@ -44,6 +44,8 @@ ONLY_FROM_THE_START = {
     "reconciler.model.concealment._SCHEMES",
     "reconciler.operations.git._COMMIT",
     "reconciler.spec.diagnostics._KEY",
+    "reconciler.spec.near_names._ASSIGNMENT",
+    "reconciler.spec.near_names._CRON",
 }
 # Asked only of texts that were cut to so many characters before.
 OF_SHORT_TEXTS = {"reconciler.canonical.durations._PART": 100, "reconciler.slots.lease_description._PROCESS": 200}
@@ -135,7 +137,8 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "a long unknown key": lambda n: HEAD + f"    {'k' * n}: b\n",
     "bad keys of a map": lambda n: HEAD + "    metadata:\n" + "".join(f"      'a b {i}': b\n" for i in range(n)),
     "bad values": lambda n: HEAD + "    env:\n" + "".join(f"      A{i}: [b]\n" for i in range(n)),
-    "unset variables": lambda n: HEAD + "    env:\n" + "".join(f"      A{i}: ${{B}}\n" for i in range(n)),
+    "an unset variable": lambda n: HEAD + "    env:\n" + "".join(f"      A{i}: ${{B}}\n" for i in range(n)),
+    "unset variables": lambda n: HEAD + "    env:\n" + "".join(f"      A{i}: ${{B{i}}}\n" for i in range(n)),
     "unset variables in one line": lambda n: HEAD + f"    env: {{{', '.join(f'A{i}: ${{B}}' for i in range(n))}}}\n",
     "variables in one value": lambda n: HEAD + f"    env: {{A: '{'${B}' * n}'}}\n",
     "merges": lambda n: HEAD + "    env:\n" + "".join(f"      <<: {{A{i}: b}}\n" for i in range(n)),

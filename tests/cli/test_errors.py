@@ -1,0 +1,102 @@
+"""What a user reads when something is wrong: a folder of tests/cases/errors for each mistake.
+
+Its case.yaml has the command, and what is wrong beside the files of the folder; expected.txt has all of stderr.
+RECONCILER_REWRITE=1 writes the expectations anew. Read each as a new user would before it is committed.
+"""
+
+import io
+import os
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from reconciler.engine.server.daemon import lock_home, prepare_home
+from reconciler.images.wire import Connection
+from reconciler.testing.virtual import VirtualEngine
+from tests.support.command_line import CommandLine, Ended
+
+CASES = sorted((Path(__file__).parent.parent / "cases" / "errors").iterdir())
+OURS = {"case.yaml", "expected.txt"}
+KNOWN = {"command", "before", "environment", "stdin", "answers", "registry", "port", "home"}
+
+
+class Wrong(httpx.AsyncBaseTransport):
+    """The engine, but for the calls that the case answers otherwise, or not at all."""
+
+    def __init__(self, engine: httpx.AsyncBaseTransport, answers: list[dict[str, Any]]) -> None:
+        self._engine = engine
+        self._answers = answers
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        call = f"{request.method} {request.url.path}"
+        for answer in self._answers:
+            if call == answer["call"] or answer["call"] == "all":
+                if fails := answer.get("fails"):
+                    raise getattr(httpx, fails["with"])(fails["text"])
+                body = answer.get("body", "")
+                content: dict[str, Any] = {"text": body} if isinstance(body, str) else {"json": body}
+                return httpx.Response(answer["status"], headers=answer.get("headers"), **content)
+        return await self._engine.handle_async_request(request)
+
+
+@contextmanager
+def something_wrong(case: dict[str, Any], directory: Path, patch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """What is wrong beside the files; yields what stands for what differs from run to run."""
+    with ExitStack() as held:
+        if registry := case.get("registry"):
+            transport = httpx.MockTransport(
+                lambda request: httpx.Response(registry["status"], json=registry.get("body", {}))
+            )
+            patch.setattr("reconciler.images.wire.Connection", lambda: Connection(transport=transport))
+        if "stdin" in case:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(case["stdin"].encode())))
+        if case.get("home"):
+            prepare_home(directory / "home")
+            held.enter_context(lock_home(directory / "home"))
+        names = {str(directory): "/here"}
+        if case.get("port"):
+            taken = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            names[str(taken.getsockname()[1])] = "7070"
+        yield names
+
+
+def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> tuple[Ended, str]:
+    """How the case's command ended, and what it showed, with the names of a user's machine."""
+    case = yaml.safe_load((folder / "case.yaml").read_text())
+    assert set(case) <= KNOWN
+    for file in folder.iterdir():
+        if file.name not in OURS:
+            shutil.copy(file, directory)
+    variables = {"HOME": str(directory), "RECONCILER_HOME": str(directory / "home"), **case.get("environment", {})}
+    with VirtualEngine() as engine, pytest.MonkeyPatch.context() as patch:
+        line = CommandLine(engine, Wrong(engine.transport, case.get("answers", [])), directory)
+        for command in case.get("before", ()):
+            assert line.run(*shlex.split(command), environment=variables).code == 0
+        with something_wrong(case, directory, patch) as names:
+            words = shlex.split(case["command"].replace("7070", next((k for k, v in names.items() if v == "7070"), "")))
+            ended = line.run(*words, *more, environment=variables | environment)
+    shown = ended.err
+    for found, name in names.items():
+        shown = shown.replace(found, name)
+    return ended, shown
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_a_mistake_is_told_with_its_place_its_reason_and_what_to_do(folder: Path, tmp_path: Path) -> None:
+    ended, shown = run_case(folder, tmp_path)
+    command = yaml.safe_load((folder / "case.yaml").read_text())["command"]
+    text = f"$ reconciler {command}\n{shown}[exit {ended.code}]\n"
+    expected = folder / "expected.txt"
+    if os.environ.get("RECONCILER_REWRITE"):
+        expected.write_text(text)
+    assert text == expected.read_text()
+    assert ended.code
