@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from reconciler.apply.adopt import adopt
 from reconciler.apply.announcements import defer
 from reconciler.apply.create import create, without_volume
 from reconciler.apply.destroy import destroy, take_away
@@ -17,6 +18,7 @@ from reconciler.apply.judge import (
     busy,
     entry,
     has_moved,
+    has_other_owner,
     is_as_desired,
     is_busy,
     moved,
@@ -31,6 +33,7 @@ from reconciler.apply.metadata import change_settings
 from reconciler.apply.options import Options
 from reconciler.apply.pool_memory import read_memory
 from reconciler.apply.release import release
+from reconciler.apply.start import send_start
 from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.change import Action, Change
@@ -38,9 +41,9 @@ from reconciler.model.machine import Machine
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
-from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
+from reconciler.slots.lease import HeldLease
 from reconciler.slots.update import UpdateFailedError, update_machine
-from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, stop_and_wait
+from reconciler.slots.wait import read_machine, stop_and_wait
 
 _ROUNDS: Final = 4
 _ROUND_S: Final = 1.0
@@ -105,9 +108,9 @@ async def _locked(job: Job, change: Change, error: ApiError) -> Entry:
     """Return the end of a change whose machine someone else held for too long.
 
     A claim may have become a run meanwhile. For an anchor this is no success even if it runs: what its pool should be
-    can be written only under its lease.
+    can be written only under its lease. Neither is it for an adoption that no run is in the way of.
     """
-    if change.kind is PoolKind.TASK and not must_be_told(change):
+    if change.kind is PoolKind.TASK and not (must_be_told(change) or change.is_marks_only):
         with suppress(ApiError):
             live = await read_machine(job.context, change.machine)
             if not (live.state.is_resting or live.state.is_settling or live.state.is_gone):
@@ -119,6 +122,8 @@ async def _perform(job: Job, change: Change) -> Entry:
     match change.action:
         case Action.CREATE:
             return await _create(job, change)
+        case Action.ADOPT if change.is_marks_only:
+            return await adopt(job, change)
         case Action.UPDATE | Action.ADOPT:
             return await _update(job, change)
         case Action.DESTROY:
@@ -151,7 +156,7 @@ async def _create(job: Job, change: Change, carried: Mapping[str, str] | None = 
 async def _update(job: Job, change: Change) -> Entry:
     async with job.lease(change) as lease:
         live = await job.settled(change)
-        if found := job.objection(live, change):
+        if found := job.objection(live, change) or has_other_owner(live, change, job.stack):
             return found
         if was_done := has_moved(live, change) and is_as_desired(live, change):
             machine = live
@@ -176,7 +181,7 @@ async def _update(job: Job, change: Change) -> Entry:
             )
         is_starting = machine.state.is_resting and must_run(change)
         if is_starting:
-            await _send_start(job.context, lease, machine)
+            await send_start(job.context, lease, machine)
     done = entry(change, Status.DONE, "another apply had done it", machine=live) if was_done else None
     fence = None if was_done else live.newest_event
     return await _seen_up(job, change, machine, fence=fence, is_starting=is_starting, done=done)
@@ -192,11 +197,13 @@ async def _is_ready_for_update(job: Job, lease: HeldLease, live: Machine, change
 async def _start(job: Job, change: Change) -> Entry:
     async with job.lease(change) as lease:
         live = await job.settled(change)
-        if found := job.objection(live, change) or await job.changed_back(live, change):
+        if found := job.objection(live, change) or has_other_owner(live, change, job.stack):
+            return found
+        if found := await job.changed_back(live, change):
             return found
         is_starting = live.state.is_resting
         if is_starting:
-            await _send_start(job.context, lease, live)
+            await send_start(job.context, lease, live)
     fence = live.newest_event if is_starting else await before_its_run(job.context, live)
     return await _seen_up(job, change, live, fence=fence, is_starting=is_starting)
 
@@ -215,22 +222,3 @@ async def _seen_up(
     """Return `done`, for a service only once it was seen to stay up."""
     done = done or entry(change, Status.DONE, machine=machine)
     return await see_up(job.context, change, done, machine, job.course, fence=fence, is_starting=is_starting)
-
-
-async def _send_start(context: Context, lease: HeldLease, machine: Machine) -> None:
-    """Start a service's machine; while it settles, try again under the lease.
-
-    Raises ApiError, LeaseLostError, and UpdateFailedError if it settles for too long.
-    """
-    deadline = context.clock.monotonic() + SETTLE_TIMEOUT_S
-    while True:
-        try:
-            await context.client.start_machine(machine.app, machine.id, nonce=lease.guard(START_TIMEOUT_S))
-            return
-        except ApiError as error:
-            if error.kind is not ApiErrorKind.SETTLING:
-                raise
-            if context.clock.monotonic() >= deadline:
-                why = f"could not be started within {SETTLE_TIMEOUT_S:.0f} s: {error.message}"
-                raise UpdateFailedError(why) from error
-            await context.clock.sleep(1.0)

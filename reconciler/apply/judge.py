@@ -67,7 +67,7 @@ def _was_ended(machine: Machine, change: Change) -> bool:
 
 def is_as_desired(live: Machine, change: Change) -> bool:
     """Return whether another apply has made this change, and nobody undid it."""
-    is_applied = live.metadata.get(marks.APPLIED) == change.desired_digest
+    is_applied = marks.STACK in live.metadata and live.metadata.get(marks.APPLIED) == change.desired_digest
     if change.desired is None or not is_applied or live.region != change.slot.region:
         return False
     if marks.OVERRIDE in live.metadata:
@@ -124,7 +124,20 @@ def no_clone(live: Machine, change: Change, stack: str) -> Entry | None:
 
 def has_moved(live: Machine, change: Change) -> bool:
     """Return whether the machine is another than the one that was planned for."""
-    return live.metadata.get(marks.APPLIED) != change.expected.applied or _was_meddled_with(live, change)
+    return live.metadata.get(marks.APPLIED) != change.expected.applied or has_other_config(live, change)
+
+
+def has_other_owner(live: Machine, change: Change, stack: str) -> Entry | None:
+    """Say why a machine is left alone whose owner is not the planned one any more.
+
+    One that is adopted may be nobody's, or this stack's by another apply.
+    """
+    owner = live.metadata.get(marks.STACK)
+    if owner == stack or (owner is None and change.action is Action.ADOPT):
+        return None
+    if change.action is Action.ADOPT:
+        return entry(change, Status.FAILED, f"belongs to stack {owner} by now; left alone")
+    return entry(change, Status.FAILED, "no longer carries this stack's marks; left alone")
 
 
 def moved(live: Machine, change: Change) -> Entry:
@@ -137,12 +150,13 @@ def moved(live: Machine, change: Change) -> Entry:
     return entry(change, Status.FAILED, "changed since it was planned; plan again")
 
 
-def _was_meddled_with(live: Machine, change: Change) -> bool:
+def has_other_config(live: Machine, change: Change) -> bool:
     """Return whether someone changed the config since it was planned for.
 
-    A run's override passes, and does not count.
+    A run's override passes, and does not count. On a machine that is adopted that mark says nothing.
     """
-    if marks.OVERRIDE in live.metadata or change.expected.digest is None:
+    is_overridden = marks.OVERRIDE in live.metadata and change.action is not Action.ADOPT
+    if is_overridden or change.expected.digest is None:
         return False
     return _digest(live) != change.expected.digest
 

@@ -10,10 +10,10 @@ from typing import Final
 from reconciler.apply.job import Job
 from reconciler.apply.judge import busy, entry, has_moved, is_busy, moved
 from reconciler.apply.metadata import write_marks
-from reconciler.apply.watching import see_up
+from reconciler.apply.watching import see_checks_pass
 from reconciler.model import marks
 from reconciler.model.change import Change
-from reconciler.model.machine import Machine, MachineState
+from reconciler.model.machine import Machine
 from reconciler.model.report import Entry, Status
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.override import restore
@@ -41,9 +41,7 @@ async def release(job: Job, change: Change) -> Entry:
         if left := _ours(after.metadata):
             return entry(change, Status.FAILED, f"still carries {', '.join(left)}; run it again")
     done = entry(change, Status.DONE, machine=after)
-    if after.state is not MachineState.STARTED or not (after.config and after.config.has_checks) or not live.checks:
-        return done
-    return await see_up(job.context, change, done, after, job.course, fence=after.newest_event, is_starting=False)
+    return await see_checks_pass(job.context, change, done, live, after, job.course)
 
 
 def _objection(job: Job, change: Change, live: Machine) -> Entry | None:

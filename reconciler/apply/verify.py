@@ -43,7 +43,14 @@ async def read_back(
     its machine's id. What is not listed again, since nothing was done there, is as `before` has it.
     """
     touched = {ended.address: ended for ended in entries}
-    whole = partial(make_plan, spec, selection=options.selection, allow_destroy=len(plan.changes), allow_rollback=True)
+    whole = partial(
+        make_plan,
+        spec,
+        selection=options.selection,
+        allow_destroy=len(plan.changes),
+        allow_rollback=True,
+        adopt=any(change.action is Action.ADOPT for change in plan.changes),  # one may be deferred
+    )
 
     def replan(seen: Observed) -> Plan:
         return only_drift(whole(seen)) if options.only_drift else whole(seen)

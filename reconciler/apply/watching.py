@@ -13,7 +13,7 @@ from reconciler.apply.judge import entry, must_run, unfit
 from reconciler.apply.options import DEFAULT_PARALLELISM
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.model.change import Change
-from reconciler.model.machine import Event, Machine, MachineRef
+from reconciler.model.machine import Event, Machine, MachineRef, MachineState
 from reconciler.model.report import Entry, Status
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
@@ -71,6 +71,20 @@ async def see_up(
     if unhealthy is None:
         return done
     return replace(done, status=Status.FAILED, detail=unhealthy.why, unhealthy=unhealthy)
+
+
+async def see_checks_pass(
+    context: Context, change: Change, done: Entry, before: Machine, after: Machine, course: Course
+) -> Entry:
+    """Return `done`; of a machine whose checks passed `before`, once they pass again.
+
+    To write metadata resets their reports. Raises ApiError.
+    """
+    has_checks = after.config is not None and after.config.has_checks
+    had_passed = bool(before.checks) and all(check.status == "passing" for check in before.checks)
+    if after.state is not MachineState.STARTED or not has_checks or not had_passed:
+        return done
+    return await see_up(context, change, done, after, course, fence=after.newest_event, is_starting=False)
 
 
 async def see_still_up(context: Context, change: Change, target: MachineRef, course: Course) -> Entry:

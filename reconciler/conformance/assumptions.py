@@ -136,6 +136,24 @@ async def _metadata_at_rest(lab: Laboratory) -> str:
     )
 
 
+async def _metadata_while_running(lab: Laboratory) -> str:
+    """Try whether META leaves a running machine as it is (A19)."""
+    machine_id = await lab.in_state("started")
+    before, events = version_of(await lab.look(machine_id)), await lab.events(machine_id)
+    answer = await lab.ask("POST", "/metadata/conform_running", machine_id, body={"value": "z"})
+    needs(answer.is_success, f"no metadata can be written: {answer.words}")
+    machine, known = await lab.look(machine_id), {one.get("id") for one in events}
+    expect(version_of(machine) == before, "it is written, with a new version")
+    newer = {str(one.get("type")) for one in await lab.events(machine_id) if one.get("id") not in known}
+    is_running = machine.get("state") == "started" and not newer & {"start", "restart", "exit", "update"}
+    return expect(
+        is_running,
+        "it is written, and the machine runs on"
+        if is_running
+        else f"it is written, and the machine is {machine.get('state')} after {', '.join(sorted(newer))}",
+    )
+
+
 ASSUMPTIONS: Final = (
     probe.assumption("A1", "GET lease returns the description", "LEASE, GET lease", _lease_description),
     probe.assumption(
@@ -187,4 +205,10 @@ ASSUMPTIONS: Final = (
         cannot("no call causes a migration"),
     ),
     probe.assumption("A16", "META works on a resting machine", "META, GET", _metadata_at_rest),
+    probe.assumption(
+        "A19",
+        "META makes no new version, and a running machine runs on",
+        "META, GET, GET events",
+        _metadata_while_running,
+    ),
 )

@@ -47,7 +47,7 @@ class Action(enum.StrEnum):
     UPDATE = "update"
     REPLACE = "replace"  # destroy, then create under the same name
     DESTROY = "destroy"
-    ADOPT = "adopt"  # an update of a machine that nobody has marked
+    ADOPT = "adopt"  # our marks on a machine that nobody has marked; an update too, where it is not as declared
     START = "start"  # a service's machine that should be running
     RELEASE = "release"  # our marks are taken off, and the machine goes on as it is
     SETTINGS = "settings"  # of a pool: marks on its machines that say what the spec declares and no config shows
@@ -121,6 +121,7 @@ class Change:
     rollout: Rollout = field(default_factory=Rollout)  # how a service is watched once this is done
     is_first: bool = False  # the first of its service's machines to be changed
     is_protected: bool = False
+    is_started: bool = False  # on an adoption: a service's machine that rests and should be running
     has_crashed: bool = False  # on a start or a watch: the last run of the service's machine was not asked to end
     is_duplicate: bool = False  # a second machine of the slot's name, to be removed
     clone: str = ""  # the name of a clone to be removed; `slot` is the one whose marks it carries
@@ -195,6 +196,14 @@ class Change:
         if self.desired is None or self.action not in _SENDING:
             return False
         return self.desired.is_scheduled or (self.desired.launch and self.action in _CREATING)
+
+    @property
+    def is_marks_only(self) -> bool:
+        """Return whether it adopts a machine as it is: no config is sent.
+
+        Then nothing restarts, and a run in progress is no obstacle.
+        """
+        return self.action is Action.ADOPT and not self.fields
 
     @property
     def runs_at_once(self) -> bool:

@@ -16,7 +16,7 @@ from reconciler.planner.desired import counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ
 from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
-from reconciler.planner.rules import Decision, Situation, crash_of, decide_action, deferral
+from reconciler.planner.rules import Decision, Situation, crash_of, decide_action, deferral, should_run
 
 
 def adoption(
@@ -24,7 +24,8 @@ def adoption(
 ) -> Change | None:
     """Return the change that adopts a machine with the slot's name.
 
-    None if it cannot be made what the slot needs.
+    None if it cannot be made what the slot needs. A machine that is as declared only gets our marks, also while it
+    runs; another one is updated too. What is left of marks on it says nothing, as it is nobody's.
     """
     assert machine.config is not None
     situation = Situation(
@@ -35,12 +36,21 @@ def adoption(
         at=at,
         fields=differ.differences(canonical(pool.config), machine.config, image=pool.config.image),
     )
-    if decide_action(situation).action is not Action.UPDATE:
+    if decide_action(situation).action is Action.REPLACE:
         return None
-    reason = "taken over: it is not marked by any stack"
+    is_marked_only = not situation.fields
+    is_started = is_marked_only and should_run(situation)
+    how = " as it is" if is_marked_only else ""
+    reason = f"taken over{how}: it is not marked by any stack"
+    if is_started:
+        reason += f"; started: it is {machine.state.value}, and should be running"
+    elif is_marked_only:
+        reason += "; nothing restarts"
     if machine.metadata.get("fly_platform_version") == "v2":
         reason += "; `fly deploy` manages this app too, and would change or destroy it"
-    return _change(slot, situation, anchor, Decision(Action.ADOPT, ReasonCode.UNMARKED, reason))
+    change = _change(slot, situation, anchor, Decision(Action.ADOPT, ReasonCode.UNMARKED, reason))
+    change = replace(change, expected=replace(change.expected, digest=live_digest(machine.config)))
+    return replace(change, deferred=None, is_started=is_started) if is_marked_only else change
 
 
 def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iterator[Change]:

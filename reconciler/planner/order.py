@@ -4,8 +4,9 @@ The executor knows nothing else of order. An app without machines gets its small
 first applies meet on that one name. A pool's anchor comes before its other slots, also before those that go, since it
 carries what the pool should be; one that goes comes after its successor, and any machine that goes after the one that
 is made to keep how its runs ended. Services change one at a time, and the first of each is known as such; none changes
-before those of its machines that have crashed, and are as declared, are seen to stay up. A volume has one machine at a
-time: what mounts it comes after what frees it, and waits as long as that does.
+before those of its machines that have crashed, and are as declared, are seen to stay up. What is adopted as it is does
+not change: it goes one at a time only where it has checks, whose reports are reset by metadata. A volume has one
+machine at a time: what mounts it comes after what frees it, and waits as long as that does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,8 +34,7 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
     anchors = {change.slot.pool: change.address for change in written if change.anchor == change.slot.name}
     addresses = {change.slot.name: change.address for change in written}
     made = {change.slot.name: change.address for change in written if change.action in _MAKES}
-    previous: dict[str, str] = {}
-    crashed = _crashed(changes)
+    turns, crashed = _Turns(), _crashed(changes)
     ordered = []
     for change in changes:
         pool, anchor = change.slot.pool, anchors.get(change.slot.pool)
@@ -48,17 +48,40 @@ def with_edges(changes: Sequence[Change], *, is_empty: bool) -> tuple[Change, ..
                 needs.append(addresses[change.handover.successor])
             if change.keeper in made:
                 needs.append(made[change.keeper])
-            if change.kind is PoolKind.SERVICE and change.action in _WRITES_CONFIG:
+            if change.kind is PoolKind.SERVICE and change.action in _WRITES_CONFIG and not change.is_marks_only:
                 needs += crashed.get(pool, ())
-            if change.kind is PoolKind.SERVICE and change.action in _ROLLS:
-                is_first = pool not in previous
-                needs += [] if is_first else [previous[pool]]
-                previous[pool] = change.address
+            before, is_first = turns.take(change)
+            needs += before
         depends_on = _others(needs, change, anchor, first) if needs else ()
         is_placed = depends_on or is_first
         ordered.append(replace(change, depends_on=depends_on, is_first=is_first) if is_placed else change)
     ordered = _after_clones(ordered)
     return with_volume_edges(ordered)
+
+
+class _Turns:
+    """The order in which the services of each pool change, one at a time.
+
+    What is adopted as it is changes nothing, so it takes a turn only if it has checks: their reports are reset by it.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+        self._changed: set[str] = set()
+
+    def take(self, change: Change) -> tuple[list[str], bool]:
+        """Return what comes right before the change, and whether it is its pool's first."""
+        pool = change.slot.pool
+        has_checks = change.observed is not None and change.observed.has_checks
+        is_alone = change.action in _ROLLS and (has_checks or not change.is_marks_only)
+        if change.kind is not PoolKind.SERVICE or not is_alone:
+            return [], False
+        before = [self._last[pool]] if pool in self._last else []
+        is_first = not change.is_marks_only and pool not in self._changed
+        self._last[pool] = change.address
+        if not change.is_marks_only:
+            self._changed.add(pool)
+        return before, is_first
 
 
 def _after_clones(changes: Sequence[Change]) -> list[Change]:

@@ -116,7 +116,8 @@ def _is_other_kind(situation: Situation) -> bool:
     return is_of_other_kind(situation.machine, situation.pool.kind)
 
 
-def _should_run(situation: Situation) -> bool:
+def should_run(situation: Situation) -> bool:
+    """Return whether a service's machine rests that should be running."""
     assert situation.machine is not None
     if situation.pool.kind is not PoolKind.SERVICE or not situation.machine.state.is_resting:
         return False
@@ -246,7 +247,7 @@ RULES: Final = (
         code=ReasonCode.KIND,
         reason=lambda one: f"declared as a {one.pool.kind.value} now",
     ),
-    Rule(applies=_should_run, action=Action.START, code=ReasonCode.NOT_RUNNING, reason=_why_it_should_run),
+    Rule(applies=should_run, action=Action.START, code=ReasonCode.NOT_RUNNING, reason=_why_it_should_run),
     Rule(applies=_keeps_crashing, action=Action.WATCH, code=ReasonCode.CRASHING, reason=_why_it_is_watched),
     Rule(
         applies=lambda _: True,

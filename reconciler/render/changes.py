@@ -1,5 +1,6 @@
 """Word a plan's changes for people: what happens, why, to which fields."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +41,12 @@ _BY: Final = {
     Cause.IMAGE: "the image moved",
     Cause.BOTH: "the spec, and someone else",
 }
-_ALWAYS_COUNTED: Final = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DESTROY})
+_ADOPT_AND_CHANGE: Final = "adopt and change"
+_ALWAYS_COUNTED: Final = frozenset({"create", "update", "replace", "destroy"})
+_COUNTED: Final = (
+    *("create", "update", "replace", "destroy"),
+    *("adopt", _ADOPT_AND_CHANGE, "start", "release"),
+)
 _SHORTEST_RANGE: Final = 4
 _SAY_NOTHING: Final = frozenset({ReasonCode.MISSING, ReasonCode.DESTROY})  # the action says as much
 _COMPARED: Final = 20_000  # characters of a value whose changed words are looked for
@@ -86,7 +92,7 @@ class Group:
     @property
     def word(self) -> str:
         """Say what happens, in a word or two."""
-        word = _WORDS[self.first.action]
+        word = _word_of(self.first)
         return f"deferred {word}" if self.first.deferred else word
 
     @property
@@ -149,6 +155,10 @@ def _values(change: Change) -> list[tuple[object, ...]]:
     return [(field.path, field.observed, field.desired, field.cause, field.is_secret) for field in change.fields]
 
 
+def _word_of(change: Change) -> str:
+    return _ADOPT_AND_CHANGE if change.action is Action.ADOPT and change.fields else _WORDS[change.action]
+
+
 def closing_line(plan: Plan) -> str:
     """Sum up the plan in one line."""
     counts = plan.counts()
@@ -162,11 +172,8 @@ def closing_line(plan: Plan) -> str:
         declared = f"{unchanged} machine{' is' if unchanged == 1 else 's are'} as declared{down}"
         seen = ", ".join([declared, *dark])
         return f"No drift. {seen}; {_not_shown(plan.not_shown)}" if plan.not_shown else f"No changes. {seen}."
-    parts = [
-        f"{counts[action.value]} to {word}"
-        for action, word in _WORDS.items()
-        if action is not Action.SETTINGS and (counts[action.value] or action in _ALWAYS_COUNTED)
-    ]
+    by_word = Counter(_word_of(change) for change in plan.effective if not change.deferred)
+    parts = [f"{by_word[word]} to {word}" for word in _COUNTED if by_word[word] or word in _ALWAYS_COUNTED]
     if settings := counts[Action.SETTINGS.value]:
         parts.append(f"the settings of {settings} pool{'' if settings == 1 else 's'} to change")
     if count := len(plan.allocations):

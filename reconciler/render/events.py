@@ -12,7 +12,7 @@ from reconciler.model.apply_event import ApplyEvent, ApplyEventType
 from reconciler.model.change import Change
 from reconciler.model.plan import AppCreation, Plan
 from reconciler.model.report import AppEntry, Entry, Report
-from reconciler.render.json import plan_json
+from reconciler.render.json import marks_only_json, plan_json
 from reconciler.render.redact import clean
 from reconciler.render.report import entry_json, log_lines, report_json
 from reconciler.render.style import FORMAT_VERSION
@@ -55,6 +55,7 @@ def _change(change: Change) -> dict[str, Any]:
         "pool": change.slot.pool,
         "slot": change.slot.name,
         "action": change.action.value,
+        **marks_only_json(change),
         "reason": clean(change.reason),
         "machine": change.machine_id,
     }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from reconciler.model.change import Change, FieldChange
+from reconciler.model.change import Action, Change, FieldChange
 from reconciler.model.plan import AppDeletion, DeletionLimit, ForeignMachine, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.images import image_members
@@ -176,6 +176,7 @@ def _change(change: Change, salt: str) -> dict[str, Any]:
         "slot": change.slot.name,
         "region": change.slot.region,
         "action": change.action.value,
+        **marks_only_json(change),
         "reason": clean(change.reason),
         "reason_code": change.code.value if change.code else None,
         "deferred": clean(change.deferred) if change.deferred else None,
@@ -184,6 +185,11 @@ def _change(change: Change, salt: str) -> dict[str, Any]:
         "depends_on": list(change.depends_on),
         "fields": [_field(field, salt) for field in change.fields],
     }
+
+
+def marks_only_json(change: Change) -> dict[str, bool]:
+    """Return whether an adoption writes nothing but marks; nothing for other changes."""
+    return {"marks_only": change.is_marks_only} if change.action is Action.ADOPT else {}
 
 
 def _field(field: FieldChange, salt: str) -> dict[str, Any]:

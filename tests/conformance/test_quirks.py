@@ -98,6 +98,19 @@ class IsOlder(Quirky):
         return reply
 
 
+class RestartsForMetadata(Quirky):
+    """Metadata is written by an update."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        machine, is_write, _key = request.url.path.partition("/metadata/")
+        if request.method == "POST" and is_write:
+            seen = (await self.ask(request, "GET", machine)).json()
+            if seen["state"] == "started":
+                body = {"config": seen["config"], "current_version": seen["instance_id"]}
+                await self.ask(request, "POST", machine, json=body)
+        return await self.answered(request)
+
+
 class SpeaksOtherwise(Quirky):
     """A machine is not what the document says."""
 
@@ -123,6 +136,7 @@ QUIRKS: dict[type[Quirky], set[str]] = {
     ListsOldestFirst: {"A15", "A17"},
     IsOlder: {"pages", "leases in lists", "filter by metadata", "version", "old version", "app with its key", "list"},
     TakesAnyApp: {"app that exists"},
+    RestartsForMetadata: {"A19"},
     SpeaksOtherwise: {"A1", "A6"},
 }
 
