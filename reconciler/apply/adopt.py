@@ -1,8 +1,8 @@
 """Adopt one machine that is as declared: write our marks on it, under its lease.
 
-No config is sent, so there is no new version and nothing restarts, also while it runs. The mark `stack` goes last:
-without it the machine is nobody's, whatever else it carries. An adoption that was cut off is made good by the next one;
-the marks that tell the machine's slot go first, so that a release finds it too.
+No config is sent, so there is no new version and nothing restarts, also while it runs (assumption A19). The mark
+`stack` goes last: without it the machine is nobody's, whatever else it carries. An adoption that was cut off is made
+good by the next one; the marks that tell the machine's slot go first, so that a release finds it too.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ async def adopt(job: Job, change: Change) -> Entry:
     """Write our marks on the change's machine. Raises ApiError, UpdateFailedError.
 
     A service that rests and should be running is started. One with health checks is watched until they pass again: to
-    write metadata resets their reports.
+    write metadata resets their reports (A18).
     """
     async with job.lease(change) as lease:
         live = await job.settled(change)

@@ -1,7 +1,8 @@
 """Release one machine: take our marks off, under its lease. Nothing is restarted.
 
-The mark `stack` goes first: without it the machine is nobody's. What a release that was cut off has left on it, the
-next one takes off. The marks that tell its slot go last, so that it is found.
+Metadata makes no new version (assumption A19). The mark `stack` goes first: without it the machine is nobody's. What a
+release that was cut off has left on it, the next one takes off. The marks that tell its slot go last, so that it is
+found.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ _LAST: Final = (marks.POOL, marks.SLOT)
 async def release(job: Job, change: Change) -> Entry:
     """Take our marks off the change's machine. Raises ApiError, UpdateFailedError.
 
-    A service with health checks is watched until they pass again: to write metadata resets their reports.
+    A service with health checks is watched until they pass again: to write metadata resets their
+    reports (A18).
     """
     async with job.lease(change) as lease:
         live = await job.settled(change)

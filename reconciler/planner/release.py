@@ -23,7 +23,7 @@ from reconciler.planner.pair import pair, slot_of_name, unreachable_of
 from reconciler.planner.rules import deferral
 
 _REASON = "its marks are taken off, and it goes on as it is"
-_LEFT_REASON = "a release of it was cut off: the rest of its marks is taken off"
+_LEFT_REASON = "a release or an adoption of it was cut off: the rest of its marks is taken off"
 
 
 def release_plan(spec: Spec, observed: Observed, *, selection: Selection = WHOLE) -> Plan:

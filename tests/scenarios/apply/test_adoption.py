@@ -97,6 +97,7 @@ async def test_what_is_as_declared_gets_marks_alone_also_while_it_runs(world: Wo
         adopted = written[: 1 + next(at for at, request in enumerate(written) if request.endswith(marks.STACK))]
         assert adopted[-1].endswith(marks.STACK)
         assert len(adopted) >= 7
+        assert {sent.rpartition("/")[2] for sent in written[len(adopted) :]} <= {marks.HIGHEST}
         assert one.config["metadata"]["theirs"] == "x"
         assert marks_of(world, one.name)[marks.REVISION] == "n3"
     assert marks_of(world, "other-iad-0")[marks.PROTECT] == "yes"
@@ -135,8 +136,14 @@ async def test_those_with_checks_go_one_at_a_time_until_these_pass_again(world: 
     plan = await world.plan(CHECKED, adopt=True)
     assert [change.depends_on for change in plan.effective] == [(), (plan.effective[0].address,)]
     before = told(world)
+    [first, second] = [one.id for one in world.machines()]
+    world.transport.requests.clear()
     assert (await world.apply(CHECKED, adopt=True)).is_success
     assert told(world) == before
+    sent = [one.partition("?")[0] for one in world.transport.requests]
+    released, leased = (f"{verb} /apps/app/machines/{one}/lease" for verb, one in (("DELETE", first), ("POST", second)))
+    watched = sent[sent.index(released) : sent.index(leased)]
+    assert f"GET /apps/app/machines/{first}" in watched
     for one in await world.context.client.list_machines("app") or ():
         assert [check.status for check in one.checks] == ["passing"]
 
@@ -231,6 +238,30 @@ async def test_after_any_fault_the_next_apply_is_all_that_it_takes(fault: str) -
             assert (await world.apply(ONE, adopt=True)).is_success
             assert told(world) == before
             assert not (await world.plan(ONE)).has_changes
+
+
+@pytest.mark.parametrize("is_lost_again", [False, True])
+async def test_a_mark_that_got_lost_is_written_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_lost_again: bool
+) -> None:
+    await made_by_others(world, ONE)
+    before, client, sent = told(world), world.context.client, []
+    write = client.set_metadata
+
+    async def lossy(app: str, machine_id: str, key: str, value: str) -> None:
+        sent.append(key)
+        if key != marks.APPLIED or (sent.count(key) > 1 and not is_lost_again):
+            await write(app, machine_id, key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "set_metadata", lossy)
+        report = await world.apply(ONE, adopt=True)
+    assert report.is_success is not is_lost_again
+    assert sent.count(marks.APPLIED) == 2
+    assert told(world) == before
+    [ended] = report.entries
+    assert (marks.APPLIED in ended.detail) is is_lost_again
+    assert (await world.apply(ONE, adopt=True)).is_success
 
 
 @pytest.mark.parametrize("way", WAYS)

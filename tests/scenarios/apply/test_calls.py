@@ -125,6 +125,13 @@ async def with_a_foreign_machine(world: World) -> None:
     await world.context.clock.sleep(120)
 
 
+async def with_a_machine_as_declared(world: World) -> None:
+    await with_an_empty_app(world)
+    config = dict(task().pools[0].config.document)
+    world.engine.create("app", {"name": "work-iad-0", "skip_launch": True, "config": config})
+    await world.context.clock.sleep(120)
+
+
 RUNS_5S = task("[run, '5']")
 LONG = task("[run, '100000']")
 OVERRIDABLE = task("[run, '5']", more=", args: [exit, '1'], overrides: {args: true}")
@@ -156,7 +163,8 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], Callable[[World], Awai
     "update": (applied(task()), apply(task("[exit, '1']"))),
     "update a service": (applied(service()), apply(service(env="2"))),
     "start a service": (with_a_stopped_service, apply(service())),
-    "adopt": (with_a_foreign_machine, apply(task(), adopt=True)),
+    "adopt": (with_a_machine_as_declared, apply(task(), adopt=True)),
+    "adopt and change": (with_a_foreign_machine, apply(task(), adopt=True)),
     "destroy": (applied(task(count=2)), apply(task())),
     "destroy, with a revision": (
         applied(task(count=2), revision=numbered(1)),
