@@ -70,13 +70,14 @@ def resolve_target(environment: Mapping[str, str], name: str | None = None) -> T
     return _local(environment) if name_of_target(environment, name) == LOCAL else _remote(environment, name)
 
 
-def find_target(environment: Mapping[str, str], name: str | None = None) -> Target | None:
+def find_target(environment: Mapping[str, str], name: str | None = None, *, needs_token: bool = True) -> Target | None:
     """Return the target as `resolve_target` does, and start nothing.
 
-    None if it is the local engine, and that does not run. Raises TargetError.
+    None if it is the local engine, and that does not run. Without `needs_token` Fly is a target without one too. Raises
+    TargetError.
     """
     if name_of_target(environment, name) != LOCAL:
-        return _remote(environment, name)
+        return _remote(environment, name, needs_token=needs_token)
     from reconciler.engine.server.daemon import engine_status
 
     status = engine_status(engine_home(environment))
@@ -88,13 +89,13 @@ def name_of_target(environment: Mapping[str, str], name: str | None = None) -> s
     return name or environment.get("RECONCILER_TARGET") or FLY
 
 
-def _remote(environment: Mapping[str, str], name: str | None) -> Target:
+def _remote(environment: Mapping[str, str], name: str | None, *, needs_token: bool = True) -> Target:
     from reconciler.machines_api import access
 
     name = name_of_target(environment, name)
     if name == FLY:
         base_url = access.api_base_url(environment)
-        token: Secret | None = _fly_token(environment)
+        token: Secret | None = _fly_token(environment) if needs_token or token_source(environment) else None
     elif "://" in name or "@" in name:
         base_url = access.parse_target_url(name)
         token = _environment_token(environment)

@@ -51,6 +51,7 @@ VERBS: Final = {
     "unlock": "Release leases of a dead process of yours.",
     "build": "Build and push the spec's images.",
     "engine": "The local engine: run, start, stop, status, env, open, conform.",
+    "doctor": "Check what is set up and what is not, and say how to mend it.",
     "schema": "Print the JSON Schema of the spec or of a document.",
     "completion": "Print the script that completes words in your shell.",
     "version": "Show the version; with -v also where things are.",

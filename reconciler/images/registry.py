@@ -95,6 +95,10 @@ class Registry:
             raise _error(image, K.UNSUITABLE, f"it is {gigabytes:.1f} GB packed, and the platform takes 8 GB unpacked")
         return ResolvedImage(digest=digest, size_bytes=size_bytes)
 
+    async def check_login(self, image: ImageReference) -> None:
+        """Check that the image's registry answers and lets us in. Raises RegistryError."""
+        await self._get(image, "/v2/", accept="*/*")
+
     async def _check_platform(self, image: ImageReference, manifest: Mapping[str, Any]) -> None:
         """Check the platform of an image that is for one platform: its config names it."""
         config = manifest.get("config")
@@ -109,7 +113,8 @@ class Registry:
 
     async def _get(self, image: ImageReference, path: str, *, accept: str) -> Answer:
         host = _HUB_HOST if image.registry == DOCKER_HUB else image.registry
-        url = f"{_scheme(host)}://{host}/v2/{image.repository}/{path}"
+        path = path if path.startswith("/") else f"/v2/{image.repository}/{path}"
+        url = f"{_scheme(host)}://{host}{path}"
         authorization = self._login.known(image)
         answer = await self._connection.get(url, accept=accept, authorization=authorization, limit=_MAX_MANIFEST)
         if answer.status == 401:

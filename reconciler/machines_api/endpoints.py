@@ -10,6 +10,7 @@ from typing import Any, Final
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import app_contents, ip_addresses, wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
+from reconciler.machines_api.tokens import TokenInfo, token_from_json
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
 from reconciler.model.ip_address import IpAddress, IpKind
@@ -222,6 +223,35 @@ class Platform:
             identifier="",
         )
         return await self._api.send(call, wire.regions_from_json)
+
+    async def answer_headers(self) -> Mapping[str, str]:
+        """Ask for the regions, once, and return the headers of the answer."""
+        found: dict[str, str] = {}
+        call = Call(
+            method="GET",
+            path="/v1/platform/regions",
+            what="the target",
+            action="list_regions",
+            identifier="",
+            timeout_s=_ADVICE_TIMEOUT_S,
+            is_sent_once=True,
+            on_headers=found.update,
+        )
+        await self._api.send(call, wire.regions_from_json)
+        return found
+
+    async def current_token(self) -> TokenInfo:
+        """Return what the token is for. Sent once."""
+        call = Call(
+            method="GET",
+            path="/v1/tokens/current",
+            what="ask what the token is for",
+            action="current_token",
+            identifier="",
+            timeout_s=_ADVICE_TIMEOUT_S,
+            is_sent_once=True,
+        )
+        return await self._api.send(call, token_from_json)
 
     async def limits_of(self, org: str) -> Mapping[str, int]:
         """Return how many machines the organisation may have, by region. Never repeated.

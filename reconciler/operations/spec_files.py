@@ -27,6 +27,10 @@ class UnknownEnvironmentError(UsageError):
     """The spec has no such environment: neither an overlay nor the variable."""
 
 
+class NoSpecError(UsageError):
+    """No file is named, and there is none of the usual name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecSource:
     """Which spec is meant, how much of it, and the environment that it is read in.
@@ -78,7 +82,7 @@ def read_named(source: SpecSource) -> list[tuple[str, bytes]]:
 
 
 def find_spec(source: SpecSource) -> Path:
-    """Return where the spec is if no file is named. Raises UsageError."""
+    """Return where the spec is if no file is named. Raises NoSpecError."""
     return _search(source.directory or Path.cwd())
 
 
@@ -240,6 +244,6 @@ def _search(start: Path) -> Path:
                 return directory / name
         if (directory / ".git").exists():
             break
-    raise UsageError(
+    raise NoSpecError(
         "no machines.yaml here or up to the repository's root", hint="write one, or name the spec with --file"
     )

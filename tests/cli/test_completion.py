@@ -17,6 +17,8 @@ from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine
 from tests.support.environment import clear_environment
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 version: 1
 name: s

@@ -82,6 +82,7 @@ TABLE = (
     Row(f"logs {RUN}", f"{TALK} invoke"),
     Row(f"cancel {RUN}", f"{TALK} invoke render"),
     Row(f"wait {RUN}", f"{TALK} invoke render"),
+    Row("doctor", f"{TALK} images planner render"),
     Row("unlock", f"{TALK} render"),
     Row("engine status", f"{CALL} | engine render"),
     Row("engine env", "| engine"),

@@ -57,6 +57,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_each_verb_on_a_good_day(command: Command) -> None:
     assert command("validation", "validate")["machines"] == 3
+    assert command("doctor", "doctor")["healthy"]
     assert command("version", "version")["spec"].endswith("machines.yaml")
     assert command("plan", "plan")["counts"]["create"] == 3
     assert command("report", "apply", "--yes")["success"]

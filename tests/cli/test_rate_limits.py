@@ -24,6 +24,7 @@ TALKING = {
     "release": ("--yes",),
     "unlock": (),
 }
+BOUNDED = {"doctor"}  # which waits for no rate limit
 OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema", "completion", "version"}
 
 
@@ -70,4 +71,4 @@ def test_a_short_wait_is_not(verb: str, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_every_verb_that_talks_is_tried() -> None:
-    assert VERBS.keys() - OFFLINE == TALKING.keys()
+    assert VERBS.keys() - OFFLINE - BOUNDED == TALKING.keys()

@@ -85,6 +85,7 @@ TABLE = (
     Row("help plan"),
     Row("schema event"),
     Row("completion bash"),
+    Row("doctor"),
     Row("version -v"),
     Row("release --yes"),  # which cannot show what it would do
     Row("destroy --yes"),  # the same

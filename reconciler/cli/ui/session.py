@@ -66,9 +66,14 @@ def load_spec_of_app(shared: Shared) -> "Spec":
 
 def load_source(source: SpecSource) -> "Spec":
     """Return the spec of the source; - is stdin. Raises SpecError, UsageError."""
-    if "-" in named_files(source):
-        source = replace(source, stdin=sys.stdin.buffer.read(MAX_BYTES + 1))
-    return load(source)
+    return load(with_stdin(source))
+
+
+def with_stdin(source: SpecSource) -> SpecSource:
+    """Return the source with what stdin has, if it names that. Raises UsageError."""
+    if "-" not in named_files(source):
+        return source
+    return replace(source, stdin=sys.stdin.buffer.read(MAX_BYTES + 1))
 
 
 def check_revision(number: int | None, *, is_unfenced: bool) -> None:
@@ -115,12 +120,8 @@ def tracing(shared: Shared) -> "Callable[[TraceEntry], None] | None":
     return trace if shared.is_tracing else None
 
 
-@asynccontextmanager
-async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
-    """Open a session on the target for the block.
-
-    It traces and debugs as the shared options say.
-    """
+def debugging(shared: Shared) -> "Callable[[Exception], None]":
+    """Return what shows the traceback of an error on stderr, with --debug."""
 
     def debug(error: Exception) -> None:
         if shared.is_debugging:
@@ -128,12 +129,21 @@ async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIte
 
             console.say("".join(traceback.format_exception(error)).rstrip())
 
+    return debug
+
+
+@asynccontextmanager
+async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
+    """Open a session on the target for the block.
+
+    It traces and debugs as the shared options say.
+    """
     known = streams.current().known
     async with open_on(
         target,
         os.environ,
         emit=emit,
-        debug=debug,
+        debug=debugging(shared),
         trace=tracing(shared),
         learn=known.add,
     ) as session:

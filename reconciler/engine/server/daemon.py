@@ -49,7 +49,7 @@ class EngineStatus:
 
 def engine_status(home: Path) -> EngineStatus:
     """Return the status of the home's engine."""
-    if not _is_locked(home):
+    if not is_locked(home):
         return EngineStatus(running=False)
     try:
         written: dict[str, Any] = json.loads((home / _STATUS).read_text())
@@ -91,7 +91,7 @@ def start_engine(
                 else:
                     _end_loser(process)
                 return status
-            if process.poll() is not None and not _is_locked(home):
+            if process.poll() is not None and not is_locked(home):
                 raise why_it_ended(process, errors, home)
             time.sleep(_POLL_S)
     raise EngineStartError(f"it did not answer within {timeout_s:g} s", remedy=see_log(home))
@@ -108,7 +108,7 @@ def stop_engine(home: Path, *, timeout_s: float = 20) -> bool:
     with suppress(ProcessLookupError):
         os.kill(status.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
-    while _is_locked(home):
+    while is_locked(home):
         if time.monotonic() >= deadline:
             why = f"the engine (pid {status.pid}) did not end within {timeout_s:g} s"
             raise EngineStartError(why, remedy=f"`kill -9 {status.pid}` ends it; the next start ends what it ran")
@@ -240,7 +240,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _is_locked(home: Path) -> bool:
+def is_locked(home: Path) -> bool:
     try:
         with (home / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
