@@ -1,6 +1,7 @@
 """The locked requirements do for pyproject.toml, each with its hashes. Whether they are the newest is not asked."""
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,16 @@ def test_the_files_agree() -> None:
         for key, pin in locked(name).items():
             assert key in every or name in {"coverage", "docs"}
             assert pin.specifier == every.get(key, pin).specifier
+
+
+def test_the_demo_installs_what_the_command_needs_and_nothing_after_an_install(tmp_path: Path) -> None:
+    def installed(target: str) -> list[str]:
+        command = ["make", "--dry-run", target, f"VENV={tmp_path}"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+        return re.findall(r" -r requirements/(\w+)\.txt", ended.stdout)
+
+    assert installed("demo") == ["run", "build"]
+    assert installed("install") == ["dev"]
+    for name in (".runnable", ".installed"):  # what `make install` leaves
+        (tmp_path / name).touch()
+    assert (installed("demo"), installed("install")) == ([], [])
