@@ -11,8 +11,9 @@ class SlotStatus:
     """One slot, or one machine without a slot.
 
     `kind` is task or service, empty if that is not known. `restarts` since its last start or change, as far as its
-    events reach; `failing` are the checks that do not pass. `lock` says who has its lease and
-    until when; None if nobody has, or if the server does not list leases.
+    events reach; `failing` are the checks that do not pass. `lock` says who has its lease and until when; None if
+    nobody has, or if the server does not list leases. `is_declared` says that the spec has the slot. `differs` is
+    `drift` if someone else changed the machine since it was applied, `spec` if the spec changed since.
     """
 
     app: str
@@ -29,3 +30,5 @@ class SlotStatus:
     failing: tuple[Check, ...] = ()
     lock: str | None = None
     region: str = ""
+    is_declared: bool = True
+    differs: str = ""

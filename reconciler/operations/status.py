@@ -9,6 +9,7 @@ from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api.more_events import with_more_events
 from reconciler.machines_api.observe import observe_readable
 from reconciler.model import marks
+from reconciler.model.change import Action
 from reconciler.model.crashes import is_cut, restarts_in
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine, MachineState, Observed, ObservedApp
@@ -19,11 +20,16 @@ from reconciler.model.spec import PoolKind, Slot, Spec
 from reconciler.operations.selection import require_regions
 from reconciler.operations.session import Session
 from reconciler.operations.urls import urls_of
+from reconciler.planner.desired import with_applied_digests
+from reconciler.planner.drift import with_drift
 from reconciler.planner.holders import owned_in
 from reconciler.planner.limits import AppliedRevisions
 from reconciler.planner.pair import clone_of, pair
+from reconciler.planner.planner import plan as make_plan
 from reconciler.slots.context import Context
 from reconciler.slots.lease_description import lock_words
+
+_NO_LIMIT = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +55,27 @@ async def status(session: Session, spec: Spec, *, selection: Selection = WHOLE) 
     observed = replace(
         observed, apps={name: await _told_whole(context, spec.stack, app) for name, app in observed.apps.items()}
     )
+    differences = differences_of(spec, observed)
+    rows = (row for row in rows_of(spec, observed) if selection.has_place(row.pool, row.region))
     return StackStatus(
-        slots=tuple(row for row in rows_of(spec, observed) if selection.has_place(row.pool, row.region)),
+        slots=tuple(replace(row, differs=differences.get((row.app, row.machine_id), "")) for row in rows),
         failures=tuple(f"app {name} cannot be read: {context.explain(error)}" for name, error in failures.items()),
         urls=await urls_of(session, spec),
         applied_revision=_applied(spec, observed),
     )
+
+
+def differences_of(spec: Spec, observed: Observed) -> dict[tuple[str, str | None], str]:
+    """Return by app and id which machines differ from what was applied or is declared.
+
+    The value is that of `SlotStatus.differs`. Images count as they were applied: no registry is asked.
+    """
+    seen = replace(spec, apps=tuple(app for app in spec.apps if app.name in observed.apps))
+    found = make_plan(with_applied_digests(seen, observed), observed, allow_destroy=_NO_LIMIT)
+    drifted = {(one.slot.app, one.machine_id) for one in with_drift(found).changes if one.fields}
+    updated = (one for one in found.effective if one.action in {Action.UPDATE, Action.REPLACE})
+    differing = {(one.slot.app, one.machine_id): "spec" for one in updated}
+    return differing | dict.fromkeys(drifted & differing.keys(), "drift")
 
 
 def _applied(spec: Spec, observed: Observed) -> Revision | None:
@@ -139,6 +160,7 @@ def _missing(slot: Slot, kind: PoolKind) -> SlotStatus:
 
 
 def _row(now: datetime, machine: Machine, pool: str, kind: str, note: str = "") -> SlotStatus:
+    """Return the row of a machine; the `note` says why it is none of a slot."""
     since = machine.events[0].at if machine.events else machine.updated_at
     exited = next((event for event in machine.events if event.exit and not event.exit.restarting), None)
     state, _, why = ("", "", "") if machine.is_observable else machine.doubt.partition(": ")
@@ -155,6 +177,7 @@ def _row(now: datetime, machine: Machine, pool: str, kind: str, note: str = "") 
         last_outcome=_outcome(exited),
         last_ended=exited.at if exited else None,
         note="; ".join(part for part in (why, note) if part),
+        is_declared=not note,
         restarts=restarts_in(machine.events),
         lock=lock_words(machine.lease, now=now) if machine.lease else None,
         failing=tuple(check for check in machine.checks if check.status != "passing") if is_started else (),

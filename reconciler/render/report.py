@@ -12,28 +12,30 @@ from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
 from reconciler.render.scope import scope_members, selection_json
-from reconciler.render.style import FORMAT_VERSION, paint
+from reconciler.render.style import FORMAT_VERSION, paint, wrapped
 
 _APPS_NAMED: Final = 5
 _DONE: Final = {"destroy": "destroyed", "release": "released"}  # by verb, where it is not "applied"
 _LOG_LINE: Final = 300  # characters of one line
 
 
-def report_text(report: Report, *, color: bool = False, verb: str = "apply") -> str:
+def report_text(report: Report, *, color: bool = False, verb: str = "apply", width: int | None = None) -> str:
     """Show what needs attention line by line, then one closing line.
 
-    `verb` is the command that was run.
+    `verb` is the command that was run. Without a `width` no line is wrapped.
     """
+    errors = [one.words for one in report.unreachable]
+    errors += [f"failed: {failure}" for failure in report.failures]
+    errors += [f"not as applied: {mismatch}" for mismatch in report.mismatches]
     lines = [line for entries in _alike(report) for line in _lines_of(entries)]
     lines += [*_allocation_lines(report), *_deletion_lines(report)]
-    lines += [paint(clean(one.words), "error", color=color) for one in report.unreachable]
-    lines += [paint(f"failed: {clean(failure)}", "error", color=color) for failure in report.failures]
-    lines += [paint(f"not as applied: {clean(mismatch)}", "error", color=color) for mismatch in report.mismatches]
-    lines.append(closing_line(report, verb))
-    lines += url_lines(report.urls)
-    if hint := after_report(report, verb):
-        lines.append(hint)
-    return "\n".join(lines)
+    shown = [text for line in lines for text in ([line] if line.startswith(" ") else wrapped(line, width, hanging=2))]
+    for line in errors:
+        shown += [paint(text, "error", color=color) for text in wrapped(clean(line), width, hanging=2)]
+    hint = after_report(report, verb)
+    for line in (closing_line(report, verb), *url_lines(report.urls), *([hint] if hint else [])):
+        shown += wrapped(line, width, hanging=2)
+    return "\n".join(shown)
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Show the state of a stack as a table and as JSON."""
+"""Show the state of a stack as tables of pools and machines, and as JSON."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -9,33 +10,77 @@ from reconciler.model.revision import Revision
 from reconciler.model.scope import Scope
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.slot_status import SlotStatus
+from reconciler.render.pool_status import NOT_OBSERVED, pool_json, pools_of, pools_table
 from reconciler.render.redact import clean
+from reconciler.render.report import url_lines
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import scope_members, selection_json
-from reconciler.render.style import FORMAT_VERSION, paint
+from reconciler.render.scope import scope_line, scope_members, selection_json
+from reconciler.render.spans import ago
+from reconciler.render.style import FORMAT_VERSION, SYMBOL_OF_FOREIGN, paint, wrapped
+from reconciler.render.table import Column, Line, table
 
-_HEADINGS: Final = ("APP", "POOL", "SLOT", "MACHINE", "STATE", "SINCE", "LAST RUN", "")
-_NARROW: Final = 80
+_COLUMNS: Final = (
+    Column("APP", 2),
+    Column("POOL", 4),
+    Column("SLOT"),
+    Column("MACHINE", 3),
+    Column("STATE"),
+    Column("SINCE", 1),
+    Column("LAST RUN"),
+    Column(""),
+)
 _OUTPUT: Final = 80  # characters of what a check said
 _STATE_SYMBOLS: Final = {"started": "+", "missing": "-", "failed": "-", "unreachable": "!"}
-_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
-def status_text(rows: Iterable[SlotStatus], *, now: datetime, color: bool = False, width: int = 100) -> str:
-    """Show a table; on a narrow terminal without the less important columns."""
+def status_text(
+    rows: Iterable[SlotStatus],
+    *,
+    now: datetime,
+    color: bool = False,
+    width: int | None = None,
+    shows_machines: bool = False,
+    scope: Scope | None = None,
+    applied: Revision | None = None,
+    urls: Mapping[str, tuple[str, ...]] | None = None,
+) -> str:
+    """Show where the stack is, a table of its pools, and with `shows_machines` one of its machines.
+
+    A narrow terminal gets no less important columns; without a `width` no line is wrapped. `applied` is the revision
+    that was applied whole.
+    """
     rows = list(rows)
-    if not rows:
-        return "No machines, and none declared."
-    cells = [_HEADINGS, *(_cells(row, now) for row in rows)]
-    dropped = {0, 3} if width < _NARROW else set[int]()
-    columns = [index for index in range(len(_HEADINGS)) if index not in dropped and any(line[index] for line in cells)]
-    widths = {index: max(len(line[index]) for line in cells) for index in columns}
-    lines = []
-    for position, line in enumerate(cells):
-        text = "  ".join(line[index].ljust(widths[index]) for index in columns).rstrip()
-        symbol = _STATE_SYMBOLS.get(rows[position - 1].state, "") if position else ""
-        lines.append(paint(text, symbol, color=color))
+    lines = [paint(line, "head", color=color) for line in wrapped(scope_line(scope), width, hanging=2)] if scope else []
+    lines += _pools(rows, now, width, color, how_seen="" if shows_machines else " (-v shows which)")
+    if rows and shows_machines:
+        lines += ["", *machines_table(rows, now=now, width=width, color=color)]
+    if applied:
+        lines += wrapped(f"Applied: {applied.words}", width, hanging=2)
+    for line in url_lines(urls or {}):
+        lines += wrapped(line, width, hanging=2)
     return "\n".join(lines)
+
+
+def _pools(rows: Sequence[SlotStatus], now: datetime, width: int | None, color: bool, *, how_seen: str) -> list[str]:
+    if not rows:
+        return ["No machines, and none declared."]
+    pools = pools_of(rows)
+    lines = pools_table(pools, now=now, width=width, color=color) if pools else []
+    doubts = Counter(row.state if row.state in NOT_OBSERVED else "" for row in rows if not row.pool)
+    for state, count in sorted(doubts.items()):
+        noun = "machine" if count == 1 else "machines"
+        words = f"{count} {noun} {state}" if state else f"{count} foreign {noun}, left alone"
+        line = f"{SYMBOL_OF_FOREIGN} {words}{how_seen}"
+        lines += [paint(text, SYMBOL_OF_FOREIGN, color=color) for text in wrapped(line, width, hanging=2)]
+    return lines
+
+
+def machines_table(
+    rows: Sequence[SlotStatus], *, now: datetime, width: int | None = None, color: bool = False
+) -> list[str]:
+    """Return a table with a line for each machine, and for each slot without one."""
+    lines = [Line(_cells(row, now), _STATE_SYMBOLS.get(row.state, "")) for row in rows]
+    return table(_COLUMNS, lines, width=width, color=color)
 
 
 def status_json(
@@ -53,9 +98,13 @@ def status_json(
     `selection` which part of the stack is shown, `scope` where the stack is.
     """
 
+    rows = list(rows)
+
     def spelled(row: SlotStatus) -> dict[str, Any]:
         values = asdict(row)
         del values["failing"]
+        values["declared"] = values.pop("is_declared")
+        values["differs"] = row.differs or None
         values["lock"] = clean(row.lock, _OUTPUT) if row.lock else None
         values["failing_checks"] = [
             {"name": clean(check.name), "status": clean(check.status), "output": clean(check.output, _OUTPUT)}
@@ -68,6 +117,7 @@ def status_json(
         **({"stack": scope.stack} if scope else {}),
         **scope_members(scope),
         "selection": selection_json(selection),
+        "pools": [pool_json(pool) for pool in pools_of(rows)],
         "slots": [spelled(row) for row in rows],
         "applied_revision": revision_json(applied),
         "failures": [clean(failure) for failure in failures],
@@ -75,17 +125,17 @@ def status_json(
     }
 
 
-def _cells(row: SlotStatus, now: datetime) -> Sequence[str]:
+def _cells(row: SlotStatus, now: datetime) -> tuple[str, ...]:
     last = row.last_outcome or ""
     if last and row.last_ended:
-        last = f"{last}, {_ago(row.last_ended, now)}"
+        last = f"{last}, {ago(row.last_ended, now)}"
     return (
-        row.app,
-        row.pool,
+        clean(row.app),
+        clean(row.pool, 63),
         clean(row.slot, 63),
         row.machine_id or "",
         row.state,
-        _ago(row.since, now) if row.since else "",
+        ago(row.since, now) if row.since else "",
         clean(last, 60),
         "; ".join(_remarks(row)),
     )
@@ -102,11 +152,3 @@ def _remarks(row: SlotStatus) -> Iterator[str]:
     for check in row.failing:
         said = f" ({check.output})" if check.output else ""
         yield clean(f"check {check.name} {check.status}{said}", _OUTPUT)
-
-
-def _ago(then: datetime, now: datetime) -> str:
-    seconds = max(0, int((now - then).total_seconds()))
-    for unit_s, letter in _UNITS:
-        if seconds >= unit_s:
-            return f"{seconds // unit_s}{letter} ago"
-    return f"{seconds}s ago"

@@ -69,6 +69,22 @@ def columns(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
+def cut(text: str, width: int) -> str:
+    """Return the text in at most so many columns, with its middle left out."""
+    if columns(text) <= width:
+        return text
+    text = _PAINT.sub("", text)
+    head, tail = "", ""
+    while columns(head) + columns(tail) < width - 1 and len(head) + len(tail) < len(text):
+        if len(head) <= len(tail):
+            head += text[len(head)]
+        else:
+            tail = text[-len(tail) - 1] + tail
+    while columns(head) + columns(tail) > width - 1:
+        head = head[:-1]
+    return f"{head}…{tail}"
+
+
 def _wrapped_by_columns(text: str, width: int, indent: int, hanging: int) -> list[str]:
     """Wrap text whose letters are not all as wide as each other."""
     lines: list[str] = []

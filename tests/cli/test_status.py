@@ -31,7 +31,7 @@ async def test_restarts_and_failing_checks_are_told(world: World) -> None:
     observed = await observe(world.context.client, ["app"], clock=world.context.clock)
     [row] = list(rows_of(spec, observed))
     assert row.restarts >= 2
-    text = status_text([row], now=datetime(2026, 1, 1, tzinfo=UTC))
+    text = status_text([row], now=datetime(2026, 1, 1, tzinfo=UTC), shows_machines=True)
     assert f"{row.restarts} restarts; check alive critical (refused)" in text
     [shown] = status_json([row])["slots"]
     assert shown["restarts"] == row.restarts

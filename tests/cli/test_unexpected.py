@@ -90,7 +90,7 @@ def is_machine(wanted: str) -> Callable[..., bool]:
 
 def test_status_shows_the_apps_that_can_be_read(broken: Break, capsys: pytest.CaptureFixture[str]) -> None:
     broken("lists.each_page", is_app("other"))
-    assert run(["status"]) == 1
+    assert run(["status", "-v"]) == 1
     told = capsys.readouterr()
     assert "web-iad-1" in told.out
     assert told.err == "error: app other cannot be read: unexpected BugError: oops (--debug shows where)\n"

@@ -110,7 +110,7 @@ def test_ctrl_c_twice_still_names_the_run_that_goes_on(applied: Shell) -> None:
 
 
 def test_status_lists_every_slot(applied: Shell) -> None:
-    shown = applied("status").stdout
+    shown = applied("status", "-v").stdout
     assert all(name in shown for name in ("say-iad-0", "seven-iad-0", "nothing-iad-0"))
 
 

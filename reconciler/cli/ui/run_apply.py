@@ -97,7 +97,8 @@ def finish(report: Report, options: Shared, both: Beside | None, *, verb: str = 
 
         console.print_text(report_markdown(report, verb).rstrip("\n"), is_safe=True)
     else:
-        console.print_text(report_text(report, color=console.is_coloured(options), verb=verb), is_safe=True)
+        text = report_text(report, color=console.is_coloured(options), verb=verb, width=console.line_width())
+        console.print_text(text, is_safe=True)
     annotate(problems(report))
     if report.interrupted:
         return 130

@@ -33,7 +33,7 @@ async def test_status_plan_and_unlock_tell_of_a_lease_and_ask_for_none(world: Wo
         await calls(world)
         rows = (await status(world.session, SPEC)).slots
         assert [bool(row.lock) for row in rows] == [False, True, False, False]
-        assert WORDS in status_text(rows, now=world.context.clock.now())
+        assert WORDS in status_text(rows, now=world.context.clock.now(), shows_machines=True)
         assert [said for said in (await world.plan(OTHER)).warnings if WORDS in said]
         assert not [said for said in (await world.plan(SPEC)).warnings if "locked" in said]
         [found] = (await unlock(world.context, SPEC)).leases
