@@ -66,7 +66,7 @@ async def status(session: Session, spec: Spec, *, selection: Selection = WHOLE) 
 
 
 def differences_of(spec: Spec, observed: Observed) -> dict[tuple[str, str | None], str]:
-    """Return by app and id which machines differ from what was applied or is declared.
+    """Return which machines, by app and id, are not as applied or declared.
 
     The value is that of `SlotStatus.differs`. Images count as they were applied: no registry is asked.
     """

@@ -44,10 +44,10 @@ def status_text(
     applied: Revision | None = None,
     urls: Mapping[str, tuple[str, ...]] | None = None,
 ) -> str:
-    """Show where the stack is, a table of its pools, and with `shows_machines` one of its machines.
+    """Show where the stack is, and a table of its pools.
 
-    A narrow terminal gets no less important columns; without a `width` no line is wrapped. `applied` is the revision
-    that was applied whole.
+    With `shows_machines` another one of its machines follows. A narrow terminal gets no less important columns; without
+    a `width` no line is wrapped. `applied` is the revision that was applied whole.
     """
     rows = list(rows)
     lines = [paint(line, "head", color=color) for line in wrapped(scope_line(scope), width, hanging=2)] if scope else []

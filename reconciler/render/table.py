@@ -35,9 +35,10 @@ class Line:
 
 
 def table(columns: Sequence[Column], lines: Sequence[Line], *, width: int | None, color: bool = False) -> list[str]:
-    """Return a line of headings, then the others. Columns without any cell are left out.
+    """Return a line of headings, then the others.
 
-    Without a `width`, which is no terminal, nothing is wrapped, cut or left out: other programs can search the lines.
+    Columns without any cell are left out. Without a `width`, which is no terminal, nothing is wrapped, cut or left out:
+    other programs can search the lines.
     """
     width = sys.maxsize if width is None else width
     kept = [position for position in range(len(columns)) if any(line.cells[position] for line in lines)]
@@ -64,7 +65,10 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _least(widths: Sequence[int], last: Column) -> int:
-    """Return the width that the columns take at least. A last one without a heading can stand below the line."""
+    """Return the width that the columns take at least.
+
+    A last one without a heading can stand below the line.
+    """
     return _total([*widths[:-1], min(_LEAST_LAST, widths[-1])] if last.heading else widths[:-1])
 
 

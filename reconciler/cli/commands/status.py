@@ -1,4 +1,4 @@
-"""`reconciler status`: show pools, machines, their states and last runs. Never writes."""
+"""`reconciler status`: show pools, machines and last runs. Never writes."""
 
 import os
 import sys

@@ -11,9 +11,10 @@ _TO_LINE_END, _TO_SCREEN_END, _WHOLE_SCREEN = "\x1b[K", "\x1b[J", "\x1b[2J\x1b[H
 
 
 class Screen:
-    """A block of lines that is drawn over its last state, in one write: nothing flickers.
+    """A block of lines that is drawn over its last state.
 
-    What was on the terminal before stays above it, and its last state stays when the command ends.
+    It is one write: nothing flickers. What was on the terminal before stays above it, and its last state stays when the
+    command ends.
     """
 
     def __init__(self, stream: TextIO, size: Callable[[], terminal_size]) -> None:
