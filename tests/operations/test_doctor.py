@@ -183,9 +183,9 @@ def _page(_request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (_silent, "the target: cannot reach https://api.machines.dev"),
-        (_page, "the target: the answer is not JSON (text/html"),
-        (answering({"/v1/platform/regions": 503}), "the target: 503 no"),
+        (_silent, "cannot reach https://api.machines.dev"),
+        (_page, "the answer is not JSON (text/html"),
+        (answering({"/v1/platform/regions": 503}), "503 no"),
     ],
 )
 def test_of_a_target_that_does_not_answer_nothing_more_is_asked(answer: Answer, text: str) -> None:

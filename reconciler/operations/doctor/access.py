@@ -28,7 +28,7 @@ async def reach(session: Session) -> Reach:
             headers = await client.platform.answer_headers()
         except ApiError as error:
             if error.is_passing:
-                return Reach(problem=error.message, mend=error.hint)
+                return Reach(problem=error.message.removeprefix("the target: "), mend=error.hint)
             break  # a refusal is an answer too
         skew_s = _skew_s(headers.get("date"), now_s=clock.now().timestamp())
     return Reach(latency_s=clock.monotonic() - began, skew_s=skew_s)

@@ -21,7 +21,7 @@ Connect: TypeAlias = Callable[[Target], AbstractAsyncContextManager[Session]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Whether the target answers, how fast, and how far our clock is ahead of its own.
+    """Whether the target answers, how fast, and how far our clock is ahead.
 
     `problem` and `mend` say why it does not.
     """
