@@ -19,7 +19,7 @@ def canonical(config: MachineConfig) -> Canonical:
 
     That is the server's, ours and `fly_*`.
     """
-    cleaned: Canonical = _without_nullish(dict(config.document))
+    cleaned: Canonical = without_nullish(dict(config.document))
     document = dict(cleaned)
     for key, kind, form in FORMS:
         if key in cleaned and not isinstance(cleaned[key], kind):
@@ -35,7 +35,7 @@ def canonical(config: MachineConfig) -> Canonical:
     return document
 
 
-def _without_nullish(value: Any) -> Any:
+def without_nullish(value: Any) -> Any:
     """Return the value without empty members, at any depth.
 
     Maps whose keys are the user's keep their empty strings. `autostart: false` stays: left out, it is for the platform
@@ -45,8 +45,8 @@ def _without_nullish(value: Any) -> Any:
         return {
             key: member if key in {"env", "metadata"} else cleaned
             for key, member in value.items()
-            if not is_nullish(cleaned := _without_nullish(member)) or (key == "autostart" and member is False)
+            if not is_nullish(cleaned := without_nullish(member)) or (key == "autostart" and member is False)
         }
     if isinstance(value, list):
-        return [_without_nullish(member) for member in value]
+        return [without_nullish(member) for member in value]
     return value

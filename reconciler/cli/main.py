@@ -32,9 +32,10 @@ _ENDED_WELL: Final = {0, 2}  # 2: --detailed-exitcode
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
 
 
-# Each is in the module of its name.
+# Each is in the module of its name, with _ behind it where Python has that word for itself.
 VERBS: Final = {
     "validate": "Check the spec, offline.",
+    "import": "Print the spec of an app's live machines.",
     "plan": "Show what an apply would change.",
     "show": "Show a saved plan.",
     "apply": "Make the spec true, after asking.",
@@ -73,8 +74,10 @@ class _Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         import importlib
+        import keyword
 
-        command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = importlib.import_module(f"reconciler.cli.commands.{module}").command
         assert isinstance(command, click.Command)
         return command
 

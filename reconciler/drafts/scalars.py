@@ -20,6 +20,8 @@ _MISREAD: Final = re.compile(
 )
 _MOST_DIGITS: Final = 30  # the reader takes a longer number for text
 _MUST_ESCAPE: Final = re.compile(r"\$(?=[${])")
+# What a pipeline would take for a command, as in render/redact.py, if the spec is printed in its log.
+_COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-])|#(?=#[a-z]*\[)")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
 
 
@@ -57,6 +59,7 @@ def literal_lines(value: str | Template) -> tuple[str, list[str]] | None:
     body = text.rstrip("\n")
     lines = body.split("\n")
     is_odd = any(line != line.strip() and not line.strip() for line in lines) or not lines[0] or lines[0][0] in " \t"
+    is_odd |= _COMMAND.search(text) is not None
     if "\n" not in text or is_odd or not all(_is_printable(line) for line in lines):
         return None
     ends = len(text) - len(body)
@@ -73,12 +76,20 @@ def _number(value: float) -> str:
 def _text(text: str, *, in_flow: bool) -> str:
     if not is_utf8(text):
         raise ValueError("a spec cannot say text that is not UTF-8")
+    if _COMMAND.search(text):
+        return _quoted(text)
     pattern = _PLAIN_IN_FLOW if in_flow else _PLAIN
     if _MEASURE.fullmatch(text) or (pattern.fullmatch(text) and not _MISREAD.search(text)):
         return text
     if "'" not in text and ('"' in text or "\\" in text) and _is_printable(text):
         return f"'{text}'"
-    return f'"{"".join(_escaped(one) for one in text)}"'
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    commands = {found.start() for found in _COMMAND.finditer(text)}
+    spelled = (f"\\x{ord(one):02x}" if at in commands else _escaped(one) for at, one in enumerate(text))
+    return f'"{"".join(spelled)}"'
 
 
 def _is_printable(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 _NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|DSN|AUTH|PRIVATE")
 _HARMLESS_WORDS: Final = re.compile(
-    r"AUTHOR(?!I[SZ])|KEYBOARD|KEYWORD|MONKEY|TOKENIZER|PASSENGER|PASSIVE|PASSTHROUGH|BYPASS|COMPASS"
+    r"AUTHOR(?!I[SZ])|KEYBOARD|KEYWORD|MONKEY|TOKENIZER|PASSENGER|PASSIVE|PASSTHROUGH|BYPASS|COMPASS|^(?:OLD)?PWD$"
 )
 _SWITCHES: Final = frozenset({"", "true", "false"})
 
@@ -44,7 +44,7 @@ _URL_PASSWORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/?#:@]*:[
 _HEADER: Final = re.compile(r"\s*(?:bearer|basic)\s+\S", re.IGNORECASE)
 # `password=…` of a connection string, `?token=…` of a URL, `"private_key": "…"` of JSON.
 _MEMBER: Final = re.compile(
-    r"""(?:password|passwd|pwd|secret|token|api_?key|account_?key|access_?key|private_?key|signature|\bsig)"?\s*[=:]\s*"?[^\s"',;&]""",
+    r"""(?:password|passwd|pwd|secret|token|api_?key|account_?key|access_?key|private_?key|signature|\bsig)"?\s*[=:]\s*"?[^\s"',;&$<{]""",
     re.IGNORECASE,
 )
 

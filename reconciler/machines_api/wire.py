@@ -27,9 +27,10 @@ _NONCE: Final = re.compile(r"[!-~]{1,1000}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppInfo:
-    """An app as reported. `machine_count` is None if the server does not report it."""
+    """An app as reported. What the server does not report is None; `org` is a slug."""
 
     machine_count: int | None
+    org: str | None = None
 
 
 def app_from_json(value: Any) -> AppInfo:
@@ -38,7 +39,8 @@ def app_from_json(value: Any) -> AppInfo:
     count = app.get("machine_count")
     if not isinstance(count, int | None) or isinstance(count, bool):
         raise MalformedError("a number as the app's `machine_count`")
-    return AppInfo(machine_count=count)
+    org = app.get("organization")
+    return AppInfo(machine_count=count, org=(text_of(org.get("slug")) or None) if isinstance(org, dict) else None)
 
 
 def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:

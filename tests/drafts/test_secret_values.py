@@ -34,7 +34,7 @@ def test_a_switch_is_no_secret_whatever_its_name(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["AUTHOR", "AUTHORITY", "KEYBOARD_LAYOUT", "META_KEYWORDS", "TOKENIZERS_PARALLELISM", "BYPASS_CACHE"]
+    "name", ["AUTHOR", "AUTHORITY", "KEYBOARD_LAYOUT", "META_KEYWORDS", "TOKENIZERS_PARALLELISM", "BYPASS_CACHE", "PWD"]
 )
 def test_a_harmless_word_that_holds_such_a_name_is_not_meant(name: str) -> None:
     assert not looks_secret(name, "on")
@@ -116,6 +116,7 @@ def test_random_text_is_found_nearly_always(letters: str, length: int) -> None:
         "CloudFrontDistributionOriginAccessIdentity",
         "-Xmx512m -XX:+UseG1GC -XX:MaxGCPauseMillis=200",
         "App\\Models\\User",
+        "export TOKEN=$(cat /run/token) && exec app",
         "task-force-risk-management-system-22",
         "2f1e4fc0-81fd-4a3c-8d7b-3f1a2b4c5d6e",  # a UUID identifies
     ],

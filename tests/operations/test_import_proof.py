@@ -1,0 +1,73 @@
+"""The first plan of an imported spec takes every machine over as it is, whatever its config holds."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.canonical.normalize import canonical
+from reconciler.model.config import MachineConfig
+from tests.support.config_properties import PROPERTIES, Property
+from tests.support.live_apps import IMAGE, fly_metadata, machine_json, observed, proven
+
+SERVING = {"services": [{"protocol": "tcp", "internal_port": 8080}]}
+VALUES = {"schedule": ("daily", "hourly")}
+OF_A_SERVICE = "auto_destroy"  # a machine of a task is kept
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Both documents in one; where both say a leaf, the second counts, and the first items of lists are joined."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        shared = {key: joined(first[key], second[key]) for key in first.keys() & second.keys()}
+        return {**first, **second, **shared}
+    if isinstance(first, list) and isinstance(second, list) and first and second and isinstance(first[0], dict):
+        return [joined(first[0], second[0]), *second[1:]]
+    return second
+
+
+def config_of(*settings: tuple[Property, int]) -> dict[str, Any]:
+    config: dict[str, Any] = {"image": IMAGE}
+    for one, number in settings:
+        value = VALUES.get(one.path, one.values)[number % len(one.values)]
+        config = joined(config, one.document(value))
+    if isinstance(config["image"], str) and "@" not in config["image"]:
+        config["image"] = IMAGE
+    return config
+
+
+def names_of(number: int) -> str:
+    return f"shop-iad-{number}"
+
+
+@pytest.mark.parametrize("one", PROPERTIES, ids=lambda one: one.path)
+def test_each_setting_of_the_api_is_in_the_spec(one: Property) -> None:
+    for number, value in enumerate(one.values):
+        config = config_of((one, number))
+        if one.path == OF_A_SERVICE:
+            config |= SERVING
+        seen = observed([machine_json(1, config, name=names_of(0))])
+        _text, spec = proven(seen)
+        (pool,) = spec.pools
+        assert canonical(pool.config) == canonical(MachineConfig(document=config)), value
+
+
+MANY = st.lists(st.tuples(st.sampled_from([one for one in PROPERTIES if one.path != OF_A_SERVICE]), st.integers(0, 1)))
+
+
+@given(st.lists(MANY, min_size=1, max_size=4), st.data())
+@settings(max_examples=60)
+def test_random_machines_are_taken_over_as_they_are(
+    configs: list[list[tuple[Property, int]]], data: st.DataObject
+) -> None:
+    machines = []
+    for number, chosen in enumerate(configs):
+        config = config_of(*chosen)
+        if config.get("schedule"):
+            config = {key: value for key, value in config.items() if key not in {"services", "checks"}}
+        for mount in config.get("mounts", ()):
+            mount["volume"] = f"vol_{number}"  # a volume has one machine
+        config["metadata"] = config.get("metadata", {}) | fly_metadata(f"g{number}")
+        state = data.draw(st.sampled_from(["started", "stopped", "suspended", "created", "failed"]))
+        machines.append(machine_json(number, config, state=state, name=f"g{number}-iad-0"))
+    proven(observed(machines))
