@@ -17,6 +17,7 @@ from reconciler.model.machine import Machine, MachineState
 from reconciler.model.report import Entry, Reason, Status
 from reconciler.model.revision import parse_revision
 from reconciler.model.spec import PoolKind
+from reconciler.planner.desired import as_run
 from reconciler.planner.diff import Differ
 
 _OVERTAKEN: Final = frozenset(
@@ -72,8 +73,8 @@ def is_as_desired(live: Machine, change: Change) -> bool:
         return False
     if marks.OVERRIDE in live.metadata:
         return True  # what one run has of its own goes back by itself
-    config, found = change.desired.config, live.config or MachineConfig(document={})
-    return not Differ().differences(canonical(config), found, image=config.image)
+    config = change.desired.config
+    return not Differ().differences(canonical(config), as_run(live, config.image), image=config.image)
 
 
 def unreachable(live: Machine, change: Change) -> Entry | None:

@@ -12,7 +12,7 @@ from reconciler.model.desired import Expected, Handover
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine
 from reconciler.model.spec import App, Pool, PoolKind, Slot
-from reconciler.planner.desired import counts_of, desired_machine, has_moved
+from reconciler.planner.desired import as_run, counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ
 from reconciler.planner.leader_slot import anchors_of, successor_of
 from reconciler.planner.pair import Paired
@@ -34,7 +34,7 @@ def adoption(
         desired_digest=digest_of(pool.config),
         machine=machine,
         at=at,
-        fields=differ.differences(canonical(pool.config), machine.config, image=pool.config.image),
+        fields=differ.differences(canonical(pool.config), as_run(machine, pool.config.image), image=pool.config.image),
     )
     if decide_action(situation).action is Action.REPLACE:
         return None
@@ -131,9 +131,12 @@ def _fields(differ: Differ, desired: Canonical, machine: Machine | None, pool: P
     if machine is None or machine.config is None:
         return ()
     is_overridden = marks.OVERRIDE in machine.metadata
-    if is_overridden and is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config):
+    is_applied = is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config)
+    if is_overridden and is_applied:
         return ()
-    fields = differ.differences(desired, machine.config, image=pool.config.image)
+    # One that was adopted as it was may have only a tag, where the spec has the digest of what runs.
+    live = as_run(machine, pool.config.image) if is_applied else machine.config
+    fields = differ.differences(desired, live, image=pool.config.image)
     if pool.has_resolved_image:
         fields = tuple(_moved(field) for field in fields)
     if is_overridden:

@@ -112,6 +112,16 @@ def with_digest(config: MachineConfig, found: str | None) -> MachineConfig:
     return replace(config, document={**config.document, "image": image.resolved(found)})
 
 
+def as_run(machine: Machine, image: str | None) -> MachineConfig:
+    """Return the machine's config, with its image named as `image` is if it runs that.
+
+    What the platform reports as its image's digest counts where the config has a tag only.
+    """
+    config = machine.config or MachineConfig(document={})
+    found = with_digest(config, machine.image_digest)
+    return found if is_same_image(found.image, image) else config
+
+
 def has_moved(observed: object, desired: object) -> bool:
     """Return whether two images have one tag that names another digest now.
 

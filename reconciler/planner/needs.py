@@ -77,7 +77,7 @@ class _Needs:
             config=config,
             events=machine.events if is_service and _may_have_crashed(machine.events) else _newest(machine),
             checks=(),
-            image_digest=None,
+            image_digest=None if "@" in (config.image or "") else machine.image_digest,
             updated_at=None,
         )
 
