@@ -24,7 +24,7 @@ _THROWAWAYS: Final = {
     "fly_app_test_machine_command": "it runs a test of `fly deploy`",
     "fly_app_console": "it is a console of flyctl",
 }
-_SHARED: Final = ("image", "env")
+_NAMED: Final = 5  # of many machines that have one reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def draft_of(app: LiveApp, variables: Variables) -> LiveDraft:
         try:
             written.append((pool, pool_members(pool.config, pool.kind, variables, pool=pool.name)))
         except InexpressibleError as error:
-            found.problems += [f"{_named(machine)} cannot be in a spec: {error}" for machine in pool.machines]
+            found.problems.append(f"{_all_named(pool.machines)} cannot be in a spec: {error}")
     if found.problems:
         return found
     found.notes += _notes(pools)
@@ -83,22 +83,24 @@ def draft_of(app: LiveApp, variables: Variables) -> LiveDraft:
 
 
 def _taken(app: LiveApp, found: LiveDraft) -> Iterator[Machine]:
-    """Yield the machines that the spec is to have, oldest first."""
+    """Yield the machines that the spec is to have."""
+    unfit: dict[str, list[Machine]] = {}
     for machine in app.machines:
-        if machine.state.is_gone or (app.skipped and {machine.id, machine.name} & set(app.skipped)):
+        if machine.state.is_gone or {machine.id, machine.name} & set(app.skipped):
             continue
         if reason := _problem(machine):
-            found.problems.append(f"{_named(machine)} {reason}")
+            unfit.setdefault(reason, []).append(machine)
         elif reason := _why_left_alone(machine, app.at):
             found.left_alone.append(f"{_named(machine)}: {reason}")
         else:
             yield machine
+    found.problems += [f"{_all_named(machines)} {reason}" for reason, machines in unfit.items()]
 
 
 def _problem(machine: Machine) -> str:
     """Say why the machine cannot be taken over as it is; empty if it can."""
     if owner := machine.metadata.get(marks.STACK):
-        return f"belongs to stack {owner}"
+        return f"belongs to stack {owner} (`reconciler release` gives its machines up)"
     if not machine.is_observable:
         return f"is {machine.doubt}"
     if not (machine.state in _RUNNING or machine.state.is_resting):
@@ -125,6 +127,13 @@ def _twice(machines: Sequence[Machine]) -> list[str]:
 
 def _named(machine: Machine) -> str:
     return f"machine {machine.name} ({machine.id})" if machine.name else f"machine {machine.id or 'without an id'}"
+
+
+def _all_named(machines: Sequence[Machine]) -> str:
+    """Name the machines, or the first ones of many."""
+    names = [_named(machine) for machine in machines[:_NAMED]]
+    more = f" and {len(machines) - _NAMED} more" if len(machines) > _NAMED else ""
+    return f"{', '.join(names)}{more}:" if len(machines) > 1 else names[0]
 
 
 def _notes(pools: Sequence[LivePool]) -> list[str]:
@@ -179,7 +188,7 @@ def _head(app: LiveApp, pools: Sequence[tuple[LivePool, Any]], variables: Variab
 
 
 def _shared(pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what all pools have in common, if there are several: image and variables."""
+    """Return what all of several pools have in common: image and variables."""
     first, *others = pools
     if not others:
         return {}

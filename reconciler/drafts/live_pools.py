@@ -1,4 +1,4 @@
-"""Group live machines into pools: which belong together, of which kind, under which names.
+"""Group live machines into pools, of a kind and with a name each.
 
 Machines of one pool have equal canonical configs, the same kind and the same process group of `fly deploy`. A machine
 with a volume has a pool of its own, since it is the only one that can have that volume.
@@ -107,7 +107,7 @@ def _has_failed(machine: Machine, at: datetime) -> bool:
 
 
 def pinned(machine: Machine) -> dict[str, Any]:
-    """Return the machine's config with its image named by digest, where that is known."""
+    """Return the machine's config, with its image named by digest if that is known."""
     assert machine.config is not None
     document = dict(machine.config.document)
     image, digest = reference(document.get("image")), machine.image_digest or ""
@@ -138,7 +138,10 @@ def _pool(machines: Sequence[Machine], at: datetime) -> LivePool:
 
 
 def _base_name(pool: LivePool, app: str, *, is_only: bool) -> str:
-    """Return what the pool is called: its group, what its machines' names begin with, the app, or the image."""
+    """Return what to call the pool.
+
+    That is its group, what its machines' names begin with, the app, or the image.
+    """
     first = pool.machines[0]
     if group := _group_of(first):
         return _as_name(group)
@@ -167,7 +170,10 @@ def _free(base: str, taken: set[str]) -> str:
 
 
 def _in_order(pool: LivePool) -> LivePool:
-    """Put the machines in the order of their slots: by number where their names have one, then by age."""
+    """Put the machines in the order of their slots.
+
+    That is by number where their names have one, else by age.
+    """
 
     def place(machine: Machine) -> tuple[int, tuple[datetime, str, str]]:
         begin = f"{pool.name}-{machine.region}-"

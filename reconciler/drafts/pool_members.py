@@ -1,6 +1,7 @@
-"""Write a live config as the members of a pool that makes the same canonical config.
+"""Write a live config as the members of a pool.
 
-What a field of the spec can say is said by it, everything else by `config:`, as the API spells it.
+It makes the same canonical config. What a field of the spec can say is said by it, everything else by `config:`, as
+the API spells it.
 """
 
 import base64

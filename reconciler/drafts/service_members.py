@@ -1,6 +1,6 @@
-"""Write a service's ports and checks in the spec's own fields, where those can say them.
+"""Write a service's ports and checks in the spec's own fields.
 
-Where they cannot, the answer is None, and `config:` says them as the API does.
+Where those cannot say them, the answer is None, and `config:` says them as the API does.
 """
 
 import re

@@ -67,9 +67,7 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
     stack = options.stack or app
     _check_names(app, stack, options.org)
     client = session.context.client
-    observed, info = await asyncio.gather(
-        observe(client, [app], clock=session.context.clock), _or_none(client.apps.get(app))
-    )
+    observed = await observe(client, [app], clock=session.context.clock)
     seen = observed.apps[app]
     if not seen.exists:
         raise UsageError(f"there is no app {app}", hint="`fly apps list` has the names")
@@ -77,7 +75,7 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
         raise UnobservedError(f"{seen.unobserved}: the answer cannot be believed; try again")
     if unknown := [one for one in options.skipped if not any(one in {it.id, it.name} for it in seen.machines)]:
         raise UsageError(f"app {app} has no machine {', '.join(unknown)} to skip")
-    kept = await _kept(session, app)
+    info, kept = await asyncio.gather(_or_none(client.apps.get(app)), _kept(session, app))
     org = options.org or (info.org if info and info.org != _DEFAULT_ORG else None)
     variables = Variables(
         shows_all=options.shows_all, shows_files=options.shows_files, is_own_token=options.is_own_token
@@ -144,7 +142,7 @@ async def _or_none(call: Awaitable[T]) -> T | None:
 
 
 def _proven(found: LiveDraft, variables: Variables, observed: Observed) -> str:
-    """Return the draft's text if the proof holds; else add to the problems, and return ""."""
+    """Return the draft's text if the proof holds; else "", and add to the problems."""
     if found.draft is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Prove that the first plan of an imported spec does nothing but take machines over as they are. Pure.
+"""Prove that an imported spec takes its machines over as they are. Pure.
 
 The spec is planned against the very machines that it was made of. Nothing but adoptions that write marks alone may be
 in that plan, and nothing in the plan after them.
@@ -20,7 +20,7 @@ _SHOWN: Final = 3  # fields of a machine
 
 
 def disproof(spec: Spec, observed: Observed, machine_ids: Collection[str]) -> list[str]:
-    """Say in words why the spec is not one whose first plan takes over these machines as they are."""
+    """Say in words what else the first plan of the spec does, and the plan after it."""
     first = make_plan(spec, observed, adopt=True)
     found = [f"a plan of it would be refused: {one}" for one in first.blocked]
     found += [f"{change.address} {reason}" for change in first.changes if (reason := _more_than_marks(change))]

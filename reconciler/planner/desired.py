@@ -113,7 +113,7 @@ def with_digest(config: MachineConfig, found: str | None) -> MachineConfig:
 
 
 def as_run(machine: Machine, image: str | None) -> MachineConfig:
-    """Return the machine's config, with its image named as `image` is if it runs that.
+    """Return the machine's config, with its image named by digest if that is `image`.
 
     What the platform reports as its image's digest counts where the config has a tag only.
     """

@@ -35,6 +35,7 @@ apps:
       t: {command: ["true"]}
       slow: {command: [sleep, "1000"]}
 """
+THEIRS = "version: 1\nname: theirs\napps: {theirs: {image: i, tasks: {t: {command: ['true']}}}}\n"
 RUN = "RUN"  # stands for a run that goes on
 
 # Of Python's own the ones that take longest.
@@ -86,6 +87,7 @@ TABLE = (
     Row("unlock", f"{TALK} render"),
     Row("engine status", f"{CALL} | engine render"),
     Row("engine env", "| engine"),
+    Row("import theirs", f"{TALK} drafts planner render slots"),
     Row("release --dry-run", f"{TALK} apply planner render"),
     Row("destroy --yes", f"{TALK} apply planner render"),
 )
@@ -122,8 +124,11 @@ class Commands:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
     """The files of all modules that each line of the table has loaded, by module."""
     commands = Commands(tmp_path_factory.mktemp("imports"))
+    (commands.directory / "theirs.yaml").write_text(THEIRS)
     found = {}
     try:
+        for verb in ("apply", "release"):
+            commands.run(("-m", "reconciler.cli"), "-f", "theirs.yaml", verb, "--yes")
         for row in TABLE:
             words = [commands.going_on() if word == RUN else word for word in row.arguments.split()]
             ended = commands.run(("-c", PROGRAM), *words)

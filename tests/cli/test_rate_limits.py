@@ -23,6 +23,7 @@ TALKING = {
     "destroy": ("--yes",),
     "release": ("--yes",),
     "unlock": (),
+    "import": ("app",),
 }
 BOUNDED = {"doctor"}  # which waits for no rate limit
 OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema", "completion", "version"}
@@ -36,7 +37,11 @@ def virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "machines.yaml").write_text(SPEC)
     for module in (
         "ui.run_apply",
-        *(f"commands.{verb}" for verb in TALKING if verb not in {"apply", "destroy", "release"}),
+        *(
+            f"commands.{verb.replace('import', 'import_')}"
+            for verb in TALKING
+            if verb not in {"apply", "destroy", "release"}
+        ),
     ):
         monkeypatch.setattr(f"reconciler.cli.{module}.run_async", lambda work, **_options: run_virtually(work))
     monkeypatch.setattr("reconciler.clock.SystemClock", VirtualClock)

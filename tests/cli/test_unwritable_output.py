@@ -39,6 +39,9 @@ SMALL_FILES = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh")  # of 1024 bytes at m
 needs_dev_full = pytest.mark.skipif(not FULL_DISK.exists(), reason="no /dev/full here")
 
 
+THEIRS = "version: 1\nname: theirs\napps: {theirs: {image: i, tasks: {t: {command: ['true']}}}}\n"
+
+
 class Row(NamedTuple):
     """A command line, the stream that it writes to, how it ends, and what it tells besides of its work."""
 
@@ -87,6 +90,7 @@ TABLE = (
     Row("completion bash"),
     Row("doctor"),
     Row("version -v"),
+    Row("import theirs"),
     Row("release --yes"),  # which cannot show what it would do
     Row("destroy --yes"),  # the same
 )
@@ -144,6 +148,9 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     found = Commands(tmp_path_factory.mktemp("unwritable"))
     try:
         assert found.run("apply", "--yes").returncode == 0
+        (found.directory / "theirs.yaml").write_text(THEIRS)
+        for verb in ("apply", "release"):
+            assert found.run("-f", "theirs.yaml", verb, "--yes").returncode == 0
         assert found.run("plan", "--out", "saved").returncode == 0
         found.runs = {ENDED: found.invoked("t"), RUN: found.begun()}
         yield found

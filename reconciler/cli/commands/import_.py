@@ -1,4 +1,4 @@
-"""`reconciler import APP`: print the spec of an app's live machines. Never writes."""
+"""`reconciler import APP`: print the spec of an app's machines. Never writes."""
 
 import os
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from reconciler.cli.ui.session import FLY_APP, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.operations.import_app import Imported, ImportOptions
     from reconciler.targets import Target
 
@@ -74,6 +76,9 @@ def _shown(found: "Imported", app: str, options: Shared) -> int:
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.render.redact import clean
 
+    if options.is_json:
+        console.print_json(_as_json(found, app))
+        return 1 if found.problems else 0
     for line in (*(f"left alone: {one}" for one in found.left_alone), *found.notes):
         console.say(clean(line))
     if found.problems:
@@ -83,6 +88,25 @@ def _shown(found: "Imported", app: str, options: Shared) -> int:
     for line in _said(found, options):
         console.say(clean(line, 2_000))
     return 0
+
+
+def _as_json(found: "Imported", app: str) -> dict[str, object]:
+    from reconciler.render.redact import clean
+
+    def cleaned(lines: "Iterable[str]") -> list[str]:
+        return [clean(line) for line in lines]
+
+    return {
+        "app": app,
+        "stack": found.stack,
+        "machines": found.machine_count,
+        "spec": found.text or None,
+        "variables": list(found.variables),
+        "problems": cleaned(found.problems),
+        "left_alone": cleaned(found.left_alone),
+        "notes": cleaned(found.notes),
+        "kept": {what: None if names is None else cleaned(names) for what, names in found.kept.items()},
+    }
 
 
 def _said(found: "Imported", options: Shared) -> list[str]:
