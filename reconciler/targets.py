@@ -100,7 +100,7 @@ def _remote(environment: Mapping[str, str], name: str | None, *, needs_token: bo
         base_url = access.parse_target_url(name)
         token = _environment_token(environment)
     else:
-        raise TargetError(f"unknown target {name!r}", hint="use fly, local, or the URL of a Machines API")
+        raise TargetError(f"unknown target {name!r}", hint=_hint_for_target(name))
     logs_url = access.logs_base_url(base_url, environment)
     is_fly = logs_url == access.FLY_LOGS_URL or "fly.io" in logs_url
     return Target(
@@ -111,6 +111,14 @@ def _remote(environment: Mapping[str, str], name: str | None, *, needs_token: bo
         is_paced=_is_paced(environment, is_fly=is_fly),
         log_delay_s=3.0 if is_fly else 0.5,
     )
+
+
+def _hint_for_target(name: str) -> str:
+    """Return which target was probably meant, or what there is."""
+    import difflib  # only for a misspelt target
+
+    near = difflib.get_close_matches(name.lower(), (FLY, LOCAL), n=1)
+    return f"did you mean `{near[0]}`?" if near else f"use {FLY}, {LOCAL}, or the URL of a Machines API: https://…"
 
 
 def _local(environment: Mapping[str, str]) -> Target:

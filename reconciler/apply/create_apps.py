@@ -60,7 +60,8 @@ class AppCreations:
             try:
                 await self._send(app)
             except ApiError as error:
-                self.failures[app.name] = f"app {app.name} could not be created: {error.message}"
+                hint = f"; {error.hint}" if error.hint else ""
+                self.failures[app.name] = f"app {app.name} could not be created: {error.message}{hint}"
                 return
             except Exception as error:
                 self.failures[app.name] = (

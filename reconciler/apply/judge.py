@@ -230,7 +230,7 @@ def busy(change: Change, live: Machine) -> Entry:
 
 def words_of(error: ApiError) -> str:
     """Say what went wrong, and what to do next."""
-    return f"{error.message}. {error.hint}" if error.hint else error.message
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def must_run(change: Change) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import app_contents, ip_addresses, wire
 from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
+from reconciler.machines_api.remedies import hint_of_creation
 from reconciler.machines_api.tokens import TokenInfo, token_from_json
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
@@ -58,7 +59,11 @@ class Apps:
             body=body,
             has_reply=False,
         )
-        await self._api.send(call, nothing)
+        try:
+            await self._api.send(call, nothing)
+        except ApiError as error:
+            error.hint = hint_of_creation(error, app, org)
+            raise
 
     async def delete(self, app: str) -> None:
         """Delete the app with all that is in it. It is no error if it is gone already.

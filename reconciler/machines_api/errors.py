@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api.remedies import hint_for, why_unanswered
 from reconciler.machines_api.values import MalformedError, json_of, text_of
 from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of, without_beginning
 
@@ -74,26 +75,9 @@ _LOG_TABLE: Final = (
     _row("", "manifest unknown", K.IMAGE_NOT_READY),
 )
 
-_HINTS: Final = {
-    K.UNREACHABLE: "check the URL and the network; `--target local` needs neither",
-    K.UNAUTHORIZED: "the token is missing, wrong or expired: `fly auth login`, or set FLY_API_TOKEN to the output of"
-    " `fly tokens create deploy`",
-    K.FORBIDDEN: "the token has no access to this app: use one of the app's organisation (names are global on Fly)",
-    K.NOT_AN_API: "is this the URL of a Machines API?",
-    K.RATE_LIMITED: "the platform allows one call a second for each action; try again, or lower --parallelism",
-    K.VOLUME_BUSY: "a volume has one machine at a time: take it off the other one, or wait until that is destroyed",
-    K.CAPACITY: "the platform has no capacity there now: try again later, or another region",
-    K.QUOTA: "the organisation's limit is reached: remove machines, or ask the platform for more",
-    K.HOST_MAINTENANCE: "the machine's host is in maintenance: try again later",
-    K.IMAGE_NOT_READY: "check that the image was pushed; right after a push it may take a minute to be seen",
-    K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
-}
-
-ENGINE_HINT: Final = "the local engine is not running; the next command or call starts it"
-READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
-
 _MESSAGES: Final = ("message", "error", "details")
 _SHOWN: Final = 300
+_LOCATION_SHOWN: Final = 100
 _READ: Final = 4096  # characters of a text that are searched; the rest is cut off first
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 _QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
@@ -110,12 +94,13 @@ def error_from_reply(
     headers: Mapping[str, str],
     *,
     now: datetime,
+    app: str | None = None,
     secrets: Iterable[str] = (),
 ) -> ApiError:
     """Return the error for a reply with any status other than 2xx.
 
-    `what` names the call, without secrets. `secrets` are the secret values that the call was sent with: a reply may
-    quote them, and they are masked here.
+    `what` names the call, without secrets, `app` the app that it is about. `secrets` are the secret values that the
+    call was sent with: a reply may quote them, and they are masked here.
     """
     text, word = _texts(body)
     secrets = tuple(secrets)
@@ -128,16 +113,15 @@ def error_from_reply(
         kind = K.NOT_AN_API  # a 404 of another server does not say that an app or a machine does not exist
     if kind is K.UNCLEAR and status == 501:
         kind = K.REFUSED
-    shown = shorten(text) or f"HTTP {status} without a message"
     suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
     held = _HOLDER.search(text + " ")
     machine = _MACHINE_ID.search(text)
     return ApiError(
-        f"{what}: {status} {shown}{suffix}",
+        f"{what}: {_shown(status, text, conceal(headers.get('location') or '', secrets))}{suffix}",
         kind=kind,
         status=status,
         request_id=request_id or None,
-        hint=_HINTS.get(kind),
+        hint=hint_for(kind, app),
         machine_id=machine[1] or machine[2] if machine else None,
         held_by=held.group(1).rstrip(",") if held else None,
         held_until=_expiry(text),
@@ -150,13 +134,22 @@ def error_without_reply(what: str, why: str, kind: ApiErrorKind) -> ApiError:
 
     `kind` says whether the call may have had an effect.
     """
-    return ApiError(f"{what}: {shorten(why)}", kind=kind, hint=_HINTS.get(kind))
+    said, hint = why_unanswered(why, kind)
+    return ApiError(f"{what}: {shorten(said)}", kind=kind, hint=hint)
 
 
 def error_of_answer(what: str, why: str, kind: ApiErrorKind, *, status: int, request_id: str | None) -> ApiError:
     """Return the error for a 2xx or 3xx reply that no Machines API gives."""
     suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
-    return ApiError(f"{what}: {why}{suffix}", kind=kind, status=status, request_id=request_id, hint=_HINTS.get(kind))
+    return ApiError(f"{what}: {why}{suffix}", kind=kind, status=status, request_id=request_id, hint=hint_for(kind))
+
+
+def _shown(status: int, text: str, location: str) -> str:
+    """Return what a reply says: its text, or where it redirects to."""
+    if 300 <= status < 400 and location:
+        return f"{status}: it redirects to {shorten(location, _LOCATION_SHOWN)}"
+    said = shorten(text).removeprefix(f"{status} ")
+    return f"{status} {said}" if said else f"{status} without a message"
 
 
 def classify(status: int, text: str) -> ApiErrorKind:

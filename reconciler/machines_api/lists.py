@@ -12,7 +12,7 @@ from typing import Any, Final
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, app_path
-from reconciler.machines_api.errors import READ_HINT
+from reconciler.machines_api.remedies import READ_HINT
 from reconciler.machines_api.transport import Transport
 from reconciler.model.machine import Machine
 

@@ -19,14 +19,13 @@ from reconciler.http import is_loopback
 from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
 from reconciler.machines_api.errors import (
-    ENGINE_HINT,
-    READ_HINT,
     conceal,
     error_from_reply,
     error_of_answer,
     error_without_reply,
     shorten,
 )
+from reconciler.machines_api.remedies import ENGINE_HINT, PROXY_FAILED, READ_HINT
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.concealment import token_parts
@@ -192,6 +191,10 @@ class Transport:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             what = f"{call.what}: cannot reach {self._http.base_url}"
             raise self._unanswered(call, error, ApiErrorKind.UNREACHABLE, what=what) from error
+        except httpx.ProxyError as error:  # it has connected us with nobody, so nothing was sent
+            what = f"{call.what}: cannot reach {self._http.base_url}"
+            why = httpx.ProxyError(f"{PROXY_FAILED}{error}")
+            raise self._unanswered(call, why, ApiErrorKind.UNREACHABLE, what=what) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise self._unanswered(call, error, ApiErrorKind.BAD_INPUT) from error
         except TimeoutError as error:
@@ -221,6 +224,7 @@ class Transport:
                 reply.content,
                 reply.headers,
                 now=self._clock.now(),
+                app=call.app,
                 secrets=self._secrets(call),
             )
         if call.on_headers:

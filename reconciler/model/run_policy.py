@@ -72,7 +72,7 @@ class Override:
 def objection_to(override: Override, policy: RunPolicy) -> str | None:
     """Say why the run policy does not allow the override; None if it does."""
     if override.args is not None and policy.args_after is None:
-        return "its runs have no args of their own"
+        return "its runs may have no args of their own"
     refused = sorted({name for name, _ in override.env} - policy.env)
     if refused:
         return f"its runs may not set {', '.join(refused)}"

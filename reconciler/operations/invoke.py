@@ -24,7 +24,12 @@ def find_invocable(spec: Spec, task: str, override: Override) -> Pool:
     """
     pool = find_task(spec, task)
     if why := objection_to(override, pool.run_policy):
-        raise UsageError(f"task {task}: {why}", hint="allow it with `overrides` in the spec, and apply")
+        allowed = pool.run_policy.env | {name for name, _ in override.env}
+        args = override.args is not None or pool.run_policy.args_after is not None
+        said = [*(["args: true"] if args else []), *([f"env: [{', '.join(sorted(allowed))}]"] if allowed else [])]
+        where = f" on line {pool.place.line} of {pool.place.file}" if pool.place else ""
+        hint = f"allow it: add `overrides: {{{', '.join(said)}}}` to the task{where}, then `reconciler apply`"
+        raise UsageError(f"task {task}: {why}", hint=hint)
     return pool
 
 

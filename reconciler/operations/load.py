@@ -129,9 +129,9 @@ def find_task(spec: Spec, name: str) -> Pool:
     import difflib
 
     if any(pool.name == name for pool in spec.pools):
-        raise UsageError(
-            f"{name!r} is a service, not a task", hint="services run by themselves: see `reconciler status`"
-        )
+        tasks = f"; the tasks: {', '.join(task.name for task in spec.tasks)}" if spec.tasks else ""
+        hint = f"a service runs by itself: `reconciler logs {name}` shows its output{tasks}"
+        raise UsageError(f"{name!r} is a service of {spec.file}, not a task", hint=hint)
     names = [task.name for task in spec.tasks]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the spec's tasks: {', '.join(names) or 'none'}"

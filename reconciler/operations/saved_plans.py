@@ -85,7 +85,9 @@ def write(saved: "SavedPlan", file: Path, *, salt: str, conceal: Callable[[str],
         else:
             _replace_file(file, text)
     except OSError as error:
-        raise UsageError(f"cannot save the plan as {file}: {error.strerror}") from error
+        from reconciler.operations.file_errors import cannot_write
+
+        raise cannot_write("cannot save the plan as", file, error) from error
 
 
 def read_plan(file: str | PathLike[str]) -> "SavedPlan":
@@ -97,7 +99,9 @@ def read_plan(file: str | PathLike[str]) -> "SavedPlan":
             content = opened.read(_MAX_BYTES + 1)
         text = content[:_MAX_BYTES].decode("utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        from reconciler.operations.file_errors import cannot_read
+
+        raise cannot_read(file, error, hint="`reconciler plan --out FILE` makes one") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not a saved plan", hint="make one with `reconciler plan --out FILE`") from error
     return parse_saved(text, name=str(file))

@@ -61,11 +61,11 @@ def named_files(source: SpecSource) -> tuple[str, ...]:
     """
     directory = source.directory or Path.cwd()
     if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory")
+        raise UsageError(f"{directory} is not a directory", hint="-C names the directory of the spec")
     file = source.file or source.environment.get("RECONCILER_FILE")
     named = (*((file,) if file else ()), *source.overlays)
     if named.count("-") > 1:
-        raise UsageError("only one of the files can be stdin")
+        raise UsageError("only one of the files can be stdin", hint="write the other one to a file")
     return named
 
 
@@ -210,12 +210,14 @@ def _overlay_name(spec_name: str, environment: str) -> str:
 def decoded(content: bytes, name: str) -> str:
     """Return the text of a file. Raises UsageError if it is too large, or no text."""
     if len(content) > MAX_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
+        raise UsageError(
+            f"{name} is larger than {MAX_BYTES // 2**20} MiB", hint="is it a spec? -f FILE names another file"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{name}:{line}: not UTF-8 text") from error
+        raise UsageError(f"{name}:{line}: not UTF-8 text", hint="save it as UTF-8; is it a spec?") from error
 
 
 def _stem(spec_name: str) -> str:
@@ -233,7 +235,10 @@ def _read(path: Path, name: str | None = None) -> tuple[str, bytes]:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"cannot read {name or path}: {error.strerror}", hint="name the spec with --file") from error
+        from reconciler.operations.file_errors import cannot_read, yaml_files
+
+        hint = f"it was looked for in {path.parent.absolute()}; `reconciler init` writes a first spec"
+        raise cannot_read(name or path, error, known=yaml_files(path.parent), hint=hint) from error
     return os.path.relpath(path), content
 
 
@@ -244,6 +249,7 @@ def _search(start: Path) -> Path:
                 return directory / name
         if (directory / ".git").exists():
             break
-    raise NoSpecError(
-        "no machines.yaml here or up to the repository's root", hint="write one, or name the spec with --file"
-    )
+    from reconciler.operations.file_errors import no_spec
+
+    why, hint = no_spec(start.resolve())
+    raise NoSpecError(why, hint=hint)

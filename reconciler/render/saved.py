@@ -81,7 +81,10 @@ def parse_saved(text: str, *, name: str) -> SavedPlan:
         document = json.loads(text)
         version = document["format_version"]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise UsageError(f"{name} is not a saved plan", hint="make one with `reconciler plan --out FILE`") from error
+        hint = "make one with `reconciler plan --out FILE`"
+        if name.endswith((".yaml", ".yml")):
+            hint = f"a spec is named with -f: `-f {name}`"
+        raise UsageError(f"{name} is not a saved plan", hint=hint) from error
     if version != FORMAT_VERSION:
         hint = "apply it with the version that made it, or plan again"
         raise UsageError(f"{name} has the format {version}, and this version reads {FORMAT_VERSION}", hint=hint)

@@ -96,7 +96,7 @@ def serve() -> Iterator[Serve]:
     ("arguments", "code", "words"),
     [
         (["validate", "-f", "none.yaml"], 1, "none.yaml"),
-        (["plan", "-f", "."], 1, "cannot read"),
+        (["plan", "-f", "."], 1, "is a directory"),
         (["validate", "-C", "none"], 1, "not a directory"),
         (["plan"], 1, "--target local"),
         (["apply", "--yes"], 1, "FLY_API_TOKEN"),

@@ -70,7 +70,7 @@ def something_wrong(case: dict[str, Any], directory: Path, patch: pytest.MonkeyP
 
 
 def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> tuple[Ended, str]:
-    """How the case's command ended, and what it showed, with the names of a user's machine."""
+    """How the case's command ended, and its errors, with the names of a user's machine."""
     case = yaml.safe_load((folder / "case.yaml").read_text())
     assert set(case) <= KNOWN
     for file in folder.iterdir():
@@ -94,7 +94,8 @@ def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> t
 def test_a_mistake_is_told_with_its_place_its_reason_and_what_to_do(folder: Path, tmp_path: Path) -> None:
     ended, shown = run_case(folder, tmp_path)
     command = yaml.safe_load((folder / "case.yaml").read_text())["command"]
-    text = f"$ reconciler {command}\n{shown}[exit {ended.code}]\n"
+    report = ended.out.partition("Plan hash: ")[2].partition("\n")[2]  # of an apply
+    text = f"$ reconciler {command}\n{report}{shown}[exit {ended.code}]\n"
     expected = folder / "expected.txt"
     if os.environ.get("RECONCILER_REWRITE"):
         expected.write_text(text)

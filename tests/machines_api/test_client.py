@@ -26,7 +26,7 @@ def test_a_target_that_cannot_be_reached_is_told_apart_from_a_local_engine_that_
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)
 
-    assert "check the URL" in (failure(refuse, lambda client: client.list_machines("app")).hint or "")
+    assert "check host and port of the URL" in (failure(refuse, lambda client: client.list_machines("app")).hint or "")
     with pytest.raises(ApiError) as caught:
         with_client(refuse, lambda client: client.list_machines("app"), relocate=lambda: None)
     assert caught.value.hint == "the local engine is not running; the next command or call starts it"

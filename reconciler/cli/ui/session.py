@@ -95,7 +95,7 @@ def seen_from(shared: Shared, file: Path) -> Path:
     Raises UsageError if none is named.
     """
     if not file.name:
-        raise UsageError("no file is named for the plan")
+        raise UsageError(f"{file} names no file for the plan", hint="name one, such as `--out plan.json`")
     return (shared.directory or Path()) / file
 
 

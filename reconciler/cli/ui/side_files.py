@@ -215,7 +215,10 @@ def _file(option: str, name: str, options: Shared, read: list[Path]) -> SideFile
             os.close(fd)
             raise
     except OSError as error:
-        raise click.BadParameter(f"cannot write {name}: {error.strerror}", param_hint=option) from error
+        from reconciler.operations.file_errors import how_to_write
+
+        why = "; ".join(filter(None, (f"cannot write {name}: {error.strerror}", how_to_write(path, error))))
+        raise click.BadParameter(why, param_hint=option) from error
     return SideFile(f"{option} {name}", partial(_write, fd), partial(os.close, fd))
 
 

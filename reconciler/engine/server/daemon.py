@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from reconciler.engine.errors import EngineStartError, cannot_use
+from reconciler.engine.errors import ANOTHER_HOME, EngineStartError, cannot_use
 from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
 
 _STATUS: Final = "engine.json"
@@ -169,7 +169,7 @@ def lock_home(home: Path) -> IO[bytes]:
             if time.monotonic() >= deadline:
                 lock.close()
                 raise EngineStartError(
-                    f"an engine runs already in {home}", remedy="`reconciler engine stop` ends it"
+                    f"an engine runs already in {home}", remedy=f"`reconciler engine stop` ends it; or {ANOTHER_HOME}"
                 ) from error
         time.sleep(_POLL_S)
 

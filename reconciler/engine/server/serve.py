@@ -101,7 +101,8 @@ def listen(port: int) -> socket.socket:
         listener.bind((_HOST, port))
     except OSError as error:
         listener.close()
-        raise EngineStartError(f"cannot listen on port {port}: {error.strerror}") from error
+        remedy = "name another one with --port, or none: then a free one is taken"
+        raise EngineStartError(f"cannot listen on port {port}: {error.strerror}", remedy=remedy) from error
     listener.listen(_BACKLOG)
     return listener
 
