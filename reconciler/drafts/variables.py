@@ -56,8 +56,9 @@ class Variables:
 
     def instead_of_content(self, content: str, *, path: object, owner: str) -> str | Template:
         """Return the content of a file, which is in base64, or a variable for it."""
-        is_shown = self._shows_all or (self._shows_files and not _holds_secret(content))
-        if is_shown and not self._is_own_token(content):
+        text = _decoded(content)
+        is_shown = self._shows_all or (self._shows_files and not looks_secret("", text))
+        if is_shown and not (self._is_own_token(content) or self._is_own_token(text)):
             return content
         return self._left_out(content, f"FILE_{_words(str(path or ''))}", owner)
 
@@ -115,12 +116,12 @@ def _named_value(member: Any, name: str, variables: Variables, owner: str) -> An
     return variables.instead_of(member, name=name, owner=owner) if isinstance(member, str) else member
 
 
-def _holds_secret(content: str) -> bool:
-    """Return whether text in base64 holds what looks secret; other data has no words."""
+def _decoded(content: str) -> str:
+    """Return the text that is in base64; "" for data that is no text."""
     try:
-        return looks_secret("", base64.b64decode(content, validate=True).decode())
+        return base64.b64decode(content, validate=True).decode()
     except ValueError:
-        return False
+        return ""
 
 
 def _words(text: str) -> str:

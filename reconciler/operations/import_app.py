@@ -155,4 +155,5 @@ def _proven(found: LiveDraft, variables: Variables, observed: Observed) -> str:
         found.problems.append(str(error))
         return ""
     found.problems += disproof(spec, observed, found.machine_ids)
+    found.notes += [f"{one.message}: no machine may be made there again" for one in spec.unlisted_regions.values()]
     return "" if found.problems else text

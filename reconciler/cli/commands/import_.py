@@ -9,6 +9,7 @@ from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +82,8 @@ def _shown(found: "Imported", app: str, options: Shared) -> int:
         return 1 if found.problems else 0
     for line in (*(f"left alone: {one}" for one in found.left_alone), *found.notes):
         console.say(clean(line))
+    if streams.current().known.conceal(found.text) != found.text:
+        raise UsageError("the spec would show a token of yours, where no variable can stand in its place")
     if found.problems:
         console.say(f"app {app} cannot be imported as it is; `--skip MACHINE` leaves a machine out")
         return tell_failures(clean(problem) for problem in found.problems)
