@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.errors import ApiError, ApiErrorKind, UnobservedError
+from reconciler.errors import ApiError, ApiErrorKind, UnobservedError, UsageError
 from reconciler.invoke.history import runs_with_spans
 from reconciler.invoke.listing import is_unfiltered, list_pool
 from reconciler.invoke.outcome import outcome_of
@@ -17,14 +17,17 @@ from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import RunInfo, RunState
+from reconciler.model.run_ids import is_named, is_whole
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.run_ends import RunEnd, kept_ends
+from reconciler.slots.run_records import records_of
 from reconciler.slots.run_starts import RunSpan
 
 _EVENTS: Final = 50
 _UNKNOWN_STARTER: Final = "unknown"  # an end that is kept does not say who started the run
 _AT_ONCE: Final = 10
+_NAMED: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +89,13 @@ async def list_runs(
 
 
 async def find_run(context: Context, app: str, run_id: str, *, stack: str | None) -> FoundRun | None:
-    """Return the run of this id, even of a destroyed machine.
+    """Return the run of this id, or whose id begins so, even of a destroyed machine.
 
-    None if the app has none. Raises UnobservedError if its machine cannot be observed.
+    None if the app has none. Raises UnobservedError if its machine cannot be observed, UsageError if several runs' ids
+    begin so.
     """
+    if not is_whole(run_id):
+        return only_run(await find_runs(context, app, run_id, stack=stack), run_id)
     where = {marks.SLOT: run_id.partition("/")[0]} | ({marks.STACK: stack} if stack else {})
     seen = await context.client.list_machines(app, where=where) or ()
     if not is_unfiltered(seen, where):
@@ -106,6 +112,48 @@ async def find_run(context: Context, app: str, run_id: str, *, stack: str | None
             raise UnobservedError(_words(machine), hint="try again once it can be observed")
     listed = await context.client.list_machines(app, with_destroyed=True) or ()
     return await _find_on(context, task_machines(listed, stack, are_gone=True), run_id)
+
+
+async def find_runs(context: Context, app: str, name: str, *, stack: str | None) -> list[FoundRun]:
+    """Return the runs whose id, or ULID, begins so, even of destroyed machines.
+
+    One call, and one more for each machine that may have had one. Without the slot's name runs without a record are
+    not found. Raises UnobservedError if there is none and its machine cannot be observed.
+    """
+    listed = await context.client.list_machines(app, with_destroyed=True) or ()
+    live = task_machines(listed, stack)
+    slot, slash, _ = name.rpartition("/")
+    asked = [
+        machine
+        for machine in (*live, *task_machines(listed, stack, are_gone=True))
+        if (machine.name == slot if slash else _has_record(machine, name))
+    ]
+    found = {run.info.id: run for machine in asked for run in await runs_on(context, machine)}
+    found |= {run.info.id: run for run in _kept(live) if run.info.id not in found}
+    named = [run for run_id, run in found.items() if is_named(run_id, name)]
+    for machine in () if named else _unreachable(listed, stack):
+        if machine.name in {"", slot} or not slash:
+            raise UnobservedError(_words(machine), hint="try again once it can be observed")
+    return named
+
+
+def only_run(found: Sequence[FoundRun], name: str) -> FoundRun | None:
+    """Return the run that has this name; None if none has.
+
+    Raises UsageError if it is the beginning of several runs' ids.
+    """
+    if whole := [run for run in found if run.info.id == name]:
+        return whole[0]
+    if len(found) > 1:
+        ids = sorted((run.info.id for run in found), key=lambda one: one.rpartition("/")[2], reverse=True)
+        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+        said = f"{name!r} is the beginning of {len(ids)} runs' ids: {', '.join(ids[:_NAMED])}{more}"
+        raise UsageError(said, hint="give more of the one that is meant")
+    return found[0] if found else None
+
+
+def _has_record(machine: Machine, name: str) -> bool:
+    return any(is_named(record.ulid, name) for record in records_of(machine.metadata).values())
 
 
 async def _find_on(context: Context, machines: Sequence[Machine], run_id: str) -> FoundRun | None:

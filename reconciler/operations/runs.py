@@ -1,17 +1,20 @@
 """Find runs of a spec: all that are retained, or the one that a user names.
 
-A run is named by its id, or for some verbs by a task, whose newest run is meant.
+A run is named by its id or a beginning of it, or for some verbs by a task, whose newest run is meant.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from reconciler.errors import ApiError, ApiErrorKind, UsageError
 from reconciler.invoke.absence import Absence
 from reconciler.invoke.attach import cancel_run, wait_run
 from reconciler.invoke.outcome import lost_from_sight
-from reconciler.invoke.runs import FoundRun, find_run, list_runs
+from reconciler.invoke.runs import FoundRun, find_run, find_runs, list_runs, only_run
 from reconciler.model.run import RunInfo, RunState
+from reconciler.model.run_ids import is_whole, may_be_run
 from reconciler.model.spec import Spec
 from reconciler.operations.load import find_task
 from reconciler.slots.context import Context
@@ -51,13 +54,20 @@ async def list_all_runs(context: Context, spec: Spec, task: str | None = None) -
 
 
 async def find_named_run(context: Context, spec: Spec, run_id: str) -> FoundRun:
-    """Return the run of this id in any app of the spec. Raises UsageError."""
-    if "/" not in run_id:
+    """Return the run of this id, or whose id begins so, in any app of the spec.
+
+    Raises UsageError if there is none, or if several runs' ids begin so.
+    """
+    if not may_be_run(run_id):
         raise UsageError(f"{run_id!r} is not a run's id", hint="ids are listed by `reconciler runs`")
+    found: list[FoundRun] = []
     for app in spec.apps:
-        found = await find_run(context, app.name, run_id, stack=spec.stack)
-        if found:
-            return found
+        if not is_whole(run_id):
+            found += await find_runs(context, app.name, run_id, stack=spec.stack)
+        elif run := await find_run(context, app.name, run_id, stack=spec.stack):
+            return run
+    if one := only_run(found, run_id):
+        return one
     raise UsageError(f"there is no run {run_id}, or it is no longer retained", hint="see `reconciler runs`")
 
 
@@ -109,7 +119,7 @@ async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRu
 
     Raises UsageError.
     """
-    if "/" in name:
+    if may_be_run(name) and name not in {task.name for task in spec.tasks}:
         return await find_named_run(context, spec, name)
     task = find_task(spec, name)
     runs = await list_runs(context, task.app, stack=spec.stack, task=task.name)
@@ -137,3 +147,23 @@ async def wait_named_run(context: Context, spec: Spec, run_id: str, *, lost_afte
     if isinstance(found, RunInfo):
         return found
     return await wait_run(context, found, lost_after_s=lost_after_s)
+
+
+def selected_runs(
+    runs: Iterable[RunInfo], *, since: datetime | None = None, only_failed: bool = False
+) -> tuple[RunInfo, ...]:
+    """Return the runs that began at `since` or later, and of those the failed ones.
+
+    A run that goes on counts as begun since, whenever it was. A run that was claimed and never started has failed.
+    """
+    return tuple(
+        run for run in runs if (since is None or _is_since(run, since)) and (not only_failed or _has_failed(run))
+    )
+
+
+def _is_since(run: RunInfo, since: datetime) -> bool:
+    return run.state is RunState.RUNNING or (run.started_at is not None and run.started_at >= since)
+
+
+def _has_failed(run: RunInfo) -> bool:
+    return run.state is RunState.NOT_STARTED or (run.outcome is not None and run.outcome.exit_code != 0)

@@ -8,22 +8,60 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
+from reconciler.model.run_ids import short_ids
+from reconciler.model.scope import Scope
 from reconciler.render.redact import clean
+from reconciler.render.scope import scope_members
+from reconciler.render.spans import ago, took
 from reconciler.render.style import FORMAT_VERSION
+from reconciler.render.table import Column, Line, table
 
-_HEADINGS: Final = ("RUN", "STATE", "STARTED", "TOOK", "CODE", "WHO")
-_NARROW: Final = 100
+_COLUMNS: Final = (
+    Column("RUN"),
+    Column("STATE"),
+    Column("STARTED", 1),
+    Column("TOOK", 3),
+    Column("CODE", 2),
+    Column("WHO", 4),
+)
+_NARROW: Final = 70  # columns: with less a state is told with its code, and how long ago a run began
+_STATE_SYMBOLS: Final = {RunState.RUNNING: "~", RunState.NOT_STARTED: "-"}
 
 
-def runs_text(runs: Iterable[RunInfo], *, now: datetime, width: int = 100) -> str:
-    """Show a table, newest first; on a narrow terminal without who started each."""
-    rows = [_cells(run, now) for run in runs]
-    if not rows:
+def runs_text(
+    runs: Iterable[RunInfo],
+    *,
+    now: datetime,
+    width: int | None = None,
+    color: bool = False,
+    shows_whole_ids: bool = False,
+    is_selection: bool = False,
+) -> str:
+    """Show a table, newest first.
+
+    A narrow terminal gets no less important columns. Of ids the beginnings are shown that name no other run of the
+    list; without a `width`, or with `shows_whole_ids`, the whole ids. `is_selection` says that some runs may have been
+    left out.
+    """
+    runs = list(runs)
+    if not runs and is_selection:
+        return "No such runs found."
+    if not runs:
         return "No runs found (about 20 per machine are retained)."
-    columns = range(len(_HEADINGS) - (1 if width < _NARROW else 0))
-    lines = [_HEADINGS, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in columns]
-    return "\n".join("  ".join(line[column].ljust(widths[column]) for column in columns).rstrip() for line in lines)
+    ids = {} if shows_whole_ids or width is None else short_ids([run.id for run in runs])
+    is_narrow = width is not None and width < _NARROW
+    lines = [
+        Line(_cells(run, ids.get(run.id, run.id), now, is_narrow=is_narrow), run_symbol(run.outcome, run.state))
+        for run in runs
+    ]
+    return "\n".join(table(_COLUMNS, lines, width=width, color=color))
+
+
+def run_symbol(outcome: Outcome | None, state: RunState = RunState.ENDED) -> str:
+    """Return the symbol in whose colour a run is shown: that of its end, or state."""
+    if outcome is None:
+        return _STATE_SYMBOLS.get(state, "")
+    return "+" if outcome.name is OutcomeName.SUCCEEDED else "~" if outcome.exit_code == 0 else "-"
 
 
 def run_info_json(run: RunInfo) -> dict[str, Any]:
@@ -51,39 +89,39 @@ def run_info_json(run: RunInfo) -> dict[str, Any]:
 
 
 def runs_json(
-    runs: Iterable[RunInfo], failures: Iterable[str] = (), *, unreachable: Iterable[str] = ()
+    runs: Iterable[RunInfo],
+    failures: Iterable[str] = (),
+    *,
+    unreachable: Iterable[str] = (),
+    scope: Scope | None = None,
 ) -> dict[str, Any]:
     """Return all runs.
 
-    `failures` says what could not be read, `unreachable` which machines' hosts are down.
+    `failures` says what could not be read, `unreachable` which machines' hosts are down, `scope` where the stack is.
     """
     return {
         "format_version": FORMAT_VERSION,
+        **({"stack": scope.stack} if scope else {}),
+        **scope_members(scope),
         "runs": [run_info_json(run) for run in runs],
         "unreachable": [clean(address) for address in unreachable],
         "failures": [clean(failure) for failure in failures],
     }
 
 
-def _cells(run: RunInfo, now: datetime) -> tuple[str, ...]:
-    took = _took(run, now)
+def _cells(run: RunInfo, name: str, now: datetime, *, is_narrow: bool) -> tuple[str, ...]:
     code = "" if run.outcome is None or run.outcome.task_code is None else str(run.outcome.task_code)
     state = run.outcome.name.value.replace("_", " ") if run.outcome else run.state.value
-    started = run.started_at.strftime("%Y-%m-%d %H:%M:%S") if run.started_at else ""
-    return (clean(run.id, 100), state, started, took, code, clean(run.who, 60))
+    started = "" if run.started_at is None else f"{run.started_at:%Y-%m-%d %H:%M:%S}"
+    if is_narrow:
+        started = ago(run.started_at, now) if run.started_at else ""
+        state, code = f"{state} {code}".rstrip() if run.outcome and run.outcome.exit_code else state, ""
+    return (clean(name, 100), state, started, _took(run, now), code, clean(run.who, 60))
 
 
 def _took(run: RunInfo, now: datetime) -> str:
-    if run.started_at is None:
-        return ""
     end = run.ended_at or (now if run.state is RunState.RUNNING else None)
-    if end is None:
-        return ""
-    seconds = max(0.0, (end - run.started_at).total_seconds())
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, seconds = divmod(int(seconds), 60)
-    return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+    return "" if run.started_at is None or end is None else took(run.started_at, end)
 
 
 def run_text(run: Run) -> str:

@@ -44,7 +44,7 @@ def table(columns: Sequence[Column], lines: Sequence[Line], *, width: int | None
     kept = [position for position in range(len(columns)) if any(line.cells[position] for line in lines)]
     heads = Line(tuple(column.heading for column in columns))
     while (widths := _widest(kept, heads, lines)) and _least(widths, columns[kept[-1]]) > width:
-        worst = max(kept[:-1], key=lambda position: columns[position].rank)
+        worst = max(kept, key=lambda position: columns[position].rank)
         if not columns[worst].rank:
             break
         kept.remove(worst)

@@ -17,10 +17,12 @@ from reconciler.model.machine import Check
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.revision import numbered
+from reconciler.model.run import Outcome, OutcomeName, RunInfo, RunState
 from reconciler.model.scope import Scope
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import Slot
 from reconciler.render.report import report_text
+from reconciler.render.runs import runs_text
 from reconciler.render.status import status_text
 from reconciler.render.style import columns
 from reconciler.render.text import plan_text
@@ -94,6 +96,43 @@ def status_screen(rows: list[SlotStatus], *, shows_machines: bool = False) -> Ca
     )
 
 
+def run(slot: str, ulid: str, seconds_ago: float, outcome: Outcome | None) -> RunInfo:
+    started = NOW - timedelta(seconds=seconds_ago)
+    return RunInfo(
+        id=f"{slot}/{ulid}",
+        task=slot.rsplit("-", 2)[0],
+        app="shop",
+        slot=slot,
+        machine_id="148ed127c42d89",
+        state=RunState.ENDED if outcome else RunState.RUNNING,
+        who="ci run 4711 of acme/shop on GitHub",
+        started_at=started,
+        ended_at=started + timedelta(seconds=1.2) if outcome else None,
+        outcome=outcome,
+    )
+
+
+SUCCEEDED = Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, task_code=0, message="exited 0")
+FAILED = Outcome(name=OutcomeName.FAILED, exit_code=7, task_code=7, message="exited 7")
+TIMED_OUT = Outcome(name=OutcomeName.TIMED_OUT, exit_code=124, message="timed out", remedy="raise --timeout")
+NEVER_STARTED = Outcome(
+    name=OutcomeName.NEVER_STARTED,
+    exit_code=121,
+    message="never started: no capacity in iad, for 60s",
+    remedy="try again, or give the task another region",
+)
+RUNS = [
+    run("get-release-iad-1", "01KDVF00VEAAAAAAAAAAAAAAAA", 65, None),
+    run("get-release-iad-0", "01KDVDPHK60MBVFK2C4QJDY3TX", 4_000, SUCCEEDED),
+    run("get-release-iad-0", "01KDVDPHK5ZZZZZZZZZZZZZZZZ", 4_001, FAILED),
+    run("get-release-iad-1", "01KDVDNKT21YPF9Q00E6K5TYKY", 90_000, TIMED_OUT),
+]
+
+
+def runs_screen(runs: list[RunInfo], **options: bool) -> Callable[[Size], str]:
+    return lambda size: runs_text(runs, now=NOW, width=size.width, color=size.color, **options)
+
+
 def report_screen(verb: str, action: Action, *, failed: bool = False) -> Callable[[Size], str]:
     def entry(number: int, status: Status, detail: str = "") -> Entry:
         place = Slot(app="shop", pool="get-release", region="iad", number=number)
@@ -125,6 +164,9 @@ TABLE: dict[str, Callable[[Size], str]] = {
     "status-of-services": status_screen(SERVICES),
     "status-troubled": status_screen(TROUBLED),
     "status-of-machines": status_screen(TROUBLED, shows_machines=True),
+    "runs": runs_screen(RUNS),
+    "runs-with-whole-ids": runs_screen(RUNS, shows_whole_ids=True),
+    "runs-none": runs_screen([], is_selection=True),
     "applied": report_screen("apply", Action.CREATE),
     "applied-in-part": report_screen("apply", Action.CREATE, failed=True),
     "destroyed": report_screen("destroy", Action.DESTROY),

@@ -29,15 +29,18 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     """
     options = shared()
     spec, target = pushed_to(load_spec(options), push_to), resolve(options)
-    if not options.is_json:
-        from reconciler.operations.scope import scope_of
-        from reconciler.render.scope import scope_line
+    from reconciler.operations.scope import scope_of
+    from reconciler.render.scope import scope_line, scope_members
 
-        console.print_text(scope_line(scope_of(spec, target)))
+    scope = scope_of(spec, target)
+    if not options.is_json:
+        console.print_text(scope_line(scope))
     built = run_async(_build(options, spec, target, builder=builder, push_to=push_to))
     if options.is_json:
         console.print_json(
             {
+                "stack": spec.stack,
+                **scope_members(scope),
                 "images": [
                     {
                         "image": one.image,
@@ -46,7 +49,7 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
                         "built": not one.was_there,
                     }
                     for one in built
-                ]
+                ],
             }
         )
         return 0

@@ -11,6 +11,7 @@ from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import machine_printer, object_printer, printer
 from reconciler.errors import LogsIncompleteError
 from reconciler.model.run import RunInfo, RunState
+from reconciler.model.run_ids import may_be_run
 from reconciler.model.spec import Spec
 
 
@@ -54,7 +55,7 @@ async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_t
                 lost_after_s=lost_after_s,
             )
             return 0 if is_whole else 1
-        if follows and "/" in name:
+        if follows and may_be_run(name) and name not in {task.name for task in spec.tasks}:
             sought = await seek_named_run(context, spec, name, lost_after_s=lost_after_s)
             if isinstance(sought, RunInfo):
                 return _let_go(sought)

@@ -27,7 +27,7 @@ def command(**_values: object) -> int:
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.operations.scope import scope_of
     from reconciler.render.redact import clean
-    from reconciler.render.scope import scope_line
+    from reconciler.render.scope import scope_line, scope_members
 
     options = shared()
     spec = load_spec(options)
@@ -35,7 +35,8 @@ def command(**_values: object) -> int:
     found = run_async(_unlock(options, spec, target))
     if options.is_json:
         failures = [clean(why) for why in found.failures]
-        console.print_json({"leases": [_as_json(one) for one in found.leases], "failures": failures})
+        where = {"stack": spec.stack, **scope_members(scope_of(spec, target))}
+        console.print_json({**where, "leases": [_as_json(one) for one in found.leases], "failures": failures})
     else:
         lines = [_line(one) for one in found.leases]
         lines = [scope_line(scope_of(spec, target)), *(lines or ["No leases on this stack's machines."])]
