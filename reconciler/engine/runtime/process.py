@@ -92,7 +92,7 @@ class ProcessRuntime:
         directory = self._directory(launch)
         directory.mkdir(parents=True)
         if launch.context:
-            _copy_context(launch.context, directory)
+            _copy_context(launch.context, directory, without=self.root.parent)
         (directory / "tmp").mkdir(exist_ok=True)
         for volume, path in launch.mounts:
             target = directory / path
@@ -122,14 +122,17 @@ class ProcessRuntime:
         return await self._spawn(directory, command, take, stdin=stdin)
 
 
-def _copy_context(context: Path, directory: Path) -> None:
+def _copy_context(context: Path, directory: Path, *, without: Path) -> None:
     """Copy the files that a build would get; symbolic links stay links.
 
-    Raises OSError.
+    `without` is the engine's home: below the context it would be copied into itself. Raises OSError.
     """
     if not context.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such directory", str(context))
+    place = context.resolve()
     for path, name in kept(context, read_ignore(context / ".dockerignore")):
+        if (place / name).is_relative_to(without):
+            continue
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or path.is_file():

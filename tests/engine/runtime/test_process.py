@@ -53,6 +53,15 @@ def test_all_output_is_there_at_the_end_and_apart(tmp_path: Path) -> None:
     with_engine(tmp_path, scenario)
 
 
+def test_a_build_context_is_copied_without_the_engines_home_in_it(tmp_path: Path) -> None:
+    home = tmp_path / ".engine"
+    (tmp_path / "program").write_text("run me")
+    (home / "machines").mkdir(parents=True)
+    (home / "token").write_text("secret")
+    process._copy_context(tmp_path, home / "machines" / "1", without=home)
+    assert [path.name for path in (home / "machines" / "1").rglob("*")] == ["program"]
+
+
 def test_nothing_of_the_hosts_environment_but_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", "seen")
 
