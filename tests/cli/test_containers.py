@@ -1,4 +1,7 @@
-"""From a Dockerfile to runs of its image: Podman and a real registry, by the command line, on the local target."""
+"""From a Dockerfile to runs of its image: Podman and a real registry, by the command line, on the local target.
+
+docs/how-to/local-engine.md shows these commands.
+"""
 
 import base64
 import json
