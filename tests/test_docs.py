@@ -169,7 +169,8 @@ def test_each_action_is_pinned_to_a_commit_that_its_version_is_told_of() -> None
 def test_each_place_of_the_owner_is_told_before_the_first_release() -> None:
     told = re.findall(r"`([\w./-]+)`", section("CONTRIBUTING.md", "Before the first release"))
     listed = ("*.md", "*.toml", "*.yml", ".github/**/*.yml", "docs/**/*.md", "examples/**/*.*", "reconciler/**/*.py")
-    files = [path for pattern in (*listed, "tools/*.py", "action/*") for path in ROOT.glob(pattern) if path.is_file()]
+    found = (path for pattern in (*listed, "tools/*.py", "action/*") for path in ROOT.glob(pattern))
+    files = [path for path in found if path.is_file() and path.suffix != ".pyc"]
     places = {named(path) for path in files if re.search(r"\bOWNER[/.][a-z]", path.read_text())}
     missing = [path for path in sorted(places) if not any(path == one or path.startswith(one) for one in told)]
     assert places > {"README.md", "pyproject.toml"}
