@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ReconcilerError,
         RegistryError,
         RegistryErrorKind,
+        RunFailedError,
         SpecError,
         StalePlanError,
         StartUnclearError,
@@ -91,6 +92,7 @@ __all__ = [
     "RegistryErrorKind",
     "Report",
     "Run",
+    "RunFailedError",
     "RunInfo",
     "RunState",
     "SavedPlan",
@@ -118,8 +120,8 @@ __all__ = [
 _HOMES = {
     "errors": (
         "ApiError ApiErrorKind BlockedError BuildError LeaseLostError LogsIncompleteError NotStartedError"
-        " ReconcilerError RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError"
-        " UnobservedError UsageError"
+        " ReconcilerError RegistryError RegistryErrorKind RunFailedError SpecError StalePlanError StartUnclearError"
+        " TargetError UnobservedError UsageError"
     ),
     "images.builds": "BuiltImage",
     "invoke.queue": "OnBusy",

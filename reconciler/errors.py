@@ -8,6 +8,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 ├── StalePlanError             the plan is no longer the one that was reviewed; `reasons` say what has moved
 ├── UnobservedError            the platform's answer is missing, or not credible (an empty list of a full app)
 ├── NotStartedError            a run did not start; `outcome` says why
+├── RunFailedError             a run that was to succeed has ended otherwise; `outcome` says how
 ├── StartUnclearError          it is unknown whether a run started
 ├── RegistryError              an image cannot be resolved, or the platform cannot run it; `kind` says why
 ├── BuildError                 an image could not be built or pushed; `lines` are the builder's last ones
@@ -17,7 +18,7 @@ ReconcilerError                what went wrong; `hint` says what to do next
 """
 
 import enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,16 @@ class ReconcilerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> Any:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(error: type[ReconcilerError], args: tuple[Any, ...], values: dict[str, Any]) -> ReconcilerError:
+    """Return the error as it was in another process, such as a worker of a queue."""
+    restored = error.__new__(error, *args)
+    restored.__dict__.update(values)
+    return restored
 
 
 def unexpected_words(error: BaseException) -> str:
@@ -109,6 +120,21 @@ class NotStartedError(ReconcilerError):
         super().__init__(outcome.message, hint=outcome.remedy)
         self.outcome = outcome
         self.run_id = run_id
+
+
+class RunFailedError(ReconcilerError):
+    """A run that was to succeed has ended otherwise, or is lost from sight.
+
+    `outcome` says how. The text has its remedy too, where there is one.
+    """
+
+    def __init__(self, outcome: "Outcome", *, run_id: str) -> None:
+        super().__init__(f"run {run_id}: {outcome.message}", hint=outcome.remedy)
+        self.outcome = outcome
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class LeaseLostError(ReconcilerError):

@@ -23,7 +23,8 @@ Spec Stack StackStatus Status Target Tasks Unlocked
 """
 ERRORS = """
 ApiError ApiErrorKind BlockedError BuildError LeaseLostError LogsIncompleteError NotStartedError ReconcilerError
-RegistryError RegistryErrorKind SpecError StalePlanError StartUnclearError TargetError UnobservedError UsageError
+RegistryError RegistryErrorKind RunFailedError SpecError StalePlanError StartUnclearError TargetError
+UnobservedError UsageError
 """
 FUNCTIONS = "__version__ load_spec plan_sha256 read_plan"
 INIT = "def __init__"
@@ -65,6 +66,26 @@ def test_every_error_is_public() -> None:
 
     of_errors = {one for one in below(ReconcilerError) if one.__module__ == "reconciler.errors"}
     assert {one.__name__ for one in of_errors} <= {*NAMES}
+
+
+def test_what_the_documents_and_examples_import_is_in_one_place() -> None:
+    """The pytest plugin has a place of its own."""
+    root = Path(__file__).parents[1]
+    texts = {
+        path: path.read_text()
+        for folder in ("docs", "examples")
+        for path in (root / folder).rglob("*.*")
+        if path.suffix in {".md", ".py"}
+    }
+    found = {
+        (path.name, module, name.strip())
+        for path, text in texts.items()
+        for module, names in re.findall(r"^from (reconciler[.\w]*) import (.+)$", text, re.MULTILINE)
+        for name in names.split(",")
+    }
+    assert len(found) > 5
+    assert {one for one in found if one[1] == "reconciler" and one[2] not in NAMES} == set()
+    assert {one for one in found if one[1] not in {"reconciler", "reconciler.testing"}} == set()
 
 
 def test_what_an_object_shows_has_a_type() -> None:

@@ -17,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from reconciler.tasks import AsyncRun, AsyncTasks, NotStartedError, OutcomeName, ReconcilerError
+from reconciler import AsyncRun, AsyncTasks, NotStartedError, OutcomeName, ReconcilerError
 
 TASK = "get-release"
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    async with AsyncTasks.from_environment(os.environ.get("APP", "on-demand")) as tasks:
+    async with AsyncTasks(os.environ.get("APP", "on-demand")) as tasks:
         app.state.tasks = tasks
         yield
 

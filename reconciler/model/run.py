@@ -51,6 +51,11 @@ class Outcome:
     remedy: str | None = None
     cause: NeverStarted | None = None
 
+    @property
+    def ok(self) -> bool:
+        """Return whether the task ended with 0."""
+        return self.name is OutcomeName.SUCCEEDED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -20,12 +20,12 @@ from reconciler.model.spec import Spec
 from reconciler.operations.approvals import approvals_of
 from reconciler.operations.consent import Consent
 from reconciler.operations.selection import check_pools
-from reconciler.targets import Target
 from reconciler.tasks.arguments import (
     check_callback,
     check_flag,
     check_lost_after,
     check_seconds,
+    check_target,
     check_text,
     environment_of,
     named,
@@ -42,8 +42,7 @@ def check_stack(
     Raises TypeError or ValueError.
     """
     check_spec("spec", spec)
-    if target is not None and not isinstance(target, Target):
-        check_text("target", target)
+    check_target(target)
     if token is not None:
         check_text("token", token)
     check_callback("emit", emit)

@@ -38,14 +38,16 @@ class AsyncStackRuns:
         on_busy: OnBusy | str = OnBusy.WAIT,
         queue_timeout_s: float = 600.0,
         start_timeout_s: float = 60.0,
+        timeout: str | float | None = None,
         timeout_s: float | None = None,
     ) -> AsyncRun:
         """Start one run of the task, and return once it has started.
 
         `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout_s` None
-        is the task's own. Raises NotStartedError if no run started, UsageError if the spec has no such task or refuses
-        the override, and TypeError or ValueError for an argument of the wrong type or value.
+        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout` may be
+        written like 10m, and None is the task's own. `timeout_s` is its older name. Raises NotStartedError if no run
+        started, UsageError if the spec has no such task or refuses the override, and TypeError or ValueError for an
+        argument of the wrong type or value.
         """
         options = options_of(
             task,
@@ -55,13 +57,14 @@ class AsyncStackRuns:
             on_busy=on_busy,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
+            timeout=timeout,
             timeout_s=timeout_s,
             lost_after_s=self._lost_after_s,
         )
         pool = find_invocable(self.spec, task, options.override)
         session = await self._connection.open()
         begun = await begin(session.context, pool, stack=self.spec.stack, options=options)
-        found = run_begun(session.context, begun, timeout_s=timeout_s or pool.run_policy.timeout_s)
+        found = run_begun(session.context, begun, timeout_s=options.timeout_s or pool.run_policy.timeout_s)
         return self._run(session, found)
 
     async def find(self, run_id: str) -> AsyncRun:

@@ -5,12 +5,10 @@ Also what the environment says about images and tokens.
 
 import asyncio
 import os
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import httpx
 
@@ -28,27 +26,8 @@ from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_planned
 from reconciler.targets import Target, resolve_target
-from reconciler.tasks.own_session import OwnSession
-
-_DEFAULT: Final = "RECONCILER_TARGET"
-_TOKEN: Final = "FLY_ACCESS_TOKEN"  # what comes before any other
-
-
-class _Opening(AbstractAsyncContextManager[Session]):
-    """Enter a session, and close it.
-
-    This is no generator: a loop that ends closes all its generators at once, in any order.
-    """
-
-    def __init__(self, enter: Callable[[AsyncExitStack], Awaitable[Session]]) -> None:
-        self._enter = enter
-        self._closing = AsyncExitStack()
-
-    async def __aenter__(self) -> Session:
-        return await self._enter(self._closing)
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._closing.aclose()
+from reconciler.tasks.arguments import shown_target, with_token
+from reconciler.tasks.own_session import Opening, OwnSession
 
 
 class Connection:
@@ -66,12 +45,12 @@ class Connection:
     ) -> None:
         self.target_name: str = shown_target(target, environment)
         self._target = target
-        self._environment = environment if token is None else {**environment, _TOKEN: token}
+        self._environment = with_token(environment, token)
         self._emit = emit
         self._clock = clock
         self._transport = transport
         self._known = Concealment(known_tokens(self._environment))
-        self._session = OwnSession(partial(_Opening, self._enter))
+        self._session = OwnSession(partial(Opening, self._enter))
 
     async def open(self) -> Session:
         """Return the session, the same at each call. Raises TargetError."""
@@ -174,15 +153,3 @@ class Connection:
         )
         saved_plans.write(saved, file, salt=os.urandom(8).hex(), conceal=self._known.conceal)
         return saved
-
-
-def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:
-    """Return the name of the target as it may be shown.
-
-    Of a URL the user, password and query are left out.
-    """
-    if isinstance(target, Target):
-        name = target.name
-    else:
-        name = target or environment.get(_DEFAULT) or "fly"
-    return re.sub(r"[?#].*", "", re.sub(r"^(\w+://)?.*@", r"\1", name))

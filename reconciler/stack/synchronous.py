@@ -18,10 +18,10 @@ from reconciler.operations.unlock import Unlocked
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_stack
 from reconciler.stack.asynchronous import AsyncStack
-from reconciler.stack.connection import shown_target
 from reconciler.stack.ends import StackEnds
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
+from reconciler.tasks.arguments import shown_target
 from reconciler.tasks.loop_thread import LoopThreads
 from reconciler.tasks.synchronous import Run
 
@@ -238,6 +238,7 @@ class Stack(StackEnds):
         on_busy: OnBusy | str = OnBusy.WAIT,
         queue_timeout_s: float = 600.0,
         start_timeout_s: float = 60.0,
+        timeout: str | float | None = None,
         timeout_s: float | None = None,
     ) -> Run:
         """Start one run of the task, and return once it has started.
@@ -253,6 +254,7 @@ class Stack(StackEnds):
             on_busy=on_busy,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
+            timeout=timeout,
             timeout_s=timeout_s,
         )
         return Run(thread, thread.call(started))

@@ -4,14 +4,19 @@ A wrong type must not cost a claim.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from reconciler.canonical.durations import nanoseconds
 from reconciler.invoke.invoke import InvokeOptions, OnBusy
-from reconciler.machines_api.access import is_sendable
+from reconciler.machines_api.access import FLY_API_URL, is_sendable
 from reconciler.model.run_policy import LONGEST_S, Override
+from reconciler.model.secret import Secret
 from reconciler.model.unicode import is_utf8
-from reconciler.targets import process_environment
+from reconciler.targets import FLY, Target, name_of_target, process_environment
+
+_LOG_DELAY_S: Final = 3.0  # how late log lines may come after an exit, as on Fly
 
 
 def options_of(
@@ -23,10 +28,12 @@ def options_of(
     on_busy: Any,
     queue_timeout_s: Any,
     start_timeout_s: Any,
+    timeout: Any,
     timeout_s: Any,
     lost_after_s: Any,
 ) -> InvokeOptions:
     """Return the options of an invoke. Raises TypeError or ValueError, in words."""
+    timeout_s = seconds_of(timeout, timeout_s)
     check_text("task", task)
     if key is not None:
         check_text("key", key)
@@ -53,7 +60,9 @@ def options_of(
 def check_tasks(
     app: Any,
     *,
+    target: Any,
     token: Any,
+    environment: Any,
     url: Any,
     logs_url: Any,
     stack: Any,
@@ -65,15 +74,19 @@ def check_tasks(
 ) -> None:
     """Check what the tasks of an app are made of. Raises TypeError or ValueError."""
     check_text("app", app)
-    check_text("url", url)
-    check_text("who", who)
-    for what, value in (("token", token), ("logs_url", logs_url), ("stack", stack)):
+    for what, value in (("token", token), ("url", url), ("logs_url", logs_url), ("stack", stack), ("who", who)):
         if value is not None:
             check_text(what, value)
     if token and not is_sendable(token):
         raise ValueError("token holds characters that no token has")
-    check_flag("paced", paced)
-    check_seconds("log_delay_s", log_delay_s)
+    check_target(target)
+    if target is not None and url is not None:
+        raise TypeError("pass `target` or `url`, not both")
+    environment_of(environment)
+    if paced is not None:
+        check_flag("paced", paced)
+    if log_delay_s is not None:
+        check_seconds("log_delay_s", log_delay_s)
     check_lost_after(lost_after_s)
     check_callback("emit", emit)
 
@@ -83,6 +96,44 @@ def check_lost_after(value: Any) -> None:
     check_seconds("lost_after_s", value)
     if not 0 < value <= LONGEST_S:
         raise ValueError(f"lost_after_s must be more than 0 and at most {LONGEST_S} seconds, not {value}")
+
+
+def check_target(value: Any) -> None:
+    """Check what names the target, or is one. Raises TypeError or ValueError."""
+    if value is not None and not isinstance(value, Target):
+        check_text("target", value)
+
+
+def shown_target(target: Target | str | None, environment: Mapping[str, str]) -> str:
+    """Return the name of the target as it may be shown.
+
+    Of a URL the user, password and query are left out.
+    """
+    name = target.name if isinstance(target, Target) else name_of_target(environment, target)
+    return re.sub(r"[?#].*", "", re.sub(r"^(\w+://)?.*@", r"\1", name))
+
+
+def named_target(target: Target | str | None, url: str | None, token: str | None) -> Target | str | None:
+    """Return the target that is named.
+
+    It is Fly, or the API at `url`, for a token of the caller's own. None is what the environment says.
+    """
+    if target is not None or (url is None and token is None):
+        return target
+    base_url = (url or FLY_API_URL).removesuffix("/").removesuffix("/v1")
+    return Target(
+        name=url or FLY,
+        base_url=base_url,
+        logs_url=base_url,
+        token=Secret(token) if token else None,
+        is_paced=False,
+        log_delay_s=_LOG_DELAY_S,
+    )
+
+
+def with_token(environment: Mapping[str, str], token: str | None) -> Mapping[str, str]:
+    """Return the environment in which this token, if any, comes before all others."""
+    return environment if token is None else {**environment, "FLY_ACCESS_TOKEN": token}
 
 
 def environment_of(value: Any) -> Mapping[str, str]:
@@ -133,6 +184,24 @@ def check_seconds(what: str, value: Any) -> None:
         raise TypeError(f"{what} must be a number of seconds, not {named(value)}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{what} must be 0 or more seconds, not {value}")
+
+
+def seconds_of(timeout: Any, timeout_s: Any = None) -> Any:
+    """Return the seconds of a duration such as `10m`; numbers are seconds already.
+
+    `timeout_s` is the same by its older name. Raises TypeError or ValueError.
+    """
+    if timeout is None:
+        return timeout_s
+    if timeout_s is not None:
+        raise TypeError("pass `timeout` or `timeout_s`, not both")
+    if not isinstance(timeout, str):
+        check_seconds("timeout", timeout)
+        return timeout
+    found = nanoseconds(timeout)
+    if isinstance(found, str):
+        raise ValueError(f"timeout is {timeout!r}: write it like 30s, 10m or 1h30m, or as a number of seconds")
+    return found / 1e9
 
 
 def check_flag(what: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.errors import NotStartedError, UnobservedError
+from reconciler.errors import NotStartedError, RunFailedError, UnobservedError
 from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, run_of_claim, wait_run
 from reconciler.invoke.claim_request import Claim, Unconfirmed
 from reconciler.invoke.logs import RunLogs
@@ -17,6 +17,7 @@ from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
 from reconciler.slots.context import Context
+from reconciler.tasks.arguments import seconds_of
 from reconciler.tasks.library_words import of_run, spoken_by_methods
 from reconciler.tasks.own_session import OwnLoop
 
@@ -47,7 +48,7 @@ class AsyncRun:
         self._loop.require()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(id={self.id!r})"
+        return shown_run(type(self).__name__, self.info)
 
     @property
     def id(self) -> str:
@@ -59,17 +60,24 @@ class AsyncRun:
         """Return the run as it was last seen."""
         return of_run(self._found.info)
 
-    async def wait(self, timeout_s: float | None = None) -> Outcome:
+    async def wait(self, timeout: str | float | None = None, *, timeout_s: float | None = None) -> Outcome:
         """Return how it ended: a failed run is a value. Raises TimeoutError.
 
-        After `timeout_s` the run goes on. It is LOST, with `info` still RUNNING, if the API was away too long: it may
-        be waited for again.
+        `timeout` is in seconds, or like 10m; `timeout_s` is its older name. After it the run goes on. It is LOST, with
+        `info` still RUNNING, if the API was away too long: it may be waited for again.
         """
         self._loop.require()
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(seconds_of(timeout, timeout_s)):
             info = await self._ended()
         assert info.outcome is not None, "a run that has ended has an outcome"
         return info.outcome
+
+    async def check(self, timeout: str | float | None = None) -> Outcome:
+        """Return how it ended, as `wait` does. Raises RunFailedError unless it succeeded."""
+        outcome = await self.wait(timeout)
+        if not outcome.ok:
+            raise RunFailedError(outcome, run_id=self.id)
+        return outcome
 
     async def logs(self) -> AsyncIterator[LogLine]:
         """Yield each line of its output, from its start to its end, as it comes.
@@ -132,6 +140,12 @@ class AsyncRun:
             await asyncio.gather(streaming, return_exceptions=True)
         _require_end(info)
         await logs.drain(ended_at=info.ended_at)
+
+
+def shown_run(face: str, info: RunInfo) -> str:
+    """Return the repr of a run: which one it is, and how it stands."""
+    stands = f"outcome={info.outcome.name.value!r}" if info.outcome else f"state={info.state.value!r}"
+    return f"{face}(id={info.id!r}, {stands})"
 
 
 def run_begun(

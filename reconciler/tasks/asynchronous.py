@@ -5,8 +5,10 @@ What the YAML said is read from the machines' marks.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Self
+from functools import partial
+from typing import Any, Final, Self
 
 import httpx
 
@@ -17,47 +19,62 @@ from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.listing import list_pool
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.runs import FoundRun, find_run, list_runs, tasks_of
-from reconciler.machines_api.access import FLY_API_URL
 from reconciler.model.config import MachineConfig
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.machine import MachineState
 from reconciler.model.run import RunInfo
 from reconciler.model.run_policy import RunPolicy
-from reconciler.model.secret import Secret
 from reconciler.model.spec import Pool, PoolKind
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Context, Emit
 from reconciler.targets import Target, resolve_target, who_asks
-from reconciler.tasks.arguments import check_tasks, check_text, environment_of, options_of
+from reconciler.tasks.arguments import (
+    check_tasks,
+    check_text,
+    environment_of,
+    named_target,
+    options_of,
+    shown_target,
+    with_token,
+)
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.callbacks import harmless
 from reconciler.tasks.library_words import of_message, spoken_by_methods
-from reconciler.tasks.own_session import OwnSession
+from reconciler.tasks.own_session import Opening, OwnSession
+
+_NOBODY: Final = "a program"  # who holds leases, where the caller says it of itself by a token
 
 
 @spoken_by_methods
 class AsyncTasks:
     """The tasks of one app: an async context manager for one event loop.
 
-    Any number of invokes may go on at once. `token` is a Machines API token, `url` the API's, `logs_url` that of its
-    logs if it is another. `stack` is needed only if several stacks have a task of one name in the app. `emit` gets
-    progress, also waits for a rate limit. Every method raises ApiError if the API fails. The spec is not read: the
-    machines know what the task is. `local` is given if the API is the local engine's. If the API gives no usable answer
-    for `lost_after_s` while a run goes on, the run is given up. What `emit` raises is logged and changes nothing. On
-    another event loop than that of the first call RuntimeError is raised, until it is closed.
+    Target and token are found in the environment, as the command does, at the first call: then every method may raise
+    TargetError. `target` is fly, local, the URL of a Machines API, or a Target. A `token` of your own without a target
+    is for Fly, or for the API at `url`; with `url` nothing is taken from the environment.
+
+    Any number of invokes may go on at once. `stack` is needed only if several stacks have a task of one name in the
+    app. `emit` gets progress, also waits for a rate limit. Every method raises ApiError if the API fails. The spec is
+    not read: the machines know what the task is. If the API gives no usable answer for `lost_after_s` while a run goes
+    on, the run is given up. What `emit` raises is logged and changes nothing. On another event loop than that of the
+    first call RuntimeError is raised, until it is closed. `logs_url`, `who`, `paced`, `log_delay_s` and `local` say of
+    an API at `url` what is known of a target: where its logs are, who holds its leases, whether its rates are kept to,
+    how late its log lines come, and that it is the local engine.
     """
 
     def __init__(
         self,
         app: str,
         *,
-        token: str | None,
-        url: str = FLY_API_URL,
+        target: Target | str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        url: str | None = None,
         logs_url: str | None = None,
         stack: str | None = None,
-        who: str = "a program",
-        paced: bool = False,
-        log_delay_s: float = 3.0,
+        who: str | None = None,
+        paced: bool | None = None,
+        log_delay_s: float | None = None,
         lost_after_s: float = LOST_AFTER_S,
         emit: Emit | None = None,
         clock: Clock | None = None,
@@ -66,7 +83,9 @@ class AsyncTasks:
     ) -> None:
         check_tasks(
             app,
+            target=target,
             token=token,
+            environment=environment,
             url=url,
             logs_url=logs_url,
             stack=stack,
@@ -76,21 +95,25 @@ class AsyncTasks:
             lost_after_s=lost_after_s,
             emit=emit,
         )
-        base_url = url.removesuffix("/").removesuffix("/v1")
-        target = Target(
-            name=url,
-            base_url=base_url,
-            logs_url=logs_url or base_url,
-            token=Secret(token) if token else None,
-            is_paced=paced,
-            log_delay_s=log_delay_s,
-            local=local,
-        )
-        self._session = OwnSession(
-            lambda: open_session(
-                target, {}, emit=harmless("emit", emit, of_message), who=who, clock=clock, transport=transport
-            )
-        )
+        own = with_token(environment_of(environment), token)
+        named = named_target(target, url, token)
+        self._target_name = shown_target(named, own)
+
+        async def enter(closing: AsyncExitStack) -> Session:
+            found = named if isinstance(named, Target) else await asyncio.to_thread(resolve_target, own, named)
+            known: dict[str, Any] = {
+                "logs_url": logs_url,
+                "is_paced": paced,
+                "log_delay_s": log_delay_s,
+                "local": local,
+            }
+            found = replace(found, **{name: value for name, value in known.items() if value is not None})
+            by = who or (who_asks(own) if named is target else _NOBODY)
+            said = harmless("emit", emit, of_message)
+            opening = open_session(found, {}, emit=said, who=by, clock=clock, transport=transport)
+            return await closing.enter_async_context(opening)
+
+        self._session = OwnSession(partial(Opening, enter))
         self._app = app
         self._stack = stack
         self._lost_after_s = lost_after_s
@@ -111,24 +134,16 @@ class AsyncTasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target in the environment, as the command does.
+        """Find the target in the environment now, and not at the first call.
 
         By default it is the process's environment. Raises TargetError.
         """
         environment = environment_of(environment)
         found = resolve_target(environment, target)
-        return cls(
-            app,
-            token=found.token.reveal() if found.token else None,
-            url=found.base_url,
-            logs_url=found.logs_url,
-            stack=stack,
-            who=who_asks(environment),
-            paced=found.is_paced,
-            log_delay_s=found.log_delay_s,
-            lost_after_s=lost_after_s,
-            local=found.local,
-        )
+        return cls(app, target=found, environment=environment, stack=stack, lost_after_s=lost_after_s)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(app={self._app!r}, target={self._target_name!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,12 +166,14 @@ class AsyncTasks:
         on_busy: OnBusy | str = OnBusy.WAIT,
         queue_timeout_s: float = 600.0,
         start_timeout_s: float = 60.0,
+        timeout: str | float | None = None,
         timeout_s: float | None = None,
     ) -> AsyncRun:
         """Start one run, and return once it has started; durations are in seconds.
 
         `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that one. `timeout_s` None is the task's own. Raises
+        one `key` the first starts the run, and the others return that one. `timeout` may be written like 10m; None is
+        the task's own. `timeout_s` is its older name. Raises
         NotStartedError if no run started, UsageError if the app has no such task, and TypeError or ValueError, before
         any call, for an argument of the wrong type or value.
         """
@@ -168,6 +185,7 @@ class AsyncTasks:
             on_busy=on_busy,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
+            timeout=timeout,
             timeout_s=timeout_s,
             lost_after_s=self._lost_after_s,
         )
@@ -182,7 +200,7 @@ class AsyncTasks:
             known=known,
             turn=self._turns[task],
         )
-        found = run_begun(session.context, begun, timeout_s=timeout_s or policy.timeout_s)
+        found = run_begun(session.context, begun, timeout_s=options.timeout_s or policy.timeout_s)
         return self._run(session, found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:

@@ -43,7 +43,7 @@ _FLAGS: Final = (
     (r"--delete-apps\b", "`delete_apps`"),
     (r"--parallelism\b", "`parallelism`"),
     (r"--push-to\b", "RECONCILER_PUSH_TO"),
-    (r"pass --timeout\b", "pass `timeout_s`"),
+    (r"pass --timeout\b", "pass `timeout`"),
     (r"--(queue|start)-timeout\b", r"`\1_timeout_s`"),
 )
 # In hints only: elsewhere a command is what someone has run, such as the holder of a lease.

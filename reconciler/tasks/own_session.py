@@ -4,7 +4,7 @@ It is opened at the first call, on the event loop of that call, and closed with 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from reconciler.operations.session import Session
@@ -38,6 +38,23 @@ class OwnLoop:
             self.require()
         self._loop = None
         return has_ended
+
+
+class Opening(AbstractAsyncContextManager[Session]):
+    """Enter a session, and close it.
+
+    This is no generator: a loop that ends closes all its generators at once, in any order.
+    """
+
+    def __init__(self, enter: Callable[[AsyncExitStack], Awaitable[Session]]) -> None:
+        self._enter = enter
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Session:
+        return await self._enter(self._closing)
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._closing.aclose()
 
 
 class OwnSession:

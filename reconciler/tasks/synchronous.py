@@ -5,11 +5,11 @@ from typing import Any, Self
 
 from reconciler.invoke.absence import LOST_AFTER_S
 from reconciler.invoke.invoke import OnBusy
-from reconciler.machines_api.access import FLY_API_URL
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo
-from reconciler.tasks.arguments import check_tasks, environment_of
-from reconciler.tasks.async_run import AsyncRun
+from reconciler.targets import Target
+from reconciler.tasks.arguments import check_tasks, environment_of, named_target, shown_target
+from reconciler.tasks.async_run import AsyncRun, shown_run
 from reconciler.tasks.asynchronous import AsyncTasks
 from reconciler.tasks.loop_thread import LoopThread, LoopThreads
 
@@ -25,18 +25,22 @@ class Tasks:
         self,
         app: str,
         *,
-        token: str | None,
-        url: str = FLY_API_URL,
+        target: Target | str | None = None,
+        token: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        url: str | None = None,
         logs_url: str | None = None,
         stack: str | None = None,
-        who: str = "a program",
-        paced: bool = False,
-        log_delay_s: float = 3.0,
+        who: str | None = None,
+        paced: bool | None = None,
+        log_delay_s: float | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
         check_tasks(
             app,
+            target=target,
             token=token,
+            environment=environment,
             url=url,
             logs_url=logs_url,
             stack=stack,
@@ -45,10 +49,14 @@ class Tasks:
             log_delay_s=log_delay_s,
             lost_after_s=lost_after_s,
         )
+        self._app = app
+        self._target_name = shown_target(named_target(target, url, token), environment_of(environment))
         self._threads = LoopThreads(
             lambda: AsyncTasks(
                 app,
+                target=target,
                 token=token,
+                environment=environment,
                 url=url,
                 logs_url=logs_url,
                 stack=stack,
@@ -69,16 +77,11 @@ class Tasks:
         stack: str | None = None,
         lost_after_s: float = LOST_AFTER_S,
     ) -> Self:
-        """Find the target in the environment, as the command does.
+        """Find the target in the environment, as the constructor does without a token."""
+        return cls(app, target=target, environment=environment, stack=stack, lost_after_s=lost_after_s)
 
-        By default it is the process's environment. Raises TargetError on first use.
-        """
-        environment_of(environment)  # which raises where it is none
-        tasks = cls.__new__(cls)
-        tasks._threads = LoopThreads(
-            lambda: AsyncTasks.from_environment(app, environment, target=target, stack=stack, lost_after_s=lost_after_s)
-        )
-        return tasks
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(app={self._app!r}, target={self._target_name!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +106,7 @@ class Tasks:
         on_busy: OnBusy | str = OnBusy.WAIT,
         queue_timeout_s: float = 600.0,
         start_timeout_s: float = 60.0,
+        timeout: str | float | None = None,
         timeout_s: float | None = None,
     ) -> "Run":
         """Start one run, and return once it has started; see AsyncTasks.invoke."""
@@ -115,6 +119,7 @@ class Tasks:
             on_busy=on_busy,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
+            timeout=timeout,
             timeout_s=timeout_s,
         )
         return Run(thread, thread.call(started))
@@ -144,7 +149,7 @@ class Run:
         self._run = run
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(id={self.id!r})"
+        return shown_run(type(self).__name__, self.info)
 
     @property
     def id(self) -> str:
@@ -156,12 +161,16 @@ class Run:
         """Return the run as it was last seen."""
         return self._run.info
 
-    def wait(self, timeout_s: float | None = None) -> Outcome:
+    def wait(self, timeout: str | float | None = None, *, timeout_s: float | None = None) -> Outcome:
         """Return how it ended: a failed run is a value. Raises TimeoutError.
 
         See AsyncRun.wait.
         """
-        return self._thread.call(self._run.wait(timeout_s), run_id=self.id)
+        return self._thread.call(self._run.wait(timeout, timeout_s=timeout_s), run_id=self.id)
+
+    def check(self, timeout: str | float | None = None) -> Outcome:
+        """Return how it ended, as `wait` does. Raises RunFailedError unless it succeeded."""
+        return self._thread.call(self._run.check(timeout), run_id=self.id)
 
     def logs(self) -> Iterator[LogLine]:
         """Yield each line of its output, from its start to its end, as it comes."""

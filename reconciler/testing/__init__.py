@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     from reconciler.testing.live import LiveEngine
     from reconciler.testing.virtual import VirtualEngine
 
+__all__ = ["LiveEngine", "VirtualEngine"]  # imported when they are used
 _MARK = "engine_settings"
 _VIRTUAL = "virtual_engine"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LiveEngine":
+        from reconciler.testing.live import LiveEngine
+
+        return LiveEngine
+    if name == "VirtualEngine":
+        from reconciler.testing.virtual import VirtualEngine
+
+        return VirtualEngine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

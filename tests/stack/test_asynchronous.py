@@ -169,7 +169,7 @@ async def test_a_run_is_started_followed_and_found(world: World) -> None:
     async with stack_in(world) as stack:
         await stack.apply()
         run = await stack.invoke("work", key="k")
-        assert repr(run) == f"AsyncRun(id={run.id!r})"
+        assert repr(run) == f"AsyncRun(id={run.id!r}, state='running')"
         assert [line.message async for line in run.logs()] == ["hello"]
         outcome = await run.wait()
         assert (outcome.name, outcome.exit_code) == (OutcomeName.FAILED, 3)

@@ -1,11 +1,11 @@
-"""What a stack and a run look like in a debugger or a log: which one it is, and no secret."""
+"""What a stack, tasks and a run look like in a debugger or a log: which one it is, and no secret."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from reconciler import AsyncStack, Stack
+from reconciler import AsyncStack, AsyncTasks, Stack, Tasks
 from tests.support.world import TARGET, task_spec
 
 TARGETS: list[tuple[Any, dict[str, str], str]] = [
@@ -23,3 +23,19 @@ TARGETS: list[tuple[Any, dict[str, str], str]] = [
 def test_a_stack_names_itself_and_its_target(face: type, target: Any, environment: dict[str, str], shown: str) -> None:
     stack = face(task_spec(), target=target, token="a-token-of-mine", environment=environment)
     assert repr(stack) == f"{face.__name__}(stack={task_spec().stack!r}, target={shown!r})"
+
+
+@pytest.mark.parametrize("face", [Tasks, AsyncTasks])
+@pytest.mark.parametrize(("target", "environment", "shown"), TARGETS)
+def test_tasks_name_their_app_and_their_target(
+    face: type, target: Any, environment: dict[str, str], shown: str
+) -> None:
+    assert repr(face("app", target=target, environment=environment)) == f"{face.__name__}(app='app', target={shown!r})"
+
+
+@pytest.mark.parametrize("face", [Tasks, AsyncTasks])
+def test_with_a_token_or_a_url_of_your_own_the_environment_does_not_count(face: type) -> None:
+    environment = {"RECONCILER_TARGET": "local"}
+    assert "target='fly'" in repr(face("app", token="a-token-of-mine", environment=environment))
+    shown = repr(face("app", token=None, url="https://api.example/v1", environment=environment))
+    assert "target='https://api.example/v1'" in shown

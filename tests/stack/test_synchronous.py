@@ -55,7 +55,7 @@ def test_from_a_file_to_the_end_of_a_run(tmp_path: Path) -> None:
             assert stack.apply(stack.plan()).is_success
             assert not stack.drift().has_changes
             run = stack.invoke("t")
-            assert repr(run) == f"Run(id={run.id!r})"
+            assert repr(run) == f"Run(id={run.id!r}, state='running')"
             assert [line.message for line in run.logs()] == ["hello"]
             assert run.wait().exit_code == 0
             assert stack.find(run.id).id == stack.runs().runs[0].id == run.id

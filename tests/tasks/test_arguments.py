@@ -23,6 +23,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout_s": "10m"}, "timeout_s must be a number of seconds, not str"),
     ({"timeout_s": True}, "timeout_s must be a number of seconds, not bool"),
     ({"queue_timeout_s": None}, "queue_timeout_s must be a number of seconds, not NoneType"),
+    ({"timeout": True}, "timeout must be a number of seconds, not bool"),
+    ({"timeout": "1m", "timeout_s": 60}, "pass `timeout` or `timeout_s`, not both"),
     ({"start_timeout_s": "1"}, "start_timeout_s must be a number of seconds, not str"),
 ]
 OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
@@ -35,6 +37,10 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"env": {"\udcff": "A"}}, "a name in env must be text"),
     ({"key": "\udcff"}, "key must be text"),
     ({"key": ""}, "key must not be empty"),
+    ({"timeout": "soon"}, "timeout is 'soon': write it like 30s, 10m or 1h30m"),
+    ({"timeout": "10"}, "timeout is '10'"),
+    ({"timeout": "0s"}, "must be more than 0"),
+    ({"timeout": -1}, "timeout must be 0 or more seconds"),
     ({"timeout_s": 0}, "timeout_s must be more than 0"),
     ({"timeout_s": 1e20}, "timeout_s must be more than 0 and at most"),
     ({"timeout_s": float("inf")}, "timeout_s must be more than 0 and at most"),
@@ -96,7 +102,10 @@ def test_what_no_call_can_hold_makes_no_tasks(arguments: dict[str, Any], words: 
     ("arguments", "words"),
     [
         ({"app": 5}, "app must be a string, not int"),
-        ({"url": None}, "url must be a string, not NoneType"),
+        ({"url": 1}, "url must be a string, not int"),
+        ({"target": 1}, "target must be a string, not int"),
+        ({"target": "local", "url": "http://127.0.0.1:1"}, "pass `target` or `url`, not both"),
+        ({"environment": ["A=1"]}, "environment must be a map of names to strings, not list"),
         ({"logs_url": b"u"}, "logs_url must be a string, not bytes"),
         ({"stack": 0}, "stack must be a string, not int"),
         ({"paced": "no"}, "paced must be True or False, not str"),

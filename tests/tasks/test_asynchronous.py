@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from reconciler.errors import LogsIncompleteError, UnobservedError
+from reconciler.errors import LogsIncompleteError, RunFailedError, UnobservedError
 from reconciler.model.run import NeverStarted, OutcomeName, RunState
 from reconciler.tasks import AsyncRun, AsyncTasks, NotStartedError, ReconcilerError
 from tests.support.faults import shape
@@ -254,3 +254,33 @@ def _go_away_after(world: World, path: str, last: str) -> None:
 
 async def _lines_of(run: AsyncRun) -> list[str]:
     return [line.message async for line in run.logs()]
+
+
+async def test_a_run_is_checked_and_its_error_says_how_it_ended_and_what_to_do(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '5', exit, '3']", count="1"))
+        run = await tasks.invoke("work")
+        assert repr(run) == f"AsyncRun(id={run.id!r}, state='running')"
+        with pytest.raises(RunFailedError) as failed:
+            await run.check()
+        assert failed.value.outcome == await run.wait()
+        assert not failed.value.outcome.ok
+        assert failed.value.outcome.name == "failed"
+        assert run.id in str(failed.value)
+        slow = await tasks.invoke("work", timeout="2s")
+        with pytest.raises(RunFailedError) as late:
+            await slow.check()
+        remedy = late.value.outcome.remedy
+        assert late.value.outcome.name is OutcomeName.TIMED_OUT
+        assert remedy
+        assert str(late.value).endswith(f"; {remedy}")
+        assert late.value.hint == remedy
+
+
+async def test_a_run_that_succeeds_is_ok(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '5', exit, '0']", count="1"))
+        run = await tasks.invoke("work")
+        with pytest.raises(TimeoutError):
+            await run.check("1s")
+        assert (await run.check()).ok

@@ -52,7 +52,7 @@ def test_each_flag_that_the_library_knows_of_has_words_for_a_program() -> None:
     ("hint", "words"),
     [
         ("destroys 5 of 8: needs --allow-destroy 5", "destroys 5 of 8: needs allow_destroy=5"),
-        ("raise `timeout` in the spec, or pass --timeout", "or pass `timeout_s`"),
+        ("raise `timeout` in the spec, or pass --timeout", "or pass `timeout`"),
         ("raise the task's `count`, or --queue-timeout", "or `queue_timeout_s`"),
         ("without an account: --target local", 'account: target="local"'),
         ("`--target local` needs neither", 'target="local" needs neither'),

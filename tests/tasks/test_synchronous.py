@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import NotStartedError, OutcomeName, RunFailedError, Tasks
 from reconciler.cli.main import run as command
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-from reconciler.tasks import NotStartedError, OutcomeName, Tasks
 from tests.support.environment import clear_environment
 
 pytestmark = pytest.mark.slow
@@ -48,12 +48,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 @pytest.mark.usefixtures("environment")
 def test_it_is_as_easy_as_a_function_call() -> None:
-    with Tasks.from_environment("app") as tasks:
-        run = tasks.invoke("echo", args=["from a program", "7"])
+    with Tasks("app") as tasks:
+        run = tasks.invoke("echo", args=["from a program", "7"], timeout="5m")
         assert [line.message for line in run.logs()] == ["from a program"]
         outcome = run.wait()
         assert (outcome.name, outcome.exit_code) == (OutcomeName.FAILED, 7)
-        assert tasks.find(run.id).wait().exit_code == 7
+        assert repr(run) == f"Run(id={run.id!r}, outcome='failed')"
+        assert tasks.find(run.id).wait(timeout="1m").exit_code == 7
+        with pytest.raises(RunFailedError, match="7"):
+            run.check()
+        assert tasks.invoke("echo").check("1m").ok
         assert run.id in [info.id for info in tasks.runs("echo")]
 
 

@@ -79,6 +79,6 @@ async def _findings(name: str, check: Check, setup: Setup, debug: Callable[[Exce
         found = (Finding(level=Level.FAIL, text=error.message, mend=error.hint),)
     except Exception as error:
         debug(error)
-        mend = "run it again with --debug to see where"
+        mend = "run it again with RECONCILER_LOG=debug to see where"
         found = (Finding(level=Level.FAIL, text=unexpected_words(error), mend=mend),)
     return [replace(one, check=name) for one in found]
