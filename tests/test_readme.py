@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.main import VERBS
 from reconciler.spec import load_spec
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,11 @@ def test_it_names_the_commands_that_ci_runs_on_a_clean_clone() -> None:
     for command in ("demo", "test"):
         assert f"\nmake {command} " in README
         assert re.search(rf"^{command}:.*  ## ", ci, re.MULTILINE)
+
+
+def test_each_command_of_it_is_there() -> None:
+    named = re.findall(r"(?:[`$(\n] ?reconciler|docker run .* reconciler) ([a-z]+)", README)
+    assert {"apply", "doctor", "invoke", "plan"} <= {*named} <= {*VERBS}
 
 
 @pytest.mark.slow
