@@ -150,6 +150,11 @@ def picture(text: str) -> str:
     return re.sub(r"[ \t]+$", "", re.sub(r"<!--.*?-->\n?", "", svg), flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
+def _readable(text: str) -> str:
+    """Return the lines without what marks them up."""
+    return re.sub(r"(\s*<[^>]*>)+\s*", "\n", text.replace("&#160;", " ")) if text.startswith("<svg") else text
+
+
 def main(words: list[str]) -> int:
     text = record()
     made = {README: readme(text), PICTURE: picture(text)}
@@ -160,7 +165,9 @@ def main(words: list[str]) -> int:
     differences: list[str] = []
     for path, content in made.items():
         there = path.read_text() if path.exists() else ""
-        differences += difflib.unified_diff(there.splitlines(), content.splitlines(), path.name, "today's", lineterm="")
+        if there != content:
+            lines = (_readable(one).splitlines() for one in (there, content))
+            differences += [f"{path.name} differs:", *difflib.unified_diff(*lines, "there", "today", lineterm="")]
     print("\n".join(differences))
     return 1 if differences else 0
 
