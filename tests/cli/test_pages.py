@@ -52,7 +52,7 @@ def test_the_library_example_runs_and_a_failed_run_is_a_value(tmp_path: Path) ->
     plan, *rest = ended.stdout.splitlines()
     sha256, count = plan.split()
     assert f"Plan hash: {sha256}" in planned.stdout
-    assert (count, *rest) == ("1", "True", "failed 3")
+    assert (count, *rest) == ("1", "True", "False failed 3")
 
 
 def test_the_example_from_your_own_code_runs_without_the_yaml(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_example_from_your_own_code_runs_without_the_yaml(tmp_path: Path) ->
         ended = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     finally:
         stop_engine(tmp_path / "home")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "cli/cli\nfailed 3\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "cli/cli\nFalse failed 3\n", "")
 
 
 def test_every_verb_is_in_the_reference_with_options_that_it_has() -> None:
