@@ -34,6 +34,7 @@ INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for o
 
 # Each is in the module of its name, with _ behind it where Python has that word for itself.
 VERBS: Final = {
+    "init": "Write a first machines.yaml.",
     "validate": "Check the spec, offline.",
     "import": "Print the spec of an app's live machines.",
     "plan": "Show what an apply would change.",

@@ -14,9 +14,10 @@ from reconciler.model.unicode import is_utf8
 _FIRST: Final = r"(?:[A-Za-z_/.]|--?(?=[A-Za-z]))"
 _PLAIN: Final = re.compile(_FIRST + r"[\w./@+=()~%^;'\"<>!?*&|$:#\\ -]*", re.ASCII)
 _PLAIN_IN_FLOW: Final = re.compile(_FIRST + r"[\w./@+=()~%$ -]*", re.ASCII)
-_MEASURE: Final = re.compile(r"([1-9][0-9]*(ms|s|m|h|mb|gb))+|0s", re.IGNORECASE | re.ASCII)
+_MEASURE: Final = re.compile(r"([0-9]+(ms|s|m|h|mb|gb))+", re.IGNORECASE | re.ASCII)
+_VARIABLE: Final = re.compile(r"[\w./-]*(:[\w./-]*)?\$\{\w+(:-[\w./-]*)?\}[\w./-]*", re.ASCII)
 _MISREAD: Final = re.compile(
-    r": | #|:$| $|^\.[0-9]|^\.+$|^(\.inf|\.nan|null|true|false|yes|no|on|off|y|n)$", re.IGNORECASE
+    r": | #|:$| $|^\.[0-9]|^\.\.\.|^(\.inf|\.nan|null|true|false|yes|no|on|off|y|n)$", re.IGNORECASE
 )
 _MOST_DIGITS: Final = 30  # the reader takes a longer number for text
 _MUST_ESCAPE: Final = re.compile(r"\$(?=[${])")
@@ -35,7 +36,8 @@ def spell(value: str | int | float | bool | Template | None, *, in_flow: bool) -
         case int() | float():
             return _number(value)
         case Template():
-            return _text(value.text, in_flow=in_flow)
+            is_plain = not in_flow and _VARIABLE.fullmatch(value.text)
+            return value.text if is_plain else _text(value.text, in_flow=in_flow)
         case str():
             return _text(escape_dollars(value), in_flow=in_flow)
 

@@ -23,11 +23,14 @@ def comment_lines(text: str, indent: str = "") -> Iterator[str]:
     if not text:
         yield ""
     for paragraph in text.splitlines():
-        printable = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in paragraph)
         wrapped = textwrap.wrap(
-            printable, max(_WIDTH - len(indent) - 2, 40), break_long_words=False, break_on_hyphens=False
+            _printable(paragraph), max(_WIDTH - len(indent) - 2, 40), break_long_words=False, break_on_hyphens=False
         )
         yield from (f"{indent}# {line}" for line in wrapped)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _map_lines(draft: DraftMap, indent: str) -> Iterator[str]:
@@ -54,7 +57,7 @@ def _lines_behind(head: str, value: Draft, indent: str, beside: str | None = Non
 
     That is a key, or the dash of an item.
     """
-    remark = f" {next(comment_lines(beside.replace(chr(10), ' ')))}" if beside else ""
+    remark = f" # {_printable(' '.join(beside.split()))}" if beside else ""
     if isinstance(value, str | Template) and (literal := literal_lines(value)):
         header, lines = literal
         yield f"{head} {header}{remark}"

@@ -36,7 +36,7 @@ def check_regions_known(spec: Spec, selection: Selection, there: Collection[str]
 
     `there` are the regions of the stack's machines.
     """
-    from reconciler.spec.regions import LISTED
+    from reconciler.model.regions import LISTED
 
     known = {*there, *(region for pool in spec.pools for region in pool.counts)}
     for region in selection.regions:

@@ -6,15 +6,11 @@ Regions are checked against a dated list of the platform's, without asking it.
 from collections.abc import Collection
 from typing import Final
 
+from reconciler.model.regions import GIVEN_UP, LISTED, LISTED_IN
 from reconciler.model.spec import Diagnostic
 from reconciler.spec.diagnostics import Findings, place_of
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
-LISTED_IN: Final = "September 2026"
-LISTED: Final = frozenset(  # source: Fly's documentation
-    {"ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"}
-    | {"jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"}
-)
 _ALIASES: Final = frozenset({"any"})
 
 
@@ -54,6 +50,8 @@ def _check_region(region: str, at: Node, findings: Findings) -> None:
 
 def hint_for_region(region: str, known: Collection[str] = LISTED) -> str | None:
     """Return which of the known regions was probably meant; None if none was."""
+    if (near := GIVEN_UP.get(region)) in known:
+        return f"the platform has given it up; `{near}` is near"
     from reconciler.spec.near_names import nearest_region  # only for a misspelt region
 
     near = nearest_region(region, known)

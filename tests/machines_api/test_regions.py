@@ -7,9 +7,9 @@ import pytest
 from reconciler.engine.config.regions import REGIONS
 from reconciler.errors import SpecError
 from reconciler.machines_api.regions import check_regions
+from reconciler.model.regions import LISTED
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
-from reconciler.spec.regions import LISTED
 from reconciler.testing.virtual_time import run_virtually
 from tests.support.world import World, open_world, spec_of
 

@@ -141,7 +141,16 @@ def require_interactive(*, refusal: str) -> None:
 def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
     """Ask, and return whether exactly the expected text was typed.
 
-    What is said next stands on a line of its own. Raises UsageError if there is nobody to ask.
+    Raises UsageError if there is nobody to ask.
+    """
+    return ask(question, refusal=refusal).strip() == expected
+
+
+def ask(question: str, *, refusal: str) -> str:
+    """Ask, and return what was typed.
+
+    What is said next stands on a line of its own. Raises UsageError if there is nobody to ask; `refusal` says what to
+    do about it.
     """
     require_interactive(refusal=refusal)
     with _interrupts() as interrupts:
@@ -152,7 +161,7 @@ def ask_typed(question: str, expected: str, *, refusal: str) -> bool:
         finally:
             if not line.endswith("\n"):  # Ctrl-C, or the end of the input
                 click.echo(err=True)
-        return line.strip() == expected
+        return line
 
 
 def _read_line(interrupts: "socket") -> str:

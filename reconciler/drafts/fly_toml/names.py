@@ -1,0 +1,42 @@
+"""Name apps and pools as a spec can: small letters, digits and dashes."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_APP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_POOL: Final = re.compile(r"[a-z][a-z0-9-]{0,40}", re.ASCII)
+_LONGEST_POOL: Final = 41
+
+
+def is_app_name(text: str) -> bool:
+    """Return whether an app, and a stack, can be called this."""
+    return _APP.fullmatch(text) is not None
+
+
+def app_name_like(text: str) -> str | None:
+    """Return a name for an app that is made of this text; None if it has no letters."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-")
+    return name or None
+
+
+def pool_names(groups: Iterable[str]) -> dict[str, str]:
+    """Return the pool of each process group: small letters, other signs become dashes.
+
+    A group keeps a name that a pool can have. One that would have the pool of another group gets a number.
+    """
+    every = tuple(groups)
+    used = {group for group in every if _POOL.fullmatch(group)}
+    return {group: group if group in used else _free_name(group, used) for group in every}
+
+
+def _free_name(group: str, used: set[str]) -> str:
+    """Return a name that no pool has yet, and take it."""
+    name = re.sub(r"[^a-z0-9-]", "-", group.lower())[:_LONGEST_POOL]
+    if not _POOL.fullmatch(name):
+        name = f"group-{name.lstrip('-')}"[:_LONGEST_POOL]
+    endings = ("", *(f"-{number}" for number in range(2, len(used) + 3)))
+    names = (name[: _LONGEST_POOL - len(ending)] + ending for ending in endings)
+    found = next(one for one in names if one not in used)
+    used.add(found)
+    return found

@@ -1,0 +1,14 @@
+"""The first lines of each draft: where an editor finds the schema, and whence the draft is."""
+
+from typing import Final
+
+from reconciler.drafts.nodes import DraftMap
+
+_SCHEMA: Final = "machines.schema.json"
+
+
+def put_heading(draft: DraftMap, origin: str) -> None:
+    """Add the first lines, with `origin` in words."""
+    draft.say(f"yaml-language-server: $schema=./{_SCHEMA}")
+    draft.say(f"Editors check and complete this file after: reconciler schema > {_SCHEMA}")
+    draft.say(origin)

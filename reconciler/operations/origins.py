@@ -1,0 +1,185 @@
+"""Find and read what a first spec is made from: a fly.toml, a Dockerfile, or nothing."""
+
+import enum
+import json
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.errors import SpecError, UsageError
+from reconciler.model.spec import Diagnostic, Place
+from reconciler.operations.spec_files import decoded
+
+if TYPE_CHECKING:
+    from reconciler.drafts.dockerfile import ImageCommand
+
+_FLY_FILES: Final = ("fly.toml", "fly.json", "fly.yaml")
+_DOCKERFILE: Final = "Dockerfile"
+_MAX_BYTES: Final = 1024 * 1024
+_MAX_LOCAL_FILE: Final = 256 * 1024
+_TOML_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+_SETTING: Final = re.compile(r"""\s*(?:[\w.-]+|"[^"]*"|'[^']*')\s*=""")
+
+
+class OriginKind(enum.Enum):
+    """What a first spec is made from."""
+
+    FLY = "fly"
+    DOCKERFILE = "dockerfile"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What was found. `document` is that of a fly.toml; `words` name it to the user."""
+
+    kind: OriginKind
+    words: str
+    document: Mapping[str, Any] | None = None
+    dockerfile: Path | None = None
+    framework_file: str | None = None
+
+
+def find_origin(directory: Path, source: str | None) -> Origin:
+    """Return what the spec is made from: the named `source`, else what is there.
+
+    Raises UsageError, and SpecError with the place for what cannot be parsed.
+    """
+    dockerfile = directory / _DOCKERFILE
+    beside = dockerfile if dockerfile.is_file() else None
+    name = source or next((one for one in _FLY_FILES if _is_there(directory / one)), None)
+    if name and not _is_dockerfile(name):
+        document = _parsed(read_text(directory / name, name), name)
+        return Origin(kind=OriginKind.FLY, words=name, document=document, dockerfile=beside)
+    if name:
+        return Origin(kind=OriginKind.DOCKERFILE, words=name, dockerfile=directory / name)
+    from reconciler.drafts.starters import FRAMEWORK_FILES
+
+    framework = next((one for one in FRAMEWORK_FILES if (directory / one).is_file()), None)
+    kind = OriginKind.DOCKERFILE if beside else OriginKind.NOTHING
+    words = _DOCKERFILE if beside else framework or "nothing"
+    return Origin(kind=kind, words=words, dockerfile=beside, framework_file=framework)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+def _is_dockerfile(name: str) -> bool:
+    base = Path(name).name.lower()
+    return base.startswith("dockerfile") or base.endswith(".dockerfile")
+
+
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file of at most 1 MiB. Raises UsageError."""
+    content = _read(path, name, _MAX_BYTES)
+    if len(content) > _MAX_BYTES:
+        raise UsageError(f"{name} is larger than {_MAX_BYTES // 2**20} MiB", hint="it is no file to make a spec from")
+    return decoded(content, name)
+
+
+def _read(path: Path, name: str, most: int) -> bytes:
+    """Return the first bytes of a regular file: `most` and one more."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # before it is opened: a pipe would be waited for
+            what = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+            raise UsageError(f"cannot read {name}: it is {what}", hint="name another with --from FILE")
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+
+
+def read_dockerfile(origin: Origin) -> "ImageCommand":
+    """Return what the image of the origin's Dockerfile runs."""
+    from reconciler.drafts.dockerfile import command_of
+
+    assert origin.dockerfile is not None
+    return command_of(read_text(origin.dockerfile, origin.dockerfile.name))
+
+
+def read_local_files(directory: Path, document: Mapping[str, Any]) -> dict[str, bytes | None]:
+    """Return the contents of the local files that a fly.toml names.
+
+    None for one that cannot be read or is too large for a spec.
+    """
+    found: dict[str, bytes | None] = {}
+    files = document.get("files")
+    for file in files if isinstance(files, list) else [files]:
+        path = file.get("local_path") if isinstance(file, Mapping) else None
+        if isinstance(path, str) and path:
+            found[path] = _local_file(directory / path)
+    return found
+
+
+def _local_file(path: Path) -> bytes | None:
+    try:
+        content = _read(path, path.name, _MAX_LOCAL_FILE)
+    except (UsageError, ValueError):  # a path with a NUL is none
+        return None
+    return content if len(content) <= _MAX_LOCAL_FILE else None
+
+
+def _parsed(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        document = _READERS.get(Path(name).suffix, _read_toml)(text, name)
+    except RecursionError:
+        raise UsageError(f"{name} is nested too deep") from None
+    if not isinstance(document, Mapping):
+        raise UsageError(f"{name} is no table of settings")
+    return document
+
+
+def _read_toml(text: str, name: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = _TOML_PLACE.search(message)
+        lines = text.split("\n")
+        line, column = (int(place[1]), int(place[2])) if place and place[1] else (len(lines), len(lines[-1]) + 1)
+        said = _TOML_PLACE.sub("", message)
+        raise _broken(text, name, line, column, f"not TOML: {said[:1].lower()}{said[1:]}") from None
+
+
+def _read_json(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _broken(text, name, error.lineno, error.colno, f"not JSON: {error.msg}") from None
+
+
+def _read_yaml(text: str, name: str) -> Any:
+    from reconciler.spec.diagnostics import Findings
+    from reconciler.spec.document import parse_document
+    from reconciler.spec.yaml_nodes import plain_value
+
+    findings = Findings()
+    root = parse_document(name, text.replace("\r\n", "\n"), findings)
+    findings.raise_if_any()
+    return {} if root is None else plain_value(root)
+
+
+_READERS: Final = {".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
+
+
+def _broken(text: str, name: str, line: int, column: int, message: str) -> SpecError:
+    """Return the error with its line, but without a value that may be secret."""
+    source = text.split("\n")[line - 1].rstrip("\r")
+    if setting := _SETTING.match(source):
+        from reconciler.drafts.secret_values import looks_secret
+
+        key = setting[0].rstrip("= \t").strip(" \t\"'")
+        if looks_secret(key, source[setting.end() :]):
+            source = f"{setting[0]} …"
+    place = Place(file=name, line=line, column=column)
+    return SpecError([Diagnostic(place=place, message=message, source_line=source)])
