@@ -1,6 +1,6 @@
-"""Read from a Dockerfile what its image runs: ENTRYPOINT, CMD and the first EXPOSE of its last stage.
+"""Read from a Dockerfile what its image runs.
 
-What a base image declares is not known here.
+That is ENTRYPOINT, CMD and the first EXPOSE of its last stage. What a base image declares is not known here.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The first lines of each draft: where an editor finds the schema, and whence the draft is."""
+"""The first lines of a draft: its schema for editors, and whence it is."""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""The first spec of a directory without a fly.toml: short, with a task that can be invoked at once."""
+"""The first spec of a directory without a fly.toml.
+
+It is short, and has a task that can be invoked at once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,7 +121,10 @@ def _web(image: ImageCommand) -> Draft:
 
 
 def _put_words(pool: DraftMap, image: ImageCommand) -> None:
-    """Add what the image runs, since the local engine runs commands without their image."""
+    """Add what the image runs.
+
+    The local engine runs commands without their image.
+    """
     if image.entrypoint:
         pool.put("entrypoint", list(image.entrypoint))
     if image.command:

@@ -1,7 +1,7 @@
-"""Write the first spec of a directory: from its fly.toml, its Dockerfile, or nothing.
+"""Write the first spec of a directory.
 
-The draft is proven before anything is written: it loads, and its configs are those that it is to have. Nothing that is
-there is ever overwritten.
+It is made from a fly.toml, a Dockerfile, or nothing. The draft is proven before anything is written: it loads, and its
+configs are those that it is to have. Nothing that is there is ever overwritten.
 """
 
 import os
@@ -34,9 +34,10 @@ class UnknownNameError(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitOptions:
-    """What is asked for. `file` is the spec to write, seen from `directory`; so is `source`, what it is made from.
+    """What is asked for.
 
-    `name`, `org` and `region` are what flags and the environment say.
+    `file` is the spec to write, seen from `directory`; so is `source`, what it is made from. `name`, `org` and `region`
+    are what flags and the environment say.
     """
 
     directory: Path
@@ -126,8 +127,7 @@ def write_new(path: Path, text: str, *, name: str) -> None:
         raise UsageError(f"cannot write {name}: {error.strerror}") from error
     is_written = False
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(text.encode())
+        _write_all(fd, text)
         is_written = True
     except OSError as error:
         raise UsageError(f"cannot write {name}: {error.strerror}", hint="nothing was written") from error
@@ -137,15 +137,20 @@ def write_new(path: Path, text: str, *, name: str) -> None:
                 path.unlink()
 
 
+def _write_all(fd: int, text: str) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(text.encode())
+
+
 def _taken(name: str) -> UsageError:
     hint = "edit it, move it away, or name another file: reconciler init -f FILE"
     return UsageError(f"{name} is there already, and is not overwritten", hint=hint)
 
 
 def _name(options: InitOptions, said: str | None, origin: Origin) -> str:
-    """Return the app's name: what was asked for, else what the fly.toml or the directory says.
+    """Return the app's name that was asked for.
 
-    Raises UnknownNameError.
+    Else the fly.toml or the directory says it. Raises UnknownNameError.
     """
     from reconciler.drafts.fly_toml.names import app_name_like, is_app_name
 

@@ -1,4 +1,4 @@
-"""Find and read what a first spec is made from: a fly.toml, a Dockerfile, or nothing."""
+"""Find and read what a first spec is made from."""
 
 import enum
 import json

@@ -205,7 +205,7 @@ def test_diff_takes_the_overlay_of_each_commit(command: Command, directory: Path
     assert "has no environment" in command("diff", "machines.yaml", old, "--environment", "staging", code=1)
 
 
-READ_NO_SPEC = {"show", "diff", "engine", "schema", "help", "completion", "version", "import"}
+READ_NO_SPEC = {"init", "show", "diff", "engine", "schema", "help", "completion", "version", "import"}
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in READ_NO_SPEC])

@@ -66,6 +66,7 @@ class Row(NamedTuple):
 TABLE = (
     Row("--help", "|"),
     *(Row(f"{verb} --help", "|") for verb in VERBS),
+    Row("init -f first.yaml", "yaml | canonical drafts render spec"),
     Row("validate", "yaml | canonical spec render"),
     Row("help plan", "|"),
     Row("schema event", "|"),

@@ -27,7 +27,7 @@ apps:
 """
 BAD = os.fsdecode(b"a\xffb")  # as Python gives what is not UTF-8 in a command line or the environment
 # The text options that are no Text: what they name is looked for among files, or they check it by themselves.
-FILES = {"file", "files", "directory", "old", "new"}
+FILES = {"file", "files", "directory", "old", "new", "source"}
 CHECKED_APART = {("invoke", "env")}
 
 

@@ -26,7 +26,7 @@ TALKING = {
     "import": ("app",),
 }
 BOUNDED = {"doctor"}  # which waits for no rate limit
-OFFLINE = {"validate", "show", "diff", "build", "engine", "help", "schema", "completion", "version"}
+OFFLINE = {"init", "validate", "show", "diff", "build", "engine", "help", "schema", "completion", "version"}
 
 
 @pytest.fixture(autouse=True)

@@ -56,6 +56,8 @@ TABLE = (
     Row("--help"),
     Row("--version"),
     Row("nosuch", "stderr"),
+    Row("init -f -"),
+    Row("init -f machines.yaml", "stderr"),
     Row("validate"),
     Row("validate -f none.yaml", "stderr"),
     Row("plan"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.ui import console
+from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP
 from reconciler.cli.ui.values import Named
@@ -50,6 +50,7 @@ def command(name: str | None, org: str | None, source: str | None, **_values: ob
         console.print_text(first.text.removesuffix("\n"))
     else:
         write_new(asked.path, first.text, name=asked.file)
+        streams.current().result = f"{asked.file} is written"
     say = console.say if prints else console.print_text
     for line in _told(first, asked, is_written=not prints):
         say(line)

@@ -14,7 +14,10 @@ _BUILDERS: Final = ("builder", "buildpacks", "builtin", "compose")
 def put_image(
     draft: DraftMap, build: Mapping[str, Any], app: str, variables: Variables, *, context: str, has_dockerfile: bool
 ) -> None:
-    """Add `image` or `build` to the app's draft. `context` is where a build is made from."""
+    """Add `image` or `build` to the app's draft.
+
+    `context` is where a build is made from.
+    """
     image = string_of(build.get("image"), "build.image")
     dockerfile = string_of(build.get("dockerfile"), "build.dockerfile")
     if image and _is_reference(image):

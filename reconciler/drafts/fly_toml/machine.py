@@ -53,7 +53,7 @@ def group_config(document: Mapping[str, Any], groups: Groups, group: str, files:
 
 
 def release_config(document: Mapping[str, Any], files: Mapping[str, Config]) -> Config | None:
-    """Return the config of the machine that runs the release command, if there is one."""
+    """Return the config of the release command's machine, if there is one."""
     deploy = document["deploy"]
     command = string_of(deploy.get("release_command"), "deploy.release_command")
     if not command:
@@ -78,9 +78,10 @@ def release_config(document: Mapping[str, Any], files: Mapping[str, Config]) -> 
 
 
 def machine_files(document: Mapping[str, Any], local: Mapping[str, bytes | None]) -> dict[str, Config]:
-    """Return the files by their path in the machine; every group and the release command has all of them.
+    """Return the files by their path in the machine.
 
-    `local` has the contents of files here, None for those that cannot be read: they are left out.
+    Every group and the release command has all of them. `local` has the contents of files here, None for those that
+    cannot be read: they are left out.
     """
     found: dict[str, Config] = {}
     for file in document["files"]:

@@ -21,9 +21,10 @@ def app_name_like(text: str) -> str | None:
 
 
 def pool_names(groups: Iterable[str]) -> dict[str, str]:
-    """Return the pool of each process group: small letters, other signs become dashes.
+    """Return the pool of each process group.
 
-    A group keeps a name that a pool can have. One that would have the pool of another group gets a number.
+    It has small letters, and dashes for other signs. A group keeps a name that a pool can have. One that would have the
+    pool of another group gets a number.
     """
     every = tuple(groups)
     used = {group for group in every if _POOL.fullmatch(group)}

@@ -1,4 +1,7 @@
-"""Write the pools of a fly.toml: a service for each process group, and the task of the release command."""
+"""Write the pools of a fly.toml.
+
+They are a service for each process group, and the task of the release command.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -105,7 +108,10 @@ def _on_a_line(value: Any) -> Draft:
 
 
 def block_of(value: Any) -> Draft:
-    """Return what stands under `config:`, with a line for each member of what is deep."""
+    """Return what stands under `config:`.
+
+    What is deep has a line for each of its members.
+    """
     if isinstance(value, Mapping):
         is_deep = any(isinstance(one, Mapping) or _is_list_of_maps(one) for one in value.values())
         return block({key: block_of(one) for key, one in value.items()}) if is_deep else flow(value)

@@ -1,4 +1,7 @@
-"""Find what of a fly.toml a spec cannot say, and why: what this version lacks, and what flyctl does not know either."""
+"""Find what of a fly.toml a spec cannot say, and why.
+
+This version lacks it, or flyctl does not know it either.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Read values of a fly.toml as Go and flyctl read them: text, durations, sizes, words."""
+"""Read values of a fly.toml as Go and flyctl read them.
+
+These are text, durations, sizes, and words of commands.
+"""
 
 import math
 import re
