@@ -115,7 +115,7 @@ def _as_json(found: "Imported", app: str) -> dict[str, object]:
 def _said(found: "Imported", options: Shared) -> list[str]:
     """Say what was left out, what stays as it is, and what to do next."""
     count = f"{found.machine_count} machine{'' if found.machine_count == 1 else 's'}"
-    lines = [f"{count} of this spec would be adopted as they are, and nothing else is in its first plan"]
+    lines = [f"the first plan of this spec adopts {count}, and does nothing else"]
     if found.variables:
         lines.append(f"values left out, to be set before you plan: {', '.join(found.variables)}")
     for what, names in found.kept.items():
