@@ -13,7 +13,7 @@ from reconciler.model.scope import Scope
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_members
 from reconciler.render.spans import ago, took
-from reconciler.render.style import FORMAT_VERSION
+from reconciler.render.style import FORMAT_VERSION, paint, wrapped
 from reconciler.render.table import Column, Line, table
 
 _COLUMNS: Final = (
@@ -129,15 +129,41 @@ def run_text(run: Run) -> str:
     return outcome_text(run.id or run.task, run.outcome, attempts=run.attempts)
 
 
+def end_text(run: Run, *, width: int | None = None, color: bool = False, shows_whole_id: bool = False) -> str:
+    """Show how a run ended: outcome, code and time, and below it what to do."""
+    outcome = run.outcome
+    name = run.id or run.task
+    if run.id and not shows_whole_id:
+        name = short_ids([run.id])[run.id]
+    said = clean(outcome.message)
+    word = outcome.name.value.replace("_", " ")
+    if outcome.name in {OutcomeName.SUCCEEDED, OutcomeName.FAILED}:
+        said = f"exit code {outcome.exit_code}"
+    told = f"{name}: {said}" if said.startswith(word) else f"{name}: {word} ({said})"
+    if run.started_at and run.ended_at:
+        told += f" in {took(run.started_at, run.ended_at)}"
+    if run.attempts and run.attempts > 1:
+        told += f", attempt {run.attempts}"
+    lines = [paint(line, run_symbol(outcome), color=color) for line in wrapped(told, width, hanging=2)]
+    if remedy := _remedy(outcome):
+        lines += wrapped(remedy.strip(), width, indent=2, hanging=0)
+    return "\n".join(lines)
+
+
+def _remedy(outcome: Outcome) -> str:
+    """Return a line with what to do; none about a task that just failed."""
+    is_told = outcome.remedy and outcome.name not in {OutcomeName.FAILED, OutcomeName.CANCELLED}
+    return f"\n  {clean(outcome.remedy)}" if outcome.remedy and is_told else ""
+
+
 def outcome_text(name: str, outcome: Outcome, *, attempts: int | None = None) -> str:
     """Say how a run ended, and what to do about it.
 
     Nothing is to be done about a task that failed or was cancelled.
     """
-    is_told = outcome.remedy and outcome.name not in {OutcomeName.FAILED, OutcomeName.CANCELLED}
     tried = f" (attempt {attempts})" if attempts and attempts > 1 else ""
     told = f"{name}: {clean(outcome.message)}{tried}"
-    return told + (f"\n  {clean(outcome.remedy)}" if outcome.remedy and is_told else "")
+    return told + _remedy(outcome)
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from reconciler.model.machine import Check
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
 from reconciler.model.revision import numbered
-from reconciler.model.run import Outcome, OutcomeName, RunInfo, RunState
+from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
 from reconciler.model.scope import Scope
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import Slot
 from reconciler.render.report import report_text
-from reconciler.render.runs import runs_text
+from reconciler.render.runs import end_text, runs_text
 from reconciler.render.status import status_text
 from reconciler.render.style import columns
 from reconciler.render.text import plan_text
@@ -112,7 +112,7 @@ def run(slot: str, ulid: str, seconds_ago: float, outcome: Outcome | None) -> Ru
     )
 
 
-SUCCEEDED = Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, task_code=0, message="exited 0")
+SUCCEEDED = Outcome(name=OutcomeName.SUCCEEDED, exit_code=0, task_code=0, message="succeeded")
 FAILED = Outcome(name=OutcomeName.FAILED, exit_code=7, task_code=7, message="exited 7")
 TIMED_OUT = Outcome(name=OutcomeName.TIMED_OUT, exit_code=124, message="timed out", remedy="raise --timeout")
 NEVER_STARTED = Outcome(
@@ -131,6 +131,13 @@ RUNS = [
 
 def runs_screen(runs: list[RunInfo], **options: bool) -> Callable[[Size], str]:
     return lambda size: runs_text(runs, now=NOW, width=size.width, color=size.color, **options)
+
+
+def end_screen(outcome: Outcome, *, was_claimed: bool = True) -> Callable[[Size], str]:
+    run_id, started = ("get-release-iad-0/01KDVDPHK60MBVFK2C4QJDY3TX", NOW) if was_claimed else (None, None)
+    ended = started and started + timedelta(seconds=1.2)
+    run = Run(task="get-release", app="shop", outcome=outcome, id=run_id, started_at=started, ended_at=ended)
+    return lambda size: end_text(run, color=size.color, width=size.width)
 
 
 def report_screen(verb: str, action: Action, *, failed: bool = False) -> Callable[[Size], str]:
@@ -167,6 +174,10 @@ TABLE: dict[str, Callable[[Size], str]] = {
     "runs": runs_screen(RUNS),
     "runs-with-whole-ids": runs_screen(RUNS, shows_whole_ids=True),
     "runs-none": runs_screen([], is_selection=True),
+    "invoke-succeeded": end_screen(SUCCEEDED),
+    "invoke-failed": end_screen(FAILED),
+    "invoke-timed-out": end_screen(TIMED_OUT),
+    "invoke-never-started": end_screen(NEVER_STARTED, was_claimed=False),
     "applied": report_screen("apply", Action.CREATE),
     "applied-in-part": report_screen("apply", Action.CREATE, failed=True),
     "destroyed": report_screen("destroy", Action.DESTROY),

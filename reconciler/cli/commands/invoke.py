@@ -13,12 +13,14 @@ from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Duration, NamedText, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.state_line import StateLine, may_show_state
 from reconciler.cli.ui.task_output import keep_outcome, printer
 from reconciler.errors import ReconcilerError, SpecError
 from reconciler.model.run import Outcome, OutcomeName, Run
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from reconciler.invoke.invoke import InvokeOptions
 
@@ -74,10 +76,12 @@ def command(
 
     Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
     """
+    options = shared()
+    state = StateLine(is_shown=may_show_state(is_json=options.is_json))
+    state.show(f"{task}: starting…")  # before anything takes time
     from reconciler.invoke.invoke import InvokeOptions, OnBusy
     from reconciler.model.run_policy import Override
 
-    options = shared()
     invoke_options = InvokeOptions(
         on_busy=OnBusy(on_busy),
         queue_timeout_s=queue_timeout,
@@ -88,13 +92,15 @@ def command(
         key=idempotency_key,
         override=Override(args=args or None, env=tuple(_variable(text) for text in env)),
     )
-    how = _How(shows_logs=not no_logs, with_times=timestamps, on_interrupt=on_interrupt)
+    how = _How(shows_logs=not no_logs, with_times=timestamps, on_interrupt=on_interrupt, state=state)
     try:
         run = _run(options, task, invoke_options, how)
     except ReconcilerError as error:
         if not options.is_json:
             raise
         run = _refused(task, error)
+    finally:
+        state.erase()
     return _finish(run, options, prints_id=no_wait)
 
 
@@ -105,6 +111,7 @@ class _How:
     shows_logs: bool
     with_times: bool
     on_interrupt: str
+    state: StateLine
 
 
 def _run(options: Shared, task: str, invoke_options: "InvokeOptions", how: _How) -> Run:
@@ -117,11 +124,13 @@ def _run(options: Shared, task: str, invoke_options: "InvokeOptions", how: _How)
     stop, insisted = asyncio.Event(), asyncio.Event()
 
     def on_first() -> bool:
+        how.state.erase()
         console.say("interrupted: letting go")
         stop.set()
         return True
 
     def on_second() -> bool:
+        how.state.erase()
         console.say("interrupted again: telling what is known of the run; Ctrl-C once more ends this at once")
         insisted.set()
         return True
@@ -144,8 +153,8 @@ async def _invoke(
     pool = find_invocable(spec, task, invoke_options.override)
     target = resolve(options)
     beats = Heartbeat()
-    emit = beats.heard(console.say if options.verbosity or console.is_terminal(sys.stderr) else _only_notable)
-    take_line = beats.heard(printer(options, with_times=how.with_times)) if how.shows_logs else None
+    emit = beats.heard(_teller(options, how.state))
+    take_line = beats.heard(how.state.first(printer(options, with_times=how.with_times))) if how.shows_logs else None
     async with beats, open_session(options, target, emit) as session:
         invoke_options = replace(invoke_options, take_line=take_line)
         run = await invoke(session, pool, stack=spec.stack, options=invoke_options, stop=stop)
@@ -183,13 +192,21 @@ def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
     return on_interrupt == "cancel"
 
 
-def _only_notable(line: str) -> None:
-    """Leave out lines about starts, which are no news in a pipe.
+def _teller(options: Shared, state: StateLine) -> "Callable[[str], None]":
+    """Return what tells of progress.
 
-    A wait or a problem is news.
+    A start is no news in a pipe, and the state on a terminal. A wait or a problem is news.
     """
-    if not line.endswith(": started"):
-        console.say(line)
+
+    def tell(line: str) -> None:
+        is_start = line.endswith(": started")
+        if is_start and state.is_shown and not options.verbosity:
+            state.show(line)
+        elif not is_start or options.verbosity or console.is_terminal(sys.stderr):
+            state.erase()
+            console.say(line)
+
+    return tell
 
 
 def _refused(task: str, error: ReconcilerError) -> Run:
@@ -212,8 +229,20 @@ def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
         console.print_json(run_json(run))
     elif not is_whole:
         pass  # it is told with what is missing
+    elif may_show_state(is_json=options.is_json):
+        _show_end(run, options)
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
         from reconciler.render.runs import run_text
 
         console.say(run_text(run))
     return run.outcome.exit_code
+
+
+def _show_end(run: Run, options: Shared) -> None:
+    """Show in one line how the run ended, and below it what to do, if anything."""
+    import shutil
+
+    from reconciler.render.runs import end_text
+
+    color, width = console.is_coloured(options, sys.stderr), shutil.get_terminal_size().columns
+    console.say_safely(end_text(run, width=width, color=color, shows_whole_id=options.verbosity > 0))

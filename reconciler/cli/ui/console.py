@@ -21,8 +21,8 @@ _LONGEST_ANSWER = 4096
 """Bytes: what a terminal hands over as one line."""
 
 
-def is_coloured(shared: Shared) -> bool:
-    """Return whether stdout takes colours: by default a terminal does.
+def is_coloured(shared: Shared, stream: TextIO | None = None) -> bool:
+    """Return whether the stream, stdout by default, takes colours: a terminal does.
 
     --no-color counts first, then NO_COLOR, then FORCE_COLOR.
     """
@@ -31,7 +31,7 @@ def is_coloured(shared: Shared) -> bool:
         return False
     if environment.get("FORCE_COLOR", "").lower() not in _NOT_FORCED:
         return True
-    return environment.get("TERM") != "dumb" and is_terminal(sys.stdout)
+    return environment.get("TERM") != "dumb" and is_terminal(stream or sys.stdout)
 
 
 def width() -> int:
@@ -98,6 +98,11 @@ def print_text(text: str, *, is_safe: bool = False) -> None:
 def say(line: str) -> None:
     """Print progress or a warning on stderr."""
     click.echo(harmless(line), err=True)
+
+
+def say_safely(text: str) -> None:
+    """Print on stderr what the renderer has made safe, with colours."""
+    click.echo(text, err=True, color=True)
 
 
 def harmless(text: str) -> str:

@@ -1,0 +1,55 @@
+"""Show what is going on in a line on stderr that the next output replaces."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from reconciler.cli.ui import console
+
+_ERASE = "\r\x1b[K"
+T = TypeVar("T")
+
+
+class StateLine:
+    """A line that is there until something else is said; nothing at all in a pipe.
+
+    It has no end, so whatever is written to the terminal next must erase it first.
+    """
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self.is_shown = is_shown
+        self._text = ""
+
+    def show(self, text: str) -> None:
+        """Put the text in the line's place."""
+        if self.is_shown:
+            import shutil
+
+            from reconciler.render.style import cut
+
+            self._text = cut(console.harmless(text), shutil.get_terminal_size().columns - 1)
+            click.echo(_ERASE + self._text, err=True, nl=False, color=True)
+
+    def erase(self) -> None:
+        """Take the line away."""
+        if self._text:
+            click.echo(_ERASE, err=True, nl=False, color=True)
+            self._text = ""
+
+    def first(self, tell: Callable[[T], None]) -> Callable[[T], None]:
+        """Return the same function, which erases the line first."""
+
+        def told(news: T) -> None:
+            self.erase()
+            tell(news)
+
+        return told
+
+
+def may_show_state(*, is_json: bool) -> bool:
+    """Return whether a line can be erased again, and someone reads it."""
+    is_dumb = os.environ.get("TERM") == "dumb"
+    return console.is_terminal(sys.stderr) and not (is_json or is_dumb or os.environ.get("CI"))
