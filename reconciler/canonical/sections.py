@@ -164,6 +164,7 @@ FIELDS: Final = (
     Field(name="secrets", unsupported="every secret of an app reaches its machines without being named"),
     Field(name="count"),
     Field(name="regions"),
+    Field(name="slots"),
     Field(name="guest", path="guest", settles=("size",)),
     Field(name="swap_size_mb", path="init.swap_size_mb"),
     Field(name="restart", path="restart"),

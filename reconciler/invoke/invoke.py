@@ -21,7 +21,7 @@ from reconciler.invoke.queue import OnBusy, queue
 from reconciler.invoke.runs import FoundRun
 from reconciler.model.run import Outcome, Run
 from reconciler.model.run_policy import Override
-from reconciler.model.spec import Pool, Slot
+from reconciler.model.spec import Pool, slot_named
 from reconciler.slots.context import Context
 
 __all__ = ["InvokeOptions", "OnBusy", "begin", "invoke"]
@@ -131,13 +131,12 @@ async def _attach(context: Context, pool: Pool, found: FoundRun, options: Invoke
         )
         info = await until_stopped(waiting, stop) or info
     outcome = info.outcome or detached("the run goes on")
-    number = info.slot.rpartition("-")[2]
     return Run(
         task=pool.name,
         app=pool.app,
         outcome=outcome,
         id=info.id,
-        slot=Slot(app=pool.app, pool=pool.name, region=found.machine.region, number=int(number)),
+        slot=slot_named(pool.app, pool.name, info.slot, region=found.machine.region),
         machine_id=info.machine_id,
         started_at=info.started_at,
         ended_at=info.ended_at,
@@ -149,20 +148,13 @@ def _run(pool: Pool, outcome: Outcome, claimed: Claim | Unconfirmed | None = Non
     if claimed is None:
         return Run(task=pool.name, app=pool.app, outcome=outcome)
     machine = claimed.machine
-    number = machine.name.rpartition("-")[2]
-    slot = Slot(
-        app=pool.app,
-        pool=pool.name,
-        region=machine.region,
-        number=int(number) if number.isdecimal() and len(number) < 10 else 0,
-    )
     ended = ending.exit_event if ending else None
     return Run(
         task=pool.name,
         app=pool.app,
         outcome=outcome,
         id=claimed.run_id,
-        slot=slot,
+        slot=slot_named(pool.app, pool.name, machine.name, region=machine.region),
         machine_id=machine.id,
         started_at=claimed.start.at if isinstance(claimed, Claim) else None,
         ended_at=ended.at if ended else None,

@@ -31,6 +31,7 @@ class ReasonCode(enum.StrEnum):
     POOL_REMOVED = "pool_removed"  # its pool left the spec
     REGION_REMOVED = "region_removed"  # its region left the pool
     COUNT_LOWERED = "count_lowered"  # the pool has fewer machines in its region
+    NAME_REMOVED = "name_removed"  # no slot of the pool has its name: it left `slots`, or came in the way of one
     DUPLICATE = "duplicate"  # a second machine of one slot
     CLONE = "clone"  # a machine with the marks of a slot under another name
     DESTROY = "destroy"  # asked for by `reconciler destroy`

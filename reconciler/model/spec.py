@@ -4,8 +4,9 @@ Also an error in its text, with its place.
 """
 
 import enum
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.model.config import MachineConfig
@@ -13,6 +14,7 @@ from reconciler.model.image import reference
 from reconciler.model.ip_address import IpKind
 from reconciler.model.run_policy import RunPolicy
 
+_NAME: Final = re.compile(r"([a-z]{3})-(0|[1-9][0-9]{0,8})")
 ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"  # the variable that holds the name of the environment
 
 
@@ -52,17 +54,19 @@ class PoolKind(enum.StrEnum):
 class Slot:
     """The place of one machine in a pool. Its name is the machine's name.
 
-    Names are unique in the app.
+    Names are unique in the app. `given` is the name that the spec gives it by `slots`, if it is not POOL-REGION-N. Of a
+    slot that is no longer in the spec the number is then unknown, and 0.
     """
 
     app: str
     pool: str
     region: str
     number: int
+    given: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.pool}-{self.region}-{self.number}"
+        return self.given or f"{self.pool}-{self.region}-{self.number}"
 
     @property
     def address(self) -> str:
@@ -71,6 +75,17 @@ class Slot:
 
     def __str__(self) -> str:
         return self.address
+
+
+def slot_named(app: str, pool: str, name: str, *, region: str) -> Slot:
+    """Return the slot whose machine has this name.
+
+    `region` is the machine's, "" if that is not known. A name is POOL-REGION-N of this region, else it was given.
+    """
+    found = _NAME.fullmatch(name.removeprefix(f"{pool}-")) if name.startswith(f"{pool}-") else None
+    if found and region in {"", found[1]}:
+        return Slot(app=app, pool=pool, region=found[1], number=int(found[2]))
+    return Slot(app=app, pool=pool, region=region, number=0, given=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -112,6 +127,7 @@ class Pool:
     name: str
     kind: PoolKind
     counts: Mapping[str, int]  # region -> slots
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # region -> names of its first slots
     config: MachineConfig
     run_policy: RunPolicy = field(default_factory=RunPolicy)
     rollout: Rollout = field(default_factory=Rollout)
@@ -122,6 +138,7 @@ class Pool:
     image_variables: tuple[str, ...] = ()  # names of the variables that its `image` holds
     has_resolved_image: bool = False  # its image's digest or content is not written in the spec: it was looked up
     place: Place | None = None
+    name_places: Mapping[str, Place] = field(default_factory=dict, compare=False)  # of `names`, by name
 
     @property
     def resolved_digest(self) -> str | None:
@@ -140,11 +157,14 @@ class Pool:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        return tuple(
-            Slot(app=self.app, pool=self.name, region=region, number=number)
-            for region, count in self.counts.items()
-            for number in range(count)
-        )
+        return tuple(self._slot(region, number) for region, count in self.counts.items() for number in range(count))
+
+    def _slot(self, region: str, number: int) -> Slot:
+        slot = Slot(app=self.app, pool=self.name, region=region, number=number)
+        names = self.names.get(region, ())
+        if number >= len(names) or names[number] == slot.name:
+            return slot
+        return replace(slot, given=names[number])
 
     @property
     def anchor(self) -> Slot | None:

@@ -104,7 +104,7 @@ def _lost(context: Context, spec: Spec, run_id: str, why: str) -> RunInfo:
     slot = run_id.partition("/")[0]
     return RunInfo(
         id=run_id,
-        task=slot.rsplit("-", 2)[0],
+        task=next((pool.name for pool in spec.tasks for one in pool.slots if one.name == slot), slot.rsplit("-", 2)[0]),
         app=spec.apps[0].name if len(spec.apps) == 1 else "",
         slot=slot,
         machine_id="",

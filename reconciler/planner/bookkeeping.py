@@ -77,7 +77,8 @@ def app_books(
     _tidy(due, app, [holder for holder in holders if _is_selected(holder, given)])
     pools = [pool for pool in app.pools if given.selection.has_pool(pool.name)]
     unseen = [machine for machine in observed.machines if not (machine.is_observable or machine.state.is_gone)]
-    dark = {name for machine in unseen for name in _pools_of(machine)}
+    pool_of = {slot.name: pool.name for pool in app.pools for slot in pool.slots if slot.given} if unseen else {}
+    dark = {name for machine in unseen for name in _pools_of(machine, pool_of.get(machine.name))}
     _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, given)
     _mark_pools(due, pools, holders, _names(observed, changes), given)
     return AppBooks(tuple(due.writes()), _stack_keeper(holders))
@@ -160,12 +161,12 @@ def _tidy(due: _Due, app: App, holders: Iterable[Holder]) -> None:
             due.leave(holder, marks.GONE, "")  # of a destroy that failed
 
 
-def _pools_of(machine: Machine) -> set[str]:
+def _pools_of(machine: Machine, named: str | None) -> set[str]:
     """Return the pools that a machine that cannot be observed may be of; "" is any.
 
-    It may be the anchor, so these get no other one.
+    It may be the anchor, so these get no other one. `named` is the pool that has its name in `slots`.
     """
-    by_name = machine.name.rpartition("-")[0].rpartition("-")[0]
+    by_name = named or machine.name.rpartition("-")[0].rpartition("-")[0]
     return {by_name, machine.metadata.get(marks.POOL, by_name)}
 
 

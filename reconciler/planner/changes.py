@@ -59,6 +59,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
     There is nothing for a slot whose machine is foreign or cannot be observed.
     """
     anchors = anchors_of(paired, app.pools)
+    named = {(slot.pool, slot.region) for slot in (*paired.by_slot, *paired.orphans) if slot.given}
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
         memory = memories.get(pool.name, {})
@@ -70,7 +71,8 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 continue
             machine = paired.by_slot.get(slot)
             assert machine is None or machine.config is not None
-            was_applied = None if machine else _was_applied(slot, memory)
+            has_names = (slot.pool, slot.region) in named or slot.region in pool.names
+            was_applied = None if machine else _was_applied(slot, memory, has_names=has_names)
             situation = Situation(
                 pool=pool,
                 region=slot.region,
@@ -116,14 +118,15 @@ def not_known_as_lost(change: Change) -> Change:
     return replace(change, lost=None, code=ReasonCode.MISSING, reason="not there")
 
 
-def _was_applied(slot: Slot, memory: Mapping[str, str]) -> bool | None:
+def _was_applied(slot: Slot, memory: Mapping[str, str], *, has_names: bool) -> bool | None:
     """Return whether the slot had a machine when the pool was last applied.
 
-    None if the anchor does not tell.
+    None if the anchor does not tell. It knows how many machines there were, not their names by `slots`.
     """
     if marks.COUNTS not in memory:
         return None
-    return slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
+    is_counted = slot.number < marks.parse_counts(memory[marks.COUNTS]).get(slot.region, 0)
+    return None if is_counted and has_names else is_counted
 
 
 def _fields(differ: Differ, desired: Canonical, machine: Machine | None, pool: Pool) -> tuple[FieldChange, ...]:
@@ -201,7 +204,7 @@ def _expected_digest(machine: Machine | None) -> str | None:
 def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
     """Yield the removal of each orphan, the highest numbers first."""
     pools = {pool.name: pool for pool in app.pools}
-    for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region)):
+    for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region, slot.given)):
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
         removal = _keeping(_removal(slot, machine, pool, *_why_orphaned(slot, pool)), pool, paired)
         removal = replace(removal, is_untold=pool is None or counts_of(pool) is None)
@@ -273,4 +276,6 @@ def _why_orphaned(slot: Slot, pool: Pool | None) -> tuple[ReasonCode, str]:
     count = pool.counts.get(slot.region)
     if count is None:
         return ReasonCode.REGION_REMOVED, f"region {slot.region} is no longer in the spec"
+    if slot.given or slot.number < count:
+        return ReasonCode.NAME_REMOVED, "no slot of its pool has its name any more"
     return ReasonCode.COUNT_LOWERED, f"the count there is now {count}"

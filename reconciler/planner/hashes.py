@@ -13,7 +13,7 @@ from reconciler.canonical.change_hashes import change_hashes, set_sha256
 from reconciler.canonical.digest import FIRST_SCHEME, digest_of, scheme_of
 from reconciler.model.change import Action, Change
 from reconciler.model.plan import Plan
-from reconciler.model.spec import App, Spec
+from reconciler.model.spec import App, Pool, Spec
 
 _SCHEME: Final = 1
 
@@ -60,6 +60,7 @@ def spec_sha256(spec: Spec) -> str:
             "terms": pool.run_policy.to_text(),
             "launch": pool.launch,
             "protect": pool.is_protected,
+            **({"slots": given} if (given := _given(pool)) else {}),  # absent in a spec without
         }
         for pool in spec.pools
     ]
@@ -70,6 +71,10 @@ def spec_sha256(spec: Spec) -> str:
 def scheme_of_spec(spec: Spec) -> str:
     """Return the newest scheme that a digest of the spec's pools has."""
     return max((scheme_of(digest_of(pool.config)) for pool in spec.pools), default=FIRST_SCHEME)
+
+
+def _given(pool: Pool) -> list[list[object]]:
+    return [[slot.region, slot.number, slot.given] for slot in sorted(pool.slots) if slot.given]
 
 
 def _addresses(app: App) -> list[list[str]]:

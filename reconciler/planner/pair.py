@@ -7,7 +7,7 @@ from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import ForeignMachine, UnreachableMachine
 from reconciler.model.selection import WHOLE, Selection
-from reconciler.model.spec import App, Slot, Spec
+from reconciler.model.spec import App, Slot, Spec, slot_named
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,12 +44,9 @@ def pair(app: App, observed: ObservedApp, *, stack: str, selection: Selection = 
             _set_unreachable(paired, machine, slot or slot_of_name(machine, slots, pools))
             continue
         if not marks.is_owned(machine.metadata, stack=stack, name=machine.name):
-            _set_apart(paired, machine, slot, stack=stack)
+            _set_apart(paired, machine, slot, slots, stack=stack)
             continue
-        place = slot or _slot_of(machine)
-        if place is None:
-            paired.foreign.append(_foreign(machine, "its name does not fit its marks"))
-            continue
+        place = slot or slot_named(app.name, machine.metadata[marks.POOL], machine.name, region=machine.region)
         paired.owned.append(machine)
         home = paired.by_slot if slot else paired.orphans
         if place in home:
@@ -108,12 +105,15 @@ def _set_unreachable(paired: Paired, machine: Machine, slot: Slot | None) -> Non
         paired.unreachable.setdefault(slot, machine)
 
 
-def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, *, stack: str) -> None:
+def _set_apart(paired: Paired, machine: Machine, slot: Slot | None, slots: Mapping[str, Slot], *, stack: str) -> None:
     foreign = _foreign(machine, _reason(machine, slot, stack=stack))
-    cloned = clone_of(machine, stack=stack)
+    cloned, pool = clone_of(machine, stack=stack), machine.metadata.get(marks.POOL)
     paired.foreign.append(replace(foreign, clone_of=cloned))
-    if cloned and machine.name and (original := _slot_in(machine.app, cloned, machine.metadata.get(marks.POOL, ""))):
-        paired.clones.append((original, machine))
+    is_declared = slot is not None and bool(slot.given)  # the spec names this machine: nobody wants it to go
+    if cloned and machine.name and pool and not is_declared:
+        original = slots.get(cloned) or slot_named(machine.app, pool, cloned, region="")
+        if cloned in slots or not original.given:
+            paired.clones.append((original, machine))
     if slot:
         paired.blocked.setdefault(slot, machine)
 
@@ -147,18 +147,7 @@ def slot_of_name(machine: Machine, slots: Mapping[str, Slot], pools: Collection[
     name = machine.name or machine.metadata.get(marks.SLOT, "")
     if name in slots:
         return slots[name]
-    pool = machine.metadata.get(marks.POOL) or name.rpartition("-")[0].rpartition("-")[0]
-    return _slot_in(machine.app, name, pool) if marks.POOL in machine.metadata or pool in pools else None
-
-
-def _slot_of(machine: Machine) -> Slot | None:
-    """Return the slot that its marks name; None if its name is not `POOL-REGION-N`."""
-    return _slot_in(machine.app, machine.name, machine.metadata[marks.POOL])
-
-
-def _slot_in(app: str, name: str, pool: str) -> Slot | None:
-    rest = name.removeprefix(f"{pool}-")
-    region, _, number = rest.rpartition("-")
-    if rest == name or not region or not number.isdecimal() or len(number) > 9:
-        return None
-    return Slot(app=app, pool=pool, region=region, number=int(number))
+    marked = machine.metadata.get(marks.POOL)
+    pool = marked or name.rpartition("-")[0].rpartition("-")[0]
+    slot = slot_named(machine.app, pool, name, region=machine.region)
+    return slot if name and (marked or (pool in pools and not slot.given)) else None

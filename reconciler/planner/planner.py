@@ -227,12 +227,13 @@ class Planner:
                 continue
             with_flag = " (--prune-clones does, once it rests)" if machine.id in clones else ""
             held = f"{slot.address}: the name is held by machine {machine.id}, which this stack does not own"
+            otherwise = "take its name out of `slots`" if slot.given else "rename the pool"
             if machine.metadata.get(marks.STACK):
-                draft.blocked.append(f"{held}; destroy{with_flag} or rename it, or rename the pool")
+                draft.blocked.append(f"{held}; destroy{with_flag} or rename it, or {otherwise}")
             elif not machine.is_observable:
                 draft.blocked.append(f"{held}; it is {machine.doubt}")
             elif not self._adopt:
-                draft.blocked.append(f"{held}; take it over with --adopt, or rename it or the pool")
+                draft.blocked.append(f"{held}; take it over with --adopt, or rename it, or {otherwise}")
             elif change := adoption(slot, machine, pools[slot.pool], anchors[slot.pool], self._differ, at):
                 adopted.append(change)
             else:

@@ -253,4 +253,9 @@ def _continues(run: list[Change], change: Change) -> bool:
     last = run[-1].slot
     step = change.slot.number - last.number
     is_steady = len(run) < 2 or step == last.number - run[-2].slot.number
-    return change.slot.region == last.region and abs(step) == 1 and is_steady and not change.is_alone
+    return (
+        change.slot.region == last.region
+        and abs(step) == 1
+        and is_steady
+        and not (change.is_alone or change.slot.given or last.given)
+    )

@@ -10,7 +10,10 @@ FEW: Final = 20
 
 
 class Range(NamedTuple):
-    """Slots of one pool and region whose numbers follow each other."""
+    """Slots of one pool and region whose numbers follow each other.
+
+    One with a name of its own is alone.
+    """
 
     first: Slot
     size: int
@@ -26,7 +29,7 @@ def ranges_of(slots: Iterable[Slot]) -> Iterator[Range]:
     """Yield the slots as ranges, in the order of app, pool, region and number."""
     found: Range | None = None
     for slot in sorted(set(slots)):
-        if found and slot == _next(found):
+        if found and not found.first.given and slot == _next(found):
             found = Range(found.first, found.size + 1)
             continue
         if found:

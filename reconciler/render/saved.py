@@ -31,7 +31,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.scope import Scope
 from reconciler.model.selection import Selection
-from reconciler.model.spec import PoolKind, Slot
+from reconciler.model.spec import PoolKind, Slot, slot_named
 from reconciler.render.images import parse_builds
 from reconciler.render.json import plan_json
 from reconciler.render.redact import as_masked
@@ -205,8 +205,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
     bound = value["bound_to"]
     action = Action(value["action"])
     before, after = resource["before"] or {}, resource["after"] or {}
-    number = int(value["slot"].rpartition("-")[2])
-    slot = Slot(app=_name(value["app"]), pool=_name(value["pool"]), region=_name(value["region"]), number=number)
+    slot = _slot(value)
     return Change(
         slot=slot,
         kind=PoolKind(value["kind"]),
@@ -225,6 +224,11 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         clone=value.get("clone", ""),
         depends_on=tuple(value["depends_on"]),
     )
+
+
+def _slot(value: Mapping[str, Any]) -> Slot:
+    app, pool, region = (_name(value[key]) for key in ("app", "pool", "region"))
+    return slot_named(app, pool, _name(value["slot"]), region=region)
 
 
 def _desired(slot: Slot, value: Mapping[str, Any], after: Mapping[str, Any]) -> DesiredMachine | None:
@@ -288,8 +292,7 @@ def _hash(value: Any) -> str:
 
 
 def _unreachable(value: Mapping[str, Any]) -> UnreachableMachine:
-    number = int(value["slot"].rpartition("-")[2])
-    slot = Slot(app=_name(value["app"]), pool=_name(value["pool"]), region=_name(value["region"]), number=number)
+    slot = _slot(value)
     members = tuple(member for member in value.get("not_understood", "").split(", ") if member)
     return UnreachableMachine(slot=slot, id=value["machine"], host=value["host"], not_understood=members)
 

@@ -17,7 +17,7 @@ from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings, place_of
 from reconciler.spec.merge import merged
 from reconciler.spec.policies import build_rollout, build_run_policy
-from reconciler.spec.regions import build_counts
+from reconciler.spec.regions import build_counts, build_names
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar, is_null, make_map
 
 _MAX_MACHINES: Final = 200_000
@@ -116,11 +116,15 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
     assert isinstance(entry.value, Map)
     build = _parse_build(node.get("build"))
     config = MachineConfig(document=build_config(_with_image(node, app, build), kind, findings))
+    counts = build_counts(node, findings)
+    places = build_names(node, counts, findings)
     return Pool(
         app=app,
         name=name,
         kind=kind,
-        counts=build_counts(node, findings),
+        counts=counts,
+        names={region: tuple(found) for region, found in places.items()},
+        name_places={name: place for found in places.values() for name, place in found.items()},
         config=config,
         image_variables=() if build else _variables_of(node.get("image")),
         build=build,

@@ -1,13 +1,13 @@
-"""Read how many machines a pool has, and in which regions.
+"""Read how many machines a pool has, in which regions, and with which names.
 
 Regions are checked against a dated list of the platform's, without asking it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from reconciler.model.regions import GIVEN_UP, LISTED, LISTED_IN
-from reconciler.model.spec import Diagnostic
+from reconciler.model.spec import Diagnostic, Place
 from reconciler.spec.diagnostics import Findings, place_of
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, plain_value
 
@@ -34,6 +34,37 @@ def build_counts(node: Map, findings: Findings) -> dict[str, int]:
             findings.add(item, f"region {region!r} is there twice", hint="remove one; `count` says how many machines")
         counts[region] = number
     return counts or {"iad": number}
+
+
+def build_names(node: Map, counts: Mapping[str, int], findings: Findings) -> dict[str, dict[str, Place]]:
+    """Return the names that `slots` gives, by region, with their places."""
+    slots = node.get("slots")
+    names: dict[str, dict[str, Place]] = {}
+    seen: set[str] = set()
+    for region, entry in slots.items() if isinstance(slots, Map) else ():
+        items = entry.value.items if isinstance(entry.value, List) else []
+        if items and region not in counts:
+            hint = f"the pool is in {', '.join(counts)}: add the region to `regions`, or to the map in `count`"
+            findings.add(entry.key, f"`slots` names machines in {region}, where the pool has none", hint=hint)
+            continue
+        if len(items) > counts.get(region, 0):
+            first = items[counts[region]]
+            hint = "raise `count`, or take names out"
+            message = f"{_counted(len(items), 'name')} for {_counted(counts[region], 'machine')} in {region}"
+            findings.add(first, message, hint=hint)
+        for item in items:
+            name = item.text if isinstance(item, Scalar) else ""
+            if name in seen:
+                findings.add(
+                    item, f"machine {name!r} is in `slots` twice", hint="remove one: names are unique in an app"
+                )
+            seen.add(name)
+            names.setdefault(region, {}).setdefault(name, place_of(item))
+    return names
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _check_region(region: str, at: Node, findings: Findings) -> None:

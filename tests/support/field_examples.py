@@ -33,6 +33,7 @@ EXAMPLES = {
     "env": Example(value="{A: '1'}", other="{B: '2'}", wrong="[A]", path="env"),
     "count": Example(value="2", other="3", wrong="-1"),
     "regions": Example(value="[ams]", other="[ams, fra]", wrong="[everywhere]"),
+    "slots": Example(value="{iad: [blue-fire-1]}", other="{iad: [old-sun-2]}", wrong="{iad: [a b]}"),
     "guest": Example(value="shared-cpu-2x", other="shared-cpu-4x", wrong="huge", path="guest.cpus"),
     "swap_size_mb": Example(value="512", other="1024", wrong="512mb", path="init"),
     "restart": Example(value="on-failure", other="always", wrong="never", path="restart.policy"),
