@@ -205,7 +205,7 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
     bound = value["bound_to"]
     action = Action(value["action"])
     before, after = resource["before"] or {}, resource["after"] or {}
-    slot = _slot(value)
+    slot = slot_named(_name(value["app"]), _name(value["pool"]), _name(value["slot"]), region=_name(value["region"]))
     return Change(
         slot=slot,
         kind=PoolKind(value["kind"]),
@@ -224,11 +224,6 @@ def _change(value: Mapping[str, Any], resource: Mapping[str, Any]) -> Change:
         clone=value.get("clone", ""),
         depends_on=tuple(value["depends_on"]),
     )
-
-
-def _slot(value: Mapping[str, Any]) -> Slot:
-    app, pool, region = (_name(value[key]) for key in ("app", "pool", "region"))
-    return slot_named(app, pool, _name(value["slot"]), region=region)
 
 
 def _desired(slot: Slot, value: Mapping[str, Any], after: Mapping[str, Any]) -> DesiredMachine | None:
@@ -292,7 +287,7 @@ def _hash(value: Any) -> str:
 
 
 def _unreachable(value: Mapping[str, Any]) -> UnreachableMachine:
-    slot = _slot(value)
+    slot = slot_named(_name(value["app"]), _name(value["pool"]), _name(value["slot"]), region=_name(value["region"]))
     members = tuple(member for member in value.get("not_understood", "").split(", ") if member)
     return UnreachableMachine(slot=slot, id=value["machine"], host=value["host"], not_understood=members)
 
