@@ -44,7 +44,7 @@ owns() {
 # Collects what was approved by the merges since the commit that was applied last.
 approvals() {
   reconciler apply --dry-run -f "$INPUT_FILE" -o json ${more[@]+"${more[@]}"} >"$work/now.json" 2>"$errors" || code=$?
-  [[ -s $work/now.json ]] || return 1
+  if [[ ! -s $work/now.json ]] || grep -q '^  "error": ' "$work/now.json"; then return 1; fi
   code=0 # if it is blocked, the apply says so
   allowed=$(github approved --key "$key" --author "$INPUT_COMMENT_AUTHOR" --plan "$work/now.json" \
     --out "$work/approvals.txt" 2>"$errors") || return 1

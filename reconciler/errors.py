@@ -49,6 +49,17 @@ def _restored(error: type[ReconcilerError], args: tuple[Any, ...], values: dict[
     return restored
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an error that ended a command says."""
+    match error:
+        case ReconcilerError():
+            return error.message
+        case OSError():
+            return str(error)
+        case _:
+            return unexpected_words(error)
+
+
 def unexpected_words(error: BaseException) -> str:
     """Return the message for an error that this package does not raise on purpose."""
     return f"unexpected {type(error).__name__}: {error}"

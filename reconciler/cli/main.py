@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.ui.given import DEBUG, note_logs
+from reconciler.cli.ui.given import DEBUG, JSON, note_logs
 from reconciler.cli.ui.options import shared_options
 from reconciler.cli.ui.streams import Output, OutputError, flush, open_output
 
@@ -206,6 +206,10 @@ def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, o
             from reconciler.cli.ui.errors import show_failure
 
             show_failure(error)
+            if context and context.meta.get(JSON) and not output.has_document:
+                from reconciler.cli.ui.errors import print_failure
+
+                print_failure(error, _error_code(_verb(context)))
     return _error_code(_verb(context))
 
 

@@ -6,6 +6,7 @@ GitHub shows its workflow commands at the spec's line in a pull request, and on 
 from collections.abc import Sequence
 from typing import Any, Final
 
+from reconciler.errors import ReconcilerError, SpecError, words_of
 from reconciler.model.spec import Diagnostic
 from reconciler.render.redact import clean, defused, printable
 from reconciler.render.style import columns, wrapped
@@ -46,6 +47,15 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
     ]
 
 
+def failure_json(error: Exception, exit_code: int) -> dict[str, Any]:
+    """Return the error that ended a verb as JSON; a spec's errors with their places."""
+    hint = error.hint if isinstance(error, ReconcilerError) else None
+    told: dict[str, Any] = {"message": words_of(error), "hint": hint, "exit_code": exit_code}
+    if isinstance(error, SpecError):
+        told |= {"message": error.summary, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more}
+    return told | {"message": clean(told["message"], _LONGEST), "hint": clean(hint, _LONGEST) if hint else None}
+
+
 def error_text(message: str, hint: str | None, *, width: int | None = None) -> str:
     """Show one error and what to do about it."""
     return "\n".join([*wrapped(f"error: {clean(message, _LONGEST)}", width), *_hint(hint, width, indent=2)])
@@ -72,13 +82,26 @@ def _excerpt(diagnostic: Diagnostic, width: int | None) -> list[str]:
     number = f"{diagnostic.place.line} | "
     most = min(_LINE_LIMIT, max(width - len(number) - 2, _NARROWEST)) if width else _LINE_LIMIT
     at = min(diagnostic.place.column, len(text)) - 1
-    begins = 0 if at < most - 1 else at - most // 2
-    ends = begins + most - (begins > 0)
-    ends -= ends < len(text)
+    begins, ends = _window(text, at, most)
     shown, before = printable(text[begins:ends]), printable(text[begins:at])
     start, end = "…" if begins else "", "…" if ends < len(text) else ""
     spaces = " " * (len(start) + columns(before) + _added(shown, len(before)))
     return [f"  {number}{start}{defused(shown)}{end}", f"  {' ' * (len(number) - 2)}| {spaces}^"]
+
+
+def _window(text: str, at: int, most: int) -> tuple[int, int]:
+    """Return the part of a line around a place that is `most` columns wide.
+
+    Letters of East Asia take two columns each. There is room for an ellipsis on either side.
+    """
+    begins, ends = 0, min(len(text), at + most)
+    if columns(text[:at]) >= most - 1:
+        begins = max(0, at - most // 2)
+        while columns(text[begins:at]) > most // 2:
+            begins += 1
+    while columns(text[begins:ends]) > most - (begins > 0) - (ends < len(text)):
+        ends -= 1
+    return begins, ends
 
 
 def _added(shown: str, until: int) -> int:

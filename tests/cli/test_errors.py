@@ -1,10 +1,12 @@
 """What a user reads when something is wrong: a folder of tests/cases/errors for each mistake.
 
-Its case.yaml has the command, and what is wrong beside the files of the folder; expected.txt has all of stderr.
+Its case.yaml has the command, and what is wrong beside the files of the folder; expected.txt has all of stderr, and of
+an apply the report. Where expected-50.txt is there, the same is shown on a terminal of fifty columns.
 RECONCILER_REWRITE=1 writes the expectations anew. Read each as a new user would before it is committed.
 """
 
 import io
+import json
 import os
 import shlex
 import shutil
@@ -21,11 +23,13 @@ import yaml
 
 from reconciler.engine.server.daemon import lock_home, prepare_home
 from reconciler.images.wire import Connection
+from reconciler.render.style import columns
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine, Ended
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "errors").iterdir())
-OURS = {"case.yaml", "expected.txt"}
+NARROW = [case for case in CASES if (case / "expected-50.txt").exists()]
+OURS = {"case.yaml", "expected.txt", "expected-50.txt"}
 KNOWN = {"command", "before", "environment", "stdin", "answers", "registry", "port", "home"}
 
 
@@ -69,8 +73,8 @@ def something_wrong(case: dict[str, Any], directory: Path, patch: pytest.MonkeyP
         yield names
 
 
-def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> tuple[Ended, str]:
-    """How the case's command ended, and its errors, with the names of a user's machine."""
+def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> Ended:
+    """How the case's command ended, with the names of a user's machine."""
     case = yaml.safe_load((folder / "case.yaml").read_text())
     assert set(case) <= KNOWN
     for file in folder.iterdir():
@@ -83,21 +87,58 @@ def run_case(folder: Path, directory: Path, *more: str, **environment: str) -> t
             assert line.run(*shlex.split(command), environment=variables).code == 0
         with something_wrong(case, directory, patch) as names:
             words = shlex.split(case["command"].replace("7070", next((k for k, v in names.items() if v == "7070"), "")))
-            ended = line.run(*words, *more, environment=variables | environment)
-    shown = ended.err
+            ended = line.run(*more, *words, environment=variables | environment)
     for found, name in names.items():
-        shown = shown.replace(found, name)
-    return ended, shown
+        ended = Ended(ended.code, ended.out.replace(found, name), ended.err.replace(found, name))
+    return ended
+
+
+def check_text(text: str, expected: Path) -> None:
+    """Fail unless the text is that of the file, or write it there if that is asked for."""
+    if os.environ.get("RECONCILER_REWRITE"):
+        expected.write_text(text)
+    assert text == expected.read_text()
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
 def test_a_mistake_is_told_with_its_place_its_reason_and_what_to_do(folder: Path, tmp_path: Path) -> None:
-    ended, shown = run_case(folder, tmp_path)
+    ended = run_case(folder, tmp_path)
     command = yaml.safe_load((folder / "case.yaml").read_text())["command"]
     report = ended.out.partition("Plan hash: ")[2].partition("\n")[2]  # of an apply
-    text = f"$ reconciler {command}\n{report}{shown}[exit {ended.code}]\n"
-    expected = folder / "expected.txt"
-    if os.environ.get("RECONCILER_REWRITE"):
-        expected.write_text(text)
-    assert text == expected.read_text()
+    check_text(f"$ reconciler {command}\n{report}{ended.err}[exit {ended.code}]\n", folder / "expected.txt")
     assert ended.code
+
+
+@pytest.mark.parametrize("folder", NARROW, ids=lambda folder: folder.name)
+def test_a_mistake_is_told_in_fifty_columns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.cli.ui.errors.error_width", lambda: 50)
+    shown = run_case(folder, tmp_path).err
+    check_text(shown, folder / "expected-50.txt")
+    assert all(columns(line) <= 50 for line in shown.split("\n"))
+
+
+def facts_of(document: dict[str, Any]) -> list[str]:
+    """The texts of a document that say what went wrong and what to do."""
+    told = document.get("error", document)
+    each = [*told.get("errors", []), *([told] if "errors" not in told else [])]
+    places = [f"{one['file']}:{one['line']}:{one['column']}: error:" for one in each if "file" in one]
+    words = [one.get(key) for one in each for key in ("message", "hint", "remedy")]
+    return [*places, *filter(None, words)]
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_json_and_annotations_have_the_same_facts(folder: Path, tmp_path: Path) -> None:
+    ended = run_case(folder, tmp_path, "-o", "json", GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(tmp_path))
+    lines = ended.err.splitlines()
+    expected = " ".join((folder / "expected.txt").read_text().split())
+    annotations = [line for line in lines if line.startswith("::error ")]
+    if ended.code == 64 or "Not all was applied" in expected:
+        return  # a usage error is click's own; the report of an apply has schemas and tests of its own
+    document = json.loads(ended.out)
+    assert facts_of(document) or "resource_changes" in document  # it was printed before it could not be saved
+    for fact in facts_of(document):
+        assert " ".join(fact.split()) in expected
+    if annotations:
+        assert len(annotations) == len([line for line in expected.split(" ") if line == "error:"])
+    text = "\n".join(line for line in lines if not line.startswith("::error "))
+    assert " ".join(text.split()) in expected

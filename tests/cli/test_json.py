@@ -82,6 +82,8 @@ def test_each_verb_on_a_good_day(command: Command) -> None:
 def test_each_verb_on_a_bad_day(command: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("version: 1\nname: s\napps: {a: {image: i, tasks: {t: {cmd: x}}}}\n")
     assert command("validation", "validate", "-f", "bad.yaml", code=1)["errors"]
+    assert command("error", "plan", "-f", "bad.yaml", code=1)["error"]["errors"][0]["line"] == 3
+    assert command("error", "status", "-f", "none.yaml", code=1)["error"]["hint"]
     assert command("run", "invoke", "t", "-f", "bad.yaml", code=125)["message"] == "the spec has 1 error"
     assert command("run", "invoke", "wrok", code=125)["outcome"] == "refused"
     assert command("run", "invoke", "work", code=125)["remedy"]

@@ -75,9 +75,11 @@ def print_json(value: Mapping[str, Any]) -> None:
 
     What a terminal or a pipeline would act upon is escaped.
     """
+    from reconciler.cli.ui.streams import current
     from reconciler.render.json import json_pieces
     from reconciler.render.style import FORMAT_VERSION
 
+    current().has_document = True
     block: list[str] = []
     for piece in json_pieces({"format_version": FORMAT_VERSION} | dict(value)):
         block.append(piece)

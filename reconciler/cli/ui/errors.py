@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import click
 
 from reconciler.cli.ui.annotations import annotate, annotate_spec
-from reconciler.cli.ui.console import error_width, say
-from reconciler.errors import BuildError, ReconcilerError, SpecError, unexpected_words
-from reconciler.render.diagnostics import diagnostics_text, error_text
+from reconciler.cli.ui.console import error_width, print_json, say
+from reconciler.errors import BuildError, ReconcilerError, SpecError, words_of
+from reconciler.render.diagnostics import diagnostics_text, error_text, failure_json
 
 
 def show_failure(error: Exception) -> None:
@@ -21,9 +21,14 @@ def show_failure(error: Exception) -> None:
             if isinstance(error, BuildError) and error.lines:
                 say(error.lines)
         case OSError():
-            _show(str(error), None)
+            _show(words_of(error), None)
         case _:
-            say(f"error: {unexpected_words(error)}\n  run it again with --debug to see where")
+            say(f"error: {words_of(error)}\n  run it again with --debug to see where")
+
+
+def print_failure(error: Exception, exit_code: int) -> None:
+    """Print the error that ended a verb as the document of -o json."""
+    print_json({"error": failure_json(error, exit_code)})
 
 
 def tell_failures(failures: Iterable[str]) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-# In the context's `meta`: --debug, --trace-http as a variable, and --no-input.
+# In the context's `meta`: --debug, --trace-http as a variable, --no-input.
 DEBUG = "reconciler.debug"
 HTTP = "reconciler.http"
 NO_INPUT = "reconciler.no_input"
+JSON = "reconciler.json"  # that -o json was given
 _LOG = "RECONCILER_LOG"
 _LOGS = {"debug": DEBUG, "http": HTTP}
 
@@ -52,6 +53,13 @@ def note_no_input(context: click.Context, _parameter: click.Parameter, value: bo
     """Keep that --no-input was given, before or after the verb."""
     if value:
         context.meta[NO_INPUT] = True
+
+
+def note_json(context: click.Context, parameter: click.Parameter, value: str | bool) -> str | bool:
+    """Keep whether JSON is asked for, before or after the verb, for later errors."""
+    if _is_given_in(context, parameter.name or ""):
+        context.meta[JSON] = value in {"json", True}
+    return value
 
 
 def note_logs(context: click.Context) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_no_input, value_of
+from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_json, note_no_input, value_of
 from reconciler.cli.ui.values import Count, Named
 from reconciler.model.image import Resolve
 from reconciler.model.selection import Selection
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWING = ("plan", "show", "diff", "drift")  # what shows a plan and does nothing
 _VERBS_OF = {"markdown": (*_SHOWING, "destroy", "release", "apply"), "html": _SHOWING, "gitlab": _SHOWING}
+
+_FORMATS = click.Choice(["text", "json", *_VERBS_OF])
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BUILDERS = ("docker", "podman", "buildah")
@@ -74,8 +76,8 @@ def shared_options(function: F) -> F:
         _completed("dir", "-C", "directory", type=Named(), metavar="DIR", help="Work as if started in DIR."),
         _completed("apps", "-a", "--app", "app", type=Text(), metavar="APP", help="Only this app of the spec."),
         _completed("pools", "--only", type=Text(), metavar="POOL", multiple=True, help=f"Only {_ONE_POOL}."),
-        click.option("-o", "--output", "output", type=click.Choice(["text", "json", *_VERBS_OF]), default="text"),
-        click.option("--json", "is_json", is_flag=True, help="The same as -o json."),
+        click.option("-o", "--output", "output", type=_FORMATS, default="text", callback=note_json),
+        click.option("--json", "is_json", is_flag=True, callback=note_json, help="The same as -o json."),
         _completed("targets", "--target", type=NamedText(), metavar="fly|local|URL", help=_TARGET),
         click.option("--no-color", "is_plain", is_flag=True, help="No colours. NO_COLOR does the same."),
         click.option(

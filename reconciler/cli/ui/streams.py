@@ -37,6 +37,7 @@ class Output:
         self.known: Concealment = Concealment(known_tokens(os.environ))
         self.failure: OSError | None = None
         self.result: str = ""
+        self.has_document: bool = False  # JSON was printed, so an error prints none
         self.is_short: bool = False  # a file beside the output could not be written, which was told
         self._on_failure: Callable[[], None] = _raise
 

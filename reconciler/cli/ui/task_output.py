@@ -44,6 +44,7 @@ def printer(options: Shared, *, with_times: bool = False) -> "Callable[[LogLine]
 
 def object_printer(run_id: str, machine: "Machine") -> "Callable[[LogLine], None]":
     """Return what writes each line of the run to stdout as a JSON object."""
+    current().has_document = True
 
     def take(line: "LogLine") -> None:
         _write(as_it_is(sys.stdout), line_json(line, machine, run=run_id, attempt=line.attempt))
@@ -55,6 +56,7 @@ def machine_printer(
     options: Shared, *, with_times: bool = False
 ) -> "Callable[[Sequence[tuple[LogLine, Machine]]], None]":
     """Return what writes each line to stdout, behind its machine's name or as JSON."""
+    current().has_document = options.is_json
 
     def take(lines: "Sequence[tuple[LogLine, Machine]]") -> None:
         stream = as_it_is(sys.stdout)
