@@ -9,6 +9,7 @@ from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.machine import MachineRef, MachineState
 from reconciler.model.marks import MetadataWrite
 from reconciler.model.secret import repr_of
+from reconciler.model.shown import shown
 from reconciler.model.spec import PoolKind, Rollout, Slot
 
 
@@ -89,7 +90,7 @@ class FieldChange:
         return f"FieldChange(path={self.path!r}, observed={before}, desired={after}, cause=Cause.{self.cause.name})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Change:
     """What happens to one slot, or to the settings of its pool, and why.
 
@@ -128,6 +129,9 @@ class Change:
     clone: str = ""  # the name of a clone to be removed; `slot` is the one whose marks it carries
     writes: tuple[MetadataWrite, ...] = ()  # of a change of the settings; of a release: made on others before it
     depends_on: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return shown(self, address=self.address, action=self.action, reason=self.reason, deferred=self.deferred)
 
     @property
     def address(self) -> str:

@@ -16,6 +16,7 @@ from reconciler.model.marks import MetadataWrite
 from reconciler.model.revision import Revision
 from reconciler.model.scope import Scope
 from reconciler.model.selection import WHOLE, Selection
+from reconciler.model.shown import shown
 from reconciler.model.spec import Slot
 
 
@@ -157,7 +158,7 @@ class DeletionLimit:
         return f"destroys {self.destroys} of {self.of}{told}{made_again}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan:
     """All changes in a stable order, with what was seen beside them.
 
@@ -188,6 +189,10 @@ class Plan:
     image_variables: tuple[str, ...] = ()  # names of variables in the images of machines that it makes or changes
     scope: Scope | None = None  # where it holds, if that is known: it is shown, and in no hash
     app_deletions: tuple[AppDeletion, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = {name: count for name, count in self.counts().items() if count}
+        return shown(self, stack=self.stack, **counts, blocked=self.blocked)
 
     @property
     def effective(self) -> tuple[Change, ...]:

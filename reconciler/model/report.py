@@ -1,6 +1,7 @@
 """What an apply did: one entry for each change, and what was read back."""
 
 import enum
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import Check, Exit
 from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.revision import Revision
+from reconciler.model.shown import shown
 from reconciler.model.spec import Slot
 
 
@@ -45,7 +47,7 @@ class Unhealthy:
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Entry:
     """How one change ended.
 
@@ -60,6 +62,9 @@ class Entry:
     machine_id: str | None = None
     address: str = ""  # of the change
     unhealthy: Unhealthy | None = None  # where a service was changed and did not stay up
+
+    def __repr__(self) -> str:
+        return shown(self, address=self.address, action=self.action, status=self.status, detail=self.detail)
 
     @property
     def app(self) -> str:
@@ -91,7 +96,7 @@ class AppEntry:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """How an apply ended.
 
@@ -111,6 +116,10 @@ class Report:
     app_deletions: tuple[AppEntry, ...] = ()
     interrupted: bool = False
     duration_s: float = 0.0
+
+    def __repr__(self) -> str:
+        counts = Counter(entry.status.value for entry in self.entries)
+        return shown(self, stack=self.plan.stack, is_success=self.is_success, **counts, failures=self.failures)
 
     @property
     def is_success(self) -> bool:

@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.model.shown import shown
 from reconciler.model.spec import Slot
 
 
@@ -35,7 +36,7 @@ class NeverStarted(enum.StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Outcome:
     """How a run ended.
 
@@ -50,6 +51,9 @@ class Outcome:
     signal: int | None = None
     remedy: str | None = None
     cause: NeverStarted | None = None
+
+    def __repr__(self) -> str:
+        return shown(self, name=self.name, exit_code=self.exit_code, message=self.message, remedy=self.remedy)
 
     @property
     def ok(self) -> bool:
@@ -87,7 +91,7 @@ class RunState(enum.StrEnum):
     NOT_STARTED = "not started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunInfo:
     """A run as its machine's events and records show it.
 
@@ -108,3 +112,6 @@ class RunInfo:
     deadline: datetime | None = None
     outcome: Outcome | None = None
     attempts: int | None = None
+
+    def __repr__(self) -> str:
+        return shown(self, id=self.id, state=self.state, outcome=self.outcome and self.outcome.name, who=self.who)

@@ -37,6 +37,7 @@ apps:
 """
 HOSTILE = 'version: 1\nname: s\napps: {a: {tasks: {"$(touch x)": {}, "a;b": {}, "a b": {}, "fine": {}}}}\n'
 SHELLS = ("bash", "zsh", "fish")
+WITH_COMMAND = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture
@@ -203,10 +204,9 @@ ask reconciler -C below plan --only ""; echo "${COMPREPLY[*]}"
 ask reconciler wait ""; echo "${COMPREPLY[*]}"
 complete -p reconciler
 """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "--norc", "-c", script],
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": WITH_COMMAND},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -216,6 +216,18 @@ complete -p reconciler
     *offered, registered = ended.stdout.splitlines()
     assert offered == ["work", "low", ""]
     assert registered.endswith("-F _reconciler_completion reconciler")
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")
+def test_fish_completes_by_the_script_that_is_printed(place: Path) -> None:
+    ended = subprocess.run(
+        ["fish", "--no-config", "-c", 'reconciler completion fish | source; complete -C "reconciler invoke wo"'],
+        env={**os.environ, "PATH": WITH_COMMAND},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.stdout.strip(), ended.stderr) == ("work", "")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
