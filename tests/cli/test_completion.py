@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 
 from reconciler.cli.main import VERBS, cli, main, run
 from reconciler.cli.ui.completion import FINDERS, PROGRAM, VARIABLE, complete
+from reconciler.cli.ui.options import Text
+from reconciler.cli.ui.values import Named
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine
 from tests.support.environment import clear_environment
@@ -36,6 +39,15 @@ apps:
       publish: {command: [run, '1000']}
 """
 HOSTILE = 'version: 1\nname: s\napps: {a: {tasks: {"$(touch x)": {}, "a;b": {}, "a b": {}, "fine": {}}}}\n'
+# What is made up, or is known to nobody here.
+FREE = {
+    *((verb, "push_to") for verb in ("apply", "build", "plan")),
+    *((verb, "expected") for verb in ("apply", "release")),
+    *(("engine conform", name) for name in ("image", "org", "region")),
+    *(("import", name) for name in ("app_name", "org", "skipped", "stack")),
+    *(("init", name) for name in ("name", "org")),
+    *(("invoke", name) for name in ("args", "env", "idempotency_key")),
+}
 SHELLS = ("bash", "zsh", "fish")
 WITH_COMMAND = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -253,6 +265,24 @@ def test_the_command_completes_where_the_script_asks_it_to(
         monkeypatch.setenv(VARIABLE, other)
         assert main() == 0
         assert capfd.readouterr() == ("", "")
+
+
+def test_each_word_that_could_be_completed_is() -> None:
+    assert {*_left_alone(cli, "")} == FREE
+
+
+def _left_alone(command: click.Command, verb: str) -> Iterator[tuple[str, str]]:
+    """The options and arguments that take any text, and that nothing completes."""
+    for one in command.params:
+        is_text = one.type is click.STRING or isinstance(one.type, Text | Named)
+        if is_text and one._custom_shell_complete is None:
+            yield verb, str(one.name)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below
+            yield from _left_alone(below, f"{verb} {name}".strip())
 
 
 def test_every_finder_is_used() -> None:

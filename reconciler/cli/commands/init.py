@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.ui import console, streams
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP
 from reconciler.cli.ui.values import Named
@@ -26,7 +27,12 @@ _TRIES: Final = 3
 )
 @click.option("--org", type=Text(), metavar="ORG", help="The organisation of an app that is made. [default: personal]")
 @click.option(
-    "--from", "source", type=Named(), metavar="FILE", help="The fly.toml or Dockerfile. [default: what is there]"
+    "--from",
+    "source",
+    type=Named(),
+    metavar="FILE",
+    shell_complete=completes("file"),
+    help="The fly.toml or Dockerfile. [default: what is there]",
 )
 @shared_options
 def command(name: str | None, org: str | None, source: str | None, **_values: object) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Duration, Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
@@ -42,7 +43,7 @@ class Since(click.ParamType[datetime | timedelta]):
 
 
 @click.command("runs")
-@click.argument("task", type=Text(), required=False)
+@click.argument("task", type=Text(), required=False, shell_complete=completes("tasks"))
 @click.option("--since", type=Since(), metavar="2h|DATE", help="Only runs that go on, or began since then (UTC).")
 @click.option("--failed", "only_failed", is_flag=True, help="Only runs that failed, or never started.")
 @shared_options
