@@ -156,8 +156,8 @@ def test_with_all_of_it_everything_is_ok(doctor: Doctor, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "words", "level", "shown"),
     [
-        (None, [], "skip", "no machines.yaml here or up to the repository's root → `reconciler init` writes one"),
-        (None, ["-f", "none.yaml"], "fail", "cannot read none.yaml"),
+        (None, [], "skip", "`reconciler init` writes"),
+        (None, ["-f", "none.yaml"], "fail", "there is no file none.yaml"),
         (SPEC % "'i:${TAG}'", [], "fail", "${TAG} is not set → set it"),
         (SPEC % "i" + "extra: 1\n", [], "fail", "machines.yaml:4:1"),
         (SPEC % "i", ["--environment", "prod"], "fail", "has no environment 'prod'"),

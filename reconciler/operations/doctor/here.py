@@ -52,11 +52,8 @@ async def check_spec(setup: Setup) -> tuple[Finding, ...]:
             else []
         )
         return (*found, *rest)
-    if isinstance(spec, NoSpecError):
-        return (
-            Finding(level=Level.SKIP, text=spec.message, mend="`reconciler init` writes one, and -f FILE names one"),
-        )
-    return (Finding(level=Level.FAIL, text=spec.message, mend=spec.hint),)
+    level = Level.SKIP if isinstance(spec, NoSpecError) else Level.FAIL
+    return (Finding(level=level, text=spec.message, mend=spec.hint),)
 
 
 async def check_git(setup: Setup) -> tuple[Finding, ...]:
