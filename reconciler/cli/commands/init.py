@@ -147,5 +147,7 @@ def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:
         f"reconciler validate{file}",
         f"reconciler plan --target local{file}",
         f"reconciler plan{file}    (on Fly)",
+        "For a run on demand, add a task under the app: tasks: {report: {command: [./report]}}, and apply;",
+        "  then `reconciler invoke report` runs it once.",
         f"If {app} has machines already, `reconciler import {app}` writes a spec that takes them over.",
     ]
