@@ -13,6 +13,7 @@ from reconciler.canonical.forms import canonical_guest, canonical_restart, canon
 from reconciler.canonical.normalize import without_nullish
 from reconciler.drafts.service_members import checks_of, is_duration, is_number, ports_of
 from reconciler.drafts.variables import Variables, without_secrets
+from reconciler.model.image import reference
 from reconciler.model.spec import PoolKind
 
 _MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
@@ -88,8 +89,8 @@ def _image(document: Mapping[str, Any]) -> str:
     containers = document.get("containers")
     first = containers[0] if isinstance(containers, list) and containers else {}
     image = document.get("image") or (first.get("image") if isinstance(first, dict) else None)
-    if not isinstance(image, str):
-        raise InexpressibleError("it has no image")
+    if not isinstance(image, str) or reference(image) is None:
+        raise InexpressibleError(f"its image, {image!r}, is no image reference" if image else "it has no image")
     return image
 
 

@@ -238,6 +238,7 @@ def test_files_are_shown_with_the_flag_but_for_those_that_look_secret() -> None:
             "cannot be in a spec: it has a schedule beside",
         ),
         ({"config": {"env": {"A": "1"}}}, "cannot be in a spec: it has no image"),
+        ({"config": {"image": "A B"}}, "cannot be in a spec: its image, 'A B', is no image reference"),
     ],
 )
 def test_a_machine_that_cannot_be_taken_over_as_it_is_is_named_with_the_reason(

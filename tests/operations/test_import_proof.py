@@ -52,6 +52,7 @@ def test_each_setting_of_the_api_is_in_the_spec(one: Property) -> None:
         assert canonical(pool.config) == canonical(MachineConfig(document=config)), value
 
 
+REGIONS = st.sampled_from(["iad", "ams", "bos"])
 MANY = st.lists(st.tuples(st.sampled_from([one for one in PROPERTIES if one.path != OF_A_SERVICE]), st.integers(0, 1)))
 
 
@@ -67,7 +68,8 @@ def test_random_machines_are_taken_over_as_they_are(
             config = {key: value for key, value in config.items() if key not in {"services", "checks"}}
         for mount in config.get("mounts", ()):
             mount["volume"] = f"vol_{number}"  # a volume has one machine
-        config["metadata"] = config.get("metadata", {}) | fly_metadata(f"g{number}")
+        group = data.draw(st.sampled_from(["app", "web", ""]))
+        config["metadata"] = config.get("metadata", {}) | (fly_metadata(group) if group else {})
         state = data.draw(st.sampled_from(["started", "stopped", "suspended", "created", "failed"]))
-        machines.append(machine_json(number, config, state=state, name=f"g{number}-iad-0"))
+        machines.append(machine_json(number, config, state=state, region=data.draw(REGIONS)))
     proven(observed(machines))
