@@ -175,3 +175,10 @@ def test_a_destroyed_machine_is_told_for_two_days(virtual_engine: VirtualEngine)
     assert client.get(f"{CREATE}/{machine['id']}").json()["state"] == "destroyed"
     virtual_engine.run(virtual_engine.clock.sleep(2 * 3600))
     assert client.get(f"{CREATE}/{machine['id']}").status_code == 404
+
+
+def test_a_call_that_asks_for_a_thread_does_not_keep_the_engine_from_ending() -> None:
+    with VirtualEngine() as engine:
+        engine.create_app("work")
+        body = {"name": "data", "region": "iad", "size_gb": 1}
+        assert engine.client().post("/apps/work/volumes", json=body).raise_for_status().json()["size_gb"] == 1
