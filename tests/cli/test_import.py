@@ -43,7 +43,7 @@ class Place:
         return self.engine.run(self.engine.wait_for_state("shop", made.json()["id"], state))
 
     def run(self, *words: str, **environment: str) -> Ended:
-        return self.line.run(*words, environment=environment)
+        return self.line.run(*words, environment={"RECONCILER_RESOLVE": "never"} | environment)
 
     def imported(self, *words: str) -> str:
         """Import the app, into machines.yaml."""
@@ -140,19 +140,11 @@ def test_volumes_regions_schedules_and_containers_are_taken_over(place: Place) -
     place.take_over()
 
 
-def test_two_hundred_machines_are_one_pool(place: Place) -> None:
-    for number in range(200):
-        place.make(worker_config(**RUN), name=f"worker-{number:03d}", state="stopped", skip_launch=True)
-    text = place.imported()
-    assert (text.count("worker-"), text.count("count: {iad: 200}")) == (200, 1)
-    place.take_over()
-
-
 SETTINGS = [one for one in PROPERTIES if one.path not in ODD]
 
 
 @given(st.lists(st.tuples(st.sampled_from(SETTINGS), st.integers(0, 1)), max_size=6), st.booleans(), st.booleans())
-@settings(max_examples=12)
+@settings(max_examples=10)
 def test_whatever_is_set_the_machine_keeps_its_version_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[tuple[Any, int]], is_stopped: bool, is_fly: bool
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconciler.canonical.normalize import canonical
 from reconciler.model.config import MachineConfig
 from tests.support.config_properties import PROPERTIES, Property
-from tests.support.live_apps import IMAGE, fly_metadata, machine_json, observed, proven
+from tests.support.live_apps import IMAGE, fly_metadata, machine_json, observed, proven, web_config
 
 SERVING = {"services": [{"protocol": "tcp", "internal_port": 8080}]}
 VALUES = {"schedule": ("daily", "hourly")}
@@ -57,7 +57,7 @@ MANY = st.lists(st.tuples(st.sampled_from([one for one in PROPERTIES if one.path
 
 
 @given(st.lists(MANY, min_size=1, max_size=4), st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_random_machines_are_taken_over_as_they_are(
     configs: list[list[tuple[Property, int]]], data: st.DataObject
 ) -> None:
@@ -73,3 +73,11 @@ def test_random_machines_are_taken_over_as_they_are(
         state = data.draw(st.sampled_from(["started", "stopped", "suspended", "created", "failed"]))
         machines.append(machine_json(number, config, state=state, region=data.draw(REGIONS)))
     proven(observed(machines))
+
+
+def test_two_hundred_machines_are_one_pool() -> None:
+    states = ["started", "stopped"]
+    machines = [machine_json(number, web_config(), state=states[number % 2]) for number in range(200)]
+    text, spec = proven(observed(machines))
+    assert ([*spec.pools[0].counts.items()], len(spec.pools)) == ([("iad", 200)], 1)
+    assert text.count("weathered-frog-") == 200
