@@ -35,11 +35,11 @@ def test_the_first_spec_is_valid_and_short() -> None:
     assert [pool.name for pool in load_spec(shown, file="machines.yaml", environment={}).pools] == ["import-orders"]
 
 
-def test_it_names_the_commands_that_ci_runs_on_a_clean_clone() -> None:
-    ci = (ROOT / "Makefile").read_text()
+def test_it_names_the_two_commands_for_a_clean_clone() -> None:
+    makefile = (ROOT / "Makefile").read_text()
     for command in ("demo", "test"):
         assert f"\nmake {command} " in README
-        assert re.search(rf"^{command}:.*  ## ", ci, re.MULTILINE)
+        assert re.search(rf"^{command}:.*  ## ", makefile, re.MULTILINE)
 
 
 def test_each_command_of_it_is_there() -> None:

@@ -9,6 +9,7 @@ differs between two runs (ids and times) is replaced by something fixed.
 
 import difflib
 import fcntl
+import html
 import io
 import os
 import pty
@@ -146,7 +147,7 @@ def picture(text: str) -> str:
     svg = console.export_svg(title="reconciler", unique_id="terminal")
     svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;]*;", "font-family: ui-monospace, Menlo, Consolas, monospace;", svg)
-    svg = svg.replace("<svg ", '<svg role="img" aria-label="reconciler plan, apply, invoke and runs" ', 1)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape("; ".join(SESSION))}" ', 1)
     return re.sub(r"[ \t]+$", "", re.sub(r"<!--.*?-->\n?", "", svg), flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
