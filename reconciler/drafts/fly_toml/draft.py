@@ -23,7 +23,7 @@ from reconciler.model.regions import GIVEN_UP, LISTED, LISTED_IN
 _RELEASE: Final = "release"
 _DEFAULT_REGION: Final = "iad"
 _NO_NAME: Final = frozenset("=\0")  # no variable's name has these
-_GROUPED: Final = ("http_service", "services", "mounts", "vm", "checks", "restart", "metrics")
+_LISTS: Final = ("services", "mounts", "vm", "restart", "metrics")  # of sections that name their groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +140,20 @@ def _nameless(document: Mapping[str, Any]) -> Iterator[Unsaid]:
 def _unknown_groups(document: Mapping[str, Any]) -> Iterator[Unsaid]:
     """Yield the sections that are for process groups that do not exist."""
     groups = Groups(document)
-    for key in _GROUPED:
-        sections = document[key]
-        numbered: Any = sections.items() if key == "checks" else enumerate(sections)
-        for place, one in [((key,), sections)] if key == "http_service" else (((key, at), one) for at, one in numbered):
-            if one and not groups.of(one, key):
-                yield Unsaid((*place, "processes"), "there is no such process group", one.get("processes"))
+    for place, section in _grouped_sections(document):
+        if not groups.of(section, str(place[0])):
+            yield Unsaid((*place, "processes"), "there is no such process group", section.get("processes"))
+
+
+def _grouped_sections(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Yield each section that process groups have, with its place."""
+    if document["http_service"] is not None:
+        yield ("http_service",), document["http_service"]
+    for name, check in document["checks"].items():
+        yield ("checks", name), check
+    for key in _LISTS:
+        for number, section in enumerate(document[key]):
+            yield (key, number), section
 
 
 def _missing_files(document: Mapping[str, Any], files: Mapping[str, bytes | None]) -> Iterator[Unsaid]:

@@ -28,8 +28,8 @@ class Groups:
 
     def http_service(self, group: str) -> Mapping[str, Any] | None:
         """Return [http_service], if it is for the group."""
-        found: Mapping[str, Any] = self._document["http_service"]
-        return found if found and group in self.of(found, "http_service") else None
+        found: Mapping[str, Any] | None = self._document["http_service"]
+        return found if found is not None and group in self.of(found, "http_service") else None
 
     def checks(self, group: str) -> dict[str, Mapping[str, Any]]:
         """Return the checks at the top level that are for the group."""

@@ -173,7 +173,7 @@ def _services(document: Mapping[str, Any], groups: Groups, group: str) -> list[C
         for number, one in enumerate(document["services"])
         if group in groups.of(one, f"services[{number}]")
     ]
-    return [*([web_service(web)] if web else []), *(machine_service(one, where) for one, where in numbered)]
+    return [*([] if web is None else [web_service(web)]), *(machine_service(one, where) for one, where in numbered)]
 
 
 def _checks(groups: Groups, group: str) -> Config:
@@ -184,7 +184,7 @@ def _checks(groups: Groups, group: str) -> Config:
         if "port" not in check:
             if web is None:
                 raise UsageError(f"checks.{name} has no port, and its group no [http_service]", hint="set `port`")
-            check["port"] = whole_of(web.get("internal_port"), "http_service.internal_port")
+            check["port"] = whole_of(web.get("internal_port", 0), "http_service.internal_port")
         checks[name] = check
     return checks
 

@@ -22,7 +22,7 @@ def patched(document: Mapping[str, Any]) -> _Table:
         for number, one in enumerate(tables_of(found.get("services"), "services"))
         if one
     ]
-    found["http_service"] = _http_service(table_of(found.get("http_service"), "[http_service]"))
+    found["http_service"] = _http_service(found.get("http_service"))
     found["processes"] = _processes(found.get("processes"))
     _patch_experimental(found)
     found["checks"] = _top_level_checks(found.get("checks"))
@@ -122,7 +122,10 @@ def _service(service: _Table, where: str) -> _Table:
     return service
 
 
-def _http_service(service: _Table) -> _Table:
+def _http_service(value: Any) -> _Table | None:
+    if value is None:  # an empty table is a service
+        return None
+    service = table_of(value, "[http_service]")
     if "checks" in service:
         found = tables_of(service["checks"], "http_service.checks")
         # Unlike those of [[services]], numbers are nanoseconds here.

@@ -173,7 +173,9 @@ def section_at(document: Mapping[str, Any], place: tuple[str | int, ...]) -> Map
     if place[0] not in _OF_A_GROUP:
         return None
     found: Any = document.get(str(place[0]))
-    if place[0] != "http_service" and not (isinstance(found, Mapping) and place[0] != "checks"):
-        found = found[place[1]] if isinstance(found, list) and isinstance(place[1], int) else found
-        found = found.get(place[1]) if isinstance(found, Mapping) and place[0] == "checks" else found
+    if place[0] == "checks" and isinstance(found, Mapping):
+        found = found.get(place[1])
+    elif isinstance(found, list):
+        number = place[1] if len(place) > 1 else None
+        found = found[number] if isinstance(number, int) and number < len(found) else None
     return found if isinstance(found, Mapping) else None
