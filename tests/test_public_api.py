@@ -88,6 +88,14 @@ def test_what_the_documents_and_examples_import_is_in_one_place() -> None:
     assert {one for one in found if one[1] not in {"reconciler", "reconciler.testing"}} == set()
 
 
+def test_the_engines_for_tests_are_in_one_place_too() -> None:
+    from reconciler import testing
+
+    assert [getattr(testing, name).__name__ for name in testing.__all__] == ["LiveEngine", "VirtualEngine"]
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = testing.nonsense
+
+
 def test_what_an_object_shows_has_a_type() -> None:
     """Other type checkers than ours may infer another one, and `pyright --verifytypes` counts that."""
     untyped = []

@@ -286,6 +286,27 @@ def test_an_engine_of_another_version_and_runtime(doctor: Doctor, monkeypatch: p
     assert "`reconciler engine stop`" in found[2].text
 
 
+@pytest.mark.parametrize(
+    ("runtime", "host", "text"),
+    [
+        (
+            "container",
+            "unix:///nonexistent/docker.sock",
+            "no container engine answers: no answer from unix:///nonexistent",
+        ),
+        ("container", "ssh://there", "only unix:// and tcp:// are understood"),
+        ("docker", "", "RECONCILER_RUNTIME is 'docker', and there are process and container"),
+    ],
+)
+def test_a_runtime_that_cannot_start(doctor: Doctor, runtime: str, host: str, text: str) -> None:
+    doctor.set("RECONCILER_RUNTIME", runtime)
+    doctor.set("DOCKER_HOST", host)
+    home, problem = doctor.of("engine", "--target", "local")
+    assert (home.level, problem.level) == ("ok", "fail")
+    assert text in problem.text
+    assert "→" in problem.text
+
+
 @pytest.fixture
 def dead_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A name server that never answers; the event says that it was asked."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ _ERRORS_SHOWN: Final = 5
 _LITTLE_BYTES: Final = 200 * 1024 * 1024
 _NOTHING_BYTES: Final = 10 * 1024 * 1024
 _NO_REVISION: Final = "commit the spec, or pass --revision N, or --no-revision"
+_RUNTIME: Final = "RECONCILER_RUNTIME"
+_START_ONE: Final = "start Docker or `podman system service`, or set DOCKER_HOST to its socket"
 _STOP: Final = "`reconciler engine stop`; the next command starts it anew"
 
 
@@ -80,11 +83,45 @@ def _git(setup: Setup) -> Finding:
 
 async def check_engine(setup: Setup) -> tuple[Finding, ...]:
     """Check the local engine: its home, the room there, and what runs."""
-    return await asyncio.to_thread(_engine, setup)
+    found = await asyncio.to_thread(_engine, setup)
+    is_running = any(one.facts.get("running") for one in found)
+    wanted = setup.environment.get(_RUNTIME) or "process"
+    if is_running or wanted == "process":
+        return found
+    if wanted != "container":
+        why, mend = f"{_RUNTIME} is {wanted!r}, and there are process and container", f"unset {_RUNTIME}, or correct it"
+    else:
+        why, mend = await _why_no_containers(setup.environment), _START_ONE
+    return (*found, Finding(level=_worst(setup), text=why, mend=mend)) if why else found
+
+
+async def _why_no_containers(environment: Mapping[str, str]) -> str:
+    """Return why no container engine can be used; "" if one answers."""
+    from reconciler.containers.client import ContainerEngine
+    from reconciler.containers.errors import ContainerError
+    from reconciler.containers.sockets import addresses
+
+    reasons = []
+    try:
+        for address in addresses(environment):
+            async with ContainerEngine(address) as engine:
+                try:
+                    await engine.connect()
+                    return ""
+                except ContainerError as error:
+                    reasons.append(str(error))
+    except ContainerError as error:
+        reasons.append(str(error))
+    return f"no container engine answers: {'; '.join(reasons) or 'no socket of one is in a usual place'}"
+
+
+def _worst(setup: Setup) -> Level:
+    """Return the level of a fault of the local engine, which Fly does not need."""
+    return Level.FAIL if setup.is_local else Level.WARN
 
 
 def _engine(setup: Setup) -> tuple[Finding, ...]:
-    worst = Level.FAIL if setup.is_local else Level.WARN
+    worst = _worst(setup)
     home = engine_home(setup.environment)
     there = next((one for one in (home, *home.parents) if one.exists()), home)
     facts = {"home": str(home)}
@@ -101,9 +138,9 @@ def _engine(setup: Setup) -> tuple[Finding, ...]:
     if status.running and status.version != own_version():
         text = f"the engine that runs is of version {status.version}, and this is {own_version()}"
         found.append(Finding(level=Level.WARN, text=text, mend=_STOP))
-    wanted = setup.environment.get("RECONCILER_RUNTIME")
+    wanted = setup.environment.get(_RUNTIME)
     if status.running and wanted and wanted != status.runtime:
-        text = f"it runs with the {status.runtime} runtime, and RECONCILER_RUNTIME is {wanted}"
+        text = f"it runs with the {status.runtime} runtime, and {_RUNTIME} is {wanted}"
         found.append(Finding(level=worst, text=text, mend=_STOP))
     return tuple(found)
 
@@ -117,5 +154,5 @@ def _running(setup: Setup, home: Path, status: EngineStatus, worst: Level) -> Fi
     if is_locked(home):
         text = f"a process has the lock of {home}, and no engine answers there"
         return Finding(level=worst, text=text, mend=f"wait a moment; `fuser {home}/engine.lock` names it", facts=facts)
-    runtime = setup.environment.get("RECONCILER_RUNTIME") or "process"
+    runtime = setup.environment.get(_RUNTIME) or "process"
     return Finding(level=Level.OK, text=f"can start in {home}, with the {runtime} runtime", facts=facts)
