@@ -129,9 +129,10 @@ def run_text(run: Run) -> str:
     return outcome_text(run.id or run.task, run.outcome, attempts=run.attempts)
 
 
-def end_text(run: Run, *, width: int | None = None, color: bool = False, shows_whole_id: bool = False) -> str:
+def end_text(run: Run | RunInfo, *, width: int | None = None, color: bool = False, shows_whole_id: bool = False) -> str:
     """Show how a run ended: outcome, code and time, and below it what to do."""
     outcome = run.outcome
+    assert outcome is not None, "the run has ended"
     name = run.id or run.task
     if run.id and not shows_whole_id:
         name = short_ids([run.id])[run.id]

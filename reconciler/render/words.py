@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_WORD: Final = re.compile(r'\s+|[][{},:"]|[^][{},:"\s]+')
+# Spaces, a word in quotes, a bracket, or any other word: so of a list whole members change, of a text its words. No
+# word is split at a comma or colon, and none loses its beginning: a known token would not be found in it, and be shown.
+_WORD: Final = re.compile(r'\s+|"[^"\\\s]*"|[][{}"]|[^][{}"\s]+')
 _MOST_WORDS: Final = 2_000  # beyond it the comparison would take long
 _SHOWN: Final = 120  # characters: of a longer value only the words around a change are shown
-_AROUND: Final = 40  # so many of them on each side
+_AROUND: Final = 40  # at most so many of them on each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,21 @@ def _shortened(words: list[Words]) -> Iterator[Words]:
         yield from words
         return
     for position, one in enumerate(words):
-        text = one.text
-        head = text[:_AROUND] if position or one.sign else ""
-        tail = text[-_AROUND:] if position < len(words) - 1 or one.sign else ""
-        is_long = len(text) > len(head) + len(tail) + 1
-        yield Words(f"{head}…{tail}", one.sign) if is_long else one
+        is_inner = one.sign is not None
+        text = _cut(one.text, has_head=is_inner or position > 0, has_tail=is_inner or position < len(words) - 1)
+        yield Words(text, one.sign)
+
+
+def _cut(text: str, *, has_head: bool, has_tail: bool) -> str:
+    """Return the text without its middle, if it is long.
+
+    Whole words are left, or the beginning of one.
+    """
+    if len(text) <= _AROUND * (has_head + has_tail) + 1:
+        return text
+    head = text[: text.rfind(" ", 0, _AROUND) + 1] or text[:_AROUND] if has_head else ""
+    at = text.find(" ", len(text) - _AROUND)
+    return f"{head}…{text[at:] if has_tail and at >= 0 else ''}"
 
 
 def _is_word(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from reconciler.model.change import Action
+from reconciler.model.change import Action, Cause, FieldChange
 from reconciler.model.machine import Check
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
@@ -21,10 +21,11 @@ from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
 from reconciler.model.scope import Scope
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import Slot
+from reconciler.render.questions import apply_question, destroy_question, release_question
 from reconciler.render.report import report_text
 from reconciler.render.runs import end_text, runs_text
 from reconciler.render.status import status_text
-from reconciler.render.style import columns
+from reconciler.render.style import columns, wrapped
 from reconciler.render.text import plan_text
 from tests.support.plan_cases import ROOT, plan_of
 
@@ -45,6 +46,28 @@ def plan_screen(case: str) -> Callable[[Size], str]:
         return plan_text(plan, color=size.color, width=size.width, salt="fixed")
 
     return show
+
+
+def words_screen(size: Size) -> str:
+    """A plan that changes words of a command and of a long variable, whose values are shown."""
+    command = ["php", "artisan", "import:orders", "--since", "yesterday", "--chunk", "500"]
+    text = "host=db.internal port=5432 dbname=orders connect_timeout=10 application_name=import sslmode=require"
+    fields = (
+        FieldChange(path="init.cmd", observed=command, desired=[*command[:4], "today", "--dry-run"], cause=Cause.SPEC),
+        FieldChange(
+            path="env.DSN",
+            observed=f"{text} keepalives=1",
+            desired=f"{text.replace('5432', '6432')} keepalives=0",
+            cause=Cause.SPEC,
+            is_secret=True,
+        ),
+        FieldChange(
+            path="image", observed="registry.fly.io/shop:1", desired="registry.fly.io/shop:2", cause=Cause.BOTH
+        ),
+    )
+    [change] = plan_of(ROOT / "image-changed").effective[:1]
+    plan = Plan(stack="shop", apps=(), changes=(replace(change, fields=fields),), scope=SCOPE)
+    return plan_text(plan, color=size.color, width=size.width, salt=None)
 
 
 def slot(name: str, state: str, *, app: str = "shop", kind: str = "task", ended_s: float | None = None) -> SlotStatus:
@@ -140,6 +163,13 @@ def end_screen(outcome: Outcome, *, was_claimed: bool = True) -> Callable[[Size]
     return lambda size: end_text(run, color=size.color, width=size.width)
 
 
+def question_screen(ask: Callable[[Plan], str], case: str) -> Callable[[Size], str]:
+    question = ask(replace(plan_of(ROOT / case), scope=SCOPE))
+    return lambda size: "\n".join(
+        part for line in question.split("\n") for part in wrapped(line, size.width, hanging=2)
+    )
+
+
 def report_screen(verb: str, action: Action, *, failed: bool = False) -> Callable[[Size], str]:
     def entry(number: int, status: Status, detail: str = "") -> Entry:
         place = Slot(app="shop", pool="get-release", region="iad", number=number)
@@ -178,6 +208,10 @@ TABLE: dict[str, Callable[[Size], str]] = {
     "invoke-failed": end_screen(FAILED),
     "invoke-timed-out": end_screen(TIMED_OUT),
     "invoke-never-started": end_screen(NEVER_STARTED, was_claimed=False),
+    "ask-before-apply": question_screen(apply_question, "everything"),
+    "ask-before-release": question_screen(release_question, "everything"),
+    "ask-before-destroy": question_screen(destroy_question, "retired"),
+    "show-words": words_screen,
     "applied": report_screen("apply", Action.CREATE),
     "applied-in-part": report_screen("apply", Action.CREATE, failed=True),
     "destroyed": report_screen("destroy", Action.DESTROY),

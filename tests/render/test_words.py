@@ -13,9 +13,10 @@ def marked(before: str, after: str) -> str:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ('["run", "a/b"]', '["run", "c/d"]', '["run", "[-a/b-]{+c/d+}"]'),
+        ('["run", "a/b"]', '["run", "c/d"]', '["run", [-"a/b"-]{+"c/d"+}]'),
         ('["run"]', '["run", "-v"]', '["run"{+, "-v"+}]'),
         ('["run", "-v"]', '["run"]', '["run"[-, "-v"-]]'),
+        ('["sh", "-c", "one two three"]', '["sh", "-c", "one 2 three"]', '["sh", "-c", "one [-two-]{+2+} three"]'),
         ("keep one two keep that", "keep three four keep that", "keep [-one two-]{+three four+} keep that"),
         ("nothing alike", "something else", ""),
         ("one of many words stays", "one alone has come in place", ""),

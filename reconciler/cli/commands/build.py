@@ -34,7 +34,7 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
 
     scope = scope_of(spec, target)
     if not options.is_json:
-        console.print_text(scope_line(scope))
+        console.print_lines(scope_line(scope))
     built = run_async(_build(options, spec, target, builder=builder, push_to=push_to))
     if options.is_json:
         console.print_json(
@@ -56,9 +56,9 @@ def command(builder: str | None, push_to: str | None, **_values: object) -> int:
     is_kept = target.container_host is not None and not push_to
     for one in built:
         what = "there already" if one.was_there else "built" if is_kept else "built and pushed"
-        console.print_text(f"{one.content}: {what}, {one.digest}")
+        console.print_lines(f"{one.content}: {what}, {one.digest}")
     if not built:
-        console.print_text("No image of the spec is built: each is named with `image`.")
+        console.print_lines("No image of the spec is built: each is named with `image`.")
     return 0
 
 

@@ -19,7 +19,7 @@ from reconciler.cli.ui.options import (
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import show_first, where_asked
+from reconciler.cli.ui.show_plan import show_first
 from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -104,10 +104,9 @@ async def _destroy(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
 def _is_confirmed(plan: Plan) -> bool:
     if not plan.has_changes:
         return True
-    counted = ((len(plan.effective), "machine"), (len(plan.app_deletions), "app"))
-    removed = " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted if count)
-    what = f"This removes {removed}. Type the stack's name ({plan.stack}) to go on:"
-    if console.ask_typed(f"{where_asked(plan)}\n{what}", plan.stack, refusal=_REFUSAL):
+    from reconciler.render.questions import destroy_question
+
+    if console.ask_typed(destroy_question(plan), plan.stack, refusal=_REFUSAL):
         return True
     console.say("nothing was changed")
     return False

@@ -13,7 +13,7 @@ from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Duration, NamedText, Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
-from reconciler.cli.ui.state_line import StateLine, may_show_state
+from reconciler.cli.ui.state_line import StateLine, may_show_state, show_end
 from reconciler.cli.ui.task_output import keep_outcome, printer
 from reconciler.errors import ReconcilerError, SpecError
 from reconciler.model.run import Outcome, OutcomeName, Run
@@ -230,19 +230,9 @@ def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
     elif not is_whole:
         pass  # it is told with what is missing
     elif may_show_state(is_json=options.is_json):
-        _show_end(run, options)
+        show_end(run, options)
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
         from reconciler.render.runs import run_text
 
         console.say(run_text(run))
     return run.outcome.exit_code
-
-
-def _show_end(run: Run, options: Shared) -> None:
-    """Show in one line how the run ended, and below it what to do, if anything."""
-    import shutil
-
-    from reconciler.render.runs import end_text
-
-    color, width = console.is_coloured(options, sys.stderr), shutil.get_terminal_size().columns
-    console.say_safely(end_text(run, width=width, color=color, shows_whole_id=options.verbosity > 0))

@@ -25,7 +25,7 @@ from reconciler.cli.ui.options import (
 )
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_ending_well, tell_objections
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.show_plan import show, show_first, where_asked
+from reconciler.cli.ui.show_plan import show, show_first
 from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.cli.ui.signals import run_async
 from reconciler.model.plan import Plan
@@ -130,6 +130,6 @@ async def _release(options: Shared, both: Beside, spec: Spec, how: _How, stop: "
 
 
 def _is_confirmed(plan: Plan) -> bool:
-    count = len(plan.effective)
-    what = f"Release {count} machine{'' if count == 1 else 's'}? Only yes is accepted:"
-    return console.ask_typed(f"{where_asked(plan)}\n{what}", "yes", refusal=_REFUSAL)
+    from reconciler.render.questions import release_question
+
+    return console.ask_typed(release_question(plan), "yes", refusal=_REFUSAL)

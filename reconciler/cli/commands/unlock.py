@@ -40,7 +40,7 @@ def command(**_values: object) -> int:
     else:
         lines = [_line(one) for one in found.leases]
         lines = [scope_line(scope_of(spec, target)), *(lines or ["No leases on this stack's machines."])]
-        console.print_text("\n".join(lines))
+        console.print_lines(*lines)
     return tell_failures(found.failures) or (0 if all(one.is_released for one in found.leases) else 1)
 
 

@@ -63,7 +63,7 @@ def _validate(options: Shared) -> int:
     apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
     for warning in warnings:
         click.echo(warning_text(warning, width=console.error_width()), err=True)
-    console.print_text(
+    console.print_lines(
         f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {_counted(slots, 'machine')}."
     )
     return 0

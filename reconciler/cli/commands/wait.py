@@ -11,6 +11,7 @@ from reconciler.cli.ui.keepalive import Heartbeat
 from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.state_line import may_show_state, show_end
 from reconciler.cli.ui.task_output import keep_outcome
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
@@ -43,6 +44,8 @@ def finish(info: RunInfo, options: Shared) -> int:
         console.say(f"{info.id}: {info.state.value}")
     elif not is_whole:
         pass  # it is told with what is missing
+    elif may_show_state(is_json=options.is_json):
+        show_end(info, options)
     elif info.outcome.exit_code or options.verbosity:
         console.say(outcome_text(info.id, info.outcome, attempts=info.attempts))
     if info.outcome is None:

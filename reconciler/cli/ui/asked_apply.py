@@ -8,7 +8,7 @@ from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.options import Shared, resolve_mode_of
 from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, superseded_report, tell_objections
 from reconciler.cli.ui.session import open_session
-from reconciler.cli.ui.show_plan import show, show_first, where_asked
+from reconciler.cli.ui.show_plan import show, show_first
 from reconciler.cli.ui.side_files import Beside
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
@@ -112,4 +112,6 @@ def _say_warnings(plan: Plan) -> None:
 
 
 def _is_confirmed(plan: Plan) -> bool:
-    return console.ask_typed(f"{where_asked(plan)}\nApply this? Only yes is accepted:", "yes", refusal=_REFUSAL)
+    from reconciler.render.questions import apply_question
+
+    return console.ask_typed(apply_question(plan), "yes", refusal=_REFUSAL)

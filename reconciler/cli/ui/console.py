@@ -97,6 +97,15 @@ def print_text(text: str, *, is_safe: bool = False) -> None:
         click.echo(harmless(text))
 
 
+def print_lines(*lines: str) -> None:
+    """Print lines on stdout; on a terminal they are wrapped where it ends."""
+    from reconciler.render.style import wrapped
+
+    width = line_width()
+    for line in lines:
+        print_text("\n".join(wrapped(line, width, hanging=2)))
+
+
 def say(line: str) -> None:
     """Print progress or a warning on stderr."""
     click.echo(harmless(line), err=True)
@@ -163,12 +172,22 @@ def ask(question: str, *, refusal: str) -> str:
     with _interrupts() as interrupts:
         line = ""
         try:
-            click.echo(f"{harmless(question)} ", err=True, nl=False)
+            click.echo(f"{_fitted(harmless(question))} ", err=True, nl=False)
             line = _read_line(interrupts)
         finally:
             if not line.endswith("\n"):  # Ctrl-C, or the end of the input
                 click.echo(err=True)
         return line
+
+
+def _fitted(text: str) -> str:
+    """Return lines as wide as the terminal that stderr is."""
+    import shutil
+
+    from reconciler.render.style import wrapped
+
+    columns = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+    return "\n".join(part for line in text.split("\n") for part in wrapped(line, columns - 1, hanging=2))
 
 
 def _read_line(interrupts: "socket") -> str:

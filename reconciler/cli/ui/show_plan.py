@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from reconciler.model.plan import Plan, SavedPlan
 
 
-def where_asked(plan: "Plan") -> str:
-    """Return the first line of a question about the plan: where it holds."""
-    from reconciler.render.scope import scope_line
-
-    return scope_line(plan.scope) if plan.scope else f"Stack {plan.stack}"
-
-
 def show(
     plan: "Plan",
     options: Shared,

@@ -3,11 +3,15 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from reconciler.cli.ui import console
+from reconciler.cli.ui.options import Shared
+
+if TYPE_CHECKING:
+    from reconciler.model.run import Run, RunInfo
 
 _ERASE = "\r\x1b[K"
 T = TypeVar("T")
@@ -53,3 +57,13 @@ def may_show_state(*, is_json: bool) -> bool:
     """Return whether a line can be erased again, and someone reads it."""
     is_dumb = os.environ.get("TERM") == "dumb"
     return console.is_terminal(sys.stderr) and not (is_json or is_dumb or os.environ.get("CI"))
+
+
+def show_end(run: "Run | RunInfo", options: Shared) -> None:
+    """Show in one line how the run ended, and below it what to do, if anything."""
+    import shutil
+
+    from reconciler.render.runs import end_text
+
+    color, width = console.is_coloured(options, sys.stderr), shutil.get_terminal_size().columns
+    console.say_safely(end_text(run, width=width, color=color, shows_whole_id=options.verbosity > 0))
