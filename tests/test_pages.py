@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.spec import load_spec
 from tests.support.page_session import FRAMEWORKS, open_session
 from tests.support.pages import DOCS, OF_COMMANDS, ROOT, Block, blocks_of, named, pages
 
@@ -55,6 +56,24 @@ def is_of(tool: str, block: Block) -> bool:
         tool in {"Fly", "GitHub"}
         or re.search(rf"^(?:\$ )?{tool}\b|[|(] ?{tool} ", block.text, re.MULTILINE) is not None
     )
+
+
+@pytest.mark.parametrize("page", pages(), ids=named)
+def test_each_spec_of_a_page_is_valid(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.language == "yaml" and re.search(r"^apps:", block.text, re.MULTILINE) and not is_overlay(block):
+            head = "" if block.text.startswith(("version:", "#")) else "version: 1\nname: s\n"
+            load_spec(head + completed(block.text), file=named(page), environment={})
+
+
+def is_overlay(block: Block) -> bool:
+    """Whether the block lies over another one, such as `machines.staging.yaml`."""
+    return re.fullmatch(r"\w+\.\w+\.yaml", block.file or "") is not None
+
+
+def completed(text: str) -> str:
+    """Return the spec with a task, where it shows an app alone."""
+    return text if "tasks:" in text or "services:" in text else f"{text}    tasks: {{t: {{command: [c]}}}}\n"
 
 
 def test_the_pages_are_those_of_docs() -> None:

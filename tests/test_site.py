@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.site_links import REPOSITORY, on_page_markdown
+from tools.site_links import REPOSITORY, fetched, on_page_markdown
 
 
 class Page:
@@ -26,3 +26,17 @@ class Page:
 )
 def test_a_link_to_a_file_that_is_no_page_leads_to_the_repository(link: str, leads: str) -> None:
     assert on_page_markdown(f"See [it]({link}#top).", page=Page("how-to/testing.md")) == f"See [it]({leads}#top)."
+
+
+@pytest.mark.parametrize(
+    ("html", "count"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', 1),
+        ('<link href="//fonts.example/a.css" rel="stylesheet">', 1),
+        ("<img alt='' src=\"https://example.com/a.png\">", 1),
+        ('<link rel="canonical" href="https://example.com/page/">', 0),
+        ('<script src="../assets/x.js"></script><a href="https://example.com">there</a>', 0),
+    ],
+)
+def test_what_a_page_would_fetch_from_elsewhere_is_found(html: str, count: int) -> None:
+    assert len(fetched(html)) == count

@@ -1,7 +1,7 @@
-"""A hook of mkdocs: links to files of the repository that are no pages lead to the repository.
+"""Hooks of mkdocs: links to files of the repository that are no pages lead to the repository; nothing is fetched.
 
 A page links to `../../examples/testing/client.py`, which is right where the repository is read. The site has no such
-file.
+file. A page whose reading would fetch a font, a script or a picture from elsewhere is an error.
 """
 
 import posixpath
@@ -11,6 +11,10 @@ from typing import Any, Final
 
 REPOSITORY: Final = "https://github.com/OWNER/machines-reconciler"
 ROOT: Final = Path(__file__).parent.parent
+_FETCHED: Final = re.compile(
+    r"<(?:script|img|iframe|source|video|link(?=[^>]*rel=\"?(?:stylesheet|preload|preconnect|icon)))\b"
+    r"[^>]*?(?:src|href)=\"?((?:https?:)?//[^\"\s>]+)"
+)
 _LINK: Final = re.compile(r"(?<=\]\()(\.\./[^)\s#]+)")
 
 
@@ -26,3 +30,18 @@ def in_repository(folder: str, link: str) -> str:
     if path.startswith("docs/"):
         return link
     return f"{REPOSITORY}/{'tree' if (ROOT / path).is_dir() else 'blob'}/main/{path}"
+
+
+def on_post_page(output: str, page: Any, **_others: Any) -> str:
+    """Return the page as it is; called by mkdocs. Raises PluginError for one that would fetch something."""
+    if found := fetched(output):
+        from mkdocs.exceptions import PluginError
+
+        raise PluginError(f"{page.file.src_uri} would fetch {', '.join(found)}")
+    return output
+
+
+def fetched(html: str) -> list[str]:
+    """Return the addresses elsewhere that a browser would fetch something from to show the page."""
+    found: list[str] = _FETCHED.findall(html)
+    return found

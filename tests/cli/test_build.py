@@ -1,4 +1,7 @@
-"""From a Dockerfile to machines: buildah and a real registry, by the command line, on the local target."""
+"""From a Dockerfile to machines: buildah and a real registry, by the command line, on the local target.
+
+docs/how-to/images.md shows these commands.
+"""
 
 import json
 import os
