@@ -13,7 +13,7 @@ from tests.support.pages import DOCS, OF_COMMANDS, ROOT, Block, blocks_of, named
 
 STARTS_IN = {"how-to/laravel.md": "laravel", "how-to/rails.md": "rails", "how-to/django.md": "django"}
 SESSIONS = [page for page in pages() if any(block.is_session for block in blocks_of(page))]
-OF_OTHERS = {"Fly": 6, "fly": 6, "docker": 1}
+OF_OTHERS = {"Fly": 7, "fly": 6, "docker": 1, "terraform": 1}
 
 
 @pytest.mark.slow
