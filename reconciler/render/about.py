@@ -4,6 +4,7 @@ from typing import Any
 
 from reconciler.model.about import About
 from reconciler.render.redact import clean
+from reconciler.render.style import FORMAT_VERSION
 
 
 def about_text(found: About, *, is_verbose: bool = False) -> str:
@@ -12,7 +13,7 @@ def about_text(found: About, *, is_verbose: bool = False) -> str:
     if is_verbose:
         rows = {
             "python": f"{found.python} on {found.platform}",
-            "scheme": f"{found.scheme} (of the digests on machines)",
+            "formats": f"{FORMAT_VERSION} of JSON documents, scheme {found.scheme} of the digests on machines",
             "package": found.package,
             "engine": found.engine_home,
             "target": found.target,

@@ -196,6 +196,16 @@ def test_of_a_target_that_does_not_answer_nothing_more_is_asked(answer: Answer, 
     assert [one.level for one in (*found["token"], *found["apps"])] == [Level.SKIP] * 2
 
 
+@pytest.mark.parametrize(
+    "junk", [None, [], {}, "x", 3, {"tokens": {}, "Regions": 1, "machine_count": "x"}, {"tokens": [{}]}]
+)
+def test_whatever_json_is_answered_is_a_finding(junk: Any) -> None:
+    for path in GOOD:
+        found = examined(answering({**GOOD, path: (200, junk)}))
+        assert all(findings for findings in found.values())
+        assert all(len(one.text) < 300 for findings in found.values() for one in findings)
+
+
 def test_a_refusal_is_an_answer_too() -> None:
     for status in (401, 403, 404):
         assert examined(answering({"/v1/platform/regions": status}), "target")["target"][0].level is Level.OK
