@@ -31,12 +31,16 @@ _LONGEST: Final = 500  # characters of a spec's first error
 
 
 class ReconcilerError(Exception):
-    """What went wrong, and in `hint` what to do about it. Both are safe to print."""
+    """What went wrong, and in `hint` what to do about it. Both are safe to print.
+
+    `at` is where the spec has what is wrong, if that is in it.
+    """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.at: Diagnostic | None = None
 
     def __reduce__(self) -> Any:
         return _restored, (type(self), self.args, self.__dict__)
@@ -242,11 +246,15 @@ class RegistryErrorKind(enum.StrEnum):
 
 
 class RegistryError(ReconcilerError):
-    """A tag cannot be resolved, or the platform cannot run its image."""
+    """A tag cannot be resolved, or the platform cannot run its image.
+
+    `image` is the image as the spec names it, if that is known.
+    """
 
     def __init__(self, message: str, *, kind: RegistryErrorKind, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
+        self.image: str | None = None
 
     @property
     def is_final(self) -> bool:

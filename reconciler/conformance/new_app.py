@@ -91,7 +91,8 @@ class NewApp:
         self.may_exist = False
         if is_taken:
             raise UsageError(f"the app {self.name} exists already", hint=_ANOTHER)
-        raise ReconcilerError(f"the app cannot be made: {answer.words}")
+        hint = "may the token create apps in this organisation?"
+        raise ReconcilerError(f"the app cannot be made: {answer.words}", hint=hint)
 
     def _give_up(self, why: str) -> NoReturn:
         raise ReconcilerError(why, hint="nothing was deleted; delete the app if nobody else made it")
@@ -110,7 +111,8 @@ class NewApp:
             if answer.is_success:
                 return
             if self.clock.monotonic() >= deadline:
-                raise ReconcilerError(f"the new app's machines cannot be listed: {answer.words}")
+                why = f"the new app's machines cannot be listed: {answer.words}"
+                raise ReconcilerError(why, hint="nothing else was tried: run it again")
             await self.clock.sleep(_PAUSE_S)
 
     async def delete(self) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ class Builder:
                 limit=_LINE_LIMIT,
             )
         except OSError as error:
-            raise BuildError(f"{self.name} cannot be run: {error.strerror}") from error
+            hint = f"does `{self.name} version` work? --builder names another one"
+            raise BuildError(f"{self.name} cannot be run: {error.strerror}", hint=hint) from error
         assert process.stdout is not None
         try:
             while line := await _line(process.stdout):

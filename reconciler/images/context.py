@@ -38,7 +38,8 @@ def context_tag(build: Build, base: Path) -> str:
                 raise BuildError(f"the context has more than {_MOST_FILES} files", hint=hint)
             _add_file(found, path, name)
     except OSError as error:
-        raise BuildError(f"the context {build.context} cannot be read: {error.strerror}: {error.filename}") from error
+        why = f"the context {build.context} cannot be read: {error.strerror}: {error.filename}"
+        raise BuildError(why, hint="make it readable, or leave it out by .dockerignore") from error
     return CONTENT_TAG + found.hexdigest()[:_TAG_DIGITS]
 
 
@@ -56,7 +57,7 @@ def dockerfile_of(build: Build, base: Path) -> Path:
     """Return the path of the Dockerfile. Raises BuildError."""
     dockerfile = context_of(build, base) / build.dockerfile
     if not dockerfile.is_file():
-        raise BuildError(f"there is no {build.dockerfile} in {build.context}", hint="name it with `build.dockerfile`")
+        raise BuildError(f"there is no {build.dockerfile} in {build.context}", hint="name it: `build: {dockerfile: …}`")
     return dockerfile
 
 

@@ -111,7 +111,8 @@ def _ask_helper(helper: str, server: str) -> Credentials | None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         why = f"the credential helper docker-credential-{helper} cannot be run: {type(error).__name__}"
-        raise RegistryError(why, kind=RegistryErrorKind.DENIED) from error
+        hint = "install it, or take it out of Docker's config.json and log in again"
+        raise RegistryError(why, kind=RegistryErrorKind.DENIED, hint=hint) from error
     if ended.returncode:
         return None
     try:

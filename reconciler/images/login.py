@@ -66,7 +66,8 @@ class Login:
             )
         if answer.status in {429} or answer.status >= 500:
             why = f"image {image.tagged}: the registry's token server answered {answer.status}"
-            raise RegistryError(why, kind=RegistryErrorKind.UNREACHABLE)
+            hint = "try again in a moment; RECONCILER_RESOLVE=never compares tags alone"
+            raise RegistryError(why, kind=RegistryErrorKind.UNREACHABLE, hint=hint)
         try:
             said = json.loads(answer.content) if answer.status == 200 else {}
             token = said.get("token") or said.get("access_token")

@@ -33,6 +33,10 @@ _MANIFESTS: Final = (
 _ACCEPT: Final = ", ".join((*_INDEXES, *_MANIFESTS))
 _AT_ONCE: Final = 8
 
+_HOW_TO_SUIT: Final = "build it for that one: `DOCKER_DEFAULT_PLATFORM=linux/amd64 docker build .`"
+_LATER: Final = "try again in a moment; RECONCILER_RESOLVE=never compares tags alone"
+_IS_IT_ONE: Final = "does the image's name begin with the host of a registry?"
+
 K = RegistryErrorKind
 
 
@@ -92,7 +96,8 @@ class Registry:
         size_bytes = _size_of(image, manifest)
         if size_bytes > LIMIT_BYTES:
             gigabytes = size_bytes / 10**9
-            raise _error(image, K.UNSUITABLE, f"it is {gigabytes:.1f} GB packed, and the platform takes 8 GB unpacked")
+            why = f"it is {gigabytes:.1f} GB packed, and the platform takes 8 GB unpacked"
+            raise _error(image, K.UNSUITABLE, why, hint="make it smaller: a smaller base image, several stages")
         return ResolvedImage(digest=digest, size_bytes=size_bytes)
 
     async def check_login(self, image: ImageReference) -> None:
@@ -109,7 +114,8 @@ class Registry:
         found = (about.get("os"), about.get("architecture"))
         if found != PLATFORM:
             what = "/".join(str(one) for one in found if one) or "no platform"
-            raise _error(image, K.UNSUITABLE, f"it is for {what}, and the platform runs {'/'.join(PLATFORM)}")
+            why = f"it is for {what}, and the platform runs {'/'.join(PLATFORM)}"
+            raise _error(image, K.UNSUITABLE, why, hint=_HOW_TO_SUIT)
 
     async def _get(self, image: ImageReference, path: str, *, accept: str) -> Answer:
         host = _HUB_HOST if image.registry == DOCKER_HUB else image.registry
@@ -145,7 +151,8 @@ async def resolve_images(where: Images, images: Iterable[str], mode: Resolve) ->
     names = sorted(set(images))
     found = dict(zip(names, await asyncio.gather(*(look_up(name) for name in names)), strict=True))
     errors = {name: one for name, one in found.items() if isinstance(one, RegistryError)}
-    for error in errors.values():
+    for name, error in errors.items():
+        error.image = name
         if error.is_final or mode is Resolve.ALWAYS:
             raise error
     return Resolved(
@@ -158,15 +165,23 @@ def _refused(image: ImageReference, answer: Answer) -> RegistryError:
     if answer.status in {401, 403}:
         hint = f"log in to it with `docker login {image.registry}`"
         if image.registry == FLY_REGISTRY:
-            hint = "the token must have access to the app that the image is named after"
+            app = image.repository.partition("/")[0]
+            hint = f"the token must reach the app {app}: set FLY_API_TOKEN to the output of `fly tokens create deploy"
+            hint += f" -a {app}`"
         return _error(image, K.DENIED, "the registry does not let us read it", hint=hint)
     if answer.status == 404:
-        return _error(image, K.NOT_FOUND, "there is no such image", hint="check the name and tag, or push it first")
+        return _error(image, K.NOT_FOUND, "there is no such image", hint=_how_to_push(image))
     if answer.status == 429:
         return _error(image, K.UNREACHABLE, "the registry's rate limit is reached", hint="log in to it, or try later")
     if answer.status >= 500:
-        return _error(image, K.UNREACHABLE, f"the registry answered {answer.status}")
-    return _error(image, K.NOT_A_REGISTRY, f"the registry answered {answer.status}")
+        return _error(image, K.UNREACHABLE, f"the registry answered {answer.status}", hint=_LATER)
+    return _error(image, K.NOT_A_REGISTRY, f"the registry answered {answer.status}", hint=_IS_IT_ONE)
+
+
+def _how_to_push(image: ImageReference) -> str:
+    """Say how the image gets into its registry."""
+    login = "`fly auth docker`, then " if image.registry == FLY_REGISTRY else ""
+    return f"check name and tag; to push it: {login}`docker push {image.tagged}`; `build: .` has it built and pushed"
 
 
 def _scheme(host: str) -> str:
@@ -185,7 +200,7 @@ def _parsed(image: ImageReference, answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _error(image, K.NOT_A_REGISTRY, "the answer is no manifest: is this a registry?")
+        raise _error(image, K.NOT_A_REGISTRY, "the answer is no manifest", hint=_IS_IT_ONE)
     return value
 
 
@@ -206,7 +221,8 @@ def _for_platform(image: ImageReference, index: Mapping[str, Any]) -> str:
             return digest
         there.append("/".join(str(part) for part in name))
     known = f"only for {', '.join(sorted(set(there))[:5])}" if there else "for no platform at all"
-    raise _error(image, K.UNSUITABLE, f"it is {known}, and the platform runs {'/'.join(PLATFORM)}")
+    why = f"it is {known}, and the platform runs {'/'.join(PLATFORM)}"
+    raise _error(image, K.UNSUITABLE, why, hint=_HOW_TO_SUIT)
 
 
 def _size_of(image: ImageReference, manifest: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ used instead.
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from reconciler.containers.client import ContainerEngine
 from reconciler.containers.errors import ContainerError
@@ -14,6 +15,8 @@ from reconciler.images.builder import Builder
 from reconciler.images.builds import Job
 from reconciler.images.registry import Registry, ResolvedImage
 from reconciler.model.image import ImageReference
+
+_DOES_IT_RUN: Final = "does it run? `docker version` or `podman version` tells"
 
 
 class Store:
@@ -27,10 +30,11 @@ class Store:
         try:
             found = await self._engine.image(image.tagged)
         except ContainerError as error:
-            raise RegistryError(f"image {image.tagged}: {error}", kind=RegistryErrorKind.UNREACHABLE) from error
+            kind = RegistryErrorKind.UNREACHABLE
+            raise RegistryError(f"image {image.tagged}: {error}", kind=kind, hint=_DOES_IT_RUN) from error
         if found is None:
             why = f"image {image.tagged}: the container engine does not have it"
-            raise RegistryError(why, kind=RegistryErrorKind.NOT_FOUND)
+            raise RegistryError(why, kind=RegistryErrorKind.NOT_FOUND, hint="`reconciler build`, or pull it, first")
         return ResolvedImage(digest=found.id, size_bytes=0)
 
     async def deliver(self, builder: Builder, job: Job) -> None:
@@ -43,7 +47,8 @@ class Store:
                 await builder.save(job.content.tagged, archive)
                 await self._engine.load(archive)
         except ContainerError as error:
-            raise BuildError(f"the image cannot be loaded into the container engine: {error}") from error
+            why = f"the image cannot be loaded into the container engine: {error}"
+            raise BuildError(why, hint=_DOES_IT_RUN) from error
 
 
 class RegistryThenStore:

@@ -118,7 +118,8 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _error(url: str, why: str, kind: RegistryErrorKind) -> RegistryError:
-    return RegistryError(f"registry {urlsplit(url).netloc}: {why}", kind=kind)
+    hint = "check the image's name, the network and the proxy; RECONCILER_RESOLVE=never asks no registry"
+    return RegistryError(f"registry {urlsplit(url).netloc}: {why}", kind=kind, hint=hint)
 
 
 def _words(error: Exception) -> str:

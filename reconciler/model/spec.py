@@ -135,6 +135,7 @@ class Pool:
     is_protected: bool = False  # no plan destroys or replaces its machines
     build: Build | None = None  # what its image is made from
     build_image: str | None = None  # where that is pushed; its config has the tag of the content once that is known
+    image_at: Diagnostic | None = field(default=None, compare=False)  # where its `image` is written
     image_variables: tuple[str, ...] = ()  # names of the variables that its `image` holds
     has_resolved_image: bool = False  # its image's digest or content is not written in the spec: it was looked up
     place: Place | None = None

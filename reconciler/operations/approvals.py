@@ -29,8 +29,12 @@ def read_approvals(file: Path) -> tuple[Approval, ...]:
         with file.open("rb") as opened:
             text = opened.read(_MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"cannot read {file}: {why}") from error
+        hint = "`reconciler plan --out FILE` makes such a file"
+        if isinstance(error, OSError):
+            from reconciler.operations.file_errors import cannot_read
+
+            raise cannot_read(file, error, hint=hint) from error
+        raise UsageError(f"cannot read {file}: it is not text", hint=hint) from error
     found = [_of_json(text)] if text.lstrip().startswith("{") else approvals_in(text)
     if not found:
         raise ValueError(f"{file} holds no approval: neither a plan's hash nor the set of its changes")

@@ -106,9 +106,10 @@ def _git(
     try:
         return _run(directory, words, environment, timeout_s=_TIMEOUT_S)
     except FileNotFoundError as error:
-        raise UsageError(f"cannot ask git for {name}: git is not installed") from error
+        hint = "install git, or name a file in place of a commit"
+        raise UsageError(f"cannot ask git for {name}: git is not installed", hint=hint) from error
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"cannot ask git for {name}: {error}") from error
+        raise UsageError(f"cannot ask git for {name}: {error}", hint="does `git status` work here?") from error
 
 
 def _run(

@@ -123,12 +123,17 @@ async def look_up(session: Session, spec: Spec, policy: ImagePolicy, *, selectio
     named, jobs = await with_known_contents(session, spec, policy, selection=selection)
     if policy.mode is Resolve.NEVER:
         return LookedUp(spec=named, jobs=jobs)
+    from reconciler.errors import RegistryError
     from reconciler.images.registry import resolve_images
 
     pools = [pool for pool in spec.pools if selection.needs(pool)]
     images = {one.config.image for one in pools if one.config.image and not one.build and not one.has_resolved_image}
     async with _places(session, policy.push_to) as places:
-        resolved = await resolve_images(places.named, images, policy.mode)
+        try:
+            resolved = await resolve_images(places.named, images, policy.mode)
+        except RegistryError as error:
+            error.at = next((pool.image_at for pool in pools if pool.config.image == error.image), None)
+            raise
         built, unsure = await _look_up_builds(places.built, jobs, policy.mode)
     digests = {**resolved.digests, **built}
     session.context.pushed.add(digests.values())

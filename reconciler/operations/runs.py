@@ -124,7 +124,8 @@ async def find_run_or_newest(context: Context, spec: Spec, name: str) -> FoundRu
     task = find_task(spec, name)
     runs = await list_runs(context, task.app, stack=spec.stack, task=task.name)
     if not runs:
-        raise UsageError(f"task {name} has no runs (about 20 per machine are retained)")
+        why = f"task {name} has no runs (about 20 per machine are retained)"
+        raise UsageError(why, hint=f"`reconciler invoke {name}` starts one")
     return runs[0]
 
 

@@ -19,7 +19,7 @@ def check_pools(specs: Iterable[Spec], selection: Selection) -> None:
         if name not in known:
             raise UsageError(f"{specs[-1].file} has no pool {name!r}", hint=_nearest(name, known, "its pools"))
     if both := sorted({*selection.only} & {*selection.exclude}):
-        raise UsageError(f"the pool {both[0]!r} is named by both --only and --exclude")
+        raise UsageError(f"the pool {both[0]!r} is named by both --only and --exclude", hint="leave one of them out")
 
 
 def require_regions(spec: Spec, selection: Selection, observed: Observed) -> None:

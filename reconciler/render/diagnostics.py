@@ -4,6 +4,7 @@ GitHub shows its workflow commands at the spec's line in a pull request, and on 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.errors import ReconcilerError, SpecError, words_of
@@ -53,6 +54,9 @@ def failure_json(error: Exception, exit_code: int) -> dict[str, Any]:
     told: dict[str, Any] = {"message": words_of(error), "hint": hint, "exit_code": exit_code}
     if isinstance(error, SpecError):
         told |= {"message": error.summary, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more}
+    elif isinstance(error, ReconcilerError) and error.at:
+        found = replace(error.at, message=error.message, hint=error.hint)
+        told |= {"errors": diagnostics_json((found,)), "more_errors": 0}
     return told | {"message": clean(told["message"], _LONGEST), "hint": clean(hint, _LONGEST) if hint else None}
 
 

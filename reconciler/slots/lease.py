@@ -52,7 +52,8 @@ class HeldLease:
         """
         if self._is_released or self._is_lost or self._remaining_s() <= call_timeout_s:
             self._is_lost = True  # for good, even if a late renewal succeeds
-            raise LeaseLostError(f"the lease on machine {self._machine_id} of {self._app} was lost")
+            why = f"the lease on machine {self._machine_id} of {self._app} was lost"
+            raise LeaseLostError(why, hint="run the command again: it reads the machine first")
         return self._nonce
 
     def doubt(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import FLY_REGISTRY
 from reconciler.model.ip_address import IpKind
-from reconciler.model.spec import App, Build, Pool, PoolKind, Spec
+from reconciler.model.spec import App, Build, Diagnostic, Pool, PoolKind, Spec
 from reconciler.spec.clashes import check_machine_names, check_volumes
 from reconciler.spec.config import build_config
 from reconciler.spec.diagnostics import Findings, place_of
@@ -126,6 +126,7 @@ def _pool(app: str, name: str, kind: PoolKind, entry: Entry, node: Map, findings
         names={region: tuple(found) for region, found in places.items()},
         name_places={name: place for found in places.values() for name, place in found.items()},
         config=config,
+        image_at=None if build else _at(node.get("image"), findings),
         image_variables=() if build else _variables_of(node.get("image")),
         build=build,
         build_image=config.image if build else None,
@@ -152,6 +153,11 @@ def _check_images(label: str, app: Entry, defaults: Map, findings: Findings) -> 
         return
     for key in lacking:
         findings.add(key, f"pool {key.text!r} has no `image` and no `build`", hint=f"add {what}, to it or to its app")
+
+
+def _at(node: Node | None, findings: Findings) -> Diagnostic | None:
+    """Return where a value is written, for errors that are found later."""
+    return findings.with_line(Diagnostic(place=place_of(node), message="")) if node else None
 
 
 def _variables_of(node: Node | None) -> tuple[str, ...]:

@@ -212,7 +212,9 @@ class AsyncTasks:
         session = await self._session.open()
         found = await find_run(session.context, self._app, run_id, stack=self._stack)
         if found is None:
-            raise UsageError(f"there is no run {run_id}, or it is no longer retained")
+            raise UsageError(
+                f"there is no run {run_id}, or it is no longer retained", hint="`runs()` has those that are"
+            )
         return self._run(session, found)
 
     async def runs(self, task: str | None = None) -> list[RunInfo]:

@@ -179,5 +179,6 @@ def _read_saved(plan_file: Path, expected: tuple[Approval, ...], options: Shared
     saved = saved_plans.read_plan(seen_from(options, plan_file))
     hashes = [one.plan_sha256 for one in expected]
     if hashes and saved.plan_sha256 not in hashes:
-        raise UsageError(f"{plan_file} is the plan {saved.plan_sha256}, not {', '.join(hashes)}")
+        why = f"{plan_file} is the plan {saved.plan_sha256}, not {', '.join(hashes)}"
+        raise UsageError(why, hint=f"`reconciler show {plan_file}` shows it; pass its hash if that is meant")
     return saved

@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.annotations import annotate_spec
+from reconciler.cli.ui.annotations import annotate_diagnostics
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec, source_of
@@ -34,7 +34,7 @@ def _validate(options: Shared) -> int:
     try:
         spec = load_spec(options)
     except SpecError as error:
-        annotate_spec(error)
+        annotate_diagnostics(error.diagnostics)
         _show_errors(error, options)
         if found := overlaid_by(source_of(options)):
             console.say(f"{options.file} lies over {found[0]}: check both with --environment {found[1]}")

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.errors import SpecError
+if TYPE_CHECKING:
+    from reconciler.model.spec import Diagnostic
 
 
 def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
@@ -19,13 +21,13 @@ def annotate(messages: Iterable[str], *, hint: str | None = None) -> None:
         click.echo(error_annotation(message, hint=hint), err=True)
 
 
-def annotate_spec(error: SpecError) -> None:
+def annotate_diagnostics(diagnostics: "Iterable[Diagnostic]") -> None:
     """Print one annotation at the place of each error of a spec."""
     if not _is_github():
         return
     from reconciler.render.diagnostics import diagnostic_annotation
 
-    for diagnostic in error.diagnostics:
+    for diagnostic in diagnostics:
         click.echo(diagnostic_annotation(diagnostic, file=_from_root(diagnostic.place.file)), err=True)
 
 

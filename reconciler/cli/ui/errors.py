@@ -1,10 +1,11 @@
 """Show what went wrong as one message on stderr, with what to do next."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import click
 
-from reconciler.cli.ui.annotations import annotate, annotate_spec
+from reconciler.cli.ui.annotations import annotate, annotate_diagnostics
 from reconciler.cli.ui.console import error_width, print_json, say
 from reconciler.errors import BuildError, ReconcilerError, SpecError, words_of
 from reconciler.render.diagnostics import diagnostics_text, error_text, failure_json
@@ -15,7 +16,11 @@ def show_failure(error: Exception) -> None:
     match error:
         case SpecError():
             click.echo(diagnostics_text(error.diagnostics, more=error.more, width=error_width()), err=True)
-            annotate_spec(error)
+            annotate_diagnostics(error.diagnostics)
+        case ReconcilerError() if error.at:
+            found = replace(error.at, message=error.message, hint=error.hint)
+            click.echo(diagnostics_text((found,), width=error_width()), err=True)
+            annotate_diagnostics((found,))
         case ReconcilerError():
             _show(error.message, error.hint)
             if isinstance(error, BuildError) and error.lines:
