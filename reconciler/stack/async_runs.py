@@ -68,7 +68,10 @@ class AsyncStackRuns:
         return self._run(session, found)
 
     async def find(self, run_id: str) -> AsyncRun:
-        """Return the run of this id. Raises UsageError if it is no longer retained."""
+        """Return the run of this id, or whose id begins so.
+
+        Raises UsageError if it is no longer retained, or if several runs' ids begin so.
+        """
         check_text("run_id", run_id)
         session = await self._connection.open()
         return self._run(session, await find_named_run(session.context, self.spec, run_id))

@@ -260,7 +260,10 @@ class Stack(StackEnds):
         return Run(thread, thread.call(started))
 
     def find(self, run_id: str) -> Run:
-        """Return the run of this id. Raises UsageError if it is no longer retained."""
+        """Return the run of this id, or whose id begins so.
+
+        Raises UsageError if it is no longer retained, or if several runs' ids begin so.
+        """
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))
 

@@ -204,9 +204,9 @@ class AsyncTasks:
         return self._run(session, found, on_end=_freed(known, found))
 
     async def find(self, run_id: str) -> AsyncRun:
-        """Return the run of this id, whoever started it.
+        """Return the run of this id, or whose id begins so, whoever started it.
 
-        Raises UsageError if it is no longer retained.
+        Raises UsageError if it is no longer retained, or if several runs' ids begin so.
         """
         check_text("run_id", run_id)
         session = await self._session.open()

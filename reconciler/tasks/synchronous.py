@@ -125,9 +125,9 @@ class Tasks:
         return Run(thread, thread.call(started))
 
     def find(self, run_id: str) -> "Run":
-        """Return the run of this id, whoever started it.
+        """Return the run of this id, or whose id begins so, whoever started it.
 
-        Raises UsageError if it is no longer retained.
+        Raises UsageError if it is no longer retained, or if several runs' ids begin so.
         """
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))

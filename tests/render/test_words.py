@@ -17,6 +17,11 @@ def marked(before: str, after: str) -> str:
         ('["run"]', '["run", "-v"]', '["run"{+, "-v"+}]'),
         ('["run", "-v"]', '["run"]', '["run"[-, "-v"-]]'),
         ('["sh", "-c", "one two three"]', '["sh", "-c", "one 2 three"]', '["sh", "-c", "one [-two-]{+2+} three"]'),
+        (
+            "run --token=fm2_a,fm2_b:x on",
+            "run --token=fm2_a,fm2_c:x on",
+            "run [---token=fm2_a,fm2_b:x-]{+--token=fm2_a,fm2_c:x+} on",
+        ),
         ("keep one two keep that", "keep three four keep that", "keep [-one two-]{+three four+} keep that"),
         ("nothing alike", "something else", ""),
         ("one of many words stays", "one alone has come in place", ""),
