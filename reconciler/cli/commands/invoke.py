@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.invoke.invoke import InvokeOptions
+    from reconciler.model.spec import Spec
+    from reconciler.targets import Target
 
 _ERROR_CODE = 125
 
@@ -159,7 +161,7 @@ async def _invoke(
         invoke_options = replace(invoke_options, take_line=take_line)
         run = await invoke(session, pool, stack=spec.stack, options=invoke_options, stop=stop)
         is_let_go = stop.is_set() and run.outcome.name is OutcomeName.DETACHED
-        if is_let_go and _is_to_be_cancelled(run, how.on_interrupt):
+        if is_let_go and _is_to_be_cancelled(run, how.on_interrupt, spec, target):
             return await cancel_let_go(
                 session.context, run, spec.stack, lost_after_s=invoke_options.lost_after_s, insisted=insisted
             )
@@ -182,9 +184,13 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _is_to_be_cancelled(run: Run, on_interrupt: str) -> bool:
+def _is_to_be_cancelled(run: Run, on_interrupt: str, spec: "Spec", target: "Target") -> bool:
     if on_interrupt == "ask" and console.is_interactive():
-        question = f"{run.id} goes on. Type cancel to end it, anything else to leave it:"
+        from reconciler.operations.scope import scope_of
+        from reconciler.render.scope import scope_line
+
+        where = scope_line(scope_of(spec, target))
+        question = f"{where}\n{run.id} goes on. Type cancel to end it, anything else to leave it:"
         try:
             return console.ask_typed(question, "cancel", refusal="")
         except click.Abort:
