@@ -173,7 +173,16 @@ def test_a_missing_app_is_to_be_created_and_for_invoke_an_apply_away(
 
 JUNK = [None, 3, True, "x", [], {}, [1], [None], {"a": None}, "\ud800"]
 SECTIONS = ["restart", "env", "services", "checks", "guest", "init", "files", "mounts", "stop_config", "image"]
-VERBS = (["plan"], ["plan", "--adopt"], ["status"], ["runs"], ["drift"], ["logs", "work"], ["wait", "work-iad-0/x"])
+VERBS = (
+    ["plan"],
+    ["plan", "--adopt"],
+    ["status"],
+    ["runs"],
+    ["drift"],
+    ["logs", "work"],
+    ["wait", "work-iad-0/x"],
+    ["import", "app"],
+)
 
 
 @pytest.mark.parametrize("section", SECTIONS)

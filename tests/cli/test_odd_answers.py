@@ -44,6 +44,7 @@ FOREIGN: Final = {
     },
 }
 ROOM: Final = "/platform/placements"  # a question that is sent by POST
+OURS_BY_NAME: Final = ("work-iad-0", "work-iad-1", "other-iad-0", "web-iad-0")
 READS: Final = {
     "plan": ["-f", "changed.yaml", "plan"],
     "plan as json": ["-f", "changed.yaml", "plan", "-o", "json"],
@@ -55,6 +56,7 @@ READS: Final = {
     "logs": ["logs", "work"],
     "logs of a service": ["logs", "web"],
     "wait": ["wait", "RUN"],
+    "import": ["import", "app", *(f"--skip={name}" for name in OURS_BY_NAME)],
 }
 WRITES: Final = {
     "apply": ["-f", "changed.yaml", "apply", "--yes", "--allow-destroy", "9"],
