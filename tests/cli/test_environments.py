@@ -191,7 +191,7 @@ def test_diff_takes_the_overlay_of_each_commit(command: Command, directory: Path
     (directory / "machines.staging.yaml").write_text(STAGING.replace("1", "2"))
     old = "git:HEAD:machines.yaml"
     said = command("diff", old, "machines.yaml", "--environment", "staging")
-    assert "create shop-staging: work-iad-1 " in said
+    assert "create shop-staging: work-iad-1\n" in said
     assert "1 to create" in said
     assert "No changes" in command("diff", old, "machines.yaml", "--environment", "pr-1")
     (directory / "machines.yaml").write_text(PLAIN)
