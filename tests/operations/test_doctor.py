@@ -155,6 +155,14 @@ def test_an_app_is_there_or_not_or_not_ours(answer: int, level: Level, text: str
     assert text in found.text
 
 
+def test_a_deploy_token_creates_no_app() -> None:
+    deploy = {"/v1/tokens/current": (200, {"tokens": [ORG_TOKEN | {"apps": ["other"]}]})}
+    [found] = examined(answering({**GOOD, **deploy, "/v1/apps/app": 404}), "apps")["apps"]
+    assert (found.level, found.text) == (Level.WARN, "app is not there yet, and a deploy token creates no app")
+    assert found.mend == "`fly apps create app`, or take an organisation's token"
+    assert examined(answering({**GOOD, **deploy}), "apps")["apps"][0].level is Level.OK
+
+
 @pytest.mark.parametrize(
     ("date", "text"),
     [

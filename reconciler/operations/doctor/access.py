@@ -1,6 +1,7 @@
 """Check the token, the target, and the apps of the spec."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError
@@ -34,6 +35,14 @@ async def reach(session: Session) -> Reach:
     return Reach(latency_s=clock.monotonic() - began, skew_s=skew_s)
 
 
+async def ask_token(session: Session) -> TokenInfo | ApiError:
+    """Return what the token is for, or why the API does not tell."""
+    try:
+        return await session.context.client.platform.current_token()
+    except ApiError as error:
+        return error
+
+
 def _skew_s(date: str | None, *, now_s: float) -> float | None:
     """Return how far our clock is ahead of the server's `Date`, to a second."""
     from email.utils import parsedate_to_datetime
@@ -57,10 +66,10 @@ async def check_token(setup: Setup) -> tuple[Finding, ...]:
         text = f"of {source}; not tried, as the target does not answer"
         return (Finding(level=Level.SKIP, text=text, facts={"source": source}),)
     assert setup.session is not None
-    try:
-        info = await setup.session.context.client.platform.current_token()
-    except ApiError as error:
-        return (await _doubtful(setup, setup.session, source, error),)
+    assert setup.token is not None
+    info = await asyncio.shield(setup.token)
+    if isinstance(info, ApiError):
+        return (await _doubtful(setup, setup.session, source, info),)
     return (_token_finding(source, info),)
 
 
@@ -126,12 +135,30 @@ async def check_apps(setup: Setup) -> tuple[Finding, ...]:
         return (Finding(level=Level.SKIP, text=f"not asked, as {why}"),)
     session = setup.session
     answers = await asyncio.gather(*(_app(session, app) for app in setup.spec.apps))
+    if any(answer and "missing_apps" in answer.facts for answer in answers) and await _is_deploy_token(setup):
+        answers = [_beyond_deploy_token(answer) for answer in answers]
     there = [app.name for app, answer in zip(setup.spec.apps, answers, strict=True) if answer is None]
     found = [answer for answer in answers if answer]
     if there:
         verb = "is" if len(there) == 1 else "are"
         found.insert(0, Finding(level=Level.OK, text=f"{_few(there)} {verb} there", facts={"apps": there}))
     return tuple(found)
+
+
+async def _is_deploy_token(setup: Setup) -> bool:
+    info = await asyncio.shield(setup.token) if setup.token else None
+    return isinstance(info, TokenInfo) and bool(info.apps)
+
+
+def _beyond_deploy_token(finding: Finding | None) -> Finding | None:
+    """Return the finding of an app that the first apply cannot create."""
+    if finding is None or "missing_apps" not in finding.facts:
+        return finding
+    [app] = finding.facts["missing_apps"]
+    text = f"{app} is not there yet, and a deploy token creates no app"
+    return replace(
+        finding, level=Level.WARN, text=text, mend=f"`fly apps create {app}`, or take an organisation's token"
+    )
 
 
 async def _app(session: Session, app: App) -> Finding | None:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from reconciler.errors import ReconcilerError, UsageError, unexpected_words
 from reconciler.model.finding import Examination, Finding, Level
-from reconciler.operations.doctor.access import check_apps, check_target, check_token, reach
+from reconciler.operations.doctor.access import ask_token, check_apps, check_target, check_token, reach
 from reconciler.operations.doctor.here import check_engine, check_git, check_spec
 from reconciler.operations.doctor.images import check_builder, check_registry
 from reconciler.operations.doctor.setup import Connect, Setup, look_around
@@ -62,9 +62,12 @@ async def examine_setup(
     async with AsyncExitStack() as held:
         if isinstance(setup.target, Target):
             session = await held.enter_async_context(connect(setup.target))
-            setup = replace(setup, session=session, reach=asyncio.ensure_future(reach(session)))
-            assert setup.reach is not None
-            held.callback(setup.reach.cancel)
+            reaching = asyncio.ensure_future(reach(session))
+            held.callback(reaching.cancel)
+            asking = asyncio.ensure_future(ask_token(session)) if setup.target.token else None
+            if asking:
+                held.callback(asking.cancel)
+            setup = replace(setup, session=session, reach=reaching, token=asking)
         found = await asyncio.gather(*(_findings(name, check, setup, debug) for name, check in checks.items()))
     return Examination(target=setup.target_name, findings=tuple(one for findings in found for one in findings))
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ApiError, ReconcilerError
+from reconciler.machines_api.tokens import TokenInfo
 from reconciler.model.spec import Spec
 from reconciler.operations.load import load
 from reconciler.operations.session import Session
@@ -37,7 +38,8 @@ class Setup:
     """What the checks look at.
 
     Of spec and target there is the value, or the error of looking for it. The target is None too if it is the local
-    engine, and that does not run; then there is no session.
+    engine, and that does not run; then there is no session. `reach` and `token` are what the target answers, for all
+    checks.
     """
 
     environment: Mapping[str, str] = field(repr=False)
@@ -47,6 +49,7 @@ class Setup:
     target: Target | ReconcilerError | None = None
     session: Session | None = None
     reach: "asyncio.Task[Reach] | None" = None
+    token: "asyncio.Task[TokenInfo | ApiError] | None" = None
 
     @property
     def is_local(self) -> bool:
