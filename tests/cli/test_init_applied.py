@@ -1,4 +1,4 @@
-"""What init writes from a fly.toml is applied, and the plan after it is empty."""
+"""What init writes is planned and applied, and the plan after it is empty."""
 
 import shutil
 from pathlib import Path
@@ -24,3 +24,15 @@ def test_the_plan_after_an_apply_is_empty(tmp_path: Path, name: str) -> None:
         assert ended.code == 0, ended.err
         ended = line.run("plan", "--detailed-exitcode", "--no-revision", environment=variables)
         assert ended.code == 0, ended.out
+
+
+@pytest.mark.parametrize("dockerfile", [None, 'FROM a\nCMD ["serve"]\nEXPOSE 80\n'])
+def test_without_a_fly_toml_the_spec_is_planned_at_once(tmp_path: Path, dockerfile: str | None) -> None:
+    if dockerfile:
+        (tmp_path / "Dockerfile").write_text(dockerfile)
+    with VirtualEngine() as engine:
+        line = CommandLine(engine, engine.transport, tmp_path)
+        assert line.run("init", "--name", "first").code == 0
+        ended = line.run("plan", "--no-revision")
+        assert (ended.code, ended.err) == (0, "")
+        assert f"Plan: {2 if dockerfile else 1} to create" in ended.out
