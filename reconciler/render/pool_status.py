@@ -115,7 +115,7 @@ def _symbol(pool: PoolStatus) -> str:
         return "-"
     if pool.ready < pool.declared and pool.kind == "service":
         return "~"
-    return "+" if not any(True for _ in _remarks(pool)) else "~"
+    return "~" if next(_remarks(pool), None) else "+"
 
 
 def _last_run(pool: PoolStatus, now: datetime) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from reconciler.errors import SpecError
 from reconciler.model.change import Action, Cause, FieldChange
 from reconciler.model.machine import Check
 from reconciler.model.plan import Plan
@@ -21,12 +22,14 @@ from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
 from reconciler.model.scope import Scope
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import Slot
+from reconciler.render.diagnostics import diagnostics_text
 from reconciler.render.questions import apply_question, destroy_question, release_question
 from reconciler.render.report import report_text
 from reconciler.render.runs import end_text, runs_text
 from reconciler.render.status import status_text
 from reconciler.render.style import columns, wrapped
 from reconciler.render.text import plan_text
+from reconciler.spec import load_spec
 from tests.support.plan_cases import ROOT, plan_of
 
 SCREENS = Path(__file__).parents[1] / "cases" / "screens"
@@ -68,6 +71,23 @@ def words_screen(size: Size) -> str:
     [change] = plan_of(ROOT / "image-changed").effective[:1]
     plan = Plan(stack="shop", apps=(), changes=(replace(change, fields=fields),), scope=SCOPE)
     return plan_text(plan, color=size.color, width=size.width, salt=None)
+
+
+WRONG = """version: 1
+name: shop
+apps:
+  shop:
+    image: registry.fly.io/shop:1
+    tasks:
+      import: {comand: [php, artisan, import], count: many, regions: [amsterdam]}
+      report: {env: [LOG_LEVEL=info], timeout: 10 minutes}
+"""
+
+
+def validate_screen(size: Size) -> str:
+    with pytest.raises(SpecError) as found:
+        load_spec(WRONG, file="machines.yaml", environment={})
+    return diagnostics_text(found.value.diagnostics, width=size.width)
 
 
 def slot(name: str, state: str, *, app: str = "shop", kind: str = "task", ended_s: float | None = None) -> SlotStatus:
@@ -208,6 +228,7 @@ TABLE: dict[str, Callable[[Size], str]] = {
     "invoke-failed": end_screen(FAILED),
     "invoke-timed-out": end_screen(TIMED_OUT),
     "invoke-never-started": end_screen(NEVER_STARTED, was_claimed=False),
+    "validate": validate_screen,
     "ask-before-apply": question_screen(apply_question, "everything"),
     "ask-before-release": question_screen(release_question, "everything"),
     "ask-before-destroy": question_screen(destroy_question, "retired"),
