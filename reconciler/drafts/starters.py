@@ -17,6 +17,7 @@ _FRAMEWORKS: Final[Mapping[str, tuple[str, list[str], str, str]]] = {
     "manage.py": ("manage", ["python3", "manage.py"], "check", "migrate --noinput"),
     "bin/rails": ("rails", ["bin/rails"], "about", "db:migrate"),
 }
+_DOCKERFILE: Final = "Dockerfile"
 FRAMEWORK_FILES: Final = tuple(_FRAMEWORKS)
 
 
@@ -24,12 +25,13 @@ FRAMEWORK_FILES: Final = tuple(_FRAMEWORKS)
 class Surroundings:
     """What a directory has: the file of a framework, and what its Dockerfile runs.
 
-    `context` is the directory, as seen from the spec's.
+    `context` is the directory, as seen from the spec's, `dockerfile` the file's name, as seen from the directory.
     """
 
     framework_file: str | None = None
     image: ImageCommand | None = None
     context: str = "."
+    dockerfile: str = _DOCKERFILE
 
 
 def starter(found: Surroundings, *, name: str, org: str, region: str) -> tuple[DraftMap, str]:
@@ -64,7 +66,7 @@ def _put_image_and_task(app: DraftMap, found: Surroundings) -> str:
     if found.image.port or not (found.image.command or found.image.entrypoint):
         _put_run(app)
         if found.image.port:
-            app.put("services", DraftMap(parts=block({"web": _web(found.image)}).parts))
+            app.put("services", block({"web": _web(found.image)}))
         return "run"
     pool = DraftMap()
     _put_words(pool, found.image)
@@ -75,7 +77,8 @@ def _put_image_and_task(app: DraftMap, found: Surroundings) -> str:
 
 def _put_build(app: DraftMap, found: Surroundings) -> None:
     said = "a directory with a Dockerfile" if found.image else "a directory; on Fly it needs a Dockerfile"
-    app.put("build", found.context, beside=said)
+    named = flow({"context": found.context, "dockerfile": found.dockerfile})
+    app.put("build", found.context if found.dockerfile == _DOCKERFILE else named, beside=said)
 
 
 def _put_hello(app: DraftMap) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import UsageError
 from reconciler.model.regions import LISTED
-from reconciler.operations.origins import Origin, OriginKind, find_origin, read_dockerfile, read_local_files
+from reconciler.operations.origins import DOCKERFILE, Origin, OriginKind, find_origin, read_dockerfile, read_local_files
 
 if TYPE_CHECKING:
     from reconciler.drafts.nodes import DraftMap
@@ -86,7 +86,12 @@ def make_first_spec(options: InitOptions) -> FirstSpec:
     from reconciler.drafts.starters import Surroundings, starter
 
     image = read_dockerfile(origin) if origin.dockerfile else None
-    found = Surroundings(framework_file=origin.framework_file, image=image, context=_context(options))
+    found = Surroundings(
+        framework_file=origin.framework_file,
+        image=image,
+        context=_context(options),
+        dockerfile=origin.words if origin.kind is OriginKind.DOCKERFILE else DOCKERFILE,
+    )
     name = _name(options, None, origin)
     org, region = options.org or _ORG, options.region if options.region in LISTED else _REGION
     draft, task = starter(found, name=name, org=org, region=region)
@@ -96,6 +101,7 @@ def make_first_spec(options: InitOptions) -> FirstSpec:
 
 def _from_fly(options: InitOptions, origin: Origin) -> FirstSpec:
     from reconciler.drafts.fly_toml.draft import Found, draft_of
+    from reconciler.drafts.fly_toml.image import Place
 
     document = origin.document or {}
     said = document.get("app")
@@ -104,8 +110,11 @@ def _from_fly(options: InitOptions, origin: Origin) -> FirstSpec:
         document=document,
         file=origin.words,
         files=read_local_files(options.directory, document),
-        context=_context(options),
-        has_dockerfile=origin.dockerfile is not None,
+        place=Place(
+            context=_context(options),
+            base=str(Path(origin.words).parent),
+            has_dockerfile=origin.dockerfile is not None,
+        ),
     )
     try:
         made = draft_of(found, name=name, org=options.org, region=options.region)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.drafts.dockerfile import ImageCommand
 
 _FLY_FILES: Final = ("fly.toml", "fly.json", "fly.yaml")
-_DOCKERFILE: Final = "Dockerfile"
+DOCKERFILE: Final = "Dockerfile"
 _MAX_BYTES: Final = 1024 * 1024
 _MAX_LOCAL_FILE: Final = 256 * 1024
 _TOML_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -49,7 +49,7 @@ def find_origin(directory: Path, source: str | None) -> Origin:
 
     Raises UsageError, and SpecError with the place for what cannot be parsed.
     """
-    dockerfile = directory / _DOCKERFILE
+    dockerfile = directory / DOCKERFILE
     beside = dockerfile if dockerfile.is_file() else None
     name = source or next((one for one in _FLY_FILES if _is_there(directory / one)), None)
     if name and not _is_dockerfile(name):
@@ -61,7 +61,7 @@ def find_origin(directory: Path, source: str | None) -> Origin:
 
     framework = next((one for one in FRAMEWORK_FILES if (directory / one).is_file()), None)
     kind = OriginKind.DOCKERFILE if beside else OriginKind.NOTHING
-    words = _DOCKERFILE if beside else framework or "nothing"
+    words = DOCKERFILE if beside else framework or "nothing"
     return Origin(kind=kind, words=words, dockerfile=beside, framework_file=framework)
 
 

@@ -137,6 +137,12 @@ def test_a_spec_in_another_directory_builds_from_this_one(command: Command, dire
     ended = command("init", "-C", "..", "--from", "shop/fly.toml", "-f", "-")
     assert ended.out.startswith(SCHEMA_LINE)
     assert "Next:" in ended.err
+    (directory / "fly.toml").write_text('app = "shop"\n[build]\ndockerfile = "docker/Dockerfile"\n')
+    said = command("init", "-C", "..", "--from", "shop/fly.toml", "-f", "-").out
+    assert "build: {context: ., dockerfile: shop/docker/Dockerfile}" in said
+    (directory / "prod.Dockerfile").write_text('FROM a\nCMD ["run"]\n')
+    said = command("init", "--from", "prod.Dockerfile", "-f", "-").out
+    assert "build: {context: ., dockerfile: prod.Dockerfile} #" in said
 
 
 def test_the_name_is_the_flags_else_the_environments_else_the_files(

@@ -192,7 +192,8 @@ def test_each_region_that_is_given_up_has_one_of_today() -> None:
         ("[build]\ndockerfile = 'deploy/Dockerfile'", "build: {context: ., dockerfile: deploy/Dockerfile}"),
         ("[build]\nbuild_target = 'prod'", "build: {context: ., target: prod}"),
         ("[build]\nbuilder = 'heroku/builder:24'", "image: registry.fly.io/app:${IMAGE_TAG:-latest}"),
-        ("[build]\nimage = '{IMAGE}'", "build: ."),
+        ("[build]\nimage = '{IMAGE}'", "build.image = {IMAGE}: it is no image's name build: ."),
+        ("[build]\ndockerfile = 'https://a/b'", "build.dockerfile = https://a/b: this version takes"),
         ("[build]\nimage = 'nginx'\ndockerfile = 'x'", "image: nginx"),
     ],
 )

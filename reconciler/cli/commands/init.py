@@ -53,14 +53,21 @@ def command(name: str | None, org: str | None, source: str | None, **_values: ob
         check_free(asked)
     first = _first_spec(asked)
     if prints:
-        console.print_text(first.text.removesuffix("\n"))
+        console.print_text(first.text.removesuffix("\n"), is_safe=True)  # to the letter: a draft escapes what is not
     else:
         write_new(asked.path, first.text, name=asked.file)
         streams.current().result = f"{asked.file} is written"
-    say = console.say if prints else console.print_text
-    for line in _told(first, asked, is_written=not prints):
-        say(line)
+    _say(_told(first, asked, is_written=not prints), is_data=not prints)
     return 0
+
+
+def _say(lines: list[str], *, is_data: bool) -> None:
+    """Say lines on stdout, or beside data on stderr; a terminal gets them wrapped."""
+    from reconciler.render.style import wrapped
+
+    width = console.line_width() if is_data else None
+    text = "\n".join(part for line in lines for part in (wrapped(line, width) if line else [""]))
+    (console.print_text if is_data else console.say)(text)
 
 
 def _check(options: Shared) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reconciler.drafts.fly_toml.groups import Groups
-from reconciler.drafts.fly_toml.image import put_image
+from reconciler.drafts.fly_toml.image import Place, put_image
 from reconciler.drafts.fly_toml.machine import RELEASE_GROUP, Config, group_config, machine_files, release_config
 from reconciler.drafts.fly_toml.names import pool_names
 from reconciler.drafts.fly_toml.patches import patched, string_of
@@ -30,15 +30,13 @@ _LISTS: Final = ("services", "mounts", "vm", "restart", "metrics")  # of section
 class Found:
     """A fly.toml as it was read, and what was found beside it.
 
-    `files` are the contents of local files, None of those that cannot be read. `context` is the directory of the
-    fly.toml, as seen from the spec's.
+    `files` are the contents of local files, None of those that cannot be read.
     """
 
     document: Mapping[str, Any]
     file: str
     files: Mapping[str, bytes | None] = field(default_factory=dict)
-    context: str = "."
-    has_dockerfile: bool = True
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,7 @@ def draft_of(found: Found, *, name: str, org: str | None, region: str | None) ->
     draft.put("name", name)
     report = [one.words for one in unsaid]
     draft.put("defaults", _defaults(document, region, report))
-    app = _app(found, document, name, org, variables)
+    app = _app(found, document, name, org, variables, report)
     for one in places.pop(None, ()):
         app.say(one.words)
     pools: dict[str, Config] = {}
@@ -112,12 +110,14 @@ def _defaults(document: Mapping[str, Any], region: str | None, report: list[str]
     return defaults
 
 
-def _app(found: Found, document: Mapping[str, Any], name: str, org: str | None, variables: Variables) -> DraftMap:
+def _app(
+    found: Found, document: Mapping[str, Any], name: str, org: str | None, variables: Variables, report: list[str]
+) -> DraftMap:
     """Return the app's draft, with what all its pools share."""
     app = DraftMap()
     if org:
         app.put("org", org)
-    put_image(app, document["build"], name, variables, context=found.context, has_dockerfile=found.has_dockerfile)
+    report += put_image(app, document["build"], name, variables, found.place)
     env = {key: variables.instead_of(value, name=key, owner=name) for key, value in document["env"].items()}
     if region := string_of(document.get("primary_region"), "primary_region"):
         env["PRIMARY_REGION"] = region

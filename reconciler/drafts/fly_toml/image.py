@@ -1,6 +1,8 @@
 """Say by `image` or `build` where a fly.toml's image comes from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from reconciler.drafts.fly_toml.patches import string_of, table_of
@@ -11,29 +13,43 @@ from reconciler.model.image import parse_image
 _BUILDERS: Final = ("builder", "buildpacks", "builtin", "compose")
 
 
-def put_image(
-    draft: DraftMap, build: Mapping[str, Any], app: str, variables: Variables, *, context: str, has_dockerfile: bool
-) -> None:
-    """Add `image` or `build` to the app's draft.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an image is built: the context as seen from the spec, and what is there.
 
-    `context` is where a build is made from.
+    `base` is the directory of the fly.toml, as seen from the context.
     """
+
+    context: str = "."
+    base: str = "."
+    has_dockerfile: bool = True
+
+
+def put_image(draft: DraftMap, build: Mapping[str, Any], app: str, variables: Variables, place: Place) -> list[str]:
+    """Add `image` or `build` to the app's draft, and return what to report of it."""
     image = string_of(build.get("image"), "build.image")
     dockerfile = string_of(build.get("dockerfile"), "build.dockerfile")
     if image and _is_reference(image):
         draft.put("image", image)
-    elif not image and not dockerfile and any(build.get(key) for key in _BUILDERS):
+        return []
+    if not image and not dockerfile and any(build.get(key) for key in _BUILDERS):
         draft.say(
             "fly deploy builds it without a Dockerfile. To push such an image:\n"
             "fly deploy --build-only --push --image-label latest"
         )
         draft.put("image", Template(f"registry.fly.io/{app}:${{IMAGE_TAG:-latest}}"))
-    else:
-        if image:
-            draft.say("build.image of fly.toml is no image's name.")
-        if not has_dockerfile and not dockerfile:
-            draft.say("There is no Dockerfile here yet: a build needs one.")
-        draft.put("build", _build(build, dockerfile, app, variables, context))
+        return []
+    problems = [f"build.image = {image}: it is no image's name"] if image else []
+    if "://" in dockerfile:
+        problems.append(f"build.dockerfile = {dockerfile}: this version takes a Dockerfile from here only")
+        dockerfile = ""
+    if not place.has_dockerfile and not dockerfile:
+        problems.append("build: there is no Dockerfile here, and a build needs one")
+    for problem in problems:
+        draft.say(problem)
+    file = str(PurePosixPath(place.base) / dockerfile) if dockerfile else ""
+    draft.put("build", _build(build, file, app, variables, place.context))
+    return problems
 
 
 def _is_reference(image: str) -> bool:

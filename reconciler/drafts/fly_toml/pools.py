@@ -34,7 +34,7 @@ def put_release(
     limit = duration_of(deploy.get("release_command_timeout"), "deploy.release_command_timeout")
     limit_s = nanoseconds(limit) / 1e9 if limit else 0
     pool.put("timeout", duration_words(limit_s) if limit_s else _RELEASE_TIMEOUT)
-    return DraftMap(parts=block({task: pool}).parts)
+    return block({task: pool})
 
 
 def put_service(
@@ -56,7 +56,7 @@ def put_service(
         draft.say(one.words)
     members = _members(config, PoolKind.SERVICE, variables, pool)
     least = [one.get("min_machines_running", 0) for one in config.get("services", ())]
-    own = {"env": flow({"FLY_PROCESS_GROUP": config["env"]["FLY_PROCESS_GROUP"]}), "count": max(1, *least, 1)}
+    own = {"env": flow({"FLY_PROCESS_GROUP": config["env"]["FLY_PROCESS_GROUP"]}), "count": max([1, *least])}
     _put_members(draft, members, own, has_size="guest" in config)
     if "guest" not in config:
         report.append(f"vm: {_NO_SIZE} for {group}; if `fly scale` has given its machines more, say so as `guest`")
@@ -99,7 +99,7 @@ def _put_members(pool: DraftMap, members: dict[str, Any], own: Mapping[str, Draf
 def _lines_of(value: Any) -> Draft:
     """Return a list or a map with a line for each of its members."""
     if isinstance(value, Mapping):
-        return DraftMap(parts=block({key: _on_a_line(one) for key, one in value.items()}).parts)
+        return block(value)
     return [_on_a_line(one) if not isinstance(one, Mapping) or "path" not in one else block(one) for one in value]
 
 
