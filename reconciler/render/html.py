@@ -10,6 +10,7 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
+from reconciler.render.lowerings import lowering_lines
 from reconciler.render.pools import by_pool, loss_words, worst_first
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_line
@@ -66,7 +67,10 @@ def plan_html(plan: Plan, *, plan_sha256: str | None, salt: str) -> str:
         f"<h1>{escape(title)}</h1>{scope}<p>{escape(closing_line(plan))}</p>{observed}",
         *(f'<p class="note blocked" role="alert"><b>Blocked:</b> {escape(clean(why))}</p>' for why in plan.blocked),
         *_allowed(plan),
-        *(f'<p class="note"><b>Warning:</b> {escape(clean(why))}</p>' for why in plan.warnings),
+        *(
+            f'<p class="note"><b>Warning:</b> {escape(clean(why))}</p>'
+            for why in (*lowering_lines(plan), *plan.warnings)
+        ),
         *_losses(plan),
         *_pools(plan),
         *_changes(plan, salt),

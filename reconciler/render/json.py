@@ -12,6 +12,7 @@ from reconciler.model.change import Action, Change, FieldChange
 from reconciler.model.plan import AppDeletion, DeletionLimit, ForeignMachine, IpAllocation, Plan
 from reconciler.render.changes import as_declared
 from reconciler.render.images import image_members
+from reconciler.render.lowerings import lowerings_json
 from reconciler.render.redact import clean, hidden, masked
 from reconciler.render.revision import revision_json
 from reconciler.render.scope import scope_members, selection_json
@@ -118,6 +119,7 @@ def plan_members(
             {"app": write.app, "slot": clean(write.name), "machine": write.machine_id, "marks": dict(write.marks)}
             for write in plan.bookkeeping
         ),
+        "lowerings": lowerings_json(plan),
         "warnings": [clean(warning) for warning in plan.warnings],
         "blocked": [clean(reason) for reason in plan.blocked],
         "superseded_by": revision_json(plan.superseded_by),

@@ -12,6 +12,7 @@ from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
+from reconciler.render.lowerings import lowering_lines
 from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pool_table, red
 from reconciler.render.pools import by_pool, first_of, is_told_by_loss, losses, worst_first
 from reconciler.render.scope import scope_line
@@ -21,6 +22,7 @@ LIMIT: Final = 60_000  # a comment may have 65,536 characters
 _MOST_APPROVED: Final = 25_000  # characters of the set of changes: about 1,450 of them
 _ROWS: Final = 40
 _SLOTS: Final = 100
+_MOST_LOWERED: Final = 20
 _LOSSES: Final = 12_000  # characters of what is lost, so that some room is left for the changes
 
 
@@ -37,7 +39,7 @@ def plan_markdown(
     head += [code(scope_line(plan.scope)), ""] if plan.scope else []
     head += notes("Blocked", plan.blocked) + _losses(groups)
     allowed = plan.deletion_limit and plan.deletion_limit.is_allowed and (plan.deletion_limit.words,)
-    head += notes("Allowed", allowed or ()) + notes("Warning", plan.warnings) + _pools(plan)
+    head += notes("Allowed", allowed or ()) + notes("Warning", (*_lowerings(plan), *plan.warnings)) + _pools(plan)
     tail = _hash(plan, plan_sha256, change_hashes)
     room = LIMIT - sum(len(line) + 1 for line in (*head, *tail)) - 200
     told = [group for group in groups if not is_told_by_loss(group)]
@@ -48,6 +50,12 @@ def plan_markdown(
         more = sum(counts[position] for position in left_out)
         kept.append(f"… and {more} more, left out for length: `reconciler plan` shows them all.\n")
     return "\n".join([*head, *kept, *tail]).rstrip() + "\n"
+
+
+def _lowerings(plan: Plan) -> list[str]:
+    lines = list(lowering_lines(plan))
+    more = len(lines) - _MOST_LOWERED
+    return [*lines[:_MOST_LOWERED], f"{more} more rows like these: `reconciler plan` shows them"] if more > 0 else lines
 
 
 def approval_line(plan_sha256: str, change_hashes: Collection[str] | None) -> str:

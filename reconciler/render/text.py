@@ -6,6 +6,7 @@ from typing import Final
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import build_words
+from reconciler.render.lowerings import lowering_lines
 from reconciler.render.pools import is_loss, loss_words, worst_first
 from reconciler.render.redact import clean, defused
 from reconciler.render.scope import scope_line
@@ -42,6 +43,8 @@ def plan_text(
         *(_bookkeeping(plan, width) if shows_bookkeeping else ()),
         *_foreign(plan, color, width),
     ]
+    for lowered in lowering_lines(plan):
+        lines += _painted(wrapped(f"Warning: {lowered}", width, hanging=2), "-", color)
     for warning in plan.warnings:
         lines += wrapped(f"Warning: {clean(warning)}", width, hanging=2)
     if plan.deletion_limit and plan.deletion_limit.is_allowed:
