@@ -23,6 +23,10 @@ class Screen:
         self._drawn = 0
         self._seen: terminal_size | None = None
 
+    @property
+    def width(self) -> int:
+        return self._size().columns
+
     def draw(self, lines: Sequence[str]) -> None:
         """Show the lines; what is too wide is cut, what is too long is counted."""
         size = self._size()

@@ -55,7 +55,9 @@ class Watch:
         if self._view is None:
             return
         from reconciler.render.redact import clean
+        from reconciler.render.style import wrapped
 
         now = self._clock.now()
         foot = f"{now:%H:%M:%S} UTC, every {self._interval_s:g}s; Ctrl-C ends it"
-        self._screen.draw([*self._view(now), "", *([clean(self._note)] if self._note else []), foot])
+        note = wrapped(clean(self._note), self._screen.width, hanging=2) if self._note else []
+        self._screen.draw([*self._view(now), "", *note, foot])
