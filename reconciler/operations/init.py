@@ -168,7 +168,7 @@ def _name(options: InitOptions, said: str | None, origin: Origin) -> str:
             return options.name
         near = app_name_like(options.name)
         hint = f"did you mean {near}?" if near else "pass another with --name"
-        raise UsageError(f"an app cannot be called {options.name!r}: small letters, digits and dashes", hint=hint)
+        raise UnknownNameError(f"an app cannot be called {options.name!r}: small letters, digits and dashes", hint=hint)
     hint = "pass --name NAME: small letters, digits and dashes, which nobody else on Fly has"
     if said is None:
         if name := app_name_like(options.directory.resolve().name):

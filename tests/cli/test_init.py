@@ -135,6 +135,7 @@ def test_a_spec_in_another_directory_builds_from_this_one(command: Command, dire
     assert "build: ..\n" in (directory / "deploy" / "shop.yaml").read_text()
     assert (directory / "deploy" / "shop.yaml").stat().st_mode & 0o777 == 0o600
     ended = command("init", "-C", "..", "--from", "shop/fly.toml", "-f", "-")
+    assert "reconciler validate -C ..\n" in ended.err
     assert ended.out.startswith(SCHEMA_LINE)
     assert "Next:" in ended.err
     (directory / "fly.toml").write_text('app = "shop"\n[build]\ndockerfile = "docker/Dockerfile"\n')

@@ -96,7 +96,6 @@ def _asked(options: Shared, name: str | None, org: str | None, source: str | Non
 
 def _first_spec(asked: "InitOptions") -> "FirstSpec":
     """Return the spec, and ask for the app's name if it is unknown."""
-    from reconciler.errors import UsageError
     from reconciler.operations.init import UnknownNameError, make_first_spec
 
     try:
@@ -111,7 +110,7 @@ def _first_spec(asked: "InitOptions") -> "FirstSpec":
             break
         try:
             return make_first_spec(replace(asked, name=answer))
-        except UsageError as error:
+        except UnknownNameError as error:
             console.say(error.message)
     raise click.Abort
 
@@ -142,7 +141,8 @@ def _counted(count: int, noun: str) -> str:
 
 def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:
     """Return the commands to type next."""
-    file = "" if asked.file in {"machines.yaml", "machines.yml"} else f" -f {asked.file}"
+    file = f" -C {asked.directory}" if asked.directory.parts else ""
+    file += "" if asked.file in {"machines.yaml", "machines.yml"} else f" -f {asked.file}"
     if first.task is not None:
         return [
             f"reconciler apply --target local{file}",
