@@ -14,6 +14,18 @@ class Page:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("| `logs RUN\\|TASK` | `a\\|b` |", "| `logs RUN|TASK` | `a|b` |"),
+        ("with `--only POOL`", "with `--only POOL`{.whole}"),
+        ("```console\n$ echo `--x`\n```\n", "```console\n$ echo `--x`\n```\n"),
+    ],
+)
+def test_code_in_a_line_is_shown_whole(text: str, shown: str) -> None:
+    assert on_page_markdown(text, page=Page("index.md")) == shown
+
+
+@pytest.mark.parametrize(
     ("link", "leads"),
     [
         ("../../examples/testing/client.py", f"{REPOSITORY}/blob/main/examples/testing/client.py"),

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: links to files of the repository that are no pages lead to the repository; nothing is fetched.
+"""Hooks of mkdocs: links to files of the repository that are no pages lead there, options stay whole, no page fetches.
 
 A page links to `../../examples/testing/client.py`, which is right where the repository is read. The site has no such
 file. A page whose reading would fetch a font, a script or a picture from elsewhere is an error.
@@ -15,13 +15,25 @@ _FETCHED: Final = re.compile(
     r"<(?:script|img|iframe|source|video|link(?=[^>]*rel=\"?(?:stylesheet|preload|preconnect|icon)))\b"
     r"[^>]*?(?:src|href)=\"?((?:https?:)?//[^\"\s>]+)"
 )
+_BLOCK: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+_CODE: Final = re.compile(r"`[^`\n]+`")
+_LONGEST_WHOLE: Final = 32
 _LINK: Final = re.compile(r"(?<=\]\()(\.\./[^)\s#]+)")
 
 
 def on_page_markdown(markdown: str, page: Any, **_others: Any) -> str:
-    """Return the page with these links changed; called by mkdocs."""
+    """Return the page as mkdocs wants it; called by mkdocs."""
     folder = posixpath.dirname(page.file.src_uri)
-    return _LINK.sub(lambda link: in_repository(folder, link[1]), markdown)
+    linked = _LINK.sub(lambda link: in_repository(folder, link[1]), markdown)
+    parts = _BLOCK.split(linked)  # every second one is a block of code
+    parts[::2] = [_CODE.sub(_in_line, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _in_line(code: re.Match[str]) -> str:
+    """Return code as mkdocs wants it: without backslashes in tables, and options that do not break at their dashes."""
+    text = code[0].replace("\\|", "|")
+    return f"{text}{{.whole}}" if text.startswith("`-") and len(text) <= _LONGEST_WHOLE else text
 
 
 def in_repository(folder: str, link: str) -> str:
