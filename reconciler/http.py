@@ -7,3 +7,19 @@ def is_loopback(url: str) -> bool:
     """Return whether the URL leads to this very machine."""
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def is_by_proxy(url: str) -> bool:
+    """Return whether the environment names a proxy for the URL, as httpx reads it."""
+    if is_loopback(url):
+        return False
+    from urllib.request import getproxies, proxy_bypass
+
+    parts, proxies = urlsplit(url), getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or "")
+
+
+def why_proxy_is_unusable(error: Exception) -> str:
+    """Say why httpx cannot use the environment's proxy, without its URL and password."""
+    why = "it is a SOCKS proxy" if isinstance(error, ImportError) else "it is no http:// URL"
+    return f"the proxy that HTTPS_PROXY or ALL_PROXY names cannot be used: {why}"

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from reconciler.errors import RegistryError, RegistryErrorKind
-from reconciler.http import is_loopback
+from reconciler.http import is_loopback, why_proxy_is_unusable
 
 _TIMEOUT_S: Final = 10.0
 _REDIRECTS: Final = 5
@@ -106,9 +106,12 @@ class Connection:
     def _client(self, url: str) -> httpx.AsyncClient:
         is_local = is_loopback(url)
         if is_local not in self._clients:
-            self._clients[is_local] = httpx.AsyncClient(
-                transport=self._transport, trust_env=not is_local, timeout=_TIMEOUT_S
-            )
+            try:
+                self._clients[is_local] = httpx.AsyncClient(
+                    transport=self._transport, trust_env=not is_local, timeout=_TIMEOUT_S
+                )
+            except (ImportError, ValueError, httpx.InvalidURL) as error:
+                raise _error(url, why_proxy_is_unusable(error), RegistryErrorKind.UNREACHABLE) from error
         return self._clients[is_local]
 
 

@@ -64,8 +64,8 @@ _CAUSES: Final = (
     ),
     _Cause(
         (PROXY_FAILED,),
-        "the proxy does not connect us",
-        "check HTTPS_PROXY, or name the host in NO_PROXY",
+        "the proxy is not there, or does not let us through",
+        "check HTTPS_PROXY and the network, or name the host in NO_PROXY",
     ),
     _Cause(
         ("name resolution", "name or service not known", "nodename nor servname", "getaddrinfo", "no address"),
@@ -79,6 +79,7 @@ _CAUSES: Final = (
     ),
 )
 
+PROXY_HINT: Final = "name an HTTP proxy there, such as http://HOST:PORT, or the host that is asked in NO_PROXY"
 ENGINE_HINT: Final = "the local engine is not running; the next command or call starts it"
 READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
 

@@ -14,8 +14,8 @@ import httpx
 
 from reconciler.canonical.sections import secret_values
 from reconciler.clock import Clock
-from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.http import is_loopback
+from reconciler.errors import ApiError, ApiErrorKind, TargetError
+from reconciler.http import is_by_proxy, is_loopback, why_proxy_is_unusable
 from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
 from reconciler.machines_api.errors import (
@@ -25,7 +25,7 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.remedies import ENGINE_HINT, PROXY_FAILED, READ_HINT
+from reconciler.machines_api.remedies import ENGINE_HINT, PROXY_FAILED, PROXY_HINT, READ_HINT
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.concealment import token_parts
@@ -59,20 +59,25 @@ def open_http(
 ) -> httpx.AsyncClient:
     """Open the connections to an API.
 
-    A loopback address is asked without the proxies of the environment.
+    A loopback address is asked without the proxies of the environment. Raises TargetError for one that cannot be used.
     """
     headers = {"User-Agent": user_agent, "Accept": "application/json"}
     if token:
         headers["Authorization"] = authorization_header(token)
-    return httpx.AsyncClient(
-        base_url=base_url,
-        headers=headers,
-        transport=transport,
-        trust_env=not is_loopback(base_url),
-        # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
-        verify=not base_url.startswith("http://"),
-        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-    )
+    # SSL_CERT_FILE counts there too, for which httpx would take the proxies as well.
+    is_own_tls = transport is None and is_loopback(base_url) and base_url.startswith("https://")
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            transport=transport,
+            trust_env=not is_loopback(base_url),
+            # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
+            verify=httpx.create_ssl_context() if is_own_tls else not base_url.startswith("http://"),
+            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise TargetError(why_proxy_is_unusable(error), hint=PROXY_HINT) from error
 
 
 class Transport:
@@ -188,13 +193,8 @@ class Transport:
                 reply = await self._http.send(self._request(call))
             # The stream is read, and refers to the reply: no page of a list is to wait for the garbage collection.
             reply.stream = httpx.ByteStream(b"")
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            what = f"{call.what}: cannot reach {self._http.base_url}"
-            raise self._unanswered(call, error, ApiErrorKind.UNREACHABLE, what=what) from error
-        except httpx.ProxyError as error:  # it has connected us with nobody, so nothing was sent
-            what = f"{call.what}: cannot reach {self._http.base_url}"
-            why = httpx.ProxyError(f"{PROXY_FAILED}{error}")
-            raise self._unanswered(call, why, ApiErrorKind.UNREACHABLE, what=what) from error
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            raise self._unreached(call, error) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise self._unanswered(call, error, ApiErrorKind.BAD_INPUT) from error
         except TimeoutError as error:
@@ -248,6 +248,13 @@ class Transport:
             status=reply.status_code,
             request_id=self._header(call, reply, _REQUEST_ID),
         )
+
+    def _unreached(self, call: Call, cause: Exception) -> ApiError:
+        """Return the error of a call of which nothing was sent."""
+        url = str(self._http.base_url)
+        if isinstance(cause, httpx.ProxyError) or is_by_proxy(url):
+            cause = httpx.ProxyError(f"{PROXY_FAILED}{cause}")
+        return self._unanswered(call, cause, ApiErrorKind.UNREACHABLE, what=f"{call.what}: cannot reach {url}")
 
     def _unanswered(self, call: Call, cause: Exception, kind: ApiErrorKind, *, what: str | None = None) -> ApiError:
         """Return the error of a call without a reply.

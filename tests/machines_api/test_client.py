@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind, TargetError
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.transport import TraceEntry
+from reconciler.machines_api.transport import TraceEntry, open_http
 from reconciler.model.config import MachineConfig
 from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import MachineState
@@ -30,6 +30,35 @@ def test_a_target_that_cannot_be_reached_is_told_apart_from_a_local_engine_that_
     with pytest.raises(ApiError) as caught:
         with_client(refuse, lambda client: client.list_machines("app"), relocate=lambda: None)
     assert caught.value.hint == "the local engine is not running; the next command or call starts it"
+
+
+def test_a_write_that_a_proxy_refuses_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ProxyError("403 Forbidden", request=request)
+
+    refused = failure(refuse, lambda client: client.apps.create("app", org="personal"))
+    assert (refused.kind, refused.hint) == (
+        ApiErrorKind.UNREACHABLE,
+        "check HTTPS_PROXY and the network, or name the host in NO_PROXY",
+    )
+
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed", request=request)
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert "the proxy is not there" in failure(nobody, lambda client: client.list_machines("app")).message
+    monkeypatch.setenv("NO_PROXY", "api.example")
+    assert "proxy" not in failure(nobody, lambda client: client.list_machines("app")).message
+
+
+def test_a_proxy_of_another_kind_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://someone:canary-password@proxy.example")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(TargetError) as caught:
+        open_http("https://api.example", None, user_agent="test", transport=None)
+    assert "it is no http:// URL" in caught.value.message
+    assert "canary" not in f"{caught.value.message}{caught.value.hint}"
 
 
 def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
