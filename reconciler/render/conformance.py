@@ -6,16 +6,23 @@ from typing import Any, Final
 
 from reconciler.model.conformance import Conformance, ProbeResult, Verdict
 from reconciler.render.redact import clean
-from reconciler.render.style import FORMAT_VERSION, paint
+from reconciler.render.style import FORMAT_VERSION, paint, wrapped
 
 _HEADINGS: Final = ("PROBE", "WE ASSUME", "SEEN")
 _SYMBOLS: Final = {Verdict.HOLDS: "+", Verdict.DIFFERS: "-", Verdict.UNTRIED: "!"}
+_USUAL: Final = 100
 _NARROWEST: Final = 20
 _NAME: Final = 36
 
 
-def conformance_text(found: Conformance, *, shows_all: bool = False, color: bool = False, width: int = 100) -> str:
-    """Show what differs and what was not tried; with `shows_all` also what holds."""
+def conformance_text(
+    found: Conformance, *, shows_all: bool = False, color: bool = False, width: int | None = None
+) -> str:
+    """Show what differs and what was not tried; with `shows_all` also what holds.
+
+    Without a `width` a table has the usual one, and no line beside it is wrapped.
+    """
+    columns = width or _USUAL
     parts = []
     for verdict, title in (
         (Verdict.DIFFERS, "Differs from what we assume"),
@@ -24,11 +31,14 @@ def conformance_text(found: Conformance, *, shows_all: bool = False, color: bool
     ):
         rows = found.of(verdict)
         if rows and (shows_all or verdict is not Verdict.HOLDS):
-            parts.append("\n".join([f"{title}:", *_table(rows, color=color, width=width)]))
+            is_wide = columns >= min(_NAME, max(len(clean(row.name)) for row in rows)) + 2 * _NARROWEST + 6
+            shown = _table if is_wide else _list
+            parts.append("\n".join([f"{title}:", *shown(rows, color=color, width=columns)]))
     counts = ", ".join(f"{len(found.of(verdict))} {word}" for verdict, word in _WORDS.items())
-    parts.append(f"{counts} of {len(found.results)} probes; {_made(found)}.")
-    parts += [f"Not finished: {clean(failure)}" for failure in found.failures]
-    parts += [f"Left: {clean(one)}" for one in found.left]
+    ends = [f"{counts} of {len(found.results)} probes; {_made(found)}."]
+    ends += [f"Not finished: {clean(failure)}" for failure in found.failures]
+    ends += [f"Left: {clean(one)}" for one in found.left]
+    parts += ["\n".join(wrapped(line, width, hanging=2)) for line in ends]
     return "\n\n".join(parts)
 
 
@@ -81,4 +91,14 @@ def _table(rows: Iterable[ProbeResult], *, color: bool, width: int) -> list[str]
             parts = [column[number] if number < len(column) else "" for column in columns]
             text = f"  {parts[0]:<{first}}  {parts[1]:<{others}}  {parts[2]}".rstrip()
             lines.append(paint(text, symbol, color=color))
+    return lines
+
+
+def _list(rows: Iterable[ProbeResult], *, color: bool, width: int) -> list[str]:
+    """Return the same cells below each other, for a narrow terminal."""
+    lines = []
+    for row in rows:
+        lines += [paint(f"  {clean(row.name)}", _SYMBOLS[row.verdict], color=color)]
+        for word, said in (("we assume", row.assumes), ("seen", row.seen)):
+            lines += wrapped(f"{word}: {clean(said)}", width, indent=4, hanging=2)
     return lines

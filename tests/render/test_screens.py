@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.errors import SpecError
 from reconciler.model.change import Action, Cause, FieldChange
+from reconciler.model.conformance import Conformance, ProbeResult, Verdict
 from reconciler.model.machine import Check
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
@@ -22,6 +23,7 @@ from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
 from reconciler.model.scope import Scope
 from reconciler.model.slot_status import SlotStatus
 from reconciler.model.spec import Slot
+from reconciler.render.conformance import conformance_text
 from reconciler.render.diagnostics import diagnostics_text
 from reconciler.render.questions import apply_question, destroy_question, release_question
 from reconciler.render.report import report_text
@@ -88,6 +90,27 @@ def validate_screen(size: Size) -> str:
     with pytest.raises(SpecError) as found:
         load_spec(WRONG, file="machines.yaml", environment={})
     return diagnostics_text(found.value.diagnostics, width=size.width)
+
+
+def conform_screen(size: Size) -> str:
+    results = tuple(
+        ProbeResult(
+            name=name,
+            group="assumption",
+            assumes="the names of an app's machines are unique, and a second create of a name is refused",
+            calls="POST /apps/{app}/machines",
+            verdict=verdict,
+            seen=seen,
+        )
+        for name, verdict, seen in (
+            ("A1 a name is taken", Verdict.DIFFERS, "a second machine of the same name was made"),
+            ("A7 a lease ends by itself", Verdict.UNTRIED, "no machine started within 60 s"),
+        )
+    )
+    found = Conformance(
+        url="https://machines.example", app="conform-01", results=results, machines=2, duration_s=61, left=("a volume",)
+    )
+    return conformance_text(found, color=size.color, width=size.width)
 
 
 def slot(name: str, state: str, *, app: str = "shop", kind: str = "task", ended_s: float | None = None) -> SlotStatus:
@@ -229,6 +252,7 @@ TABLE: dict[str, Callable[[Size], str]] = {
     "invoke-timed-out": end_screen(TIMED_OUT),
     "invoke-never-started": end_screen(NEVER_STARTED, was_claimed=False),
     "validate": validate_screen,
+    "conform": conform_screen,
     "ask-before-apply": question_screen(apply_question, "everything"),
     "ask-before-release": question_screen(release_question, "everything"),
     "ask-before-destroy": question_screen(destroy_question, "retired"),

@@ -178,6 +178,6 @@ def _show(found: "Conformance", options: Shared) -> None:
         console.print_json(conformance_json(found))
         return
     shown = conformance_text(
-        found, shows_all=bool(options.verbosity), color=console.is_coloured(options), width=console.width()
+        found, shows_all=bool(options.verbosity), color=console.is_coloured(options), width=console.line_width()
     )
     console.print_text(shown, is_safe=True)

@@ -34,11 +34,6 @@ def is_coloured(shared: Shared, stream: TextIO | None = None) -> bool:
     return environment.get("TERM") != "dumb" and is_terminal(stream or sys.stdout)
 
 
-def width() -> int:
-    """Return the columns that a table may take: the terminal's, 100 in a pipe."""
-    return line_width() or _DEFAULT_WIDTH
-
-
 def line_width() -> int | None:
     """Return the columns at which lines are wrapped; None in a pipe: not at all."""
     if not is_terminal(sys.stdout):
