@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import reconciler
+from reconciler.cli.main import VERBS
+from reconciler.invoke import outcome
 from tools.reference import generated, written
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,18 @@ def test_a_page_without_a_place_for_its_part_is_refused() -> None:
 def test_each_public_name_is_in_the_api() -> None:
     named = re.findall(r"^::: reconciler\.(\w+)$", (PAGES / "api.md").read_text(), re.MULTILINE)
     assert sorted(named) == sorted(set(reconciler.__all__) - {"__version__"})
+
+
+def test_the_codes_of_each_verb_and_of_runs_are_told() -> None:
+    page = (PAGES / "exit-codes.md").read_text()
+    told = {
+        verb.split()[0]
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for verb in re.findall(r"`(.*?)`", row)
+    }
+    assert set(VERBS) - told == {"invoke", "wait"}, "docs/reference/exit-codes.md says how they end"
+    ours = {code for name, code in vars(outcome).items() if name.endswith("_CODE")}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == ours - {255}
 
 
 def variables_of_the_code() -> Iterator[str]:
