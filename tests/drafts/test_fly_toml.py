@@ -165,6 +165,13 @@ def test_an_odd_value_that_looks_secret_is_not_shown() -> None:
     assert "hunter22" not in text_of(draft) + "".join(draft.report)
 
 
+def test_a_line_of_the_report_is_one_line() -> None:
+    draft = drafted('app = "a"\n"b\\n::error::c" = "d\\ne"\n')
+    assert "b ::error::c = d e: flyctl does not know it" in draft.report
+    assert all("\n" not in line for line in draft.report)
+    assert loaded(draft)
+
+
 @pytest.mark.parametrize(
     ("toml", "counts"),
     [

@@ -87,7 +87,9 @@ def draft_of(found: Found, *, name: str, org: str | None, region: str | None) ->
         report += put_service(services, pool, group, pools[pool], mounts, places.pop(group, ()), variables)
     app.put("services", services)
     draft.put("apps", block({name: app}))
-    return FlyDraft(draft=draft, report=tuple(report), variables=variables.values, pools=pools)
+    return FlyDraft(
+        draft=draft, report=tuple(" ".join(line.split()) for line in report), variables=variables.values, pools=pools
+    )
 
 
 def _defaults(document: Mapping[str, Any], region: str | None, report: list[str]) -> DraftMap:
