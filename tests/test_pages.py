@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.spec import load_spec
-from tests.support.page_session import FRAMEWORKS, open_session
+from tests.support.page_session import FRAMEWORKS, Session, open_session
 from tests.support.pages import DOCS, OF_COMMANDS, ROOT, Block, blocks_of, named, pages
 
 STARTS_IN = {"how-to/laravel.md": "laravel", "how-to/rails.md": "rails", "how-to/django.md": "django"}
@@ -78,3 +78,36 @@ def completed(text: str) -> str:
 
 def test_the_pages_are_those_of_docs() -> None:
     assert DOCS / "tutorial" / "first-run.md" in SESSIONS
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("echo one", "two"),
+        ("echo one", "one\ntwo"),
+        ("printf 'one\\ntwo\\n'", "one"),
+        ("printf 'one\\ntwo\\n'", "…\none"),
+        ("exit 3", ""),
+        ("exit 3; echo $?", "4"),
+        ("no-such-command", ""),
+    ],
+)
+def test_a_page_that_shows_something_else_is_found_out(command: str, shown: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=re.escape(command.removesuffix("; echo $?"))):
+        Session(tmp_path, None).check(command, shown.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("echo one", "one"),
+        ("echo one", ""),
+        ("echo one two", "one …"),
+        ("printf 'one\\ntwo\\n'", "…\ntwo"),
+        ("printf 'one\\ntwo\\n'", "one\n…"),
+        ("exit 3; echo $?", "3"),
+        ("echo one; echo $?", "one\n0"),
+    ],
+)
+def test_a_page_that_shows_what_happens_is_right(command: str, shown: str, tmp_path: Path) -> None:
+    Session(tmp_path, None).check(command, shown.split("\n"))
