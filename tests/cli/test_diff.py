@@ -125,7 +125,7 @@ def test_a_side_may_be_a_commit(directory: Path, capsys: pytest.CaptureFixture[s
         "git:nowhere:machines.yaml": "git has no",
         "git:main": "names no file",
         "git:--output=x:y": "names no file",
-        "missing.yaml": "cannot read",
+        "missing.yaml": "there is no file",
     }.items():
         assert run(["diff", name, "machines.yaml"]) == 1
         assert words in capsys.readouterr().err

@@ -118,7 +118,7 @@ def test_a_variable_in_the_spec_is_an_error_at_its_place(
         ("RECONCILER_RATE", BAD, "use off or fly"),
         ("FLY_API_TOKEN", BAD, "holds characters that no token has"),
         ("FLY_API_BASE_URL", f"http://{BAD}", "is not a URL"),
-        ("RECONCILER_FILE", BAD, r"cannot read a\xffb"),
+        ("RECONCILER_FILE", BAD, r"there is no file a\xffb"),
     ],
 )
 @pytest.mark.parametrize(("verb", "code"), [("plan", 1), ("invoke", 125)])
@@ -157,7 +157,7 @@ def test_files_and_directories_may_have_such_names(spec: Path, capfd: pytest.Cap
     assert run(["validate", "-f", f"{BAD}/none"]) == 1
     shown = capfd.readouterr()
     assert r"a\xffb/a\xffb is valid" in shown.out
-    assert r"cannot read a\xffb/none" in shown.err
+    assert r"there is no file a\xffb/none" in shown.err
 
 
 def test_the_local_engine_cannot_be_given_such_a_directory(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:

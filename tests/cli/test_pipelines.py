@@ -51,7 +51,7 @@ def test_an_error_elsewhere_is_annotated_without_a_place(
     assert run(["plan"]) == 1
     [line] = commands(capsys.readouterr().err)
     assert line.startswith("::error title=reconciler::")
-    assert "%0Acheck the URL" in line
+    assert "%0Acheck host and port of the URL" in line
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     assert run(["plan"]) == 1
     assert commands(capsys.readouterr().err) == []

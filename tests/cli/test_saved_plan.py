@@ -167,7 +167,7 @@ def test_several_approvals_are_one(stack: Stack) -> None:
     assert "it was cut or changed" in stack("apply", "--expect-plan", f"{cut}", "--no-revision", code=64)
     (stack.directory / "none.txt").write_text("nothing\n")
     assert "holds no approval" in stack("apply", "--expect-plan", "@none.txt", "--no-revision", code=64)
-    assert "cannot read" in stack("apply", "--expect-plan", "@nowhere.txt", "--no-revision", code=1)
+    assert "there is no file" in stack("apply", "--expect-plan", "@nowhere.txt", "--no-revision", code=1)
 
 
 def test_the_plan_of_an_environment_is_applied_to_that_one_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_a_file_that_is_cut_off_or_not_there_is_said_as_such(stack: Stack) -> No
     stack.plan()
     stack.file.write_text(stack.file.read_text()[:-200])
     assert "not a saved plan" in stack("apply", str(stack.file), code=1)
-    assert "cannot read" in stack("show", str(stack.directory / "nothing"), code=1)
+    assert "there is no file" in stack("show", str(stack.directory / "nothing"), code=1)
 
 
 def test_a_file_that_shows_less_than_its_hash_is_of_is_refused(stack: Stack) -> None:
@@ -291,7 +291,7 @@ def test_where_the_plan_is_saved(stack: Stack) -> None:
     stack("plan", "--out", "link.json")
     assert link.is_symlink()
     assert "2 done" in stack("apply", "target.json"), "seen from -C, as the spec is"
-    assert "no file is named" in stack("plan", "--out", "", code=1)
+    assert "names no file for the plan" in stack("plan", "--out", "", code=1)
     said = stack("plan", "--out", "nowhere/x.json", code=1)
     assert "cannot save the plan as" in said
     assert "nowhere/x.json: No such file" in said
