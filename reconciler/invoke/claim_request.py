@@ -148,7 +148,9 @@ def out_of_reach(claimant: Claimant) -> Outcome | None:
             )
         why = f"all machines of task {pool.name} are unreachable, their hosts are down: {names}"
         return never_started(why, cause=NeverStarted.HOST)
-    return refused(f"task {pool.name} has no machines in app {pool.app}", remedy="run `reconciler apply`")
+    return refused(
+        f"task {pool.name} has no machines in app {pool.app}", remedy="run `reconciler apply` first: it makes them"
+    )
 
 
 def candidates(claimant: Claimant) -> list[Machine]:

@@ -28,6 +28,11 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
 }
 
+# The same by a part of the reply's text, which says more than its kind.
+_HINTS_OF_TEXTS: Final = (
+    ("the engine cannot write", "free some space on the disk of the engine's home, RECONCILER_HOME, and try again"),
+)
+
 # The same for a call that creates an app.
 _HINTS_OF_CREATION: Final = {
     K.NAME_TAKEN: "another organisation has this name, as names are global on Fly: give the app another `name` in the"
@@ -95,9 +100,12 @@ _BROKEN: Final = {
 }
 
 
-def hint_for(kind: ApiErrorKind, app: str | None = None) -> str | None:
-    """Return what to do about an error of this kind, of a call on the app."""
-    hint = _HINTS.get(kind)
+def hint_for(kind: ApiErrorKind, app: str | None = None, *, text: str = "") -> str | None:
+    """Return what to do about an error of this kind, of a call on the app.
+
+    `text` is what the reply says.
+    """
+    hint = next((words for part, words in _HINTS_OF_TEXTS if part in text), _HINTS.get(kind))
     return hint.replace("{of_app}", f" -a {app}" if app else "") if hint else None
 
 

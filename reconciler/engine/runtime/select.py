@@ -27,7 +27,8 @@ async def make_runtime(name: str, home: Path, environment: Mapping[str, str]) ->
 
         return ProcessRuntime(home / "machines")
     if name != "container":
-        raise EngineStartError(f"unknown runtime {name!r}: there are {' and '.join(RUNTIMES)}")
+        remedy = f"set RECONCILER_RUNTIME, or --runtime, to {' or '.join(RUNTIMES)}"
+        raise EngineStartError(f"there is no runtime {name!r}", remedy=remedy)
     from reconciler.engine.runtime.container import ContainerRuntime
 
     async def authenticate(image: "ImageReference") -> Mapping[str, str] | None:
@@ -58,9 +59,9 @@ async def _connected(environment: Mapping[str, str]) -> "ContainerEngine":
                 reasons.append(str(error))
                 await engine.close()
     except ContainerError as error:
-        raise EngineStartError(str(error)) from error
+        raise EngineStartError(str(error), remedy=_HOW) from error
     why = "; ".join(reasons) or "no socket of one is in a usual place"
-    raise EngineStartError(f"no container engine answers: {why}. To use the container runtime, {_HOW}")
+    raise EngineStartError(f"no container engine answers: {why}", remedy=f"{_HOW}; or use the runtime process")
 
 
 def _auth(image: "ImageReference", environment: Mapping[str, str]) -> Mapping[str, str] | None:
