@@ -20,7 +20,7 @@ _COLOURS: Final = {
     "-word": "31;9",  # struck through
     "+word": "32;4",  # underlined
 }
-_NARROWEST: Final = 40
+_NARROWEST: Final = 20
 _PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
