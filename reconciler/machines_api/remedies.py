@@ -85,7 +85,11 @@ _CAUSES: Final = (
 )
 
 PROXY_HINT: Final = "name an HTTP proxy there, such as http://HOST:PORT, or the host that is asked in NO_PROXY"
-ENGINE_HINT: Final = "the local engine is not running; the next command or call starts it"
+# The same of calls to the local engine.
+ENGINE_HINTS: Final = {
+    K.UNREACHABLE: "the local engine is not running; the next command or call starts it",
+    K.UNAUTHORIZED: "the engine has another token than its home: `reconciler engine stop`, and run this again",
+}
 READ_HINT: Final = "that was a read, and changed nothing: try again in a moment"  # UNCLEAR, of a GET
 
 # What an exchange that broke off is called where the network stack says nothing.

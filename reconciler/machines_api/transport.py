@@ -25,7 +25,7 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.remedies import ENGINE_HINT, PROXY_FAILED, PROXY_HINT, READ_HINT
+from reconciler.machines_api.remedies import ENGINE_HINTS, PROXY_FAILED, PROXY_HINT, READ_HINT
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.concealment import token_parts
@@ -150,8 +150,8 @@ class Transport:
                 if delay_s is None or call.is_sent_once:
                     if call.method == "GET" and error.kind is ApiErrorKind.UNCLEAR:
                         error.hint = READ_HINT
-                    if error.kind is ApiErrorKind.UNREACHABLE and self._relocate:
-                        error.hint = ENGINE_HINT
+                    if self._relocate:
+                        error.hint = ENGINE_HINTS.get(error.kind, error.hint)
                     raise
             finally:
                 ticket.answered()

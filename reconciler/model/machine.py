@@ -263,7 +263,8 @@ class ObservedApp:
         if self.broken:
             return self.broken
         if not self.machines and self.reported_count:
-            return f"app {self.name} reports {self.reported_count} machines, but the list of them is empty"
+            machines = "1 machine" if self.reported_count == 1 else f"{self.reported_count} machines"
+            return f"app {self.name} reports {machines}, but the list of them is empty"
         if count := sum(machine.is_anonymous for machine in self.machines):
             listed = f"app {self.name} lists {count} machine{'' if count == 1 else 's'}"
             return f"{listed} of which neither id, name nor marks are understood"

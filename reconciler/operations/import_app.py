@@ -24,6 +24,7 @@ T = TypeVar("T")
 FILE: Final = "machines.yaml"
 _STACK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_MOST_NAMED: Final = 10  # machines, in an error
 _DEFAULT_ORG: Final = "personal"
 _SHOWN: Final = 3
 
@@ -72,9 +73,10 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
     if not seen.exists:
         raise UsageError(f"there is no app {app}", hint="`fly apps list` has the names")
     if seen.unobserved:
-        raise UnobservedError(f"{seen.unobserved}: the answer cannot be believed; try again")
+        raise UnobservedError(f"{seen.unobserved}: the answer cannot be believed", hint="try again in a moment")
     if unknown := [one for one in options.skipped if not any(one in {it.id, it.name} for it in seen.machines)]:
-        raise UsageError(f"app {app} has no machine {', '.join(unknown)} to skip")
+        names = ", ".join(machine.name for machine in seen.machines[:_MOST_NAMED])
+        raise UsageError(f"app {app} has no machine {', '.join(unknown)} to skip", hint=f"its machines: {names}")
     info, kept = await asyncio.gather(_or_none(client.apps.get(app)), _kept(session, app))
     org = options.org or (info.org if info and info.org != _DEFAULT_ORG else None)
     variables = Variables(
@@ -106,11 +108,14 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
 
 def _check_names(app: str, stack: str, org: str | None) -> None:
     if not _APP_NAME.fullmatch(app):
-        raise UsageError(f"{app!r} cannot be the name of an app: it has small letters, digits and dashes, at most 63")
+        why = f"{app!r} cannot be the name of an app: it has small letters, digits and dashes, at most 63"
+        raise UsageError(why, hint="`fly apps list` has the names")
     if not _STACK_NAME.fullmatch(stack):
-        raise UsageError(f"{stack!r} cannot be the name of a stack: it has small letters, digits, dashes and _")
+        why = f"{stack!r} cannot be the name of a stack: it has small letters, digits, dashes and _"
+        raise UsageError(why, hint="choose another: it is written on each machine as its owner's mark")
     if org is not None and not re.fullmatch(r"[a-z0-9-]+", org, flags=re.ASCII):
-        raise UsageError(f"{org!r} cannot be an organisation's slug: it has small letters, digits and dashes")
+        why = f"{org!r} cannot be an organisation's slug: it has small letters, digits and dashes"
+        raise UsageError(why, hint="`fly orgs list` has the slugs")
 
 
 def _is_deployed_by_fly(machine: Machine) -> bool:

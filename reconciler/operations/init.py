@@ -77,7 +77,7 @@ def check_free(options: InitOptions) -> None:
 def make_first_spec(options: InitOptions) -> FirstSpec:
     """Return the spec to write. Raises UnknownNameError, UsageError, SpecError."""
     if not options.directory.is_dir():
-        raise UsageError(f"{options.directory} is not a directory")
+        raise UsageError(f"{options.directory} is not a directory", hint="-C names the directory of the spec")
     if options.org and not _SLUG.fullmatch(options.org):
         raise UsageError(f"{options.org!r} is not an organisation's slug", hint="`fly orgs list` shows yours")
     origin = find_origin(options.directory, options.source)
@@ -133,7 +133,9 @@ def write_new(path: Path, text: str, *, name: str) -> None:
     except FileExistsError:
         raise _taken(name) from None
     except OSError as error:
-        raise UsageError(f"cannot write {name}: {error.strerror}") from error
+        from reconciler.operations.file_errors import cannot_write
+
+        raise cannot_write("cannot write", name, error) from error
     is_written = False
     try:
         _write_all(fd, text)

@@ -96,7 +96,7 @@ def _read(path: Path, name: str, most: int) -> bytes:
         with path.open("rb") as file:
             return file.read(most + 1)
     except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+        raise UsageError(f"cannot read {name}: {error.strerror}", hint="name another with --from FILE") from error
 
 
 def read_dockerfile(origin: Origin) -> "ImageCommand":
@@ -133,9 +133,9 @@ def _parsed(text: str, name: str) -> Mapping[str, Any]:
     try:
         document = _READERS.get(Path(name).suffix, _read_toml)(text, name)
     except RecursionError:
-        raise UsageError(f"{name} is nested too deep") from None
+        raise UsageError(f"{name} is nested too deep", hint="name another with --from FILE") from None
     if not isinstance(document, Mapping):
-        raise UsageError(f"{name} is no table of settings")
+        raise UsageError(f"{name} is no table of settings", hint="name another with --from FILE")
     return document
 
 

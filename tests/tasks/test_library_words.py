@@ -23,7 +23,13 @@ from tests.support.world import World, task_spec
 ROOT = Path(__file__).parents[2] / "reconciler"
 OF_THE_COMMAND = {ROOT / "cli", ROOT / "engine", ROOT / "testing", ROOT / "render"}
 OF_OTHER_PROGRAMS = {ROOT / "images/builder.py", ROOT / "operations/git.py"}
-NOT_OF_THE_LIBRARY = {ROOT / "operations/service_logs.py", ROOT / "slots/context.py", ROOT / "tasks/library_words.py"}
+OF_INIT = {ROOT / "drafts", ROOT / "operations/init.py", ROOT / "operations/origins.py"}
+NOT_OF_THE_LIBRARY = {
+    ROOT / "operations/service_logs.py",
+    ROOT / "slots/context.py",
+    ROOT / "tasks/library_words.py",
+    *OF_INIT,
+}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 BUSY = Outcome(name=OutcomeName.BUSY, exit_code=120, message="busy", remedy="raise --queue-timeout")
 
