@@ -17,7 +17,7 @@ from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.run import RunInfo, RunState
-from reconciler.model.run_ids import is_named, is_whole
+from reconciler.model.run_ids import is_named, is_short, is_whole
 from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.run_ends import RunEnd, kept_ends
@@ -118,7 +118,7 @@ async def find_runs(context: Context, app: str, name: str, *, stack: str | None)
     """Return the runs whose id, or ULID, begins so, even of destroyed machines.
 
     One call, and one more for each machine that may have had one. Without the slot's name runs without a record are
-    not found. Raises UnobservedError if there is none and its machine cannot be observed.
+    not found. Raises UnobservedError if a machine that cannot be observed may have had the run that is meant.
     """
     listed = await context.client.list_machines(app, with_destroyed=True) or ()
     live = task_machines(listed, stack)
@@ -131,7 +131,7 @@ async def find_runs(context: Context, app: str, name: str, *, stack: str | None)
     found = {run.info.id: run for machine in asked for run in await runs_on(context, machine)}
     found |= {run.info.id: run for run in _kept(live) if run.info.id not in found}
     named = [run for run_id, run in found.items() if is_named(run_id, name)]
-    for machine in () if named else _unreachable(listed, stack):
+    for machine in () if named and not is_short(name) else _unreachable(listed, stack):
         if machine.name in {"", slot} or not slash:
             raise UnobservedError(_words(machine), hint="try again once it can be observed")
     return named

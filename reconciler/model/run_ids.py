@@ -22,6 +22,11 @@ def may_be_run(name: str) -> bool:
     return "/" in name or bool(_ULID_BEGINNING.fullmatch(name))
 
 
+def is_short(name: str) -> bool:
+    """Return whether so little of an id may well be the beginning of another one."""
+    return len(name.rpartition("/")[2]) < _SHORTEST
+
+
 def is_named(run_id: str, name: str) -> bool:
     """Return whether the id, or its ULID, begins so; small letters count as capitals."""
     slot, slash, ulid = name.rpartition("/")

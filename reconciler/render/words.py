@@ -8,8 +8,9 @@ from typing import Final
 # Spaces, a word in quotes, a bracket, or any other word: so of a list whole members change, of a text its words. No
 # word is split at a comma or colon, and none loses its beginning: a known token would not be found in it, and be shown.
 _WORD: Final = re.compile(r'\s+|"[^"\\\s]*"|[][{}"]|[^][{}"\s]+')
-_MOST_WORDS: Final = 2_000  # beyond it the comparison would take long
+_MOST_WORDS: Final = 500  # beyond it the comparison would take long
 _SHOWN: Final = 120  # characters: of a longer value only the words around a change are shown
+_LONGEST: Final = 4 * _SHOWN
 _AROUND: Final = 40  # at most so many of them on each side
 
 
@@ -24,7 +25,7 @@ class Words:
 def changed_words(before: str, after: str) -> tuple[Words, ...]:
     """Return the words of both values; none if they have too little in common.
 
-    Then the two are read more easily one after the other.
+    None either if too many places change. Then the two are read more easily one after the other.
     """
     old, new = _WORD.findall(before), _WORD.findall(after)
     if max(len(old), len(new)) > _MOST_WORDS:
@@ -33,7 +34,8 @@ def changed_words(before: str, after: str) -> tuple[Words, ...]:
     kept = sum(_is_word(word) for one in found if one.sign is None for word in _WORD.findall(one.text))
     if 3 * kept < max(sum(map(_is_word, old)), sum(map(_is_word, new))) or not kept:
         return ()
-    return tuple(_shortened(found))
+    shown = tuple(_shortened(found))
+    return shown if sum(len(one.text) for one in shown) <= _LONGEST else ()
 
 
 def side_of(words: Sequence[Words], sign: str) -> str:

@@ -41,6 +41,11 @@ def test_a_long_value_is_cut_around_the_change() -> None:
     assert side_of(words, "-").replace("old", "new") == side_of(words, "+")
 
 
+def test_many_changes_all_over_a_long_value_are_not_marked() -> None:
+    before = " ".join(f"same{number} old{number}" for number in range(60))
+    assert changed_words(before, before.replace("old", "new")) == ()
+
+
 def test_a_value_of_very_many_words_is_not_compared() -> None:
     long = "word " * 3_000
     assert changed_words(long, long + "more") == ()
