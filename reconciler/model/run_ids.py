@@ -9,6 +9,7 @@ from typing import Final
 
 _ULID_LENGTH: Final = 26
 _ULID_BEGINNING: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{3,25}", re.IGNORECASE)
+_TIME: Final = 10  # letters of a ULID that are its time
 _SHORTEST: Final = 8  # letters of a ULID: runs of a slot that are a second apart differ in them
 
 
@@ -32,6 +33,11 @@ def is_named(run_id: str, name: str) -> bool:
     slot, slash, ulid = name.rpartition("/")
     own_slot, _, own_ulid = run_id.rpartition("/")
     return (slot == own_slot or not slash) and own_ulid.upper().startswith(ulid.upper())
+
+
+def short_id(run_id: str) -> str:
+    """Return the beginning of an id that no other run has: its time is in milliseconds."""
+    return run_id[: len(run_id.rpartition("/")[0]) + 1 + _TIME]
 
 
 def short_ids(run_ids: Collection[str]) -> Mapping[str, str]:

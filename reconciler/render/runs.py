@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.model.run import Outcome, OutcomeName, Run, RunInfo, RunState
-from reconciler.model.run_ids import short_ids
+from reconciler.model.run_ids import short_id, short_ids
 from reconciler.model.scope import Scope
 from reconciler.render.redact import clean
 from reconciler.render.scope import scope_members
@@ -135,7 +135,7 @@ def end_text(run: Run | RunInfo, *, width: int | None = None, color: bool = Fals
     assert outcome is not None, "the run has ended"
     name = run.id or run.task
     if run.id and not shows_whole_id:
-        name = short_ids([run.id])[run.id]
+        name = short_id(run.id)
     said = clean(outcome.message)
     word = outcome.name.value.replace("_", " ")
     if outcome.name in {OutcomeName.SUCCEEDED, OutcomeName.FAILED}:

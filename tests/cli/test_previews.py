@@ -79,6 +79,11 @@ def test_it_is_made_changed_and_removed_with_its_address_beside_another(command:
     assert "app shop-pr-7 deleted" in said
     again = command("destroy", "--environment", "pr-7", "--delete-apps", "--yes")
     assert "Nothing to destroy: stack shop-pr-7 has no machine." in again
+    assert "No changes" not in again
+    assert "Plan hash" not in said, "destroy takes none"
+    for verb in ("runs", "unlock"):
+        found = command.json(verb, "--environment", "pr-7")
+        assert (found["stack"], found["environment"]) == ("shop-pr-7", "pr-7")
     assert command.json("destroy", "--environment", "pr-7", "--delete-apps", "--yes")["success"]
     assert "No changes" in command("plan", "--environment", "pr-8")
 

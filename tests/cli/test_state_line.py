@@ -68,6 +68,14 @@ def test_a_failure_is_one_line_in_red(spied: tuple[CommandLine, Spy]) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
+def test_wait_ends_in_the_same_line(spied: tuple[CommandLine, Spy]) -> None:
+    line, _ = spied
+    last = line.run("invoke", "bad", "-v", environment=TERMINAL).err.splitlines(keepends=True)[-1]
+    waited = line.run("wait", last.partition(":")[0], "-v", environment=TERMINAL)
+    assert (waited.code, waited.err, waited.out) == (3, last, "")
+
+
+@pytest.mark.usefixtures("terminal")
 def test_an_error_takes_the_place_of_the_state(spied: tuple[CommandLine, Spy]) -> None:
     ended = spied[0].run("invoke", "none", environment=TERMINAL)
     assert (ended.code, ended.err.split(ERASE)[1]) == (125, "none: starting…")
