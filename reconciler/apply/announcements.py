@@ -8,10 +8,10 @@ changed machines back to what the anchor still names.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from reconciler.apply.job import Job, Locks
 from reconciler.apply.judge import (
+    Obstacle,
     busy,
     must_be_told,
     objection_to_marks,
@@ -27,13 +27,6 @@ from reconciler.model.report import Entry, Reason
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.wait import read_by_id
-
-
-class Obstacle(NamedTuple):
-    """Why a change may not be made; `reason` if the next step depends on it."""
-
-    detail: str
-    reason: Reason | None = None
 
 
 class Announcements:
@@ -72,7 +65,7 @@ class Announcements:
                 if live is None or live.state.is_gone:
                     return _gone(what)
                 if objection := objection_to_marks(live, self._stack, self._options):
-                    return Obstacle(f"{what}: {objection}")
+                    return objection.about(what)
                 await write_want(self._context, lease, live, needed.desired_digest, needed.image_digest, self._options)
         except Exception as error:
             if isinstance(error, ApiError) and error.kind is ApiErrorKind.NOT_FOUND:

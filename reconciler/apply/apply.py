@@ -6,17 +6,18 @@ from functools import partial
 
 from reconciler.apply.actions import perform
 from reconciler.apply.allocate_ips import allocating
-from reconciler.apply.announcements import Announcements, Obstacle, announcing
+from reconciler.apply.announcements import Announcements, announcing
 from reconciler.apply.create_apps import AppCreations, creating_apps
 from reconciler.apply.delete_apps import delete_apps
 from reconciler.apply.executor import Executor, Stop
 from reconciler.apply.job import Locks
-from reconciler.apply.judge import entry
+from reconciler.apply.judge import Obstacle, entry
 from reconciler.apply.metadata import keep_books
 from reconciler.apply.notes import note_first, refuses
 from reconciler.apply.options import Options
 from reconciler.apply.prepare_images import BuildImages, with_images_built
 from reconciler.apply.priority_semaphore import PrioritySemaphore
+from reconciler.apply.superseded import WHY_STOPPED, is_superseded, left_to_newer, newer_in, superseded_by
 from reconciler.apply.telling import Teller
 from reconciler.apply.verify import read_back
 from reconciler.apply.watching import Course
@@ -25,6 +26,7 @@ from reconciler.model.change import Action, Change
 from reconciler.model.machine import Observed
 from reconciler.model.plan import Plan, UnreachableMachine
 from reconciler.model.report import Entry, Reason, Report, Status
+from reconciler.model.revision import Revision
 from reconciler.model.spec import Spec
 from reconciler.planner.notes import with_last
 from reconciler.planner.pair import unreachable_machines
@@ -98,15 +100,20 @@ async def _make(
     await creations.ended()
     ips, mismatches = tuple(allocations.entries), tuple[str, ...]()
     found: Observed | None = None
+    newer: Revision | None = None
     if not stop.is_interrupt:
         try:
             read = await read_back(context, spec, plan, entries, ips, options, before=observed)
             mismatches, found = read.mismatches, read.observed
-            failures += await keep_books(context, spec, plan, read, options, locks, executor)
+            newer = newer_in(found, plan.stack, entries, options)
+            if newer is None:  # else they are the newer revision's to keep
+                failures += await keep_books(context, spec, plan, read, options, locks, executor)
         except Exception as error:
             failures.append(f"the check of what was applied failed: {context.explain(error)}")
-    deletions = await delete_apps(context, plan, entries, stop, is_read_back=bool(found and not mismatches))
-    return Report(
+    deletions = await delete_apps(
+        context, plan, entries, stop, is_read_back=bool(found and not mismatches and not newer)
+    )
+    report = Report(
         plan=plan,
         entries=entries,
         apps_created=creations.created,
@@ -117,6 +124,7 @@ async def _make(
         app_deletions=deletions,
         interrupted=stop.is_interrupt,
     )
+    return superseded_by(report, newer) if newer else report
 
 
 def _begun_nothing(plan: Plan, creations: AppCreations, why: str, stop: Stop) -> Report:
@@ -134,7 +142,8 @@ def _begun_nothing(plan: Plan, creations: AppCreations, why: str, stop: Stop) ->
 
 async def _perform(teller: Teller, stack: str, options: Options, locks: Locks, change: Change, course: Course) -> Entry:
     teller.begin(change)
-    return await perform(teller.context_of(change), change, stack, options, locks, course=course)
+    ended = await perform(teller.context_of(change), change, stack, options, locks, course=course)
+    return left_to_newer(ended, options)
 
 
 def _tell(
@@ -144,6 +153,8 @@ def _tell(
     has_failed = ended.status in {Status.FAILED, Status.UNKNOWN} and ended.reason is not Reason.OVERTAKEN
     if options.is_failing_fast and has_failed:
         stop.request("an earlier change failed, so nothing new was begun")
+    if is_superseded(ended, options):
+        stop.request(WHY_STOPPED)
     try:
         on_end(ended)
         teller.take(ended)

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from reconciler.apply.announcements import Obstacle
-from reconciler.apply.judge import entry
+from reconciler.apply.judge import Obstacle, entry
 from reconciler.apply.priority_semaphore import PrioritySemaphore
 from reconciler.apply.watching import Course
 from reconciler.model.change import Action, Change

@@ -3,7 +3,7 @@
 Also say how a change ended.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.apply.options import Options, Patience
 from reconciler.canonical.digest import live_digest
@@ -24,6 +24,17 @@ _OVERTAKEN: Final = frozenset(
     {ApiErrorKind.CONCURRENT_UPDATE, ApiErrorKind.STALE_VERSION, ApiErrorKind.REPLACED, ApiErrorKind.SETTLING}
 )
 ON_ONE_MACHINE: Final = frozenset({Action.UPDATE, Action.ADOPT, Action.DESTROY, Action.START, Action.RELEASE})
+
+
+class Obstacle(NamedTuple):
+    """Why something may not be done; `reason` if the next step depends on it."""
+
+    detail: str
+    reason: Reason | None = None
+
+    def about(self, what: str) -> "Obstacle":
+        """Return the same, said of something."""
+        return self._replace(detail=f"{what}: {self.detail}")
 
 
 def overtaken(change: Change, why: str) -> Entry:
@@ -106,7 +117,7 @@ def must_be_told(change: Change) -> bool:
 def fenced(live: Machine, change: Change, options: Options) -> Entry | None:
     """Say why an apply of an older revision must not touch the machine."""
     objection = objection_of_fence(live, options)
-    return entry(change, Status.FAILED, objection) if objection else None
+    return entry(change, Status.FAILED, objection, reason=Reason.SUPERSEDED) if objection else None
 
 
 def no_clone(live: Machine, change: Change, stack: str) -> Entry | None:
@@ -175,13 +186,14 @@ def _digest(machine: Machine) -> str:
     return live_digest(machine.config or MachineConfig(document={}))
 
 
-def objection_to_marks(live: Machine, stack: str, options: Options) -> str | None:
+def objection_to_marks(live: Machine, stack: str, options: Options) -> Obstacle | None:
     """Say why no mark may be written on the machine under its lease; None if it may."""
     if not live.is_observable:
-        return live.doubt
+        return Obstacle(live.doubt)
     if not marks.is_owned(live.metadata, stack=stack, name=live.name):
-        return "it no longer carries this stack's marks; plan again"
-    return objection_of_fence(live, options)
+        return Obstacle("it no longer carries this stack's marks; plan again")
+    objection = objection_of_fence(live, options)
+    return Obstacle(objection, Reason.SUPERSEDED) if objection else None
 
 
 def objection_of_fence(live: Machine, options: Options) -> str | None:

@@ -101,7 +101,7 @@ async def _settle(job: Job, change: Change, write: MetadataWrite) -> Entry | Non
                 if live is None or live.state.is_gone:
                     return overtaken(change, f"{where}destroyed by someone else since it was planned")
                 if objection := objection_to_marks(live, job.stack, job.options):
-                    return entry(change, Status.FAILED, where + objection)
+                    return entry(change, Status.FAILED, where + objection.detail, reason=objection.reason)
                 if not takes_marks(live.config):
                     return None
                 await _send(job.context, lease, live.ref, _missing(write, live))

@@ -7,9 +7,8 @@ leaves standing, else of the one that goes last. If none takes them, nothing is 
 
 from typing import Final, NamedTuple
 
-from reconciler.apply.announcements import Obstacle
 from reconciler.apply.job import Job, Locks
-from reconciler.apply.judge import objection_to_marks
+from reconciler.apply.judge import Obstacle, objection_to_marks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
@@ -90,7 +89,7 @@ async def _note_on(
             if live is None or live.state.is_gone:
                 return Obstacle(f"{what}: {machine.name} is gone", Reason.OVERTAKEN)
             if objection := objection_to_marks(live, stack, options):
-                return Obstacle(f"{what} on {machine.name}: {objection}")
+                return objection.about(f"{what} on {machine.name}")
             for key, value in _due(live, options, has_revision=has_revision).items():
                 lease.guard()
                 await context.client.set_metadata(live.app, live.id, key, value)

@@ -14,6 +14,7 @@ from reconciler.apply.executor import Stop
 from reconciler.apply.follow_up import done_by_others, follow_up, overtaken
 from reconciler.apply.options import Options, Patience
 from reconciler.apply.prepare_images import BuildImages
+from reconciler.apply.superseded import superseded_by
 from reconciler.apply.telling import tell_end
 from reconciler.errors import ApiError
 from reconciler.model.machine import MachineRef, MachineState, Observed
@@ -58,7 +59,7 @@ async def apply_patiently(
     make = partial(apply, context, spec, options=options, stop=stop, build_images=build_images, on_end=on_end)
     report = await make(plan, observed=observed)
     overtaken_left = _MOST_OVERTAKEN
-    while True:
+    while not report.superseded_by:
         undone = overtaken(report) if overtaken_left else ()
         if undone:
             overtaken_left -= 1
@@ -66,7 +67,7 @@ async def apply_patiently(
             await context.clock.sleep(_PAUSE_S)
         elif not await _has_waited(context, report, deadline, stop):
             break
-        planned = await _planned_again(context, spec, plan_again, report, stop)
+        planned = await _planned_again(context, spec, plan_again, report, options, stop)
         if isinstance(planned, Report):
             report = planned
             break
@@ -84,11 +85,12 @@ async def apply_patiently(
 
 
 async def _planned_again(
-    context: Context, spec: Spec, plan_again: Callable[[Observed], Plan], report: Report, stop: Stop
+    context: Context, spec: Spec, plan_again: Callable[[Observed], Plan], report: Report, options: Options, stop: Stop
 ) -> tuple[Plan, Observed] | Report:
     """Return the plan and the snapshot of what is there now.
 
-    If nothing more may be done, return the report that ends the rounds.
+    If nothing more may be done, return the report that ends the rounds. A reviewed plan that a newer revision has
+    superseded by then ends well.
     """
     if stop.why:
         return replace(report, interrupted=stop.is_interrupt)
@@ -98,6 +100,8 @@ async def _planned_again(
     except Exception as error:
         why = f"what is left could not be planned again: {context.explain(error)}"
         return replace(report, failures=(*report.failures, why))
+    if again.superseded_by and options.plan_sha256 is not None:
+        return superseded_by(report, again.superseded_by)
     if again.blocked:
         return replace(report, failures=(*report.failures, *again.blocked))
     return again, seen

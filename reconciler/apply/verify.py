@@ -10,7 +10,7 @@ from reconciler.apply.options import Options
 from reconciler.model.change import Action
 from reconciler.model.machine import MachineState, Observed
 from reconciler.model.plan import Plan
-from reconciler.model.report import Entry, IpEntry, Status
+from reconciler.model.report import Entry, IpEntry, Reason, Status
 from reconciler.model.spec import Spec
 from reconciler.planner.drift import only_drift
 from reconciler.planner.planner import plan as make_plan
@@ -81,9 +81,14 @@ async def read_back(
 async def _observed_again(
     context: Context, spec: Spec, entries: tuple[Entry | IpEntry, ...], before: Observed | None
 ) -> Observed:
-    touched = {ended.app for ended in entries if ended.status is not Status.SKIPPED}
+    touched = {ended.app for ended in entries if ended.status is not Status.SKIPPED or _is_by_newer(ended)}
     seen = await observe_stack(context, spec, apps=None if before is None else touched)
     return seen if before is None else replace(seen, apps={**before.apps, **seen.apps}, warnings=before.warnings)
+
+
+def _is_by_newer(ended: Entry | IpEntry) -> bool:
+    """Return whether a newer revision was met there, so that a list tells which."""
+    return isinstance(ended, Entry) and ended.reason is Reason.SUPERSEDED
 
 
 def _failed(observed: Observed, entries: Iterable[Entry]) -> list[str]:

@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     RUN = "run"  # a run is in progress on the machine
     LOCK = "lock"  # someone else held a machine's lease for longer than the apply waits
     OVERTAKEN = "overtaken"  # another apply was there first: the slot is to be planned again
+    SUPERSEDED = "superseded"  # a newer revision was applied to the machine, so this one is not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ class Report:
     failures: tuple[str, ...] = ()  # what failed beside the slots: an app not created, a mark not written
     allocations: tuple[IpEntry, ...] = ()
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by app with public ports: where it is called
-    superseded_by: Revision | None = None  # a newer revision, so that nothing was begun
+    superseded_by: Revision | None = None  # a newer revision, so that nothing, or nothing more, was begun
     is_nothing_left: bool = False  # of the plan that was reviewed: all of it was done before
     app_deletions: tuple[AppEntry, ...] = ()
     interrupted: bool = False
@@ -125,14 +126,15 @@ class Report:
     def is_success(self) -> bool:
         """Return whether everything is done and was read back as such.
 
-        Deferred slots are no failure, unreachable ones are.
+        Deferred slots are no failure, unreachable ones are. What is left to a newer revision
+        is none either, whatever cannot be observed of it.
         """
-        return self.is_on_course and not self.unreachable
+        return self.is_on_course and (self.superseded_by is not None or not self.unreachable)
 
     @property
     def is_on_course(self) -> bool:
         """Return whether nothing failed, so that what was deferred can follow."""
-        fine = {Status.DONE, Status.DEFERRED}
+        fine = {Status.DONE, Status.DEFERRED} | ({Status.SKIPPED} if self.superseded_by else set())
         ends = {one.status for one in self.entries} | {one.status for one in self.allocations}
         ends |= {one.status for one in self.app_deletions}
         return not self.interrupted and not self.mismatches and not self.failures and fine >= ends

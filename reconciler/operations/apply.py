@@ -159,9 +159,9 @@ async def carry_out(
 ) -> Report:
     """Make the plan true, and report how. Call it only after the plan was agreed to.
 
-    `on_end` gets each change that ended. Of a reviewed plan that a newer revision has superseded nothing is begun; the
-    report names that revision. Before the first write this raises StalePlanError if a change is due that was not
-    approved, and BlockedError if the plan may not be applied.
+    `on_end` gets each change that ended. Of a reviewed plan that a newer revision has superseded nothing is begun, or
+    nothing more once it is met; the report names that revision. Before the first write this raises StalePlanError if a
+    change is due that was not approved, and BlockedError if the plan may not be applied.
     """
     if proposal.is_reviewed and (newer := proposal.plan.superseded_by):
         return Report(plan=proposal.plan, entries=(), superseded_by=newer)

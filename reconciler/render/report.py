@@ -77,6 +77,11 @@ def superseded_words(newer: Revision) -> str:
     return f"Superseded by {newer.words}, which was applied already: nothing was changed."
 
 
+def superseded_meanwhile_words(newer: Revision) -> str:
+    """Say that a newer revision was applied while this one was."""
+    return f"Superseded by {newer.words}, which was applied meanwhile"
+
+
 def url_lines(urls: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Say where each app is called."""
     return [f"{clean(app)}: {', '.join(map(clean, found))}" for app, found in urls.items()]
@@ -180,7 +185,8 @@ def entry_json(entry: Entry) -> dict[str, Any]:
 
 def closing_line(report: Report, verb: str) -> str:
     """Sum up the report in one line."""
-    if report.superseded_by:
+    is_begun = bool(report.entries or report.apps_created or report.allocations)
+    if report.superseded_by and not is_begun:
         return superseded_words(report.superseded_by)
     if report.is_nothing_left:
         return f"Nothing left of this plan: all of it is done, in {report.duration_s:.1f} s."
@@ -202,6 +208,8 @@ def closing_line(report: Report, verb: str) -> str:
         return f"Nothing to destroy: stack {clean(report.plan.stack)} has no machine."
     if not parts and verb == "release" and report.is_success:
         return f"Nothing to release: no machine carries the marks of stack {clean(report.plan.stack)}."
+    if report.superseded_by and not report.interrupted:
+        word = superseded_meanwhile_words(report.superseded_by)
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
 
 

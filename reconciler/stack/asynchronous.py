@@ -196,8 +196,8 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         With `plan` only what is left of that is applied: a plan of this stack made with the same arguments, its hash,
         the set of its changes (`sha256:…+CHANGE,CHANGE`), or a saved one (`read_plan`), which brings its arguments. A
         hash or a set needs a `revision`, or `no_revision`. `on_end` gets each change that ended, `on_event` all that
-        happens, from the plan to the summary. If a newer revision was applied, nothing is done with `plan`, and the
-        report's `superseded_by` is that revision. Raises StalePlanError if a change is due that was not approved,
+        happens, from the plan to the summary. If a newer revision was applied, nothing more is done with `plan`, and
+        the report's `superseded_by` is that revision. Raises StalePlanError if a change is due that was not approved,
         BlockedError if it may not be applied: before the first write.
         """
         arguments.check_planned(

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 
@@ -21,6 +23,25 @@ apps:
 """
 
 
+class Overtaken(httpx.AsyncBaseTransport):
+    """A newer apply has changed each machine right before it is leased."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response, after the newer revision was written on the machine that is leased."""
+        if request.method == "POST" and request.url.path.endswith("/lease"):
+            path = request.url.path.removesuffix("/lease") + "/metadata/reconciler_rev"
+            url = request.url.copy_with(path=path, query=None)
+            headers = {"Authorization": request.headers["Authorization"]}
+            stamped = await self._inner.handle_async_request(
+                httpx.Request("POST", url, headers=headers, json={"value": "n3"})
+            )
+            assert stamped.is_success
+        return await self._inner.handle_async_request(request)
+
+
 class Stack:
     def __init__(self, engine: VirtualEngine, directory: Path) -> None:
         self._directory = directory
@@ -36,10 +57,10 @@ class Stack:
     def save(self, revision: int) -> None:
         assert self.run("plan", "--revision", str(revision), "--out", "plan.json").code == 0
 
-    def document(self, *words: str, code: int = 0) -> dict[str, object]:
+    def document(self, *words: str, code: int = 0) -> dict[str, Any]:
         ended = self.run(*words, "-o", "json")
         assert ended.code == code, ended
-        document: dict[str, object] = json.loads(ended.out)
+        document: dict[str, Any] = json.loads(ended.out)
         name = "status" if words[0] == "status" else "report"
         jsonschema.validate(document, strict(json.loads((SCHEMAS / f"{name}.schema.json").read_text())))
         return document
@@ -119,3 +140,31 @@ def test_the_applied_revision_is_the_newest_after_which_nothing_was_left(stack: 
     assert "Applied: revision 4" in stack.run("status").out
     assert stack.apply(5).code == 0
     assert stack.applied == 5, "also where it changes nothing"
+
+
+def test_one_that_is_superseded_while_it_is_applied_ends_well_unless_the_user_says_otherwise(
+    virtual_engine: VirtualEngine, tmp_path: Path
+) -> None:
+    stack = Stack(virtual_engine, tmp_path)
+    stack.declare("1", count=2)
+    assert stack.apply(0).code == 0
+    stack.declare("2", count=2)
+    stack.save(1)
+    stack.run = CommandLine(virtual_engine, Overtaken(virtual_engine.transport), tmp_path).run
+    ended = stack.apply(1, "plan.json")
+    assert ended.code == 0, ended
+    assert "Superseded by revision 3, which was applied meanwhile: 2 skipped" in ended.out
+    assert "failed" not in ended.out + ended.err
+
+
+def test_its_report_says_so_too(virtual_engine: VirtualEngine, tmp_path: Path) -> None:
+    stack = Stack(virtual_engine, tmp_path)
+    stack.declare("1")
+    assert stack.apply(0).code == 0
+    stack.declare("2")
+    stack.save(1)
+    stack.run = CommandLine(virtual_engine, Overtaken(virtual_engine.transport), tmp_path).run
+    found = stack.document("apply", "--revision", "1", "plan.json", "--superseded", "fail", code=1)
+    assert found["superseded_by"] == {"number": 3, "commit": None, "time": None}
+    assert [one["reason"] for one in found["entries"]] == ["superseded"]
+    assert found["failures"] == ["Superseded by revision 3, which was applied meanwhile"]

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.options import Shared, resolve_mode_of
-from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, superseded_report, tell_objections
+from reconciler.cli.ui.run_apply import (
+    carry_out_shown,
+    failing_if_superseded,
+    finish,
+    not_begun,
+    superseded_report,
+    tell_objections,
+)
 from reconciler.cli.ui.session import open_session
 from reconciler.cli.ui.show_plan import show, show_first
 from reconciler.cli.ui.side_files import Beside
@@ -103,7 +110,8 @@ async def apply_asked(asking: Asking, both: Beside, target: "Target", work: Work
         if plan.has_changes and not asking.is_agreed and not _is_confirmed(plan):
             console.say("nothing was changed")
             return not_begun(plan, ("the plan was not confirmed",), options, both)
-        return await carry_out_shown(session, proposal, stop, wait_busy_s=work.wait_busy_s)
+        report = await carry_out_shown(session, proposal, stop, wait_busy_s=work.wait_busy_s)
+        return failing_if_superseded(report) if asking.fails_if_superseded else report
 
 
 def _say_warnings(plan: Plan) -> None:

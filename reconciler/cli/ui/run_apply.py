@@ -115,6 +115,15 @@ def superseded_report(plan: Plan, newer: Revision, *, fails: bool) -> Report:
     return Report(plan=plan, entries=(), superseded_by=newer, failures=(superseded_words(newer),) if fails else ())
 
 
+def failing_if_superseded(report: Report) -> Report:
+    """Return the report of an apply that fails if a newer revision superseded it."""
+    from reconciler.render.report import superseded_meanwhile_words
+
+    if report.superseded_by is None:
+        return report
+    return replace(report, failures=(*report.failures, superseded_meanwhile_words(report.superseded_by)))
+
+
 def tell_objections(proposal: "Proposal") -> None:
     """Say why what is due may not be done, if it may not."""
     if proposal.objections:

@@ -216,7 +216,7 @@ async def test_a_lease_that_someone_else_holds_and_a_newer_revision_keep_the_set
     set_mark(world, "work-iad-0", marks.HIGHEST, str(numbered(4)))
     set_mark(world, "work-iad-0", marks.REVISION, str(numbered(4)))
     report = await _apply_behind(world, spec("timeout: 2h"))
-    assert ends(report) == {ADDRESS: (Status.FAILED, None)}
+    assert ends(report) == {ADDRESS: (Status.FAILED, Reason.SUPERSEDED)}
     assert "newer" in report.entries[0].detail
     assert timeout_of(world) == 600
 
