@@ -15,6 +15,7 @@ from reconciler.drafts.nodes import Comment, DraftMap, block, flow
 from reconciler.drafts.pool_members import InexpressibleError, declarable_metadata, pool_members
 from reconciler.drafts.variables import Variables
 from reconciler.model import marks
+from reconciler.model.image import reference
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.spec import PoolKind
 
@@ -142,10 +143,20 @@ def _notes(pools: Sequence[LivePool]) -> list[str]:
     undeclared = sorted({key for one in machines for key in users_metadata(one.metadata).keys() - _declared(one)})
     if undeclared:
         notes.append(f"metadata that stays on the machines, and cannot be declared: {', '.join(undeclared)}")
+    tags = sorted({str(image) for pool in pools if (image := _tag_only(pool))})
+    if tags:
+        notes.append(f"no digest is known of {', '.join(tags)}: plan with --resolve never, or its tag is looked up")
     leased = [f"{_named(one)} until {one.lease.expires_at:%H:%M:%S} UTC" for one in machines if one.lease]
     if leased:
         notes.append(f"leased now, so an apply waits for it: {', '.join(leased)}")
     return notes
+
+
+def _tag_only(pool: LivePool) -> str | None:
+    """Return the pool's image if a plan may find another digest for its tag."""
+    image = reference(pool.config.get("image"))
+    is_looked_up = image is not None and not image.digest and not pool.config.get("containers")
+    return image.tagged if image and is_looked_up else None
 
 
 def _declared(machine: Machine) -> set[str]:

@@ -23,8 +23,8 @@ _GROUPS: Final = ("fly_process_group", "process_group")  # the second is of olde
 _LONGEST_NAME: Final = 41
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STOPPED: Final = (
-    "It was {state} when it was imported, and is not one that may rest. So it is a task, which runs when it is invoked."
-    " As a service it would be started."
+    "It was {state} when it was imported, and nothing starts it by itself: so it is a task, which runs when it is"
+    " invoked. As a service it would be started."
 )
 _STANDBY: Final = "A standby of another machine, which the platform starts if that one's host fails."
 

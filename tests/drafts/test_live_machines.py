@@ -278,6 +278,12 @@ def test_what_comes_and_goes_by_itself_is_left_alone() -> None:
     assert imported(observed([])).problems == ["app shop has no machine to take over"]
 
 
+def test_a_tag_whose_digest_is_not_known_is_told() -> None:
+    found = imported(observed([machine_json(1, PLAIN | {"image": "nginx"})]))
+    assert found.notes == ["no digest is known of nginx:latest: plan with --resolve never, or its tag is looked up"]
+    assert "image: nginx\n" in text_of(found)
+
+
 def test_two_machines_of_one_name_are_a_problem() -> None:
     machines = [machine_json(number, PLAIN, name="twin") for number in (1, 2)]
     assert imported(observed(machines)).problems == ["2 machines are called twin: destroy all but one"]

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from reconciler.canonical.normalize import canonical
 from reconciler.model.config import MachineConfig
+from reconciler.model.machine import Observed
+from reconciler.operations.import_proof import disproof
+from reconciler.spec import load_spec
 from tests.support.config_properties import PROPERTIES, Property
-from tests.support.live_apps import IMAGE, fly_metadata, machine_json, observed, proven, web_config
+from tests.support.live_apps import IMAGE, fly_metadata, machine_json, observed, proven, web_config, worker_config
 
 SERVING = {"services": [{"protocol": "tcp", "internal_port": 8080}]}
 VALUES = {"schedule": ("daily", "hourly")}
@@ -81,3 +84,36 @@ def test_two_hundred_machines_are_one_pool() -> None:
     text, spec = proven(observed(machines))
     assert ([*spec.pools[0].counts.items()], len(spec.pools)) == ([("iad", 200)], 1)
     assert text.count("weathered-frog-") == 200
+
+
+def disproved(seen: Observed, text: str) -> str:
+    """Why this is not the spec of the machines, in words; empty if it is."""
+    spec = load_spec(text, file="machines.yaml", environment={})
+    return "; ".join(disproof(spec, seen, [one.id for one in seen.machines]))
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "why"),
+    [
+        ("", "", ""),
+        ("production", "staging", "shop/worker-iad-0 would be changed: no spec says env.APP_ENV as it is"),
+        ("iad: 2", "iad: 3", "shop/worker-iad-2 would be changed by its first plan (create: not there)"),
+        ("iad: 2", "iad: 1", "machine worker-iad-1 (e0000000000001) would not be taken over"),
+        ("services:", "tasks:", ""),
+    ],
+)
+def test_the_proof_finds_what_else_a_plan_does(written: str, instead: str, why: str) -> None:
+    machines = [machine_json(number, worker_config(), name=f"worker-iad-{number}") for number in (0, 1)]
+    text, _spec = proven(observed(machines))
+    found = disproved(observed(machines), text.replace(written, instead))
+    assert why in found
+    assert bool(found) is bool(why)
+
+
+def test_the_proof_finds_what_a_plan_starts_or_is_refused_for() -> None:
+    machines = [machine_json(number, worker_config(), name=f"worker-iad-{number}") for number in (0, 1)]
+    text, _spec = proven(observed(machines))
+    resting = observed([machines[0], machines[1] | {"state": "stopped"}])
+    assert disproved(resting, text) == "shop/worker-iad-1 would be started"
+    taken = observed([machines[0], machines[1] | {"config": {"metadata": {"reconciler_stack": "other"}}}])
+    assert "a plan of it would be refused: shop/worker-iad-1: the name is held by machine" in disproved(taken, text)
