@@ -67,7 +67,7 @@ async def observe_readable(
 
     looked = dict(zip(names, await asyncio.gather(*(one(name) for name in names)), strict=True))
     looked |= {
-        name: UnobservedError(found.broken)
+        name: UnobservedError(found.broken, hint="try again in a moment")
         for name, found in looked.items()
         if isinstance(found, ObservedApp) and found.broken
     }

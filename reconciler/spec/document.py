@@ -92,7 +92,7 @@ class _Builder:
         line, column = _place(event)
         if isinstance(event, yaml.ScalarEvent):
             if not is_utf8(event.value):  # libyaml says so by itself
-                self._fail(event, "not YAML: found invalid Unicode character escape code")
+                self._fail(event, "not YAML: found invalid Unicode character escape code", "write the character itself")
             is_plain = event.style in {None, ""} and event.tag is None
             size = 1 + len(event.value) // _CHARACTERS_A_NODE
             return Scalar(file=self._file, line=line, column=column, text=event.value, is_plain=is_plain, size=size)

@@ -21,7 +21,8 @@ def is_too_long(node: Scalar, name: str, findings: Findings) -> bool:
     """Return whether the duration is over a hundred years; that is a finding."""
     if seconds(node.text) <= LONGEST_S:
         return False
-    findings.add(node, f"`{name}` can be at most {LONGEST_S // 3600}h, a hundred years")
+    message = f"`{name}` can be at most {LONGEST_S // 3600}h, a hundred years"
+    findings.add(node, message, hint="write a shorter one, such as 24h")
     return True
 
 

@@ -33,7 +33,8 @@ def lay_over(below: Node, over: Node, findings: Findings) -> Node:
     if is_null(over):
         return below
     if not isinstance(over, Map):
-        findings.add(over, "an overlay is a map, like the spec that it lies over")
+        hint = "begin it with what it changes, such as `apps: …`"
+        findings.add(over, "an overlay is a map, like the spec that it lies over", hint=hint)
         return below
     return _merged(below, over, _ROOT, findings) if isinstance(below, Map) else below
 

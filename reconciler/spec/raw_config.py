@@ -60,7 +60,8 @@ def _joined(made: dict[str, Any], key: str, entry: Entry, node: Map, findings: F
     What our fields did not declare is a default, which `config` replaces.
     """
     if not isinstance(entry.value, Map):
-        findings.add(entry.value, f"`config.{key}` must be a map, as the API has it")
+        hint = f"write it as `config: {{{key}: {{…}}}}`"
+        findings.add(entry.value, f"`config.{key}` must be a map, as the API has it", hint=hint)
         return made
     whole = _declared(key, node)
     for name, member in entry.value.items():

@@ -103,7 +103,7 @@ class _Interpolation:
             self._findings.add(node, f"variables make the spec larger than {_MOST_CHARACTERS // 2**20} MiB", hint=hint)
             return ""
         if value is not None and not is_utf8(value):
-            self._findings.add(node, f"the value of ${{{name}}} is not UTF-8 text")
+            self._findings.add(node, f"the value of ${{{name}}} is not UTF-8 text", hint=f"set {name} to text")
             return ""
         if value is not None and (value or operator is None):
             return value

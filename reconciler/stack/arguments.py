@@ -154,7 +154,8 @@ def check_revision(plan: Any, revision: Revision | None, *, no_revision: bool) -
     unless that was said.
     """
     if isinstance(plan, str) and revision is None and not no_revision:
-        raise UsageError("a plan's hash needs a revision, and none is known: pass revision=N, or no_revision=True")
+        why = "a plan's hash needs a revision, and none is known: pass revision=N, or no_revision=True"
+        raise UsageError(why, hint="the time of the commit is one, inside a git repository")
 
 
 def check_carried_out(*, wait_busy_s: Any, on_end: Any, on_event: Any) -> None:

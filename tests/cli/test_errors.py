@@ -5,9 +5,11 @@ an apply the report. Where expected-50.txt is there, the same is shown on a term
 RECONCILER_REWRITE=1 writes the expectations anew. Read each as a new user would before it is committed.
 """
 
+import ast
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -21,6 +23,7 @@ import httpx
 import pytest
 import yaml
 
+import reconciler
 from reconciler.engine.server.daemon import lock_home, prepare_home
 from reconciler.images.wire import Connection
 from reconciler.render.style import columns
@@ -28,6 +31,7 @@ from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine, Ended
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "errors").iterdir())
+PACKAGE = Path(reconciler.__file__).parent
 NARROW = [case for case in CASES if (case / "expected-50.txt").exists()]
 OURS = {"case.yaml", "expected.txt", "expected-50.txt"}
 KNOWN = {"command", "before", "environment", "stdin", "answers", "registry", "port", "home"}
@@ -142,3 +146,25 @@ def test_json_and_annotations_have_the_same_facts(folder: Path, tmp_path: Path) 
         assert len(annotations) == len([line for line in expected.split(" ") if line == "error:"])
     text = "\n".join(line for line in lines if not line.startswith("::error "))
     assert " ".join(text.split()) in expected
+
+
+TOLD = {"UsageError", "TargetError", "UnobservedError", "RegistryError", "BuildError", "LeaseLostError", "NoSpecError"}
+
+
+def calls_without_a_hint(path: Path) -> Iterator[str]:
+    """Each call that makes one of these errors, or a finding in a spec, and says not what to do."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or any(keyword.arg in {"hint", None} for keyword in node.keywords):
+            continue
+        called = ast.unparse(node.func)
+        is_finding = re.fullmatch(r"(self\._)?findings\.add(_at|_unknown|_unset)?", called)
+        if (
+            called in TOLD
+            or is_finding
+            or (called == "self._fail" and path.name == "document.py" and len(node.args) < 3)
+        ):
+            yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)[:100]}"
+
+
+def test_each_error_says_what_to_do_next() -> None:
+    assert [call for path in PACKAGE.rglob("*.py") for call in calls_without_a_hint(path)] == []

@@ -115,7 +115,7 @@ def _source(context: click.Context) -> SpecSource:
     if "-" in named_files(source):
         from reconciler.errors import UsageError
 
-        raise UsageError("a spec on stdin is not read here")
+        raise UsageError("a spec on stdin is not read here", hint="name a file")
     return source
 
 

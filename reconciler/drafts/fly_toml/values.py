@@ -125,7 +125,7 @@ def whole_of(value: Any, where: str) -> int:
         return value
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
-    raise UsageError(f"{where} is no whole number: {value!r}")
+    raise UsageError(f"{where} is no whole number: {value!r}", hint="write one there, without quotes")
 
 
 def words_of(command: str, where: str) -> list[str]:
