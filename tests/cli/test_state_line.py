@@ -84,7 +84,12 @@ def test_an_error_takes_the_place_of_the_state(spied: tuple[CommandLine, Spy]) -
 
 @pytest.mark.parametrize(
     ("words", "environment"),
-    [([], {"TERM": "dumb"}), ([], {"TERM": "xterm", "CI": "true"}), (["-o", "json"], {"TERM": "xterm"})],
+    [
+        ([], {"TERM": "dumb"}),
+        ([], {"TERM": "xterm", "CI": "true"}),
+        (["-o", "json"], {"TERM": "xterm"}),
+        (["--debug"], {"TERM": "xterm"}),
+    ],
 )
 @pytest.mark.usefixtures("terminal")
 def test_a_line_that_cannot_be_erased_is_not_shown(

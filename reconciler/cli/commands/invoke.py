@@ -79,7 +79,7 @@ def command(
     Ours: 120 no free machine in time, 121 never started, 122 lost, 124 timed out, 125 anything else.
     """
     options = shared()
-    state = StateLine(is_shown=may_show_state(is_json=options.is_json))
+    state = StateLine(is_shown=may_show_state(options))
     state.show(f"{task}: starting…")  # before anything takes time
     from reconciler.invoke.invoke import InvokeOptions, OnBusy
     from reconciler.model.run_policy import Override
@@ -235,7 +235,7 @@ def _finish(run: Run, options: Shared, *, prints_id: bool) -> int:
         console.print_json(run_json(run))
     elif not is_whole:
         pass  # it is told with what is missing
-    elif may_show_state(is_json=options.is_json):
+    elif may_show_state(options):
         show_end(run, options)
     elif run.outcome.exit_code != 0 or run.outcome.name is not OutcomeName.SUCCEEDED or options.verbosity:
         from reconciler.render.runs import run_text

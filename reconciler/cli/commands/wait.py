@@ -44,7 +44,7 @@ def finish(info: RunInfo, options: Shared) -> int:
         console.say(f"{info.id}: {info.state.value}")
     elif not is_whole:
         pass  # it is told with what is missing
-    elif may_show_state(is_json=options.is_json):
+    elif may_show_state(options):
         show_end(info, options)
     elif info.outcome.exit_code or options.verbosity:
         console.say(outcome_text(info.id, info.outcome, attempts=info.attempts))

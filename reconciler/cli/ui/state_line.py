@@ -53,10 +53,11 @@ class StateLine:
         return told
 
 
-def may_show_state(*, is_json: bool) -> bool:
-    """Return whether a line can be erased again, and someone reads it."""
+def may_show_state(options: Shared) -> bool:
+    """Return whether a line can be erased again, and nothing else is written beside it."""
     is_dumb = os.environ.get("TERM") == "dumb"
-    return console.is_terminal(sys.stderr) and not (is_json or is_dumb or os.environ.get("CI"))
+    is_for_others = options.is_json or options.is_tracing or options.is_debugging
+    return console.is_terminal(sys.stderr) and not (is_dumb or is_for_others or os.environ.get("CI"))
 
 
 def show_end(run: "Run | RunInfo", options: Shared) -> None:
