@@ -157,13 +157,21 @@ def _fields(rows: list[Row]) -> str:
 
 
 def _row(row: Row) -> str:
-    path, after = f"<code>{escape(row.path)}</code>", f"<code>{escape(row.after)}</code>"
+    path, after = f"<code>{escape(row.path)}</code>", f"<code>{_value(row, row.after, '+')}</code>"
     if row.before is None:
         return f"<div><dt>{path}</dt><dd>{after}</dd></div>"
-    before = f'<span class="spoken">now</span> <del><code>{escape(row.before)}</code></del>'
+    before = f'<span class="spoken">now</span> <del><code>{_value(row, row.before, "-")}</code></del>'
     after = f'<span aria-hidden="true">→</span> <span class="spoken">then</span> <ins>{after}</ins>'
     by = f' <span class="by">{row.by}</span>' if row.by else ""
     return f"<div><dt>{path}{by}</dt><dd>{before} {after}</dd></div>"
+
+
+def _value(row: Row, text: str, sign: str) -> str:
+    """Return the value before (-) or after (+); its words that change are bold."""
+    if not row.words:
+        return escape(text)
+    shown = [one for one in row.words if one.sign in {None, sign}]
+    return "".join(f"<b>{escape(one.text)}</b>" if one.sign else escape(one.text) for one in shown)
 
 
 def _foreign(plan: Plan) -> list[str]:
