@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from reconciler.canonical.forms import users_metadata
-from reconciler.drafts.live_pools import LivePool, kind_of_live, pools_of
+from reconciler.drafts.live_pools import LivePool, is_undecided, kind_of_live, pools_of
 from reconciler.drafts.nodes import Comment, DraftMap, block, flow
 from reconciler.drafts.pool_members import InexpressibleError, declarable_metadata, pool_members
 from reconciler.drafts.variables import Variables
@@ -89,7 +89,7 @@ def _taken(app: LiveApp, found: LiveDraft) -> Iterator[Machine]:
     for machine in app.machines:
         if machine.state.is_gone or {machine.id, machine.name} & set(app.skipped):
             continue
-        if reason := _problem(machine):
+        if reason := _problem(machine, app.at):
             unfit.setdefault(reason, []).append(machine)
         elif reason := _why_left_alone(machine, app.at):
             found.left_alone.append(f"{_named(machine)}: {reason}")
@@ -98,7 +98,7 @@ def _taken(app: LiveApp, found: LiveDraft) -> Iterator[Machine]:
     found.problems += [f"{_all_named(machines)} {reason}" for reason, machines in unfit.items()]
 
 
-def _problem(machine: Machine) -> str:
+def _problem(machine: Machine, at: datetime) -> str:
     """Say why the machine cannot be taken over as it is; empty if it can."""
     if owner := machine.metadata.get(marks.STACK):
         return f"belongs to stack {owner} (`reconciler release` gives its machines up)"
@@ -106,6 +106,8 @@ def _problem(machine: Machine) -> str:
         return f"is {machine.doubt}"
     if not (machine.state in _RUNNING or machine.state.is_resting):
         return f"is {machine.state.value}: import it again once it has settled"
+    if is_undecided(machine, at=at):
+        return "was made or changed just now: import it again once it has settled"
     if len(machine.region) != 3 or not (machine.region.isascii() and machine.region.islower()):
         return f"is in region {machine.region}, which no spec can name"
     return ""

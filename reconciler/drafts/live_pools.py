@@ -21,6 +21,7 @@ from reconciler.model.spec import PoolKind, Rollout
 
 _GROUPS: Final = ("fly_process_group", "process_group")  # the second is of older versions of flyctl
 _LONGEST_NAME: Final = 41
+_PREPARED_WITHIN_S: Final = 120.0  # with an image that is pulled; 70 s were seen
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STOPPED: Final = (
     "It was {state} when it was imported, and nothing starts it by itself: so it is a task, which runs when it is"
@@ -98,6 +99,18 @@ def kind_of_live(machine: Machine, *, at: datetime) -> tuple[PoolKind, str]:
     if is_serving or is_kept_up:
         return PoolKind.TASK, _STOPPED.format(state=machine.state.value)
     return PoolKind.TASK, ""
+
+
+def is_undecided(machine: Machine, *, at: datetime) -> bool:
+    """Return whether the machine is being prepared, so that its kind is not known.
+
+    It is `created` then, and starts by itself or comes to rest.
+    """
+    config, since = machine.config, max(filter(None, (machine.created_at, machine.updated_at)), default=None)
+    if machine.state is not MachineState.CREATED or config is None or since is None:
+        return False
+    is_either = bool(config.services or config.checks) or config.restart_policy != "no"
+    return is_either and not config.schedule and (at - since).total_seconds() < _PREPARED_WITHIN_S
 
 
 def _has_failed(machine: Machine, at: datetime) -> bool:

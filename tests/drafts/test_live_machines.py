@@ -225,6 +225,8 @@ def test_files_are_shown_with_the_flag_but_for_those_that_look_secret() -> None:
     ("changed", "words"),
     [
         ({"state": "replacing"}, "is replacing: import it again once it has settled"),
+        ({"state": "created", "created_at": "2026-08-31T23:59:30Z"}, "was made or changed just now: import it again"),
+        ({"state": "created", "updated_at": "2026-08-31T23:59:30Z"}, "was made or changed just now: import it again"),
         ({"state": "teleporting"}, "is unknown: import it again"),
         ({"host_status": "unreachable"}, "is unreachable: its host is down"),
         ({"config": None}, "is unreachable"),
