@@ -55,17 +55,16 @@ def escape_dollars(text: str) -> str:
 def literal_lines(value: str | Template) -> tuple[str, list[str]] | None:
     """Return the header and lines of a literal block, such as `|` and two lines.
 
-    None if the text has one line only, or needs quotes.
+    None if the text has one line only, or needs quotes. So it is with empty lines at its end: an empty line of the
+    draft that follows would be one of them.
     """
     text = value.text if isinstance(value, Template) else escape_dollars(value)
-    body = text.rstrip("\n")
-    lines = body.split("\n")
+    lines = text.removesuffix("\n").split("\n")
     is_odd = any(line != line.strip() and not line.strip() for line in lines) or not lines[0] or lines[0][0] in " \t"
     is_odd |= _COMMAND.search(text) is not None
-    if "\n" not in text or is_odd or not all(_is_printable(line) for line in lines):
+    if "\n" not in text or is_odd or not lines[-1] or not all(_is_printable(line) for line in lines):
         return None
-    ends = len(text) - len(body)
-    return ("|-", "|")[ends] if ends < 2 else "|+", lines + [""] * (ends - 1)
+    return "|" if text.endswith("\n") else "|-", lines
 
 
 def _number(value: float) -> str:

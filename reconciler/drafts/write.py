@@ -70,6 +70,10 @@ def _lines_behind(head: str, value: Draft, indent: str, beside: str | None = Non
         yield f"{head} {{}}{remark}"
         yield from _map_lines(value, indent + _STEP)  # its comments
         return
+    if not isinstance(value, DraftMap) and all(isinstance(item, Comment) for item in value):
+        yield f"{head} []{remark}"
+        yield from _list_lines(value, indent + _STEP)  # its comments
+        return
     short = _in_flow(value)
     if short is not None and len(head) + 1 + len(short) + len(remark) <= _WIDTH:
         yield f"{head} {short}{remark}"

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.canonical.normalize import canonical
 from reconciler.drafts.fly_toml.draft import FlyDraft, Found, draft_of
 from reconciler.drafts.fly_toml.names import pool_names
 from reconciler.drafts.write import write_draft
-from reconciler.errors import UsageError
+from reconciler.errors import SpecError, UsageError
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Observed, ObservedApp
 from reconciler.model.regions import GIVEN_UP, LISTED
@@ -29,6 +31,10 @@ CASES = Path(__file__).parents[1] / "cases" / "fly-toml"
 EXPECTED: dict[str, Any] = json.loads((CASES / "expected.json").read_text())
 ASIDE = {"image", "metadata", "mounts", "auto_destroy", "dns"}
 DEFAULTS = {"guest", "restart"}  # of which the spec may say the platform's own
+ODD: list[Any] = [
+    *(None, True, False, 0, -1, 8080, 2.5, "", "a", "5s", "512mb", "web", "http", "off", "${A}", "a=b\n c", "\0", "é"),
+    *([], ["a"], [1], {}, {"a": "b"}, {"": 1}, {"=": "x"}, [{}], [{"name": "a"}], 10**30, "x" * 3000, "http://u:pw@h/"),
+]
 WHOLE = {"consul", "machine_checks"}  # tables that are reported as such
 TASKS = {"release-group.toml": "release-command"}  # where a service is called release
 
@@ -135,6 +141,38 @@ def test_every_key_is_said_or_reported() -> None:
         odd = _with_odd_keys(document)
         reported = sum("zz_odd" in line for line in drafted(odd).report)
         assert reported == str(odd).count("zz_odd"), name
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The place of each value below this one."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, one in members for found in [(*place, key), *_places(one, (*place, key))]]
+
+
+def _replaced(value: Any, place: tuple[Any, ...], odd: Any) -> Any:
+    if not place:
+        return odd
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[place[0]] = _replaced(value[place[0]], place[1:], odd)
+    return copy
+
+
+@given(st.data())
+def test_an_odd_value_anywhere_is_refused_or_is_in_a_spec_that_is_as_meant(data: st.DataObject) -> None:
+    document = dict(find_origin(CASES, data.draw(st.sampled_from(sorted(EXPECTED)))).document or {})
+    for _ in range(2):
+        if places := _places(document):
+            document = _replaced(document, data.draw(st.sampled_from(places)), data.draw(st.sampled_from(ODD)))
+    try:
+        draft = drafted(document)
+        spec = loaded(draft)
+    except (UsageError, SpecError):
+        return
+    except ValueError as error:
+        assert str(error).startswith("a spec cannot say")  # noqa: PT017
+        return
+    for pool in spec.pools:
+        assert compared(pool.config.document) == compared(draft.pools[pool.name])
 
 
 def _with_odd_keys(value: Any, *, at: str = "") -> Any:

@@ -69,7 +69,7 @@ def test_durations_are_spelled_as_go_does(value: object, unit: str | None, expec
     assert duration_of(value, "kill_timeout", unit=unit) == expected
 
 
-@pytest.mark.parametrize("value", ["5", "1 h", "h", "-5s", "5s ", True, [], "1d"])
+@pytest.mark.parametrize("value", ["5", "1 h", "h", "-5s", "5s ", -1, float("nan"), 10**30, True, [], "1d"])
 def test_what_is_no_duration_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match="kill_timeout is no duration"):
         duration_of(value, "kill_timeout", unit="s")

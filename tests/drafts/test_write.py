@@ -164,6 +164,7 @@ def test_short_lists_and_maps_stand_on_one_line_and_comments_at_their_place() ->
     draft.put("web", pool)
     draft.put("files", [Comment("a file"), block({"path": "/a", "content": "one\ntwo\n"})])
     draft.parts.append(Member(key="checks", value=DraftMap(parts=[Comment("nothing yet")])))
+    draft.put("ports", [Comment("none")], beside="for now")
     assert write_draft(draft) == (
         "version: 1\n"
         "regions: [iad, ams]\n"
@@ -182,6 +183,8 @@ def test_short_lists_and_maps_stand_on_one_line_and_comments_at_their_place() ->
         "      two\n"
         "checks: {}\n"
         "  # nothing yet\n"
+        "ports: [] # for now\n"
+        "  # none\n"
     )
 
 

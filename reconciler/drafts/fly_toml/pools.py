@@ -17,6 +17,7 @@ from reconciler.drafts.variables import Variables, without_secrets
 from reconciler.model.spec import PoolKind
 
 _RELEASE_TIMEOUT: Final = "5m"  # flyctl's default
+_NO_IMAGE: Final = "none"  # the image is the app's
 _NO_SIZE: Final = "fly.toml says no size"
 
 
@@ -74,7 +75,7 @@ def _members(config: Config, kind: PoolKind, variables: Variables, pool: str) ->
 
     Under `config:` services stand as flyctl sends them, to the letter.
     """
-    members = pool_members({**config, "image": pool}, kind, variables, pool=pool)
+    members = pool_members({**config, "image": _NO_IMAGE}, kind, variables, pool=pool)
     raw = members.get("config", {})
     if "services" in raw:
         raw["services"] = without_secrets(config["services"], variables, owner=pool, place="services")
@@ -125,7 +126,7 @@ def block_of(value: Any) -> Draft:
 
 
 def _is_list_of_maps(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(one, Mapping) for one in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
 
 
 def _put_mount(pool: DraftMap, mount: Mapping[str, Any]) -> str:

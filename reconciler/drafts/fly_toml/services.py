@@ -17,6 +17,7 @@ _AUTOSTOP: Final[Mapping[str | bool, str | bool]] = {
     "suspend": "suspend",
 }
 _OF_AN_HTTP_CHECK: Final = ("method", "path", "protocol", "tls_skip_verify", "tls_server_name")
+_OPTIONS: Final = {"tls_options": ("alpn", "versions", "default_self_signed"), "proxy_proto_options": ("version",)}
 _DURATIONS: Final = ("interval", "timeout", "grace_period")
 
 
@@ -112,12 +113,11 @@ def _options(port: Mapping[str, Any], key: str, where: str) -> Config | None:
     """Return the options that flyctl knows; an empty table is one, no table is None."""
     if port.get(key) is None:
         return None
-    known = {
-        "tls_options": ("alpn", "versions", "default_self_signed"),
-        "proxy_proto_options": ("version",),
-    }
     found = table_of(port[key], f"{where}.{key}")
-    return {one: found[one] for one in known[key] if found.get(one) not in (None, [], "")}
+    made: Config = {one: strings_of(found.get(one), f"{where}.{key}.{one}") for one in ("alpn", "versions")}
+    made["default_self_signed"] = _switch(found.get("default_self_signed"), f"{where}.{key}.default_self_signed")
+    made["version"] = string_of(found.get("version"), f"{where}.{key}.version")
+    return {one: made[one] for one in _OPTIONS[key] if made[one] not in (None, [], "")}
 
 
 def _http_options(port: Mapping[str, Any], where: str) -> Config | None:

@@ -27,6 +27,7 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.ASCII
 _WHOLE: Final = re.compile(r"[-+]?\d+", re.ASCII)
 _STEPS: Final = "kmgtp"
 _LEAST_EXPONENT: Final = 6  # from which on Go writes one
+_MOST: Final = 2**63  # nanoseconds, which no duration has
 _LONGEST: Final = 10_000  # characters of a number with its unit
 
 
@@ -71,7 +72,7 @@ def duration_of(value: Any, where: str, *, unit: str | None = None) -> str | Non
     """
     if value is None or (unit and value == ""):
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
         return go_duration(int(value) * _UNITS_NS[unit or "ns"])
     text = value if isinstance(value, str) else ""
     parts = _DURATION_PART.findall(text[:_LONGEST])
