@@ -34,7 +34,14 @@ _PLACES: Final = {  # cities, and regions of other clouds; the nearest of Fly's
     **dict.fromkeys(("sydney", "australia", "ap-southeast-2"), "syd"),
     **dict.fromkeys(("toronto", "canada", "ca-central-1"), "yyz"),
 }
-AN_APP: Final = "for example `apps: {shop: {image: registry.fly.io/shop:1, tasks: {work: {command: [run]}}}}`"
+EXAMPLES: Final = {  # of fields that are maps
+    "apps": "for example `apps: {shop: {image: registry.fly.io/shop:1, tasks: {work: {command: [run]}}}}`",
+    "tasks": "for example `tasks: {work: {command: [run]}}`",
+    "services": "for example `services: {web: {command: [serve], ports: [8080]}}`",
+    "overrides": "for example `overrides: {args: true, env: [LOG_LEVEL]}`",
+    "env": "for example `env: {LOG_LEVEL: info}`",
+}
+BOOLEANS: Final = {**dict.fromkeys(("yes", "on", "y", "1"), "true"), **dict.fromkeys(("no", "off", "n", "0"), "false")}
 _MOST_NAMES: Final = 3  # of a list's items, in an example
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _ASSIGNMENT: Final = re.compile(r"([A-Z][A-Z0-9_]{0,40})=[^=]")
@@ -42,6 +49,10 @@ _LEFT_OUT: Final = frozenset({"command", "args", "entrypoint"})
 _SAME: Final = {"never": "no", "none": "no", "unless-stopped": "always", "on_failure": "on-failure"}
 _CRON: Final = re.compile(r"(@\w+|\S+( \S+){4,5})")
 _NUMBER: Final = re.compile(r"\d+")
+_DURATIONS: Final = frozenset({"timeout", "min_healthy", "interval", "grace_period"})
+_SPOKEN: Final = re.compile(r"(\d+) ?([smhSMH])(?:ec|in|our|econd|inute|r)?s?")
+_SIZE: Final = re.compile(r"(\d+) ?([mMgG])(?:i?[bB])?")
+_PUBLISHED: Final = re.compile(r"(\d{1,5}):(\d{1,5})")
 # Other tools' words for a field: what is written here.
 _FIELDS: Final = {
     "cmd": "command",
@@ -114,8 +125,8 @@ def hint_for_collection(key: str, node: List | Map, *, is_whole: bool) -> str | 
     """
     if key in _LEFT_OUT and isinstance(node, List) and not node.items:
         return f"leave `{key}` out, and the image's own is used"
-    if key == "apps":
-        return AN_APP
+    if key in EXAMPLES and (key not in _MAPS or isinstance(node, Map)):
+        return EXAMPLES[key] if is_whole else None
     if not key:
         return "begin with `version: 1`, `name: …` and `apps: …`"
     if not isinstance(node, List) or not is_whole or key not in _MAPS:
@@ -137,7 +148,8 @@ def _name_in(item: Node) -> str | None:
     """Return the `name` of an item, or the only key that it has."""
     if not isinstance(item, Map):
         return None
-    named = item.get("name") if len(item.entries) > 1 else next((entry.key for _, entry in item.items()), None)
+    only = next(entry.key for _, entry in item.items()) if len(item.entries) == 1 else None
+    named = item.get("name") or only
     return named.text if isinstance(named, Scalar) and _NAME.fullmatch(named.text) else None
 
 
@@ -150,15 +162,26 @@ def hint_for_value(key: str, word: Any, words: Sequence[Any]) -> str | None:
 
     `words` are those that it can have, if they are few.
     """
+    if isinstance(word, bool) and "no" in words:
+        word = "always" if word else "no"
+        return f"did you mean `{key}: {word}`?"
     if not isinstance(word, str | int) or isinstance(word, bool):
         return None
     text = str(word)
+    if key == "image":
+        return "write it like registry.fly.io/app:tag"
+    if (published := _PUBLISHED.fullmatch(text)) and key == "ports":
+        return f"write `{{internal_port: {published[2]}, port: {published[1]}}}`"
+    if key.endswith("_mb") and (size := _SIZE.fullmatch(text)):
+        return f"did you mean `{key}: {int(size[1]) * (1024 if size[2].lower() == 'g' else 1)}`?"
+    if key in _DURATIONS and (spoken := _SPOKEN.fullmatch(text)):
+        return f"did you mean `{spoken[1]}{spoken[2].lower()}`?"
     if key == "schedule" and _CRON.fullmatch(text.strip()):
         return (
             "cron text is not supported yet: write `schedule: daily`, and the platform chooses the time,"
             " or let a cron of yours call `reconciler invoke TASK`"
         )
-    if key in {"timeout", "min_healthy", "interval", "grace_period"} and _NUMBER.fullmatch(text):
+    if key in _DURATIONS and _NUMBER.fullmatch(text):
         return f"did you mean `{text}s`?"
     near = nearest(text, _PRESETS) if key == "guest" else None
     if key == "guest" and near is None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.spec.diagnostics import Findings
-from reconciler.spec.near_names import AN_APP, hint_for_collection, hint_for_value, nearest, slug_of
+from reconciler.spec.near_names import BOOLEANS, EXAMPLES, hint_for_collection, hint_for_value, nearest, slug_of
 from reconciler.spec.refused_keys import hint_for_unknown
 from reconciler.spec.regions import hint_for_region
 from reconciler.spec.shape import fits, properties_of
@@ -85,11 +85,15 @@ def _hint_for_value(error: Any, node: Node, path: list[Any]) -> str | None:
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if not isinstance(node, Scalar):
         return hint_for_collection(key, node, is_whole=bool(path) and path[-1] == key)
+    schema = spec_schema()
+    if key in EXAMPLES and path[-1] == key and not fits("", error.schema, schema):
+        return EXAMPLES[key]
     if "files" in path or not SECRET_KEYS.isdisjoint(path) or node.variables:
         return None
-    schema = spec_schema()
-    if key == "apps":
-        return AN_APP
+    if error.validator == "type" and error.validator_value == "boolean" and (meant := BOOLEANS.get(node.text.lower())):
+        return f"did you mean `{key}: {meant}`?"
+    if node.value is None and fits({}, error.schema, schema):
+        return f"write what it has, such as `{key}: {{command: [run]}}`, or `{key}: {{}}`"
     if not node.is_plain and fits(replace(node, is_plain=True).value, error.schema, schema):
         return f"without quotes it is one: `{key}: {node.text}`"
     if node.is_plain and node.value is not None and fits(node.text, error.schema, schema):
@@ -159,7 +163,10 @@ def _explain_unknown_keys(error: Any, node: Map, path: list[Any], findings: Find
     patterns = list(error.schema.get("patternProperties", {}))
     for key, entry in node.items():
         if key not in known and not any(_matches(pattern, key) for pattern in patterns):
-            findings.add_unknown(entry, f"unknown key `{key}`", hint=hint_for_unknown(key, known, path))
+            hint = hint_for_unknown(key, known, path)
+            if other := key[: len(key) - len(key.lstrip())]:
+                hint = f"it begins with U+{ord(other[0]):04X}: YAML is indented with plain spaces; type them anew"
+            findings.add_unknown(entry, f"unknown key `{key}`", hint=hint)
 
 
 def _matches(pattern: str, key: str) -> bool:
@@ -199,7 +206,8 @@ def _expected(error: Any) -> str:
         case "type":
             types = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
             return " or ".join(_WORDS[name] for name in types)
-    return str(schema.get("description", "something else")).split(". ")[0]
+    described = str(schema.get("description", "something else")).split(". ")[0].rstrip(".")
+    return described[:1].lower() + described[1:]
 
 
 def _found(node: Node, path: list[Any]) -> str:

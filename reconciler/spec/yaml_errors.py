@@ -56,6 +56,9 @@ def explain(error: Any, lines: Sequence[str]) -> YamlMistake:
 def _of_line(line: int, column: int, text: str) -> YamlMistake | None:
     """Return the mistake that the line itself shows."""
     indent = text[: len(text) - len(text.lstrip())]
+    if other := indent.strip(" \t"):
+        message = f"U+{ord(other[0]):04X} among the spaces: YAML is indented with plain spaces"
+        return YamlMistake(line, indent.index(other[0]) + 1, message, "type the spaces anew")
     if "\t" in indent:
         hint = f"indent with spaces only, {_LEVEL} for each level"
         return YamlMistake(line, indent.index("\t") + 1, "a tab: YAML is indented with spaces", hint)
@@ -84,12 +87,26 @@ def _of_context(problem: str, line: int, column: int, context: Any, lines: Seque
         sign = "[" if unclosed[1] == "]" else "{"
         hint = f"add the `{unclosed[1]}`, or a comma between two values"
         return YamlMistake(at, begins, f"this `{sign}` is not closed by line {line}", hint)
-    if problem == "did not find expected key" and line != at and column != begins:
-        return _misplaced(line, column, at, begins, lines)
-    if problem == "did not find expected key" and _line(lines, line).lstrip().startswith("-"):
-        return YamlMistake(line, column, "a list item among keys", "indent it below the key whose list it is in")
+    if problem == "did not find expected key":
+        return _of_key(line, column, at, begins, lines)
     if problem == "could not find expected ':'":
         return YamlMistake(at, begins, "a key without a colon", "write it as `key: value`")
+    return None
+
+
+def _of_key(line: int, column: int, beside: int, begins: int, lines: Sequence[str]) -> YamlMistake | None:
+    """Return what stands where a key was expected."""
+    text = _line(lines, line)
+    before, sign = text[: column - 1], text[column - 1 : column]
+    if sign and sign in "]}":
+        return YamlMistake(line, column, f"this `{sign}` closes nothing", "remove it, or open it before")
+    if before.rstrip().endswith(("'", '"')):
+        hint = "put all of it in quotes of the other kind; in single quotes a quote is written twice: 'it''s'"
+        return YamlMistake(line, column, "a text that goes on after its closing quote", hint)
+    if sign == "-" and not before.strip():
+        return YamlMistake(line, column, "a list item among keys", "indent it below the key whose list it is in")
+    if line != beside and column != begins and not before.strip():
+        return _misplaced(line, column, beside, begins, lines)
     return None
 
 

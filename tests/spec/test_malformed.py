@@ -36,6 +36,14 @@ def test_refused_with_its_place(case: Path) -> None:
     assert all(diagnostic.place.line >= 1 for diagnostic in caught.value.diagnostics)
 
 
+def test_what_git_leaves_of_a_conflict_is_named() -> None:
+    text = f"version: 1\n{'<' * 7} HEAD\nname: a\n{'=' * 7}\nname: b\n{'>' * 7} other\napps: {{}}\n"
+    with pytest.raises(SpecError) as caught:
+        load_spec(text, file="spec.yaml", environment={})
+    [found] = caught.value.diagnostics
+    assert (found.place.line, found.message) == (2, "a merge conflict of git is left in the file")
+
+
 def test_a_lone_surrogate_is_refused_without_libyaml_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "_Loader", yaml.SafeLoader)
     with pytest.raises(SpecError) as caught:
