@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.canonical.normalize import canonical
+from reconciler.drafts.names import free_pool_name, pool_name_like
 from reconciler.drafts.pool_members import declarable_metadata
 from reconciler.model.config import MachineConfig
 from reconciler.model.crashes import recent_crash
@@ -72,7 +73,7 @@ def pools_of(app: str, machines: Iterable[Machine], *, at: datetime) -> tuple[Li
     named = []
     for one in found:
         base = _base_name(one, app, is_only=len(ungrouped) == 1)
-        name = _free(base, names)
+        name = free_pool_name(base, names)
         names.add(name)
         named.append(_in_order(replace(one, name=name)))
     return tuple(named)
@@ -157,12 +158,12 @@ def _base_name(pool: LivePool, app: str, *, is_only: bool) -> str:
     """
     first = pool.machines[0]
     if group := _group_of(first):
-        return _as_name(group)
+        return pool_name_like(group)
     begins = {_beginning(one) for one in pool.machines}
     if len(begins) == 1 and (begin := begins.pop()):
         return begin
     image = reference(pool.config.get("image"))
-    return _as_name(app if is_only or image is None else image.repository.rpartition("/")[2])
+    return pool_name_like(app if is_only or image is None else image.repository.rpartition("/")[2])
 
 
 def _beginning(machine: Machine) -> str:
@@ -170,16 +171,6 @@ def _beginning(machine: Machine) -> str:
     pattern = rf"([a-z][a-z0-9-]{{0,{_LONGEST_NAME - 1}}})-{re.escape(machine.region)}-(0|[1-9][0-9]{{0,4}})"
     found = re.fullmatch(pattern, machine.name, flags=re.ASCII)
     return found[1] if found else ""
-
-
-def _as_name(text: str) -> str:
-    name = re.sub(r"[^a-z0-9]", "-", text.lower())
-    return name.lstrip("-0123456789")[:_LONGEST_NAME].rstrip("-") or "machines"
-
-
-def _free(base: str, taken: set[str]) -> str:
-    names = (base, *(f"{base[: _LONGEST_NAME - 6]}-{number}" for number in range(2, len(taken) + 3)))
-    return next(name for name in names if name not in taken)
 
 
 def _in_order(pool: LivePool) -> LivePool:

@@ -163,7 +163,7 @@ def _name(options: InitOptions, said: str | None, origin: Origin) -> str:
 
     Else the fly.toml or the directory says it. Raises UnknownNameError.
     """
-    from reconciler.drafts.fly_toml.names import app_name_like, is_app_name
+    from reconciler.drafts.names import app_name_like, is_app_name
 
     if options.name is not None:
         if is_app_name(options.name):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reconciler.canonical.normalize import canonical
 from reconciler.drafts.fly_toml.draft import FlyDraft, Found, draft_of
-from reconciler.drafts.fly_toml.names import pool_names
+from reconciler.drafts.names import pool_names
 from reconciler.drafts.write import write_draft
 from reconciler.errors import SpecError, UsageError
 from reconciler.model.config import MachineConfig

@@ -142,9 +142,10 @@ def test_a_machine_with_a_volume_has_a_pool_of_its_own() -> None:
         ([(PLAIN, "a-1"), (PLAIN | {"image": "ghcr.io/acme/Api:1".lower()}, "b-1")], ["shop", "api"]),
         ([(PLAIN, "a-1"), (PLAIN | {"env": {"A": "1"}}, "b-1")], ["shop", "shop-2"]),
         ([(worker_config("Web_API"), "a-1")], ["web-api"]),
-        ([(worker_config("7up"), "a-1"), (worker_config("Up"), "b-1")], ["up", "up-2"]),
-        ([(worker_config("77"), "a-1")], ["machines"]),
-        ([(worker_config("x" * 60), "a"), (worker_config("x" * 61), "b")], ["x" * 41, "x" * 35 + "-2"]),
+        ([(worker_config("7up"), "a-1"), (worker_config("7_UP"), "b-1")], ["group-7up", "group-7-up"]),
+        ([(worker_config("Up"), "a-1"), (worker_config("up"), "b-1")], ["up", "up-2"]),
+        ([(worker_config("77"), "a-1")], ["group-77"]),
+        ([(worker_config("x" * 60), "a"), (worker_config("x" * 61), "b")], ["x" * 41, "x" * 39 + "-2"]),
     ],
 )
 def test_pools_are_named_after_the_group_the_machines_the_app_or_the_image(

@@ -1,5 +1,7 @@
 """The first plan of an imported spec takes every machine over as it is, whatever its config holds."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.canonical.normalize import canonical
+from reconciler.drafts.names import pool_names
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Observed
 from reconciler.operations.import_proof import disproof
@@ -117,3 +120,20 @@ def test_the_proof_finds_what_a_plan_starts_or_is_refused_for() -> None:
     assert disproved(resting, text) == "shop/worker-iad-1 would be started"
     taken = observed([machines[0], machines[1] | {"config": {"metadata": {"reconciler_stack": "other"}}}])
     assert "a plan of it would be refused: shop/worker-iad-1: the name is held by machine" in disproved(taken, text)
+
+
+MADE_BY_FLYCTL = json.loads((Path(__file__).parents[1] / "cases/fly-toml/expected.json").read_text())
+
+
+@pytest.mark.parametrize("file", MADE_BY_FLYCTL)
+def test_what_flyctl_makes_of_a_fly_toml_is_taken_over(file: str) -> None:
+    made = MADE_BY_FLYCTL[file]
+    machines = []
+    for number, (group, config) in enumerate(made["groups"].items()):
+        whole = config | {"image": IMAGE, "metadata": fly_metadata(group)}
+        for mount in whole.get("mounts", ()):
+            mount["volume"] = f"vol_{number}"
+        machines += [machine_json(10 * number + at, whole) for at in range(1 if "mounts" in whole else 2)]
+    text, spec = proven(observed(machines))
+    assert sorted(pool.name for pool in spec.pools) == sorted(pool_names(made["groups"]).values())
+    assert "slots: {iad: [weathered-frog-7000" in text

@@ -11,11 +11,11 @@ from typing import Any, Final
 from reconciler.drafts.fly_toml.groups import Groups
 from reconciler.drafts.fly_toml.image import Place, put_image
 from reconciler.drafts.fly_toml.machine import RELEASE_GROUP, Config, group_config, machine_files, release_config
-from reconciler.drafts.fly_toml.names import pool_names
 from reconciler.drafts.fly_toml.patches import patched, string_of
 from reconciler.drafts.fly_toml.pools import put_release, put_service
 from reconciler.drafts.fly_toml.unsaid import Unsaid, find_unsaid, section_at
 from reconciler.drafts.heading import put_heading
+from reconciler.drafts.names import pool_names
 from reconciler.drafts.nodes import DraftMap, Template, block
 from reconciler.drafts.variables import Variables
 from reconciler.model.regions import GIVEN_UP, LISTED, LISTED_IN

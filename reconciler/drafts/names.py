@@ -1,7 +1,7 @@
 """Name apps and pools as a spec can: small letters, digits and dashes."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 _APP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -33,11 +33,19 @@ def pool_names(groups: Iterable[str]) -> dict[str, str]:
 
 def _free_name(group: str, used: set[str]) -> str:
     """Return a name that no pool has yet, and take it."""
-    name = re.sub(r"[^a-z0-9-]", "-", group.lower())[:_LONGEST_POOL]
-    if not _POOL.fullmatch(name):
-        name = f"group-{name.lstrip('-')}"[:_LONGEST_POOL]
-    endings = ("", *(f"-{number}" for number in range(2, len(used) + 3)))
-    names = (name[: _LONGEST_POOL - len(ending)] + ending for ending in endings)
-    found = next(one for one in names if one not in used)
+    found = free_pool_name(pool_name_like(group), used)
     used.add(found)
     return found
+
+
+def pool_name_like(text: str) -> str:
+    """Return a name for a pool that is made of this text."""
+    name = re.sub(r"[^a-z0-9-]", "-", text.lower())[:_LONGEST_POOL]
+    return name if _POOL.fullmatch(name) else f"group-{name.lstrip('-')}"[:_LONGEST_POOL]
+
+
+def free_pool_name(name: str, used: Collection[str]) -> str:
+    """Return the name, with a number if it is used."""
+    endings = ("", *(f"-{number}" for number in range(2, len(used) + 3)))
+    names = (name[: _LONGEST_POOL - len(ending)] + ending for ending in endings)
+    return next(one for one in names if one not in used)
