@@ -1,7 +1,8 @@
 """Decide who may call, and how often.
 
-Only loopback host names and holders of the token; within the documented rate limits, if the engine keeps them. These
-are one call per second of each action on each id, with a burst of 3; for reading one machine 5 per second, burst 10.
+Only loopback host names, no web page but the engine's own, and holders of the token; within the documented rate
+limits, if the engine keeps them. These are one call per second of each action on each id, with a burst of 3; for
+reading one machine 5 per second, burst 10.
 """
 
 import hmac
@@ -14,7 +15,7 @@ from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault
 
 _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
-_LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
+_LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
 _PER_SECOND: Final = 1.0
 _BURST: Final = 3.0
 _GET_PER_SECOND: Final = 5.0
@@ -28,6 +29,16 @@ def check_host(request: Request) -> None:
     """
     if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
         raise ApiFault(403, "forbidden: this engine answers to loopback names only")
+
+
+def check_origin(request: Request) -> None:
+    """Raise ApiFault (403) for a request of a web page that is not the engine's own.
+
+    A browser says where the page of a script or a form is from. Other clients say nothing.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and origin.lower() != f"http://{request.headers.get('host', '')}".lower():
+        raise ApiFault(403, "forbidden: this engine answers to no web page but its own")
 
 
 def check_token(request: Request, token: str) -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault
 from reconciler.engine.faults.rules import api_fault
-from reconciler.engine.http.admission import Rates, check_host, check_token
+from reconciler.engine.http.admission import Rates, check_host, check_origin, check_token
 from reconciler.engine.http.faults_middleware import drop_connections, fault_response, reply_under_faults
 from reconciler.engine.http.routes import ENDPOINTS, UNKNOWN, WEB, Endpoint, graphql_endpoint, services_endpoint
 from reconciler.engine.models import Address
@@ -81,6 +81,7 @@ class _Api:
     async def _answer_public(self, endpoint: Endpoint, request: Request) -> Response:
         try:
             check_host(request)
+            check_origin(request)
             return await endpoint.handler(self._engine, request)
         except ApiFault as fault:
             return fault_response(fault)
@@ -89,6 +90,7 @@ class _Api:
         """Return the handler's response, or the error that was raised as one."""
         try:
             check_host(request)
+            check_origin(request)
             check_token(request, self._token)
             self._check_rate(endpoint, request)
             self._check_propagated(request)

@@ -1,0 +1,88 @@
+"""Who is admitted: a holder of the token, by a loopback name, and in a browser only the engine's own page."""
+
+import pytest
+
+from tests.support.engine_api import Ask, error_of, make
+from tests.support.world import TOKEN, World
+
+URL = "http://127.0.0.1:4280"
+FOREIGN_PAGES = [
+    "http://evil.example",
+    "null",  # a file, or a page in a sandbox
+    "",
+    "http://127.0.0.1",
+    "http://127.0.0.1:3000",  # another server of this computer
+    "http://localhost:4280",
+    "https://127.0.0.1:4280",
+    "http://127.0.0.1:4280.evil.example",
+]
+FOREIGN_HOSTS = [
+    "evil.example",
+    "evil.example:4280",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example:4280",
+    "testserver",
+    "0.0.0.0:4280",
+    "",
+]
+
+
+async def starts(world: World, ask: Ask, headers: dict[str, str], query: str = "") -> tuple[int, str]:
+    """The answer to a start; whether it is one is in the machine's state."""
+    machine = await make(ask, "run", "1000")
+    await world.context.clock.sleep(1)
+    reply = await ask("POST", f"{URL}/v1/apps/app/machines/{machine}/start{query}", headers=headers)
+    await world.context.clock.sleep(1)
+    assert world.machines()[0].state == ("started" if reply.status_code == 200 else "stopped")
+    return (200, "") if reply.status_code == 200 else error_of(reply)
+
+
+@pytest.mark.parametrize("origin", [None, URL, "HTTP://127.0.0.1:4280"])
+async def test_the_engines_own_page_and_whoever_is_no_page_start_a_machine(
+    world: World, ask: Ask, origin: str | None
+) -> None:
+    assert await starts(world, ask, {"Origin": origin} if origin else {}) == (200, "")
+
+
+@pytest.mark.parametrize("origin", FOREIGN_PAGES)
+async def test_another_page_starts_nothing_even_with_the_token(world: World, ask: Ask, origin: str) -> None:
+    status, error = await starts(world, ask, {"Origin": origin})
+    assert (status, error) == (403, "forbidden: this engine answers to no web page but its own")
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+async def test_another_name_of_this_computer_starts_nothing_even_with_the_token(
+    world: World, ask: Ask, host: str
+) -> None:
+    """A page of that name can be its own origin, once the name resolves to 127.0.0.1."""
+    status, error = await starts(world, ask, {"Host": host, "Origin": f"http://{host}"})
+    assert (status, error) == (403, "forbidden: this engine answers to loopback names only")
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"Authorization": ""}, ""),
+        ({"Authorization": "Bearer wrong"}, ""),
+        ({"Authorization": "", "Cookie": f"token={TOKEN}; Authorization={TOKEN}"}, ""),
+        ({"Authorization": ""}, f"?token={TOKEN}&access_token={TOKEN}"),
+    ],
+)
+async def test_the_token_is_taken_from_its_header_alone(
+    world: World, ask: Ask, headers: dict[str, str], query: str
+) -> None:
+    assert await starts(world, ask, headers | {"Origin": URL}, query) == (
+        401,
+        "unauthorized: missing or wrong token",
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/engine/happenings", "/graphql", "/v1/apps"])
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}], ids=lambda headers: next(iter(headers))
+)
+async def test_a_foreign_page_is_shown_nothing(ask: Ask, path: str, headers: dict[str, str]) -> None:
+    reply = await ask("POST" if path == "/graphql" else "GET", f"{URL}{path}", headers=headers)
+    assert reply.status_code == 403
+    assert "access-control-allow-origin" not in reply.headers
+    assert "set-cookie" not in reply.headers
