@@ -36,7 +36,7 @@ def is_named(run_id: str, name: str) -> bool:
 
 
 def short_id(run_id: str) -> str:
-    """Return the beginning of an id that no other run has: its time is in milliseconds."""
+    """Return the beginning of an id with its time, which no other run has."""
     return run_id[: len(run_id.rpartition("/")[0]) + 1 + _TIME]
 
 

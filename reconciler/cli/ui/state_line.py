@@ -54,7 +54,7 @@ class StateLine:
 
 
 def may_show_state(options: Shared) -> bool:
-    """Return whether a line can be erased again, and nothing else is written beside it."""
+    """Return whether a line can be erased again, and stands alone."""
     is_dumb = os.environ.get("TERM") == "dumb"
     is_for_others = options.is_json or options.is_tracing or options.is_debugging
     return console.is_terminal(sys.stderr) and not (is_dumb or is_for_others or os.environ.get("CI"))
