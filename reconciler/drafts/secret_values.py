@@ -53,6 +53,8 @@ _IMAGE: Final = re.compile(r"(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?(?:/[a-z0-9._-]+)+(?
 _IDENTIFIER: Final = re.compile(
     r"sha(?:256|512):[0-9a-f]+|(?<!\w)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\w)", re.IGNORECASE
 )
+_COMMIT_NAME: Final = re.compile(r"(?:^|_)(?:SHA|COMMIT|REVISION)(?:_SHA)?$", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/=_-]+")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9]+")
 _SHORTEST_RUN: Final = 20
@@ -64,7 +66,7 @@ def looks_secret(name: str, value: str) -> bool:
 
     The name may be empty where there is none, as of a word of a command.
     """
-    if value.strip().lower() in _SWITCHES:
+    if value.strip().lower() in _SWITCHES or (_COMMIT_NAME.search(name) and _COMMIT.fullmatch(value)):
         return False
     return is_secret_name(name) or _is_secret_text(value)
 

@@ -94,6 +94,13 @@ def test_random_text_is_found_nearly_always(letters: str, length: int) -> None:
     assert sum(found) >= 0.97 * len(found)
 
 
+@pytest.mark.parametrize("name", ["GIT_SHA", "COMMIT", "SOURCE_COMMIT", "GIT_COMMIT_SHA", "git_revision"])
+def test_a_commit_is_no_secret_under_a_name_that_says_so(name: str) -> None:
+    assert not looks_secret(name, made("", 40, "0123456789abcdef"))
+    assert looks_secret("VALUE", made("", 40, "0123456789abcdef"))
+    assert looks_secret(name, made("", 41, "0123456789abcdef"))
+
+
 @pytest.mark.parametrize(
     "value",
     [
