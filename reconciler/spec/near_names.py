@@ -50,8 +50,8 @@ _SAME: Final = {"never": "no", "none": "no", "unless-stopped": "always", "on_fai
 _CRON: Final = re.compile(r"(@\w+|\S+( \S+){4,5})")
 _NUMBER: Final = re.compile(r"\d+")
 _DURATIONS: Final = frozenset({"timeout", "min_healthy", "interval", "grace_period"})
-_SPOKEN: Final = re.compile(r"(\d+) ?([smhSMH])(?:ec|in|our|econd|inute|r)?s?")
-_SIZE: Final = re.compile(r"(\d+) ?([mMgG])(?:i?[bB])?")
+_SPOKEN: Final = re.compile(r"(\d{1,9}) ?([smhSMH])(?:ec|in|our|econd|inute|r)?s?")
+_SIZE: Final = re.compile(r"(\d{1,9}) ?([mMgG])(?:i?[bB])?")
 _PUBLISHED: Final = re.compile(r"(\d{1,5}):(\d{1,5})")
 # Other tools' words for a field: what is written here.
 _FIELDS: Final = {
