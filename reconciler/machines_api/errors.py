@@ -121,7 +121,7 @@ def error_from_reply(
         kind=kind,
         status=status,
         request_id=request_id or None,
-        hint=hint_for(kind, app, text=text),
+        hint=hint_for(kind, app, status=status, text=text),
         machine_id=machine[1] or machine[2] if machine else None,
         held_by=held.group(1).rstrip(",") if held else None,
         held_until=_expiry(text),

@@ -28,6 +28,9 @@ _HINTS: Final = {
     K.UNCLEAR: "it may have taken effect: run the command again, it checks the state first",
 }
 
+_PROXY_LOGIN: Final = "set them in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT"
+_HINTS_OF_STATUSES: Final = {407: f"the proxy wants a user and a password: {_PROXY_LOGIN}"}
+
 # The same by a part of the reply's text, which says more than its kind.
 _HINTS_OF_TEXTS: Final = (
     ("the engine cannot write", "free some space on the disk of the engine's home, RECONCILER_HOME, and try again"),
@@ -35,6 +38,8 @@ _HINTS_OF_TEXTS: Final = (
 
 # The same for a call that creates an app.
 _HINTS_OF_CREATION: Final = {
+    K.BAD_INPUT: "is {org} an organisation that the token reaches? `fly orgs list` shows yours; `org` of the app in the"
+    " spec names another",
     K.NAME_TAKEN: "another organisation has this name, as names are global on Fly: give the app another `name` in the"
     " spec, or use a token of the organisation that has it",
     K.UNAUTHORIZED: "a deploy token cannot create apps: `fly apps create {app} -o {org}` first, or set FLY_API_TOKEN"
@@ -65,7 +70,7 @@ _CAUSES: Final = (
     _Cause(
         ("407 ", "proxy authentication"),
         "the proxy wants a user and a password",
-        "set them in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+        _PROXY_LOGIN,
     ),
     _Cause(
         (PROXY_FAILED,),
@@ -104,12 +109,13 @@ _BROKEN: Final = {
 }
 
 
-def hint_for(kind: ApiErrorKind, app: str | None = None, *, text: str = "") -> str | None:
+def hint_for(kind: ApiErrorKind, app: str | None = None, *, status: int | None = None, text: str = "") -> str | None:
     """Return what to do about an error of this kind, of a call on the app.
 
-    `text` is what the reply says.
+    `status` and `text` are those of the reply.
     """
     hint = next((words for part, words in _HINTS_OF_TEXTS if part in text), _HINTS.get(kind))
+    hint = _HINTS_OF_STATUSES.get(status or 0, hint)
     return hint.replace("{of_app}", f" -a {app}" if app else "") if hint else None
 
 

@@ -9,7 +9,7 @@ from reconciler.errors import UsageError
 from reconciler.model.marks import LOCAL_CONTEXT
 from reconciler.model.spec import ENVIRONMENT, Pool, Spec
 from reconciler.model.unicode import is_utf8
-from reconciler.operations.selection import check_pools
+from reconciler.operations.selection import check_pools, nearest_of
 from reconciler.operations.spec_files import (
     ReadFile,
     SpecSource,
@@ -147,7 +147,7 @@ def reduced(spec: Spec, app: str | None, *, said_by: str | None = None) -> Spec:
         return spec
     chosen = tuple(one for one in spec.apps if app in {one.name, one.label})
     if not chosen:
-        names = ", ".join(one.label for one in spec.apps)
         which = f", which {said_by} names" if said_by else ""
-        raise UsageError(f"{spec.file} has no app {app!r}{which}", hint=f"its apps: {names}")
+        hint = nearest_of(app, [one.label for one in spec.apps], "its apps")
+        raise UsageError(f"{spec.file} has no app {app!r}{which}", hint=hint)
     return replace(spec, apps=chosen)

@@ -17,7 +17,7 @@ def check_pools(specs: Iterable[Spec], selection: Selection) -> None:
     known = {pool.name for spec in specs for pool in spec.pools}
     for name in (*selection.only, *selection.exclude):
         if name not in known:
-            raise UsageError(f"{specs[-1].file} has no pool {name!r}", hint=_nearest(name, known, "its pools"))
+            raise UsageError(f"{specs[-1].file} has no pool {name!r}", hint=nearest_of(name, known, "its pools"))
     if both := sorted({*selection.only} & {*selection.exclude}):
         raise UsageError(f"the pool {both[0]!r} is named by both --only and --exclude", hint="leave one of them out")
 
@@ -46,11 +46,12 @@ def check_regions_known(spec: Spec, selection: Selection, there: Collection[str]
         if region not in LISTED:
             why += "; it is no region that this version knows"
         raise UsageError(
-            f"{spec.file} has no region {region!r}, {why}", hint=_nearest(region, known, "the stack's regions")
+            f"{spec.file} has no region {region!r}, {why}", hint=nearest_of(region, known, "the stack's regions")
         )
 
 
-def _nearest(name: str, known: Collection[str], what: str) -> str:
+def nearest_of(name: str, known: Collection[str], what: str) -> str:
+    """Return which of the known names was probably meant, and all of them."""
     import difflib
 
     near = difflib.get_close_matches(name, sorted(known), n=1)
