@@ -58,6 +58,21 @@ def test_each_setting_of_the_api_is_in_the_spec(one: Property) -> None:
         assert canonical(pool.config) == canonical(MachineConfig(document=config)), value
 
 
+SHOWN = {  # names of places and content, which are no secrets
+    *("image", "containers[].image", "mounts[].volume", "schedule", "checks.*.headers[].name"),
+    *("files[].guest_path", "containers[].files[].guest_path", "statics[].guest_path"),
+}
+TEXTS = [one for one in PROPERTIES if one.kind == "string" and one.path not in SHOWN]
+
+
+@pytest.mark.parametrize("one", TEXTS, ids=lambda one: one.path)
+def test_a_token_in_any_setting_is_left_out(one: Property) -> None:
+    token = "ghp_" + "abcdefghij" * 3
+    seen = observed([machine_json(1, joined({"image": IMAGE}, one.document(token)))])
+    text, _spec = proven(seen)
+    assert token not in text
+
+
 REGIONS = st.sampled_from(["iad", "ams", "bos"])
 MANY = st.lists(st.tuples(st.sampled_from([one for one in PROPERTIES if one.path != OF_A_SERVICE]), st.integers(0, 1)))
 
