@@ -104,6 +104,19 @@ def test_a_service_that_crashes_fails_and_its_last_lines_are_told(shop: Shop) ->
     assert not events[-1]["data"]["success"]
 
 
+def test_an_adoption_tells_whether_it_writes_marks_alone(shop: Shop) -> None:
+    shop.run("apply", "--yes")
+    shop.run("release", "--yes")
+    shop.declare((TASKS % 2).replace("i:1", "i:2"))
+    planned = json.loads(shop.run("plan", "--adopt", "-o", "json").out)
+    assert {one["marks_only"] for one in planned["changes"]} == {False}
+    shop.declare(TASKS % 2)
+    events = shop.events("apply", "--adopt", "--yes")
+    started = [one["data"] for one in events if one["type"] == "started"]
+    assert [(one["action"], one["marks_only"]) for one in started] == [("adopt", True)] * 2
+    assert {one["marks_only"] for one in events[0]["data"]["changes"]} == {True}
+
+
 def test_what_is_deferred_may_be_done_later(shop: Shop) -> None:
     shop.run("apply", "--yes")
     shop.run("invoke", "work", "--no-wait")
