@@ -75,9 +75,6 @@ _FIELDS: Final = {
     "organization": "org",
     "organisation": "org",
     "jobs": "tasks",
-    "processes": "services",
-}
-_EXAMPLES: Final = {
     **dict.fromkeys(("memory", "ram", "memory_mb", "cpus", "cpu", "cpu_kind", "vm", "vm_size", "vm_memory"), "guest"),
     **dict.fromkeys(("cron", "crontab"), "schedule"),
 }
@@ -196,7 +193,7 @@ def hint_for_value(key: str, word: Any, words: Sequence[Any]) -> str | None:
 
 def hint_for_field(key: str, known: Collection[str]) -> str | None:
     """Return which of the known fields was probably meant, or is called so elsewhere."""
-    field = _FIELDS.get(key.lower()) or _EXAMPLES.get(key.lower())
+    field = _FIELDS.get(key.lower())
     if field in known:
         return f"write {_WRITTEN[field]}" if field in _WRITTEN else f"here that is `{field}`"
     near = nearest(key, known)

@@ -113,7 +113,7 @@ def _of_key(line: int, column: int, beside: int, begins: int, lines: Sequence[st
 def _misplaced(line: int, column: int, beside: int, begins: int, lines: Sequence[str]) -> YamlMistake:
     above = next((one for one in range(line - 1, 0, -1) if lines[one - 1].strip()), beside)
     depths = {_indent(_line(lines, above)): above} | {begins - 1: beside}
-    fitting = ", or ".join(f"{depth} as line {number}" for depth, number in sorted(depths.items(), reverse=True))
+    fitting = ", or ".join(f"{depth} spaces as line {number}" for depth, number in sorted(depths.items(), reverse=True))
     message = f"wrong indentation: no line above this has {column - 1} spaces"
     return YamlMistake(line, column, message, f"give it {fitting}")
 
