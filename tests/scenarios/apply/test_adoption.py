@@ -327,3 +327,24 @@ apps:
     report = await apply(world.context, spec, plan)
     assert ends(report) == {"web-iad-0": (Action(what), Status.FAILED)}
     assert told(world) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("meddling", [("steal_lease", 300.0), ("lose_lease", None), ("vanish", None)])
+async def test_whatever_becomes_of_the_lease_or_the_machine_the_next_apply_makes_it_good(
+    meddling: tuple[str, float | None],
+) -> None:
+    fault, seconds = meddling
+    details = {"seconds": seconds} if seconds else {}
+    for ahead in range(1, 18, 2):
+        async with open_world() as world:
+            await made_by_others(world, ONE)
+            await world.context.clock.sleep(120)
+            world.transport.faults.add(fault, request=world.transport.faults.requests + ahead, **details)
+            await world.apply(ONE, adopt=True, lock_timeout_s=5)
+            world.transport.relent()
+            await world.context.clock.sleep(400)
+            assert (await world.apply(ONE, adopt=True)).is_success
+            assert [one.name for one in world.machines()] == ["work-iad-0"]
+            assert not (await world.plan(ONE)).has_changes
+            assert world.runtime.starts == []
