@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.canonical.normalize import canonical
+from reconciler.canonical.normalize import canonical, without_nullish
 from reconciler.drafts.names import free_pool_name, pool_name_like
 from reconciler.drafts.pool_members import declarable_metadata
 from reconciler.model.config import MachineConfig
@@ -85,8 +85,8 @@ def kind_of_live(machine: Machine, *, at: datetime) -> tuple[PoolKind, str]:
     With services or checks, or running under a restart policy other than `no`, it is a service; but not one that rests
     and that a plan would start. All others are tasks.
     """
-    config = machine.config
-    assert config is not None
+    assert machine.config is not None
+    config = MachineConfig(document=without_nullish(dict(machine.config.document)))  # as the spec will have it
     if config.schedule and not (config.services or config.checks):
         return PoolKind.TASK, ""
     is_serving = bool(config.services or config.checks)

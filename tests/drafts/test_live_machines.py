@@ -57,6 +57,7 @@ def serving(**changed: Any) -> dict[str, Any]:
         (serving(), "started", SERVICE),
         (serving(autostop="stop"), "stopped", SERVICE),
         (serving(autostop="suspend"), "suspended", SERVICE),
+        (serving(autostop=""), "stopped", TASK),
         (serving(), "stopped", TASK),  # a plan of a service would start it
         (serving(autostart=False), "stopped", TASK),
         (serving(autostop="stop"), "failed", TASK),
