@@ -34,6 +34,7 @@ STEPS = (
     ("The runs changed nothing that is declared.", "plan --detailed-exitcode", 0),
     ("The machines, and their last runs.", "status", 0),
     ("Remove all machines of the stack.", "destroy --yes", 0),
+    ("Stop the engine.", "engine stop", 0),
 )
 
 
@@ -82,10 +83,18 @@ def main() -> int:
         print(ABOUT)
         try:
             walk(environment)
-        except KeyboardInterrupt:
-            return 130
+        except (
+            BaseException
+        ) as error:  # a failure, Ctrl-C, or a reader that has gone (`| head`): the engine ends anyway
+            stop = [sys.executable, "-m", "reconciler.cli", "engine", "stop"]
+            subprocess.run(stop, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if isinstance(error, KeyboardInterrupt):
+                return 130
+            if isinstance(error, BrokenPipeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+            raise
         finally:
-            reconciler("engine", "stop", environment=environment, why="Stop the engine.")
             server.shutdown()
             server.server_close()
     print("\nDone: everything was removed, and no process is left. Next: README.md, on an app of your own.")

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -171,3 +172,24 @@ def test_every_step_of_the_documented_claim_is_in_the_example() -> None:
     ):
         assert word in document
         assert word in example
+
+
+def test_a_demo_whose_reader_goes_leaves_no_engine_and_no_file(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "demo.py")]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert any(line.startswith("Plan hash: ") for line in demo.stdout), "so an engine runs"
+        demo.stdout.close()
+        assert demo.wait(timeout=60) != 0
+    assert list(tmp_path.iterdir()) == []
+    assert not any(str(tmp_path).encode() in words for words in command_lines())
+
+
+def command_lines() -> Iterator[bytes]:
+    """Those of the processes that run now, where /proc tells them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield path.read_bytes()
