@@ -144,9 +144,17 @@ def spoken() -> Iterator[None]:
     except ReconcilerError as error:
         error.message, error.hint = of_message(error.message), of_hint(error.hint)
         error.args = (error.message,)
+        _show_hint(error)
         if isinstance(error, NotStartedError):
             error.outcome = of_outcome(error.outcome)
         raise
+
+
+def _show_hint(error: ReconcilerError) -> None:
+    """Let a traceback end with the hint, unless the message has it."""
+    hint = error.hint
+    if hint and hint not in error.message and hint not in getattr(error, "__notes__", ()):
+        error.add_note(hint)
 
 
 def spoken_by(function: F) -> F:

@@ -99,6 +99,7 @@ async def test_an_error_of_any_method_is_for_a_program() -> None:
     with pytest.raises(UsageError) as made:
         Speaker.made()
     assert made.value.hint == "name it with `file`"
+    assert made.value.__notes__ == [made.value.hint]  # what a traceback ends with
     with pytest.raises(NotStartedError) as called:
         await Speaker().called()
     assert called.value.hint == called.value.outcome.remedy == "raise `queue_timeout_s`"
