@@ -87,7 +87,7 @@ def test_a_fly_toml_is_reported_on_and_its_secrets_are_variables(command: Comman
     assert "  - deploy.strategy = canary: " in ended.out
     assert "  export SHOP_TOKEN=…\n" in ended.out
     assert "reconciler import shop" in ended.out
-    assert "tasks: {report: {command: [./report]}}" in ended.out
+    assert "below `tasks:`: report: {command: [./report]}, and apply" in ended.out
     assert "abcdef" not in ended.out + (directory / "machines.yaml").read_text()
     assert "${SHOP_TOKEN} is not set" in command("validate").err
     os.environ["SHOP_TOKEN"] = "x"

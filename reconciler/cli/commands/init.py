@@ -122,7 +122,7 @@ def _told(first: "FirstSpec", asked: "InitOptions", *, is_written: bool) -> list
         lines += ["", "Not in it, or to be checked; each stands there as a comment:"]
         lines += [f"  - {line}" for line in first.report]
     if first.variables:
-        lines += ["", "Looked secret, so the spec has a variable instead. Set each before you plan:"]
+        lines += ["", "Looked secret, so the spec has a variable instead. Set each before you go on:"]
         lines += [f"  export {name}=…" for name in first.variables]
     return [*lines, "", "Next:", *(f"  {line}" for line in _next(first, asked))]
 
@@ -154,7 +154,17 @@ def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:
         f"reconciler validate{file}",
         f"reconciler plan --target local{file}",
         f"reconciler plan{file}    (on Fly)",
-        "For a run on demand, add a task under the app: tasks: {report: {command: [./report]}}, and apply;",
+        f"For a run on demand, add a task {_place_of_a_task(first)}, and apply;",
         "  then `reconciler invoke report` runs it once.",
         f"If {app} has machines already, `reconciler import {app}` writes a spec that takes them over.",
     ]
+
+
+def _place_of_a_task(first: "FirstSpec") -> str:
+    """Return where a task is added, and how.
+
+    A second `tasks` would be a duplicate key.
+    """
+    has_tasks = any(pool.kind.value == "task" for pool in first.spec.apps[0].pools)
+    task = "report: {command: [./report]}"
+    return f"below `tasks:`: {task}" if has_tasks else f"under the app: tasks: {{{task}}}"

@@ -91,7 +91,7 @@ def _put_members(pool: DraftMap, members: dict[str, Any], own: Mapping[str, Draf
         pool.put(key, value)
     config = members.pop("config", None)
     for key, value in members.items():
-        beside = _NO_SIZE if key == "guest" and not has_size else None
+        beside = f"{_NO_SIZE} for it" if key == "guest" and not has_size else None
         pool.put(key, _lines_of(value) if key in {"ports", "checks", "files"} else _on_a_line(value), beside=beside)
     if config:
         pool.put("config", block_of(config))
