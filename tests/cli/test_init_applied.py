@@ -36,30 +36,3 @@ def test_without_a_fly_toml_the_spec_is_planned_at_once(tmp_path: Path, dockerfi
         ended = line.run("plan", "--no-revision")
         assert (ended.code, ended.err) == (0, "")
         assert f"Plan: {2 if dockerfile else 1} to create" in ended.out
-
-
-def test_a_laravel_app_with_a_fly_toml_runs_its_release_command(tmp_path: Path) -> None:
-    shutil.copy(CASES / "laravel.toml", tmp_path / "fly.toml")
-    (tmp_path / "artisan").touch()
-    with VirtualEngine() as engine:
-        engine.script("run 1000000", machine="app-*")
-        engine.script("say migrated exit 3", machine="release-*")
-        line = CommandLine(engine, engine.transport, tmp_path)
-        for words in (["init"], ["validate"], ["apply", "--yes", "--no-revision"]):
-            ended = line.run(*words)
-            assert ended.code == 0, ended.err
-        ended = line.run("invoke", "release")
-        assert (ended.code, ended.out) == (3, "migrated\n")
-        assert line.run("plan", "--detailed-exitcode", "--no-revision").code == 0
-
-
-def test_a_directory_with_a_dockerfile_only_runs_its_command(tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM debian\nCMD say done exit 4\n")
-    with VirtualEngine() as engine:
-        line = CommandLine(engine, engine.transport, tmp_path)
-        for words in (["init", "--name", "once"], ["apply", "--yes", "--no-revision"]):
-            ended = line.run(*words)
-            assert ended.code == 0, ended.err
-        engine.script("say done exit 4")
-        ended = line.run("invoke", "job")
-        assert (ended.code, ended.out) == (4, "done\n")
