@@ -68,7 +68,7 @@ class AsyncRun:
         """
         self._loop.require()
         async with asyncio.timeout(seconds_of(timeout, timeout_s)):
-            info = await self._ended()
+            info = of_run(await self._ended())
         assert info.outcome is not None, "a run that has ended has an outcome"
         return info.outcome
 

@@ -65,15 +65,16 @@ def of_hint(text: str | None) -> str | None:
     return text and _replaced(text, (*_FLAGS, *_COMMANDS))
 
 
-def of_outcome(outcome: Outcome) -> Outcome:
-    """Return the outcome with its remedy in the library's words."""
+def of_outcome(outcome: Outcome, run_id: str = "RUN") -> Outcome:
+    """Return the outcome of this run with its remedy in the library's words."""
     remedy = of_hint(outcome.remedy)
+    remedy = remedy and remedy.replace('find("RUN")', f'find("{run_id}")')
     return outcome if remedy == outcome.remedy else replace(outcome, remedy=remedy)
 
 
 def of_run(info: RunInfo) -> RunInfo:
     """Return the run with its outcome in the library's words."""
-    outcome = info.outcome and of_outcome(info.outcome)
+    outcome = info.outcome and of_outcome(info.outcome, info.id)
     return info if outcome is info.outcome else replace(info, outcome=outcome)
 
 

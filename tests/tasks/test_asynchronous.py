@@ -267,6 +267,7 @@ async def test_a_run_is_checked_and_its_error_says_how_it_ended_and_what_to_do(w
         assert not failed.value.outcome.ok
         assert failed.value.outcome.name == "failed"
         assert run.id in str(failed.value)
+        assert f'`find("{run.id}").logs()` shows it again' in str(failed.value)
         slow = await tasks.invoke("work", timeout="2s")
         with pytest.raises(RunFailedError) as late:
             await slow.check()
