@@ -4,15 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
+EXAMPLES := $(VENV)/examples
+EXAMPLES_INSTALLED := $(EXAMPLES)/.installed
 RUNNABLE := $(VENV)/.runnable
 PYTHON_IS_NEW := $(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed, as in: make PYTHON=python3.13 demo')"
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python $(PIP_INSTALL)
 EDITABLE := --no-deps --no-build-isolation --editable .
 
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install lock demo test quick check workflows coverage docs format bench stats picture soak mutants clean
+.PHONY: install lock demo examples test quick check workflows coverage docs format bench stats picture soak mutants clean
 
 install: $(INSTALLED)
 
@@ -40,9 +43,22 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes, for
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) --group coverage -c requirements/dev.txt -o requirements/coverage.txt
 	$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
+	$(LOCK) pyproject.toml --group examples -c requirements/dev.txt -o requirements/examples.txt
 
 demo: $(RUNNABLE)  ## the walkthrough: plan, apply, invoke, destroy, on the local engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
+
+examples: $(EXAMPLES_INSTALLED)  ## the example of each web framework, tested with the real packages; offline once installed
+	@for one in fastapi flask django celery; do \
+		echo "examples/$$one"; (cd examples/$$one && $(abspath $(EXAMPLES))/bin/python -m pytest) || exit 1; \
+	done
+
+$(EXAMPLES_INSTALLED): pyproject.toml requirements/examples.txt
+	@$(PYTHON_IS_NEW)
+	$(PYTHON) -m venv $(EXAMPLES)
+	$(EXAMPLES)/bin/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/examples.txt
+	$(EXAMPLES)/bin/python $(PIP_INSTALL) --no-compile $(EDITABLE)
+	@touch $@
 
 test: install  ## every test
 	$(BIN)/python -m pytest -n auto --dist worksteal

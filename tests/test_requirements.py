@@ -29,6 +29,7 @@ DECLARED = {
     "build": [*PROJECT["build-system"]["requires"], *grouped("build")],
     "coverage": [*grouped("coverage")],
     "docs": [*grouped("docs")],
+    "examples": [*PROJECT["project"]["dependencies"], *grouped("examples")],
     "dev": [*PROJECT["project"]["dependencies"], *grouped("dev")],
 }
 
@@ -60,9 +61,9 @@ def test_each_line_has_hashes_and_names_no_place_to_fetch_from(name: str) -> Non
 
 def test_the_files_agree() -> None:
     every = locked("dev")
-    for name in ("run", "build", "coverage", "docs"):
+    for name in ("run", "build", "coverage", "docs", "examples"):
         for key, pin in locked(name).items():
-            assert key in every or name in {"coverage", "docs"}
+            assert key in every or name in {"coverage", "docs", "examples"}
             assert pin.specifier == every.get(key, pin).specifier
 
 
@@ -74,6 +75,7 @@ def test_the_demo_installs_what_the_command_needs_and_nothing_after_an_install(t
 
     assert installed("demo") == ["run", "build"]
     assert installed("install") == ["dev"]
+    assert installed("examples") == ["examples"]
     for name in (".runnable", ".installed"):  # what `make install` leaves
         (tmp_path / name).touch()
     assert (installed("demo"), installed("install")) == ([], [])

@@ -1,8 +1,9 @@
-"""The examples, used as their readers would: a web app, and PHP over plain HTTP."""
+"""PHP over plain HTTP, used as its readers would; and a web app as a service beside its task.
 
-import asyncio
+Those of web frameworks are tested by `make examples`.
+"""
+
 import os
-import runpy
 import shutil
 import socket
 import subprocess
@@ -30,11 +31,6 @@ apps:
   on-demand:
     image: i
     tasks:
-      get-release:
-        command: [sh, -c, 'echo "looking for $0"; test "$0" = owner/repo || exit 4']
-        args: [nothing]
-        overrides: {args: true}
-        count: 2
       count:
         command: [sh, -c, 'echo x >> "$DIARY"; sleep 0.1; exit 6']
         env: {DIARY: '%s'}
@@ -55,34 +51,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stop_engine(directory / "home")
 
 
-def test_the_web_app_starts_runs_and_tells_of_them(directory: Path) -> None:
-    web_app = runpy.run_path(str(ROOT / "examples" / "web-app" / "app.py"))
-
-    async def scenario() -> None:
-        transport = httpx.ASGITransport(app=web_app["app"])
-        async with (
-            web_app["lifespan"](web_app["app"]),
-            httpx.AsyncClient(transport=transport, base_url="http://app") as client,
-        ):
-            key = {"Idempotency-Key": "1"}
-            started = await client.post("/releases", json={"repository": "owner/repo"}, headers=key)
-            assert started.status_code == 202
-            place = started.headers["location"]
-            assert (await client.get(f"{place}/log")).text == "looking for owner/repo\n"
-            ended = await client.get(place)
-            assert (ended.status_code, ended.json()["outcome"], ended.json()["exit_code"]) == (200, "succeeded", 0)
-            again = await client.post("/releases", json={"repository": "owner/repo"}, headers=key)
-            assert again.headers["location"] == place
-            other = await client.post("/releases", json={"repository": "other/repo"}, headers=key)
-            assert (other.status_code, other.json()["outcome"]) == (502, "refused")
-            failed = (await client.post("/releases", json={"repository": "other/repo"})).headers["location"]
-            assert (await client.get(f"{failed}/log")).text == "looking for other/repo\n"
-            assert (await client.get(failed)).json()["exit_code"] == 4
-            assert (await client.get("/runs/get-release-iad-0/01ARZ3NDEKTSV4RRFFQ69G5FAV")).status_code == 404
-
-    asyncio.run(scenario())
-
-
 WEB = """
 version: 1
 name: together
@@ -91,8 +59,8 @@ apps:
     image: i
     services:
       web:
-        command: [sh, -c, 'exec "$PYTHON" -m uvicorn --app-dir "$EXAMPLE" app:app --port "$PORT"']
-        env: {APP: shop, PYTHON: '%(python)s', EXAMPLE: '%(example)s', RECONCILER_TARGET: '${ENGINE}'}
+        command: [sh, -c, 'exec "$PYTHON" -m uvicorn --app-dir "$CHECKOUT" tests.support.web_app:app --port "$PORT"']
+        env: {APP: shop, PYTHON: '%(python)s', CHECKOUT: '%(checkout)s', RECONCILER_TARGET: '${ENGINE}'}
         ports: [{internal_port: 8080, port: %(port)s, autostop: stop}]
         checks: {alive: {interval: 1s}}
         rollout: {min_healthy: 1s}
@@ -114,7 +82,7 @@ def test_a_web_page_wakes_on_a_connection_invokes_a_run_and_shows_its_outcome(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    spec = WEB % {"python": sys.executable, "example": ROOT / "examples" / "web-app", "port": port}
+    spec = WEB % {"python": sys.executable, "checkout": ROOT, "port": port}
     (tmp_path / "machines.yaml").write_text(spec)
     status = start_engine(tmp_path / "home", extra=("--adversity", str(tmp_path / "adversity.yaml")))
     monkeypatch.setenv("ENGINE", str(status.url))

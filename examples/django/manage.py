@@ -1,0 +1,10 @@
+"""Run a command of the project: `python manage.py runserver`, `python manage.py get_release OWNER/REPO`."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "releases.settings")
+    execute_from_command_line(sys.argv)
