@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,10 @@ _UNTIL: Final = """new Promise(resolve => {{
 }})"""
 
 
+class BrowserError(Exception):
+    """The browser refuses what it was told, or the page's script fails."""
+
+
 class Browser:
     """One page of a browser."""
 
@@ -43,9 +48,11 @@ class Browser:
         self._to, self._from = to_browser, from_browser
         self._numbers = itertools.count(1)
         self._session: dict[str, str] = {}
+        self._events: deque[dict[str, Any]] = deque()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
+        self.call("Page.enable")
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Return the result of a method of the protocol."""
@@ -56,8 +63,10 @@ class Browser:
         while True:
             said = self._read()
             if said.get("id") == number:
-                assert "error" not in said, said["error"]
+                if "error" in said:
+                    raise BrowserError(said["error"]["message"])
                 return said["result"]
+            self._events.append(said)
 
     def _read(self) -> dict[str, Any]:
         content = bytearray()
@@ -66,14 +75,29 @@ class Browser:
             content += byte
         return json.loads(content)
 
-    def open(self, url: str) -> None:
-        """Go to the address."""
+    def open(self, url: str, *, leads_to: str | None = None) -> None:
+        """Go to the address, and return once its page is loaded, or that of the address it leads to.
+
+        What is asked of a page that another one replaces may never be answered.
+        """
+        self._events.clear()
         self.call("Page.navigate", url=url)
+        while not self._event("Page.frameNavigated")["frame"]["url"].startswith(leads_to or url):
+            pass
+        self._event("Page.loadEventFired")
+
+    def _event(self, method: str) -> dict[str, Any]:
+        """Return the parameters of the next event of this kind."""
+        while True:
+            said = self._events.popleft() if self._events else self._read()
+            if said.get("method") == method:
+                return said["params"]
 
     def ask(self, expression: str) -> Any:
         """Return the value of an expression in the page, or what its promise comes to."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        if "exceptionDetails" in answer:
+            raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
     def until(self, condition: str) -> None:

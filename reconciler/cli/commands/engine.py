@@ -116,11 +116,12 @@ def stop(**_values: object) -> int:
 @command.command("open")
 @shared_options
 def open_page(**_values: object) -> int:
-    """Open the engine's page in a browser: live machines, events and logs."""
+    """Open the engine's page in a browser: machines, runs and logs; start and stop."""
     import webbrowser
 
     from reconciler.engine.errors import EngineStartError
-    from reconciler.engine.server.daemon import engine_status, write_redirect_page
+    from reconciler.engine.server.daemon import engine_status
+    from reconciler.engine.server.open_page import write_redirect_page
 
     home = engine_home(os.environ)
     found = engine_status(home)

@@ -18,6 +18,7 @@ from reconciler.engine.errors import ApiFault
 from reconciler.engine.faults.rules import api_fault
 from reconciler.engine.http.admission import Rates, check_host, check_origin, check_token
 from reconciler.engine.http.faults_middleware import drop_connections, fault_response, reply_under_faults
+from reconciler.engine.http.page_codes import PageCodes, page_code_endpoints
 from reconciler.engine.http.routes import ENDPOINTS, UNKNOWN, WEB, Endpoint, graphql_endpoint, services_endpoint
 from reconciler.engine.models import Address
 from reconciler.engine.server.dashboard import DASHBOARD, EVENT_STREAM
@@ -43,9 +44,11 @@ def create_engine_app(engine: Engine, *, token: str, addresses: Callable[[], Seq
         for endpoint in ENDPOINTS
         for prefix in ("/v1", "")
     ]
-    at_root = (*WEB, graphql_endpoint(addresses), services_endpoint(addresses), EVENT_STREAM)
+    issue, redeem = page_code_endpoints(PageCodes(engine.clock, token))
+    at_root = (*WEB, graphql_endpoint(addresses), services_endpoint(addresses), EVENT_STREAM, issue)
     routes += [Route(one.path, api.serve(one), methods=[one.method]) for one in at_root]
-    routes.append(Route(DASHBOARD.path, api.serve(DASHBOARD, is_public=True), methods=[DASHBOARD.method]))
+    public = (DASHBOARD, redeem)
+    routes += [Route(one.path, api.serve(one, is_public=True), methods=[one.method]) for one in public]
     routes.append(Route(UNKNOWN.path, api.serve(UNKNOWN), methods=_METHODS))
     return drop_connections(Starlette(routes=routes))
 
@@ -62,7 +65,7 @@ class _Api:
     def serve(self, endpoint: Endpoint, *, is_public: bool = False) -> Callable[[Request], Awaitable[Response]]:
         """Return the function that serves the endpoint.
 
-        A public one (the dashboard's page) needs no token.
+        A public one (the dashboard's page, and how it gets the token) needs no token.
         """
 
         async def serve(request: Request) -> Response:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from reconciler.engine.errors import ANOTHER_HOME, EngineStartError, cannot_use
 from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
@@ -23,7 +23,6 @@ from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, wh
 _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"
 _TOKEN: Final = "token"
-_REDIRECT: Final = "open.html"
 _POLL_S: Final = 0.02
 _PROBE_S: Final = 0.3
 _PRIVATE: Final = 0o077  # mode bits that no file of the home has
@@ -210,19 +209,6 @@ def write_status(home: Path, status: EngineStatus) -> None:
         temporary.replace(home / _STATUS)
     except OSError as error:
         raise cannot_use(home, error) from error
-
-
-def write_redirect_page(home: Path, url: str) -> Path:
-    """Write a private file that sends a browser to the dashboard; return its path.
-
-    The token is in the file: on the browser's command line every user could read it. Raises EngineStartError.
-    """
-    page_file = home / _REDIRECT
-    target = json.dumps(f"{url}/#{urlencode({'token': read_token(home)})}")
-    page = f"<!doctype html><meta charset=utf-8><title>Local engine</title><script>location.replace({target})</script>"
-    with os.fdopen(os.open(page_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(page)
-    return page_file
 
 
 def remove_status(home: Path) -> None:

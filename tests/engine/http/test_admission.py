@@ -1,5 +1,6 @@
 """Who is admitted: a holder of the token, by a loopback name, and in a browser only the engine's own page."""
 
+import httpx
 import pytest
 
 from tests.support.engine_api import Ask, error_of, make
@@ -75,6 +76,50 @@ async def test_the_token_is_taken_from_its_header_alone(
         401,
         "unauthorized: missing or wrong token",
     )
+
+
+async def new_code(ask: Ask) -> str:
+    reply = await ask("POST", f"{URL}/engine/page-codes", headers={"Origin": URL})
+    return str(reply.json()["code"])
+
+
+async def redeem(ask: Ask, code: object, headers: dict[str, str] | None = None) -> httpx.Response:
+    given = {"Authorization": "", "Origin": URL} | (headers or {})
+    return await ask("POST", f"{URL}/engine/page-tokens", json={"code": code}, headers=given)
+
+
+async def test_a_code_is_the_token_once(ask: Ask) -> None:
+    code, other = await new_code(ask), await new_code(ask)
+    given = await redeem(ask, code)
+    assert given.json() == {"token": TOKEN}
+    assert given.headers["cache-control"] == "no-store"
+    assert error_of(await redeem(ask, code))[0] == 401
+    assert (await redeem(ask, other)).status_code == 200
+
+
+async def test_a_code_expires(world: World, ask: Ask) -> None:
+    codes = [await new_code(ask), await new_code(ask)]
+    await world.context.clock.sleep(119)
+    assert (await redeem(ask, codes[0])).status_code == 200
+    await world.context.clock.sleep(1)
+    assert error_of(await redeem(ask, codes[1]))[0] == 401
+
+
+@pytest.mark.parametrize("code", ["", None, 1, ["x"], {}, TOKEN])
+async def test_what_is_no_code_is_refused(ask: Ask, code: object) -> None:
+    await new_code(ask)
+    assert error_of(await redeem(ask, code))[0] == 401
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}])
+async def test_a_code_is_good_for_no_other_page_and_is_issued_for_the_token_alone(
+    ask: Ask, headers: dict[str, str]
+) -> None:
+    code = await new_code(ask)
+    assert (await redeem(ask, code, headers)).status_code == 403
+    assert (await redeem(ask, code)).status_code == 200
+    refused = await ask("POST", f"{URL}/engine/page-codes", headers={"Authorization": "Bearer wrong"})
+    assert refused.status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/", "/engine/happenings", "/graphql", "/v1/apps"])

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine, write_redirect_page
+from reconciler.engine.errors import EngineStartError
+from reconciler.engine.server.daemon import EngineStatus, read_token, start_engine, stop_engine
 from reconciler.engine.server.dashboard import dashboard_page, stream_events
+from reconciler.engine.server.open_page import write_redirect_page
 from tests.support.world import World
 
 pytestmark = pytest.mark.slow
@@ -165,9 +169,21 @@ def test_the_page_holds_nothing_and_what_happens_is_for_holders_of_the_token(eng
     assert httpx.get(f"{status.url}/engine/happenings", trust_env=False).status_code == 401
 
 
-def test_the_door_leads_there_and_only_its_owner_can_read_it(engine: tuple[EngineStatus, str]) -> None:
+def test_the_door_leads_there_once_and_only_its_owner_can_read_it(engine: tuple[EngineStatus, str]) -> None:
     status, token = engine
     assert status.token_file
     door = write_redirect_page(status.token_file.parent, str(status.url))
     assert door.stat().st_mode & 0o777 == 0o600
-    assert f"{status.url}/#token={token}" in door.read_text()
+    assert token not in door.read_text()
+    (code,) = re.findall(rf"{status.url}/#code=([\w-]+)", door.read_text())
+    asked = [httpx.post(f"{status.url}/engine/page-tokens", json={"code": code}, trust_env=False) for _ in range(2)]
+    assert [reply.status_code for reply in asked] == [200, 401]
+    assert asked[0].json() == {"token": token}
+
+
+def test_an_engine_that_issues_no_code_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    with pytest.raises(EngineStartError, match="gives no access to its page") as raised:
+        write_redirect_page(tmp_path, "http://127.0.0.1:1")
+    assert "engine stop" in str(raised.value.remedy)
+    assert not (tmp_path / "open.html").exists()

@@ -93,7 +93,7 @@ async function act(what) {
 function report(machine, text, tone) {
   if (tone) acting = null;
   if (machine.id === chosen) { at("said").textContent = text; at("said").className = tone; }
-  draw();
+  drawDetail();
 }
 
 function addLine(line) {

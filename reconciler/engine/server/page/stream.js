@@ -2,10 +2,24 @@
 /* The engine: its token, its stream of changes, and whether it is there. */
 const KEY = "reconciler-engine-token", SILENCE_MS = 40000;
 const link = new URLSearchParams(location.hash.slice(1));
-let token = link.get("token") || sessionStorage.getItem(KEY) || "", wanted = link.get("machine"), told = new Set();
+let token = sessionStorage.getItem(KEY) || "", wanted = link.get("machine"), told = new Set();
 
-if (token) sessionStorage.setItem(KEY, token);
 if (location.hash) history.replaceState(null, "", location.pathname);
+
+/* The address has a code that works once: what a browser remembers of it is of no use to anyone. */
+async function redeem(code) {
+  try {
+    const reply = await fetch("/engine/page-tokens", { method: "POST", credentials: "omit", body: JSON.stringify({ code }) });
+    if (reply.ok) keep((await reply.json()).token);
+    else if (!token) return login("This link was used already, or has expired: reconciler engine open makes a new one.");
+  } catch { /* the stream says that the engine is away */ }
+  return follow();
+}
+
+function keep(found) {
+  token = found;
+  sessionStorage.setItem(KEY, token);
+}
 
 function ask(path, options = {}) {
   return fetch(path, { ...options, credentials: "omit", headers: { ...options.headers, Authorization: "Bearer " + token } });
@@ -79,14 +93,14 @@ function login(why) {
   document.querySelector("header").hidden = document.querySelector("main").hidden = at("away").hidden = true;
   at("login").hidden = false;
   at("refused").textContent = why;
-  at("token").value = "";
+  at("token").value = token = "";
   at("token").focus();
 }
 
 at("login").addEventListener("submit", event => {
   event.preventDefault();
-  token = at("token").value.trim();
-  sessionStorage.setItem(KEY, token);
+  keep(at("token").value.trim());
   follow();
 });
-follow();
+if (link.get("code")) redeem(link.get("code"));
+else follow();
