@@ -4,6 +4,7 @@ Those of web frameworks are tested by `make examples`.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -33,15 +35,23 @@ apps:
     tasks:
       count:
         command: [sh, -c, 'echo x >> "$DIARY"; sleep 0.1; exit 6']
-        env: {DIARY: '%s'}
+        env: {DIARY: '%(diary)s'}
+        count: 2
+      say:
+        command: [sh, -c, 'echo "$@" >> "$DIARY"; if test "$1" = held; then read _ < "$DIARY.pipe"; fi; exit 6', say]
+        args: [its own]
+        overrides: {args: true}
+        env: {DIARY: '%(diary)s of say'}
         count: 2
 """
+PHP = ROOT / "examples" / "over-http" / "invoke.php"
+needs_php = pytest.mark.skipif(not shutil.which("php"), reason="there is no php here")
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("examples")
-    (directory / "machines.yaml").write_text(SPEC % (directory / "diary"))
+    (directory / "machines.yaml").write_text(SPEC % {"diary": directory / "diary"})
     with pytest.MonkeyPatch.context() as patch:
         clear_environment(patch)
         patch.setenv("RECONCILER_HOME", str(directory / "home"))
@@ -111,20 +121,96 @@ def test_a_web_page_wakes_on_a_connection_invokes_a_run_and_shows_its_outcome(
         stop_engine(tmp_path / "home")
 
 
-@pytest.mark.skipif(not shutil.which("php"), reason="there is no php here")
-def test_php_runs_a_task_beside_other_invokes_and_none_is_lost(directory: Path) -> None:
+@pytest.fixture
+def environment(directory: Path) -> dict[str, str]:
+    """What the example finds the engine by."""
     status = start_engine(directory / "home")
-    environment = os.environ | {"MACHINES_API": str(status.url), "FLY_API_TOKEN": read_token(directory / "home")}
-    php = ["php", str(ROOT / "examples" / "over-http" / "invoke.php"), "on-demand", "count"]
-    ours = [sys.executable, "-m", "reconciler.cli", "invoke", "count", "--no-logs", "-C", str(directory)]
+    return os.environ | {"MACHINES_API": str(status.url), "FLY_API_TOKEN": read_token(directory / "home")}
+
+
+def codes_of(lines: list[list[str]], environment: dict[str, str]) -> Counter[int]:
+    """With what they end, all run at once."""
 
     def one(line: list[str]) -> int:
         return subprocess.run(line, env=environment, timeout=120, capture_output=True).returncode
 
     with ThreadPoolExecutor(8) as pool:
-        codes = list(pool.map(one, [php, ours] * 4))
-    assert Counter(codes) == {6: 8}
+        return Counter(pool.map(one, lines))
+
+
+@needs_php
+def test_php_runs_a_task_beside_other_invokes_and_none_is_lost(directory: Path, environment: dict[str, str]) -> None:
+    php = ["php", str(PHP), "on-demand", "count"]
+    ours = [sys.executable, "-m", "reconciler.cli", "invoke", "count", "--no-logs", "-C", str(directory)]
+    assert codes_of([php, ours] * 4, environment) == {6: 8}
     assert len((directory / "diary").read_text().splitlines()) == 8
+
+
+@needs_php
+def test_php_gives_runs_args_of_their_own_and_leaves_the_machines_as_they_were(
+    directory: Path, environment: dict[str, str]
+) -> None:
+    before = configs(environment)
+    php = [["php", str(PHP), "on-demand", "say", "--", f"php {number}", "$HOME"] for number in range(4)]
+    without = ["php", str(PHP), "on-demand", "say"]
+    ours = [sys.executable, "-m", "reconciler.cli", "invoke", "say", "--no-logs", "-C", str(directory)]
+    assert codes_of([*php, without, [*ours, "--", "ours"], ours], environment) == {6: 7}
+    said = Counter((directory / "diary of say").read_text().splitlines())
+    assert said == Counter([*(f"php {number} $HOME" for number in range(4)), "ours", "its own", "its own"])
+    assert configs(environment) == before
+    assert run(["plan", "--detailed-exitcode", "-C", str(directory)]) == 0
+
+
+@needs_php
+def test_what_a_killed_php_leaves_on_a_machine_goes_with_the_next_run_there(
+    directory: Path, environment: dict[str, str]
+) -> None:
+    before, diary, pipe = configs(environment), directory / "diary of say", directory / "diary of say.pipe"
+    os.mkfifo(pipe)
+    php = ["php", str(PHP), "on-demand", "say", "held"]
+    with opened(environment) as api, subprocess.Popen(php, env=environment) as killed:
+        with pipe.open("w"):  # opens once the run reads it
+            [left] = [name for name, config in configs(environment).items() if config != before[name]]
+            [place] = [f"machines/{one['id']}" for one in machines(environment) if one["name"] == left]
+            while api.get(f"{place}/lease").status_code == 200:
+                pass  # it is released once the run was seen to start
+            killed.kill()
+        assert killed.wait() != 6
+        assert api.get(f"{place}/wait?state=stopped").status_code == 200
+    diary.unlink()
+    while configs(environment) != before:  # the machine of a run is chosen at random
+        assert run(["invoke", "say", "--no-logs", "-C", str(directory)]) == 6
+    assert {*diary.read_text().splitlines()} == {"its own"}
+
+
+@needs_php
+def test_php_refuses_args_that_the_task_does_not_allow(environment: dict[str, str]) -> None:
+    php = ["php", str(PHP), "on-demand", "count", "--", "x"]
+    ended = subprocess.run(php, env=environment, timeout=60, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (125, "the runs of count may have no args of their own\n")
+
+
+def opened(environment: dict[str, str]) -> httpx.Client:
+    """A client of the app at the engine."""
+    headers = {"Authorization": f"Bearer {environment['FLY_API_TOKEN']}"}
+    url = f"{environment['MACHINES_API']}/v1/apps/on-demand"
+    return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60)
+
+
+def machines(environment: dict[str, str]) -> list[dict[str, Any]]:
+    """Those of the app, as the API spells them."""
+    with opened(environment) as api:
+        listed: list[dict[str, Any]] = api.get("machines").json()
+    return listed
+
+
+def configs(environment: dict[str, str]) -> dict[str, Any]:
+    """The config of each machine of the task, without the marks that its runs write."""
+    found = {one["name"]: one["config"] for one in machines(environment) if one["name"].startswith("say-")}
+    for config in found.values():
+        marks = config["metadata"].items()
+        config["metadata"] = {key: value for key, value in marks if not re.match(r"reconciler_(r\d|k_|f_)", key)}
+    return found
 
 
 def test_every_step_of_the_documented_claim_is_in_the_example() -> None:
@@ -134,6 +220,9 @@ def test_every_step_of_the_documented_claim_is_in_the_example() -> None:
         "reconciler_pool",
         "reconciler_slot",
         "reconciler_override",
+        "reconciler_terms",
+        "current_version",
+        "skip_launch",
         "previous_state",
         "exit_event",
         "restarting",
