@@ -72,29 +72,32 @@ class _Api:
             async def answer() -> Response:
                 return await self._answer(endpoint, request)
 
-            if is_public:
-                response = await self._answer_public(endpoint, request)
-            else:
-                response = await reply_under_faults(self._engine, endpoint, request, answer)
+            try:
+                self._admit(request, is_public=is_public)
+                if is_public:
+                    response = await endpoint.handler(self._engine, request)
+                else:
+                    response = await reply_under_faults(self._engine, endpoint, request, answer)
+            except ApiFault as fault:
+                response = fault_response(fault)
             response.headers["fly-request-id"] = secrets.token_hex(13)
             return response
 
         return serve
 
-    async def _answer_public(self, endpoint: Endpoint, request: Request) -> Response:
-        try:
-            check_host(request)
-            check_origin(request)
-            return await endpoint.handler(self._engine, request)
-        except ApiFault as fault:
-            return fault_response(fault)
+    def _admit(self, request: Request, *, is_public: bool) -> None:
+        """Raise ApiFault for a caller who may not call.
+
+        That comes first: no fault rule acts for them.
+        """
+        check_host(request)
+        check_origin(request)
+        if not is_public:
+            check_token(request, self._token)
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Return the handler's response, or the error that was raised as one."""
         try:
-            check_host(request)
-            check_origin(request)
-            check_token(request, self._token)
             self._check_rate(endpoint, request)
             self._check_propagated(request)
             return await endpoint.handler(self._engine, request)

@@ -78,6 +78,14 @@ async def test_the_token_is_taken_from_its_header_alone(
     )
 
 
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer wrong"}, {"Origin": "http://evil.example"}])
+async def test_no_fault_rule_acts_for_who_is_refused(world: World, ask: Ask, headers: dict[str, str]) -> None:
+    world.engine.faults.add("vanish", calls=("start",))
+    assert (await starts(world, ask, headers))[0] in {401, 403}
+    await ask("POST", f"/machines/{world.machines()[0].id}/start")
+    assert world.machines() == []
+
+
 async def new_code(ask: Ask) -> str:
     reply = await ask("POST", f"{URL}/engine/page-codes", headers={"Origin": URL})
     return str(reply.json()["code"])
