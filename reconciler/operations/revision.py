@@ -36,13 +36,18 @@ class FoundRevision:
 
 
 def find_revision(
-    spec: Spec, number: int | None, environment: Mapping[str, str], *, is_declined: bool = False
+    spec: Spec,
+    number: int | None,
+    environment: Mapping[str, str],
+    *,
+    is_declined: bool = False,
+    is_local: bool = False,
 ) -> FoundRevision:
     """Return the given number as a revision; without one, that of the HEAD commit.
 
     HEAD is that of the repository in which the spec lies. Its revision is its committer time: counts of commits are
     wrong in shallow clones. If git does not tell it, the pipeline's own variables do. There is none, and no warning
-    either, where a revision `is_declined`.
+    either, where a revision `is_declined`; nor where none is known on the local engine, which is one user's own.
     """
     if number is not None:
         return FoundRevision(revision=numbered(number))
@@ -53,10 +58,10 @@ def find_revision(
             raise NoCommitError("the spec is no file of a git repository")
         return FoundRevision(revision=committed(*head_commit(Path(spec.file).parent, environment)))
     except NoCommitError as error:
-        return _of_pipeline(environment, str(error))
+        return _of_pipeline(environment, str(error), is_local=is_local)
 
 
-def _of_pipeline(environment: Mapping[str, str], why: str) -> FoundRevision:
+def _of_pipeline(environment: Mapping[str, str], why: str, *, is_local: bool) -> FoundRevision:
     """Return the revision that the pipeline's variables name; `why` git names none."""
     if commit := _commit(environment):
         return FoundRevision(revision=commit, warning=f"{why}: the revision is {commit.words}, from {_COMMIT_TIME}")
@@ -66,6 +71,8 @@ def _of_pipeline(environment: Mapping[str, str], why: str) -> FoundRevision:
             revision = numbered(int(value))
             told = f"{why}: this is {revision.words}, from {variable}; it does not compare with the commit's, which git"
             return FoundRevision(revision=revision, warning=f"{told} would tell")
+    if is_local:
+        return FoundRevision()
     return FoundRevision(warning=f"{_UNKNOWN}: {why}; pass --revision N, or --no-revision")
 
 

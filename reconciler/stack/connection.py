@@ -25,7 +25,7 @@ from reconciler.operations.revision import FoundRevision, find_revision
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Emit
 from reconciler.stack.arguments import check_planned
-from reconciler.targets import Target, resolve_target
+from reconciler.targets import LOCAL, Target, resolve_target
 from reconciler.tasks.arguments import shown_target, with_token
 from reconciler.tasks.own_session import Opening, OwnSession
 
@@ -122,7 +122,8 @@ class Connection:
 
     async def find_revision(self, spec: Spec, number: int | None, *, is_declined: bool) -> FoundRevision:
         """Return the revision of this number, by default the commit's or the pipeline's."""
-        return await asyncio.to_thread(partial(find_revision, spec, number, self._environment, is_declined=is_declined))
+        find = partial(find_revision, is_declined=is_declined, is_local=self.target_name == LOCAL)
+        return await asyncio.to_thread(find, spec, number, self._environment)
 
     async def save(
         self,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.ui import session
+from reconciler.targets import resolve_target
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine
 from tests.support.world import app_text
@@ -14,10 +16,15 @@ NONE = "no revision, so nothing keeps an older apply from undoing this one: the 
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[CommandLine]:
-    (tmp_path / "machines.yaml").write_text(app_text("    tasks:\n      work: {command: [exit, '0']}\n"))
+def engine() -> Iterator[VirtualEngine]:
     with VirtualEngine() as engine:
-        yield CommandLine(engine, engine.transport, tmp_path)
+        yield engine
+
+
+@pytest.fixture
+def line(engine: VirtualEngine, tmp_path: Path) -> CommandLine:
+    (tmp_path / "machines.yaml").write_text(app_text("    tasks:\n      work: {command: [exit, '0']}\n"))
+    return CommandLine(engine, engine.transport, tmp_path)
 
 
 def test_without_one_plan_and_apply_say_so_and_what_to_do(line: CommandLine) -> None:
@@ -27,6 +34,16 @@ def test_without_one_plan_and_apply_say_so_and_what_to_do(line: CommandLine) -> 
     assert f"Warning: {told}\n" in line.run("apply", "--yes", "-o", "json").err
     for words in (["--no-revision"], ["--revision", "4"]):
         ended = line.run("plan", *words)
+        assert "revision" not in ended.out + ended.err
+
+
+def test_on_the_local_engine_nobody_is_told(
+    line: CommandLine, engine: VirtualEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "resolve_target", lambda environment, _name: resolve_target(environment, engine.url))
+    for words in (["plan"], ["apply", "--yes"]):
+        ended = line.run(*words, "--target", "local")
+        assert ended.code == 0
         assert "revision" not in ended.out + ended.err
 
 

@@ -11,7 +11,7 @@ import pytest
 from reconciler.errors import UsageError
 from reconciler.model.revision import Revision, committed, numbered
 from reconciler.operations.git import file_of_commit
-from reconciler.operations.revision import find_revision
+from reconciler.operations.revision import FoundRevision, find_revision
 from reconciler.spec import load_spec
 
 pytestmark = pytest.mark.slow
@@ -103,6 +103,14 @@ def test_without_a_commit_it_says_why_there_is_none(repository: Path, tmp_path: 
     assert "git says 'fatal: " in found(repository / "deploy")[1]
     spec = load_spec(SPEC, file="<stdin>", environment={})
     assert "the spec is no file of a git repository" in (find_revision(spec, None, environment_of()).warning or "")
+
+
+def test_on_the_local_engine_none_is_needed_and_one_that_is_known_counts(tmp_path: Path) -> None:
+    spec = load_spec(SPEC, file=str(tmp_path / "machines.yaml"), environment={})
+    assert find_revision(spec, None, environment_of(), is_local=True) == FoundRevision()
+    known = environment_of(GITHUB_RUN_NUMBER="12")
+    assert find_revision(spec, None, known, is_local=True) == find_revision(spec, None, known)
+    assert find_revision(spec, None, known).warning
 
 
 def test_a_git_that_hangs_is_not_waited_for(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

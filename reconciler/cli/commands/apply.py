@@ -138,7 +138,7 @@ def command(
     asking.require_someone()
     if consent.saved:
         spec = reduced(spec, options.app or consent.saved.app)
-    found = find_revision(spec, revision, is_unfenced=is_unfenced)
+    found = find_revision(options, spec, revision, is_unfenced=is_unfenced)
     if consent.approvals and found.revision is None and not is_unfenced:
         raise click.UsageError(_NEEDS_REVISION)
     spec = found.told_by(spec)

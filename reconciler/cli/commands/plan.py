@@ -75,7 +75,7 @@ def command(
     check_revision(revision, is_unfenced=is_unfenced)
     spec = pushed_to(load_spec(options), push_to)
     target = resolve(options)
-    found = find_revision(spec, revision, is_unfenced=is_unfenced)
+    found = find_revision(options, spec, revision, is_unfenced=is_unfenced)
     spec = found.told_by(spec)
     images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
     consent = Consent(allow_destroy=allow_destroy, adopt=adopt, prune_clones=prune_clones)

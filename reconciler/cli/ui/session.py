@@ -20,7 +20,7 @@ from reconciler.operations.load import load
 from reconciler.operations.session import Session
 from reconciler.operations.session import open_session as open_on
 from reconciler.operations.spec_files import MAX_BYTES, SpecSource, environment_of, named_files
-from reconciler.targets import Target, resolve_target
+from reconciler.targets import LOCAL, Target, name_of_target, resolve_target
 
 FLY_APP: Final = "FLY_APP"  # of flyctl. The platform sets FLY_APP_NAME in each machine, which is not read
 
@@ -82,11 +82,12 @@ def check_revision(number: int | None, *, is_unfenced: bool) -> None:
         raise click.UsageError("--revision and --no-revision contradict each other")
 
 
-def find_revision(spec: "Spec", number: int | None, *, is_unfenced: bool) -> "FoundRevision":
+def find_revision(shared: Shared, spec: "Spec", number: int | None, *, is_unfenced: bool) -> "FoundRevision":
     """Return the revision that the flags give, else the commit's or the pipeline's."""
     from reconciler.operations import revision
 
-    return revision.find_revision(spec, number, os.environ, is_declined=is_unfenced)
+    is_local = name_of_target(os.environ, shared.target) == LOCAL
+    return revision.find_revision(spec, number, os.environ, is_declined=is_unfenced, is_local=is_local)
 
 
 def seen_from(shared: Shared, file: Path) -> Path:
