@@ -17,6 +17,7 @@ from reconciler.apply.prepare_images import BuildImages
 from reconciler.apply.superseded import superseded_by
 from reconciler.apply.telling import tell_end
 from reconciler.errors import ApiError
+from reconciler.model.counted import counted
 from reconciler.model.machine import MachineRef, MachineState, Observed
 from reconciler.model.plan import Plan
 from reconciler.model.report import Entry, Report, Status
@@ -116,7 +117,7 @@ async def _has_waited(context: Context, report: Report, deadline: float, stop: S
     remaining_s = deadline - context.clock.monotonic()
     if not report.is_on_course or not busy or remaining_s <= 0 or stop.why:
         return False
-    context.emit(f"waiting for {len(busy)} run{'' if len(busy) == 1 else 's'} in progress")
+    context.emit(f"waiting for {counted(len(busy), 'run')} in progress")
     await wait_for_busy(context, busy, timeout_s=remaining_s, stop=stop)
     return True
 

@@ -15,6 +15,7 @@ from reconciler.drafts.nodes import Comment, DraftMap, block, flow
 from reconciler.drafts.pool_members import InexpressibleError, declarable_metadata, pool_members
 from reconciler.drafts.variables import Variables
 from reconciler.model import marks
+from reconciler.model.counted import counted
 from reconciler.model.image import reference
 from reconciler.model.machine import Machine, MachineState
 from reconciler.model.spec import PoolKind
@@ -191,7 +192,7 @@ def _draft(app: LiveApp, pools: Sequence[tuple[LivePool, dict[str, Any]]], varia
 def _head(app: LiveApp, pools: Sequence[tuple[LivePool, Any]], variables: Variables) -> Iterator[str]:
     count = sum(len(pool.machines) for pool, _fields in pools)
     yield (
-        f"The {count} live machine{'' if count == 1 else 's'} of the app {app.name}. `reconciler plan --adopt` shows"
+        f"The {counted(count, 'live machine')} of the app {app.name}. `reconciler plan --adopt` shows"
         " what an apply takes over; nothing restarts by it."
     )
     if variables.values:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.model.config import MachineConfig
+from reconciler.model.counted import counted
 from reconciler.model.ip_address import IpAddress
 
 
@@ -263,10 +264,9 @@ class ObservedApp:
         if self.broken:
             return self.broken
         if not self.machines and self.reported_count:
-            machines = "1 machine" if self.reported_count == 1 else f"{self.reported_count} machines"
-            return f"app {self.name} reports {machines}, but the list of them is empty"
+            return f"app {self.name} reports {counted(self.reported_count, 'machine')}, but the list of them is empty"
         if count := sum(machine.is_anonymous for machine in self.machines):
-            listed = f"app {self.name} lists {count} machine{'' if count == 1 else 's'}"
+            listed = f"app {self.name} lists {counted(count, 'machine')}"
             return f"{listed} of which neither id, name nor marks are understood"
         return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
+from reconciler.model.counted import counted
 from reconciler.model.marks import LOCAL_CONTEXT
 from reconciler.model.plan import Plan, unreachable_counts
 from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS
@@ -175,11 +176,11 @@ def closing_line(plan: Plan) -> str:
     by_word = Counter(_word_of(change) for change in plan.effective if not change.deferred)
     parts = [f"{by_word[word]} to {word}" for word in _COUNTED if by_word[word] or word in _ALWAYS_COUNTED]
     if settings := counts[Action.SETTINGS.value]:
-        parts.append(f"the settings of {settings} pool{'' if settings == 1 else 's'} to change")
+        parts.append(f"the settings of {counted(settings, 'pool')} to change")
     if count := len(plan.allocations):
         parts.append(f"{count} IP address{'' if count == 1 else 'es'} to allocate")
     if count := len(plan.app_deletions):
-        parts.append(f"{count} app{'' if count == 1 else 's'} to delete")
+        parts.append(f"{counted(count, 'app')} to delete")
     if counts["deferred"]:
         parts.append(f"{counts['deferred']} deferred")
     parts += dark

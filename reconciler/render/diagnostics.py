@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.errors import ReconcilerError, SpecError, words_of
+from reconciler.model.counted import counted
 from reconciler.model.spec import Diagnostic
 from reconciler.render.redact import clean, defused, printable
 from reconciler.render.style import columns, wrapped
@@ -27,7 +28,7 @@ def diagnostics_text(diagnostics: Sequence[Diagnostic], *, more: int = 0, width:
     count = len(diagnostics) + more
     blocks = [_block(diagnostic, "error", width) for diagnostic in diagnostics]
     left_out = [f"… and {more} more"] if more else []
-    return "\n".join([*blocks, *left_out, f"{count} error{'' if count == 1 else 's'}"])
+    return "\n".join([*blocks, *left_out, counted(count, "error")])
 
 
 def warning_text(diagnostic: Diagnostic, *, width: int | None = None) -> str:

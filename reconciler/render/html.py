@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from reconciler.model.change import Action
+from reconciler.model.counted import counted
 from reconciler.model.plan import Plan
 from reconciler.render.changes import Group, Row, closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
@@ -135,7 +136,7 @@ def _group(group: Group, salt: str, *, is_open: bool) -> str:
     action = Action.UPDATE if group.is_settings else first.action
     kind = "deferred" if first.deferred else action.value
     where = f"{clean(first.slot.app)}/{clean(first.slot.pool)}"
-    count = "" if group.is_settings else f", {len(group.changes)} machine{'' if len(group.changes) == 1 else 's'}"
+    count = "" if group.is_settings else f", {counted(len(group.changes), 'machine')}"
     slots = "" if group.is_settings else _slots(group)
     why = f"<p>{escape(group.why)}</p>" if group.why else ""
     at_once = f"<p>{escape(group.at_once)}</p>" if group.at_once else ""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from reconciler.canonical.lowerings import lowerings_of
+from reconciler.model.counted import counted
 from reconciler.model.lowering import Lowered, Lowering
 from reconciler.model.plan import Plan
 from reconciler.render.ranges import ranges_of
@@ -36,7 +37,7 @@ def lowerings_json(plan: Plan) -> list[dict[str, Any]]:
 
 def _words(one: Lowering) -> str:
     pool, count = f"{one.app}/{one.pool}", len(one.slots)
-    machines = f"{count} machine{'' if count == 1 else 's'}"
+    machines = counted(count, "machine")
     match one.what:
         case Lowered.MEMORY:
             return f"lowers memory of {pool} from {one.before} to {one.after} MB"

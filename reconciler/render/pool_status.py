@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from reconciler.model.counted import counted
 from reconciler.model.machine import MachineState
 from reconciler.model.slot_status import SlotStatus
 from reconciler.render.redact import clean
@@ -132,7 +133,7 @@ def _ailments(pool: PoolStatus) -> Iterator[str]:
     if failing := sum(len(row.failing) for row in pool.rows):
         yield "1 check fails" if failing == 1 else f"{failing} checks fail"
     if restarts := sum(row.restarts for row in pool.rows):
-        yield f"{restarts} restart{'' if restarts == 1 else 's'}"
+        yield counted(restarts, "restart")
 
 
 def _remarks(pool: PoolStatus) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Word the questions before a change; each says where it would be made."""
 
+from reconciler.model.counted import counted
 from reconciler.model.plan import Plan
 from reconciler.render.scope import scope_line
 
@@ -11,19 +12,15 @@ def apply_question(plan: Plan) -> str:
 
 def release_question(plan: Plan) -> str:
     """Return what is asked before a release."""
-    return f"{_where(plan)}\nRelease {_counted(len(plan.effective), 'machine')}? Only yes is accepted:"
+    return f"{_where(plan)}\nRelease {counted(len(plan.effective), 'machine')}? Only yes is accepted:"
 
 
 def destroy_question(plan: Plan) -> str:
     """Return what is asked before a destroy: the stack's name is to be typed."""
-    counted = ((len(plan.effective), "machine"), (len(plan.app_deletions), "app"))
-    removed = " and ".join(_counted(count, noun) for count, noun in counted if count)
+    counts = ((len(plan.effective), "machine"), (len(plan.app_deletions), "app"))
+    removed = " and ".join(counted(count, noun) for count, noun in counts if count)
     return f"{_where(plan)}\nThis removes {removed}. Type the stack's name ({plan.stack}) to go on:"
 
 
 def _where(plan: Plan) -> str:
     return scope_line(plan.scope) if plan.scope else f"Stack {plan.stack}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from reconciler.model.counted import counted
 from reconciler.model.revision import Revision
 from reconciler.model.scope import Scope
 from reconciler.model.selection import WHOLE, Selection
@@ -148,7 +149,7 @@ def _remarks(row: SlotStatus) -> Iterator[str]:
     if row.lock:
         yield clean(row.lock, _OUTPUT)
     if row.restarts:
-        yield f"{row.restarts} restart{'' if row.restarts == 1 else 's'}"
+        yield counted(row.restarts, "restart")
     for check in row.failing:
         said = f" ({check.output})" if check.output else ""
         yield clean(f"check {check.name} {check.status}{said}", _OUTPUT)

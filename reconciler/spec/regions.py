@@ -6,6 +6,7 @@ Regions are checked against a dated list of the platform's, without asking it.
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from reconciler.model.counted import counted
 from reconciler.model.regions import GIVEN_UP, LISTED, LISTED_IN
 from reconciler.model.spec import Diagnostic, Place
 from reconciler.spec.diagnostics import Findings, place_of
@@ -50,7 +51,7 @@ def build_names(node: Map, counts: Mapping[str, int], findings: Findings) -> dic
         if len(items) > counts.get(region, 0):
             first = items[counts[region]]
             hint = "raise `count`, or take names out"
-            message = f"{_counted(len(items), 'name')} for {_counted(counts[region], 'machine')} in {region}"
+            message = f"{counted(len(items), 'name')} for {counted(counts[region], 'machine')} in {region}"
             findings.add(first, message, hint=hint)
         for item in items:
             name = item.text if isinstance(item, Scalar) else ""
@@ -61,10 +62,6 @@ def build_names(node: Map, counts: Mapping[str, int], findings: Findings) -> dic
             seen.add(name)
             names.setdefault(region, {}).setdefault(name, place_of(item))
     return names
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _check_region(region: str, at: Node, findings: Findings) -> None:

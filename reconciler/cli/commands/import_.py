@@ -10,6 +10,7 @@ from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.errors import UsageError
+from reconciler.model.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,7 +116,7 @@ def _as_json(found: "Imported", app: str) -> dict[str, object]:
 
 def _said(found: "Imported", options: Shared) -> list[str]:
     """Say what was left out, what stays as it is, and what to do next."""
-    count = f"{found.machine_count} machine{'' if found.machine_count == 1 else 's'}"
+    count = counted(found.machine_count, "machine")
     lines = [f"the first plan of this spec adopts {count}, and does nothing else"]
     if found.variables:
         lines.append(f"values left out, to be set before you plan: {', '.join(found.variables)}")

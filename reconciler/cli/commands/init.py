@@ -12,6 +12,7 @@ from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP
 from reconciler.cli.ui.values import Named
+from reconciler.model.counted import counted
 
 if TYPE_CHECKING:
     from reconciler.operations.init import FirstSpec, InitOptions
@@ -131,12 +132,8 @@ def _summary(first: "FirstSpec", asked: "InitOptions") -> str:
     app = first.spec.apps[0]
     tasks = sum(pool.kind.value == "task" for pool in app.pools)
     services = len(app.pools) - tasks
-    counts = [_counted(count, noun) for count, noun in ((services, "service"), (tasks, "task")) if count]
+    counts = [counted(count, noun) for count, noun in ((services, "service"), (tasks, "task")) if count]
     return f"{asked.file} is written, from {first.origin}: app {app.name}, {', '.join(counts)}."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:

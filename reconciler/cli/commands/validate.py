@@ -10,6 +10,7 @@ from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec, source_of
 from reconciler.errors import SpecError
+from reconciler.model.counted import counted
 from reconciler.model.spec import Diagnostic, Place
 from reconciler.operations.spec_files import overlaid_by
 
@@ -60,11 +61,11 @@ def _validate(options: Shared) -> int:
         return 0
     from reconciler.render.diagnostics import warning_text
 
-    apps, pools = _counted(len(spec.apps), "app"), _counted(len(spec.pools), "pool")
+    apps, pools = counted(len(spec.apps), "app"), counted(len(spec.pools), "pool")
     for warning in warnings:
         click.echo(warning_text(warning, width=console.error_width()), err=True)
     console.print_lines(
-        f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {_counted(slots, 'machine')}."
+        f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {counted(slots, 'machine')}."
     )
     return 0
 
@@ -76,7 +77,3 @@ def _show_errors(error: SpecError, options: Shared) -> None:
         console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more})
     else:
         click.echo(diagnostics_text(error.diagnostics, more=error.more, width=console.error_width()), err=True)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

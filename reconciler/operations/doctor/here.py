@@ -9,6 +9,7 @@ from typing import Final
 
 from reconciler.engine.server.daemon import EngineStatus, engine_status, is_locked
 from reconciler.errors import SpecError
+from reconciler.model.counted import counted
 from reconciler.model.finding import Finding, Level
 from reconciler.model.spec import Spec
 from reconciler.operations.about import own_version
@@ -37,7 +38,7 @@ async def check_spec(setup: Setup) -> tuple[Finding, ...]:
             (len(spec.pools), "pool"),
             (sum(len(one.slots) for one in spec.pools), "machine"),
         )
-        told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+        told = ", ".join(counted(count, noun) for count, noun in counts)
         facts = {"file": spec.file, "stack": spec.stack}
         valid = Finding(level=Level.OK, text=f"{files}: the stack {spec.stack}, {told}", facts=facts)
         places = [
@@ -50,7 +51,7 @@ async def check_spec(setup: Setup) -> tuple[Finding, ...]:
         more = len(spec.diagnostics) + spec.more - len(shown)
         found = [Finding(level=Level.FAIL, text=f"{one.place}: {one.message}", mend=one.hint) for one in shown]
         rest = (
-            [Finding(level=Level.FAIL, text=f"{more} more errors", mend="`reconciler validate` shows them")]
+            [Finding(level=Level.FAIL, text=counted(more, "more error"), mend="`reconciler validate` shows them")]
             if more
             else []
         )

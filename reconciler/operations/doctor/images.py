@@ -11,6 +11,7 @@ from reconciler.images.credentials import Credentials, find_credentials
 from reconciler.images.registry import Registry
 from reconciler.images.wire import Connection
 from reconciler.machines_api.access import registry_password
+from reconciler.model.counted import counted
 from reconciler.model.finding import Finding, Level
 from reconciler.model.image import FLY_REGISTRY, ImageReference, Resolve, parse_image
 from reconciler.model.secret import Secret
@@ -96,7 +97,7 @@ def _found(
         if error is None:
             counts.setdefault(image.registry, [0, 0])[image in written] += 1
     for registry, (read, pushed) in counts.items():
-        parts = [f"{read} image{'' if read == 1 else 's'} found"] if read else []
+        parts = [f"{counted(read, 'image')} found"] if read else []
         parts += ["the login works"] if pushed else []
         yield Finding(level=Level.OK, text=f"{registry}: {', '.join(parts)}", facts={"registry": registry})
 
