@@ -1,4 +1,4 @@
-"""How the dashboard gets the token: for a code that works once, and for a short time.
+"""Give the dashboard the token for a code that works once, for a short time.
 
 The code comes in the page's address. Browsers keep addresses, in their history and where they restore a session from:
 a token would be kept there as long as it is valid.
