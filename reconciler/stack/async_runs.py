@@ -15,7 +15,7 @@ from reconciler.operations.status import StackStatus, status
 from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.stack import arguments
 from reconciler.stack.connection import Connection
-from reconciler.tasks.arguments import check_text, options_of
+from reconciler.tasks.arguments import QUEUE_TIMEOUT, START_TIMEOUT, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.library_words import spoken_by_methods
 
@@ -36,18 +36,21 @@ class AsyncStackRuns:
         env: Mapping[str, str] | None = None,
         key: str | None = None,
         on_busy: OnBusy | str = OnBusy.WAIT,
-        queue_timeout_s: float = 600.0,
-        start_timeout_s: float = 60.0,
+        queue_timeout: str | float = QUEUE_TIMEOUT,
+        start_timeout: str | float = START_TIMEOUT,
         timeout: str | float | None = None,
+        queue_timeout_s: float | None = None,
+        start_timeout_s: float | None = None,
         timeout_s: float | None = None,
     ) -> AsyncRun:
         """Start one run of the task, and return once it has started.
 
         `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that run. Durations are in seconds; `timeout` may be
-        written like 10m, and None is the task's own. `timeout_s` is its older name. Raises NotStartedError if no run
-        started, UsageError if the spec has no such task or refuses the override, and TypeError or ValueError for an
-        argument of the wrong type or value.
+        one `key` the first starts the run, and the others return that run. Durations are seconds, or text like
+        10m: `queue_timeout` to wait for a free machine, `start_timeout` for the start of the run, `timeout` for its
+        end; None is the task's own. Names with `_s` are older ones, for seconds alone. Raises NotStartedError if no
+        run started, UsageError if the spec has no such task or refuses the override, and TypeError or ValueError for
+        an argument of the wrong type or value.
         """
         options = options_of(
             task,
@@ -55,9 +58,11 @@ class AsyncStackRuns:
             env=env,
             key=key,
             on_busy=on_busy,
+            queue_timeout=queue_timeout,
+            start_timeout=start_timeout,
+            timeout=timeout,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
-            timeout=timeout,
             timeout_s=timeout_s,
             lost_after_s=self._lost_after_s,
         )

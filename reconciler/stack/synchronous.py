@@ -21,7 +21,7 @@ from reconciler.stack.asynchronous import AsyncStack
 from reconciler.stack.ends import StackEnds
 from reconciler.stack.sources import load_spec
 from reconciler.targets import Target
-from reconciler.tasks.arguments import shown_target
+from reconciler.tasks.arguments import QUEUE_TIMEOUT, START_TIMEOUT, shown_target
 from reconciler.tasks.loop_thread import LoopThreads
 from reconciler.tasks.synchronous import Run
 
@@ -236,9 +236,11 @@ class Stack(StackEnds):
         env: Mapping[str, str] | None = None,
         key: str | None = None,
         on_busy: OnBusy | str = OnBusy.WAIT,
-        queue_timeout_s: float = 600.0,
-        start_timeout_s: float = 60.0,
+        queue_timeout: str | float = QUEUE_TIMEOUT,
+        start_timeout: str | float = START_TIMEOUT,
         timeout: str | float | None = None,
+        queue_timeout_s: float | None = None,
+        start_timeout_s: float | None = None,
         timeout_s: float | None = None,
     ) -> Run:
         """Start one run of the task, and return once it has started.
@@ -252,9 +254,11 @@ class Stack(StackEnds):
             env=env,
             key=key,
             on_busy=on_busy,
+            queue_timeout=queue_timeout,
+            start_timeout=start_timeout,
+            timeout=timeout,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
-            timeout=timeout,
             timeout_s=timeout_s,
         )
         return Run(thread, thread.call(started))

@@ -16,6 +16,8 @@ from reconciler.model.secret import Secret
 from reconciler.model.unicode import is_utf8
 from reconciler.targets import FLY, Target, name_of_target, process_environment
 
+QUEUE_TIMEOUT: Final = "10m"
+START_TIMEOUT: Final = "1m"
 _LOG_DELAY_S: Final = 3.0  # how late log lines may come after an exit, as on Fly
 
 
@@ -26,14 +28,18 @@ def options_of(
     env: Any,
     key: Any,
     on_busy: Any,
+    queue_timeout: Any,
+    start_timeout: Any,
+    timeout: Any,
     queue_timeout_s: Any,
     start_timeout_s: Any,
-    timeout: Any,
     timeout_s: Any,
     lost_after_s: Any,
 ) -> InvokeOptions:
     """Return the options of an invoke. Raises TypeError or ValueError, in words."""
     timeout_s = seconds_of(timeout, timeout_s)
+    queue_timeout_s = seconds_of(queue_timeout, queue_timeout_s, what="queue_timeout", default=QUEUE_TIMEOUT)
+    start_timeout_s = seconds_of(start_timeout, start_timeout_s, what="start_timeout", default=START_TIMEOUT)
     check_text("task", task)
     if key is not None:
         check_text("key", key)
@@ -43,8 +49,8 @@ def options_of(
         check_seconds("timeout_s", timeout_s)
         if not 0 < timeout_s <= LONGEST_S:
             raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_S} seconds, not {timeout_s}")
-    check_seconds("queue_timeout_s", queue_timeout_s)
-    check_seconds("start_timeout_s", start_timeout_s)
+    check_seconds("queue_timeout", queue_timeout_s)
+    check_seconds("start_timeout", start_timeout_s)
     check_seconds("lost_after_s", lost_after_s)
     return InvokeOptions(
         on_busy=OnBusy(on_busy),
@@ -186,21 +192,24 @@ def check_seconds(what: str, value: Any) -> None:
         raise ValueError(f"{what} must be 0 or more seconds, not {value}")
 
 
-def seconds_of(timeout: Any, timeout_s: Any = None) -> Any:
+def seconds_of(value: Any, seconds: Any = None, *, what: str = "timeout", default: Any = None) -> Any:
     """Return the seconds of a duration such as `10m`; numbers are seconds already.
 
-    `timeout_s` is the same by its older name. Raises TypeError or ValueError.
+    `seconds` is the same by its older name, which ends in `_s`. Raises TypeError or ValueError.
     """
-    if timeout is None:
-        return timeout_s
-    if timeout_s is not None:
-        raise TypeError("pass `timeout` or `timeout_s`, not both")
-    if not isinstance(timeout, str):
-        check_seconds("timeout", timeout)
-        return timeout
-    found = nanoseconds(timeout)
+    if seconds is not None:
+        if value != default:
+            raise TypeError(f"pass `{what}` or `{what}_s`, not both")
+        check_seconds(f"{what}_s", seconds)
+        return seconds
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        check_seconds(what, value)
+        return value
+    found = nanoseconds(value)
     if isinstance(found, str):
-        raise ValueError(f"timeout is {timeout!r}: write it like 30s, 10m or 1h30m, or as a number of seconds")
+        raise ValueError(f"{what} is {value!r}: write it like 30s, 10m or 1h30m, or as a number of seconds")
     return found / 1e9
 
 

@@ -29,6 +29,8 @@ from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Context, Emit
 from reconciler.targets import Target, resolve_target, who_asks
 from reconciler.tasks.arguments import (
+    QUEUE_TIMEOUT,
+    START_TIMEOUT,
     check_tasks,
     check_text,
     environment_of,
@@ -164,16 +166,19 @@ class AsyncTasks:
         env: Mapping[str, str] | None = None,
         key: str | None = None,
         on_busy: OnBusy | str = OnBusy.WAIT,
-        queue_timeout_s: float = 600.0,
-        start_timeout_s: float = 60.0,
+        queue_timeout: str | float = QUEUE_TIMEOUT,
+        start_timeout: str | float = START_TIMEOUT,
         timeout: str | float | None = None,
+        queue_timeout_s: float | None = None,
+        start_timeout_s: float | None = None,
         timeout_s: float | None = None,
     ) -> AsyncRun:
-        """Start one run, and return once it has started; durations are in seconds.
+        """Start one run, and return once it has started.
 
         `args` replace the task's own and `env` sets variables, if the spec's `overrides` allow it. Of all calls with
-        one `key` the first starts the run, and the others return that one. `timeout` may be written like 10m; None is
-        the task's own. `timeout_s` is its older name. Raises
+        one `key` the first starts the run, and the others return that one. Durations are
+        seconds, or text like 10m: `queue_timeout` to wait for a free machine, `start_timeout` for the start of the run,
+        `timeout` for its end; None is the task's own. Names with `_s` are older ones, for seconds alone. Raises
         NotStartedError if no run started, UsageError if the app has no such task, and TypeError or ValueError, before
         any call, for an argument of the wrong type or value.
         """
@@ -183,9 +188,11 @@ class AsyncTasks:
             env=env,
             key=key,
             on_busy=on_busy,
+            queue_timeout=queue_timeout,
+            start_timeout=start_timeout,
+            timeout=timeout,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
-            timeout=timeout,
             timeout_s=timeout_s,
             lost_after_s=self._lost_after_s,
         )

@@ -44,7 +44,7 @@ _FLAGS: Final = (
     (r"--parallelism\b", "`parallelism`"),
     (r"--push-to\b", "RECONCILER_PUSH_TO"),
     (r"pass --timeout\b", "pass `timeout`"),
-    (r"--(queue|start)-timeout\b", r"`\1_timeout_s`"),
+    (r"--(queue|start)-timeout\b", r"`\1_timeout`"),
 )
 # In hints only: elsewhere a command is what someone has run, such as the holder of a lease.
 _COMMANDS: Final = (

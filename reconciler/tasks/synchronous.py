@@ -8,7 +8,14 @@ from reconciler.invoke.invoke import OnBusy
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo
 from reconciler.targets import Target
-from reconciler.tasks.arguments import check_tasks, environment_of, named_target, shown_target
+from reconciler.tasks.arguments import (
+    QUEUE_TIMEOUT,
+    START_TIMEOUT,
+    check_tasks,
+    environment_of,
+    named_target,
+    shown_target,
+)
 from reconciler.tasks.async_run import AsyncRun, shown_run
 from reconciler.tasks.asynchronous import AsyncTasks
 from reconciler.tasks.loop_thread import LoopThread, LoopThreads
@@ -104,9 +111,11 @@ class Tasks:
         env: Mapping[str, str] | None = None,
         key: str | None = None,
         on_busy: OnBusy | str = OnBusy.WAIT,
-        queue_timeout_s: float = 600.0,
-        start_timeout_s: float = 60.0,
+        queue_timeout: str | float = QUEUE_TIMEOUT,
+        start_timeout: str | float = START_TIMEOUT,
         timeout: str | float | None = None,
+        queue_timeout_s: float | None = None,
+        start_timeout_s: float | None = None,
         timeout_s: float | None = None,
     ) -> "Run":
         """Start one run, and return once it has started; see AsyncTasks.invoke."""
@@ -117,9 +126,11 @@ class Tasks:
             env=env,
             key=key,
             on_busy=on_busy,
+            queue_timeout=queue_timeout,
+            start_timeout=start_timeout,
+            timeout=timeout,
             queue_timeout_s=queue_timeout_s,
             start_timeout_s=start_timeout_s,
-            timeout=timeout,
             timeout_s=timeout_s,
         )
         return Run(thread, thread.call(started))

@@ -99,7 +99,7 @@ async def test_many_at_once_share_no_machine_and_come_in_turn(world: World) -> N
         await world.apply(SPEC)
 
         async def one() -> str:
-            run = await tasks.invoke("work", queue_timeout_s=3600.0)
+            run = await tasks.invoke("work", queue_timeout="1h")
             assert (await run.wait()).exit_code == 3
             return run.id
 

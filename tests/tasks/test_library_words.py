@@ -59,7 +59,7 @@ def test_each_flag_that_the_library_knows_of_has_words_for_a_program() -> None:
     [
         ("destroys 5 of 8: needs --allow-destroy 5", "destroys 5 of 8: needs allow_destroy=5"),
         ("raise `timeout` in the spec, or pass --timeout", "or pass `timeout`"),
-        ("raise the task's `count`, or --queue-timeout", "or `queue_timeout_s`"),
+        ("raise the task's `count`, or --queue-timeout", "or `queue_timeout`"),
         ("without an account: --target local", 'account: target="local"'),
         ("`--target local` needs neither", 'target="local" needs neither'),
         ("see `reconciler runs`", "see `Stack.runs()`"),
@@ -76,7 +76,7 @@ def test_a_hint_is_for_a_program(hint: str, words: str) -> None:
 def test_a_message_still_names_what_someone_has_run() -> None:
     assert of_message("held by `reconciler apply` of me@host") == "held by `reconciler apply` of me@host"
     assert of_hint(None) is None
-    assert of_outcome(BUSY).remedy == "raise `queue_timeout_s`"
+    assert of_outcome(BUSY).remedy == "raise `queue_timeout`"
 
 
 @spoken_by_methods
@@ -102,7 +102,7 @@ async def test_an_error_of_any_method_is_for_a_program() -> None:
     assert made.value.__notes__ == [made.value.hint]  # what a traceback ends with
     with pytest.raises(NotStartedError) as called:
         await Speaker().called()
-    assert called.value.hint == called.value.outcome.remedy == "raise `queue_timeout_s`"
+    assert called.value.hint == called.value.outcome.remedy == "raise `queue_timeout`"
     with pytest.raises(UsageError) as each:
         assert [one async for one in Speaker().each()] == []
     assert str(each.value) == each.value.message == "RECONCILER_PUSH_TO is wrong"
