@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import Any, Final
 
-from reconciler.apply.options import Options
+from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, Options
 from reconciler.canonical.change_hashes import change_hashes, set_sha256
 from reconciler.errors import UsageError
 from reconciler.images.builder import BUILDERS
@@ -29,8 +29,10 @@ from reconciler.tasks.arguments import (
     check_text,
     environment_of,
     named,
+    seconds_of,
 )
 
+WAIT_BUSY: Final = "10m"
 _MOST_PARALLEL: Final = 100  # as for the command
 
 
@@ -131,17 +133,16 @@ def consent_of(
 
 
 def apply_options(
-    *, selection: Selection, parallelism: Any, lock_timeout_s: Any, fail_fast: Any, only_drift: Any
+    *, selection: Selection, parallelism: Any, lock_timeout: Any, lock_timeout_s: Any, fail_fast: Any, only_drift: Any
 ) -> Options:
     """Return how the apply is to behave. Raises TypeError or ValueError."""
     check_flag("fail_fast", fail_fast)
     check_flag("only_drift", only_drift)
     _check_number("parallelism", parallelism, least=1, most=_MOST_PARALLEL)
-    _check_wait("lock_timeout_s", lock_timeout_s)
     return Options(
         selection=selection,
         parallelism=parallelism,
-        lock_timeout_s=lock_timeout_s,
+        lock_timeout_s=_wait_of("lock_timeout", lock_timeout, lock_timeout_s, default=DEFAULT_LOCK_TIMEOUT_S),
         is_failing_fast=fail_fast,
         only_drift=only_drift,
     )
@@ -158,11 +159,20 @@ def check_revision(plan: Any, revision: Revision | None, *, no_revision: bool) -
         raise UsageError(why, hint="the time of the commit is one, inside a git repository")
 
 
-def check_carried_out(*, wait_busy_s: Any, on_end: Any, on_event: Any) -> None:
-    """Check how a plan is to be carried out. Raises TypeError or ValueError."""
-    _check_wait("wait_busy_s", wait_busy_s)
+def check_carried_out(*, on_end: Any, on_event: Any) -> None:
+    """Check who is told of what is carried out. Raises TypeError."""
     check_callback("on_end", on_end)
     check_callback("on_event", on_event)
+
+
+def wait_busy_of(wait_busy: Any, wait_busy_s: Any, *, default: str | None = WAIT_BUSY) -> Any:
+    """Return how long to wait for runs in progress, in seconds.
+
+    None, where that is the default, is not at all. Raises TypeError or ValueError.
+    """
+    if wait_busy is None and wait_busy_s is None and default is None:
+        return None
+    return _wait_of("wait_busy", wait_busy, wait_busy_s, default=default)
 
 
 def _approvals_of(plan: Any) -> tuple[Approval, ...]:
@@ -188,6 +198,13 @@ def _approvals_of(plan: Any) -> tuple[Approval, ...]:
                 f"plan must be a Plan, a SavedPlan, the hash of a plan, or None, not {named(plan)};"
                 " for a file use read_plan"
             )
+
+
+def _wait_of(what: str, value: Any, seconds: Any, *, default: Any) -> Any:
+    """Return the seconds of a wait; `seconds` is the same by its older name."""
+    found = seconds_of(value, seconds, what=what, default=default)
+    _check_wait(what if seconds is None else f"{what}_s", found)
+    return found
 
 
 def _check_wait(what: str, value: Any) -> None:

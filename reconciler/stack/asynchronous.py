@@ -184,21 +184,24 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         only_drift: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
-        wait_busy_s: float | None = None,
-        lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
+        wait_busy: str | float | None = None,
+        lock_timeout: str | float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
         on_end: Callable[[Entry], None] | None = None,
         on_event: Callable[[ApplyEvent], None] | None = None,
+        wait_busy_s: float | None = None,
+        lock_timeout_s: float | None = None,
     ) -> Report:
         """Make the spec true, and report what is. The call is the consent.
 
         With `plan` only what is left of that is applied: a plan of this stack made with the same arguments, its hash,
         the set of its changes (`sha256:…+CHANGE,CHANGE`), or a saved one (`read_plan`), which brings its arguments. A
-        hash or a set needs a `revision`, or `no_revision`. `on_end` gets each change that ended, `on_event` all that
-        happens, from the plan to the summary. If a newer revision was applied, nothing more is done with `plan`, and
-        the report's `superseded_by` is that revision. Raises StalePlanError if a change is due that was not approved,
-        BlockedError if it may not be applied: before the first write.
+        hash or a set needs a `revision`, or `no_revision`. `wait_busy` is how long to wait for runs in progress (None:
+        not at all), `lock_timeout` for a lease: seconds, or text like 10m. `on_end` gets each change that ended,
+        `on_event` all that happens, from the plan to the summary. If a newer revision was applied, nothing more is done
+        with `plan`, and the report's `superseded_by` is that revision. Raises StalePlanError if a change is due that
+        was not approved, BlockedError if it may not be applied: before the first write.
         """
         arguments.check_planned(
             allow_destroy=allow_destroy,
@@ -214,12 +217,13 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
         options = arguments.apply_options(
             selection=selection,
             parallelism=parallelism,
+            lock_timeout=lock_timeout,
             lock_timeout_s=lock_timeout_s,
             fail_fast=fail_fast,
             only_drift=only_drift,
         )
-        waits_s = 0.0 if wait_busy_s is None else wait_busy_s
-        arguments.check_carried_out(wait_busy_s=waits_s, on_end=on_end, on_event=on_event)
+        waits_s = arguments.wait_busy_of(wait_busy, wait_busy_s, default=None)
+        arguments.check_carried_out(on_end=on_end, on_event=on_event)
         found = await self._connection.find_revision(self.spec, revision, is_declined=no_revision)
         arguments.check_revision(plan, found.revision, no_revision=no_revision)
         options = replace(options, revision=found.revision)
@@ -229,7 +233,7 @@ class AsyncStack(AsyncStackRuns, AsyncStackEnds):
             images = self._connection.images(session.target)
             return await propose_apply(session, spec, consent, options, images=images)
 
-        return await self._carry_out(propose, wait_busy_s=wait_busy_s, on_end=on_end, on_event=on_event)
+        return await self._carry_out(propose, wait_busy_s=waits_s, on_end=on_end, on_event=on_event)
 
     async def drift(
         self, *, only: Collection[str] = (), exclude: Collection[str] = (), regions: Collection[str] = ()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 
 from reconciler.model.apply_event import ApplyEvent
 from reconciler.model.report import Entry, Report
+from reconciler.stack.arguments import WAIT_BUSY
 from reconciler.stack.asynchronous import AsyncStack
 from reconciler.tasks.loop_thread import LoopThreads
 
@@ -19,7 +20,8 @@ class StackEnds:
         only: Collection[str] = (),
         exclude: Collection[str] = (),
         regions: Collection[str] = (),
-        wait_busy_s: float = 600.0,
+        wait_busy: str | float = WAIT_BUSY,
+        wait_busy_s: float | None = None,
         force: bool = False,
         delete_apps: bool = False,
         on_end: Callable[[Entry], None] | None = None,
@@ -32,6 +34,7 @@ class StackEnds:
                 only=only,
                 exclude=exclude,
                 regions=regions,
+                wait_busy=wait_busy,
                 wait_busy_s=wait_busy_s,
                 force=force,
                 delete_apps=delete_apps,
@@ -46,7 +49,8 @@ class StackEnds:
         only: Collection[str] = (),
         exclude: Collection[str] = (),
         regions: Collection[str] = (),
-        wait_busy_s: float = 600.0,
+        wait_busy: str | float = WAIT_BUSY,
+        wait_busy_s: float | None = None,
         on_end: Callable[[Entry], None] | None = None,
         on_event: Callable[[ApplyEvent], None] | None = None,
     ) -> Report:
@@ -57,6 +61,7 @@ class StackEnds:
                 only=only,
                 exclude=exclude,
                 regions=regions,
+                wait_busy=wait_busy,
                 wait_busy_s=wait_busy_s,
                 on_end=on_end,
                 on_event=on_event,

@@ -161,12 +161,14 @@ class Stack(StackEnds):
         only_drift: bool = False,
         revision: int | None = None,
         no_revision: bool = False,
-        wait_busy_s: float | None = None,
-        lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S,
+        wait_busy: str | float | None = None,
+        lock_timeout: str | float = DEFAULT_LOCK_TIMEOUT_S,
         parallelism: int = DEFAULT_PARALLELISM,
         fail_fast: bool = False,
         on_end: Callable[[Entry], None] | None = None,
         on_event: Callable[[ApplyEvent], None] | None = None,
+        wait_busy_s: float | None = None,
+        lock_timeout_s: float | None = None,
     ) -> Report:
         """Make the spec true, or exactly this plan, and report how; see AsyncStack.apply."""
         thread = self._threads.here()
@@ -183,12 +185,14 @@ class Stack(StackEnds):
                 only_drift=only_drift,
                 revision=revision,
                 no_revision=no_revision,
-                wait_busy_s=wait_busy_s,
-                lock_timeout_s=lock_timeout_s,
+                wait_busy=wait_busy,
+                lock_timeout=lock_timeout,
                 parallelism=parallelism,
                 fail_fast=fail_fast,
                 on_end=on_end,
                 on_event=on_event,
+                wait_busy_s=wait_busy_s,
+                lock_timeout_s=lock_timeout_s,
             )
         )
 

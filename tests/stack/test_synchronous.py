@@ -129,7 +129,7 @@ def test_an_interrupted_apply_leaves_no_lease_behind(tmp_path: Path) -> None:
         with stack_of("hullo") as stack:
             with pytest.raises(KeyboardInterrupt):
                 stack.apply(on_end=interrupt)
-            report = stack.apply(lock_timeout_s=0)
+            report = stack.apply(lock_timeout="0s", wait_busy="1s")
             assert report.is_success, report
             assert report.entries
     finally:
