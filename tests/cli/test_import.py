@@ -245,6 +245,15 @@ def test_a_token_of_the_tool_is_never_in_the_spec(place: Place) -> None:
     assert 'A: "${A}"' in ended.out
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_token_of_the_tool_where_no_variable_can_stand_is_refused(place: Place, form: str) -> None:
+    place.make({"image": f"i:{place.engine.token}", **RUN}, name="mine-1")
+    ended = place.run("import", "shop", "-o", form)
+    assert (ended.code, place.engine.token in ended.out + ended.err) == (1, False)
+    assert "would show a token of yours" in ended.err
+    assert "spec" not in json.loads(ended.out) if form == "json" else not ended.out
+
+
 def test_text_that_a_pipeline_would_take_for_a_command_is_spelled_so_that_it_is_none(place: Place) -> None:
     env = {"A": "::error::x", "B": "##[group]", "C": "one\n::set-output name=x::y\n"}
     place.make({"image": "i:1", **RUN, "env": env}, name="mine-1")

@@ -78,14 +78,14 @@ def _shown(found: "Imported", app: str, options: Shared) -> int:
     from reconciler.cli.ui.errors import tell_failures
     from reconciler.render.redact import clean
 
+    if streams.current().known.conceal(found.text) != found.text:
+        why = "the spec would show a token of yours, where no variable can stand in its place"
+        raise UsageError(why, hint="take it out of the machine first: into `env` or a file, where values are masked")
     if options.is_json:
         console.print_json(_as_json(found, app))
         return 1 if found.problems else 0
     for line in (*(f"left alone: {one}" for one in found.left_alone), *found.notes):
         console.say(clean(line))
-    if streams.current().known.conceal(found.text) != found.text:
-        why = "the spec would show a token of yours, where no variable can stand in its place"
-        raise UsageError(why, hint="take it out of the machine first: into `env` or a file, where values are masked")
     if found.problems:
         console.say(f"app {app} cannot be imported as it is; `--skip MACHINE` leaves a machine out")
         return tell_failures(clean(problem) for problem in found.problems)
