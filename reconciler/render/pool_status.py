@@ -106,7 +106,7 @@ def _cells(pool: PoolStatus, now: datetime, *, has_apps: bool) -> tuple[str, ...
         pool.kind,
         f"{pool.ready}/{pool.declared}",
         str(pool.running),
-        _last_run(pool, now) if pool.kind == "task" else "; ".join(_ailments(pool)) or "healthy",
+        _last_run(pool, now) if pool.kind == "task" else _health(pool),
         "; ".join(_remarks(pool)),
     )
 
@@ -124,6 +124,11 @@ def _last_run(pool: PoolStatus, now: datetime) -> str:
     if last is None or last.last_ended is None:
         return ""
     return f"{clean(last.last_outcome or '', 60)}, {ago(last.last_ended, now)}"
+
+
+def _health(pool: PoolStatus) -> str:
+    """Say how a service is; nothing if no machine of it can be seen, of which the remarks tell."""
+    return "; ".join(_ailments(pool)) or ("healthy" if pool.running else "")
 
 
 def _ailments(pool: PoolStatus) -> Iterator[str]:

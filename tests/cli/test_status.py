@@ -36,3 +36,11 @@ async def test_restarts_and_failing_checks_are_told(world: World) -> None:
     [shown] = status_json([row])["slots"]
     assert shown["restarts"] == row.restarts
     assert shown["failing_checks"] == [{"name": "alive", "status": "critical", "output": "refused"}]
+
+
+async def test_a_service_without_a_machine_is_not_called_healthy(world: World) -> None:
+    observed = await observe(world.context.client, ["app"], clock=world.context.clock)
+    rows = list(rows_of(spec_of(SPEC), observed))
+    text = status_text(rows, now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert "1 missing" in text
+    assert "healthy" not in text
