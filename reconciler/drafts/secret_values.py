@@ -41,10 +41,16 @@ _PREFIXES: Final = (
 _KNOWN: Final = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_PREFIXES) + ")")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----|LS0tLS1CRUdJTi")  # the second is the first in base64
 _URL_PASSWORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/?#:@]*:[^\s/?#]+@")
-_HEADER: Final = re.compile(r"\s*(?:bearer|basic)\s+\S", re.IGNORECASE)
+# A header's value, alone or behind its name: in a command, such as that of curl, it may stand anywhere.
+_HEADER: Final = re.compile(r"(?:^\s*|authorization\W{1,6})(?:bearer|basic|token)\s+[^\s$<{]", re.IGNORECASE)
 # `password=…` of a connection string, `?token=…` of a URL, `"private_key": "…"` of JSON.
 _MEMBER: Final = re.compile(
-    r"""(?:password|passwd|pwd|secret|token|api_?key|account_?key|access_?key|private_?key|signature|\bsig)"?\s*[=:]\s*"?[^\s"',;&$<{]""",
+    r"""(?:password|passwd|pwd|secret|token|api[_-]?key|account[_-]?key|access[_-]?key|private[_-]?key|signature|\bsig)"?\s*[=:]\s*"?[^\s"',;&$<{]""",
+    re.IGNORECASE,
+)
+# `--password …` of a command that is one text.
+_OPTION: Final = re.compile(
+    r"""(?:^|\s)--?(?:[a-z]+-)*(?:password|passwd|pwd|secret|token|api-?key|access-?key|private-?key)\s+["']?[^\s"'$<{-]""",
     re.IGNORECASE,
 )
 
@@ -77,7 +83,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def _is_secret_text(text: str) -> bool:
-    if any(form.search(text) for form in (_KNOWN, _PEM, _URL_PASSWORD, _MEMBER)) or _HEADER.match(text):
+    if any(form.search(text) for form in (_KNOWN, _PEM, _URL_PASSWORD, _HEADER, _MEMBER, _OPTION)):
         return True
     if _IMAGE.fullmatch(text):
         return False
