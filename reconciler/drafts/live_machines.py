@@ -3,6 +3,7 @@
 A machine that no spec can have is a problem, in words. Machines that come and go by themselves are left alone.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _THROWAWAYS: Final = {
     "fly_app_test_machine_command": "it runs a test of `fly deploy`",
     "fly_app_console": "it is a console of flyctl",
 }
+_NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?", re.ASCII)  # that `slots` can have
 _NAMED: Final = 5  # of many machines that have one reason
 
 
@@ -111,6 +113,8 @@ def _problem(machine: Machine, at: datetime) -> str:
         return "was made or changed just now: import it again once it has settled"
     if len(machine.region) != 3 or not (machine.region.isascii() and machine.region.islower()):
         return f"is in region {machine.region}, which no spec can name"
+    if not _NAME.fullmatch(machine.name):
+        return "has a name that no spec can have: letters, digits, dashes, dots and underscores, at most 63"
     return ""
 
 

@@ -258,6 +258,14 @@ def test_a_machine_that_cannot_be_taken_over_as_it_is_is_named_with_the_reason(
     assert imported(seen, skipped=["e0000000000002"]).draft
 
 
+@pytest.mark.parametrize("name", ["-x", "a" * 64, "w\u00f6rk-1", "a\x1b[31mb"])
+def test_a_machine_whose_name_no_spec_can_have_is_named_with_its_id(name: str) -> None:
+    seen = observed([machine_json(1, PLAIN), machine_json(2, PLAIN) | {"name": name}])
+    (problem,) = imported(seen).problems
+    assert "(e0000000000002) has a name that no spec can have" in problem
+    assert imported(seen, skipped=["e0000000000002"]).draft
+
+
 def test_many_machines_with_one_reason_are_one_line() -> None:
     marked = PLAIN | {"metadata": {"reconciler_stack": "other"}}
     (problem,) = imported(observed([machine_json(number, marked) for number in range(200)])).problems
