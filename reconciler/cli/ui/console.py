@@ -14,7 +14,7 @@ from reconciler.cli.ui.options import Shared
 if TYPE_CHECKING:
     from socket import socket
 
-_DEFAULT_WIDTH = 100
+_DEFAULT_WIDTH = 80  # of a terminal that does not tell
 _PIECES_AT_ONCE = 100
 _NOT_FORCED = frozenset({"", "0", "false"})
 _LONGEST_ANSWER = 4096
@@ -36,20 +36,26 @@ def is_coloured(shared: Shared, stream: TextIO | None = None) -> bool:
 
 def line_width() -> int | None:
     """Return the columns at which lines are wrapped; None in a pipe: not at all."""
-    if not is_terminal(sys.stdout):
-        return None
-    import shutil
-
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+    return terminal_width(sys.stdout) if is_terminal(sys.stdout) else None
 
 
 def error_width() -> int | None:
     """Return the columns at which errors are wrapped; None without a terminal."""
-    if not is_terminal(sys.stderr):
-        return None
-    import shutil
+    return terminal_width(sys.stderr) if is_terminal(sys.stderr) else None
 
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+
+def terminal_width(stream: TextIO) -> int:
+    """Return how many columns the terminal of this stream has; COLUMNS comes first.
+
+    The other stream may be a pipe, which has none.
+    """
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and int(asked):
+        return int(asked)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
+    except (OSError, ValueError):  # ValueError: it was closed
+        return _DEFAULT_WIDTH
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -177,12 +183,10 @@ def ask(question: str, *, refusal: str) -> str:
 
 def _fitted(text: str) -> str:
     """Return lines as wide as the terminal that stderr is."""
-    import shutil
-
     from reconciler.render.style import wrapped
 
-    columns = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
-    return "\n".join(part for line in text.split("\n") for part in wrapped(line, columns - 1, hanging=2))
+    width = terminal_width(sys.stderr) - 1
+    return "\n".join(part for line in text.split("\n") for part in wrapped(line, width, hanging=2))
 
 
 def _read_line(interrupts: "socket") -> str:

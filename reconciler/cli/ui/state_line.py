@@ -30,11 +30,9 @@ class StateLine:
     def show(self, text: str) -> None:
         """Put the text in the line's place."""
         if self.is_shown:
-            import shutil
-
             from reconciler.render.style import cut
 
-            self._text = cut(console.harmless(text), shutil.get_terminal_size().columns - 1)
+            self._text = cut(console.harmless(text), console.terminal_width(sys.stderr) - 1)
             click.echo(_ERASE + self._text, err=True, nl=False, color=True)
 
     def erase(self) -> None:
@@ -62,9 +60,7 @@ def may_show_state(options: Shared) -> bool:
 
 def show_end(run: "Run | RunInfo", options: Shared) -> None:
     """Show in one line how the run ended, and below it what to do, if anything."""
-    import shutil
-
     from reconciler.render.runs import end_text
 
-    color, width = console.is_coloured(options, sys.stderr), shutil.get_terminal_size().columns
+    color, width = console.is_coloured(options, sys.stderr), console.terminal_width(sys.stderr)
     console.say_safely(end_text(run, width=width, color=color, shows_whole_id=options.verbosity > 0))
