@@ -97,6 +97,14 @@ def test_a_fly_toml_is_reported_on_and_its_secrets_are_variables(command: Comman
         del os.environ["SHOP_TOKEN"]
 
 
+@pytest.mark.parametrize(("target", "flag"), [("", ""), ("fly", ""), ("local", " --target fly")])
+def test_the_plan_on_fly_is_on_fly(
+    command: Command, directory: Path, monkeypatch: pytest.MonkeyPatch, target: str, flag: str
+) -> None:
+    monkeypatch.setenv("RECONCILER_TARGET", target)
+    assert f"  reconciler plan{flag}    (on Fly)\n" in command("init").out
+
+
 @pytest.mark.parametrize("there", ["machines.yaml", "machines.yml"])
 def test_nothing_is_overwritten(command: Command, directory: Path, there: str) -> None:
     (directory / there).write_text("mine")

@@ -13,6 +13,7 @@ from reconciler.cli.ui.options import Shared, Text, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP
 from reconciler.cli.ui.values import Named
 from reconciler.model.counted import counted
+from reconciler.targets import FLY, name_of_target
 
 if TYPE_CHECKING:
     from reconciler.operations.init import FirstSpec, InitOptions
@@ -140,17 +141,18 @@ def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:
     """Return the commands to type next."""
     file = f" -C {asked.directory}" if asked.directory.parts else ""
     file += "" if asked.file in {"machines.yaml", "machines.yml"} else f" -f {asked.file}"
+    on_fly = "" if name_of_target(os.environ) == FLY else f" --target {FLY}"
     if first.task is not None:
         return [
             f"reconciler apply --target local{file}",
             f"reconciler invoke {first.task} --target local{file}",
-            f"reconciler plan{file}    (on Fly)",
+            f"reconciler plan{on_fly}{file}    (on Fly)",
         ]
     app = first.spec.apps[0].name
     return [
         f"reconciler validate{file}",
         f"reconciler plan --target local{file}",
-        f"reconciler plan{file}    (on Fly)",
+        f"reconciler plan{on_fly}{file}    (on Fly)",
         f"For a run on demand, add a task {_place_of_a_task(first)}, and apply;",
         "  then `reconciler invoke report` runs it once.",
         f"If {app} has machines already, `reconciler import {app}` writes a spec that takes them over.",
