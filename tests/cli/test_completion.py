@@ -14,8 +14,7 @@ import pytest
 
 from reconciler.cli.main import VERBS, cli, main, run
 from reconciler.cli.ui.completion import FINDERS, PROGRAM, VARIABLE, complete
-from reconciler.cli.ui.options import Text
-from reconciler.cli.ui.values import Named
+from reconciler.cli.ui.values import Named, Text
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine
 from tests.support.environment import clear_environment

@@ -10,7 +10,6 @@ from reconciler.cli.ui import console
 from reconciler.cli.ui.approvals import expect_plan_option, read_approvals
 from reconciler.cli.ui.asked_apply import Asking, Work, apply_asked, end_dry, propose_dry
 from reconciler.cli.ui.options import (
-    Duration,
     Shared,
     builder_option,
     check_dry_run,
@@ -30,7 +29,7 @@ from reconciler.cli.ui.run_apply import finish, run_ending_well
 from reconciler.cli.ui.session import check_revision, find_revision, load_spec, resolve, seen_from
 from reconciler.cli.ui.side_files import beside
 from reconciler.cli.ui.signals import run_async
-from reconciler.cli.ui.values import Count
+from reconciler.cli.ui.values import Count, Duration
 from reconciler.errors import UsageError
 from reconciler.model.approval import Approval
 from reconciler.operations.consent import Consent

@@ -4,9 +4,10 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Shared, Text, shared, shared_options
+from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Text
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
 

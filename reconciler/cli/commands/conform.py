@@ -7,7 +7,8 @@ import click
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Shared, Text, shared, shared_options, yes_option
+from reconciler.cli.ui.options import Shared, shared, shared_options, yes_option
+from reconciler.cli.ui.values import Text
 
 if TYPE_CHECKING:
     from reconciler.conformance.runner import Stop

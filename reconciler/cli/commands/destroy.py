@@ -8,7 +8,6 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import (
-    Duration,
     Shared,
     events_option,
     json_into_option,
@@ -21,6 +20,7 @@ from reconciler.cli.ui.run_apply import carry_out_shown, finish, not_begun, run_
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show_first
 from reconciler.cli.ui.side_files import Beside, beside
+from reconciler.cli.ui.values import Duration
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec

@@ -3,7 +3,8 @@
 import click
 
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Text, shared_options
+from reconciler.cli.ui.options import shared_options
+from reconciler.cli.ui.values import Text
 
 
 @click.command("help")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console, streams
-from reconciler.cli.ui.options import Shared, Text, shared, shared_options
+from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Text
 from reconciler.errors import UsageError
 from reconciler.model.counted import counted
 

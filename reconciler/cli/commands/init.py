@@ -9,9 +9,9 @@ import click
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Shared, Text, shared, shared_options
+from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import FLY_APP
-from reconciler.cli.ui.values import Named
+from reconciler.cli.ui.values import Named, Text
 from reconciler.model.counted import counted
 from reconciler.targets import FLY, name_of_target
 

@@ -10,11 +10,12 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
-from reconciler.cli.ui.options import Duration, NamedText, Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.options import Shared, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.state_line import StateLine, may_show_state, show_end
 from reconciler.cli.ui.task_output import keep_outcome, printer
+from reconciler.cli.ui.values import Duration, NamedText, Text
 from reconciler.errors import ReconcilerError, SpecError
 from reconciler.model.run import Outcome, OutcomeName, Run
 

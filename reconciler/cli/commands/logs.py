@@ -5,10 +5,11 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
-from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.options import Shared, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.task_output import machine_printer, object_printer, printer
+from reconciler.cli.ui.values import Text
 from reconciler.errors import LogsIncompleteError
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.run_ids import may_be_run

@@ -11,9 +11,7 @@ from reconciler.cli.ui.annotations import annotate
 from reconciler.cli.ui.approvals import expect_plan_option, read_approvals
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import (
-    Duration,
     Shared,
-    Text,
     check_dry_run,
     dry_run_options,
     events_option,
@@ -28,6 +26,7 @@ from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.show_plan import show, show_first
 from reconciler.cli.ui.side_files import Beside, beside
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Duration, Text
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.model.spec import Spec

@@ -7,9 +7,10 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Duration, Shared, Text, shared, shared_options
+from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec_of_app, open_session, resolve
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Duration, Text
 from reconciler.model.spec import Spec
 from reconciler.operations.load import find_task
 

@@ -6,7 +6,8 @@ import click
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
-from reconciler.cli.ui.options import Text, shared_options
+from reconciler.cli.ui.options import shared_options
+from reconciler.cli.ui.values import Text
 
 _ENDING = ".schema.json"
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.options import Duration, Shared, json_into_option, selection_options, shared, shared_options
+from reconciler.cli.ui.options import Shared, json_into_option, selection_options, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.side_files import write_document
 from reconciler.cli.ui.signals import run_async
+from reconciler.cli.ui.values import Duration
 from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:

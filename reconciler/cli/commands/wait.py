@@ -8,11 +8,12 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.keepalive import Heartbeat
-from reconciler.cli.ui.options import Shared, Text, lost_after_option, shared, shared_options
+from reconciler.cli.ui.options import Shared, lost_after_option, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.state_line import may_show_state, show_end
 from reconciler.cli.ui.task_output import keep_outcome
+from reconciler.cli.ui.values import Text
 from reconciler.model.run import RunInfo, RunState
 from reconciler.model.spec import Spec
 

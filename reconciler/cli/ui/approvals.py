@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.ui.options import F, Shared, Text
+from reconciler.cli.ui.options import F, Shared
 from reconciler.cli.ui.session import seen_from
+from reconciler.cli.ui.values import Text
 from reconciler.model.approval import Approval
 
 
