@@ -40,7 +40,7 @@ _PREFIXES: Final = (
 )
 _KNOWN: Final = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_PREFIXES) + ")")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----|LS0tLS1CRUdJTi")  # the second is the first in base64
-_URL_PASSWORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/?#:@]*:[^\s/?#]+@")
+_URL_PASSWORD: Final = re.compile(r"://[^\s/?#:@]*:[^\s/?#]+@")
 # A header's value, alone or behind its name: in a command, such as that of curl, it may stand anywhere.
 _HEADER: Final = re.compile(r"(?:^\s*|authorization\W{1,6})(?:bearer|basic|token)\s+[^\s$<{]", re.IGNORECASE)
 # `password=…` of a connection string, `?token=…` of a URL, `"private_key": "…"` of JSON.

@@ -22,13 +22,14 @@ _UNITS_NS: Final = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_DURATION_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION_PART: Final = re.compile(r"(?<!\d)(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
 _WHOLE: Final = re.compile(r"[-+]?\d+", re.ASCII)
 _STEPS: Final = "kmgtp"
 _LEAST_EXPONENT: Final = 6  # from which on Go writes one
 _MOST: Final = 2**63  # nanoseconds, which no duration has
 _LONGEST: Final = 10_000  # characters of a number with its unit
+_SIGNS: Final = " \t\r\n#\"'"  # which outside of quotes are no part of a word
 
 
 def text_of(value: Any) -> str:
@@ -145,19 +146,22 @@ def words_of(command: str, where: str) -> list[str]:
         if one == "\\" and quote != "'":
             if position == len(command):
                 raise UsageError(f"{where} ends with a backslash", hint="flyctl refuses it too")
-            word = [*(word or []), command[position]]
+            word = word or []
+            word.append(command[position])
             position += 1
-        elif quote:
-            word, quote = (word, "") if one == quote else ([*(word or []), one], quote)
-        elif one in "\"'":
-            word, quote = word or [], one
-        elif one in " \t\r\n":
-            words, word = (words, None) if word is None else ([*words, "".join(word)], None)
-        elif one == "#" and word is None:
+        elif one == quote:
+            quote = ""
+        elif quote or one not in _SIGNS or (one == "#" and word is not None):
+            word = word or []
+            word.append(one)
+        elif one == "#":
             end = command.find("\n", position)
             position = len(command) if end < 0 else end
-        else:
-            word = [*(word or []), one]
+        elif one in "\"'":
+            word, quote = word or [], one
+        elif word is not None:
+            words.append("".join(word))
+            word = None
     if quote:
         raise UsageError(f"{where} has a quote {quote} without an end", hint="flyctl refuses it too")
     return words if word is None else [*words, "".join(word)]

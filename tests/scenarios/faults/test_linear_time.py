@@ -40,9 +40,14 @@ APART = ("engine", "testing", "cli")
 
 # Asked only whether a text begins so, or is that as a whole.
 ONLY_FROM_THE_START = {
+    "reconciler.drafts.dockerfile._INSTRUCTION",
+    "reconciler.drafts.scalars._MEASURE",
+    "reconciler.drafts.scalars._VARIABLE",
+    "reconciler.drafts.secret_values._IMAGE",
     "reconciler.model.concealment._OF_ACTIONS",
     "reconciler.model.concealment._SCHEMES",
     "reconciler.operations.git._COMMIT",
+    "reconciler.operations.origins._SETTING",
     "reconciler.spec.diagnostics._KEY",
     "reconciler.spec.near_names._ASSIGNMENT",
     "reconciler.spec.near_names._CRON",
