@@ -43,16 +43,13 @@ _PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----|LS0tLS1CRUdJTi")  # the se
 _URL_PASSWORD: Final = re.compile(r"://[^\s/?#:@]*:[^\s/?#]+@")
 # A header's value, alone or behind its name: in a command, such as that of curl, it may stand anywhere.
 _HEADER: Final = re.compile(r"(?:^\s*|authorization\W{1,6})(?:bearer|basic|token)\s+[^\s$<{]", re.IGNORECASE)
-# `password=…` of a connection string, `?token=…` of a URL, `"private_key": "…"` of JSON.
-_MEMBER: Final = re.compile(
-    r"""(?:password|passwd|pwd|secret|token|api[_-]?key|account[_-]?key|access[_-]?key|private[_-]?key|signature|\bsig)"?\s*[=:]\s*"?[^\s"',;&$<{]""",
-    re.IGNORECASE,
+_WORDS: Final = (
+    r"password|passwd|passphrase|pwd|secret|token|(?:api|account|access|private|secret|signing|encryption)[_-]?key"
 )
+# `password=…` of a connection string, `?token=…` of a URL, `"private_key": "…"` of JSON, `--api-key=…` of a command.
+_MEMBER: Final = re.compile(rf"""(?:{_WORDS}|signature|(?<!\w)sig)["']?\s*[=:]\s*["']?[^\s"',;&$<{{]""", re.IGNORECASE)
 # `--password …` of a command that is one text.
-_OPTION: Final = re.compile(
-    r"""(?:^|\s)--?(?:[a-z]+-)*(?:password|passwd|pwd|secret|token|api-?key|access-?key|private-?key)\s+["']?[^\s"'$<{-]""",
-    re.IGNORECASE,
-)
+_OPTION: Final = re.compile(rf"""(?:^|\s)--?(?:[a-z]+-)*(?:{_WORDS})\s+["']?[^\s"'$<{{-]""", re.IGNORECASE)
 
 # Names of content, not secrets: an image with its tag or digest, a digest by itself, a UUID.
 _IMAGE: Final = re.compile(r"(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?(?:/[a-z0-9._-]+)+(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?")
