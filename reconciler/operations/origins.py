@@ -22,7 +22,7 @@ DOCKERFILE: Final = "Dockerfile"
 _MAX_BYTES: Final = 1024 * 1024
 _MAX_LOCAL_FILE: Final = 256 * 1024
 _TOML_PLACE: Final = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)$")
-_SETTING: Final = re.compile(r"""\s*(?:[\w.-]+|"[^"]*"|'[^']*')\s*=""")
+_SETTING: Final = re.compile(r"""[\s{,]*(?:[\w.-]+|"[^"]*"|'[^']*')\s*[=:]""")
 
 
 class OriginKind(enum.Enum):
@@ -134,6 +134,8 @@ def _parsed(text: str, name: str) -> Mapping[str, Any]:
         document = _READERS.get(Path(name).suffix, _read_toml)(text, name)
     except RecursionError:
         raise UsageError(f"{name} is nested too deep", hint="name another with --from FILE") from None
+    except ValueError:  # of Python's limit on the digits of an integer
+        raise UsageError(f"{name} has a number of too many digits", hint="name another with --from FILE") from None
     if not isinstance(document, Mapping):
         raise UsageError(f"{name} is no table of settings", hint="name another with --from FILE")
     return document
@@ -174,12 +176,19 @@ _READERS: Final = {".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
 
 def _broken(text: str, name: str, line: int, column: int, message: str) -> SpecError:
     """Return the error with its line, but without a value that may be secret."""
-    source = text.split("\n")[line - 1].rstrip("\r")
-    if setting := _SETTING.match(source):
-        from reconciler.drafts.secret_values import looks_secret
-
-        key = setting[0].rstrip("= \t").strip(" \t\"'")
-        if looks_secret(key, source[setting.end() :]):
-            source = f"{setting[0]} …"
     place = Place(file=name, line=line, column=column)
-    return SpecError([Diagnostic(place=place, message=message, source_line=source)])
+    return SpecError([Diagnostic(place=place, message=message, source_line=_shown(text.split("\n")[line - 1]))])
+
+
+def _shown(line: str) -> str | None:
+    """Return the line, its key alone if its value may be secret.
+
+    Without a key it goes on with what an earlier line began. It is not shown then if it may be secret.
+    """
+    from reconciler.drafts.secret_values import is_secret_name, looks_secret
+
+    setting = _SETTING.match(line)
+    key, value = (setting[0], line[setting.end() :].rstrip()) if setting else ("", line.rstrip())
+    if looks_secret(key, value) or is_secret_name(value):
+        return f"{key} …" if key else None
+    return key + value

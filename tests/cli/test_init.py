@@ -200,9 +200,26 @@ def test_toml_that_is_broken_has_a_place_and_a_caret(command: Command, directory
     assert [one.name for one in directory.iterdir()] == ["fly.toml"]
 
 
-def test_a_secret_in_a_broken_line_is_not_shown(command: Command, directory: Path) -> None:
-    (directory / "fly.toml").write_text('API_TOKEN = "hunter22\n')
-    assert "hunter22" not in command("init").err
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("fly.toml", 'API_TOKEN = "hunter22\n', "API_TOKEN = …"),
+        ("fly.toml", 'env = {DB_PASS = "hunter22" x}\n', "env = …"),
+        ("fly.toml", 'a = """\npassword=\'hunter22\'\n', ""),
+        ("fly.json", '{"DB_PASS": "hunter22" x}', '{"DB_PASS": …'),
+        ("fly.json", '{"env": {"DB_PASS": "hunter22" x}}', '{"env": …'),
+        ("fly.toml", 'app = "shown\n', 'app = "shown'),
+        ("fly.json", '{"app": "shown" x}', '{"app": "shown" x}'),
+    ],
+)
+def test_a_secret_in_a_broken_line_is_not_shown(
+    command: Command, directory: Path, name: str, text: str, shown: str
+) -> None:
+    (directory / name).write_text(text)
+    ended = command("init", "--name", "a")
+    assert ended.code == 1
+    assert "hunter22" not in ended.err
+    assert shown in ended.err
 
 
 @pytest.mark.parametrize(
@@ -213,6 +230,8 @@ def test_a_secret_in_a_broken_line_is_not_shown(command: Command, directory: Pat
         ("fly.json", "[1]", "fly.json is no table of settings"),
         ("fly.toml", "a = " + "[" * 5000, "fly.toml is nested too deep"),
         ("fly.toml", "services = 1", "fly.toml: services is no table"),
+        ("fly.toml", "a = " + "9" * 5000, "fly.toml has a number of too many digits"),
+        ("fly.json", "9" * 5000, "fly.json has a number of too many digits"),
         ("fly.toml", "# " + "x" * 2**20, "fly.toml is larger than 1 MiB"),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_command_without_its_end_is_refused(command: str) -> None:
         words_of(command, "processes.app")
 
 
-@pytest.mark.parametrize("value", ["eighty", 80.5, True, None, []])
+@pytest.mark.parametrize("value", ["eighty", "9" * 5000, 80.5, True, None, []])
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match="port is no whole number"):
         whole_of(value, "port")

@@ -24,7 +24,7 @@ _UNITS_NS: Final = {
 }
 _DURATION_PART: Final = re.compile(r"(?<!\d)(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
-_WHOLE: Final = re.compile(r"[-+]?\d+", re.ASCII)
+_WHOLE: Final = re.compile(r"[-+]?\d{1,30}", re.ASCII)
 _STEPS: Final = "kmgtp"
 _LEAST_EXPONENT: Final = 6  # from which on Go writes one
 _MOST: Final = 2**63  # nanoseconds, which no duration has
