@@ -1,4 +1,4 @@
-"""Record the README's commands on a terminal: their text in the README, and its picture.
+"""Record what the README's commands show, as its text and as its picture.
 
     python tools/record.py           writes what they show into README.md and docs/assets/terminal.svg
     python tools/record.py --check   ends with 1, and the differences, if those are not what today's commands show
@@ -46,7 +46,7 @@ _TOKENS: Final = re.compile(r"\x1b\[(?P<number>[?\d;]*)(?P<letter>[A-Za-z])|(?P<
 
 
 def record() -> str:
-    """Run the session, and return what the terminal shows in the end, with its colours."""
+    """Run the session, and return what the terminal shows in the end, in colour."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "shop"
         folder.mkdir()
@@ -120,7 +120,10 @@ def _read(terminal: int) -> bytes:
 
 
 def settled(written: str) -> str:
-    """Return the lines that a terminal shows in the end, where progress was drawn over itself."""
+    """Return the lines that a terminal shows in the end.
+
+    Progress was drawn over itself.
+    """
     lines, row = [""], 0
     for token in _TOKENS.finditer(written):
         match token["letter"], token["end"]:

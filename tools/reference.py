@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/reference: the fields of a spec, and the members of each JSON document.
+"""Write the tables of docs/reference: fields of a spec, members of JSON documents.
 
     python tools/reference.py
 
@@ -32,7 +32,10 @@ def generated() -> dict[Path, dict[str, str]]:
 
 
 def written(text: str, parts: dict[str, str]) -> str:
-    """Return the page with these parts in their places. Raises ValueError for a place that is not there once."""
+    """Return the page with these parts in their places.
+
+    Raises ValueError for a place that is not there once.
+    """
     for name, part in parts.items():
         begin, end = f"<!-- begin: {name} -->\n", f"\n<!-- end: {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
@@ -136,7 +139,10 @@ def _is_map(schema: Schema) -> bool:
 
 
 def _maps_within(root: Schema, path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield each map of known members at or below a field, by its path: `ports[].concurrency`, `checks.NAME`."""
+    """Yield each map of known members at or below a field, by its path.
+
+    Such as `ports[].concurrency` or `checks.NAME`.
+    """
     schema = _resolved(root, schema)
     for one in (schema, *schema.get("anyOf", ())):
         if "items" in one:
@@ -152,7 +158,10 @@ def _maps_within(root: Schema, path: str, schema: Schema) -> Iterator[tuple[str,
 
 
 def _members(root: Schema, schema: Schema, path: str, seen: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Yield path, value and description of each member of a document, in depth; a definition is not entered twice."""
+    """Yield path, value and description of each member of a document, in depth.
+
+    A definition is not entered twice.
+    """
     if (reference := schema.get("$ref", "")) in seen and reference:
         return
     seen = (*seen, reference) if reference else seen

@@ -1,4 +1,6 @@
-"""Hooks of mkdocs: links to files of the repository that are no pages lead there, options stay whole, no page fetches.
+"""Hooks of mkdocs, which calls them for each page.
+
+Links to files of the repository lead there, options are not broken at their dashes, and nothing is fetched.
 
 A page links to `../../examples/testing/client.py`, which is right where the repository is read. The site has no such
 file. A page whose reading would fetch a font, a script or a picture from elsewhere is an error.
@@ -31,13 +33,16 @@ def on_page_markdown(markdown: str, page: Any, **_others: Any) -> str:
 
 
 def _in_line(code: re.Match[str]) -> str:
-    """Return code as mkdocs wants it: without backslashes in tables, and options that do not break at their dashes."""
+    """Return code without backslashes in tables; options do not break at dashes."""
     text = code[0].replace("\\|", "|")
     return f"{text}{{.whole}}" if text.startswith("`-") and len(text) <= _LONGEST_WHOLE else text
 
 
 def in_repository(folder: str, link: str) -> str:
-    """Return where a link from a folder below `docs` leads; one that stays below `docs` as it is."""
+    """Return where a link from a folder below `docs` leads on the site.
+
+    One that stays below `docs` is left as it is.
+    """
     path = posixpath.normpath(posixpath.join("docs", folder, link))
     if path.startswith("docs/"):
         return link
@@ -45,7 +50,10 @@ def in_repository(folder: str, link: str) -> str:
 
 
 def on_post_page(output: str, page: Any, **_others: Any) -> str:
-    """Return the page as it is; called by mkdocs. Raises PluginError for one that would fetch something."""
+    """Return the page as it is; called by mkdocs.
+
+    Raises PluginError for a page that would fetch something.
+    """
     if found := fetched(output):
         from mkdocs.exceptions import PluginError
 
@@ -54,6 +62,6 @@ def on_post_page(output: str, page: Any, **_others: Any) -> str:
 
 
 def fetched(html: str) -> list[str]:
-    """Return the addresses elsewhere that a browser would fetch something from to show the page."""
+    """Return the addresses from which a browser would fetch parts of the page."""
     found: list[str] = _FETCHED.findall(html)
     return found
