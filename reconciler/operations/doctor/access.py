@@ -75,9 +75,13 @@ async def check_token(setup: Setup) -> tuple[Finding, ...]:
 
 def _token_finding(source: str, info: TokenInfo) -> Finding:
     orgs, apps = _few(info.organizations), _few(info.apps)
-    kind = "deploy" if info.apps else "personal" if info.is_personal else "organisation"
     where = f" of {orgs}" if orgs else ""
-    what = f"a deploy token, for {apps}{where}" if apps else f"a {kind} token{where}".replace("a org", "an org")
+    if info.apps:
+        kind, what = "deploy", f"a deploy token, for {apps}{where}"
+    elif info.is_personal:
+        kind, what = "personal", f"a personal token{where}"
+    else:
+        kind, what = "organisation", f"an organisation token{where}"
     facts = {"source": source, "kind": kind, "organizations": [*info.organizations], "apps": [*info.apps]}
     return Finding(level=Level.OK, text=f"of {source}: {what}", facts=facts)
 
