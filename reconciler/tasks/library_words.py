@@ -152,9 +152,9 @@ def spoken() -> Iterator[None]:
 
 
 def _show_hint(error: ReconcilerError) -> None:
-    """Let a traceback end with the hint, unless the message has it."""
+    """Let a traceback end with the hint, unless the text has it."""
     hint = error.hint
-    if hint and hint not in error.message and hint not in getattr(error, "__notes__", ()):
+    if hint and hint not in str(error) and hint not in getattr(error, "__notes__", ()):
         error.add_note(hint)
 
 

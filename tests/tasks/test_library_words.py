@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import NotStartedError, Outcome, OutcomeName, Status, UsageError, plan_sha256
+from reconciler import NotStartedError, Outcome, OutcomeName, RunFailedError, Status, UsageError, plan_sha256
 from reconciler.tasks.library_words import (
     of_hint,
     of_message,
@@ -90,6 +90,9 @@ class Speaker:
     async def called(self) -> None:
         raise NotStartedError(BUSY)
 
+    async def checked(self) -> None:
+        raise RunFailedError(BUSY, run_id="t-iad-0/1")
+
     async def each(self) -> AsyncIterator[int]:
         yield 1
         raise UsageError("--push-to is wrong")
@@ -103,6 +106,9 @@ async def test_an_error_of_any_method_is_for_a_program() -> None:
     with pytest.raises(NotStartedError) as called:
         await Speaker().called()
     assert called.value.hint == called.value.outcome.remedy == "raise `queue_timeout`"
+    with pytest.raises(RunFailedError, match="; raise `queue_timeout`") as checked:
+        await Speaker().checked()
+    assert not hasattr(checked.value, "__notes__"), "its text has the remedy already"
     with pytest.raises(UsageError) as each:
         assert [one async for one in Speaker().each()] == []
     assert str(each.value) == each.value.message == "RECONCILER_PUSH_TO is wrong"
