@@ -80,7 +80,8 @@ def _was_ended(machine: Machine, change: Change) -> bool:
 def is_as_desired(live: Machine, change: Change) -> bool:
     """Return whether another apply has made this change, and nobody undid it."""
     is_applied = marks.STACK in live.metadata and live.metadata.get(marks.APPLIED) == change.desired_digest
-    if change.desired is None or not is_applied or live.region != change.slot.region:
+    is_here = (live.region, live.metadata.get(marks.POOL)) == (change.slot.region, change.slot.pool)
+    if change.desired is None or not is_applied or not is_here:
         return False
     if marks.OVERRIDE in live.metadata:
         return True  # what one run has of its own goes back by itself

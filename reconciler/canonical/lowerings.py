@@ -42,7 +42,7 @@ def _of_pools(changes: Iterable[Change]) -> Iterator[tuple[_Found, list[Slot]]]:
     made: Counter[tuple[str, str, str]] = Counter()
     for change in changes:
         place = (change.slot.app, change.slot.pool, change.slot.region)
-        if change.action is Action.CREATE:
+        if change.action in {Action.CREATE, Action.ADOPT} or change.code is ReasonCode.POOL:
             made[place] += 1
         elif change.action is Action.DESTROY:
             goes[place].append(change)

@@ -26,6 +26,7 @@ class ReasonCode(enum.StrEnum):
     SPEC_AND_DRIFT = "spec_and_drift"  # both the spec and someone else
     INCOMPLETE = "incomplete"  # never applied whole, or changed in what does not show on the machine
     KIND = "kind"  # the pool moved from `tasks` to `services` or back
+    POOL = "pool"  # its name moved, in `slots`, from another pool to this one
     NOT_RUNNING = "not_running"  # a service's machine is at rest
     CRASHING = "crashing"  # a service's machine does not stay up
     UNMARKED = "unmarked"  # a machine of the slot's name that no stack has marked

@@ -116,6 +116,20 @@ def _is_other_kind(situation: Situation) -> bool:
     return is_of_other_kind(situation.machine, situation.pool.kind)
 
 
+def _is_of_other_pool(situation: Situation) -> bool:
+    """Return whether the machine's marks name another pool, as its name has moved in `slots`.
+
+    An invoke finds the machines of a task by that mark. One that is absent is no difference.
+    """
+    assert situation.machine is not None
+    return situation.machine.metadata.get(marks.POOL, situation.pool.name) != situation.pool.name
+
+
+def _pool_before(situation: Situation) -> str:
+    assert situation.machine is not None
+    return situation.machine.metadata[marks.POOL]
+
+
 def should_run(situation: Situation) -> bool:
     """Return whether a service's machine rests that should be running."""
     assert situation.machine is not None
@@ -239,6 +253,12 @@ RULES: Final = (
         action=Action.REPLACE,
         code=ReasonCode.VOLUME,
         reason=lambda _: "mounts cannot be changed by an update",
+    ),
+    Rule(
+        applies=_is_of_other_pool,
+        action=Action.UPDATE,
+        code=ReasonCode.POOL,
+        reason=lambda one: f"moved here from pool {_pool_before(one)}",
     ),
     Rule(applies=_differs, action=Action.UPDATE, code=_code_of_difference, reason=_why_it_differs),
     Rule(

@@ -14,6 +14,7 @@ WORDS = {
     "the image moved": ReasonCode.IMAGE,
     "was never applied whole": ReasonCode.INCOMPLETE,
     "declared as a": ReasonCode.KIND,
+    "moved here from pool": ReasonCode.POOL,
     "stopped, should be running": ReasonCode.NOT_RUNNING,
     "does not stay up": ReasonCode.CRASHING,
     "taken over": ReasonCode.UNMARKED,
@@ -51,6 +52,7 @@ def test_the_code_says_what_the_words_say(case: str) -> None:
         ("other-volume", ReasonCode.VOLUME),
         ("service-stopped", ReasonCode.NOT_RUNNING),
         ("service-crashes", ReasonCode.CRASHING),
+        ("slots-moved", ReasonCode.POOL),
     ],
 )
 def test_each_cause_has_a_code_of_its_own(case: str, code: ReasonCode) -> None:

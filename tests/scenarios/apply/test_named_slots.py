@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.invoke.attach import cancel_run
+from reconciler.invoke.invoke import InvokeOptions, invoke
 from reconciler.invoke.runs import find_run
 from reconciler.model import marks
 from reconciler.model.change import Action
@@ -162,3 +163,21 @@ def test_a_spec_without_names_has_the_hash_that_it_always_had() -> None:
     plain, natural = task_spec(count="2"), task_spec(count="2", extra="        slots: {iad: [work-iad-0]}\n")
     assert spec_sha256(plain) == spec_sha256(natural) != spec_sha256(named(FROG, command="[exit, '0']"))
     assert plain.pools[0].slots == natural.pools[0].slots
+
+
+@pytest.mark.parametrize(("stays", "moves"), [(FROG, FIRE), (FIRE, FROG)])
+async def test_a_name_that_moves_to_another_pool_takes_its_machine_there(world: World, stays: str, moves: str) -> None:
+    both = named(FROG, FIRE, more="      other: {command: [run, '30']}\n")
+    await world.apply(both)
+    spec = named(stays, count=1, more=f"      other: {{command: [run, '30'], slots: {{iad: [{moves}]}}}}\n")
+    assert ends(await world.apply(spec)) == {
+        moves: (Action.UPDATE, Status.DONE),
+        "other-iad-0": (Action.DESTROY, Status.DONE),
+    }
+    assert not (await world.plan(spec)).has_changes
+    places = {name: (mark(world, name, marks.POOL), mark(world, name, marks.ANCHOR)) for name in names_of(world)}
+    assert places == {stays: ("work", stays), moves: ("other", moves)}
+    for pool in spec.tasks:
+        run = await invoke(world.context, pool, stack=spec.stack, options=InvokeOptions(is_waiting=False))
+        assert run.slot
+        assert run.slot.name == (stays if pool.name == "work" else moves)
