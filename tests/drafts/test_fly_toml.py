@@ -197,6 +197,14 @@ def test_values_that_look_secret_are_variables_and_are_in_no_line() -> None:
     assert "LOG_LEVEL: debug" in text
 
 
+def test_no_variable_is_asked_for_that_the_spec_does_not_have() -> None:
+    check = '[[http_service.checks]]\npath = "/up?token=abc"\nheaders = {Authorization = "Bearer abc"}\n'
+    draft = drafted(f'app = "a"\n[http_service]\ninternal_port = 8080\n{check}')
+    text = write_draft(draft.draft)
+    assert draft.variables == {"APP_CONFIG_SERVICES_CHECKS_PATH": "/up?token=abc", "AUTHORIZATION": "Bearer abc"}
+    assert all(f"${{{name}}}" in text for name in draft.variables)
+
+
 def test_an_odd_value_that_looks_secret_is_not_shown() -> None:
     draft = drafted('app = "a"\napi_token = "abc"\n[consul]\nurl = "http://u:hunter22@h"\n')
     assert "abc" not in text_of(draft) + "".join(draft.report)

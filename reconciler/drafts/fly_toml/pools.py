@@ -78,7 +78,7 @@ def _members(config: Config, kind: PoolKind, variables: Variables, pool: str) ->
     members = pool_members({**config, "image": _NO_IMAGE}, kind, variables, pool=pool)
     raw = members.get("config", {})
     if "services" in raw:
-        raw["services"] = without_secrets(config["services"], variables, owner=pool, place="services")
+        raw["services"] = without_secrets(config["services"], variables, owner=pool, place="config_services")
     return {key: value for key, value in members.items() if key not in {"image", "env"}}
 
 
