@@ -48,7 +48,8 @@ def options_of(
     if timeout_s is not None:
         check_seconds("timeout_s", timeout_s)
         if not 0 < timeout_s <= LONGEST_S:
-            raise ValueError(f"timeout_s must be more than 0 and at most {LONGEST_S} seconds, not {timeout_s}")
+            name = "timeout_s" if timeout is None else "timeout"
+            raise ValueError(f"{name} must be more than 0 and at most {LONGEST_S} seconds, not {timeout_s}")
     check_seconds("queue_timeout", queue_timeout_s)
     check_seconds("start_timeout", start_timeout_s)
     check_seconds("lost_after_s", lost_after_s)

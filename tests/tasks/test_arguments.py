@@ -41,7 +41,7 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"start_timeout": "soon"}, "start_timeout is 'soon': write it like 30s, 10m or 1h30m"),
     ({"timeout": "soon"}, "timeout is 'soon': write it like 30s, 10m or 1h30m"),
     ({"timeout": "10"}, "timeout is '10'"),
-    ({"timeout": "0s"}, "must be more than 0"),
+    ({"timeout": "0s"}, "timeout must be more than 0"),
     ({"timeout": -1}, "timeout must be 0 or more seconds"),
     ({"timeout_s": 0}, "timeout_s must be more than 0"),
     ({"timeout_s": 1e20}, "timeout_s must be more than 0 and at most"),
