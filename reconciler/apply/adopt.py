@@ -5,6 +5,7 @@ No config is sent, so there is no new version and nothing restarts, also while i
 good by the next one; the marks that tell the machine's slot go first, so that a release finds it too.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,8 +19,10 @@ from reconciler.apply.judge import (
     moved,
     overtaken,
 )
+from reconciler.apply.metadata import send_marks
 from reconciler.apply.start import send_start
 from reconciler.apply.watching import see_checks_pass, see_up
+from reconciler.errors import ApiError
 from reconciler.model import marks
 from reconciler.model.change import Change
 from reconciler.model.machine import Machine
@@ -44,6 +47,8 @@ async def adopt(job: Job, change: Change) -> Entry:
         if found := _objection(job, change, live) or await job.changed_back(live, change):
             return found
         after = await _marked(job, lease, live, change)
+        if found := has_other_owner(after, change, job.stack):
+            return found
         if lacking := _due(_wanted(job, change, after), after):
             return entry(change, Status.FAILED, f"does not show {', '.join(lacking)}; run it again")
         is_starting = _must_start(change, after)
@@ -69,20 +74,22 @@ def _objection(job: Job, change: Change, live: Machine) -> Entry | None:
 async def _marked(job: Job, lease: HeldLease, live: Machine, change: Change) -> Machine:
     """Write what the machine lacks, and return it as a GET shows it.
 
-    What was lost on the way is written once more.
+    What was lost on the way is written once more, but not over another stack's marks: no lease stops who writes them.
     """
     seen = live
     for _ in range(_ROUNDS):
         due = _due(_wanted(job, change, seen), seen)
         if not due:
             break
-        for key in sorted(due, key=_place):
-            lease.guard()
-            if value := due[key]:
-                await job.context.client.set_metadata(live.app, live.id, key, value)
-            else:
-                await job.context.client.delete_metadata(live.app, live.id, key)
+        try:
+            await send_marks(job.context, lease, live.ref, {key: due[key] for key in sorted(due, key=_place)})
+        except (ApiError, asyncio.CancelledError) as error:
+            if not isinstance(error, ApiError) or error.is_unclear:
+                lease.doubt()  # nobody else may write before a mark that arrives late
+            raise
         seen = await read_machine(job.context, live)
+        if has_other_owner(seen, change, job.stack):
+            break
     return seen
 
 

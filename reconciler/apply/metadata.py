@@ -104,7 +104,7 @@ async def _settle(job: Job, change: Change, write: MetadataWrite) -> Entry | Non
                     return entry(change, Status.FAILED, where + objection.detail, reason=objection.reason)
                 if not takes_marks(live.config):
                     return None
-                await _send(job.context, lease, live.ref, _missing(write, live))
+                await send_marks(job.context, lease, live.ref, _missing(write, live))
         except (ApiError, LeaseLostError) as error:
             is_held = isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD
             is_unclear = isinstance(error, LeaseLostError) or error.is_unclear
@@ -117,7 +117,7 @@ def _missing(write: MetadataWrite, machine: Machine) -> dict[str, str]:
     return {key: value for key, value in write.marks.items() if machine.metadata.get(key, "") != value}
 
 
-async def _send(context: Context, lease: HeldLease, machine: MachineRef, due: Mapping[str, str]) -> None:
+async def send_marks(context: Context, lease: HeldLease, machine: MachineRef, due: Mapping[str, str]) -> None:
     """Send the marks; an empty value takes one away. Raises ApiError, LeaseLostError."""
     for key, value in due.items():
         lease.guard()
@@ -147,7 +147,7 @@ async def write_marks(context: Context, write: MetadataWrite, options: Options, 
                 live = await read_by_id(context, write.app, write.machine_id)  # two applies may have seen the same list
                 if live is None or is_surpassed(live.metadata, options.revision, allow_rollback=options.allow_rollback):
                     del due[marks.HIGHEST]
-            await _send(context, lease, MachineRef(write.app, write.machine_id, write.name), due)
+            await send_marks(context, lease, MachineRef(write.app, write.machine_id, write.name), due)
     except Exception as error:
         return f"{write.app}/{write.name}: could not write {', '.join(due)}: {context.explain(error)}"
     return None

@@ -10,7 +10,7 @@ import pytest
 from reconciler.apply.apply import apply
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.engine.models import Machine
-from reconciler.errors import BlockedError
+from reconciler.errors import ApiError, ApiErrorKind, BlockedError
 from reconciler.model import marks
 from reconciler.model.change import Action
 from reconciler.model.report import Report, Status
@@ -196,6 +196,38 @@ async def test_of_two_stacks_one_has_it(world: World) -> None:
     assert [one.detail for one in loser.entries] == [
         f"belongs to stack {marks_of(world, 'work-iad-0')[marks.STACK]} by now; left alone"
     ]
+
+
+async def test_another_stack_that_heeds_no_lease_keeps_what_it_has_marked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made_by_others(world, ONE)
+    client, sent = world.context.client, []
+    write = client.set_metadata
+
+    async def meddled(app: str, machine_id: str, key: str, value: str) -> None:
+        sent.append(key)
+        await write(app, machine_id, key, "other" if key == marks.STACK else value)
+
+    monkeypatch.setattr(client, "set_metadata", meddled)
+    report = await world.apply(ONE, adopt=True)
+    assert [one.detail for one in report.entries] == ["belongs to stack other by now; left alone"]
+    assert sent.count(marks.STACK) == 1
+    assert marks_of(world, "work-iad-0")[marks.STACK] == "other"
+
+
+@pytest.mark.parametrize("kind", [ApiErrorKind.UNCLEAR, ApiErrorKind.REFUSED])
+async def test_nobody_else_writes_before_a_mark_that_may_arrive_late(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: ApiErrorKind
+) -> None:
+    await made_by_others(world, ONE)
+
+    async def lost(*_words: str) -> None:
+        raise ApiError("no answer", kind=kind)
+
+    monkeypatch.setattr(world.context.client, "set_metadata", lost)
+    assert not (await world.apply(ONE, adopt=True)).is_success
+    assert (machine(world, "work-iad-0").lease is not None) is (kind is ApiErrorKind.UNCLEAR)
 
 
 @pytest.mark.parametrize("requests", range(2, 18))
