@@ -117,7 +117,9 @@ def _is_other_kind(situation: Situation) -> bool:
 
 
 def _is_of_other_pool(situation: Situation) -> bool:
-    """Return whether the machine's marks name another pool, as its name has moved in `slots`.
+    """Return whether the machine's marks name another pool.
+
+    So it is if its name has moved in `slots`.
 
     An invoke finds the machines of a task by that mark. One that is absent is no difference.
     """

@@ -127,7 +127,10 @@ def _last_run(pool: PoolStatus, now: datetime) -> str:
 
 
 def _health(pool: PoolStatus) -> str:
-    """Say how a service is; nothing if no machine of it can be seen, of which the remarks tell."""
+    """Say how a service is.
+
+    Nothing if no machine of it can be seen: the remarks tell that.
+    """
     return "; ".join(_ailments(pool)) or ("healthy" if pool.running else "")
 
 
