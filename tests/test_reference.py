@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import reconciler
-from reconciler.cli.main import VERBS
+from reconciler.cli.main import VERBS, cli
 from reconciler.invoke import outcome
 from tools.reference import generated, written
 
@@ -45,6 +46,28 @@ def test_the_codes_of_each_verb_and_of_runs_are_told() -> None:
     assert set(VERBS) - told == {"invoke", "wait"}, "docs/reference/exit-codes.md says how they end"
     ours = {code for name, code in vars(outcome).items() if name.endswith("_CODE")}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == ours - {255}
+
+
+def options_of(command: click.Command | None) -> set[str]:
+    """Return the long options of a verb, and of those below it; of one with several names the first."""
+    assert command is not None
+    found = {
+        next(name for name in option.opts if name.startswith("--"))
+        for option in command.params
+        if isinstance(option, click.Option) and any(name.startswith("--") for name in option.opts)
+    }
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return found.union(*map(options_of, below))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_option_of_a_verb_is_told(verb: str) -> None:
+    table, _, rest = (PAGES / "commands.md").read_text().partition("\n## ")
+    rows = re.findall(rf"^\| `reconciler {verb}\b.*", table, re.MULTILINE)
+    told = set(re.findall(r"--[a-z][a-z-]*", " ".join([*rows, rest])))
+    short = {"--file", "--app", "--output", "--env"}  # are told by their short names
+    assert rows
+    assert options_of(cli.get_command(click.Context(cli), verb)) - told - short == set(), "docs/reference/commands.md"
 
 
 def variables_of_the_code() -> Iterator[str]:
