@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from reconciler.canonical.durations import nanoseconds
 from reconciler.model import marks
+from reconciler.model.guest import LEAST_MB_PER_CPU
 from reconciler.model.image import reference
 
-_PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
 _DEFAULT_GUEST: Final = {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
 _DEFAULT_RESTARTS: Final = 10
 _DEFAULT_SOFT_LIMIT: Final = 20
@@ -46,9 +46,9 @@ def canonical_guest(document: Mapping[str, Any]) -> Any:
 
 def _preset(size: str) -> dict[str, Any]:
     kind, _, count = size.removesuffix("x").replace("-cpu-", "-").rpartition("-")
-    if kind not in _PRESET_MB_PER_CPU or not count.isdecimal() or len(count) > 9:
+    if kind not in LEAST_MB_PER_CPU or not count.isdecimal() or len(count) > 9:
         return {"cpu_kind": size}
-    return {"cpu_kind": kind, "cpus": int(count), "memory_mb": _PRESET_MB_PER_CPU[kind] * int(count)}
+    return {"cpu_kind": kind, "cpus": int(count), "memory_mb": LEAST_MB_PER_CPU[kind] * int(count)}
 
 
 def canonical_restart(document: Mapping[str, Any]) -> Any:

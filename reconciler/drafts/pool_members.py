@@ -13,11 +13,10 @@ from reconciler.canonical.forms import canonical_guest, canonical_restart, canon
 from reconciler.canonical.normalize import without_nullish
 from reconciler.drafts.service_members import checks_of, is_duration, is_number, ports_of
 from reconciler.drafts.variables import Variables, without_secrets
+from reconciler.model.guest import LEAST_MB_PER_CPU, MOST_MB_PER_CPU, PRESETS
 from reconciler.model.image import reference
 from reconciler.model.spec import PoolKind
 
-_MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
-_PRESETS: Final = {"shared": (1, 2, 4, 6, 8), "performance": (1, 2, 4, 6, 8, 10, 12, 14, 16)}
 _GUEST: Final = frozenset({"cpu_kind", "cpus", "memory_mb", "gpu_kind", "gpus", "kernel_args"})
 _POLICIES: Final = ("no", "on-failure", "always")
 _DEFAULT_POLICY: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
@@ -152,9 +151,9 @@ def _guest(document: Mapping[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
     kind, cpus, memory_mb = guest.get("cpu_kind"), guest.get("cpus"), guest.get("memory_mb")
     is_sized = kind in ("shared", "performance") and is_number(cpus, 1, 128) and is_number(memory_mb, 256, 1_048_576)
     if is_sized and guest.keys() <= _GUEST:
-        least, most = _MB_PER_CPU[kind]
-        if len(guest) == 3 and cpus in _PRESETS[kind] and memory_mb == least * cpus:
-            return {"guest": f"shared-cpu-{cpus}x" if kind == "shared" else f"performance-{cpus}x"}
+        least, most = LEAST_MB_PER_CPU[kind], MOST_MB_PER_CPU[kind]
+        if len(guest) == 3 and (kind, cpus) in PRESETS and memory_mb == least * cpus:
+            return {"guest": PRESETS[kind, cpus]}
         is_special = "gpus" in guest and not is_number(guest["gpus"], 1, 16)
         is_special |= not isinstance(guest.get("gpu_kind", ""), str) or not _is_words(guest.get("kernel_args", [""]))
         if least * cpus <= memory_mb <= most * cpus and memory_mb % 256 == 0 and not is_special:

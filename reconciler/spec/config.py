@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from reconciler.canonical.sections import FIELDS
+from reconciler.model.guest import LEAST_MB_PER_CPU, MOST_MB_PER_CPU
 from reconciler.model.image import parse_image
 from reconciler.model.spec import PoolKind
 from reconciler.spec.diagnostics import Findings
@@ -18,8 +19,6 @@ from reconciler.spec.ports import build_checks, build_services
 from reconciler.spec.raw_config import with_raw_config
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar, is_null, plain_value
 
-_MB_PER_CPU: Final = {"shared": (256, 2048), "performance": (2048, 8192)}
-_PRESET_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
 _NOTHING: Final[tuple[Any, ...]] = ({}, [], None, "", 0)  # such a value is not sent
 _RESTART: Final = {PoolKind.TASK: "no", PoolKind.SERVICE: "always"}
 
@@ -125,11 +124,11 @@ def _guest(pool: Map, _kind: PoolKind, findings: Findings) -> dict[str, Any]:
     node = pool.get("guest")
     if isinstance(node, Scalar):
         kind, _, cpus = node.text.removesuffix("x").replace("-cpu-", "-").rpartition("-")
-        return {"cpu_kind": kind, "cpus": int(cpus), "memory_mb": _PRESET_MB_PER_CPU[kind] * int(cpus)}
+        return {"cpu_kind": kind, "cpus": int(cpus), "memory_mb": LEAST_MB_PER_CPU[kind] * int(cpus)}
     if not isinstance(node, Map):
         return {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
     guest: dict[str, Any] = {"cpu_kind": "shared"} | plain_value(node)
-    least, most = (limit * guest["cpus"] for limit in _MB_PER_CPU[guest["cpu_kind"]])
+    least, most = (limit[guest["cpu_kind"]] * guest["cpus"] for limit in (LEAST_MB_PER_CPU, MOST_MB_PER_CPU))
     memory = node.entries["memory_mb"].value
     if not least <= guest["memory_mb"] <= most:
         cpus = f"{guest['cpus']} {guest['cpu_kind']} CPU{'s' if guest['cpus'] > 1 else ''}"

@@ -7,13 +7,10 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from reconciler.model.guest import PRESETS
 from reconciler.spec.yaml_nodes import List, Map, Node, Scalar
 
 _LONGEST: Final = 64  # characters of a word of which a likely spelling is looked for
-_PRESETS: Final = (
-    *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
-    *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
-)
 _PLACES: Final = {  # cities, and regions of other clouds; the nearest of Fly's
     **dict.fromkeys(("amsterdam", "netherlands", "eu-west-4"), "ams"),
     **dict.fromkeys(("stockholm", "sweden", "eu-north-1"), "arn"),
@@ -180,7 +177,7 @@ def hint_for_value(key: str, word: Any, words: Sequence[Any]) -> str | None:
         )
     if key in _DURATIONS and _NUMBER.fullmatch(text):
         return f"did you mean `{text}s`?"
-    near = nearest(text, _PRESETS) if key == "guest" else None
+    near = nearest(text, PRESETS.values()) if key == "guest" else None
     if key == "guest" and near is None:
         return "presets: shared-cpu-Nx with 1, 2, 4, 6 or 8 for N, and performance-Nx with 1, 2, 4 and so on up to 16"
     if key == "version":

@@ -12,12 +12,11 @@ from reconciler.drafts.fly_toml.patches import string_of, strings_of, table_of
 from reconciler.drafts.fly_toml.services import machine_check, machine_service, web_service
 from reconciler.drafts.fly_toml.values import megabytes_of, text_of, whole_of, words_of
 from reconciler.errors import UsageError
+from reconciler.model.guest import LEAST_MB_PER_CPU, PRESETS
 
 Config = dict[str, Any]
 
 RELEASE_GROUP: Final = "fly_app_release_command"
-_MB_PER_CPU: Final = {"shared": 256, "performance": 2048}
-_PRESET_CPUS: Final = {"shared-cpu": (1, 2, 4, 6, 8), "performance": (1, 2, 4, 6, 8, 10, 12, 14, 16)}
 _GPU_PRESETS: Final = {
     "a100-40gb": "a100-pcie-40gb",
     "a100-80gb": "a100-sxm4-80gb",
@@ -140,14 +139,11 @@ def _guest(size: Mapping[str, Any], where: str, document: Mapping[str, Any]) -> 
 def _preset(name: str, where: str) -> Config:
     if name in _GPU_PRESETS:
         return {"cpu_kind": "performance", "cpus": 8, "memory_mb": 32768, "gpu_kind": _GPU_PRESETS[name], "gpus": 1}
-    family, _, count = name.removesuffix("x").rpartition("-")
-    known = [f"{one}-{cpus}x" for one, counts in _PRESET_CPUS.items() for cpus in counts]
-    if name not in known:
-        raise UsageError(
-            f"{where}.size is no preset: {name!r}", hint=f"flyctl has {', '.join([*known, *_GPU_PRESETS])}"
-        )
-    kind = family.removesuffix("-cpu")
-    return {"cpu_kind": kind, "cpus": int(count), "memory_mb": _MB_PER_CPU[kind] * int(count)}
+    for (kind, cpus), preset in PRESETS.items():
+        if preset == name:
+            return {"cpu_kind": kind, "cpus": cpus, "memory_mb": LEAST_MB_PER_CPU[kind] * cpus}
+    known = ", ".join([*PRESETS.values(), *_GPU_PRESETS])
+    raise UsageError(f"{where}.size is no preset: {name!r}", hint=f"flyctl has {known}")
 
 
 def _restart(sections: list[Mapping[str, Any]]) -> Config | None:
