@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.canonical.normalize import canonical, without_nullish
-from reconciler.drafts.names import free_pool_name, pool_name_like
+from reconciler.drafts.names import LONGEST_POOL, free_pool_name, pool_name_like
 from reconciler.drafts.pool_members import declarable_metadata
 from reconciler.model.config import MachineConfig
 from reconciler.model.crashes import recent_crash
@@ -21,7 +21,6 @@ from reconciler.model.machine import Machine, MachineState
 from reconciler.model.spec import PoolKind, Rollout
 
 _GROUPS: Final = ("fly_process_group", "process_group")  # the second is of older versions of flyctl
-_LONGEST_NAME: Final = 41
 _PREPARED_WITHIN_S: Final = 120.0  # with an image that is pulled; 70 s were seen
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STOPPED: Final = (
@@ -168,7 +167,7 @@ def _base_name(pool: LivePool, app: str, *, is_only: bool) -> str:
 
 def _beginning(machine: Machine) -> str:
     """Return POOL of a machine's name that is POOL-REGION-N; empty for another one."""
-    pattern = rf"([a-z][a-z0-9-]{{0,{_LONGEST_NAME - 1}}})-{re.escape(machine.region)}-(0|[1-9][0-9]{{0,4}})"
+    pattern = rf"([a-z][a-z0-9-]{{0,{LONGEST_POOL - 1}}})-{re.escape(machine.region)}-(0|[1-9][0-9]{{0,4}})"
     found = re.fullmatch(pattern, machine.name, flags=re.ASCII)
     return found[1] if found else ""
 

@@ -1,4 +1,7 @@
-"""Name apps and pools as a spec can: small letters, digits and dashes."""
+"""Name apps, organisations and pools as a spec can.
+
+Names have small letters, digits and dashes.
+"""
 
 import re
 from collections.abc import Collection, Iterable
@@ -6,12 +9,18 @@ from typing import Final
 
 _APP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _POOL: Final = re.compile(r"[a-z][a-z0-9-]{0,40}", re.ASCII)
-_LONGEST_POOL: Final = 41
+_SLUG: Final = re.compile(r"[a-z0-9-]+", re.ASCII)
+LONGEST_POOL: Final = 41
 
 
 def is_app_name(text: str) -> bool:
     """Return whether an app, and a stack, can be called this."""
     return _APP.fullmatch(text) is not None
+
+
+def is_org_slug(text: str) -> bool:
+    """Return whether an organisation can have this slug."""
+    return _SLUG.fullmatch(text) is not None
 
 
 def app_name_like(text: str) -> str | None:
@@ -40,12 +49,12 @@ def _free_name(group: str, used: set[str]) -> str:
 
 def pool_name_like(text: str) -> str:
     """Return a name for a pool that is made of this text."""
-    name = re.sub(r"[^a-z0-9-]", "-", text.lower())[:_LONGEST_POOL]
-    return name if _POOL.fullmatch(name) else f"group-{name.lstrip('-')}"[:_LONGEST_POOL]
+    name = re.sub(r"[^a-z0-9-]", "-", text.lower())[:LONGEST_POOL]
+    return name if _POOL.fullmatch(name) else f"group-{name.lstrip('-')}"[:LONGEST_POOL]
 
 
 def free_pool_name(name: str, used: Collection[str]) -> str:
     """Return the name, with a number if it is used."""
     endings = ("", *(f"-{number}" for number in range(2, len(used) + 3)))
-    names = (name[: _LONGEST_POOL - len(ending)] + ending for ending in endings)
+    names = (name[: LONGEST_POOL - len(ending)] + ending for ending in endings)
     return next(one for one in names if one not in used)

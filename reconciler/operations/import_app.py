@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from reconciler.drafts.live_machines import LiveApp, LiveDraft, draft_of
+from reconciler.drafts.names import is_app_name, is_org_slug
 from reconciler.drafts.variables import Variables
 from reconciler.drafts.write import write_draft
 from reconciler.errors import ApiError, SpecError, UnobservedError, UsageError
@@ -23,7 +24,6 @@ T = TypeVar("T")
 
 FILE: Final = "machines.yaml"
 _STACK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
-_APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _MOST_NAMED: Final = 10  # machines, in an error
 _DEFAULT_ORG: Final = "personal"
 _SHOWN: Final = 3
@@ -107,13 +107,13 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
 
 
 def _check_names(app: str, stack: str, org: str | None) -> None:
-    if not _APP_NAME.fullmatch(app):
+    if not is_app_name(app):
         why = f"{app!r} cannot be the name of an app: it has small letters, digits and dashes, at most 63"
         raise UsageError(why, hint="`fly apps list` has the names")
     if not _STACK_NAME.fullmatch(stack):
         why = f"{stack!r} cannot be the name of a stack: it has small letters, digits, dashes and _"
         raise UsageError(why, hint="choose another: it is written on each machine as its owner's mark")
-    if org is not None and not re.fullmatch(r"[a-z0-9-]+", org, flags=re.ASCII):
+    if org is not None and not is_org_slug(org):
         why = f"{org!r} cannot be an organisation's slug: it has small letters, digits and dashes"
         raise UsageError(why, hint="`fly orgs list` has the slugs")
 

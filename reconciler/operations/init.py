@@ -5,7 +5,6 @@ configs are those that it is to have. Nothing that is there is ever overwritten.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ DEFAULT_FILE: Final = "machines.yaml"
 _OTHER_NAME: Final = {"machines.yaml": "machines.yml", "machines.yml": "machines.yaml"}
 _ORG: Final = "personal"
 _REGION: Final = "iad"
-_SLUG: Final = re.compile(r"[a-z0-9-]+", re.ASCII)
 _ASIDE: Final = frozenset({"image", "metadata", "mounts"})  # a draft leaves them to the user, or says them by itself
 
 
@@ -78,7 +76,9 @@ def make_first_spec(options: InitOptions) -> FirstSpec:
     """Return the spec to write. Raises UnknownNameError, UsageError, SpecError."""
     if not options.directory.is_dir():
         raise UsageError(f"{options.directory} is not a directory", hint="-C names the directory of the spec")
-    if options.org and not _SLUG.fullmatch(options.org):
+    from reconciler.drafts.names import is_org_slug
+
+    if options.org and not is_org_slug(options.org):
         raise UsageError(f"{options.org!r} is not an organisation's slug", hint="`fly orgs list` shows yours")
     origin = find_origin(options.directory, options.source)
     if origin.kind is OriginKind.FLY:
