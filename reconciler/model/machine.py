@@ -184,6 +184,11 @@ class Machine:
     def metadata(self) -> Mapping[str, str]:
         return self.config.metadata if self.config else {}
 
+    @property
+    def is_deployed_by_fly(self) -> bool:
+        """Return whether `fly deploy` manages the machine's app too."""
+        return self.metadata.get("fly_platform_version") == "v2"
+
     def destroyed(self) -> "Machine":
         """Return the machine as it was seen last, and destroyed since."""
         return replace(self, state=MachineState.DESTROYED)

@@ -15,7 +15,7 @@ from reconciler.drafts.variables import Variables
 from reconciler.drafts.write import write_draft
 from reconciler.errors import ApiError, SpecError, UnobservedError, UsageError
 from reconciler.machines_api.observe import observe
-from reconciler.model.machine import Machine, Observed
+from reconciler.model.machine import Observed
 from reconciler.operations.import_proof import disproof
 from reconciler.operations.session import Session
 from reconciler.spec import load_spec
@@ -102,7 +102,7 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
         kept=kept,
         stack=stack,
         machine_count=len(found.machine_ids),
-        is_deployed_by_fly=any(_is_deployed_by_fly(one) for one in seen.machines if one.id in found.machine_ids),
+        is_deployed_by_fly=any(one.is_deployed_by_fly for one in seen.machines if one.id in found.machine_ids),
     )
 
 
@@ -116,10 +116,6 @@ def _check_names(app: str, stack: str, org: str | None) -> None:
     if org is not None and not is_org_slug(org):
         why = f"{org!r} cannot be an organisation's slug: it has small letters, digits and dashes"
         raise UsageError(why, hint="`fly orgs list` has the slugs")
-
-
-def _is_deployed_by_fly(machine: Machine) -> bool:
-    return machine.metadata.get("fly_platform_version") == "v2"
 
 
 async def _kept(session: Session, app: str) -> dict[str, tuple[str, ...] | None]:

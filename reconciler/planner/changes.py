@@ -46,7 +46,7 @@ def adoption(
         reason += f"; started: it is {machine.state.value}, and should be running"
     elif is_marked_only:
         reason += "; nothing restarts"
-    if machine.metadata.get("fly_platform_version") == "v2":
+    if machine.is_deployed_by_fly:
         reason += "; `fly deploy` manages this app too, and would change or destroy it"
     change = _change(slot, situation, anchor, Decision(Action.ADOPT, ReasonCode.UNMARKED, reason))
     change = replace(change, expected=replace(change.expected, digest=live_digest(machine.config)))
