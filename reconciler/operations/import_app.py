@@ -71,7 +71,8 @@ async def import_app(session: Session, app: str, options: ImportOptions) -> Impo
     observed = await observe(client, [app], clock=session.context.clock)
     seen = observed.apps[app]
     if not seen.exists:
-        raise UsageError(f"there is no app {app}", hint="`fly apps list` has the names")
+        hint = "`fly apps list` has the names of those on Fly; the local engine has only apps that were made on it"
+        raise UsageError(f"there is no app {app}", hint=hint)
     if seen.unobserved:
         raise UnobservedError(f"{seen.unobserved}: the answer cannot be believed", hint="try again in a moment")
     if unknown := [one for one in options.skipped if not any(one in {it.id, it.name} for it in seen.machines)]:

@@ -171,6 +171,7 @@ def test_whatever_is_set_the_machine_keeps_its_version_and_goes_on(
         ([], {}, 64, "name the app"),
         (["shop", "-a", "other"], {}, 64, "both shop and --app other"),
         (["nope"], {}, 1, "there is no app nope"),
+        (["nope"], {}, 1, "the local engine has only apps that were made on it"),
         (["A B"], {}, 1, "cannot be the name of an app"),
         (["shop", "--name", "A"], {}, 1, "cannot be the name of a stack"),
         (["shop", "--org", "A"], {}, 1, "cannot be an organisation's slug"),
