@@ -123,7 +123,7 @@ def test_a_pool_without_a_reachable_machine_is_not_waited_for() -> None:
     assert unreachable is not None
     assert unreachable.cause is NeverStarted.HOST
     assert empty is not None
-    assert empty.remedy == "run `reconciler apply`"
+    assert empty.remedy == "run `reconciler apply` first: it makes them"
 
 
 def test_what_was_applied_says_whether_a_run_may_have_its_own_args() -> None:
