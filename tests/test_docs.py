@@ -155,6 +155,10 @@ def test_the_workflows_check_each_python_that_the_project_names() -> None:
     assert workflow["jobs"]["checks"]["strategy"]["matrix"]["python"] == versions
 
 
+def test_ci_ends_with_the_tests_so_that_their_summary_is_its_last_line() -> None:
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1].partition(" #")[0] == "make check"
+
+
 def test_each_action_is_pinned_to_a_commit_that_its_version_is_told_of() -> None:
     pins: dict[str, set[str]] = {}
     for path in (*(ROOT / ".github/workflows").glob("*.yml"), *(ROOT / "examples/github-actions").glob("*.yml")):
