@@ -58,6 +58,17 @@ def spec_of(text: str) -> Spec:
     return load_spec(text, file="machines.yaml", environment={})
 
 
+CHECKED = app_spec(
+    """
+    services:
+      web:
+        command: [run, '1000000000']
+        count: 2
+        checks: {alive: {type: tcp, port: 8080, interval: 10s, timeout: 2s, grace_period: 1s}}
+"""
+)
+
+
 @dataclass
 class World:
     engine: Engine

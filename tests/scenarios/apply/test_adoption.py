@@ -21,7 +21,7 @@ from reconciler.operations.apply import carry_out
 from reconciler.operations.release import propose_release
 from tests.support.approvals import WAYS, apply_approved
 from tests.support.faults import FAULTS, after_requests, dying
-from tests.support.world import World, app_spec, open_world, spec_of, task_spec
+from tests.support.world import CHECKED, World, app_spec, open_world, spec_of, task_spec
 
 ONE = task_spec("[run, '30']", count="1")
 KINDS = app_spec(
@@ -34,15 +34,6 @@ KINDS = app_spec(
       idle:
         command: [run, '1000000000']
         config: {services: [{internal_port: 80, protocol: tcp, autostop: stop}]}
-"""
-)
-CHECKED = app_spec(
-    """
-    services:
-      web:
-        command: [run, '1000000000']
-        count: 2
-        checks: {alive: {type: tcp, port: 8080, interval: 10s, timeout: 2s, grace_period: 1s}}
 """
 )
 

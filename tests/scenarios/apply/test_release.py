@@ -20,22 +20,13 @@ from reconciler.operations.apply import Proposal, carry_out
 from reconciler.operations.consent import Consent
 from reconciler.operations.release import propose_release
 from tests.support.faults import FAULTS, after_requests, dying
-from tests.support.world import World, app_spec, open_world, task_spec
+from tests.support.world import CHECKED, World, app_spec, open_world, task_spec
 
 WORK = task_spec("[run, '30']")
 BOTH = app_spec(
     """
     tasks: {work: {command: [run, '30'], count: 2}, other: {command: [run, '5']}}
     services: {web: {command: [run, '1000000000'], count: 2}}
-"""
-)
-CHECKED = app_spec(
-    """
-    services:
-      web:
-        command: [run, '1000000000']
-        count: 2
-        checks: {alive: {type: tcp, port: 8080, interval: 10s, timeout: 2s, grace_period: 1s}}
 """
 )
 
