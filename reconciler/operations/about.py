@@ -8,20 +8,14 @@ from reconciler.canonical.digest import SCHEME
 from reconciler.errors import UsageError
 from reconciler.model.about import About
 from reconciler.operations.spec_files import SpecSource, find_spec, named_files
+from reconciler.operations.tool_version import tool_version
 from reconciler.targets import engine_home, name_of_target
-
-
-def own_version() -> str:
-    """Return the version of this package as it is installed."""
-    from importlib.metadata import version
-
-    return version("machines-reconciler")
 
 
 def about(source: SpecSource, environment: Mapping[str, str]) -> About:
     """Return what is known of this installation. No spec is read."""
     return About(
-        version=own_version(),
+        version=tool_version(),
         python=platform.python_version(),
         platform=platform.platform(),
         scheme=SCHEME,

@@ -13,6 +13,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.plan_notes import plan_mark
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
+from reconciler.operations.tool_version import tool_version
 
 if TYPE_CHECKING:
     from reconciler.model.plan import SavedPlan
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 _MAX_BYTES = 256 * 1024 * 1024
 _AT_ONCE = 10
 _HINT = "plan again, and review that"
-
-
-def tool_version() -> str:
-    """Return the version of this package."""
-    from importlib.metadata import version
-
-    return version("machines-reconciler")
 
 
 def bind(

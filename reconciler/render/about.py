@@ -7,20 +7,19 @@ from reconciler.render.redact import clean
 from reconciler.render.style import FORMAT_VERSION
 
 
-def about_text(found: About, *, is_verbose: bool = False) -> str:
-    """Show the version on a line; with `is_verbose` what else a report should name."""
-    lines = [f"reconciler {found.version}"]
-    if is_verbose:
-        rows = {
-            "python": f"{found.python} on {found.platform}",
-            "formats": f"{FORMAT_VERSION} of JSON documents, scheme {found.scheme} of the digests on machines",
-            "package": found.package,
-            "engine": found.engine_home,
-            "target": found.target,
-            "spec": found.spec or "none here",
-        }
-        lines += [f"  {name:<8} {clean(str(value))}" for name, value in rows.items()]
-    return "\n".join(lines)
+def about_text(found: About) -> str:
+    """Show the version on a line, and what else a report should name."""
+    rows = {
+        "python": f"{found.python} on {found.platform}",
+        "formats": f"{FORMAT_VERSION} of JSON documents, scheme {found.scheme} of the digests on machines",
+        "package": found.package,
+        "engine": found.engine_home,
+        "target": found.target,
+        "spec": found.spec or "none here",
+    }
+    return "\n".join(
+        [f"reconciler {found.version}", *(f"  {name:<8} {clean(str(value))}" for name, value in rows.items())]
+    )
 
 
 def about_json(found: About) -> dict[str, Any]:

@@ -71,6 +71,7 @@ TABLE = (
     Row("help plan", "|"),
     Row("schema event", "|"),
     Row("completion fish", "|"),
+    Row("version", "| render"),
     Row("version -v", "| canonical render"),
     Row("plan --out saved", f"{TALK} planner render"),
     Row("show saved", "| canonical render"),

@@ -12,13 +12,18 @@ from reconciler.cli.ui.options import shared, shared_options
 @shared_options
 def command(**_values: object) -> None:
     """Show the version. With -v also Python, the platform, and where files are found."""
+    from reconciler.operations.tool_version import tool_version
+
+    options = shared()
+    if not (options.is_json or options.verbosity > 0):
+        console.print_text(f"reconciler {tool_version()}")
+        return
     from reconciler.cli.ui.session import source_of
     from reconciler.operations.about import about
     from reconciler.render.about import about_json, about_text
 
-    options = shared()
     found = about(source_of(options), os.environ)
     if options.is_json:
         console.print_json(about_json(found))
     else:
-        console.print_text(about_text(found, is_verbose=options.verbosity > 0))
+        console.print_text(about_text(found))
