@@ -99,8 +99,8 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install  ## the benchmarks, as ratios in one run
-	$(BIN)/python -m benchmarks
+bench: install  ## the benchmarks, as ratios in one run; CHECK=1 says which CPU rows got slower, and writes nothing
+	$(BIN)/python -m benchmarks $(if $(CHECK),--check) $(SUITES)
 
 stats:  ## sizes of files and functions, and how docstrings begin
 	$(PYTHON) tools/stats.py

@@ -1,130 +1,209 @@
-"""The local engine's calls against a bare Starlette route, and its starts against bare subprocesses, in one run."""
+"""The local engine: its rate and its start against the baseline commit's; calls against a bare Starlette route; runs
+against bare subprocesses. All in turn, each server and the client in processes of their own.
+"""
 
-import asyncio
+import json
+import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure, at_least, at_most, under
+from benchmarks.measure import environment, said
+from benchmarks.raw_client import request_text
+from benchmarks.trees import ROOT, Tree, current_tree
+from reconciler.engine.server.daemon import engine_status, read_token
 
-from benchmarks.measure import Figure
-from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
-
-CLIENTS = 10
-CALLS = 600
+CONNECTIONS = 10
+CALLS = 2000
+CREATES = 200
 MACHINES = 1000
+LISTS = 20
 STARTS = 60
+RUNS = 5
 CONFIG = {"image": "i", "init": {"exec": ["true"]}, "restart": {"policy": "no"}}
 
-Ask = Callable[[httpx.AsyncClient, int], Awaitable[object]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Something that answers requests on loopback."""
+
+    url: str
+    token: str = ""
+
+    def request(self, method: str, path: str, body: object = None) -> str:
+        return request_text(method, path, token=self.token, body="" if body is None else json.dumps(body))
+
+    def json(self, method: str, path: str, body: object = None) -> object:
+        """One call by itself, and its answer."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def takes(self, jobs: list[list[str]], *, connections: int = CONNECTIONS) -> float:
+        """The seconds of each job, where several connections share them."""
+        place = urlsplit(self.url)
+        asked = {"host": place.hostname, "port": place.port, "connections": connections, "jobs": jobs}
+        line = [sys.executable, "-m", "benchmarks.raw_client"]
+        return float(said(*line, env=environment(), cwd=ROOT, input=json.dumps(asked))) / len(jobs)
+
+
+def engine_figures(bench: Bench) -> Iterator[Figure]:
+    with ExitStack() as stack:
+        ours = stack.enter_context(_engine(bench.current))
+        machines = _machines(ours)
+        if bench.baseline:
+            theirs = stack.enter_context(_engine(bench.baseline))
+            yield _rate(bench, ours, machines, theirs)
+        yield from _calls(bench, ours, stack.enter_context(_bare_server()))
+        yield from _starts(bench, ours, machines)
+    if bench.baseline:
+        yield _first_answer(bench, bench.baseline)
+
+
+def _rate(bench: Bench, ours: Server, machines: list[str], theirs: Server) -> Figure:
+    ours_s, theirs_s = _in_turn(bench, _gets(ours, machines), _gets(theirs, _machines(theirs)))
+    return Figure(
+        name="engine: GET of a machine, 10 connections",
+        amount=1 / ours_s,
+        baseline="the baseline",
+        baseline_amount=1 / theirs_s,
+        unit="/s",
+        goal=at_least(4),
+    )
+
+
+def _gets(server: Server, machines: list[str]) -> Callable[[], float]:
+    asked = [server.request("GET", f"/v1/apps/app/machines/{machine}") for machine in machines]
+    jobs = [[asked[number % len(asked)]] for number in range(CALLS)]
+    return lambda: server.takes(jobs)
+
+
+def _calls(bench: Bench, engine: Server, bare: Server) -> Iterator[Figure]:
+    """An app of their own for the creates, so that the list has a thousand."""
+    engine.json("POST", "/v1/apps", {"name": "more", "org_slug": "personal"})
+    numbers = iter(range(1_000_000))
+
+    def create() -> float:
+        bodies = ({"name": f"m-{next(numbers)}", "skip_launch": True, "config": CONFIG} for _ in range(CREATES))
+        return engine.takes([[engine.request("POST", "/v1/apps/more/machines", body)] for body in bodies])
+
+    lists = [[engine.request("GET", "/v1/apps/app/machines")]] * LISTS
+    routes = [[bare.request("GET", "/")]] * CALLS
+    create_s, list_s, route_s = _in_turn(bench, create, lambda: engine.takes(lists), lambda: bare.takes(routes))
+    for name, taken_s in (("create", create_s), ("list of 1,000", list_s)):
+        yield Figure(name=f"engine: {name}", amount=taken_s, baseline="a bare Starlette route", baseline_amount=route_s)
+
+
+def _starts(bench: Bench, engine: Server, machines: list[str]) -> Iterator[Figure]:
+    """From POST start to the answer of WAIT for stopped: one after the other, as the subprocesses are; then by ten."""
+    jobs = [
+        [
+            engine.request("POST", f"/v1/apps/app/machines/{machine}/start"),
+            engine.request("GET", f"/v1/apps/app/machines/{machine}/wait?state=stopped"),
+        ]
+        for machine in machines[:STARTS]
+    ]
+    program = f"""
+import subprocess, time
+began = time.perf_counter()
+for _ in range({STARTS}):
+    subprocess.run(["true"], check=True, capture_output=True)
+print((time.perf_counter() - began) / {STARTS})
+"""
+    one_s, ten_s, bare_s = _in_turn(
+        bench,
+        lambda: engine.takes(jobs, connections=1),
+        lambda: engine.takes(jobs),
+        lambda: float(said(sys.executable, "-c", program, env=environment())),
+    )
+    for how, taken_s in (("", one_s), (f", {CONNECTIONS} connections", ten_s)):
+        name = f"engine: start of true to stopped{how}"
+        yield Figure(name=name, amount=taken_s, baseline="a bare subprocess", baseline_amount=bare_s, goal=under(3))
+
+
+def _first_answer(bench: Bench, baseline: Tree) -> Figure:
+    """Each time in a home that is new."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        home = Path(name) / "home"
+
+        def empty() -> None:
+            _stop(bench.current, home)
+            shutil.rmtree(home, ignore_errors=True)
+
+        try:
+            return bench.compare(
+                "engine: from `engine start` to its first answer",
+                lambda: _start(bench.current, home).json("GET", "/v1/apps?org_slug=personal"),
+                "the baseline",
+                lambda: _start(baseline, home).json("GET", "/v1/apps?org_slug=personal"),
+                goal=at_most(0.5),
+                before=empty,
+            )
+        finally:
+            _stop(bench.current, home)
+
+
+def _in_turn(bench: Bench, *measured: Callable[[], float]) -> list[float]:
+    """The median of what each has measured itself, after once for nothing."""
+    rounds = [[take() for take in measured] for _ in range(bench.runs(RUNS) + 1)]
+    return [statistics.median(taken) for taken in zip(*rounds[1:], strict=True)]
+
+
+def _machines(engine: Server) -> list[str]:
+    """Create an app of a thousand machines; return their ids."""
+    engine.json("POST", "/v1/apps", {"name": "app", "org_slug": "personal"})
+    bodies = [{"name": f"m-{number}", "skip_launch": True, "config": CONFIG} for number in range(MACHINES)]
+    engine.takes([[engine.request("POST", "/v1/apps/app/machines", body)] for body in bodies])
+    listed = engine.json("GET", "/v1/apps/app/machines")
+    assert isinstance(listed, list)
+    return [machine["id"] for machine in listed]
 
 
 @contextmanager
-def bare_server() -> Iterator[str]:
+def _engine(tree: Tree) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        try:
+            yield _start(tree, home)
+        finally:
+            _stop(tree, home)
+
+
+def _start(tree: Tree, home: Path) -> Server:
+    tree.runs("engine", "start", cwd=home.parent, env=environment(RECONCILER_HOME=str(home)))()
+    url = engine_status(home).url
+    assert url
+    return Server(url=url, token=read_token(home))
+
+
+def _stop(tree: Tree, home: Path) -> None:
+    tree.runs("engine", "stop", cwd=home.parent, env=environment(RECONCILER_HOME=str(home)))()
+
+
+@contextmanager
+def _bare_server() -> Iterator[Server]:
     """The bare route in a process of its own, as the engine is in one."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "benchmarks.bare_route:app",
-        "--port",
-        str(port),
-        "--log-level",
-        "error",
-    ]
-    process = subprocess.Popen([*command, "--no-access-log", "--lifespan", "off"])
+    line = f"-m uvicorn benchmarks.bare_route:app --port {port} --log-level error --no-access-log --lifespan off"
+    process = subprocess.Popen([current_tree().python, *line.split()], cwd=ROOT, env=environment())
     try:
         while process.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
-        yield f"http://127.0.0.1:{port}"
+        yield Server(url=f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait()
-
-
-async def rate(url: str, token: str, ask: Ask, calls: int) -> float:
-    """Calls per second, by ten connections."""
-    headers = {"Authorization": f"Bearer {token}"}
-    limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
-    async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, trust_env=False, timeout=60) as http:
-        await ask(http, -1)
-        began = time.perf_counter()
-
-        async def client(first: int) -> None:
-            for number in range(first, calls, CLIENTS):
-                await ask(http, number)
-
-        await asyncio.gather(*(client(first) for first in range(CLIENTS)))
-        return calls / (time.perf_counter() - began)
-
-
-def engine_figures() -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory, bare_server() as bare:
-        home = Path(directory)
-        url, token = f"{start_engine(home).url}/v1/apps", read_token(home)
-        try:
-            rates = asyncio.run(_rates(bare, url, token))
-        finally:
-            stop_engine(home)
-    route, subprocess_rate = "a bare Starlette route", _subprocess_rate()
-    for name in ("get", "create", "list of 1,000"):
-        yield _call(f"the local engine's {name}", rates[name], route, rates["route"])
-    yield _call("the local engine's start of true", rates["start"], "a bare subprocess", subprocess_rate)
-
-
-def _call(name: str, rate: float, baseline: str, baseline_rate: float) -> Figure:
-    return Figure(name=name, amount=1 / rate, baseline=baseline, baseline_amount=1 / baseline_rate)
-
-
-async def _rates(bare: str, url: str, token: str) -> dict[str, float]:
-    """Calls of each kind in a second."""
-
-    async def make(http: httpx.AsyncClient, number: int) -> None:
-        body = {"name": f"m-{number}", "skip_launch": True, "config": CONFIG}
-        (await http.post("/app/machines", json=body)).raise_for_status()
-
-    async def route(http: httpx.AsyncClient, _number: int) -> None:
-        await http.get("/")
-
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
-        await http.post(url, json={"name": "app", "org_slug": "personal"})
-        route_rate = await rate(bare, token, route, CALLS)
-        create_rate = await rate(url, token, make, MACHINES)
-        ids = [machine["id"] for machine in (await http.get("/app/machines")).json()]
-
-    async def get(http: httpx.AsyncClient, number: int) -> None:
-        await http.get(f"/app/machines/{ids[number % len(ids)]}")
-
-    async def get_list(http: httpx.AsyncClient, _number: int) -> None:
-        await http.get("/app/machines")
-
-    async def start(http: httpx.AsyncClient, number: int) -> None:
-        machine = ids[number % len(ids)]
-        await http.post(f"/app/machines/{machine}/start")
-        await http.get(f"/app/machines/{machine}/wait?state=stopped")
-
-    get_rate = await rate(url, token, get, CALLS)
-    list_rate = await rate(url, token, get_list, 20)
-    start_rate = await rate(url, token, start, STARTS)
-    return {
-        "route": route_rate,
-        "create": create_rate,
-        "get": get_rate,
-        "list of 1,000": list_rate,
-        "start": start_rate,
-    }
-
-
-def _subprocess_rate() -> float:
-    began = time.perf_counter()
-    for _ in range(STARTS):
-        subprocess.run(["true"], check=True, capture_output=True)
-    return STARTS / (time.perf_counter() - began)

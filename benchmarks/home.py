@@ -1,6 +1,6 @@
 """A directory with a spec, a local engine of its own, and the commands that run there."""
 
-import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import COMMAND, Work, process
+from benchmarks.measure import Work, environment, process
+from benchmarks.trees import Tree, current_tree
 from reconciler.engine.server.daemon import read_token, start_engine, stop_engine
 
 ONE_TASK = "version: 1\nname: b\napps: {b: {image: i, tasks: {ok: {command: ['true']}}}}\n"
@@ -19,13 +20,14 @@ class Home:
     """Where commands run. `url` is the engine's, without `/v1`."""
 
     directory: Path
+    engine: Path
     url: str
     token: str
     environment: dict[str, str]
 
-    def command(self, *arguments: str, **environment: str) -> Work:
-        """Our command, as a whole process; `environment` is what it has of its own."""
-        return process(COMMAND, *arguments, cwd=self.directory, env=self.environment | environment)
+    def command(self, *arguments: str, tree: Tree | None = None, **more: str) -> Work:
+        """The command of a tree, by default of this one, as a whole process; `more` is environment of its own."""
+        return (tree or current_tree()).runs(*arguments, cwd=self.directory, env=self.environment | more)
 
     def python(self, program: str, *arguments: str) -> Work:
         """A program of Python's, as a whole process."""
@@ -33,6 +35,12 @@ class Home:
 
     def process(self, *line: str) -> Work:
         return process(*line, cwd=self.directory, env=self.environment)
+
+    def empty(self) -> None:
+        """Replace the engine by one that has nothing, at another URL: only commands find that."""
+        stop_engine(self.engine)
+        shutil.rmtree(self.engine)
+        start_engine(self.engine)
 
 
 @contextmanager
@@ -43,8 +51,8 @@ def open_home(spec: str = ONE_TASK) -> Iterator[Home]:
         (directory / "machines.yaml").write_text(spec)
         url, token = start_engine(engine).url, read_token(engine)
         assert url
-        ours = {"RECONCILER_HOME": str(engine), "RECONCILER_TARGET": "local", "URL": f"{url}/v1/apps", "TOKEN": token}
+        ours = environment(RECONCILER_HOME=str(engine), RECONCILER_TARGET="local", URL=f"{url}/v1/apps", TOKEN=token)
         try:
-            yield Home(directory=directory, url=url, token=token, environment=os.environ | ours)
+            yield Home(directory=directory, engine=engine, url=url, token=token, environment=ours)
         finally:
             stop_engine(engine)

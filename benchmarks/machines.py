@@ -6,8 +6,9 @@ import itertools
 import time
 from collections.abc import Iterator
 
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure, under
 from benchmarks.home import Home, open_home
-from benchmarks.measure import Figure, compare
 
 # As our own command does it, each program imports httpx without the command `httpx`.
 _HTTPX = """
@@ -81,22 +82,22 @@ apps:
 PACED = 15
 
 
-def machine_figures() -> Iterator[Figure]:
+def machine_figures(bench: Bench) -> Iterator[Figure]:
     with open_home(SPEC.format(1000)) as home:
         home.command("apply", "--yes")()
-        yield compare(
+        yield bench.compare(
             "plan of 1,000 machines, no changes",
             home.command("plan"),
             "one list by Python and httpx",
             home.python(LIST),
-            goal=3.0,
+            goal=under(3.0),
         )
     with open_home(_many_apps()) as home:
         home.command("apply", "--yes")()
         name, baseline = "plan of 200 apps, no changes", "their lists by httpx, 10 connections"
-        yield compare(name, home.command("plan"), baseline, home.python(LIST_EACH))
+        yield bench.compare(name, home.command("plan"), baseline, home.python(LIST_EACH))
     with open_home(SPEC.format(100)) as home:
-        yield _creates(home)
+        yield _creates(bench, home)
     with open_home(SPEC.format(PACED)) as home:
         yield _paced(home)
 
@@ -106,7 +107,7 @@ def _many_apps() -> str:
     return f"version: 1\nname: b\napps:\n{apps}"
 
 
-def _creates(home: Home) -> Figure:
+def _creates(bench: Bench, home: Home) -> Figure:
     """Each run makes an app of its own."""
     home.command("apply", "--yes")()
     home.python(DUMP)()
@@ -119,7 +120,7 @@ def _creates(home: Home) -> Figure:
         home.python(CREATE, f"plain-{next(numbers)}")()
 
     name = "apply of 100 creates, pacing off"
-    return compare(name, apply, "httpx posting the same bodies, 10 connections", plain, goal=3.0)
+    return bench.compare(name, apply, "httpx posting the same bodies, 10 connections", plain, goal=under(3.0))
 
 
 def _paced(home: Home) -> Figure:

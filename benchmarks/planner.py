@@ -8,84 +8,67 @@ import asyncio
 import gc
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 
-from benchmarks.measure import Figure
-from reconciler.canonical.digest import digest_of, section_digests
+from benchmarks.answers import list_answer, loaded, next_cursor, observed_of, spec_of, text_of
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure, under
+from benchmarks.measure import environment, said
+from benchmarks.trees import ROOT
 from reconciler.cli.main import FEW_COLLECTIONS
 from reconciler.clock import SystemClock
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.wire import machines_from_json
-from reconciler.model import marks
-from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
+from reconciler.model.machine import ObservedApp
 from reconciler.model.spec import App, Spec
 from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner, plan
 from reconciler.render.text import plan_text
-from reconciler.spec import load_spec
 
-IN_EACH_APP = 100
 RUNS = 5
 ROUNDS = 3
 SIZES = (10_000, 100_000)
 PAGED = (1_000, 10_000)
-_EVENTS = [
-    {"id": f"E{number}", "type": kind, "status": "stopped", "source": "flyd", "timestamp": 1_795_000_000_000 + number}
-    for number, kind in enumerate(("exit", "start", "exit", "start", "launch"))
-]
 
 
-def spec_of(count: int, *, tag: str = "1") -> Spec:
-    """A spec of so many machines, a hundred in each app."""
-    apps = "\n".join(
-        f"  app-{number}: {{image: 'registry.example/a:{tag}', env: {{A: '1', B: '2', C: '3'}},"
-        f" tasks: {{work: {{command: [run, '{number}'], count: {min(count, IN_EACH_APP)}}}}}}}"
-        for number in range(max(1, count // IN_EACH_APP))
-    )
-    return load_spec(f"version: 1\nname: bench\napps:\n{apps}\n", file="bench.yaml", environment={})
-
-
-def observed_of(spec: Spec) -> Observed:
-    """What the platform shows right after the spec was applied."""
-    return Observed(apps={app.name: _observed(spec, app) for app in spec.apps}, at=datetime.now(UTC))
-
-
-def planner_figures() -> Iterator[Figure]:
-    ten, hundred = _in_turn("alone")
+def planner_figures(bench: Bench) -> Iterator[Figure]:
+    ten, hundred = _in_turn("alone", bench.runs(ROUNDS))
     seconds, size = ten["seconds"], ten["megabytes"]
-    yield Figure(name="planner, 10,000 machines", amount=seconds, baseline="1.5 s", baseline_amount=1.5, goal=1.0)
     yield Figure(
-        name="planner, 10,000 machines", amount=size, unit="MB", baseline="300 MB", baseline_amount=300, goal=1.0
+        name="planner, 10,000 machines", amount=seconds, baseline="1.5 s", baseline_amount=1.5, goal=under(1.0)
+    )
+    yield Figure(
+        name="planner, 10,000 machines", amount=size, unit="MB", baseline="300 MB", baseline_amount=300, goal=under(1.0)
     )
     name, baseline = "planner, 100,000 machines", "10,000 machines"
-    yield Figure(name=name, amount=hundred["seconds"], baseline=baseline, baseline_amount=seconds, goal=10.5)
+    yield Figure(name=name, amount=hundred["seconds"], baseline=baseline, baseline_amount=seconds, goal=under(10.5))
     yield Figure(name=name, amount=hundred["megabytes"], unit="MB", baseline=baseline, baseline_amount=size)
-    small, large = _in_turn("stream")
+    small, large = _in_turn("stream", bench.runs(ROUNDS))
     name = "JSON of 1,000 apps' lists to a plan's text, 100,000 machines"
-    yield Figure(name=name, amount=large["seconds"], baseline=baseline, baseline_amount=small["seconds"], goal=10.5)
+    yield Figure(
+        name=name, amount=large["seconds"], baseline=baseline, baseline_amount=small["seconds"], goal=under(10.5)
+    )
     yield Figure(name=name, amount=large["megabytes"], unit="MB", baseline=baseline, baseline_amount=small["megabytes"])
     page, pages = (_measured("pages", count)["megabytes"] for count in PAGED)
     name, baseline = "one app's list in pages to a plan, 10,000 machines", "1,000 machines"
-    yield Figure(name=name, amount=pages, unit="MB", baseline=baseline, baseline_amount=page, goal=1.25)
+    yield Figure(name=name, amount=pages, unit="MB", baseline=baseline, baseline_amount=page, goal=under(1.25))
 
 
-def _in_turn(what: str) -> list[dict[str, float]]:
+def _in_turn(what: str, count: int) -> list[dict[str, float]]:
     """Seconds and megabytes of each size."""
-    rounds = [[_measured(what, count) for count in SIZES] for _ in range(ROUNDS)]
+    rounds = [[_measured(what, size) for size in SIZES] for _ in range(count)]
     return [{key: min(one[key] for one in found) for key in found[0]} for found in zip(*rounds, strict=True)]
 
 
 def _measured(what: str, count: int) -> dict[str, float]:
     line = [sys.executable, "-m", "benchmarks.planner", what, str(count)]
-    found: dict[str, float] = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    found: dict[str, float] = json.loads(said(*line, env=environment(), cwd=ROOT))
     return found
 
 
@@ -107,7 +90,7 @@ def stream(count: int) -> float:
     spec = spec_of(count)
     planner, at, taken_s = Planner(spec.stack), datetime.now(UTC), 0.0
     for app in spec.apps:
-        answer = _answer(spec, app)
+        answer = list_answer(spec, app, is_changed=True)
         began = time.perf_counter()
         machines = machines_from_json(app.name, json.loads(answer))
         planner.add(app, ObservedApp(name=app.name, exists=True, machines=machines), at)
@@ -121,9 +104,7 @@ def stream(count: int) -> float:
 
 def pages(count: int) -> float:
     """The seconds from a list that comes in pages to the plan of one app; none of its machines has changed."""
-    task = f"{{command: [run], count: {count}}}"
-    text = f"version: 1\nname: bench\napps: {{app: {{image: i, tasks: {{work: {task}}}}}}}\n"
-    spec = load_spec(text, file="bench.yaml", environment={})
+    spec = loaded(text_of(apps=1, in_each=count))
     planner, at = Planner(spec.stack), datetime.now(UTC)
     [app] = spec.apps
 
@@ -145,60 +126,9 @@ def pages(count: int) -> float:
 
 def _page(spec: Spec, app: App, request: httpx.Request) -> httpx.Response:
     first, limit = int(request.url.params.get("cursor", "0")), int(request.url.params["limit"])
-    total = sum(len(pool.slots) for pool in app.pools)
-    headers = {"fly-next-cursor": str(first + limit)} if first + limit < total else {}
-    return httpx.Response(200, content=_answer(spec, app, first, limit), headers=headers)
-
-
-def _observed(spec: Spec, app: App, first: int = 0, limit: int | None = None) -> ObservedApp:
-    machines = []
-    for pool in app.pools:
-        digest, fields = digest_of(pool.config), section_digests(pool.config)
-        for slot in pool.slots[first:][:limit]:
-            metadata = {
-                marks.STACK: spec.stack,
-                marks.POOL: pool.name,
-                marks.SLOT: slot.name,
-                marks.APPLIED: digest,
-                marks.FIELDS: fields,
-            }
-            machine = Machine(
-                app=slot.app,
-                id=f"m{slot.name}",
-                name=slot.name,
-                state=MachineState.STOPPED,
-                region=slot.region,
-                version="01",
-                config=pool.config.with_metadata(metadata),
-            )
-            machines.append(machine)
-    return ObservedApp(name=app.name, exists=True, machines=tuple(machines))
-
-
-def _answer(spec: Spec, app: App, first: int = 0, limit: int | None = None) -> bytes:
-    """What the platform answers to the list of the app.
-
-    If it is the whole list, the last machine has a variable of someone else's.
-    """
-    listed: list[dict[str, Any]] = []
-    for machine in _observed(spec, app, first, limit).machines:
-        assert machine.config
-        listed.append(
-            {
-                "id": machine.id,
-                "name": machine.name,
-                "state": "stopped",
-                "region": machine.region,
-                "instance_id": "01KAZ0000000000000000000AA",
-                "created_at": "2026-11-25T10:00:00Z",
-                "config": dict(machine.config.document) | {"dns": {}, "rootfs": {"persist": "never"}},
-                "events": _EVENTS,
-            }
-        )
-    if limit is None:
-        changed = listed[-1]["config"]
-        changed["env"] = changed["env"] | {"LEVEL": "debug"}
-    return json.dumps(listed).encode()
+    after = next_cursor(app, first, limit)
+    headers = {"fly-next-cursor": after} if after else {}
+    return httpx.Response(200, content=list_answer(spec, app, first, limit), headers=headers)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from benchmarks.measure import Figure, compare
-from benchmarks.planner import observed_of, spec_of
+from benchmarks.answers import observed_of, spec_of
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan
 from reconciler.render.html import plan_html
@@ -15,7 +16,7 @@ from reconciler.render.text import plan_text
 COUNT = 10_000
 
 
-def render_figures() -> Iterator[Figure]:
+def render_figures(bench: Bench) -> Iterator[Figure]:
     spec, observed = spec_of(COUNT), observed_of(spec_of(COUNT, tag="0"))
     changes = plan(spec, observed)
     # No two of them alike, so that none share a line.
@@ -30,4 +31,6 @@ def render_figures() -> Iterator[Figure]:
         "HTML": lambda: plan_html(changes, plan_sha256=found, salt="s"),
     }
     for name, render in formats.items():
-        yield compare(f"{COUNT:,} changes as {name}", render, "planning them", lambda: plan(spec, observed), runs=3)
+        yield bench.compare(
+            f"{COUNT:,} changes as {name}", render, "planning them", lambda: plan(spec, observed), runs=3
+        )
