@@ -15,6 +15,9 @@ EDITABLE := --no-deps --no-build-isolation --editable .
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
+# Most tests start processes of ours, and each would compile all of our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install lock demo examples test quick check workflows coverage docs format bench stats picture soak mutants clean
 
 install: $(INSTALLED)

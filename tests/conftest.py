@@ -5,6 +5,7 @@ so that a failure is of the change at hand; RECONCILER_EXPLORE=1 looks further. 
 import asyncio
 import inspect
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -23,6 +24,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("reconciler")
+
+
+def pytest_configure() -> None:
+    """Let Python keep what it compiles, here and in the processes that tests start: else each compiles it all anew."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_xdist_auto_num_workers() -> int:
