@@ -10,9 +10,10 @@
 listed in `__all__` is the public interface. A name is imported when it is used, so that `import reconciler` is cheap.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, which takes a while to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from reconciler.errors import (
         ApiError,
         ApiErrorKind,
@@ -147,11 +148,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module, metadata
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
 
     if name == "__version__":
-        return metadata.version("machines-reconciler")
+        from reconciler.version import VERSION
+
+        return VERSION
     for module, names in _HOMES.items():
         if name in names.split():
             return getattr(import_module(f"reconciler.{module}"), name)

@@ -102,9 +102,9 @@ class _Verbs(click.Group):
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
+    from reconciler.version import VERSION
 
-    click.echo(f"reconciler {version('machines-reconciler')}")
+    click.echo(f"reconciler {VERSION}")
     ctx.exit()
 
 

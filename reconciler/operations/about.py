@@ -8,14 +8,14 @@ from reconciler.canonical.digest import SCHEME
 from reconciler.errors import UsageError
 from reconciler.model.about import About
 from reconciler.operations.spec_files import SpecSource, find_spec, named_files
-from reconciler.operations.tool_version import tool_version
 from reconciler.targets import engine_home, name_of_target
+from reconciler.version import VERSION
 
 
 def about(source: SpecSource, environment: Mapping[str, str]) -> About:
     """Return what is known of this installation. No spec is read."""
     return About(
-        version=tool_version(),
+        version=VERSION,
         python=platform.python_version(),
         platform=platform.platform(),
         scheme=SCHEME,

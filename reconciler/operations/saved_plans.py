@@ -13,7 +13,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.plan_notes import plan_mark
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
-from reconciler.operations.tool_version import tool_version
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from reconciler.model.plan import SavedPlan
@@ -51,7 +51,7 @@ def bind(
         plan_sha256=set_sha256(changes),
         change_hashes=changes,
         spec_sha256=spec_sha256(spec),
-        tool_version=tool_version(),
+        tool_version=VERSION,
         scheme=scheme_of_spec(spec),
         target=target_of(target),
         selection=selection,

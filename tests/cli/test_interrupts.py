@@ -14,7 +14,8 @@ from reconciler.cli.ui.signals import run_async
 
 
 @pytest.fixture(autouse=True)
-def _own_handler() -> Iterator[None]:
+def _own_handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, "argv", ["reconciler", "plan"])
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)

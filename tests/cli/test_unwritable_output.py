@@ -55,6 +55,8 @@ class Row(NamedTuple):
 TABLE = (
     Row("--help"),
     Row("--version"),
+    Row("", "stderr"),
+    Row("plan --help"),
     Row("nosuch", "stderr"),
     Row("init -f -"),
     Row("init -f machines.yaml", "stderr"),

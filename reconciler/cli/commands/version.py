@@ -12,11 +12,11 @@ from reconciler.cli.ui.options import shared, shared_options
 @shared_options
 def command(**_values: object) -> None:
     """Show the version. With -v also Python, the platform, and where files are found."""
-    from reconciler.operations.tool_version import tool_version
+    from reconciler.version import VERSION
 
     options = shared()
     if not (options.is_json or options.verbosity > 0):
-        console.print_text(f"reconciler {tool_version()}")
+        console.print_text(f"reconciler {VERSION}")
         return
     from reconciler.cli.ui.session import source_of
     from reconciler.operations.about import about

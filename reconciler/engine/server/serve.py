@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus
 from reconciler.engine.services.background import BackgroundServices
 from reconciler.engine.store.database import unusable
+from reconciler.version import VERSION
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 512
@@ -70,7 +70,7 @@ def run_engine(
             pid=os.getpid(),
             runtime=runtime,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            version=version("machines-reconciler"),
+            version=VERSION,
         )
         try:
             with suppress(KeyboardInterrupt):

@@ -16,8 +16,8 @@ from reconciler.operations.doctor.setup import Setup
 from reconciler.operations.git import NoCommitError, head_commit
 from reconciler.operations.revision import find_revision
 from reconciler.operations.spec_files import NoSpecError
-from reconciler.operations.tool_version import tool_version
 from reconciler.targets import engine_home
+from reconciler.version import VERSION
 
 _ERRORS_SHOWN: Final = 5
 _LITTLE_BYTES: Final = 200 * 1024 * 1024
@@ -136,8 +136,8 @@ def _engine(setup: Setup) -> tuple[Finding, ...]:
         level = worst if free < _NOTHING_BYTES else Level.WARN
         text = f"{free // 1024**2} MiB are left on the disk of {there}"
         found.append(Finding(level=level, text=text, mend="make room, or set RECONCILER_HOME elsewhere"))
-    if status.running and status.version != tool_version():
-        text = f"the engine that runs is of version {status.version}, and this is {tool_version()}"
+    if status.running and status.version != VERSION:
+        text = f"the engine that runs is of version {status.version}, and this is {VERSION}"
         found.append(Finding(level=Level.WARN, text=text, mend=_STOP))
     wanted = setup.environment.get(_RUNTIME)
     if status.running and wanted and wanted != status.runtime:
