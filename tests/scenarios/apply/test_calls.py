@@ -13,37 +13,10 @@ from reconciler.model.revision import numbered
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Spec
 from reconciler.testing.virtual_time import run_virtually
-from tests.support.faults import shape
+from tests.support.calls import spelled
 from tests.support.world import World, open_world, spec_of
 
 DOCS = Path(__file__).parents[3] / "docs" / "explanation" / "performance.md"
-NAMES = (
-    ("POST /apps", "POST app"),
-    ("GET /apps/*", "GET app"),
-    ("GET /apps/*/machines", "LIST"),
-    ("POST /apps/*/machines", "CREATE"),
-    ("GET /apps/*/machines/*", "GET"),
-    ("POST /apps/*/machines/*", "UPDATE"),
-    ("DELETE /apps/*/machines/*", "DELETE"),
-    ("POST /apps/*/machines/*/lease", "LEASE"),
-    ("DELETE /apps/*/machines/*/lease", "RELEASE"),
-    ("GET /apps/*/machines/*/wait", "WAIT"),
-    ("POST /apps/*/machines/*/start", "START"),
-    ("POST /apps/*/machines/*/metadata", "META"),
-    ("GET /apps/*/machines/*/versions", "GET versions"),
-    ("GET /apps/*/ip_assignments", "GET IPs"),
-    ("POST /apps/*/ip_assignments", "POST IP"),
-    ("DELETE /apps/*", "DELETE app"),
-    ("GET /apps/*/volumes", "GET volumes"),
-    ("GET /apps/*/certificates", "GET certificates"),
-    ("GET /apps/*/secrets", "GET secrets"),
-    ("POST /platform/placements", "ROOM"),
-)
-
-
-def spelled(request: str) -> str:
-    shaped = re.sub(r"/metadata/.*", "/metadata", shape(request))
-    return dict(NAMES)[shaped]
 
 
 def task(command: str = "[exit, '0']", *, more: str = "", count: int = 1, extra: str = "") -> Spec:
