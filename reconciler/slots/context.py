@@ -7,16 +7,18 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.clock import Clock
 from reconciler.errors import ReconcilerError, unexpected_words
 from reconciler.machines_api.client import MachinesClient
-from reconciler.model.apply_event import ApplyEvent, ApplyEventType
-from reconciler.model.change import Change
-from reconciler.model.local_engine import LocalEngine
-from reconciler.model.plan import AppCreation
-from reconciler.model.report import AppEntry, Entry
+
+if TYPE_CHECKING:
+    from reconciler.model.apply_event import ApplyEvent, ApplyEventType
+    from reconciler.model.change import Change
+    from reconciler.model.local_engine import LocalEngine
+    from reconciler.model.plan import AppCreation
+    from reconciler.model.report import AppEntry, Entry
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 Emit: TypeAlias = Callable[[str], None]
@@ -33,7 +35,7 @@ def emit_nothing(_line: str) -> None:
     """Ignore the progress."""
 
 
-def hear_nothing(_event: ApplyEvent) -> None:
+def hear_nothing(_event: "ApplyEvent") -> None:
     """Ignore the event."""
 
 
@@ -79,13 +81,15 @@ class Context:
     clock: Clock
     who: str
     emit: Emit = emit_nothing
-    local: LocalEngine | None = None
+    local: "LocalEngine | None" = None
     debug: Callable[[Exception], None] = debug_nothing
     pushed: PushedImages = field(default_factory=PushedImages)
-    on_event: Callable[[ApplyEvent], None] = hear_nothing
+    on_event: "Callable[[ApplyEvent], None]" = hear_nothing
 
-    def tell(self, type: ApplyEventType, about: Change | Entry | AppCreation | AppEntry) -> None:
+    def tell(self, type: "ApplyEventType", about: "Change | Entry | AppCreation | AppEntry") -> None:
         """Tell what has happened in an apply."""
+        from reconciler.model.apply_event import ApplyEvent  # only an apply has events, and they bring its report
+
         self.on_event(ApplyEvent(type=type, time=self.clock.now(), about=about))
 
     def explain(self, error: Exception) -> str:
