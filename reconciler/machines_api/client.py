@@ -13,10 +13,8 @@ from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, NewApps, app_path, nothing, on_machine
-from reconciler.machines_api.endpoints import Apps, Leases, Platform
 from reconciler.machines_api.events import list_of_events_from_json
-from reconciler.machines_api.lists import MachineLists
-from reconciler.machines_api.logs import Logs
+from reconciler.machines_api.groups import CallGroups
 from reconciler.machines_api.throttle import Bucket, Notice, Throttle, notice_nothing
 from reconciler.machines_api.transport import TraceEntry, Transport
 from reconciler.model.config import MachineConfig
@@ -40,7 +38,7 @@ _WAIT_IS_OVER: Final = {
 }
 
 
-class MachinesClient:
+class MachinesClient(CallGroups):
     """Talk to one Machines API. An async context manager.
 
     The calls on machines are its methods; `apps`, `leases`, `lists`, `logs` and `platform` hold the others.
@@ -80,13 +78,8 @@ class MachinesClient:
                 relocate=relocate if url == base_url else None,
             )
 
-        self._api = open_transport(base_url)
-        self._logs_api = self._api if logs_url in {None, base_url} else open_transport(logs_url or base_url)
-        self.apps: Apps = Apps(self._api)
-        self.leases: Leases = Leases(self._api)
-        self.lists: MachineLists = MachineLists(self._api)
-        self.logs: Logs = Logs(self._logs_api)
-        self.platform: Platform = Platform(self._api)
+        api = open_transport(base_url)
+        super().__init__(api, api if logs_url in {None, base_url} else open_transport(logs_url or base_url))
 
     async def __aenter__(self) -> Self:
         return self

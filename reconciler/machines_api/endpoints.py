@@ -1,4 +1,4 @@
-"""The calls on apps, on leases, and on the platform itself.
+"""The calls on apps, and on the platform itself.
 
 docs/explanation/protocols.md describes them in section 1. Every method raises ApiError.
 """
@@ -7,21 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError
 from reconciler.machines_api import app_contents, ip_addresses, wire
-from reconciler.machines_api.calls import Call, app_path, nothing, on_machine
+from reconciler.machines_api.calls import Call, app_path, nothing
 from reconciler.machines_api.remedies import hint_of_creation
 from reconciler.machines_api.tokens import TokenInfo, token_from_json
 from reconciler.machines_api.transport import Transport
 from reconciler.machines_api.wire import AppInfo
 from reconciler.model.ip_address import IpAddress, IpKind
-from reconciler.model.machine import Lease
-from reconciler.model.secret import Secret
 
 _ADVICE_TIMEOUT_S: Final = 4.0
-_RELEASE_TIMEOUT_S: Final = 5.0
 _NO_SUCH_CALL: Final = frozenset({404, 405, 501})
-_NO_LEASE: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.LEASE_NOT_FOUND})
 
 
 class Apps:
@@ -144,57 +140,6 @@ def _saying_what_to_do(app: str) -> Iterator[None]:
         if error.status in _NO_SUCH_CALL:
             error.hint = f"if this server has no IP addresses, take `addresses` out of the spec of {app}"
         raise
-
-
-class Leases:
-    """Acquire, renew, read and release leases: `client.leases`."""
-
-    def __init__(self, api: Transport) -> None:
-        self._api = api
-
-    async def acquire(self, app: str, machine_id: str, *, ttl_s: int, description: str) -> Lease:
-        """Take a lease.
-
-        Raises kind LEASE_HELD if there is one, even our own after a lost reply.
-        """
-        body = {"ttl": ttl_s, "description": description}
-        call = on_machine("POST", app, machine_id, "create_lease", "/lease", query={"ttl": ttl_s}, body=body)
-        return await self._api.send(call, wire.lease_from_json)
-
-    async def renew(self, app: str, machine_id: str, *, nonce: Secret, ttl_s: int) -> Lease:
-        """Extend the lease by its TTL, from now on."""
-        call = on_machine(
-            "POST",
-            app,
-            machine_id,
-            "refresh_lease",
-            "/lease",
-            query={"ttl": ttl_s},
-            body={"ttl": ttl_s},
-            nonce=nonce,
-            is_repeatable=True,
-        )
-        return await self._api.send(call, wire.lease_from_json)
-
-    async def release(self, app: str, machine_id: str, *, nonce: Secret) -> None:
-        """Release the lease. It is no error if it is gone already."""
-        call = on_machine(
-            "DELETE",
-            app,
-            machine_id,
-            "release_lease",
-            "/lease",
-            nonce=nonce,
-            timeout_s=_RELEASE_TIMEOUT_S,
-            is_repeatable=True,
-            has_reply=False,
-        )
-        await self._api.find(call, nothing, none_there=_NO_LEASE)
-
-    async def get(self, app: str, machine_id: str) -> Lease | None:
-        """Return the lease on the machine, whoever holds it; None if there is none."""
-        call = on_machine("GET", app, machine_id, "get_lease", "/lease", is_repeatable=True)
-        return await self._api.find(call, wire.lease_from_json, none_there=_NO_LEASE)
 
 
 class Platform:

@@ -10,7 +10,7 @@ import pytest
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import stop_engine
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.endpoints import Leases
+from reconciler.machines_api.leases import Leases
 from reconciler.machines_api.lists import MachineLists
 from reconciler.machines_api.logs import Logs
 from tests.support.environment import clear_environment
