@@ -1,7 +1,8 @@
 """`reconciler plan`: what an apply would change. Reads, never writes."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,12 +24,11 @@ from reconciler.cli.ui.session import check_revision, find_revision, load_spec, 
 from reconciler.cli.ui.show_plan import show
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.values import Count
-from reconciler.model.plan import Plan
-from reconciler.model.revision import Revision
-from reconciler.model.spec import Spec
-from reconciler.operations.consent import Consent
 
 if TYPE_CHECKING:
+    from reconciler.model.plan import Plan
+    from reconciler.model.revision import Revision
+    from reconciler.model.spec import Spec
     from reconciler.operations.images import ImagePolicy, LookedUp
     from reconciler.targets import Target
 
@@ -64,7 +64,6 @@ def command(
     Ends 0, or 1 for an error; with --detailed-exitcode 2 if there are changes. A plan that lacks nothing but
     --allow-destroy ends so too, and is saved.
     """
-    from reconciler.operations import saved_plans
     from reconciler.operations.images import ImagePolicy
     from reconciler.operations.load import pushed_to
 
@@ -78,31 +77,38 @@ def command(
     found = find_revision(options, spec, revision, is_unfenced=is_unfenced)
     spec = found.told_by(spec)
     images = ImagePolicy(mode=resolve_mode_of(resolve_mode, target), push_to=push_to)
-    consent = Consent(allow_destroy=allow_destroy, adopt=adopt, prune_clones=prune_clones)
-    plan, looked_up = run_async(_plan(options, target, spec, images, consent, found.revision))
+    allowed = {"allow_destroy": allow_destroy, "adopt": adopt, "prune_clones": prune_clones}
+    plan, looked_up = run_async(_plan(options, target, spec, images, found.revision, allowed))
     show(plan, options, shows_values=shows_values)
     if plan.blocked:
         annotate(plan.blocked)
     if not plan.is_reviewable:
         return 1
     if out is not None:
-        saved = saved_plans.bind(
-            plan,
-            looked_up.spec,
-            target,
-            selection=options.selection,
-            app=options.app,
-            adopt=adopt,
-            prune_clones=prune_clones,
-            allow_destroy=allow_destroy,
-            images=looked_up.digests,
-        )
-        saved_plans.write(saved, out, salt=console.new_salt(), conceal=streams.current().known.conceal)
-        if plan.blocked:
-            console.say(f"saved as {out}, to be read: an apply of it is refused, since it {plan.blocked[0]}")
-        else:
-            console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
+        _save(plan, looked_up, options, target, out, allowed)
     return 2 if is_detailed and not plan.is_settled else 0
+
+
+def _save(
+    plan: "Plan", looked_up: "LookedUp", options: Shared, target: "Target", out: Path, allowed: Mapping[str, Any]
+) -> None:
+    """Write the plan to the file `out`, and say how to apply it."""
+    from reconciler.operations import saved_plans
+
+    saved = saved_plans.bind(
+        plan,
+        looked_up.spec,
+        target,
+        selection=options.selection,
+        app=options.app,
+        images=looked_up.digests,
+        **allowed,
+    )
+    saved_plans.write(saved, out, salt=console.new_salt(), conceal=streams.current().known.conceal)
+    if plan.blocked:
+        console.say(f"saved as {out}, to be read: an apply of it is refused, since it {plan.blocked[0]}")
+    else:
+        console.say(f"saved: `reconciler {' '.join(_how(options))} {out}` does this and nothing else")
 
 
 def _how(options: Shared) -> list[str]:
@@ -117,19 +123,15 @@ def _how(options: Shared) -> list[str]:
 
 
 async def _plan(
-    options: Shared, target: "Target", spec: Spec, images: "ImagePolicy", consent: Consent, revision: Revision | None
+    options: Shared,
+    target: "Target",
+    spec: "Spec",
+    images: "ImagePolicy",
+    revision: "Revision | None",
+    allowed: Mapping[str, Any],
 ) -> "tuple[Plan, LookedUp]":
     """Return the plan, and what was found of the images that it was made with."""
     from reconciler.operations.plan import plan
 
     async with open_session(options, target, console.say) as session:
-        return await plan(
-            session,
-            spec,
-            images=images,
-            selection=options.selection,
-            allow_destroy=consent.allow_destroy,
-            revision=revision,
-            adopt=consent.adopt,
-            prune_clones=consent.prune_clones,
-        )
+        return await plan(session, spec, images=images, selection=options.selection, revision=revision, **allowed)
