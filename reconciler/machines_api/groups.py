@@ -1,4 +1,4 @@
-"""The calls that are not on one machine, in groups. Each group is imported when it is first used."""
+"""The groups of calls of a client. Each is imported when it is first used."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING
