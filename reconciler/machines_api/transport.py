@@ -212,9 +212,10 @@ class Transport:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.body, separators=(",", ":"), ensure_ascii=False).encode()
         timeout = httpx.Timeout(call.timeout_s, connect=min(_CONNECT_TIMEOUT_S, call.timeout_s))
-        return self._http.build_request(
-            call.method, call.path, params=call.query, content=content, headers=headers, timeout=timeout
-        )
+        # One URL: httpx takes the parts of one apart three times.
+        query = f"?{httpx.QueryParams(call.query)}" if call.query else ""
+        url = httpx.URL(f"{str(self._http.base_url).rstrip('/')}{call.path}{query}")
+        return self._http.build_request(call.method, url, content=content, headers=headers, timeout=timeout)
 
     def _understood(self, call: Call, reply: httpx.Response, read: Callable[[Any], T]) -> T:
         if not reply.is_success:
