@@ -18,6 +18,7 @@ from typing import Final
 from reconciler.apply.job import Locks
 from reconciler.apply.options import Options
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
+from reconciler.machines_api.more_events import has_all_events
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import kind_of
@@ -102,8 +103,8 @@ async def _read_ends(context: Context, leaving: Machine, kind: PoolKind) -> list
 
 def _never_ran(machine: Machine) -> bool:
     """Return whether the machine comes with all its events, and none is a start."""
-    types = [event.type for event in machine.events]
-    return not types or (types[-1] == "launch" and "start" not in types)
+    has_started = any(event.type == "start" for event in machine.events)
+    return not machine.events or (has_all_events(machine) and not has_started)
 
 
 async def _write_ends(context: Context, leaving: Machine, change: Change, locks: Locks, ends: list[RunEnd]) -> None:

@@ -13,6 +13,7 @@ from reconciler.errors import ApiError, ApiErrorKind, UnobservedError, UsageErro
 from reconciler.invoke.history import runs_with_spans
 from reconciler.invoke.listing import is_unfiltered, list_pool
 from reconciler.invoke.outcome import outcome_of
+from reconciler.machines_api.more_events import has_all_events
 from reconciler.model import marks
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
@@ -50,9 +51,10 @@ async def list_runs(
 ) -> list[FoundRun]:
     """Return the retained runs of the app's tasks, newest first.
 
-    One call, and one more for each machine. Runs of destroyed machines are included if the pool's anchor keeps them or
-    the platform still lists the machine. If a machine cannot be read, the reason is added to `failures`; without
-    `failures` its error is raised. The addresses of machines whose hosts are down are added to `unreachable`.
+    One call, and one more for each machine that does not come with all its events. Runs of destroyed machines are
+    included if the pool's anchor keeps them or the platform still lists the machine. If a machine cannot be read, the
+    reason is added to `failures`; without `failures` its error is raised. The addresses of machines whose hosts are
+    down are added to `unreachable`.
     """
     if task is None:
         listed: Sequence[Machine] = await context.client.list_machines(app, with_destroyed=True) or ()
@@ -68,6 +70,8 @@ async def list_runs(
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(machine: Machine) -> list[FoundRun]:
+        if has_all_events(machine):
+            return runs_in(machine, machine.events)
         async with limit:
             try:
                 return await runs_on(context, machine)

@@ -25,6 +25,15 @@ async def events_back_to(client: MachinesClient, machine: Machine, event_id: str
     return await client.list_events(machine.app, machine.id)
 
 
+def has_all_events(machine: Machine) -> bool:
+    """Return whether the machine comes with every event that it ever had.
+
+    Then its creation is among them: events come without a gap (A17). A migration shows as a launch too, not by a user.
+    """
+    oldest = machine.events[-1] if machine.events else None
+    return oldest is not None and oldest.type == "launch" and oldest.source == "user"
+
+
 async def with_more_events(
     client: MachinesClient, machines: tuple[Machine, ...], needs: Callable[[Machine], bool]
 ) -> tuple[Machine, ...]:

@@ -47,6 +47,22 @@ async def test_runs_their_ends_and_the_last_outcome_are_told(world: World, count
 
 
 @pytest.mark.parametrize("count", FEW)
+async def test_only_a_machine_that_does_not_come_with_all_its_events_is_asked_for_them(
+    world: World, count: int
+) -> None:
+    spec = task_spec("[exit, '0']", count="3")
+    await world.apply(spec)
+    await world.context.clock.sleep(5)
+    runs = [await world.invoke(spec) for _ in range(4)]
+    world.transport.requests.clear()
+    found = await list_runs(world.context, "app", stack="stack")
+    assert {one.info.id for one in found} == {run.id for run in runs}
+    assert all(one.info.outcome and one.info.outcome.exit_code == 0 for one in found)
+    asked = [request.split("/")[-2] for request in world.transport.requests[1:]]
+    assert sorted(asked) == sorted(one.id for one in world.machines() if len(one.events) > count)
+
+
+@pytest.mark.parametrize("count", FEW)
 async def test_restarts_are_counted_and_a_service_that_does_not_stay_up_is_seen(world: World, count: int) -> None:
     spec = spec_of(SERVICE)
     await world.apply(spec)
