@@ -20,7 +20,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, under
 from benchmarks.measure import environment, said
 from benchmarks.trees import ROOT
-from reconciler.cli.main import FEW_COLLECTIONS
+from reconciler.cli.__main__ import FEW_COLLECTIONS
 from reconciler.clock import SystemClock
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.observe import observe_each

@@ -4,7 +4,6 @@ Whatever goes wrong becomes one message. The verbs are imported when they are ca
 is one: `--help` and `invoke` must start fast.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 USAGE_EXIT_CODE: Final = 64
 ERROR_EXIT_CODE: Final = 1
 INTERRUPTED_EXIT_CODE: Final = 130
-# Objects between two collections. A command makes many that it keeps, hardly a cycle, and ends soon: by default the
-# search for garbage takes a tenth of the time that a large plan takes.
-FEW_COLLECTIONS: Final = 50_000
 _COMPLETE: Final = "_RECONCILER_COMPLETE"  # as in ui.completion, which only a completion imports
 _ENDED_WELL: Final = {0, 2}  # 2: --detailed-exitcode
 INVOKE_ERROR_EXIT_CODE: Final = 125  # a task's own 1 must not be mistaken for ours
@@ -122,7 +118,6 @@ def cli(**_values: object) -> None:
 
 def main() -> int:
     """Run the command line of this process, and return its exit code."""
-    gc.set_threshold(FEW_COLLECTIONS)
     if asked := os.environ.get(_COMPLETE):
         from reconciler.cli.ui.completion import complete
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -35,12 +36,17 @@ def test_while_the_command_is_imported(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert capfd.readouterr().err == "interrupted\n"
 
 
-def test_once_there_is_a_code_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.cli.main.main", lambda: 7)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    signal.raise_signal(signal.SIGINT)
-    assert ended.value.code == 7
+def test_once_there_is_a_code_it_stays() -> None:
+    program = """
+import atexit, signal
+import reconciler.cli.main
+from reconciler.cli.__main__ import main
+atexit.register(signal.raise_signal, signal.SIGINT)
+reconciler.cli.main.main = lambda: 7
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program, "plan"], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, b"", b"")
 
 
 def test_once_the_work_is_done_its_result_stands(capsys: pytest.CaptureFixture[str]) -> None:
