@@ -13,13 +13,13 @@ _UNITS_NS: Final = {
     "h": 3600 * 1_000_000_000,
 }
 _LONGEST: Final = 100  # of any duration
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_PART: Final = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
 
 
 def nanoseconds(value: Any) -> Any:
     """Return the duration in nanoseconds; what is no duration comes back as it is."""
     if isinstance(value, str):
-        parts = _PART.findall(value[:_LONGEST])
+        parts = re.findall(_PART, value[:_LONGEST])
         if parts and "".join(number + unit for number, unit in parts) == value:
             return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
     return value

@@ -12,8 +12,8 @@ from reconciler.images.credentials import Credentials
 from reconciler.images.wire import Connection
 from reconciler.model.image import ImageReference
 
-_PARAMETER: Final = re.compile(r'(?<!\w)(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_SCHEME: Final = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$)", re.IGNORECASE)
+_PARAMETER: Final = r'(?<!\w)(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))'
+_SCHEME: Final = r"(?i)(?:^|,)\s*(Bearer|Basic)(?=\s|$)"
 _MAX_TOKEN: Final = 64 * 1024
 
 
@@ -80,13 +80,13 @@ class Login:
 
 def _challenge(header: str) -> tuple[str, dict[str, str]] | None:
     """Return the challenge to answer: Bearer if offered, else Basic; None otherwise."""
-    found = {one[1].lower(): one.end() for one in reversed(list(_SCHEME.finditer(header)))}
+    found = {one[1].lower(): one.end() for one in reversed(list(re.finditer(_SCHEME, header)))}
     for scheme in ("bearer", "basic"):
         if scheme in found:
             rest = header[found[scheme] :]
-            following = _SCHEME.search(rest)
+            following = re.search(_SCHEME, rest)
             own = rest[: following.start()] if following else rest
-            return scheme, {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(own)}
+            return scheme, {name.lower(): quoted or plain for name, quoted, plain in re.findall(_PARAMETER, own)}
     return None
 
 

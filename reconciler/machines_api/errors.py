@@ -80,11 +80,11 @@ _SHOWN: Final = 300
 _LOCATION_SHOWN: Final = 100
 _READ: Final = 4096  # characters of a text that are searched; the rest is cut off first
 _MARKUP: Final = re.compile(r"<[^<>]*>")
-_QUOTES_A_CONFIG: Final = re.compile(r"config|env|files|raw_value", re.IGNORECASE)
-_MACHINE_ID: Final = re.compile(r"machine ID (\w+)|(?:claimed by|bound to) machine:? (\w+)")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-_HOLDER: Final = re.compile(r"lease currently held by (\S+?)[,\s]")
-_EXPIRY: Final = re.compile(r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)")
+_QUOTES_A_CONFIG: Final = r"(?i)config|env|files|raw_value"
+_MACHINE_ID: Final = r"machine ID (\w+)|(?:claimed by|bound to) machine:? (\w+)"
+_SECONDS: Final = r"[0-9]{1,9}"
+_HOLDER: Final = r"lease currently held by (\S+?)[,\s]"
+_EXPIRY: Final = r"expires at (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)"
 
 
 def error_from_reply(
@@ -114,8 +114,8 @@ def error_from_reply(
     if kind is K.UNCLEAR and status == 501:
         kind = K.REFUSED
     suffix = f" (request {shorten(request_id, 60)})" if request_id else ""
-    held = _HOLDER.search(text + " ")
-    machine = _MACHINE_ID.search(text)
+    held = re.search(_HOLDER, text + " ")
+    machine = re.search(_MACHINE_ID, text)
     return ApiError(
         f"{what}: {_shown(status, text, conceal(headers.get('location') or '', secrets))}{suffix}",
         kind=kind,
@@ -187,7 +187,7 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
         if len(form) <= len(text):
             text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
         text = without_beginning(text, form)  # the text may be cut off in the middle of a secret
-    if any(len(one) < SHORTEST_SECRET and one in text for one in found) and _QUOTES_A_CONFIG.search(text):
+    if any(len(one) < SHORTEST_SECRET and one in text for one in found) and re.search(_QUOTES_A_CONFIG, text):
         return "the answer quotes what was sent, and is not shown"
     return text
 
@@ -208,7 +208,7 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
     """Return the seconds of a Retry-After header; None if it is invalid."""
     if not value:
         return None
-    if _SECONDS.fullmatch(value.strip()):
+    if re.fullmatch(_SECONDS, value.strip()):
         return float(value.strip())
     try:
         at = parsedate_to_datetime(value)
@@ -252,7 +252,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _expiry(text: str) -> datetime | None:
-    found = _EXPIRY.search(text)
+    found = re.search(_EXPIRY, text)
     if found is None:
         return None
     try:

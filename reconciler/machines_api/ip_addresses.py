@@ -6,7 +6,7 @@ from typing import Any, Final
 from reconciler.machines_api.values import MalformedError, list_of, object_of, text_of
 from reconciler.model.ip_address import IpAddress, IpKind
 
-_IP: Final = re.compile(r"[0-9.]{7,15}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44}")
+_IP: Final = r"[0-9.]{7,15}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44}"
 
 
 def addresses_from_json(value: Any) -> tuple[IpAddress, ...]:
@@ -25,7 +25,7 @@ def address_from_json(value: Any) -> IpAddress:
     """Parse an address. The API does not tell its kind, so the address itself must."""
     address = object_of(value, "an address")
     ip = text_of(address.get("ip"))
-    if not _IP.fullmatch(ip):
+    if not re.fullmatch(_IP, ip):
         raise MalformedError("an IP address as `ip`")
     if ":" not in ip:
         return IpAddress(ip=ip, kind=IpKind.SHARED_V4 if address.get("shared") is True else IpKind.V4)

@@ -22,7 +22,7 @@ from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineS
 # The sections of a config that are relied on, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
 _MAPS_OF_TEXTS: Final = ("env", "metadata")
-_NONCE: Final = re.compile(r"[!-~]{1,1000}")
+_NONCE: Final = r"[!-~]{1,1000}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def lease_from_json(value: Any) -> Lease:
     data = lease.get("data")
     lease = data if isinstance(data, dict) else lease
     nonce = lease.get("nonce")
-    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+    if not isinstance(nonce, str) or not re.fullmatch(_NONCE, nonce):
         raise MalformedError("a lease with a nonce")
     return Lease(
         nonce=nonce,

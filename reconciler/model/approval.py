@@ -12,8 +12,8 @@ from typing import Final
 
 _CHANGES: Final = r"[0-9a-f]{16}(?:,[0-9a-f]{16})*"
 _PLAN: Final = r"sha256:[0-9a-f]{64}"
-_TEXT: Final = re.compile(rf"({_PLAN})(?:\+({_CHANGES})?)?")
-_LINE: Final = re.compile(rf"(?:<!-- reconciler plan )?({_PLAN}(?:\+(?:{_CHANGES})?)?|none)(?: -->)?")
+_TEXT: Final = rf"({_PLAN})(?:\+({_CHANGES})?)?"
+_LINE: Final = rf"(?:<!-- reconciler plan )?({_PLAN}(?:\+(?:{_CHANGES})?)?|none)(?: -->)?"
 NOTHING: Final = "none"
 
 
@@ -35,7 +35,7 @@ def approval_text(plan_sha256: str, changes: Iterable[str]) -> str:
 
 def parse_approval(text: str) -> Approval:
     """Parse the hash of a plan, or the text of a set. Raises ValueError."""
-    found = _TEXT.fullmatch(text)
+    found = re.fullmatch(_TEXT, text)
     if found is None:
         raise ValueError("expected sha256: and 64 hexadecimal digits, or the set of a plan's changes")
     if "+" not in text:
@@ -48,5 +48,5 @@ def approvals_in(text: str) -> list[str]:
 
     Each stands on a line of its own, alone or in an HTML comment.
     """
-    found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
+    found = (re.fullmatch(_LINE, line.strip()) for line in text.splitlines())
     return [one[1] for one in found if one]

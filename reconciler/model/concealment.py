@@ -21,19 +21,19 @@ _VARIABLES: Final = frozenset(
     | {"CI_REGISTRY_PASSWORD", "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "DOCKER_TOKEN", "REGISTRY_PASSWORD"}
     | {"DOCKERHUB_TOKEN", "DOCKERHUB_PASSWORD", "DOCKER_HUB_TOKEN", "DOCKER_HUB_PASSWORD", "REGISTRY_TOKEN"}
 )
-_OF_ACTIONS: Final = re.compile(r"ACTIONS_[A-Z0-9_]*TOKEN")  # ACTIONS_RUNTIME_TOKEN, ACTIONS_ID_TOKEN_REQUEST_TOKEN
-_SCHEMES: Final = re.compile(r"(?:\s*(?:bearer|flyv1)\s+)+", re.IGNORECASE)
+_OF_ACTIONS: Final = r"ACTIONS_[A-Z0-9_]*TOKEN"  # ACTIONS_RUNTIME_TOKEN, ACTIONS_ID_TOKEN_REQUEST_TOKEN
+_SCHEMES: Final = r"(?i)(?:\s*(?:bearer|flyv1)\s+)+"
 # The members of Docker's config.json that are secrets.
 _SECRETS_OF_DOCKER: Final = frozenset({"auth", "password", "identitytoken", "registrytoken"})
 CONCEALED: Final = "***"
 SHORTEST_SECRET: Final = 8  # what is as short as a word is left: taking it out would riddle the output
 CUT: Final = "…"  # stands where a text was cut off
-_MACAROON: Final = re.compile(r"fm\d[a-z]?_")
+_MACAROON: Final = r"fm\d[a-z]?_"
 
 
 def is_token_variable(name: str) -> bool:
     """Return whether this variable holds a token of the tool or of its pipeline."""
-    return name in _VARIABLES or _OF_ACTIONS.fullmatch(name) is not None
+    return name in _VARIABLES or (name.startswith("ACTIONS_") and re.fullmatch(_OF_ACTIONS, name) is not None)
 
 
 def known_tokens(environment: Mapping[str, str]) -> Iterator[str]:
@@ -52,7 +52,7 @@ def token_parts(text: str) -> list[str]:
 
     flyctl keeps several, with commas between.
     """
-    scheme = _SCHEMES.match(text)
+    scheme = re.match(_SCHEMES, text)
     bare = text[scheme.end() :] if scheme else text
     return [part.strip() for part in bare.split(",") if part.strip()]
 
@@ -104,7 +104,7 @@ class Concealment:
         return CUT.join([*(self._without_beginning(part) for part in cut), last])
 
     def _learn(self, token: str) -> None:
-        bare = _MACAROON.sub("", token, count=1)
+        bare = re.sub(_MACAROON, "", token, count=1)
         found = {*self._forms, *forms_of(token), *(forms_of(bare) if bare != token else ())}
         self._forms = sorted((one for one in found if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
 

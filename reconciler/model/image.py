@@ -6,21 +6,22 @@ Also: whether their tags are looked up.
 import enum
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 DOCKER_HUB: Final = "docker.io"
 FLY_REGISTRY: Final = "registry.fly.io"
 _LIBRARY: Final = "library"
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY: Final = re.compile(rf"{_PART}(?:/{_PART})*")
-_HOST: Final = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
-)
-_TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_REPOSITORY: Final = rf"{_PART}(?:/{_PART})*"
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::\d{{1,5}})?"
+_TAG: Final = r"(?a)\w[\w.-]{0,127}"
+_DIGEST: Final = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
 _LONGEST_REPOSITORY: Final = 255
+_KEPT: Final = 1024  # references, parsed: many machines have the same one, and each is asked for it several times
 CONTENT_TAG: Final = "ctx-"  # begins the tag of an image that a spec builds; the digest of its content follows
-_CONTENT_TAG: Final = re.compile(rf"{CONTENT_TAG}[0-9a-f]{{32}}")
+_CONTENT_TAG: Final = rf"{CONTENT_TAG}[0-9a-f]{{32}}"
 
 
 class Resolve(enum.StrEnum):
@@ -53,7 +54,7 @@ class ImageReference:
     @property
     def is_content(self) -> bool:
         """Return whether the tag is the digest of what the image was built of."""
-        return bool(self.tag and _CONTENT_TAG.fullmatch(self.tag))
+        return bool(self.tag and self.tag.startswith(CONTENT_TAG) and re.fullmatch(_CONTENT_TAG, self.tag))
 
     @property
     def identity(self) -> str | None:
@@ -113,20 +114,21 @@ def is_same_image(one: object, other: object) -> bool:
     return bool(first.digest) and first.digest == second.digest and first.is_in(second)
 
 
+@lru_cache(maxsize=_KEPT)
 def parse_image(text: str) -> ImageReference:
     """Parse an image reference. Raises ValueError, in words, if it is none."""
     rest, _, digest = text.partition("@")
-    if "@" in text and not _DIGEST.fullmatch(digest):
+    if "@" in text and not re.fullmatch(_DIGEST, digest):
         raise ValueError(f"{digest!r} is not a digest such as sha256: and 64 hexadecimal digits")
     head, slash, tail = rest.partition("/")
     has_registry = bool(slash) and (any(one in head for one in ".:[") or head == "localhost" or head != head.lower())
     path, colon, tag = (tail if has_registry else rest).partition(":")
-    if has_registry and not _HOST.fullmatch(head):
+    if has_registry and not re.fullmatch(_HOST, head):
         raise ValueError(f"{head!r} is not the host of a registry")
-    if not _REPOSITORY.fullmatch(path) or len(path) > _LONGEST_REPOSITORY:
+    if not re.fullmatch(_REPOSITORY, path) or len(path) > _LONGEST_REPOSITORY:
         why = "names are in lower case" if path != path.lower() else "expected names with / between them"
         raise ValueError(f"{path!r} is not the name of an image: {why}")
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not re.fullmatch(_TAG, tag):
         raise ValueError(f"{tag!r} is not a tag")
     repository = path
     if (not has_registry or head == DOCKER_HUB) and "/" not in path:

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
-_TEXT = re.compile(r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?")
+_TEXT: Final = r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?"
 _BEGUN = ";"  # after the revision: it is not applied whole yet, and what follows was
 
 
@@ -44,7 +45,7 @@ def committed(time_s: int, commit: str) -> Revision:
 
 def parse_revision(text: str) -> Revision | None:
     """Parse the revision of a mark; None if it is none."""
-    found = _TEXT.fullmatch(text.partition(_BEGUN)[0])
+    found = re.fullmatch(_TEXT, text.partition(_BEGUN)[0])
     return Revision(kind=found[1], order=int(found[2]), commit=found[3] or "") if found else None
 
 

@@ -14,7 +14,7 @@ from reconciler.model.image import reference
 from reconciler.model.ip_address import IpKind
 from reconciler.model.run_policy import RunPolicy
 
-_NAME: Final = re.compile(r"([a-z]{3})-(0|[1-9][0-9]{0,8})")
+_NAME: Final = r"([a-z]{3})-(0|[1-9][0-9]{0,8})"
 ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"  # the variable that holds the name of the environment
 
 
@@ -82,7 +82,7 @@ def slot_named(app: str, pool: str, name: str, *, region: str) -> Slot:
 
     `region` is the machine's, "" if that is not known. A name is POOL-REGION-N of this region, else it was given.
     """
-    found = _NAME.fullmatch(name.removeprefix(f"{pool}-")) if name.startswith(f"{pool}-") else None
+    found = re.fullmatch(_NAME, name.removeprefix(f"{pool}-")) if name.startswith(f"{pool}-") else None
     if found and region in {"", found[1]}:
         return Slot(app=app, pool=pool, region=found[1], number=int(found[2]))
     return Slot(app=app, pool=pool, region=region, number=0, given=name)

@@ -19,8 +19,8 @@ from reconciler.errors import UsageError
 
 _HEAD_TIMEOUT_S: Final = 5
 _TIMEOUT_S: Final = 30
-_COMMITTER: Final = re.compile(r"^committer .*> ([0-9]{1,18}) [+-][0-9]{4}$", re.MULTILINE)
-_COMMIT: Final = re.compile(r"([0-9a-f]{40,64}) commit [0-9]+\n(.*)", re.DOTALL)
+_COMMITTER: Final = r"(?m)^committer .*> ([0-9]{1,18}) [+-][0-9]{4}$"
+_COMMIT: Final = r"(?s)([0-9a-f]{40,64}) commit [0-9]+\n(.*)"
 # As `git rev-parse --local-env-vars` lists them: a hook of git has them, and they name its repository.
 _OF_A_REPOSITORY: Final = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -71,8 +71,8 @@ def head_commit(directory: Path, environment: Mapping[str, str]) -> tuple[int, s
         if _worktree_of(directory) is None:
             raise NoCommitError("the spec is in no git repository")
         raise NoCommitError(f"git says {_last_line(ended.stderr)!r}")
-    found = _COMMIT.match(ended.stdout.decode("latin-1"))  # names in a commit may have any encoding
-    committer = found and _COMMITTER.search(found[2].partition("\n\n")[0])
+    found = re.match(_COMMIT, ended.stdout.decode("latin-1"))  # names in a commit may have any encoding
+    committer = found and re.search(_COMMITTER, found[2].partition("\n\n")[0])
     if not found or not committer:
         raise NoCommitError("the repository has no commit to read")
     return int(committer[1]), found[1]

@@ -21,7 +21,7 @@ _FLY_FILES: Final = ("fly.toml", "fly.json", "fly.yaml")
 DOCKERFILE: Final = "Dockerfile"
 _MAX_BYTES: Final = 1024 * 1024
 _MAX_LOCAL_FILE: Final = 256 * 1024
-_TOML_PLACE: Final = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)$")
+_TOML_PLACE: Final = r"\(at (?:line (\d+), column (\d+)|end of document)\)$"
 _SETTING: Final = re.compile(r"""[\s{,]*(?:[\w.-]+|"[^"]*"|'[^']*')\s*[=:]""")
 
 
@@ -146,10 +146,10 @@ def _read_toml(text: str, name: str) -> Any:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
-        place = _TOML_PLACE.search(message)
+        place = re.search(_TOML_PLACE, message)
         lines = text.split("\n")
         line, column = (int(place[1]), int(place[2])) if place and place[1] else (len(lines), len(lines[-1]) + 1)
-        said = _TOML_PLACE.sub("", message).rstrip()
+        said = re.sub(_TOML_PLACE, "", message).rstrip()
         raise _broken(text, name, line, column, f"not TOML: {said[:1].lower()}{said[1:]}") from None
 
 

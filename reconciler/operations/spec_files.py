@@ -18,7 +18,7 @@ from reconciler.model.spec import ENVIRONMENT
 STDIN: Final = "<stdin>"
 MAX_BYTES: Final = 8 * 1024 * 1024
 _NAMES: Final = ("machines.yaml", "machines.yml")
-_ENVIRONMENT_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ENVIRONMENT_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 ReadFile = Callable[[str], bytes | None]  # by name; None where there is no such file
 
@@ -106,7 +106,7 @@ def problem_of_environment(name: str) -> str | None:
     """
     if not name:
         return "the environment's name is empty: is a variable not set?"
-    if _ENVIRONMENT_NAME.fullmatch(name):
+    if re.fullmatch(_ENVIRONMENT_NAME, name):
         return None
     return f"{name!r} cannot be an environment's name: it has small letters, digits and dashes, at most 63"
 
@@ -156,7 +156,7 @@ def overlaid_by(source: SpecSource) -> tuple[str, str] | None:
     It is known by the names of both; None if the file is no overlay.
     """
     path = (source.directory or Path()) / (source.file or "")
-    found = re.fullmatch(rf"(.+)\.({_ENVIRONMENT_NAME.pattern})\.ya?ml", path.name)
+    found = re.fullmatch(rf"(.+)\.({_ENVIRONMENT_NAME})\.ya?ml", path.name)
     specs = [path.with_name(f"{found[1]}{suffix}") for suffix in (".yaml", ".yml")] if found else []
     spec = next((one for one in specs if one.is_file()), None)
     return (os.path.relpath(spec), found[2]) if spec and found else None
@@ -166,7 +166,7 @@ def environments_beside(source: SpecSource, spec_name: str) -> list[str]:
     """Return the environments that have an overlay next to the spec on disk."""
     stem = Path(_stem(spec_name))
     directory = (source.directory or Path()) if spec_name == STDIN else stem.parent
-    pattern = re.compile(rf"{re.escape(stem.name)}\.({_ENVIRONMENT_NAME.pattern})\.ya?ml")
+    pattern = re.compile(rf"{re.escape(stem.name)}\.({_ENVIRONMENT_NAME})\.ya?ml")
     try:
         return sorted({found[1] for file in directory.iterdir() if (found := pattern.fullmatch(file.name))})
     except OSError:

@@ -13,7 +13,7 @@ from reconciler.render.redact import clean
 _LINE: Final = 2_000  # characters: the names of slots may be long
 _NOTES: Final = 3_000  # characters of all notes of one kind
 _POOLS: Final = 5_000  # characters of a table of pools
-_TICKS: Final = re.compile("`+")
+_TICKS: Final = "`+"
 
 
 def code(text: str) -> str:
@@ -22,7 +22,7 @@ def code(text: str) -> str:
     The text itself is left as it is, so that a secret in it is still found and concealed.
     """
     cleaned = clean(text) or " "
-    fence = "`" * (max(map(len, _TICKS.findall(cleaned)), default=0) + 1)
+    fence = "`" * (max(map(len, re.findall(_TICKS, cleaned)), default=0) + 1)
     pad = " " if cleaned.startswith("`") or cleaned.endswith("`") else ""
     return f"{fence}{pad}{cleaned}{pad}{fence}"
 

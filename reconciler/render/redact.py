@@ -16,8 +16,8 @@ _VALUE_LIMIT: Final = 120
 _READ: Final = 4  # so many times as much is read as is shown: what is cut is cut before it is cleaned
 # `::error file=x::text` at the start of a line is a command to GitHub's runner, `##[group]` and `##vso[…]` anywhere
 # are commands to it and to others.
-_COMMAND: Final = re.compile(r"(?<!\S):(?=:[A-Za-z-])|#(?=#[a-z]*\[)")
-_MASKED: Final = re.compile(r"\(masked, [0-9a-f]{8}\)")
+_COMMAND: Final = r"(?<!\S):(?=:[A-Za-z-])|#(?=#[a-z]*\[)"
+_MASKED: Final = r"\(masked, [0-9a-f]{8}\)"
 
 
 def clean(text: str, limit: int = 500) -> str:
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 
 def defused(text: str) -> str:
     """Break up by a space whatever a pipeline would take for a command."""
-    return _COMMAND.sub(lambda found: f"{found[0]} ", text)
+    return re.sub(_COMMAND, lambda found: f"{found[0]} ", text)
 
 
 def masked(value: Any, salt: str | None) -> Any:
@@ -89,4 +89,4 @@ def as_masked(value: Any) -> Any:
         return {key: as_masked(member) for key, member in value.items()}
     if isinstance(value, list):
         return [as_masked(member) for member in value]
-    return Masked(value) if isinstance(value, str) and _MASKED.fullmatch(value) else value
+    return Masked(value) if isinstance(value, str) and re.fullmatch(_MASKED, value) else value

@@ -22,7 +22,7 @@ from reconciler.render.scope import scope_line
 
 _RED: Final = 12_000  # characters
 _LOGS: Final = 20_000
-_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?")
+_URL: Final = r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?"
 _NAMED: Final = 20
 
 
@@ -66,7 +66,7 @@ def _urls(report: Report) -> list[str]:
     """Return a link to where each app is called."""
     lines = []
     for app, urls in report.urls.items():
-        shown = ", ".join(f"<{url}>" if _URL.fullmatch(url) else code(url) for url in urls)
+        shown = ", ".join(f"<{url}>" if re.fullmatch(_URL, url) else code(url) for url in urls)
         lines.append(f"- {code(app)}: {shown}")
     return [*lines, ""] if lines else []
 

@@ -38,9 +38,9 @@ from reconciler.render.redact import as_masked
 from reconciler.render.scope import selection_json
 from reconciler.render.style import FORMAT_VERSION
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _FIRST_SCHEME: Final = "1"  # of digests: that of plans that name none
-_HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_HASH: Final = r"sha256:[0-9a-f]{64}"
 
 
 def saved_json(saved: SavedPlan, *, salt: str) -> dict[str, Any]:
@@ -275,13 +275,13 @@ def _bound(fields: tuple[FieldChange, ...], settings: Sequence[Any]) -> tuple[Fi
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_NAME, value):
         raise ValueError(f"{value!r} is no name")
     return value
 
 
 def _hash(value: Any) -> str:
-    if not isinstance(value, str) or not _HASH.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_HASH, value):
         raise ValueError("the plan's hash is none")
     return value
 

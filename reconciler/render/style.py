@@ -21,7 +21,7 @@ _COLOURS: Final = {
     "+word": "32;4",  # underlined
 }
 _NARROWEST: Final = 20
-_PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
+_PAINT: Final = r"\x1b\[[0-9;]*m"
 
 
 def paint(text: str, symbol: str, *, color: bool) -> str:
@@ -61,7 +61,7 @@ def columns(text: str) -> int:
 
     Letters of East Asia take two, accents and colours none.
     """
-    text = _PAINT.sub("", text) if "\x1b" in text else text
+    text = re.sub(_PAINT, "", text) if "\x1b" in text else text
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -73,7 +73,7 @@ def cut(text: str, width: int) -> str:
     """Return the text in at most so many columns, with its middle left out."""
     if columns(text) <= width:
         return text
-    text = _PAINT.sub("", text)
+    text = re.sub(_PAINT, "", text)
     head, tail = "", ""
     while columns(head) + columns(tail) < width - 1 and len(head) + len(tail) < len(text):
         if len(head) <= len(tail):

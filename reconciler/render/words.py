@@ -7,7 +7,7 @@ from typing import Final
 
 # Spaces, a word in quotes, a bracket, or any other word: so of a list whole members change, of a text its words. No
 # word is split at a comma or colon, and none loses its beginning: a known token would not be found in it, and be shown.
-_WORD: Final = re.compile(r'\s+|"[^"\\\s]*"|[][{}"]|[^][{}"\s]+')
+_WORD: Final = r'\s+|"[^"\\\s]*"|[][{}"]|[^][{}"\s]+'
 _MOST_WORDS: Final = 500  # beyond it the comparison would take long
 _SHOWN: Final = 120  # characters: of a longer value only the words around a change are shown
 _LONGEST: Final = 4 * _SHOWN
@@ -27,11 +27,11 @@ def changed_words(before: str, after: str) -> tuple[Words, ...]:
 
     None either if too many places change. Then the two are read more easily one after the other.
     """
-    old, new = _WORD.findall(before), _WORD.findall(after)
+    old, new = re.findall(_WORD, before), re.findall(_WORD, after)
     if max(len(old), len(new)) > _MOST_WORDS:
         return ()
     found = list(_compared(old, new))
-    kept = sum(_is_word(word) for one in found if one.sign is None for word in _WORD.findall(one.text))
+    kept = sum(_is_word(word) for one in found if one.sign is None for word in re.findall(_WORD, one.text))
     if 3 * kept < max(sum(map(_is_word, old)), sum(map(_is_word, new))) or not kept:
         return ()
     shown = tuple(_shortened(found))

@@ -9,9 +9,9 @@ from typing import Final
 from reconciler.model.machine import ShownLease
 
 _SHOWN: Final = 120
-_DESCRIPTION = re.compile(r"reconciler (\w+) ([0-9A-Z]{26}) (.*)")
+_DESCRIPTION: Final = r"reconciler (\w+) ([0-9A-Z]{26}) (.*)"
 _LONGEST = 200
-_PROCESS = re.compile(r"(.+@.+?) pid (\d+)(?: in (\S+))?")
+_PROCESS: Final = r"(.+@.+?) pid (\d+)(?: in (\S+))?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ def describe(verb: str, attempt: str, who: str) -> str:
 
 def parse_holder(description: str) -> Holder | None:
     """Parse the holder from a description; None if this tool did not write it."""
-    found = _DESCRIPTION.fullmatch(description[:_LONGEST])
+    found = re.fullmatch(_DESCRIPTION, description[:_LONGEST])
     if found is None:
         return None
-    process = _PROCESS.fullmatch(found[3])
+    process = re.fullmatch(_PROCESS, found[3])
     if process is None:
         return Holder(verb=found[1], attempt=found[2], who=found[3])
     return Holder(verb=found[1], attempt=found[2], who=process[1], pid=int(process[2]), space=process[3])

@@ -21,7 +21,7 @@ _FIELDS: Final = 6
 _ULID_LENGTH: Final = 26
 _NOT_KNOWN: Final = -1
 _LATE: Final = "r"  # written after the `r` of a requested stop: earlier versions read `rr` as `r`
-_WHOLE: Final = re.compile(r"[0-9]{1,11}")  # long enough for a time or a code, and ASCII digits only
+_WHOLE: Final = r"[0-9]{1,11}"  # long enough for a time or a code, and ASCII digits only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def parse_record(text: str) -> RunRecord | None:
         ulid=ulid,
         fence=fence,
         key=key,
-        deadline=datetime.fromtimestamp(int(deadline), UTC) if _WHOLE.fullmatch(deadline) else None,
+        deadline=datetime.fromtimestamp(int(deadline), UTC) if re.fullmatch(_WHOLE, deadline) else None,
         previous=exit_from_text(previous),
         previous_was_late=previous.endswith(2 * _LATE),
         who=who,
@@ -115,7 +115,7 @@ def exit_from_text(text: str) -> Exit | None:
     """Parse an exit that `exit_to_text` wrote; None if it is not one."""
     code, _, rest = text.partition(".")
     signal = rest.rstrip("or")
-    if not (_WHOLE.fullmatch(code.removeprefix("-")) and _WHOLE.fullmatch(signal)):
+    if not (re.fullmatch(_WHOLE, code.removeprefix("-")) and re.fullmatch(_WHOLE, signal)):
         return None
     flags = rest[len(signal) :]
     return Exit(code=int(code), signal=int(signal) or None, oom_killed="o" in flags, requested_stop="r" in flags)

@@ -18,7 +18,7 @@ from reconciler.spec.yaml_nodes import Entry, List, Map, Node
 _MOST: Final = 100  # are told; the others are counted
 _MOST_LINES: Final = 8  # on which a variable is used, are named
 _LONGEST_LINE: Final = 400  # of which an excerpt shows less
-_KEY: Final = re.compile(r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:")
+_KEY: Final = r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:"
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class Findings:
             until = 0 if place.column > begins else until or begins
         if until != 0 and line not in (of_file.secret_lines or ()):
             return text if until is None else f"{text[:until]} …"
-        key = _KEY.match(text)
+        key = re.match(_KEY, text)
         return f"{key[0]} …" if key else None
 
 

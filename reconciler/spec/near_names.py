@@ -40,16 +40,16 @@ EXAMPLES: Final = {  # of fields that are maps
 }
 BOOLEANS: Final = {**dict.fromkeys(("yes", "on", "y", "1"), "true"), **dict.fromkeys(("no", "off", "n", "0"), "false")}
 _MOST_NAMES: Final = 3  # of a list's items, in an example
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_ASSIGNMENT: Final = re.compile(r"([A-Z][A-Z0-9_]{0,40})=[^=]")
+_NAME: Final = r"[a-z][a-z0-9-]{0,30}"
+_ASSIGNMENT: Final = r"([A-Z][A-Z0-9_]{0,40})=[^=]"
 _LEFT_OUT: Final = frozenset({"command", "args", "entrypoint"})
 _SAME: Final = {"never": "no", "none": "no", "unless-stopped": "always", "on_failure": "on-failure"}
-_CRON: Final = re.compile(r"(@\w+|\S+( \S+){4,5})")
-_NUMBER: Final = re.compile(r"\d+")
+_CRON: Final = r"(@\w+|\S+( \S+){4,5})"
+_NUMBER: Final = r"\d+"
 _DURATIONS: Final = frozenset({"timeout", "min_healthy", "interval", "grace_period"})
-_SPOKEN: Final = re.compile(r"(\d{1,9}) ?([smhSMH])(?:ec|in|our|econd|inute|r)?s?")
-_SIZE: Final = re.compile(r"(\d{1,9}) ?([mMgG])(?:i?[bB])?")
-_PUBLISHED: Final = re.compile(r"(\d{1,5}):(\d{1,5})")
+_SPOKEN: Final = r"(\d{1,9}) ?([smhSMH])(?:ec|in|our|econd|inute|r)?s?"
+_SIZE: Final = r"(\d{1,9}) ?([mMgG])(?:i?[bB])?"
+_PUBLISHED: Final = r"(\d{1,5}):(\d{1,5})"
 # Other tools' words for a field: what is written here.
 _FIELDS: Final = {
     "cmd": "command",
@@ -134,7 +134,7 @@ def _variable_in(item: Node) -> str | None:
 
     None for any other text, which may be a secret.
     """
-    found = _ASSIGNMENT.match(item.text) if isinstance(item, Scalar) else None
+    found = re.match(_ASSIGNMENT, item.text) if isinstance(item, Scalar) else None
     return found[1] if found else None
 
 
@@ -144,7 +144,7 @@ def _name_in(item: Node) -> str | None:
         return None
     only = next(entry.key for _, entry in item.items()) if len(item.entries) == 1 else None
     named = item.get("name") or only
-    return named.text if isinstance(named, Scalar) and _NAME.fullmatch(named.text) else None
+    return named.text if isinstance(named, Scalar) and re.fullmatch(_NAME, named.text) else None
 
 
 # Maps that people write as lists, and how an item of such a list is named.
@@ -164,18 +164,18 @@ def hint_for_value(key: str, word: Any, words: Sequence[Any]) -> str | None:
     text = str(word)
     if key == "image":
         return "write it like registry.fly.io/app:tag"
-    if (published := _PUBLISHED.fullmatch(text)) and key == "ports":
+    if (published := re.fullmatch(_PUBLISHED, text)) and key == "ports":
         return f"write `{{internal_port: {published[2]}, port: {published[1]}}}`"
-    if key.endswith("_mb") and (size := _SIZE.fullmatch(text)):
+    if key.endswith("_mb") and (size := re.fullmatch(_SIZE, text)):
         return f"did you mean `{key}: {int(size[1]) * (1024 if size[2].lower() == 'g' else 1)}`?"
-    if key in _DURATIONS and (spoken := _SPOKEN.fullmatch(text)):
+    if key in _DURATIONS and (spoken := re.fullmatch(_SPOKEN, text)):
         return f"did you mean `{spoken[1]}{spoken[2].lower()}`?"
-    if key == "schedule" and _CRON.fullmatch(text.strip()):
+    if key == "schedule" and re.fullmatch(_CRON, text.strip()):
         return (
             "cron text is not supported yet: write `schedule: daily`, and the platform chooses the time,"
             " or let a cron of yours call `reconciler invoke TASK`"
         )
-    if key in _DURATIONS and _NUMBER.fullmatch(text):
+    if key in _DURATIONS and re.fullmatch(_NUMBER, text):
         return f"did you mean `{text}s`?"
     near = nearest(text, PRESETS.values()) if key == "guest" else None
     if key == "guest" and near is None:

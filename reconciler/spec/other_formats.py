@@ -33,19 +33,19 @@ _TREES: Final = (  # by the keys that such a file has, and a spec has not
     ({"jobs", "on"}, _WORKFLOW),
     ({"services"}, _COMPOSE),
 )
-_A_SPEC: Final = re.compile(r"^apps[ \t]*:", re.MULTILINE)
-_TABLE: Final = re.compile(r"^\[\[?[\w.\"-]+\]\]?[ \t]*(#.*)?$", re.MULTILINE)
-_SETTING: Final = re.compile(r"^[A-Za-z][\w-]*[ \t]*=[ \t]*\S", re.MULTILINE)
-_FROM: Final = re.compile(r"\A(?:(?:#.*|[ \t]*|ARG .*)\n)*FROM[ \t]+\S", re.IGNORECASE)
+_A_SPEC: Final = r"(?m)^apps[ \t]*:"
+_TABLE: Final = r"(?m)^\[\[?[\w.\"-]+\]\]?[ \t]*(#.*)?$"
+_SETTING: Final = r"(?m)^[A-Za-z][\w-]*[ \t]*=[ \t]*\S"
+_FROM: Final = r"(?i)\A(?:(?:#.*|[ \t]*|ARG .*)\n)*FROM[ \t]+\S"
 
 
 def other_format_of_text(file: str, text: str) -> tuple[str, str] | None:
     """Return what the text is and what to do about it; None if it may be a spec."""
-    if _A_SPEC.search(text):
+    if re.search(_A_SPEC, text):
         return None
-    if file.endswith(".toml") or (_SETTING.search(text) and _TABLE.search(text)):
+    if file.endswith(".toml") or (re.search(_SETTING, text) and re.search(_TABLE, text)):
         return _FLY_TOML
-    return _DOCKERFILE if _FROM.match(text) else None
+    return _DOCKERFILE if re.match(_FROM, text) else None
 
 
 def other_format_of_tree(root: Node) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ _WORDS: Final = (
     ("did not find expected comment or line break", "`>` and `|` begin a text on the next line in YAML", _QUOTE),
     ("did not find expected node content", "a bracket is not closed, or a value is missing", "add it"),
 )
-_UNCLOSED: Final = re.compile(r"expected ',' or '([\]}])'")
+_UNCLOSED: Final = r"expected ',' or '([\]}])'"
 _MARKERS: Final = ("<<<<<<<", "=======", ">>>>>>>")
 _LEVEL: Final = 2
 
@@ -81,7 +81,7 @@ def _of_context(problem: str, line: int, column: int, context: Any, lines: Seque
     at, begins = context.line + 1, context.column + 1
     if "unexpected end of stream" in problem:
         return YamlMistake(at, begins, "this quote is not closed", "add the closing quote")
-    if unclosed := _UNCLOSED.search(problem):
+    if unclosed := re.search(_UNCLOSED, problem):
         if variable := _line(lines, line)[: column + 1].rfind("${") + 1:
             return YamlMistake(line, variable, "a variable inside { } or [ ] needs quotes", _VARIABLE_IN_FLOW)
         sign = "[" if unclosed[1] == "]" else "{"

@@ -3,6 +3,7 @@
 Each verb goes all the way on the local target, so that what it imports late counts too.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+import reconciler
 from reconciler.cli.main import VERBS
 
 pytestmark = pytest.mark.slow
@@ -211,3 +213,19 @@ httpx.main()
 
 def test_help_imports_no_operation(imported: dict[str, dict[str, str]]) -> None:
     assert not any(name.startswith("reconciler.operations") for name in imported["--help"])
+
+
+# Patterns of ours that are compiled at import: every command with a spec uses them, or import and init alone do.
+_COMPILED = frozenset({"dockerignore.py", "machines_api/values.py", "machines_api/errors.py", "render/json.py"})
+_COMPILED_IN = ("drafts/", "engine/", "spec/", "operations/import_app.py", "operations/origins.py")
+
+
+def test_a_pattern_that_few_need_is_compiled_when_it_is_used() -> None:
+    package = Path(reconciler.__file__).parent
+    found = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        for statement in ast.parse(file.read_text()).body
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and "re.compile(" in ast.unparse(statement)
+    }
+    assert {file for file in found if not file.startswith(_COMPILED_IN)} == _COMPILED

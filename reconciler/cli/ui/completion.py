@@ -28,7 +28,7 @@ VARIABLE: Final = "_RECONCILER_COMPLETE"
 """Holds what the shell's script asks for, such as `bash_complete`."""
 _TARGET_TIMEOUT_S: Final = 1.0
 # A shell puts a completed word into the line as it is: nothing of a stranger's spec may mean more than a name there.
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9._/@+-]+")
+_HARMLESS: Final = r"[A-Za-z0-9._/@+-]+"
 
 
 def complete(cli: click.Command, instruction: str) -> int:
@@ -48,7 +48,7 @@ def words_of(what: str, context: click.Context, begun: str) -> list[CompletionIt
     found: Iterable[str] = ()
     with contextlib.suppress(ReconcilerError, OSError):
         found = FINDERS[what](context)
-    fitting = (word for word in dict.fromkeys(found) if word.startswith(begun) and _HARMLESS.fullmatch(word))
+    fitting = (word for word in dict.fromkeys(found) if word.startswith(begun) and re.fullmatch(_HARMLESS, word))
     return [CompletionItem(word) for word in fitting]
 
 
