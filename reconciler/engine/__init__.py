@@ -3,8 +3,8 @@
 A request comes in through `http` and becomes a method call of `Engine` (engine.py), which works on the records of
 machines (models.py) and keeps them in the `store`. The sub-packages:
 
-- `server`: the engine's process: start, stop, files of its home, the dashboard in the browser.
-- `http`: the ASGI application: authentication, rate limits, routes, and records as the API spells them.
+- `server`: the engine's process: start, stop, files of its home, the HTTP server, the dashboard in the browser.
+- `http`: what answers requests: authentication, rate limits, routes, and records as the API spells them.
 - `graphql`: what Fly's own client asks of the platform beside the Machines API, as a table of queries.
 - `machines`: states, leases, waits, restarts and events of machines.
 - `runtime`: how commands run: as processes of this host, or in containers; their logs.
@@ -15,7 +15,7 @@ machines (models.py) and keeps them in the `store`. The sub-packages:
 
 Where is it decided that a call is refused, a start for example? In this order:
 
-1. `http/app.py`, `_Api._answer`: host, token and rate limits (`http/admission.py`), an app that is too new.
+1. `http/app.py`, `_Api`: host, token and rate limits (`http/admission.py`), an app that is too new.
    Before that, `http/faults_middleware.py` may answer an error by a fault rule.
 2. `engine.py`, `Engine._reachable`: no such app or machine, or its host is down.
 3. `machines/leases.py`, `Leases.admit`: someone else holds the lease, by the table LEASE_RULES.

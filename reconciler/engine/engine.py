@@ -174,7 +174,7 @@ class Engine:
 
     def is_unreachable(self, machine: Machine) -> bool:
         """Return whether the machine's host is down, by a fault rule."""
-        return self._runner.has_fault("host_unreachable", machine)
+        return bool(self.faults.rules) and self._runner.has_fault("host_unreachable", machine)
 
     def machine_at(self, app: str, machine_id: str, version: str) -> Machine:
         """Return the machine in this version. The state of an old version is `replaced`."""

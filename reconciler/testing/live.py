@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from reconciler.engine.http.app import create_engine_app
+from reconciler.engine.http.app import create_responder
+from reconciler.engine.http.asgi import Respond
+from reconciler.engine.http.messages import Request, Response
 from reconciler.engine.server.serve import listen
 from reconciler.testing.controller import EngineController
 from reconciler.testing.fixture import EngineFixture
@@ -39,7 +39,7 @@ class LiveEngine(EngineFixture):
             self.url: str = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._loop = LoopInThread()
             held.callback(self._loop.close)
-            self._served = self._loop.run(ServedEngine.begin(Path(home), self._settings, self._app, listener))
+            self._served = self._loop.run(ServedEngine.begin(Path(home), self._settings, self._responder, listener))
             held.callback(lambda: self._loop.run(self._served.end()))
             self._held = held.pop_all()
         return self
@@ -81,11 +81,11 @@ class LiveEngine(EngineFixture):
 
         return self._loop.run(called())
 
-    def _app(self, controller: EngineController) -> ASGIApp:
-        served = create_engine_app(controller.engine, token=self.token)
+    def _responder(self, controller: EngineController) -> Respond:
+        answer = create_responder(controller.engine, token=self.token)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            self.requests.append(listed(scope["method"], scope["path"]))
-            await served(scope, receive, send)
+        async def respond(request: Request) -> Response:
+            self.requests.append(listed(request.method, request.path))
+            return await answer(request)
 
-        return app
+        return respond

@@ -8,12 +8,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from starlette.types import ASGIApp
-
 from reconciler.clock import SystemClock
-from reconciler.engine.engine import Engine
+from reconciler.engine.http.asgi import Respond
 from reconciler.engine.runtime.process import ProcessRuntime
-from reconciler.engine.server.serve import EngineServer
+from reconciler.engine.server.http_server import EngineServer
 from reconciler.engine.services.background import BackgroundServices
 from reconciler.testing.controller import EngineController
 
@@ -62,7 +60,7 @@ class ServedEngine:
         self,
         controller: EngineController,
         background: BackgroundServices,
-        server: "_PromptServer",
+        server: EngineServer,
         task: "asyncio.Task[None]",
     ) -> None:
         self.controller = controller
@@ -72,7 +70,11 @@ class ServedEngine:
 
     @classmethod
     async def begin(
-        cls, home: Path, settings: dict[str, Any], app: Callable[[EngineController], ASGIApp], listener: socket.socket
+        cls,
+        home: Path,
+        settings: dict[str, Any],
+        responder: Callable[[EngineController], Respond],
+        listener: socket.socket,
     ) -> "ServedEngine":
         """Start an engine that serves; its machines have their files in `home`.
 
@@ -83,8 +85,8 @@ class ServedEngine:
         background = BackgroundServices(controller.engine)
         background.start()
         await controller.engine.start()
-        server = _PromptServer(controller.engine, app(controller))
-        return cls(controller, background, server, asyncio.create_task(server.serve(sockets=[listener])))
+        server = EngineServer(controller.engine, responder(controller))
+        return cls(controller, background, server, asyncio.create_task(server.serve(listener)))
 
     async def end(self) -> None:
         """Stop serving, and end all that runs."""
@@ -92,22 +94,3 @@ class ServedEngine:
         await self._task
         await self._background.close()
         await self.controller.close()
-
-
-class _PromptServer(EngineServer):
-    """A server that stops at once; uvicorn alone checks ten times a second."""
-
-    def __init__(self, engine: Engine, app: ASGIApp) -> None:
-        super().__init__(engine, app)
-        self._stopped = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        ticking = asyncio.create_task(super().main_loop())
-        stopped = asyncio.create_task(self._stopped.wait())
-        await asyncio.wait({ticking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        ticking.cancel()
-        stopped.cancel()
-
-    def stop(self) -> None:
-        super().stop()
-        self._stopped.set()

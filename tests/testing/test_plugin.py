@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 pytest_plugins = ["pytester"]
 
-HEAVY = ("starlette", "uvicorn", "httpx", "yaml", "sqlite3")
+HEAVY = ("httptools", "httpx", "yaml", "sqlite3")
 IMPORTED = f"""
 import sys
 
@@ -39,7 +39,7 @@ def test_without():
 
 def test_with(live_engine):
     live_engine.client()
-    assert imported() > {{"reconciler.engine", "starlette", "uvicorn", "httpx", "sqlite3"}}
+    assert imported() > {{"reconciler.engine", "httptools", "httpx", "sqlite3"}}
 """
     run(pytester, source).assert_outcomes(passed=2)
 

@@ -9,10 +9,9 @@ import hmac
 import re
 from typing import Final
 
-from starlette.requests import Request
-
 from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault
+from reconciler.engine.http.messages import Request
 
 _SCHEME: Final = re.compile(r"^(\s*(bearer|flyv1)\s+)+", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -22,30 +21,51 @@ _GET_PER_SECOND: Final = 5.0
 _GET_BURST: Final = 10.0
 
 
-def check_host(request: Request) -> None:
-    """Raise ApiFault (403) unless the Host header names loopback.
+class Admission:
+    """The checks of who calls.
 
-    A web page in a browser of this computer could otherwise reach the engine by a DNS name that resolves to 127.0.0.1.
+    They come first: no fault rule acts for a caller who may not call.
     """
-    if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
-        raise ApiFault(403, "forbidden: this engine answers to loopback names only")
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self._host: str | None = None  # the last one that named loopback: most clients use one
+
+    def check(self, request: Request, *, is_public: bool) -> None:
+        """Raise ApiFault for a caller who may not call; a public page needs no token."""
+        host = request.header(b"host") or ""
+        self._check_host(host)
+        _check_origin(request, host)
+        if not is_public:
+            self._check_token(request.header(b"authorization") or "")
+
+    def _check_host(self, host: str) -> None:
+        """Raise ApiFault (403) unless the Host header names loopback.
+
+        A web page in a browser of this computer could otherwise reach the engine by a DNS name that resolves to
+        127.0.0.1.
+        """
+        if host == self._host:
+            return
+        if not _LOOPBACK.fullmatch(host):
+            raise ApiFault(403, "forbidden: this engine answers to loopback names only")
+        self._host = host
+
+    def _check_token(self, authorization: str) -> None:
+        """Raise ApiFault (401) unless the header carries the token."""
+        given = _SCHEME.sub("", authorization).strip()
+        if not hmac.compare_digest(given.encode(), self._token):
+            raise ApiFault(401, "unauthorized: missing or wrong token")
 
 
-def check_origin(request: Request) -> None:
+def _check_origin(request: Request, host: str) -> None:
     """Raise ApiFault (403) for a request of a web page that is not the engine's own.
 
     A browser says where the page of a script or a form is from. Other clients say nothing.
     """
-    origin = request.headers.get("origin")
-    if origin is not None and origin.lower() != f"http://{request.headers.get('host', '')}".lower():
+    origin = request.header(b"origin")
+    if origin is not None and origin.lower() != f"http://{host}".lower():
         raise ApiFault(403, "forbidden: this engine answers to no web page but its own")
-
-
-def check_token(request: Request, token: str) -> None:
-    """Raise ApiFault (401) unless the request carries the token."""
-    given = _SCHEME.sub("", request.headers.get("authorization", "")).strip()
-    if not hmac.compare_digest(given.encode(), token.encode()):
-        raise ApiFault(401, "unauthorized: missing or wrong token")
 
 
 class Rates:

@@ -4,11 +4,8 @@ Which faults there are, and which rule matches, is decided in `faults/rules.py`.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault
@@ -17,19 +14,18 @@ from reconciler.engine.faults.rules import (
     BEFORE_CALL_FAULTS,
     NEVER_COMMITTED,
     REPLY_FAULTS,
-    ConnectionLost,
     ForeignAct,
     ReplyFault,
     Rule,
     api_fault,
 )
+from reconciler.engine.http.messages import JSONResponse, NoReply, Request, Response
 from reconciler.engine.http.routes import Endpoint
 from reconciler.engine.models import Machine
 
 _THIEF: Final = "someone else"
-_DROPPED: Final = "reconciler.dropped"
 
-Answer: TypeAlias = Callable[[], Awaitable[Response]]
+Answer: TypeAlias = Callable[[Endpoint, Request], Awaitable[Response]]
 """Carries the request out, and returns its reply."""
 
 
@@ -37,7 +33,7 @@ async def reply_under_faults(engine: Engine, endpoint: Endpoint, request: Reques
     """Return the reply of `answer`, or what a fault rule makes of it."""
     number = engine.faults.next_request()
     if not engine.faults.rules:
-        return await answer()
+        return await answer(endpoint, request)
     machine = engine.store.machine(request.path_params.get("machine", ""))
     where: dict[str, Any] = {
         "call": endpoint.call,
@@ -49,7 +45,9 @@ async def reply_under_faults(engine: Engine, endpoint: Endpoint, request: Reques
     if rule := engine.faults.find(BEFORE_CALL_FAULTS, **where):
         await _act_before_call(engine, rule, machine)
     rule = engine.faults.find((*API_FAULTS, *REPLY_FAULTS), **where)
-    return await _faulty_reply(engine, rule, answer) if rule else await answer()
+    if rule is None:
+        return await answer(endpoint, request)
+    return await _faulty_reply(engine, rule, partial(answer, endpoint, request))
 
 
 async def _act_before_call(engine: Engine, rule: Rule, machine: Machine | None) -> None:
@@ -67,20 +65,20 @@ async def _act_before_call(engine: Engine, rule: Rule, machine: Machine | None) 
             engine.leases.drop(machine)
 
 
-async def _faulty_reply(engine: Engine, rule: Rule, answer: Answer) -> Response:
+async def _faulty_reply(engine: Engine, rule: Rule, answer: Callable[[], Awaitable[Response]]) -> Response:
     if rule.fault in API_FAULTS:
         if rule.is_committed:
             await answer()
         return fault_response(api_fault(rule.fault))
     fault = ReplyFault(rule.fault)
     if fault in NEVER_COMMITTED:
-        return _DroppedConnection(fault)
+        return NoReply(is_refused=fault is ReplyFault.REFUSE_CONNECTION)
     if fault is ReplyFault.LATE_REQUEST:
         await engine.clock.sleep(rule.seconds)
     response = await answer()
     match fault:
         case ReplyFault.LOSE_REPLY | ReplyFault.LOSE_REQUEST | ReplyFault.REFUSE_CONNECTION:
-            return _DroppedConnection(fault)
+            return NoReply(is_refused=fault is ReplyFault.REFUSE_CONNECTION)
         case ReplyFault.LATE_REPLY:
             await engine.clock.sleep(rule.seconds)
             return response
@@ -91,8 +89,8 @@ async def _faulty_reply(engine: Engine, rule: Rule, answer: Answer) -> Response:
         case ReplyFault.EMPTY_LIST:
             return JSONResponse([])
         case ReplyFault.HALF_REPLY:
-            content = bytes(response.body)
-            return Response(content[: len(content) // 2], response.status_code, media_type=response.media_type)
+            content = response.body[: len(response.body) // 2]
+            return Response(content, response.status_code, media_type=response.media_type)
 
 
 def fault_response(fault: ApiFault) -> Response:
@@ -100,32 +98,3 @@ def fault_response(fault: ApiFault) -> Response:
     if fault.text.startswith("<"):
         return Response(fault.text, fault.status, media_type="text/html")
     return JSONResponse(fault.body(), status_code=fault.status)
-
-
-class _DroppedConnection(Response):
-    """No reply: mark the request, so that `drop_connections` cuts its connection."""
-
-    def __init__(self, fault: ReplyFault) -> None:
-        super().__init__()
-        self._fault = fault
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_DROPPED] = self._fault
-
-
-def drop_connections(app: ASGIApp) -> ASGIApp:
-    """Wrap the application: cut the connections that a fault has dropped.
-
-    Without a reply uvicorn would send a 500 of its own. In process there is no connection: raises ConnectionLost.
-    """
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, send)
-        if _DROPPED not in scope:
-            return
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
-        if transport is None:
-            raise ConnectionLost(is_refused=scope[_DROPPED] is ReplyFault.REFUSE_CONNECTION)
-        transport.abort()
-
-    return serve

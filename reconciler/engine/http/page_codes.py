@@ -7,12 +7,10 @@ a token would be kept there as long as it is valid.
 import secrets
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.clock import Clock
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, body_of
 
 _VALID_S: Final = 120.0
@@ -53,7 +51,7 @@ def page_code_endpoints(codes: PageCodes) -> tuple[Endpoint, Endpoint]:
         return JSONResponse({"code": codes.issue()}, headers={"Cache-Control": "no-store"})
 
     async def redeem(_engine: Engine, request: Request) -> Response:
-        body = await body_of(request, "pageTokenRequest")
+        body = body_of(request, "pageTokenRequest")
         return JSONResponse({"token": codes.redeem(body.get("code"))}, headers={"Cache-Control": "no-store"})
 
     return Endpoint("POST", "/engine/page-codes", "page_code", issue), Endpoint(

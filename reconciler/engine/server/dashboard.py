@@ -11,10 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
-
 from reconciler.engine.engine import Engine
+from reconciler.engine.http.messages import Request, Response, StreamingResponse
 from reconciler.engine.http.routes.base import Endpoint
 from reconciler.engine.machines.wait import ANY
 from reconciler.engine.models import LogEntry
@@ -57,7 +55,7 @@ async def _dashboard(_engine: Engine, _request: Request) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return HTMLResponse(text, headers=headers)
+    return Response(text, headers=headers, media_type="text/html")
 
 
 async def _events(engine: Engine, _request: Request) -> Response:

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import uvicorn
-from starlette.types import ASGIApp
+import uvloop
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
@@ -22,20 +21,16 @@ from reconciler.engine.errors import EngineStartError, cannot_use
 from reconciler.engine.faults.config import load_fault_file
 from reconciler.engine.faults.rules import FaultConfigError, FaultRules
 from reconciler.engine.faults.settings import Settings
-from reconciler.engine.http.app import create_engine_app
+from reconciler.engine.http.app import create_responder
 from reconciler.engine.runtime.select import make_runtime
 from reconciler.engine.server import daemon
 from reconciler.engine.server.daemon import EngineStatus
+from reconciler.engine.server.http_server import BACKLOG, EngineServer
 from reconciler.engine.services.background import BackgroundServices
 from reconciler.engine.store.database import unusable
 from reconciler.version import VERSION
 
 _HOST: Final = "127.0.0.1"
-_BACKLOG: Final = 512
-_GRACE_S: Final = 2
-# Longer than clients keep an idle connection (httpx 5 s, Go at most 90 s). If the server closed one just as a call is
-# sent on it, the caller could not know whether the call was done.
-_KEEP_ALIVE_S: Final = 120
 
 
 def run_engine(
@@ -73,8 +68,8 @@ def run_engine(
             version=VERSION,
         )
         try:
-            with suppress(KeyboardInterrupt):
-                asyncio.run(_serve(home, token, listener, status, settings, faults, ready))
+            with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(home, token, listener, status, settings, faults, ready))
         finally:
             daemon.remove_status(home)
 
@@ -103,7 +98,7 @@ def listen(port: int) -> socket.socket:
         listener.close()
         remedy = "name another one with --port, or none: then a free one is taken"
         raise EngineStartError(f"cannot listen on port {port}: {error.strerror}", remedy=remedy) from error
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG)
     return listener
 
 
@@ -129,8 +124,8 @@ async def _serve(
         volumes=home / "volumes",
     )
     background = BackgroundServices(engine)
-    app = create_engine_app(engine, token=token, addresses=lambda: background.addresses)
-    server = EngineServer(engine, app)
+    respond = create_responder(engine, token=token, addresses=lambda: background.addresses)
+    server = EngineServer(engine, respond)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
@@ -138,7 +133,7 @@ async def _serve(
         daemon.write_status(home, status)
         if ready:
             ready(status)
-        await server.serve(sockets=[listener])
+        await server.serve(listener)
     finally:
         daemon.remove_status(home)
         await background.close()
@@ -151,32 +146,3 @@ async def _begin(engine: Engine, background: BackgroundServices, database: Path)
         await engine.start()
     except sqlite3.Error as error:
         raise unusable(database, error) from error
-
-
-class EngineServer(uvicorn.Server):
-    """uvicorn, which ends the engine's long polls as soon as it is told to stop."""
-
-    def __init__(self, engine: Engine, app: ASGIApp) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_GRACE_S,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-        super().__init__(config)
-        self._engine = engine
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install no handlers: ours are there.
-
-        uvicorn's would raise the signal again before all runs have ended.
-        """
-        yield
-
-    def stop(self) -> None:
-        """Stop serving, and end the long polls."""
-        self.should_exit = True
-        self._engine.begin_close()

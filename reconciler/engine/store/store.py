@@ -6,7 +6,7 @@ Only what has happened by itself (`record`) is seen before it is written.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -29,6 +29,7 @@ from reconciler.engine.store.log_table import LogTable
 from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
 
 V = TypeVar("V", bound=Any)
+_MOST_MADE: Final = 8  # for each machine
 _APP: Final = tuple(field.name for field in fields(App))
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
@@ -61,6 +62,7 @@ class Store:
             identifier: _machine_of(value) for identifier, value in self._rows("SELECT id, value FROM machines")
         }
         self._unwritten: dict[str, None] = {}  # machines whose record is in memory only
+        self._made: dict[str, dict[Hashable, bytes]] = {}  # by machine id
         self._by_app: dict[str, dict[str, None]] = {}
         for machine in self._machines.values():
             self._by_app.setdefault(machine.app, {})[machine.id] = None
@@ -79,6 +81,18 @@ class Store:
     def machine(self, machine_id: str) -> Machine | None:
         """Return the machine, also a destroyed one; None where no record of it is kept."""
         return self._machines.get(machine_id)
+
+    def made_of(self, machine: Machine) -> dict[Hashable, bytes]:
+        """Return what was made of the machine's record, by what else it depends on.
+
+        The next change of the record drops it all. What is made of any other record than the current one is not kept.
+        """
+        if self._machines.get(machine.id) is not machine:
+            return {}
+        made = self._made.setdefault(machine.id, {})
+        if len(made) >= _MOST_MADE:
+            made.clear()
+        return made
 
     def machines(self, app: str | None = None) -> Iterator[Machine]:
         """Yield the machines of the app, or of all apps; destroyed ones too."""
@@ -149,6 +163,7 @@ class Store:
 
     def _remember(self, machine: Machine) -> Machine:
         self._machines[machine.id] = machine
+        self._made.pop(machine.id, None)
         self._by_app.setdefault(machine.app, {})[machine.id] = None
         return machine
 
@@ -172,6 +187,7 @@ class Store:
             self._connection.execute("DELETE FROM machines WHERE id = ?", (machine.id,))
         self._unwritten.pop(machine.id, None)
         self._machines.pop(machine.id, None)
+        self._made.pop(machine.id, None)
         self._by_app.get(machine.app, {}).pop(machine.id, None)
 
     def give_back(self) -> bool:

@@ -2,12 +2,10 @@
 
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of, ok
 from reconciler.engine.http.routes.pages import page_of
 
@@ -15,7 +13,7 @@ _MOST_APPS: Final = 5000
 
 
 async def _create(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "createAppRequest")
+    body = body_of(request, "createAppRequest")
     app = engine.create_app(
         body.get("name") or body.get("app_name"),
         body.get("org_slug"),
@@ -68,7 +66,7 @@ async def _list_secrets(engine: Engine, request: Request) -> Response:
 
 async def _set_secrets(engine: Engine, request: Request) -> Response:
     app = app_of(engine, request)
-    values = (await body_of(request, "updateSecretsRequest")).get("values")
+    values = (body_of(request, "updateSecretsRequest")).get("values")
     if not isinstance(values, dict):
         raise bad_request("values is required: an object")
     version = engine.secrets.set(app, values)
@@ -83,7 +81,7 @@ async def _get_secret(engine: Engine, request: Request) -> Response:
 
 async def _set_secret(engine: Engine, request: Request) -> Response:
     app, name = app_of(engine, request), request.path_params["name"]
-    value = (await body_of(request, "setSecretRequest")).get("value")
+    value = (body_of(request, "setSecretRequest")).get("value")
     if not isinstance(value, str):
         raise bad_request("value is required: a string")
     version = engine.secrets.set(app, {name: value})
@@ -119,7 +117,7 @@ async def _list_addresses(engine: Engine, request: Request) -> Response:
 
 async def _assign_address(engine: Engine, request: Request) -> Response:
     app = app_of(engine, request)
-    body = await body_of(request, "assignIPRequest")
+    body = body_of(request, "assignIPRequest")
     return JSONResponse(serializers.address_json(engine.addresses.assign(app, body)))
 
 

@@ -4,14 +4,12 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault, bad_request
+from reconciler.engine.http.messages import MAX_BODY, JSONResponse, Request, Response
 
 NONCE: Final = "fly-machine-lease-nonce"
-_MAX_BODY: Final = 8 * 1024 * 1024
+_NONCE: Final = NONCE.encode()
 _SHOWN: Final = 20
 
 Handler: TypeAlias = Callable[[Engine, Request], Awaitable[Response]]
@@ -26,16 +24,14 @@ class Endpoint(NamedTuple):
     handler: Handler
 
 
-async def body_of(request: Request, type_name: str) -> dict[str, Any]:
+def body_of(request: Request, type_name: str) -> dict[str, Any]:
     """Return the JSON object of the body; empty without a body. Raises ApiFault.
 
     `type_name` is the Go type that Fly's own error message names.
     """
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MAX_BODY:
-            raise ApiFault(413, f"the body is larger than {_MAX_BODY} bytes")
+    content = request.content
+    if content is None:
+        raise ApiFault(413, f"the body is larger than {MAX_BODY} bytes")
     if not content.strip():
         return {}
     try:
@@ -79,7 +75,7 @@ def names_of(request: Request) -> tuple[str, str]:
 
 def nonce_of(request: Request) -> str | None:
     """Return the nonce of the lease that the caller claims to hold."""
-    return request.headers.get(NONCE)
+    return request.header(_NONCE)
 
 
 def states_of(request: Request) -> list[str]:

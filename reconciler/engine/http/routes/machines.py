@@ -1,15 +1,13 @@
 """The routes of machines, their leases and metadata."""
 
-from typing import Any, Final
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from typing import Final, NamedTuple
 
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.faults.settings import Behaviour
 from reconciler.engine.http import serializers
+from reconciler.engine.http.messages import JSON, JSONResponse, Request, Response, json_bytes
 from reconciler.engine.http.routes.base import Endpoint, body_of, flag_of, names_of, nonce_of, ok, states_of
 from reconciler.engine.http.routes.pages import headers_of, page_of
 from reconciler.engine.machines.wait import Wait
@@ -31,11 +29,13 @@ async def _list_machines(engine: Engine, request: Request) -> Response:
     ]
     page = page_of(engine, request, machines, lambda machine: f"{machine.created_ms:015}-{machine.id}")
     shown = page.items if page else machines
-    return JSONResponse([_machine_json(engine, request, machine) for machine in shown], headers=headers_of(page))
+    shown_as = _shown_as(engine, request)
+    body = b",".join([_machine_bytes(engine, machine, shown_as) for machine in shown])
+    return Response(b"[%b]" % body, headers=headers_of(page), media_type=JSON)
 
 
 async def _create_machine(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "createMachineRequest")
+    body = body_of(request, "createMachineRequest")
     return _machine(engine, request, engine.create(request.path_params["app"], body))
 
 
@@ -46,7 +46,7 @@ async def _get_machine(engine: Engine, request: Request) -> Response:
 
 
 async def _update_machine(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "updateMachineRequest")
+    body = body_of(request, "updateMachineRequest")
     return _machine(engine, request, await engine.update(*names_of(request), body, nonce_of(request)))
 
 
@@ -61,7 +61,7 @@ async def _start(engine: Engine, request: Request) -> Response:
 
 
 async def _stop(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "stopRequest")
+    body = body_of(request, "stopRequest")
     await engine.stop_machine(*names_of(request), body, nonce_of(request))
     return ok()
 
@@ -91,7 +91,7 @@ async def _uncordon(engine: Engine, request: Request) -> Response:
 
 
 async def _signal(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "signalRequest")
+    body = body_of(request, "signalRequest")
     await engine.guest.signal(*names_of(request), body.get("signal"))
     return ok()
 
@@ -112,12 +112,12 @@ async def _get_memory(engine: Engine, request: Request) -> Response:
 
 
 async def _set_memory(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "setMemoryLimitRequest")
+    body = body_of(request, "setMemoryLimitRequest")
     return JSONResponse(serializers.memory_json(engine.limit_memory(*names_of(request), body.get("limit_mb"))))
 
 
 async def _reclaim_memory(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "reclaimMemoryRequest")
+    body = body_of(request, "reclaimMemoryRequest")
     engine.machine(*names_of(request))
     if whole_number(body.get("amount_mb") or 0, "amount_mb") < 0:
         raise bad_request("amount_mb must not be negative")
@@ -125,7 +125,7 @@ async def _reclaim_memory(engine: Engine, request: Request) -> Response:
 
 
 async def _exec(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "execRequest")
+    body = body_of(request, "execRequest")
     done = await engine.guest.execute(*names_of(request), body, nonce_of(request))
     return JSONResponse(
         {"exit_code": done.code, "exit_signal": done.signal or 0, "stdout": done.stdout, "stderr": done.stderr}
@@ -153,7 +153,7 @@ async def _get_lease(engine: Engine, request: Request) -> Response:
 
 
 async def _take_lease(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "leaseRequest")
+    body = body_of(request, "leaseRequest")
     ttl_s = whole_number(body.get("ttl") or request.query_params.get("ttl") or 0, "ttl")
     lease = engine.leases.take(
         *names_of(request),
@@ -182,7 +182,7 @@ async def _get_metadata_key(engine: Engine, request: Request) -> Response:
 
 
 async def _update_metadata(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "updateMetadataRequest")
+    body = body_of(request, "updateMetadataRequest")
     values = body.get("metadata")
     if not isinstance(values, dict):
         raise bad_request("metadata is required: an object")
@@ -191,7 +191,7 @@ async def _update_metadata(engine: Engine, request: Request) -> Response:
 
 
 async def _set_metadata_key(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "metadataRequest")
+    body = body_of(request, "metadataRequest")
     engine.set_metadata(*names_of(request), {request.path_params["key"]: body.get("value")})
     return Response(status_code=204)
 
@@ -212,20 +212,47 @@ async def _versions(engine: Engine, request: Request) -> Response:
     return JSONResponse([{"version": version, "user_config": config} for version, config in versions])
 
 
+class _ShownAs(NamedTuple):
+    """How machines are shown: by the engine's settings, and as the request wants."""
+
+    behaviour: Behaviour
+    is_summary: bool
+    with_lease: bool
+
+
+def _shown_as(engine: Engine, request: Request) -> _ShownAs:
+    if not request.query:
+        return _ShownAs(engine.settings.behaviour, is_summary=False, with_lease=False)
+    is_summary = flag_of(request, "summary") and request.method == "GET"
+    return _ShownAs(engine.settings.behaviour, is_summary, flag_of(request, "include_leases"))
+
+
 def _machine(engine: Engine, request: Request, machine: Machine) -> Response:
-    return JSONResponse(_machine_json(engine, request, machine))
+    return Response(_machine_bytes(engine, machine, _shown_as(engine, request)), media_type=JSON)
 
 
-def _machine_json(engine: Engine, request: Request, machine: Machine) -> dict[str, Any]:
-    return serializers.machine_json(
-        machine,
-        engine.leases.current(machine),
-        engine.settings.behaviour,
-        is_summary=flag_of(request, "summary") and request.method == "GET",
-        with_lease=flag_of(request, "include_leases"),
-        is_unreachable=engine.is_unreachable(machine),
-        check_results=engine.check_results.of(machine),
-    )
+def _machine_bytes(engine: Engine, machine: Machine, shown_as: _ShownAs) -> bytes:
+    """Return the machine as JSON, made once for each change of what it shows.
+
+    That is its record, whether its lease is in force, whether its host is down, and the results of its checks.
+    """
+    lease, is_unreachable = engine.leases.current(machine), engine.is_unreachable(machine)
+    results = engine.check_results.of(machine)
+    made = engine.store.made_of(machine)
+    key = (shown_as, lease is None, is_unreachable, results if results is None else tuple(results.items()))
+    if (found := made.get(key)) is None:
+        found = made[key] = json_bytes(
+            serializers.machine_json(
+                machine,
+                lease,
+                shown_as.behaviour,
+                is_summary=shown_as.is_summary,
+                with_lease=shown_as.with_lease,
+                is_unreachable=is_unreachable,
+                check_results=results,
+            )
+        )
+    return found
 
 
 _M: Final = "/apps/{app}/machines/{machine}"

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.http import serializers
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, flag_of, states_of
 from reconciler.engine.http.routes.volumes import volume_json
 from reconciler.engine.models import Machine, Volume

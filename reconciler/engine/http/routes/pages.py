@@ -9,13 +9,12 @@ import binascii
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from starlette.requests import Request
-
 from reconciler.clock import now_ms
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request
 from reconciler.engine.faults.rules import api_fault
+from reconciler.engine.http.messages import Request
 
 T = TypeVar("T")
 NEXT_CURSOR: Final = "fly-next-cursor"

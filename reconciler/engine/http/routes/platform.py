@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.engine.config.read import concrete_region, whole_number
 from reconciler.engine.config.regions import REGIONS, regions_json
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault, bad_request, not_found
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
 from reconciler.engine.models import Address
 
@@ -27,7 +25,7 @@ async def _placements(engine: Engine, request: Request) -> Response:
 
     A count of 0 asks for the limits of the organization.
     """
-    body = await body_of(request, "getPlacementsRequest")
+    body = body_of(request, "getPlacementsRequest")
     if not isinstance(body.get("org_slug"), str) or not body["org_slug"]:
         raise bad_request("org_slug is required")
     count = whole_number(body.get("count") or 0, "count")
@@ -68,14 +66,14 @@ async def _network_policies(engine: Engine, request: Request) -> Response:
 
 async def _not_found(engine: Engine, request: Request) -> Response:
     app_of(engine, request)
-    raise not_found(request.url.path.rpartition("/")[2])
+    raise not_found(request.path.rpartition("/")[2])
 
 
 async def _unimplemented(engine: Engine, request: Request) -> Response:
     if "app" in request.path_params:
         app_of(engine, request)
-    await body_of(request, "request")
-    raise ApiFault(501, f"unimplemented: the local engine has nothing for {request.method} {request.url.path}")
+    body_of(request, "request")
+    raise ApiFault(501, f"unimplemented: the local engine has nothing for {request.method} {request.path}")
 
 
 def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
@@ -88,7 +86,7 @@ def services_endpoint(addresses: Callable[[], Sequence[Address]]) -> Endpoint:
 
 
 async def _unknown(_engine: Engine, request: Request) -> Response:
-    raise ApiFault(404, f"no such endpoint: {request.method} {request.url.path}")
+    raise ApiFault(404, f"no such endpoint: {request.method} {request.path}")
 
 
 def _not_implemented(method: str, path: str) -> Endpoint:

@@ -3,11 +3,9 @@
 import asyncio
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.engine.engine import Engine
 from reconciler.engine.http import serializers
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of, flag_of
 from reconciler.engine.http.routes.pages import headers_of, page_of
 from reconciler.engine.models import Volume
@@ -22,7 +20,7 @@ async def _list(engine: Engine, request: Request) -> Response:
 
 
 async def _create(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "createVolumeRequest")
+    body = body_of(request, "createVolumeRequest")
     volume = await engine.volumes.create(app_of(engine, request), body)
     return JSONResponse(await volume_json(engine, volume))
 
@@ -32,7 +30,7 @@ async def _get(engine: Engine, request: Request) -> Response:
 
 
 async def _update(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "updateVolumeRequest")
+    body = body_of(request, "updateVolumeRequest")
     return JSONResponse(await volume_json(engine, engine.volumes.update(*_names(engine, request), body)))
 
 
@@ -41,7 +39,7 @@ async def _delete(engine: Engine, request: Request) -> Response:
 
 
 async def _extend(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "extendVolumeRequest")
+    body = body_of(request, "extendVolumeRequest")
     volume = engine.volumes.extend(*_names(engine, request), body)
     return JSONResponse({"volume": await volume_json(engine, volume), "needs_restart": False})
 

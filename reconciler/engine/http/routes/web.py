@@ -5,15 +5,13 @@ Fly's own client calls them at `FLY_API_BASE_URL` and `FLY_UIEX_BASE_URL`.
 
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from reconciler.clock import now_ms
 from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.graphql.answers import EMAIL, PERSONAL, Addresses
 from reconciler.engine.graphql.queries import execute
+from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
 from reconciler.engine.http.serializers import time_text
 from reconciler.engine.models import Release
@@ -24,7 +22,7 @@ def graphql_endpoint(served: Addresses) -> Endpoint:
     """Return the route of GraphQL. `served` knows the local ports of services."""
 
     async def graphql(engine: Engine, request: Request) -> Response:
-        return JSONResponse(await execute(engine, served, await body_of(request, "graphqlRequest")))
+        return JSONResponse(await execute(engine, served, body_of(request, "graphqlRequest")))
 
     return Endpoint("POST", "/graphql", "graphql", graphql)
 
@@ -55,7 +53,7 @@ async def _current_release(engine: Engine, request: Request) -> Response:
 
 
 async def _create_release(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "createReleaseRequest")
+    body = body_of(request, "createReleaseRequest")
     name = body.get("app_name")
     if not isinstance(name, str) or not name:
         raise bad_request("app_name is required: a string")
@@ -64,7 +62,7 @@ async def _create_release(engine: Engine, request: Request) -> Response:
 
 
 async def _update_release(engine: Engine, request: Request) -> Response:
-    body = await body_of(request, "updateReleaseRequest")
+    body = body_of(request, "updateReleaseRequest")
     return JSONResponse(_release_json(engine.releases.update(request.path_params["release"], body.get("status"))))
 
 
@@ -73,7 +71,7 @@ async def _create_build(engine: Engine, request: Request) -> Response:
 
     The client builds the image by itself or finds it in a registry, so nothing else is needed here.
     """
-    body = await body_of(request, "createBuildRequest")
+    body = body_of(request, "createBuildRequest")
     if name := body.get("app_name"):
         engine.app(str(name))
     return JSONResponse({"id": now_ms(engine.clock), "status": "started", "wallclock_time_ms": 0})
@@ -81,7 +79,7 @@ async def _create_build(engine: Engine, request: Request) -> Response:
 
 async def _finish_build(_engine: Engine, request: Request) -> Response:
     """Answer with the result of the build, as its client reports it."""
-    body = await body_of(request, "finishBuildRequest")
+    body = body_of(request, "finishBuildRequest")
     timings = body.get("timings")
     took_ms = timings.get("build_and_push_ms") if isinstance(timings, dict) else 0
     told = {"id": body.get("build_id"), "status": body.get("status"), "wallclock_time_ms": took_ms or 0}

@@ -1,0 +1,205 @@
+"""The engine's HTTP server, asked with bytes: order, bodies, endings, and what is no HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from reconciler.engine.http.messages import MAX_BODY, JSONResponse, NoReply, Request, Response, StreamingResponse
+from reconciler.engine.server.http_server import EngineServer
+
+HOST = b"Host: 127.0.0.1\r\n"
+
+
+class Asked:
+    """A server whose replies tell what was asked; some paths are answered in a way of their own."""
+
+    def __init__(self) -> None:
+        self.seen: list[Request] = []
+        self.is_asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.stream_ended = asyncio.Event()
+
+    async def respond(self, request: Request) -> Response:
+        self.seen.append(request)
+        self.is_asked.set()
+        match request.path:
+            case "/slow":
+                await self.go_on.wait()
+            case "/broken":
+                raise RuntimeError("a bug")
+            case "/cut":
+                return NoReply(is_refused=False)
+            case "/stream":
+                return StreamingResponse(self.pieces(), "text/plain")
+            case "/nothing":
+                return Response(status_code=204)
+        length = None if request.content is None else len(request.content)
+        return JSONResponse({"path": request.path, "length": length})
+
+    async def pieces(self) -> AsyncIterator[str]:
+        try:
+            yield "one"
+            await self.go_on.wait()
+            yield "two"
+        finally:
+            self.stream_ended.set()
+
+
+Scenario = Callable[[Asked, EngineServer, "Opened"], Awaitable[None]]
+Opened = Callable[[], Any]
+
+
+def served(scenario: Scenario) -> None:
+    async def run() -> None:
+        asked = Asked()
+        engine = cast("Any", SimpleNamespace(begin_close=asked.go_on.set))
+        server = EngineServer(engine, asked.respond)
+        listener = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve(listener))
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            try:
+                yield reader, writer
+            finally:
+                writer.close()
+
+        try:
+            async with asyncio.timeout(30):
+                await scenario(asked, server, opened)
+                server.stop()
+                await serving
+        finally:
+            serving.cancel()
+
+    asyncio.run(run())
+
+
+async def reply_of(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """Status line, headers and body of the next reply."""
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
+    headers = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
+    return status, headers, await reader.readexactly(int(headers.get(b"content-length", b"0")))
+
+
+def test_requests_that_come_at_once_are_answered_in_order() -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            many = [b"/slow", *(b"/%d" % number for number in range(40))]
+            writer.write(b"".join(b"GET %b HTTP/1.1\r\n%b\r\n" % (path, HOST) for path in many))
+            await writer.drain()
+            await asked.is_asked.wait()
+            asked.go_on.set()
+            bodies = [(await reply_of(reader))[2] for _ in many]
+            assert bodies == [b'{"path":"%b","length":0}' % path for path in many]
+
+    served(scenario)
+
+
+def test_a_request_in_pieces_a_chunked_one_and_one_that_asks_first() -> None:
+    async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            await reply_of(reader)
+            for byte in b"POST /a%20b?x=1&y=%2F HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd":
+                next(iter(server.connections)).data_received(bytes([byte]))
+            assert (await reply_of(reader))[2] == b'{"path":"/a b","length":4}'
+            assert asked.seen[-1].query_params.multi_items() == [("x", "1"), ("y", "/")]
+            writer.write(
+                b"POST /c HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+            )
+            assert (await reply_of(reader))[2] == b'{"path":"/c","length":5}'
+            writer.write(b"POST /d HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"ok")
+            assert (await reply_of(reader))[2] == b'{"path":"/d","length":2}'
+
+    served(scenario)
+
+
+def test_a_body_that_is_too_long_is_not_kept_and_the_connection_goes_on() -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"POST /long HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
+            writer.write(b"x" * (MAX_BODY + 1))
+            writer.write(b"GET /next HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert (await reply_of(reader))[2] == b'{"path":"/long","length":null}'
+            assert (await reply_of(reader))[2] == b'{"path":"/next","length":0}'
+
+    served(scenario)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "closes"),
+    [
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", b"HTTP/1.1 200 OK", True),
+        (b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK", True),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"HTTP/1.1 200 OK", True),
+        (b"GET /broken HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 500 Internal Server Error", True),
+        (b"what is this\r\n\r\n", b"HTTP/1.1 400 Bad Request", True),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 200 OK", False),
+    ],
+)
+def test_a_reply_says_whether_the_connection_goes_on(request_bytes: bytes, status: bytes, closes: bool) -> None:
+    async def scenario(_asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(request_bytes)
+            found, headers, _ = await reply_of(reader)
+            assert (found, headers.get(b"connection")) == (status, b"close" if closes else None)
+            assert headers[b"date"].endswith(b" GMT")
+            if closes:
+                assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_replies_without_a_body() -> None:
+    async def scenario(_asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"HEAD /x HTTP/1.1\r\n" + HOST + b"\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"content-length: 24\r\n" in head
+            writer.write(b"GET /nothing HTTP/1.1\r\n" + HOST + b"\r\n")
+            status, headers, _ = await reply_of(reader)
+            assert status == b"HTTP/1.1 204 No Content"
+            assert b"content-length" not in headers
+            writer.write(b"GET /cut HTTP/1.1\r\n" + HOST + b"\r\n")
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_a_stream_comes_in_chunks_and_ends_with_its_reader() -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert b"transfer-encoding: chunked\r\n" in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(8) == b"3\r\none\r\n"
+        await asked.stream_ended.wait()
+        asked.go_on.set()
+        async with opened() as (reader, writer):
+            writer.write(b"GET /stream HTTP/1.0\r\n\r\n")
+            assert (await reader.read()).endswith(b"\r\n\r\nonetwo")
+
+    served(scenario)
+
+
+def test_a_stop_waits_for_replies_and_not_for_idle_connections() -> None:
+    async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (idle, _), opened() as (reader, writer):
+            writer.write(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n")
+            await asked.is_asked.wait()
+            server.stop()  # which ends long polls
+            _, headers, body = await reply_of(reader)
+            assert (headers[b"connection"], body) == (b"close", b'{"path":"/slow","length":0}')
+            assert await idle.read() == b""
+            assert await reader.read() == b""
+
+    served(scenario)
