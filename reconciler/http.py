@@ -19,6 +19,14 @@ def is_by_proxy(url: str) -> bool:
     return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or "")
 
 
+def has_proxies() -> bool:
+    """Return whether the environment names a proxy for any URL, as httpx reads it."""
+    from urllib.request import getproxies
+
+    proxies = getproxies()
+    return any(proxies.get(scheme) for scheme in ("http", "https", "all"))
+
+
 def why_proxy_is_unusable(error: Exception) -> str:
     """Say why httpx cannot use the environment's proxy, without its URL and password."""
     why = "it is a SOCKS proxy" if isinstance(error, ImportError) else "it is no http:// URL"

@@ -14,9 +14,10 @@ import httpx
 from reconciler.clock import Clock
 from reconciler.errors import ApiErrorKind
 from reconciler.machines_api.client import USER_AGENT
+from reconciler.machines_api.connections import open_http
 from reconciler.machines_api.errors import classify, conceal, error_without_reply, retry_after, shorten
 from reconciler.machines_api.throttle import Notice, Throttle, notice_nothing
-from reconciler.machines_api.transport import TraceEntry, open_http
+from reconciler.machines_api.transport import TraceEntry
 from reconciler.machines_api.values import json_of
 from reconciler.model.concealment import token_parts
 from reconciler.model.secret import Secret

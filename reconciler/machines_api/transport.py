@@ -14,10 +14,10 @@ import httpx
 
 from reconciler.canonical.sections import secret_values
 from reconciler.clock import Clock
-from reconciler.errors import ApiError, ApiErrorKind, TargetError
-from reconciler.http import is_by_proxy, is_loopback, why_proxy_is_unusable
-from reconciler.machines_api.access import authorization_header
+from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.http import is_by_proxy
 from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
+from reconciler.machines_api.connections import open_http
 from reconciler.machines_api.errors import (
     conceal,
     error_from_reply,
@@ -25,7 +25,7 @@ from reconciler.machines_api.errors import (
     error_without_reply,
     shorten,
 )
-from reconciler.machines_api.remedies import ENGINE_HINTS, PROXY_FAILED, PROXY_HINT, READ_HINT
+from reconciler.machines_api.remedies import ENGINE_HINTS, PROXY_FAILED, READ_HINT
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
 from reconciler.model.concealment import token_parts
@@ -34,7 +34,6 @@ from reconciler.model.secret import Secret
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S: Final = 5.0
-_CONNECTIONS: Final = 32
 _HEADER_SHOWN: Final = 60
 _REQUEST_ID: Final = "fly-request-id"
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
@@ -52,32 +51,6 @@ class TraceEntry:
     status: int | None
     duration_s: float
     request_id: str | None
-
-
-def open_http(
-    base_url: str, token: Secret | None, *, user_agent: str, transport: httpx.AsyncBaseTransport | None
-) -> httpx.AsyncClient:
-    """Open the connections to an API.
-
-    A loopback address is asked without the proxies of the environment. Raises TargetError for one that cannot be used.
-    """
-    headers = {"User-Agent": user_agent, "Accept": "application/json"}
-    if token:
-        headers["Authorization"] = authorization_header(token)
-    # SSL_CERT_FILE counts there too, for which httpx would take the proxies as well.
-    is_own_tls = transport is None and is_loopback(base_url) and base_url.startswith("https://")
-    try:
-        return httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            transport=transport,
-            trust_env=not is_loopback(base_url),
-            # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
-            verify=httpx.create_ssl_context() if is_own_tls else not base_url.startswith("http://"),
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-        )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise TargetError(why_proxy_is_unusable(error), hint=PROXY_HINT) from error
 
 
 class Transport:

@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind, TargetError
 from reconciler.machines_api.client import MachinesClient
-from reconciler.machines_api.transport import TraceEntry, open_http
+from reconciler.machines_api.connections import open_http
+from reconciler.machines_api.transport import TraceEntry
 from reconciler.model.config import MachineConfig
 from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import MachineState
