@@ -1,24 +1,19 @@
 """Lists of machines in pages: what is a whole list, and what a server does that knows no pages."""
 
 import asyncio
-import json
-import tracemalloc
-from collections.abc import Callable, Iterator
-from sys import getsizeof
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind
-from reconciler.machines_api import lists
 from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.observe import observe, observe_readable
-from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import plan
 from reconciler.testing.virtual_time import VirtualClock
 from tests.support.single_replies import failure, with_client
-from tests.support.world import app_spec, task_spec
+from tests.support.world import task_spec
 
 Answer = Callable[[httpx.Request], httpx.Response]
 NOT_WHOLE = {
@@ -201,75 +196,3 @@ def test_apps_that_are_listed_at_once_are_all_asked_again_without_what_is_refuse
         return first, await slow
 
     assert [[one.name for one in found] for found in with_client(strict, both)] == [["a"], ["a"]]
-
-
-def many(count: int, *, stack: str = "stack", is_alike: bool = True) -> Iterator[dict[str, Any]]:
-    """Machines of a task as they are listed, each with a config of its own objects and its five newest events."""
-    for number in range(count):
-        name = f"work-iad-{number}"
-        marks = {"stack": stack, "pool": "work", "kind": "task", "slot": name, "applied": "1:" + "0" * 20}
-        run_record = f"{number:026};{number:026};someone on a computer whose name is long"
-        env = {} if is_alike else {"NUMBER": str(number)}
-        config = {
-            "image": "registry.example/app:1",
-            "env": env | {f"VARIABLE_{one}": "some value that is not short " * 4 for one in range(20)},
-            "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
-            "metadata": {f"reconciler_{key}": value for key, value in marks.items()}
-            | {"reconciler_attempt": f"{number:026}", "reconciler_r0": run_record},
-        }
-        events = [
-            {"id": f"{number:020}{event:06}", "type": kind, "status": "stopped", "source": "flyd", "timestamp": number}
-            for event, kind in enumerate(("exit", "start", "exit", "start", "launch"))
-        ]
-        ids = {"id": f"{number:014x}", "version": f"{number:026}"}
-        yield machine(name) | ids | {"config": config, "events": events}
-
-
-class Fleet:
-    """A server with `count` machines, made page by page."""
-
-    def __init__(self, count: int, **options: Any) -> None:
-        self.machines = many(count, **options)
-        self.left = count
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        page = [next(self.machines) for _ in range(min(self.left, int(request.url.params["limit"])))]
-        self.left -= len(page)
-        headers = {"fly-next-cursor": str(self.left)} if self.left else {}
-        return httpx.Response(200, content=json.dumps(page), headers=headers)
-
-
-def peak_of(answer: Answer, count: int, **options: Any) -> int:
-    """The bytes that an observation takes at most."""
-    tracemalloc.start()
-    try:
-        observed = with_client(answer, lambda client: observe(client, ["app"], clock=VirtualClock(), **options))
-        assert len(observed.apps["app"].machines) == count
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_of_a_long_list_one_page_is_held_and_of_the_others_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "_PAGE", 100)
-    as_parsed = sum(map(getsizeof, next(many(1))["config"]["env"].values()))
-    growth = (peak_of(Fleet(1_200), 1_200) - peak_of(Fleet(200), 200)) / 1_000
-    assert growth < as_parsed
-
-
-@pytest.mark.parametrize(
-    "fleet",
-    [
-        pytest.param({}, id="the stack's own"),
-        pytest.param({"stack": "other"}, id="another stack's"),
-        pytest.param({"stack": "other", "is_alike": False}, id="another stack's, no two alike"),
-    ],
-)
-def test_a_plan_of_a_long_list_takes_little_more_memory_than_one_page(
-    monkeypatch: pytest.MonkeyPatch, fleet: dict[str, Any]
-) -> None:
-    monkeypatch.setattr(lists, "_PAGE", 200)
-    reduce = needs_of(app_spec("    tasks: {work: {command: [run]}}"))
-    one_page, ten_pages = (peak_of(Fleet(count, **fleet), count, reduce=reduce) for count in (200, 2_000))
-    assert ten_pages - one_page < 1_800 * 800
-    assert ten_pages < 2 * one_page
