@@ -1,7 +1,8 @@
 """A plan of 10,000 changes in every format, against the planning of as many machines."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from benchmarks.answers import observed_of, spec_of
 from benchmarks.bench import Bench

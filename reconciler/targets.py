@@ -9,9 +9,10 @@ import hashlib
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from reconciler.errors import TargetError
 from reconciler.model.local_engine import LocalEngine
@@ -26,8 +27,7 @@ FLY: Final = "fly"
 LOCAL: Final = "local"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """An API to talk to.
 
     `name` is what the user calls it; `log_delay_s` how late log lines may come after an exit. `runs_on_host` says that

@@ -1,8 +1,9 @@
 """Apply a plan: create missing apps, make the changes, read back and plan again."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from reconciler.apply.actions import perform
 from reconciler.apply.allocate_ips import allocating

@@ -6,8 +6,9 @@ change may take one of the limit's places, because the caller knows the platform
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct, field
 
 from reconciler.apply.judge import Obstacle, entry
 from reconciler.apply.priority_semaphore import PrioritySemaphore
@@ -44,8 +45,7 @@ StepT = TypeVar("StepT", bound=Step)
 EndT = TypeVar("EndT")
 
 
-@dataclass(slots=True, kw_only=True)
-class Stop:
+class Stop(Struct, kw_only=True):
     """Asks a running apply to begin nothing new; what is under way is finished.
 
     `has_begun` is set by the caller once changes may be under way.
@@ -172,8 +172,7 @@ async def _execute(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Making:
+class _Making(Struct, kw_only=True):
     perform: Perform
     admit: Admit
     defer: Defer

@@ -6,8 +6,9 @@ not planned so.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.change import Action, Cause, Change
 from reconciler.model.plan import Plan

@@ -11,8 +11,10 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError
 from reconciler.model.crashes import Crash, crash_in, exit_words, newest_run
@@ -37,8 +39,7 @@ _LOG_PAGE_PAUSE_S: Final = 0.01  # so that no answer at all makes a hot loop
 _LOG_PATIENCE_S: Final = 3.0  # with a log that cannot be read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     """What is watched: the machine as its change has left it.
 
     `fence` is its newest event before the change, None if the change made it. `is_starting` says that a create or a
@@ -52,8 +53,7 @@ class Watch:
     timeout_s: float = TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
+class _Look(Struct, frozen=True, kw_only=True):
     """One read of the machine; `run` are the events of its newest version's run."""
 
     seen: Machine

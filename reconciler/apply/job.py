@@ -6,7 +6,8 @@ changes of that machine fail at once.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.apply.judge import entry, fenced, unfit, unsettled
 from reconciler.apply.options import Options, Patience
@@ -52,8 +53,7 @@ class Locks:
             yield lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """One change's surroundings.
 
     `patience` is that with a machine that settles, for all reads of it together.

@@ -5,7 +5,8 @@ What is to be written, and on which machine, is the planner's to say. Here it is
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.apply.executor import Executor
 from reconciler.apply.job import Job, Locks

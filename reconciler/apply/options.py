@@ -1,8 +1,9 @@
 """How an apply behaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from reconciler.model.plan_notes import PlanNotes
 from reconciler.model.revision import Revision
@@ -20,8 +21,7 @@ class Patience(NamedTuple):
     until: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How an apply behaves.
 
     `selection` is what the plan was made of; `force` ends running tasks that are to be destroyed. `lock_timeout_s`

@@ -12,8 +12,9 @@ If an anchor was destroyed by hand, or a replace stopped after the destroy, what
 destroyed machine.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.apply.job import Locks
 from reconciler.apply.options import Options

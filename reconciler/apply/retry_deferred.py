@@ -5,9 +5,10 @@ That is after a run in progress has ended, and after another apply was first.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.apply.executor import Stop

@@ -4,8 +4,9 @@ What the newer revision had first is left to it: skipped, and no failure. Nothin
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.model.machine import Observed

@@ -5,8 +5,9 @@ Alike are changes of one pool with one action. What failed, was deferred or is u
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
 
 from reconciler.model.apply_event import ApplyEventType
 from reconciler.model.change import Action, Change

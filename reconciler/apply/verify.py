@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.model.change import Action

@@ -5,8 +5,10 @@ While it is watched, neither a lease nor a place of the limit is held: many mach
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.apply.health import Watch, watch_up
 from reconciler.apply.judge import entry, must_run, unfit
@@ -24,8 +26,7 @@ def _nobody() -> None:
     """Do nothing: nobody wants to know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(Struct, frozen=True, kw_only=True):
     """The course of one change.
 
     `tell_written` is called once its write is done and only the watching is left: it gives back the change's place of

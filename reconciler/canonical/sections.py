@@ -8,8 +8,9 @@ what it becomes (spec/config.py). A section that is not here still reaches the A
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.canonical import forms
 from reconciler.model.spec import PoolKind
@@ -34,8 +35,7 @@ class Merge(enum.Enum):
     DEEP = "deep"  # by key, at any depth
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class Section(Struct, frozen=True, kw_only=True):
     """A section of a machine config, and what the server does with it.
 
     Compared are canonical forms. A leaf that is declared and missing or another one is always a difference; the other
@@ -54,8 +54,7 @@ class Section:
     form: Form | None = None  # canonical form, where it is not just what is there without empty members
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A field of a pool.
 
     One with a path and no builder in spec/config.py is sent as it is written.

@@ -3,8 +3,9 @@
 An app that exists is never taken: its name is asked for first, and the answer to the POST must say that it is new.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
+
+from msgspec import Struct
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError, TargetError, UsageError
@@ -21,8 +22,7 @@ _ANOTHER: Final = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class NewApp:
+class NewApp(Struct, kw_only=True):
     """The app of the probes.
 
     `may_exist`: the call that makes it was sent, and the app was not seen to be gone. `is_ours`: this command has

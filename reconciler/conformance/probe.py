@@ -1,8 +1,9 @@
 """A probe as a value, and how it says what it has seen."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from reconciler.conformance.laboratory import Laboratory
@@ -19,8 +20,7 @@ class UntriedError(Exception):
     """It could not be tried; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """What we assume, and how it is tried.
 
     `machines` is how many it makes for itself; after `bound_s` it is given up.

@@ -8,11 +8,11 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
+from msgspec import Struct
 
 from reconciler.containers.errors import ContainerError
 from reconciler.containers.wire import Output, Wire
@@ -30,8 +30,7 @@ _LONGEST_PAUSE_S: Final = 0.5
 _DRAIN_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """An image in the engine.
 
     `id` is its config's digest; `digests` are `repository@digest`.
@@ -41,8 +40,7 @@ class Image:
     digests: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True):
     """Whether a container has ended, and how; the code is -1 where it is not known."""
 
     is_over: bool
@@ -50,16 +48,14 @@ class State:
     is_oom_killed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """A container of a list."""
 
     id: str
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
+class Executed(Struct, frozen=True, kw_only=True):
     """How a command of an exec ended, with its output."""
 
     code: int

@@ -6,8 +6,10 @@ That is ENTRYPOINT, CMD and the first EXPOSE of its last stage. What a base imag
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _ESCAPE: Final = re.compile(r"#\s*escape\s*=\s*(\S)\s*", re.IGNORECASE)
 _DIRECTIVE: Final = re.compile(r"#\s*\w+\s*=")
@@ -17,8 +19,7 @@ _FROM: Final = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE
 _SHELL: Final = ("/bin/sh", "-c")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageCommand:
+class ImageCommand(Struct, frozen=True):
     """What an image runs; empty where only its base image may say it."""
 
     entrypoint: tuple[str, ...] = ()

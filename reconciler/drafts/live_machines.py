@@ -6,9 +6,10 @@ A machine that no spec can have is a problem, in words. Machines that come and g
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from reconciler.canonical.forms import users_metadata
 from reconciler.drafts.live_pools import LivePool, is_undecided, kind_of_live, pools_of
@@ -31,8 +32,7 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?", re.A
 _NAMED: Final = 5  # of many machines that have one reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveApp:
+class LiveApp(Struct, frozen=True, kw_only=True):
     """An app as it was seen `at`, and what is to be made of it.
 
     `org` is None if it is not known or is the default. `secrets` are the names of its secrets. Machines whose name or
@@ -48,8 +48,7 @@ class LiveApp:
     skipped: Collection[str] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class LiveDraft:
+class LiveDraft(Struct, kw_only=True):
     """A draft of the spec, or the problems for which there is none.
 
     `left_alone` says why machines are not in it, and `notes` what else its reader should know.

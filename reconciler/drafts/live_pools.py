@@ -7,9 +7,11 @@ with a volume has a pool of its own, since it is the only one that can have that
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.canonical.normalize import canonical, without_nullish
 from reconciler.drafts.names import LONGEST_POOL, free_pool_name, pool_name_like
@@ -30,8 +32,7 @@ _STOPPED: Final = (
 _STANDBY: Final = "A standby of another machine, which the platform starts if that one's host fails."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LivePool:
+class LivePool(Struct, frozen=True, kw_only=True):
     """A pool to be written, with its machines in the order of their slots."""
 
     name: str

@@ -5,19 +5,18 @@ Plain Python values are what they are: a `str` is this text, to the letter, also
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Template:
+
+class Template(Struct, frozen=True):
     """Text of a spec with `${NAME}` in it, taken as it is written."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """Words for a reader, on lines of their own.
 
     They are wrapped; an empty one is an empty line.
@@ -26,8 +25,7 @@ class Comment:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """A key and its value; `beside` is a comment on the key's line."""
 
     key: str
@@ -36,8 +34,7 @@ class Member:
     is_disabled: bool = False  # written as a comment, for a reader who will need it
 
 
-@dataclass(slots=True, kw_only=True)
-class DraftMap:
+class DraftMap(Struct, kw_only=True):
     """A map in the order in which it is filled.
 
     With `is_flow` it is written on one line, `{a: 1}`, if it fits and has no comments.

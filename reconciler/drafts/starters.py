@@ -4,8 +4,9 @@ It is short, and has a task that can be invoked at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.drafts.dockerfile import ImageCommand
 from reconciler.drafts.heading import put_heading
@@ -21,8 +22,7 @@ _DOCKERFILE: Final = "Dockerfile"
 FRAMEWORK_FILES: Final = tuple(_FRAMEWORKS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What a directory has: the file of a framework, and what its Dockerfile runs.
 
     `context` is the directory, as seen from the spec's, `dockerfile` the file's name, as seen from the directory.

@@ -5,9 +5,10 @@ It checks that the app and the machine exist and are reachable. `Transitions` th
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.addresses import Addresses

@@ -4,8 +4,11 @@ Times are milliseconds (`_ms`) or nanoseconds (`_ns`) since 1970.
 """
 
 import secrets
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
+
+from reconciler.hidden import HidesFields
 
 _ULID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -14,22 +17,22 @@ RUNNING: Final = frozenset({"starting", "started", "stopping", "restarting"})
 TRANSIENT: Final = frozenset({"creating", "starting", "stopping", "restarting", "suspending", "replacing", "updating"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(HidesFields, frozen=True, kw_only=True):
     """A lease on a machine.
 
     `expires_at` is in seconds since 1970, `version` the machine's when it was taken.
     """
 
-    nonce: str = field(repr=False)
+    hidden = frozenset({"nonce"})
+
+    nonce: str
     expires_at: float
     owner: str
     description: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One event of a machine. `request` is its payload as the API spells it, or None."""
 
     id: str
@@ -40,8 +43,7 @@ class Event:
     request: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(HidesFields, frozen=True, kw_only=True):
     """One machine.
 
     `config` is as it was sent; `events` are newest first; `runs` counts its starts. `is_armed`: its schedule is in
@@ -49,13 +51,15 @@ class Machine:
     process groups with their start times in kernel ticks, to find them after a crash.
     """
 
+    hidden = frozenset({"config"})
+
     id: str
     app: str
     name: str
     region: str
     state: str
     instance_id: str
-    config: dict[str, Any] = field(repr=False)
+    config: dict[str, Any]
     created_ms: int
     updated_ms: int
     is_prepared: bool = False
@@ -74,8 +78,7 @@ class Machine:
         return self.state == "destroyed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class App(Struct, frozen=True, kw_only=True):
     """An app. `idempotency_key` is that of the call that created it, or empty."""
 
     name: str
@@ -85,8 +88,7 @@ class App:
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(Struct, frozen=True, kw_only=True):
     """A volume of an app. The mounts of machines tell which machine has it."""
 
     id: str
@@ -104,8 +106,7 @@ class Volume:
     required_host_features: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """A copy of a volume; sizes in bytes."""
 
     id: str
@@ -116,31 +117,30 @@ class Snapshot:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class Secret(HidesFields, frozen=True, kw_only=True):
     """A secret of an app.
 
     `version` is that of the app's secrets when this one was set.
     """
 
+    hidden = frozenset({"value"})
+
     app: str
     name: str
-    value: str = field(repr=False)
+    value: str
     version: int
     created_ms: int
     updated_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretsVersion:
+class SecretsVersion(Struct, frozen=True, kw_only=True):
     """The version of an app's secrets: how often they were changed."""
 
     app: str
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppAddress:
+class AppAddress(Struct, frozen=True, kw_only=True):
     """An IP address that an app holds. `kind` is v4, shared_v4, v6 or private_v6."""
 
     app: str
@@ -151,12 +151,13 @@ class AppAddress:
     service_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(HidesFields, frozen=True, kw_only=True):
     """One deployment of an app by Fly's own client, as that client reports it.
 
     `definition` is the app's configuration that it deployed.
     """
+
+    hidden = frozenset({"definition"})
 
     id: str
     app: str
@@ -165,11 +166,10 @@ class Release:
     strategy: str
     image: str
     created_ms: int
-    definition: Any = field(default=None, repr=False)
+    definition: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """Where a declared port of a service is served; `address` is `host:port`."""
 
     app: str
@@ -177,8 +177,7 @@ class Address:
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True, kw_only=True):
     """The last result of a health check; `status` is passing, warning or critical."""
 
     status: str
@@ -186,8 +185,7 @@ class CheckResult:
     updated_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
+class LogEntry(Struct, frozen=True, kw_only=True):
     """One line of a machine's log.
 
     `stream` is stdout, stderr, or empty for the engine's own lines.

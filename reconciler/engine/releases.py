@@ -4,8 +4,9 @@ The engine does nothing else with them.
 """
 
 import secrets
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.errors import bad_request, not_found

@@ -8,9 +8,10 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import concrete_region, volumes_of, whole_number

@@ -14,9 +14,10 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import BuildError
 from reconciler.http import is_loopback
@@ -34,8 +35,7 @@ _HUB_KEY: Final = "https://index.docker.io/v1/"
 TakeLine = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Builder:
+class Builder(Struct, frozen=True, kw_only=True):
     """One of the programs, and its path. `say` gets each line of its output."""
 
     name: str

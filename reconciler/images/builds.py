@@ -5,9 +5,11 @@ The tag is made of the digest of the build's content, so that the same content i
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import BuildError, RegistryError, RegistryErrorKind
 from reconciler.images.builder import Builder
@@ -19,8 +21,7 @@ from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import Build, Pool, Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """One image to build, of a pool of this app.
 
     `content` is its name in configs, with the tag of its content; `image` is a name that stays.
@@ -33,8 +34,7 @@ class Job:
     base: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltImage:
+class BuiltImage(Struct, frozen=True, kw_only=True):
     """An image in its registry, by two names.
 
     `content` has the tag of its content and is its name in configs, `image` stays the same. `was_there` is true if the

@@ -8,9 +8,10 @@ import binascii
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.model.image import DOCKER_HUB, FLY_REGISTRY
@@ -23,8 +24,7 @@ _HELPER_TIMEOUT_S: Final = 20
 _MAX_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     """A user and a password.
 
     With an empty user, an identity token to exchange for others.

@@ -8,8 +8,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.images.credentials import Credentials
@@ -40,8 +41,7 @@ _IS_IT_ONE: Final = "does the image's name begin with the host of a registry?"
 K = RegistryErrorKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedImage:
+class ResolvedImage(Struct, frozen=True, kw_only=True):
     """The image that a reference names for our platform.
 
     `digest` is that of the manifest; `size_bytes` is the size of its packed layers.
@@ -59,8 +59,7 @@ class Images(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Struct, frozen=True, kw_only=True):
     """The digests of images by their reference in the spec, and why others have none."""
 
     digests: dict[str, str]

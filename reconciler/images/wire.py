@@ -5,13 +5,13 @@ Time and size are limited, and redirects are followed without credentials.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from reconciler.errors import RegistryError, RegistryErrorKind
+from reconciler.hidden import HidesFields
 from reconciler.http import is_loopback, why_proxy_is_unusable
 
 _TIMEOUT_S: Final = 10.0
@@ -19,12 +19,13 @@ _REDIRECTS: Final = 5
 _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(HidesFields, frozen=True, kw_only=True):
     """A reply. `challenges` is the header that says how to log in."""
 
+    hidden = frozenset({"content"})
+
     status: int
-    content: bytes = field(repr=False)
+    content: bytes
     challenges: str = ""
 
 

@@ -1,8 +1,9 @@
 """Attach to a run: wait for it, cancel it, read its logs, stop it if overdue."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, LogsIncompleteError, UsageError
 from reconciler.invoke.absence import LOST_AFTER_S, do_patiently

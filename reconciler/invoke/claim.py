@@ -6,8 +6,9 @@ a claim that takes too long, and its Progress then tells whether something may r
 section 5).
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
 from reconciler.invoke.claim_record import ClaimRecord
@@ -29,8 +30,7 @@ _SETTLE_POLL_S: Final = 1.0
 _REFUSED_WITHIN_S: Final = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Starting:
+class _Starting(Struct, kw_only=True):
     """A start under way.
 
     `is_in_doubt` is set once the reply to a start was unclear: from then on no other machine may be started instead.

@@ -6,9 +6,10 @@ machine died.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke.claim_request import Announcement, Claimant
@@ -24,8 +25,7 @@ from reconciler.slots.run_starts import final_exit
 _TAKE_BACK_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimRecord:
+class ClaimRecord(Struct, frozen=True, kw_only=True):
     """The record of one claim. `live` is the GET under the lease, before the start."""
 
     claimant: Claimant

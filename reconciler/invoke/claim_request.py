@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.invoke.absence import LOST_AFTER_S
@@ -46,8 +47,7 @@ class Announcement(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """A machine that runs for us, as last seen.
 
     `start` is the event of our start: only newer events belong to the run. `declared` is the spec's config, which is
@@ -65,8 +65,7 @@ class Claim:
         return f"{self.machine.name}/{self.run_ulid}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unconfirmed:
+class Unconfirmed(Struct, frozen=True, kw_only=True):
     """A run whose start was sent, with unclear effect. Its record is on the machine."""
 
     run_ulid: str
@@ -79,8 +78,7 @@ class Unconfirmed:
         return f"{self.machine.name}/{self.run_ulid}"
 
 
-@dataclass(slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, kw_only=True):
     """How far a claim has got, for the caller that cancels it.
 
     `doing` says what it waits for, in words. `sent` is the run whose start may have had its effect. The claim is
@@ -97,8 +95,7 @@ class Progress:
         self.sent, self.is_confirmed = None, False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """Why this machine was not claimed; another one may be."""
 
     why: str
@@ -112,8 +109,7 @@ class Refusal:
     error: ApiError | None = None  # the API failed before the start; another try may succeed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimant:
+class Claimant(Struct, frozen=True, kw_only=True):
     """One invoke that wants a machine of a pool. `stop` cancels it.
 
     `known` holds the machines of the pool as last seen. `number` is random, so that claimants begin with different

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.invoke.absence import LOST_AFTER_S, Absence, do_patiently
@@ -28,8 +30,7 @@ _EVENTS: Final = 50  # the platform retains no more
 _END_STATES: Final = (MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """How the run ended, and its exit event, if there is one.
 
     If not `is_over`, it is unknown whether the run has ended. `attempts` counts its starts, including restarts by the

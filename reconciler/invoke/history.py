@@ -4,10 +4,11 @@ slots/run_starts.py decides which start is whose. Events are newest first and co
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.invoke.outcome import lost, newer_than, outcome_of, replaced
 from reconciler.model import marks

@@ -11,8 +11,9 @@ there is only one. The key is written there right before the start, after the ru
 See docs/explanation/protocols.md, section 6.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError
 from reconciler.invoke.claim import claim_under
@@ -38,8 +39,7 @@ def digest_of_run(claimant: Claimant) -> str:
     return hash_of(claimant.pool.app, claimant.pool.name, *args, "env", *(f"{k}={v}" for k, v in sorted(override.env)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KeyMark:
+class _KeyMark(Struct, frozen=True, kw_only=True):
     """The key's mark on the anchor, written under its lease, before the start."""
 
     claimant: Claimant

@@ -4,8 +4,9 @@ A run that failed is a value, not an exception.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from reconciler.errors import ReconcilerError
 from reconciler.invoke.absence import LOST_AFTER_S
@@ -29,8 +30,7 @@ __all__ = ["InvokeOptions", "OnBusy", "begin", "invoke"]
 _LOG_DELAY_S: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvokeOptions:
+class InvokeOptions(Struct, frozen=True, kw_only=True):
     """How one invoke behaves. Durations are in seconds.
 
     With `timeout_s` None the task's own timeout holds. `take_line` gets each line of the task's output; with None no

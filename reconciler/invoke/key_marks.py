@@ -8,9 +8,10 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model import marks
 
@@ -23,8 +24,7 @@ _BYTES: Final = 4
 _PER_MARK: Final = 37  # 148 bytes are 200 characters in base 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyedRun:
+class KeyedRun(Struct, frozen=True, kw_only=True):
     """The mark of a key: its run's ULID and slot, digest of task, args and env, time."""
 
     ulid: str

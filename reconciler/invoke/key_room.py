@@ -5,9 +5,10 @@ key is deleted, so that a caller that dies in between leaves both. A key whose r
 must find the run. All of this happens under the anchor's lease.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from reconciler.invoke.claim_request import Claimant, Refusal
 from reconciler.invoke.key_marks import (
@@ -30,8 +31,7 @@ from reconciler.slots.wait import read_machine
 _LEAST_KEYS: Final = 10  # so many keys stay whole, even if fingerprints need room
 
 
-@dataclass(slots=True, kw_only=True)
-class _Memory:
+class _Memory(Struct, kw_only=True):
     """The anchor's metadata after our writes, and the run states read so far."""
 
     claimant: Claimant

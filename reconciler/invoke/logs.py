@@ -8,9 +8,10 @@ change the outcome of the run.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from reconciler.errors import LogsIncompleteError
 from reconciler.invoke.claim_request import Claim

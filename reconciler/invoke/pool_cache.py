@@ -7,8 +7,9 @@ GET under the lease.
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.invoke.listing import list_pool
 from reconciler.model import marks

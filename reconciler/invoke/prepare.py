@@ -1,6 +1,6 @@
 """Prepare a machine for its start: applied config, overrides, no snapshot."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import is_digest_of
 from reconciler.invoke.claim_request import Claimant, Refusal

@@ -7,8 +7,9 @@ served roughly by age: the longer one has waited, the shorter its pause before a
 
 import asyncio
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError
 from reconciler.invoke.absence import Absence
@@ -44,8 +45,7 @@ class OnBusy(enum.StrEnum):
     SKIP = "skip"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Queue:
+class _Queue(Struct, kw_only=True):
     """One claimant's wait in the queue."""
 
     claimant: Claimant

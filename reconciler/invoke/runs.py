@@ -6,8 +6,9 @@ anchor, and from the destroyed machine, which the platform lists for about two d
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError, ApiErrorKind, UnobservedError, UsageError
 from reconciler.invoke.history import runs_with_spans
@@ -31,8 +32,7 @@ _AT_ONCE: Final = 10
 _NAMED: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundRun:
+class FoundRun(Struct, frozen=True, kw_only=True):
     """A run, its machine, and its starts, if those are retained."""
 
     info: RunInfo

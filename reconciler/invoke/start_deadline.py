@@ -6,8 +6,9 @@ NEVER_STARTED. A claim that is cancelled releases its leases and takes its marks
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from reconciler.errors import ReconcilerError, StartUnclearError
 from reconciler.invoke.claim_request import Claimant, Progress, Refusal, Unconfirmed
@@ -21,8 +22,7 @@ _SEEN_WITHIN_S: Final = 4.0
 _ANSWER_DUE_S: Final = 3.0  # how long an interrupt waits for the answer to a start that was sent
 
 
-@dataclass(slots=True, kw_only=True)
-class StartDeadline:
+class StartDeadline(Struct, kw_only=True):
     """The time limit of one start.
 
     It runs on while claims fail and no machine is busy. Waiting for a busy machine resets it.

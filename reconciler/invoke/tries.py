@@ -1,7 +1,8 @@
 """Try once to claim a machine that seems free; decide whether waiting can help."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke.claim import claim
@@ -26,8 +27,7 @@ _CANDIDATES_PER_ROUND: Final = 2
 _BROKEN_TRIES: Final = 3
 
 
-@dataclass(slots=True, kw_only=True)
-class Tries:
+class Tries(Struct, kw_only=True):
     """The tries of one claimant.
 
     `refused` has by machine id why it was not claimed last.

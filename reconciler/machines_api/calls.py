@@ -10,12 +10,12 @@ An app that was just created is not known everywhere at once: for a minute the p
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.hidden import HidesFields
 from reconciler.model.secret import Secret
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -32,12 +32,13 @@ _REFUSED: Final = frozenset({ApiErrorKind.NOT_FOUND, ApiErrorKind.UNAUTHORIZED})
 _REFUSED_AS: Final = frozenset({(ApiErrorKind.BAD_INPUT, 422), (ApiErrorKind.NOT_AN_API, 404)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(HidesFields, frozen=True, kw_only=True):
     """One call of the API.
 
     `what` names it in errors. The platform limits the rate of each `action` on each `identifier`.
     """
+
+    hidden = frozenset({"body"})
 
     method: str
     path: str
@@ -45,7 +46,7 @@ class Call:
     action: str
     identifier: str
     query: Mapping[str, Any] | None = None
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: Mapping[str, Any] | None = None
     nonce: Secret | None = None
     app: str | None = None  # the app that the call is about
     timeout_s: float = CALL_TIMEOUT_S

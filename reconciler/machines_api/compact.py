@@ -5,9 +5,10 @@ The machines stay as they are. Only the objects that they consist of change.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.model.config import JsonObject, MachineConfig
 from reconciler.model.machine import Machine

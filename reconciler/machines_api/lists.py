@@ -6,8 +6,9 @@ of neither, so the caller filters again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api import wire

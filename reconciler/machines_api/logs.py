@@ -1,9 +1,10 @@
 """Read a machine's log: one call for each page, parsed into lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.machines_api.calls import Call, app_path
 from reconciler.machines_api.transport import Transport
@@ -12,8 +13,7 @@ from reconciler.machines_api.values import list_of, object_of, text_of, time_of
 _TIMEOUT_S: Final = 4.0  # short: a log is asked again soon
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogLine(Struct, frozen=True, kw_only=True):
     """One line of a machine's log.
 
     `stream` is stdout or stderr, None if the target does not say. `provider` is who wrote it. `attempt` counts the
@@ -39,8 +39,7 @@ class LogLine:
         return not self.is_output and self.level == "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPage:
+class LogPage(Struct, frozen=True, kw_only=True):
     """The lines of one page, oldest first, and the token of the next page."""
 
     lines: tuple[LogLine, ...]

@@ -5,8 +5,9 @@ The platform tells a machine with its five newest events (assumption A17), and u
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError
 from reconciler.machines_api.client import MachinesClient

@@ -5,8 +5,9 @@ An app whose list is not whole is unobserved: nothing may be concluded from what
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiError, UnobservedError

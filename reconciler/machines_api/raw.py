@@ -6,10 +6,10 @@ For probes that ask what a server does. Everything else uses the client, which d
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import httpx
+from msgspec import Struct
 
 from reconciler.clock import Clock
 from reconciler.errors import ApiErrorKind
@@ -31,8 +31,7 @@ _REQUEST_ID: Final = "fly-request-id"
 _MESSAGES: Final = ("message", "error")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What the server answered. `body` is its JSON; None if it is anything else.
 
     `words` can be shown.

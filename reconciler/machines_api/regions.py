@@ -5,7 +5,8 @@ for its limits only if machines are to be created.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, SpecError
 from reconciler.machines_api.client import MachinesClient

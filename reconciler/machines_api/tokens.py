@@ -1,13 +1,13 @@
 """Parse what the API tells of the token that it was asked with."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.machines_api.values import list_of, object_of, text_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenInfo:
+class TokenInfo(Struct, frozen=True, kw_only=True):
     """What a token is for.
 
     With `apps` it reaches these alone, as a deploy token does. `is_personal` says that it is a user's.

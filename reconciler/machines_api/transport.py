@@ -7,10 +7,10 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
+from msgspec import Struct
 
 from reconciler.canonical.sections import secret_values
 from reconciler.clock import Clock
@@ -39,8 +39,7 @@ _REQUEST_ID: Final = "fly-request-id"
 _LEASE_HEADER: Final = "fly-machine-lease-nonce"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceEntry:
+class TraceEntry(Struct, frozen=True, kw_only=True):
     """One exchange, for `--trace-http`, without headers and bodies.
 
     `status` is None if no answer came.

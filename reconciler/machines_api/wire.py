@@ -9,9 +9,10 @@ bad machine does not hide the others. A reply that cannot be what was asked for 
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.canonical.sections import SECTIONS
 from reconciler.machines_api.events import events_from_json
@@ -25,8 +26,7 @@ _MAPS_OF_TEXTS: Final = ("env", "metadata")
 _NONCE: Final = r"[!-~]{1,1000}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppInfo:
+class AppInfo(Struct, frozen=True, kw_only=True):
     """An app as reported. What the server does not report is None; `org` is a slug."""
 
     machine_count: int | None

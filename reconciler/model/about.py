@@ -1,11 +1,11 @@
 """An installation of this package: its version, and where its things are."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+
+class About(Struct, frozen=True, kw_only=True):
     """The version, and what a report of a fault should name.
 
     `scheme` is that of the digests on machines. `spec` is None if there is none.

@@ -1,12 +1,11 @@
 """What an app has beside its machines."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconciler.model.ip_address import IpAddress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppContents:
+class AppContents(Struct, frozen=True, kw_only=True):
     """What goes with an app that is deleted: ids of volumes, host names, names."""
 
     volumes: tuple[str, ...] = ()

@@ -1,8 +1,9 @@
 """What happens in an apply or a destroy, as it happens."""
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from reconciler.model.change import Change
 from reconciler.model.plan import AppCreation, Plan
@@ -25,8 +26,7 @@ class ApplyEventType(enum.StrEnum):
     SUMMARY = "summary"  # the last: the report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyEvent:
+class ApplyEvent(Struct, frozen=True, kw_only=True):
     """Something that happened, at a time (UTC).
 
     `about` is the plan of `planned`, the app of `app_created` and `app_deleted`, the change of `started`, the report of

@@ -7,8 +7,9 @@ union.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _CHANGES: Final = r"[0-9a-f]{16}(?:,[0-9a-f]{16})*"
 _PLAN: Final = r"sha256:[0-9a-f]{64}"
@@ -17,8 +18,7 @@ _LINE: Final = rf"(?:<!-- reconciler plan )?({_PLAN}(?:\+(?:{_CHANGES})?)?|none)
 NOTHING: Final = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """One plan that was approved.
 
     `changes` are the hashes of its changes, None if only the plan's own hash is known.

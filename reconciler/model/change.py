@@ -1,9 +1,11 @@
 """A change: what happens to one slot, or to the settings of its pool, and why."""
 
 import enum
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import field
+
+from reconciler.hidden import HidesFields
 from reconciler.model.config import MachineConfig
 from reconciler.model.desired import DesiredMachine, Expected, Handover
 from reconciler.model.machine import MachineRef, MachineState
@@ -72,8 +74,7 @@ class Cause(enum.StrEnum):
     BOTH = "both"  # both in one section, and whose this member is can't be told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class FieldChange:
+class FieldChange(HidesFields, frozen=True, kw_only=True):
     """One leaf that differs.
 
     `path` is in the API's spelling (`env.LOG_LEVEL`, `guest.memory_mb`). `observed` or `desired` is None if the leaf is
@@ -91,8 +92,7 @@ class FieldChange:
         return f"FieldChange(path={self.path!r}, observed={before}, desired={after}, cause=Cause.{self.cause.name})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Change:
+class Change(HidesFields, frozen=True, kw_only=True):
     """What happens to one slot, or to the settings of its pool, and why.
 
     `reason` says the cause in words, `code` as a value (None in plans saved before version 0.3). `deferred` is None, or

@@ -5,14 +5,16 @@ and a typed copy would lose what it does not know. See docs/decisions/0001-confi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
+
+from reconciler.hidden import HidesFields
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class MachineConfig:
+class MachineConfig(HidesFields, frozen=True, kw_only=True):
     """One machine config as the Machines API spells it.
 
     It is never changed in place. Its repr hides every value.

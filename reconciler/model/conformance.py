@@ -1,7 +1,8 @@
 """What a server of the Machines API was found to do, beside what we assume of it."""
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Verdict(enum.Enum):
@@ -12,8 +13,7 @@ class Verdict(enum.Enum):
     UNTRIED = "untried"  # it could not be tried; `seen` says why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True, kw_only=True):
     """One probe: what we assume, the calls that it made, and what was seen.
 
     `name` is A1, A2 … for an assumption. `group` is assumption, state, lease or answer.
@@ -27,8 +27,7 @@ class ProbeResult:
     seen: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conformance:
+class Conformance(Struct, frozen=True, kw_only=True):
     """All results of one app that was made for them.
 
     `failures` says why not all was tried, `left` what could not be deleted, in words.

@@ -6,18 +6,18 @@ own start is of the new version.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from signal import Signals
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model.machine import Event, Exit
 
 _CHANGES: Final = frozenset({"launch", "update", "revert"})  # of the machine's version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crash:
+class Crash(Struct, frozen=True, kw_only=True):
     """The first exit of a run that nobody asked for, and the restarts since."""
 
     ended: Exit

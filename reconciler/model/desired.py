@@ -3,14 +3,13 @@
 Also what it wants of a pool whose anchor goes.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconciler.model.config import MachineConfig
 from reconciler.model.spec import PoolKind, Slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredMachine:
+class DesiredMachine(Struct, frozen=True, kw_only=True):
     """What a slot's machine is to be: all that a create or update sends.
 
     `config` is without marks, and `digest` is its digest. What concerns the whole pool is on its anchor only: the
@@ -37,8 +36,7 @@ class DesiredMachine:
         return self.config.schedule is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handover:
+class Handover(Struct, frozen=True, kw_only=True):
     """What a pool's anchor passes on when it is destroyed.
 
     `successor` is the name of the slot that is the anchor then; None if the pool has no slots.
@@ -51,8 +49,7 @@ class Handover:
     image_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """What the machine must still be when the change is made.
 
     That is the digests of its live config in canonical form, and its mark. Only a saved plan has a `version`. A version

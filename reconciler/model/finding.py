@@ -2,8 +2,9 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 
 class Level(enum.StrEnum):
@@ -15,8 +16,7 @@ class Level(enum.StrEnum):
     SKIP = "skip"  # it is not needed here, or could not be tried
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One line of a check: what is so, and what to type if it should not be.
 
     `facts` are the same for programs.
@@ -29,8 +29,7 @@ class Finding:
     check: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class Examination(Struct, frozen=True, kw_only=True):
     """All findings, in the order of the checks. `target` is what the user calls it."""
 
     target: str

@@ -5,9 +5,11 @@ Also: whether their tags are looked up.
 
 import enum
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 DOCKER_HUB: Final = "docker.io"
 FLY_REGISTRY: Final = "registry.fly.io"
@@ -32,8 +34,7 @@ class Resolve(enum.StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageReference:
+class ImageReference(Struct, frozen=True, kw_only=True):
     """Where an image is.
 
     `registry` and `repository` are complete, also if a short name was written. `tag` is None only beside a digest;

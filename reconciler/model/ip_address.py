@@ -1,7 +1,8 @@
 """IP addresses of an app: what a spec may declare, what the platform reports."""
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class IpKind(enum.StrEnum):
@@ -13,16 +14,14 @@ class IpKind(enum.StrEnum):
     PRIVATE_V6 = "private_v6"  # reached from within the organisation's network only
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IpAddress:
+class IpAddress(Struct, frozen=True, kw_only=True):
     """An IP address that an app has."""
 
     ip: str
     kind: IpKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignIp:
+class ForeignIp(Struct, frozen=True, kw_only=True):
     """An IP address of an app that its spec does not declare. It is never released."""
 
     app: str

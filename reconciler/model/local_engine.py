@@ -4,11 +4,11 @@ It may be stopped, killed and started again while someone waits for a run on it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalEngine:
+class LocalEngine(Struct, frozen=True, kw_only=True):
     """How to find and start the local engine.
 
     `find_url` returns where it serves now, None if it does not run; `start` is the command that starts it.

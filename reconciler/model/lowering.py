@@ -1,7 +1,8 @@
 """What a plan leaves machines or pools less of."""
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.model.spec import Slot
 
@@ -18,8 +19,7 @@ class Lowered(enum.StrEnum):
     POOL = "pool"  # all machines of a pool that has left the spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lowering:
+class Lowering(Struct, frozen=True, kw_only=True):
     """One thing that a pool has less of, and the machines that it is about.
 
     `before` and `after` are MB, CPUs or the kinds of CPUs. `name` is the check's or the region's.

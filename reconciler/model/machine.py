@@ -2,9 +2,12 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.hidden import HidesFields
 from reconciler.model.config import MachineConfig
 from reconciler.model.counted import counted
 from reconciler.model.ip_address import IpAddress
@@ -70,8 +73,7 @@ class HostStatus(enum.StrEnum):
     UNREACHABLE = "unreachable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class Exit(Struct, frozen=True, kw_only=True):
     """How a machine's command ended.
 
     `signal` is None if none ended it; `code` is what the platform reports. `error` says why the end is not known,
@@ -91,8 +93,7 @@ class Exit:
         return self.error is None and self.code >= 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One entry of a machine's history.
 
     Lists of them are newest first, as the platform gives them.
@@ -111,8 +112,7 @@ class Event:
         return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One health check's latest report; `status` is passing, warning or critical."""
 
     name: str
@@ -120,8 +120,7 @@ class Check:
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownLease:
+class ShownLease(Struct, frozen=True, kw_only=True):
     """The lease on a machine as a list shows it: with a holder, without the nonce."""
 
     owner: str
@@ -129,8 +128,7 @@ class ShownLease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class MachineRef:
+class MachineRef(Struct, frozen=True):
     """Which machine is meant, and nothing of what it is like: a GET tells that."""
 
     app: str
@@ -150,8 +148,7 @@ class MachineRef:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """One machine as reported.
 
     `config` is None while its host is unreachable; `events` are newest first. `not_understood` names the members of the
@@ -227,16 +224,14 @@ class Machine:
         return not self.name and not self.shows_marks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineVersion:
+class MachineVersion(Struct, frozen=True, kw_only=True):
     """A retained version of a machine. `config` is as sent, if the server keeps it."""
 
     version: str
     config: MachineConfig | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Lease:
+class Lease(HidesFields, frozen=True, kw_only=True):
     """A lease on one machine; `nonce` is the right to write."""
 
     nonce: str
@@ -248,8 +243,7 @@ class Lease:
         return f"Lease(owner={self.owner!r}, description={self.description!r}, expires_at={self.expires_at})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedApp:
+class ObservedApp(Struct, frozen=True, kw_only=True):
     """One app of a snapshot.
 
     `reported_count` is the app's own count, asked for only if the list was empty. `broken` says why its list is not
@@ -276,8 +270,7 @@ class ObservedApp:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """One snapshot of the world: every app of the spec, and when it was taken (UTC)."""
 
     apps: Mapping[str, ObservedApp]

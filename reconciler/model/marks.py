@@ -5,8 +5,9 @@ against accidents, not against hostile code: root in any machine of an app can w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, overload
+
+from msgspec import Struct
 
 PREFIX: Final = "reconciler_"
 MAX_VALUE_BYTES: Final = 200
@@ -39,8 +40,7 @@ LOCAL_CONTEXT: Final = "local_context"  # not a mark: what the local engine copi
 _LONGEST_VALUE: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataWrite:
+class MetadataWrite(Struct, frozen=True, kw_only=True):
     """Marks to be written on one machine beside its config, in this order.
 
     An empty value takes a mark away. `machine_id` is None if the plan makes the machine. `depends_on` holds the

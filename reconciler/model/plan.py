@@ -6,9 +6,11 @@ clear.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct, field
+
+from reconciler.hidden import HidesFields
 from reconciler.model.change import Action, Change, ReasonCode
 from reconciler.model.ip_address import ForeignIp, IpAddress, IpKind
 from reconciler.model.machine import HostStatus, MachineState
@@ -20,16 +22,14 @@ from reconciler.model.shown import shown
 from reconciler.model.spec import Slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppCreation:
+class AppCreation(Struct, frozen=True, kw_only=True):
     """An app of the spec that does not exist yet, and its organisation."""
 
     name: str
     org: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IpAllocation:
+class IpAllocation(Struct, frozen=True, kw_only=True):
     """An IP address that an app is to get, and why.
 
     `machine_id` is the machine whose lease keeps two applies from allocating it twice; None if the app has none.
@@ -46,8 +46,7 @@ class IpAllocation:
         return f"{self.kind} for {self.app}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppDeletion:
+class AppDeletion(Struct, frozen=True, kw_only=True):
     """An app that is deleted after the machines of the stack, and what goes with it.
 
     That is its IP addresses and the names of its secrets.
@@ -58,8 +57,7 @@ class AppDeletion:
     secrets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBuild:
+class ImageBuild(Struct, frozen=True, kw_only=True):
     """An image that changes of a plan need and that is not built yet.
 
     `image` names it by its content; `context` is the directory that it is built of.
@@ -70,8 +68,7 @@ class ImageBuild:
     context: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class Announcement(Struct, frozen=True, kw_only=True):
     """What a task's anchor must say before any other slot of its pool is changed.
 
     It is written by itself if no update of the anchor writes it: the anchor is busy, on its way out, or as declared
@@ -88,8 +85,7 @@ class Announcement:
     doubt: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignMachine:
+class ForeignMachine(Struct, frozen=True, kw_only=True):
     """A machine in our apps that the stack does not own: listed, never touched.
 
     `clone_of` is the slot whose marks it carries under another name, as a clone made by hand does; "" for others.
@@ -103,8 +99,7 @@ class ForeignMachine:
     clone_of: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreachableMachine:
+class UnreachableMachine(Struct, frozen=True, kw_only=True):
     """A machine of the stack that cannot be observed: neither changed nor made again.
 
     It is the stack's by its marks or its name. Its host is down, or the platform's answer is not understood: then
@@ -137,8 +132,7 @@ def unreachable_counts(machines: Iterable[UnreachableMachine]) -> list[str]:
     return [f"{counts[word]} {word}" for word in ("unreachable", "not understood") if counts[word]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletionLimit:
+class DeletionLimit(Struct, frozen=True, kw_only=True):
     """What a plan above the deletion limit destroys.
 
     It is so many `of` the stack's machines; `replaces` of them are made again. `is_allowed` says whether that many were
@@ -158,8 +152,7 @@ class DeletionLimit:
         return f"destroys {self.destroys} of {self.of}{told}{made_again}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Plan:
+class Plan(HidesFields, frozen=True, kw_only=True):
     """All changes in a stable order, with what was seen beside them.
 
     Unchanged slots are included, as NONE or WATCH. `blocked` says why nothing may be applied: an unobserved app, the
@@ -232,8 +225,7 @@ class Plan:
         return counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True, kw_only=True):
     """A plan that was written to a file and read again.
 
     `plan` has the changes with what they are bound to (machine, digests), the values of its fields masked. The target

@@ -7,9 +7,10 @@ The marks are `did0`, `did1` and so on. Each holds 16 digits of the plan's hash,
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
+
+from msgspec import Struct, field
 
 from reconciler.model.marks import DID
 
@@ -18,8 +19,7 @@ _IN_ONE: Final = 11  # hashes of 16 digits beside the plan's own, in a value of 
 _MOST: Final = 8  # marks, so that runs and keys have room
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanNotes:
+class PlanNotes(Struct, frozen=True, kw_only=True):
     """The notes of one plan.
 
     `own` are the hashes of each change, by its address. `lasting` are those of changes that leave no machine behind

@@ -3,8 +3,10 @@
 import enum
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
+
+from reconciler.hidden import HidesFields
 from reconciler.model.change import Action
 from reconciler.model.ip_address import IpKind
 from reconciler.model.machine import Check, Exit
@@ -33,8 +35,7 @@ class Reason(enum.StrEnum):
     SUPERSEDED = "superseded"  # a newer revision was applied to the machine, so this one is not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unhealthy:
+class Unhealthy(Struct, frozen=True, kw_only=True):
     """Why a changed service is not up, in words, and what else is known.
 
     `ended` is the exit that nobody asked for, if there was one; `restarts` counts how often it was started again; `log`
@@ -48,8 +49,7 @@ class Unhealthy:
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Entry:
+class Entry(HidesFields, frozen=True, kw_only=True):
     """How one change ended.
 
     `detail` says why, in words; `machine_id` is the machine that now holds the slot.
@@ -77,8 +77,7 @@ class Entry:
         return self.address.removeprefix(f"{self.app}/") or self.slot.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IpEntry:
+class IpEntry(Struct, frozen=True, kw_only=True):
     """How the allocation of one IP address ended. `ip` is set if the app has it."""
 
     app: str
@@ -88,8 +87,7 @@ class IpEntry:
     ip: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppEntry:
+class AppEntry(Struct, frozen=True, kw_only=True):
     """How the deletion of one app ended."""
 
     app: str
@@ -97,8 +95,7 @@ class AppEntry:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Report:
+class Report(HidesFields, frozen=True, kw_only=True):
     """How an apply ended.
 
     `mismatches` is what the read afterwards found different from what was applied.

@@ -1,16 +1,16 @@
 """The revision of a spec: it tells which of two applies is the older one."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 _TEXT: Final = r"(n|g)(\d{1,18})(?:\.([0-9a-f]{4,40}))?"
 _BEGUN = ";"  # after the revision: it is not applied whole yet, and what follows was
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """A pipeline's number (`n`), or the committer time of a commit (`g`).
 
     A commit's time is in seconds since 1970. The two kinds do not compare, and neither do two commits of one second.

@@ -1,9 +1,11 @@
 """A run: one invocation of a task on one machine, and how it ended."""
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
+from reconciler.hidden import HidesFields
 from reconciler.model.shown import shown
 from reconciler.model.spec import Slot
 
@@ -36,8 +38,7 @@ class NeverStarted(enum.StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Outcome:
+class Outcome(HidesFields, frozen=True, kw_only=True):
     """How a run ended.
 
     `exit_code` is what our command ends with, `task_code` what the task ended with, if known. `cause` is given for
@@ -61,8 +62,7 @@ class Outcome:
         return self.name is OutcomeName.SUCCEEDED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """One invocation of a task.
 
     `id` is `<slot>/<ULID>`, None if no machine was claimed. Times are the server's, UTC. `attempts` counts its starts,
@@ -91,8 +91,7 @@ class RunState(enum.StrEnum):
     NOT_STARTED = "not started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class RunInfo:
+class RunInfo(HidesFields, frozen=True, kw_only=True):
     """A run as its machine's events and records show it.
 
     `who` is `unknown` if it was started without a record. `outcome` is None while it runs, and LOST if its end cannot

@@ -3,8 +3,11 @@
 It is known from the spec, and without a spec from a mark.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
+
+from reconciler.hidden import HidesFields
 
 OVERRIDES_ARGS: Final = "overrides.args"  # what a plan calls the change of `args_after`
 ARGS_PLACE: Final = "after "  # begins what a plan says of `args_after`, where a run may have args of its own
@@ -13,8 +16,7 @@ MAX_LENGTH: Final = 200
 LONGEST_S: Final = 876_000 * 3600  # a hundred years: no date that far away is beyond a calendar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPolicy:
+class RunPolicy(Struct, frozen=True, kw_only=True):
     """The run policy of a task.
 
     `timeout_s` None is without end. `args_after` is how many words of the command stay before the args of one run; None
@@ -50,8 +52,7 @@ def parse_run_policy(text: str) -> RunPolicy | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Override:
+class Override(HidesFields, frozen=True, kw_only=True):
     """What one run has of its own.
 
     `args` None are the task's own; the repr hides the values.

@@ -1,10 +1,9 @@
 """Where a plan holds: what the first line of each plan and prompt says."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """A stack, its spec's file, and the target.
 
     `target` is fly, local, or the URL of an API, None for what is offline. `orgs` are the organisations in which the

@@ -1,11 +1,11 @@
 """A value that must not be shown, and what is shown in its place."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.hidden import HidesFields
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
+
+class Secret(HidesFields, frozen=True):
     """A token or a nonce. It prints masked; only what sends it calls `reveal`."""
 
     _value: str

@@ -1,14 +1,14 @@
 """Which part of a stack a plan is of: some pools, some regions."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model.spec import Pool, Slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """Part of a stack; all of it where nothing is named.
 
     `only` and `exclude` name pools, `regions` regions. A slot is in it if nothing leaves it out.

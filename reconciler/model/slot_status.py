@@ -1,13 +1,13 @@
 """The state of a slot, or of a machine without one, as `status` tells it."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from reconciler.model.machine import Check
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotStatus:
+class SlotStatus(Struct, frozen=True, kw_only=True):
     """One slot, or one machine without a slot.
 
     `kind` is task or service, empty if that is not known. `restarts` since its last start or change, as far as its

@@ -6,9 +6,12 @@ Also an error in its text, with its place.
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.hidden import HidesFields
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import reference
 from reconciler.model.ip_address import IpKind
@@ -18,8 +21,7 @@ _NAME: Final = r"([a-z]{3})-(0|[1-9][0-9]{0,8})"
 ENVIRONMENT: Final = "RECONCILER_ENVIRONMENT"  # the variable that holds the name of the environment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True, order=True):
     """A point in a source file. `line` and `column` count from 1."""
 
     file: str
@@ -30,8 +32,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One error of a spec.
 
     `source_line` is the offending line as written; `hint` says what to do, if we know.
@@ -50,8 +51,7 @@ class PoolKind(enum.StrEnum):
     SERVICE = "service"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Slot:
+class Slot(Struct, frozen=True, kw_only=True, order=True):
     """The place of one machine in a pool. Its name is the machine's name.
 
     Names are unique in the app. `given` is the name that the spec gives it by `slots`, if it is not POOL-REGION-N. Of a
@@ -88,8 +88,7 @@ def slot_named(app: str, pool: str, name: str, *, region: str) -> Slot:
     return Slot(app=app, pool=pool, region=region, number=0, given=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Build:
+class Build(HidesFields, frozen=True, kw_only=True):
     """How an image is made from a Dockerfile.
 
     Paths: `context` from the spec's file, `dockerfile` from the context.
@@ -104,8 +103,7 @@ class Build:
         return f"Build(context={self.context!r}, args={sorted(self.args)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
+class Rollout(Struct, frozen=True, kw_only=True):
     """How the machines of a changed service are watched.
 
     Nothing of it is in a config, a digest or a plan's hash. A changed machine must run for `min_healthy_s` without an
@@ -115,8 +113,7 @@ class Rollout:
     min_healthy_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Pool(Struct, frozen=True, kw_only=True):
     """A set of equal machines.
 
     `config` is the desired config without our marks; `run_policy` is a task's. `rollout` counts for services
@@ -135,11 +132,17 @@ class Pool:
     is_protected: bool = False  # no plan destroys or replaces its machines
     build: Build | None = None  # what its image is made from
     build_image: str | None = None  # where that is pushed; its config has the tag of the content once that is known
-    image_at: Diagnostic | None = field(default=None, compare=False)  # where its `image` is written
+    image_at: Diagnostic | None = None  # where its `image` is written
     image_variables: tuple[str, ...] = ()  # names of the variables that its `image` holds
     has_resolved_image: bool = False  # its image's digest or content is not written in the spec: it was looked up
     place: Place | None = None
-    name_places: Mapping[str, Place] = field(default_factory=dict, compare=False)  # of `names`, by name
+    name_places: Mapping[str, Place] = field(default_factory=dict)  # of `names`, by name
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all but where the image and the names are written."""
+        if not isinstance(other, Pool):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
 
     @property
     def resolved_digest(self) -> str | None:
@@ -176,8 +179,10 @@ class Pool:
         return min(self.slots, key=lambda slot: (slot.number, slot.region), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+_COMPARED: Final = tuple(name for name in Pool.__struct_fields__ if name not in {"image_at", "name_places"})
+
+
+class App(Struct, frozen=True, kw_only=True):
     """An app of the spec.
 
     `name` is its name on the platform, `org` the organisation in which a missing app is created. `addresses` are the IP
@@ -197,8 +202,7 @@ class App:
         return tuple(pool for pool in self.pools if pool.slots and pool.has_public_ports)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Struct, frozen=True, kw_only=True):
     """A whole spec: the stack's name, written on its machines, and the apps.
 
     `unlisted_regions` holds a warning for each region that the package's dated list does not have. `environment` is

@@ -5,9 +5,11 @@ Between them the caller shows the plan, and asks.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.apply.executor import Stop
 from reconciler.apply.options import Options
@@ -48,8 +50,7 @@ def _unchanged(plan: Plan) -> Plan:
     return plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """A plan that may be carried out, and what that needs.
 
     `observed` and `spec` are what the plan was made from; the spec has the digests of its images. `plan_again` plans

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError, unexpected_words
 from reconciler.model.apply_event import ApplyEvent, ApplyEventType

@@ -5,8 +5,9 @@ Connect to it, check that the app's name is free, and run the probes.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.targets import Target
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.slots.context import Emit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class Examination(Struct, frozen=True, kw_only=True):
     """What is about to be done to a server, on an app whose name is free."""
 
     lab: "Laboratory"

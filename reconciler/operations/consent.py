@@ -3,8 +3,10 @@
 That is: what was reviewed before, and what was allowed beyond ordinary changes.
 """
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.model.approval import Approval
 from reconciler.model.machine import Observed
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 _AS_APPROVED = 10_000_000  # the set of changes says what may be destroyed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
+class Consent(Struct, frozen=True, kw_only=True):
     """What is agreed to.
 
     `saved` is a reviewed plan; `approvals` are plans that were approved otherwise. If there is one of them, nothing

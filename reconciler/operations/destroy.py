@@ -5,8 +5,9 @@ Its apps are kept unless they are to be deleted too.
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.model import marks

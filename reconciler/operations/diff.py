@@ -3,9 +3,10 @@
 The other one's snapshot is made up: every slot exists, idle and as declared.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.ip_address import IpAddress
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp

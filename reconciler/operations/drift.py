@@ -1,8 +1,9 @@
 """What someone else changed since the last apply, and the plan that puts it back."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.machines_api.observe import observe_destroyed
 from reconciler.model.machine import Observed

@@ -6,8 +6,9 @@ That is what the registries answer, and what the files of a build say. Images ar
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from reconciler.model.image import Resolve
 from reconciler.model.selection import WHOLE, Selection
@@ -28,8 +29,7 @@ _RESOLVE: Final = "RECONCILER_RESOLVE"
 _UNKNOWN: Final = "whether {} is built as it is now is not known"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePolicy:
+class ImagePolicy(Struct, frozen=True, kw_only=True):
     """How images are treated. `mode` says whether tags are looked up.
 
     For an apply: whether images are built, by which builder, and where they are pushed. Without `must_be_built` it is
@@ -43,8 +43,7 @@ class ImagePolicy:
     builder: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookedUp:
+class LookedUp(Struct, frozen=True, kw_only=True):
     """A spec with what was found of its images.
 
     They are named by their digests, and built ones by their contents. `digests` are by the references of the images,
@@ -186,8 +185,7 @@ async def _look_up_builds(
     return digests, unsure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Places:
+class _Places(Struct, frozen=True, kw_only=True):
     """Where images are looked up, and how built images are delivered.
 
     `named` is for images that the spec names, `built` for those that it builds.

@@ -6,14 +6,16 @@ Reads only.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+from msgspec import Struct, field
 
 from reconciler.drafts.live_machines import LiveApp, LiveDraft, draft_of
 from reconciler.drafts.names import is_app_name, is_org_slug
 from reconciler.drafts.variables import Variables
 from reconciler.drafts.write import write_draft
 from reconciler.errors import ApiError, SpecError, UnobservedError, UsageError
+from reconciler.hidden import HidesFields
 from reconciler.machines_api.observe import observe
 from reconciler.model.machine import Observed
 from reconciler.operations.import_proof import disproof
@@ -29,8 +31,7 @@ _DEFAULT_ORG: Final = "personal"
 _SHOWN: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(Struct, frozen=True, kw_only=True):
     """What is imported, and how much of it is shown.
 
     `stack` is the stack's name, by default the app's. `skipped` are names or ids of machines to leave out.
@@ -44,15 +45,16 @@ class ImportOptions:
     is_own_token: Callable[[str], bool] = lambda _text: False  # of this tool, which no output shows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class Imported(HidesFields, frozen=True, kw_only=True):
     """The text of a spec that is proven, or the problems for which there is none.
 
     `variables` are the names of those that have no value in the text. `left_alone` are machines that are not in it,
     `kept` what else the app has, by what it is; None where that could not be read.
     """
 
-    text: str = field(default="", repr=False)
+    hidden = frozenset({"text"})
+
+    text: str = ""
     variables: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()

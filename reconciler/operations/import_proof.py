@@ -5,8 +5,9 @@ in that plan, and nothing in the plan after them.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine, Observed

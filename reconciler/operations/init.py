@@ -7,9 +7,10 @@ configs are those that it is to have. Nothing that is there is ever overwritten.
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from reconciler.errors import UsageError
 from reconciler.model.regions import LISTED
@@ -30,8 +31,7 @@ class UnknownNameError(UsageError):
     """Nothing says what the app is called, or what says it is no name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitOptions:
+class InitOptions(Struct, frozen=True, kw_only=True):
     """What is asked for.
 
     `file` is the spec to write, seen from `directory`; so is `source`, what it is made from. `name`, `org` and `region`
@@ -50,8 +50,7 @@ class InitOptions:
         return self.directory / self.file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstSpec:
+class FirstSpec(Struct, frozen=True, kw_only=True):
     """The text of a spec that is proven, and what to tell of it.
 
     `report` says what of a fly.toml is not in it, `variables` are those that it needs, `task` is one to try.

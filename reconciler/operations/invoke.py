@@ -1,7 +1,8 @@
 """Run a task of a spec once, and end a run that was let go."""
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.invoke.attach import cancel_by_id

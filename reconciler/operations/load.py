@@ -1,9 +1,10 @@
 """Make a spec of its files: the first one, and what lies over it."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.errors import UsageError
 from reconciler.model.marks import LOCAL_CONTEXT

@@ -6,9 +6,10 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from reconciler.errors import SpecError, UsageError
 from reconciler.model.spec import Diagnostic, Place
@@ -33,8 +34,7 @@ class OriginKind(enum.Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """What was found. `document` is that of a fly.toml; `words` name it to the user."""
 
     kind: OriginKind

@@ -7,7 +7,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.machines_api.observe import observe_each
 from reconciler.machines_api.regions import check_regions, check_room
@@ -29,8 +31,7 @@ from reconciler.slots.lease_description import lock_words
 from reconciler.slots.snapshot import observe_stack
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pinned:
+class Pinned(Struct, frozen=True, kw_only=True):
     """A snapshot, and the spec with the digests that the plan is made with.
 
     `looked_up` is what was found of its images.

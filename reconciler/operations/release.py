@@ -1,7 +1,8 @@
 """Take our marks off a stack's machines, so that another tool may have them."""
 
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.model.selection import WHOLE, Selection

@@ -4,7 +4,7 @@ The digests of the review count. A tag that the review did not have is looked up
 of the same image. So is a content that was not built at the review.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.model.image import Resolve
 from reconciler.model.plan import SavedPlan

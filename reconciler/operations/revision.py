@@ -5,10 +5,12 @@ The revision fences off older applies, so a spec without one is told aloud, and 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.model.revision import Revision, committed, numbered
 from reconciler.model.spec import Spec
@@ -23,8 +25,7 @@ _COMMIT: Final = "CI_COMMIT_SHA"
 _UNKNOWN: Final = "no revision, so nothing keeps an older apply from undoing this one"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundRevision:
+class FoundRevision(Struct, frozen=True, kw_only=True):
     """A spec's revision, or None; the warning is for one that is not certain."""
 
     revision: Revision | None = None

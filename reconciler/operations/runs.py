@@ -5,8 +5,9 @@ A run is named by its id or a beginning of it, or for some verbs by a task, whos
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError, ApiErrorKind, UsageError
 from reconciler.invoke.absence import Absence
@@ -21,8 +22,7 @@ from reconciler.slots.context import Context
 from reconciler.slots.lease import CALL_TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedRuns:
+class ListedRuns(Struct, frozen=True, kw_only=True):
     """Runs, newest first in each app.
 
     Also, in words, what could not be read, and machines whose hosts are down.

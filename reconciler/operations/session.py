@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.hidden import HidesFields
 from reconciler.targets import Target, who_asks
 
 if TYPE_CHECKING:
@@ -19,17 +19,18 @@ def learn_nothing(_secret: str) -> None:
     """Stand in for a caller who conceals nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(HidesFields, frozen=True, kw_only=True):
     """A target, and the clients that talk to it.
 
     Credentials of image registries are found in `environment`. `learn` gets each secret that is found there, so that
     the caller can conceal it.
     """
 
+    hidden = frozenset({"environment"})
+
     context: "Context"
     target: Target
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
     learn: Callable[[str], None] = learn_nothing
 
 

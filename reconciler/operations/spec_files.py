@@ -7,11 +7,11 @@ repository's root. The overlay of an environment is the file next to it that has
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
+from reconciler.hidden import HidesFields
 from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import ENVIRONMENT
 
@@ -31,8 +31,7 @@ class NoSpecError(UsageError):
     """No file is named, and there is none of the usual name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecSource:
+class SpecSource(HidesFields, frozen=True, kw_only=True):
     """Which spec is meant, how much of it, and the environment that it is read in.
 
     `file` is seen from `directory`, which is the working directory where it is None. `overlays` are files that lie over
@@ -42,7 +41,9 @@ class SpecSource:
     names; `selection` names pools that it must have.
     """
 
-    environment: Mapping[str, str] = field(repr=False)
+    hidden = frozenset({"environment", "stdin"})
+
+    environment: Mapping[str, str]
     file: str | None = None
     overlays: tuple[str, ...] = ()
     environment_name: str | None = None
@@ -51,7 +52,7 @@ class SpecSource:
     app: str | None = None
     app_variable: str | None = None
     selection: Selection = WHOLE
-    stdin: bytes | None = field(default=None, repr=False)
+    stdin: bytes | None = None
 
 
 def named_files(source: SpecSource) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """What is there, what it does, and how its last run ended. Reads, never writes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.invoke.outcome import outcome_of
 from reconciler.machines_api.more_events import with_more_events
@@ -32,8 +34,7 @@ from reconciler.slots.lease_description import lock_words
 _NO_LIMIT = 10_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackStatus:
+class StackStatus(Struct, frozen=True, kw_only=True):
     """The state of each slot and machine; in words what could not be read."""
 
     slots: tuple[SlotStatus, ...]

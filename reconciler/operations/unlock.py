@@ -5,9 +5,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.errors import ApiError
 from reconciler.machines_api.observe import observe
@@ -23,8 +24,7 @@ _AT_ONCE: Final = 10
 _WORTH_ASKING: Final = 3  # machines
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundLease:
+class FoundLease(Struct, frozen=True, kw_only=True):
     """A lease on a machine of the stack, and whether it was released now.
 
     `machine` is the machine's name. `holder` is what the holder wrote, else its owner: not our words.
@@ -38,8 +38,7 @@ class FoundLease:
     is_released: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlocked:
+class Unlocked(Struct, frozen=True, kw_only=True):
     """The leases that were found, and in words what could not be looked at."""
 
     leases: tuple[FoundLease, ...]

@@ -6,8 +6,9 @@ another machine, a volume, a certificate. Its IP addresses and secrets go with i
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.app_contents import AppContents
 from reconciler.model.machine import Observed

@@ -5,8 +5,10 @@ not due (docs/explanation/protocols.md, section 4).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import hash_of_allocation, hash_of_creation, hashes_of, is_loss
 from reconciler.model.change import Change
@@ -15,8 +17,7 @@ from reconciler.model.plan import AppCreation, IpAllocation, Plan
 _SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovedSet:
+class ApprovedSet(Struct, frozen=True, kw_only=True):
     """The hashes of the changes that were approved.
 
     `is_of_early_version` says that they are of a saved plan that has no set: its hashes were made of what the file

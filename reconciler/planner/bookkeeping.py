@@ -7,8 +7,10 @@ back.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import digest_of, is_digest_of
 from reconciler.model import marks
@@ -26,8 +28,7 @@ from reconciler.planner.settings import knows_protection, run_policy_changes
 _MAKES = frozenset({Action.CREATE, Action.REPLACE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookkeepingInput:
+class BookkeepingInput(Struct, frozen=True, kw_only=True):
     """What the bookkeeping of one apply depends on beside spec and world.
 
     `reviewed` is the hash of the plan that was approved, None if there was none; `has_changes` says whether the apply

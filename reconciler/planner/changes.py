@@ -1,8 +1,9 @@
 """Plan one app: each slot of the spec, each orphan and each duplicate. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import digest_of, is_digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical

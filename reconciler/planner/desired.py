@@ -6,7 +6,8 @@ the plan shows that as a change. An image that the spec builds has the tag of it
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import digest_of
 from reconciler.model import marks

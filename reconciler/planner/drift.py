@@ -7,8 +7,9 @@ says so, a machine that this tool destroyed has a mark for that.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import is_digest_of
 from reconciler.model import marks

@@ -4,7 +4,8 @@ Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
@@ -15,8 +16,7 @@ from reconciler.model.marks import MetadataWrite
 _CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """A machine of the stack as it is once the changes are made.
 
     `machine` is as it was seen, if it was there. `is_made` says that a change makes it anew, `carried_by` is the

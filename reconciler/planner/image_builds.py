@@ -4,7 +4,8 @@ That is which are to be built, and which variables name them.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.change import Change
 from reconciler.model.image import reference

@@ -1,8 +1,9 @@
 """What stops a plan as a whole, before its first write."""
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
@@ -28,8 +29,7 @@ def deletion_limit(changes: Iterable[Change], owned_count: int, allow_destroy: i
     return DeletionLimit(destroys=lost, of=owned_count, replaces=replaces, is_allowed=lost <= (allow_destroy or 0))
 
 
-@dataclass(slots=True)
-class AppliedRevisions:
+class AppliedRevisions(Struct):
     """The newest revisions of each kind that machines tell of, by kind.
 
     `highest` are those of the stack's anchors, `written` those of all others. `finished` are those of the anchors that

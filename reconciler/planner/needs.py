@@ -5,9 +5,10 @@ that is not the stack's it only says that it is there, and of one that stays up 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig

@@ -5,7 +5,8 @@ write, on a machine that the plan leaves standing; so is the revision before any
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import hash_of_allocation, hash_of_creation, hashes_of
 from reconciler.model.change import Action, Change

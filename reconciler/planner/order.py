@@ -11,8 +11,9 @@ machine at a time: what mounts it comes after what frees it, and waits as long a
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
+
+from msgspec.structs import replace
 
 from reconciler.model.change import Action, Change
 from reconciler.model.spec import PoolKind

@@ -1,7 +1,9 @@
 """Pair slots and machines by name and marks, and set foreign machines apart."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
@@ -10,8 +12,7 @@ from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.spec import App, Slot, Spec, slot_named
 
 
-@dataclass(slots=True, kw_only=True)
-class Paired:
+class Paired(Struct, kw_only=True):
     """One app's machines, sorted. `orphans` are ours and have no slot in the spec.
 
     `selection` is the part of the stack that is planned.

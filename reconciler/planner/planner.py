@@ -5,9 +5,11 @@ whole. The result does not depend on the order in which apps come or machines we
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
@@ -46,8 +48,7 @@ from reconciler.planner.pair import Paired, pair, unreachable_of
 from reconciler.planner.settings import after_settings, settings_changes
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     """What was found of one app."""
 
     creation: AppCreation | None = None

@@ -5,9 +5,10 @@ only if it has the approved hash, so a wrong one is refused, never taken (docs/e
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import combinations
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import change_hashes, hash_of_allocation, hash_of_creation, set_sha256
 from reconciler.model.change import ReasonCode

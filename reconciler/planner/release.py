@@ -6,7 +6,8 @@ released one after the other.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import live_digest
 from reconciler.model import marks

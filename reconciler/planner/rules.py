@@ -1,9 +1,10 @@
 """Decide what happens to one slot: the first rule of a table that applies wins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from reconciler.canonical.digest import is_digest_of, scheme_of
 from reconciler.model import marks
@@ -17,8 +18,7 @@ from reconciler.model.spec import Pool, PoolKind
 _SHOWN_FIELDS: Final = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(Struct, frozen=True, kw_only=True):
     """One slot of the spec, its machine as seen `at`, and how their configs differ.
 
     `lost` is the digest that was applied to a machine that is no longer there.
@@ -50,8 +50,7 @@ class Situation:
         return scheme_of(self.applied) == scheme_of(self.desired_digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """One row of the table. Rows are tried in order until one `applies`.
 
     `code` and `reason` say the cause.

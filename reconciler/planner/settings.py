@@ -6,7 +6,8 @@ one that only an update could write, as on machines with checks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import is_digest_of
 from reconciler.canonical.durations import duration_words

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.counted import counted
@@ -53,8 +54,7 @@ _SAY_NOTHING: Final = frozenset({ReasonCode.MISSING, ReasonCode.DESTROY})  # the
 _COMPARED: Final = 20_000  # characters of a value whose changed words are looked for
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One field, spelled and masked as it is shown.
 
     `before` is None if the machine does not exist yet. `words` are those of both values, if some of them stay.
@@ -72,8 +72,7 @@ class Row:
         return _BY[self.cause]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Changes that are equal but for the slot; a settings change is always alone."""
 
     changes: tuple[Change, ...]

@@ -4,8 +4,9 @@ GitHub shows its workflow commands at the spec's line in a pull request, and on 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError, SpecError, words_of
 from reconciler.model.counted import counted

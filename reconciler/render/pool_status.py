@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.model.counted import counted
 from reconciler.model.machine import MachineState
@@ -21,8 +22,7 @@ _NOT_THERE: Final = NOT_OBSERVED | {MISSING, MachineState.FAILED.value}
 _DIFFERENCES: Final = {"drift": "changed by someone else", "spec": "differ from the spec"}
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
+class PoolStatus(Struct, frozen=True):
     """The machines of one pool. A machine that is not the stack's is in none."""
 
     app: str

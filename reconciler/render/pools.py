@@ -5,8 +5,9 @@ A reviewer looks for that first.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model.change import Action, Change
 from reconciler.model.plan import Plan
@@ -28,8 +29,7 @@ _NAMED: Final = 12
 _RANK: Final = {Action.DESTROY: 0, Action.REPLACE: 1}
 
 
-@dataclass(frozen=True, slots=True)
-class PoolCounts:
+class PoolCounts(Struct, frozen=True):
     """How many changes of each kind one pool has; deferred ones count as such only."""
 
     app: str

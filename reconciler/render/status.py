@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from reconciler.model.counted import counted
 from reconciler.model.revision import Revision

@@ -6,8 +6,9 @@ left out, then the longest cells are cut. The columns always stand below each ot
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.render.style import columns as width_of
 from reconciler.render.style import cut, paint, wrapped
@@ -18,16 +19,14 @@ _LEAST_NAME: Final = 14  # columns that are left of the first one, whose cells a
 _LEAST: Final = 8  # columns that are left of any
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column; the highest `rank` is dropped first, 0 never."""
 
     heading: str
     rank: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Cells in the order of the columns, and the symbol whose colour they have."""
 
     cells: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 # Spaces, a word in quotes, a bracket, or any other word: so of a list whole members change, of a text its words. No
 # word is split at a comma or colon, and none loses its beginning: a known token would not be found in it, and be shown.
@@ -14,8 +15,7 @@ _LONGEST: Final = 4 * _SHOWN
 _AROUND: Final = 40  # at most so many of them on each side
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """Words that stay (None), or that an update takes away (-) or adds (+)."""
 
     text: str

@@ -5,9 +5,10 @@ Each create, lease and run gets a new ULID. They sort by time.
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from reconciler.clock import Clock
 from reconciler.errors import ReconcilerError, unexpected_words
@@ -68,8 +69,7 @@ class PushedImages:
         return not is_told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """One process that acts on machines.
 
     `who` names it in its leases (`user@host`, or a pipeline's run). `local` is set if the target is the local engine.

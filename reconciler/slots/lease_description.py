@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model.machine import ShownLease
 
@@ -14,8 +15,7 @@ _LONGEST = 200
 _PROCESS: Final = r"(.+@.+?) pid (\d+)(?: in (\S+))?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """A process of this tool that holds a lease.
 
     `who` is user and host, or a pipeline's run. `pid` is None if the description has none. `space` is where the pid is

@@ -5,9 +5,10 @@ take free marks, then those of the oldest runs. Run records and keys of the anch
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
@@ -23,8 +24,7 @@ _LONGEST_ID: Final = 64
 _TIMER_SLACK: Final = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunEnd:
+class RunEnd(Struct, frozen=True, kw_only=True):
     """One run that has ended; `id` is its ULID, or the id of its start event."""
 
     slot: str

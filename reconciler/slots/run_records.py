@@ -6,9 +6,10 @@ the record before it ended, for when the events of that run are no longer retain
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.model import marks
 from reconciler.model.machine import Exit
@@ -24,8 +25,7 @@ _LATE: Final = "r"  # written after the `r` of a requested stop: earlier version
 _WHOLE: Final = r"[0-9]{1,11}"  # long enough for a time or a code, and ASCII digits only
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True, kw_only=True):
     """The record of one claim.
 
     `fence` is the id of the newest event before the start. Past `deadline` anyone may stop the run. `key` is the hash

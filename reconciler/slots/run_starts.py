@@ -5,14 +5,15 @@ without a record was not made by the claimer. Events are newest first and come f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.model.machine import Event
 from reconciler.slots.run_records import RunRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpan:
+class RunSpan(Struct, frozen=True, kw_only=True):
     """The starts of one run, oldest first: its own, then the platform's restarts.
 
     `following` is the start of the next run.
@@ -41,8 +42,7 @@ class RunSpan:
         return sum(start.timestamp_ms <= timestamp_ms for start in self.starts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnedStart:
+class OwnedStart(Struct, frozen=True, kw_only=True):
     """A start, its record, and the events until the next run's start, newest first.
 
     With `is_cut` the run's own start is no longer retained, and `start` is the oldest retained restart.

@@ -6,9 +6,11 @@ Each is shown with as much of its line as may be seen.
 import heapq
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.errors import SpecError
@@ -21,8 +23,7 @@ _LONGEST_LINE: Final = 400  # of which an excerpt shows less
 _KEY: Final = r"\s*(?:- +)*[\"']?[\w-]+[\"']?\s*:"
 
 
-@dataclass(slots=True)
-class _Text:
+class _Text(Struct):
     """The lines of one file, and what may be shown of them."""
 
     lines: list[str]
@@ -30,8 +31,7 @@ class _Text:
     shown_until: dict[int, int] = field(default_factory=dict)  # by line: the column at which an unknown value begins
 
 
-@dataclass(slots=True)
-class _Unset:
+class _Unset(Struct):
     """A variable that is not set: what is told once, and where it is used."""
 
     message: str
@@ -39,8 +39,7 @@ class _Unset:
     places: dict[Place, None] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """What is wrong with a spec: in its file, and in those that lie over it."""
 
     # Each once, however many aliases lead to it, and up to which column its line is shown.

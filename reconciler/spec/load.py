@@ -4,7 +4,8 @@ A stage runs only if the one before found no errors.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.spec import Place, Spec
 from reconciler.spec.diagnostics import Findings

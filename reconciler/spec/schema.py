@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.canonical.sections import SECRET_KEYS
 from reconciler.spec.diagnostics import Findings

@@ -6,8 +6,9 @@ checked here first, for the keywords that it uses, and by jsonschema only for sp
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
@@ -27,8 +28,7 @@ class UnknownKeywordError(ValueError):
     """The schema uses a keyword that is not known here."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Root:
+class _Root(Struct, frozen=True):
     """The whole schema. Remembers what references name, and which keys objects have."""
 
     schema: Mapping[str, Any]

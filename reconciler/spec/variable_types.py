@@ -7,8 +7,9 @@ the type that it has in YAML.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.spec.shape import fits, resolved
 from reconciler.spec.yaml_nodes import Entry, List, Map, Node, Scalar

@@ -7,8 +7,9 @@ was written.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from reconciler.model.concealment import is_token_variable
 from reconciler.model.spec import ENVIRONMENT

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from reconciler.hidden import HidesFields
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -15,17 +18,18 @@ _WORDS: Final = {
 _MAX_DIGITS: Final = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(HidesFields, frozen=True, kw_only=True):
     """A scalar as spelled. Only a plain one (without quotes) can be no string.
 
     `variables` are the names of those that it holds the values of, which may be secrets.
     """
 
+    hidden = frozenset({"text"})
+
     file: str
     line: int
     column: int
-    text: str = field(repr=False)
+    text: str
     is_plain: bool
     size: int = 1
     variables: tuple[str, ...] = ()
@@ -47,8 +51,7 @@ class Scalar:
         return float(self.text) if _FLOAT.fullmatch(self.text) else self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class List:
+class List(Struct, frozen=True, kw_only=True):
     file: str
     line: int
     column: int
@@ -56,8 +59,7 @@ class List:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Map:
+class Map(Struct, frozen=True, kw_only=True):
     """Keys are strings, unique, in the order of the file."""
 
     file: str
@@ -77,8 +79,7 @@ class Map:
 Node: TypeAlias = Scalar | List | Map
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One member of a map: where its key stood, and its value."""
 
     key: Scalar

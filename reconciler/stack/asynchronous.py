@@ -1,13 +1,13 @@
 """A stack for asyncio code: the commands as methods that return values."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
 import httpx
+from msgspec.structs import replace
 
 from reconciler.apply.options import DEFAULT_LOCK_TIMEOUT_S, DEFAULT_PARALLELISM
 from reconciler.clock import Clock

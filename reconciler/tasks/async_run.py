@@ -6,7 +6,8 @@ Any number of callers may do so at once.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.errors import NotStartedError, RunFailedError, UnobservedError
 from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, run_of_claim, wait_run

@@ -6,11 +6,11 @@ What the YAML said is read from the machines' marks.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
 
 import httpx
+from msgspec.structs import replace
 
 from reconciler.clock import Clock
 from reconciler.errors import UsageError

@@ -7,9 +7,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
+
+from msgspec.structs import replace
 
 from reconciler.errors import NotStartedError, ReconcilerError
 from reconciler.model.apply_event import ApplyEvent

@@ -1,11 +1,11 @@
 """Apps that an apply has to create: side by side, each before its own machines, and a failure of one is its own."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.create_apps import creation_key
 from reconciler.errors import ApiError, ApiErrorKind

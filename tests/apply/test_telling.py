@@ -1,8 +1,7 @@
 """Progress of many changes: those that are alike are one line for each range, whatever else has a line of its own."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.executor import Stop
 from reconciler.apply.telling import Teller

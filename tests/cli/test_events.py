@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import stat
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ CRASHING = "say, listening, err, 'no database', exit, '3'"
 
 def shared_in(directory: Path) -> Shared:
     """The shared options of a command that was started with `-C` alone."""
-    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(Shared))
+    values: dict[str, Any] = dict.fromkeys(Shared.__struct_fields__)
     return Shared(**values | {"directory": directory, "output": "text"})
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,12 +21,17 @@ from reconciler.cli.main import VERBS
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import json, sys
+import dataclasses, json, sys
+made, process = [], dataclasses._process_class
+def counted(cls, *arguments, **options):
+    made.append(f"{cls.__module__}.{cls.__qualname__}")
+    return process(cls, *arguments, **options)
+dataclasses._process_class = counted
 from reconciler.cli.main import run
 said, sys.stdout = sys.stdout, sys.stderr
 code = run(sys.argv[1:])
 files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-said.write(json.dumps({"code": code, "files": files}))
+said.write(json.dumps({"code": code, "files": files, "dataclasses": made}))
 """
 SPEC = """
 version: 1
@@ -43,7 +48,7 @@ RUN = "RUN"  # stands for a run that goes on
 
 # Of Python's own the ones that take longest.
 SLOW_STANDARD = frozenset({"asyncio", "ssl", "secrets", "http.client", "sqlite3"})
-# What a call over HTTP needs; `click` is in every line besides.
+# What a call over HTTP needs; `click` and `msgspec` are in every line besides.
 CALL = "httpx httpcore h11 anyio idna certifi http.client ssl"
 TALK = f"{CALL} asyncio yaml | canonical engine machines_api slots spec"
 
@@ -58,7 +63,7 @@ class Row(NamedTuple):
 
     @property
     def outside(self) -> set[str]:
-        return {"click", *self.imports.partition("|")[0].split()}
+        return {"click", "msgspec", *self.imports.partition("|")[0].split()}
 
     @property
     def ours(self) -> set[str]:
@@ -137,8 +142,8 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
-    """The files of all modules that each line of the table has loaded, by module."""
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+    """What each line of the table has left: the files of its modules, and the dataclasses that it made."""
     commands = Commands(tmp_path_factory.mktemp("imports"))
     (commands.directory / "theirs.yaml").write_text(THEIRS)
     found = {}
@@ -151,10 +156,16 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dic
             assert ended.stdout.startswith("{"), ended.stderr
             result = json.loads(ended.stdout)
             assert result["code"] == (130 if row.arguments.startswith("wait RUN") else 0), (row, ended.stderr)
-            found[row.arguments] = result["files"]
+            found[row.arguments] = result
         yield found
     finally:
         commands.run(("-m", "reconciler.cli"), "engine", "stop")
+
+
+@pytest.fixture(scope="module")
+def imported(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """The files of all modules that each line of the table has loaded, by module."""
+    return {arguments: result["files"] for arguments, result in results.items()}
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.arguments for row in TABLE])
@@ -177,6 +188,13 @@ def test_a_command_imports_nothing_that_it_has_no_use_for(imported: dict[str, di
     for module in LEFT_OUT[command].split():
         assert find_spec(f"reconciler.{module}"), module  # so a module that is renamed is renamed here
         assert f"reconciler.{module}" not in files
+
+
+def test_no_class_of_ours_is_a_dataclass(results: dict[str, dict[str, Any]]) -> None:
+    """Each would cost a millisecond: docs/decisions/0012-values-are-structs.md."""
+    made = {one for result in results.values() for one in result["dataclasses"]}
+    assert made  # by what we import: so the count counts
+    assert {one for one in made if one.startswith("reconciler.")} == set()
 
 
 def test_every_verb_that_talks_is_in_the_table() -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.conformance.catalogue import PROBES
 from reconciler.engine.faults.settings import LATENCIES, Settings

@@ -1,9 +1,9 @@
 """The local engine is what we assume, with every delay; what it turns around is found."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.conformance.catalogue import AT_ONCE, MACHINES, MINUTES, PROBES
 from reconciler.conformance.states import ENDS, ROWS

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def table(headings: str, rows: Iterable[Iterable[str]]) -> str:
 def tables() -> dict[str, str]:
     numbered = {number: (name, default, text) for number, name, default, text in documented() if number}
     others = [(name, default, text) for number, name, default, text in documented() if not number]
-    is_time = {one.name for one in fields(Latency)}
+    is_time = set(Latency.__struct_fields__)
     return {
         "transitions": table(
             "call | state | effect | answer | evidence",
@@ -46,8 +45,9 @@ def tables() -> dict[str, str]:
         "latency": table(
             f"what | {' | '.join(LATENCIES)}",
             (
-                (one.metadata["doc"], *(f"{getattr(latency, one.name):g} s" for latency in LATENCIES.values()))
-                for one in fields(Latency)
+                (text, *(f"{getattr(latency, name):g} s" for latency in LATENCIES.values()))
+                for _, name, _, text in documented()
+                if name in is_time
             ),
         ),
         "behaviour": table(

@@ -1,9 +1,9 @@
 """Which machines are tried, in which order, and what a refusal of one machine says of the others."""
 
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.clock import SystemClock
 from reconciler.errors import ApiError, ApiErrorKind

@@ -1,9 +1,9 @@
 """From events to outcomes: tables, and the classic bugs (a stale exit, a restart taken for an end)."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.invoke.outcome import first_start, newer_than, outcome_of
 from reconciler.model import marks

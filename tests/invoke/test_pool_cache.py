@@ -1,6 +1,6 @@
 """What is known of a pool's machines without asking: last seen, leased by others, tried by this process."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.model import marks
@@ -20,7 +20,7 @@ def machine(number: int, *, pool: str = "work", **details: object) -> Machine:
         version="01",
         config=MachineConfig(document={"metadata": metadata}),
     )
-    return replace(found, **details)  # type: ignore[arg-type]
+    return replace(found, **details)
 
 
 def known(*machines: Machine) -> KnownPool:

@@ -1,8 +1,7 @@
 """Where apps are called: on the platform, on the local engine, and on servers of which nothing is known."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api.ip_addresses import served_from_json

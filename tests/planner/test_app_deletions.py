@@ -1,10 +1,10 @@
 """What prevents the deletion of an app, named; and what a server says of an app's contents."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.machines_api.app_contents import certificates_from_json, secrets_from_json, volumes_from_json
 from reconciler.machines_api.values import MalformedError

@@ -1,9 +1,9 @@
 """What is due is judged by the set of changes that was approved."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import change_hashes, hashes_of, set_sha256
 from reconciler.model.approval import Approval, approval_text, approvals_in, parse_approval

@@ -1,9 +1,9 @@
 """What is left out of machines before they are planned makes no difference to any plan."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model import marks
 from reconciler.model.change import Change

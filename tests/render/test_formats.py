@@ -3,13 +3,13 @@
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import change_hashes
 from reconciler.model.approval import approval_text, approvals_in
@@ -177,7 +177,7 @@ def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
     plan = plan_of(9)
     found = plan_sha256(plan)
     busy = tuple(
-        Change(**{name: getattr(one, name) for name in one.__dataclass_fields__} | {"deferred": None, "reason": "x"})
+        Change(**{name: getattr(one, name) for name in one.__struct_fields__} | {"deferred": None, "reason": "x"})
         for one in reversed(plan.changes)
     )
     same = Plan(stack="stack", apps=plan.apps, changes=busy, warnings=("other",))
@@ -189,7 +189,7 @@ def test_the_hash_is_of_what_is_written_and_of_nothing_else() -> None:
         "action": Action.REPLACE,
     }.items():
         first, *rest = plan.changes
-        other = Change(**{key: getattr(first, key) for key in first.__dataclass_fields__} | {name: value})
+        other = Change(**{key: getattr(first, key) for key in first.__struct_fields__} | {name: value})
         assert plan_sha256(Plan(stack="stack", apps=plan.apps, changes=(other, *rest))) != found, name
     assert plan_sha256(Plan(stack="other", apps=plan.apps, changes=plan.changes)) != found
     assert plan_sha256(Plan(stack="stack", apps=(), changes=plan.changes)) != found

@@ -1,11 +1,11 @@
 """What a plan leaves less of has rows of its own, in a saved plan and for drift too."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from reconciler.model.selection import WHOLE
 from reconciler.operations.diff import diff

@@ -1,9 +1,9 @@
 """What a report says to type next: the command that was run, never one that would undo it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model.change import Action
 from reconciler.model.plan import Plan

@@ -5,10 +5,10 @@ RECONCILER_REWRITE=1 writes them anew, to be read before they are committed.
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model.change import Action
 from reconciler.model.machine import Exit

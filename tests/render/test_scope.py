@@ -1,10 +1,10 @@
 """The first line of each plan and prompt: where it holds, in every format, however strange the names are."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model.plan import Plan
 from reconciler.model.scope import Scope

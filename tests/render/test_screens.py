@@ -5,12 +5,12 @@ RECONCILER_REWRITE=1 writes them anew, to be read before they are committed.
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import SpecError
 from reconciler.model.change import Action, Cause, FieldChange

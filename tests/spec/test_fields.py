@@ -5,12 +5,12 @@ The first tests ask whether the steps of CONTRIBUTING, "Adding a spec field", we
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from reconciler.canonical.digest import section_digests
 from reconciler.canonical.normalize import canonical

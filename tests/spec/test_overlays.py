@@ -1,11 +1,11 @@
 """One file over another: maps merge, lists replace, null takes away. The cases are tests/cases/overlays.yaml."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from reconciler.errors import SpecError
 from reconciler.spec import load_spec
@@ -50,7 +50,7 @@ def test_a_spec_over_itself_is_the_spec(file: Path) -> None:
     text = file.read_text()
     spec = load_spec(text, file="a", environment={})
     twice = load_spec(text, file="a", environment={}, overlays=[("a", text)])
-    assert dataclasses.replace(twice, overlays=()) == spec
+    assert replace(twice, overlays=()) == spec
 
 
 def test_each_error_is_in_its_own_file_and_shows_its_line() -> None:

@@ -1,9 +1,9 @@
 """What a stack, tasks and a run look like in a debugger or a log: which one it is, and no secret."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import AsyncStack, AsyncTasks, Stack, Tasks
 from reconciler.invoke.runs import list_runs

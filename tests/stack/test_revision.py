@@ -1,11 +1,11 @@
 """A plan without a revision has a warning, but not on the local engine, which is one user's own."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import AsyncStack
 from reconciler.model.secret import Secret

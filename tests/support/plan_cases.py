@@ -2,10 +2,11 @@
 
 import json
 import random
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.machines_api.ip_addresses import addresses_from_json
 from reconciler.machines_api.wire import machines_from_json

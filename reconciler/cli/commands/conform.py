@@ -62,7 +62,7 @@ async def _conform(
     options: Shared, url: str, *, org: str, region: str | None, image: str, is_agreed: bool, stop: "Stop"
 ) -> "Conformance | None":
     """Return what was found; None if the user said no."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from reconciler.cli.ui.session import resolve, tracing
     from reconciler.operations.conform import open_examination

@@ -1,10 +1,10 @@
 """`reconciler destroy`: destroy every machine of this stack, and delete its apps."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import (
@@ -68,8 +68,7 @@ def command(
     return 1 if code == 0 and deferred_machines(report) else code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _How:
+class _How(Struct, frozen=True, kw_only=True):
     """How a stack is destroyed, and whether that is agreed to already."""
 
     is_agreed: bool

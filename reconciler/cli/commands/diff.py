@@ -4,11 +4,11 @@ Offline, without a token.
 """
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes

@@ -5,11 +5,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from msgspec.structs import asdict
 
 from reconciler.cli.commands import conform
 from reconciler.cli.ui import console, streams

@@ -1,11 +1,11 @@
 """`reconciler init`: write a first machines.yaml, and say what to type next."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.completing import completes

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.completing import completes
@@ -107,8 +108,7 @@ def command(
     return _finish(run, options, prints_id=no_wait)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _How:
+class _How(Struct, frozen=True, kw_only=True):
     """How the run's output is shown, and what Ctrl-C does to it."""
 
     shows_logs: bool

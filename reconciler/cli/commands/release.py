@@ -1,10 +1,11 @@
 """`reconciler release`: take our marks off the stack's machines, which go on."""
 
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
@@ -84,8 +85,7 @@ def command(
     return 1 if code == 0 and deferred_machines(report) else code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _How:
+class _How(Struct, frozen=True, kw_only=True):
     """What was approved, and whether it is agreed to already."""
 
     consent: Consent

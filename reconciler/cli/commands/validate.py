@@ -1,8 +1,7 @@
 """`reconciler validate`: show the spec's errors, or what it declares. Offline."""
 
-from dataclasses import replace
-
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate_diagnostics

@@ -1,7 +1,9 @@
 """Propose an apply, show it, ask, and carry it out; or only show it: a dry run."""
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console
 from reconciler.cli.ui.annotations import annotate
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
 _REFUSAL = "pass --yes, or look first with `reconciler plan`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Asking(Struct, frozen=True, kw_only=True):
     """How the plan is shown, and whether it is agreed to already."""
 
     options: Shared
@@ -48,8 +49,7 @@ class Asking:
             console.require_interactive(refusal=_REFUSAL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """What is to be applied, and how."""
 
     spec: Spec

@@ -9,12 +9,13 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli.ui.given import value_of
 from reconciler.errors import ReconcilerError, SpecError
@@ -52,8 +53,7 @@ def words_of(what: str, context: click.Context, begun: str) -> list[CompletionIt
     return [CompletionItem(word) for word in fitting]
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(Struct, frozen=True):
     """The names that a spec declares."""
 
     apps: tuple[str, ...] = ()

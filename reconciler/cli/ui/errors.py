@@ -1,9 +1,9 @@
 """Show what went wrong as one message on stderr, with what to do next."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.ui.annotations import annotate, annotate_diagnostics
 from reconciler.cli.ui.console import error_width, print_json, say

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec import Struct
 
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.given import DEBUG, HTTP, is_given, note_debug, note_json, note_no_input, value_of
@@ -30,8 +30,7 @@ _TARGET = "Where the API is. [default: fly]"
 _PUSH_TO = "RECONCILER_PUSH_TO"  # as in operations.load, which `--help` does not import
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Shared(Struct, frozen=True, kw_only=True):
     """The shared options' values."""
 
     file: str | None

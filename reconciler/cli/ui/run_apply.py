@@ -1,8 +1,9 @@
 """What `apply` and `destroy` share: carry out a plan, show progress, and report."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.annotations import annotate

@@ -5,8 +5,9 @@ Each process group becomes a service, and the release command the task `release`
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from reconciler.drafts.fly_toml.groups import Groups
 from reconciler.drafts.fly_toml.image import Place, put_image
@@ -26,8 +27,7 @@ _NO_NAME: Final = frozenset("=\0")  # no variable's name has these
 _LISTS: Final = ("services", "mounts", "vm", "restart", "metrics")  # of sections that name their groups
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """A fly.toml as it was read, and what was found beside it.
 
     `files` are the contents of local files, None of those that cannot be read.
@@ -39,8 +39,7 @@ class Found:
     place: Place = field(default_factory=Place)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlyDraft:
+class FlyDraft(Struct, frozen=True, kw_only=True):
     """The draft, and what to tell the user of it.
 
     `pools` are the configs by pool that the draft must make, but for images and volumes. `variables` have the values

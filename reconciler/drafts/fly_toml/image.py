@@ -1,9 +1,10 @@
 """Say by `image` or `build` where a fly.toml's image comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
+
+from msgspec import Struct
 
 from reconciler.drafts.fly_toml.patches import string_of, table_of
 from reconciler.drafts.nodes import Draft, DraftMap, Template, flow
@@ -13,8 +14,7 @@ from reconciler.model.image import parse_image
 _BUILDERS: Final = ("builder", "buildpacks", "builtin", "compose")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where an image is built: the context as seen from the spec, and what is there.
 
     `base` is the directory of the fly.toml, as seen from the context.

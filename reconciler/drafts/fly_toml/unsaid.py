@@ -4,8 +4,9 @@ This version lacks it, or flyctl does not know it either.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from reconciler.drafts.fly_toml.values import text_of
 from reconciler.drafts.secret_values import looks_secret
@@ -116,8 +117,7 @@ _OF_A_GROUP: Final = frozenset(
 _UNKNOWN: Final = "flyctl does not know it"
 
 
-@dataclass(frozen=True, slots=True)
-class Unsaid:
+class Unsaid(Struct, frozen=True):
     """A key of the fly.toml that the spec does not say. `place` is where it stood."""
 
     place: tuple[str | int, ...]

@@ -1,8 +1,9 @@
 """Read the file of `engine run --adversity`: settings and fault rules."""
 
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import fields, replace
 
 from reconciler.engine.faults.rules import FaultConfigError, FaultRules, Rule
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Latency, Settings

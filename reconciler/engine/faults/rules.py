@@ -7,9 +7,10 @@ around a call by `http/faults_middleware.py`; the engine itself asks for ENGINE_
 import enum
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from reconciler.engine.errors import ApiFault
 
@@ -120,13 +121,13 @@ class ConnectionLost(Exception):
         self.is_refused = is_refused
 
 
-@dataclass(slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, kw_only=True):
     """One fault: it strikes matching calls, after the first `after`, `times` times.
 
     `app`, `machine` (its name) and `image` are patterns with `*` and `?`. `share` (0 to 1) lets it strike only that
     part of the matching calls, by chance, the same ones in each engine. `request` is the number of one request, from 0.
-    With `is_committed` an error comes after the call was done. `struck` counts the strikes.
+    With `is_committed` an error comes after the call was done. `struck` counts the strikes; it and what follows are
+    not given.
     """
 
     fault: str
@@ -140,9 +141,9 @@ class Rule:
     seconds: float = 120.0
     is_committed: bool = False
     share: float = 1.0
-    struck: int = field(default=0, init=False)
-    _met: int = field(default=0, init=False)
-    _chance: random.Random = field(default_factory=random.Random, init=False)
+    struck: int = 0
+    _met: int = 0
+    _chance: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
         self._chance.seed(self.fault)

@@ -5,39 +5,42 @@ tests can run with the assumption turned around. The tables of docs/explanation/
 file.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Annotated, Final, NamedTuple, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class Told(NamedTuple):
+    """What the docs say of a setting, and which assumption it turns around."""
+
+    text: str
+    assumption: str = ""
+
+
+class Latency(Struct, frozen=True, kw_only=True):
     """How long the platform's own steps take, in seconds. Short by default."""
 
-    prepare_s: float = field(default=0.05, metadata={"doc": "`created` until a new machine's image is ready"})
-    replace_s: float = field(default=0.03, metadata={"doc": "`replacing` after an update, the image's pull included"})
-    settle_s: float = field(default=0.0, metadata={"doc": "`created` once more after `replacing`, then `stopped`"})
-    start_s: float = field(default=0.0, metadata={"doc": "`starting`; the reply to the start comes after it"})
-    exit_s: float = field(
-        default=0.0, metadata={"doc": "from a process's end until `stopped` and its exit are visible"}
-    )
-    reap_s: float = field(default=0.0, metadata={"doc": "after `stopped`, starts answer 412 `machine still active`"})
-    destroy_s: float = field(default=0.0, metadata={"doc": "`destroying`; the name is taken meanwhile"})
-    revert_s: float = field(default=0.13, metadata={"doc": "from an accepted update until its revert"})
-    restart_delay_s: float = field(
-        default=0.2, metadata={"doc": "before the first restart by policy; doubles, to 30 s"}
-    )
-    kill_timeout_s: float = field(default=5.0, metadata={"doc": "from the stop signal to the kill, by default"})
-    idle_s: float = field(default=30.0, metadata={"doc": "without a connection until `autostop` stops a machine"})
-    propagate_s: float = field(
-        default=0.0,
-        metadata={"doc": "calls on a new app answer 404, 401 and 500 by turns, until it is known everywhere"},
-    )
-    list_lag_s: float = field(default=0.0, metadata={"doc": "how old a list of machines is"})
-    manifest_s: float = field(
-        default=0.0, metadata={"doc": "an image that was never named before is `MANIFEST_UNKNOWN`, as after a push"}
-    )
-    cordon_s: float = field(default=0.0, metadata={"doc": "until the proxy heeds a cordon or its end"})
-    app_list_lag_s: float = field(default=0.0, metadata={"doc": "pages of the list of apps lack newer apps"})
+    prepare_s: Annotated[float, Told("`created` until a new machine's image is ready")] = 0.05
+    replace_s: Annotated[float, Told("`replacing` after an update, the image's pull included")] = 0.03
+    settle_s: Annotated[float, Told("`created` once more after `replacing`, then `stopped`")] = 0.0
+    start_s: Annotated[float, Told("`starting`; the reply to the start comes after it")] = 0.0
+    exit_s: Annotated[float, Told("from a process's end until `stopped` and its exit are visible")] = 0.0
+    reap_s: Annotated[float, Told("after `stopped`, starts answer 412 `machine still active`")] = 0.0
+    destroy_s: Annotated[float, Told("`destroying`; the name is taken meanwhile")] = 0.0
+    revert_s: Annotated[float, Told("from an accepted update until its revert")] = 0.13
+    restart_delay_s: Annotated[float, Told("before the first restart by policy; doubles, to 30 s")] = 0.2
+    kill_timeout_s: Annotated[float, Told("from the stop signal to the kill, by default")] = 5.0
+    idle_s: Annotated[float, Told("without a connection until `autostop` stops a machine")] = 30.0
+    propagate_s: Annotated[
+        float, Told("calls on a new app answer 404, 401 and 500 by turns, until it is known everywhere")
+    ] = 0.0
+    list_lag_s: Annotated[float, Told("how old a list of machines is")] = 0.0
+    manifest_s: Annotated[
+        float, Told("an image that was never named before is `MANIFEST_UNKNOWN`, as after a push")
+    ] = 0.0
+    cordon_s: Annotated[float, Told("until the proxy heeds a cordon or its end")] = 0.0
+    app_list_lag_s: Annotated[float, Told("pages of the list of apps lack newer apps")] = 0.0
 
 
 LATENCIES: Final = {
@@ -60,48 +63,41 @@ LATENCIES: Final = {
 }
 
 
-def _assumed(number: str, default: Any, text: str) -> Any:
-    return field(default=default, metadata={"assumption": number, "doc": text})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behaviour(Struct, frozen=True, kw_only=True):
     """The assumptions about Fly.
 
     Each default is what is assumed; another value turns the assumption around.
     """
 
-    tells_lease_description: bool = _assumed("A1", True, "GET lease returns the description")
-    heeds_from_event_id: bool = _assumed(
-        "A3", True, "`from_event_id`: only states that were entered later end the wait"
-    )
-    drops_omitted_metadata: bool = _assumed("A4", True, "an update drops the metadata that it omits")
-    metadata_limit_bytes: int | None = _assumed("A5", None, "8 KB of metadata are accepted; a limit refuses with 400")
-    keeps_user_config: bool = _assumed("A6", True, "versions keep their `user_config`")
-    stale_version_status: int | None = _assumed(
-        "A7", 409, "a stale `current_version` is refused (documented); None takes it"
-    )
-    refuses_bare_delete: bool = _assumed("A8", True, "a bare DELETE of a running machine is refused with 412")
-    tells_previous_state: bool = _assumed("A9", True, "`previous_state` is the state that this very call found")
-    takes_expired_nonce: bool = _assumed("A10", True, "an expired nonce is accepted while nobody holds a lease")
-    holds_name_while_destroying: bool = _assumed("A11", True, "a name is taken until its machine is destroyed")
-    exit_event_lag_s: float = _assumed("A14", 0.0, "the exit event comes together with `stopped`")
-    orders_event_ids: bool = _assumed("A15", True, "event ids are ULIDs; turned around they have no order")
-    takes_metadata_at_rest: bool = _assumed("A16", True, "metadata can be written on resting machines")
-    tells_instance_id: bool = field(
-        default=True, metadata={"doc": "a machine has the deprecated `instance_id` besides `version`"}
-    )
-    events_shown: int = field(
-        default=5, metadata={"doc": "a machine comes with so many of its newest events; 20 were usual once"}
-    )
-    fills_pages: bool = field(
-        default=True, metadata={"doc": "pages are as long as `limit` says, not half of that and every second one empty"}
-    )
-    machines_per_region: int | None = field(
-        default=None, metadata={"doc": "how many machines an organization may have in a region; then creates get 422"}
-    )
-    settles_created: bool = field(default=True, metadata={"doc": "`skip_launch` ends in `stopped`, not in `created`"})
-    enforces_names: bool = field(default=True, metadata={"doc": "machine names are unique in an app"})
+    tells_lease_description: Annotated[bool, Told("GET lease returns the description", "A1")] = True
+    heeds_from_event_id: Annotated[
+        bool, Told("`from_event_id`: only states that were entered later end the wait", "A3")
+    ] = True
+    drops_omitted_metadata: Annotated[bool, Told("an update drops the metadata that it omits", "A4")] = True
+    metadata_limit_bytes: Annotated[
+        int | None, Told("8 KB of metadata are accepted; a limit refuses with 400", "A5")
+    ] = None
+    keeps_user_config: Annotated[bool, Told("versions keep their `user_config`", "A6")] = True
+    stale_version_status: Annotated[
+        int | None, Told("a stale `current_version` is refused (documented); None takes it", "A7")
+    ] = 409
+    refuses_bare_delete: Annotated[bool, Told("a bare DELETE of a running machine is refused with 412", "A8")] = True
+    tells_previous_state: Annotated[bool, Told("`previous_state` is the state that this very call found", "A9")] = True
+    takes_expired_nonce: Annotated[bool, Told("an expired nonce is accepted while nobody holds a lease", "A10")] = True
+    holds_name_while_destroying: Annotated[bool, Told("a name is taken until its machine is destroyed", "A11")] = True
+    exit_event_lag_s: Annotated[float, Told("the exit event comes together with `stopped`", "A14")] = 0.0
+    orders_event_ids: Annotated[bool, Told("event ids are ULIDs; turned around they have no order", "A15")] = True
+    takes_metadata_at_rest: Annotated[bool, Told("metadata can be written on resting machines", "A16")] = True
+    tells_instance_id: Annotated[bool, Told("a machine has the deprecated `instance_id` besides `version`")] = True
+    events_shown: Annotated[int, Told("a machine comes with so many of its newest events; 20 were usual once")] = 5
+    fills_pages: Annotated[
+        bool, Told("pages are as long as `limit` says, not half of that and every second one empty")
+    ] = True
+    machines_per_region: Annotated[
+        int | None, Told("how many machines an organization may have in a region; then creates get 422")
+    ] = None
+    settles_created: Annotated[bool, Told("`skip_launch` ends in `stopped`, not in `created`")] = True
+    enforces_names: Annotated[bool, Told("machine names are unique in an app")] = True
 
 
 NOT_SWITCHED: Final = {
@@ -111,8 +107,7 @@ NOT_SWITCHED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """The settings of an engine, by the mark `engine_settings` or by `--adversity`."""
 
     latency: Latency = Latency()
@@ -123,7 +118,12 @@ class Settings:
 def documented() -> list[tuple[str, str, str, str]]:
     """Return (assumption, name, default, text) of each setting, for the docs."""
     return [
-        (one.metadata.get("assumption", ""), one.name, str(one.default), one.metadata["doc"])
+        (told.assumption, one.name, str(one.default), told.text)
         for kind in (Behaviour, Latency)
-        for one in fields(kind)
+        for one, told in zip(fields(kind), _told(kind), strict=True)
     ]
+
+
+def _told(kind: type[Struct]) -> list[Told]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [hints[name].__metadata__[0] for name in kind.__struct_fields__]

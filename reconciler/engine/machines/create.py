@@ -2,8 +2,9 @@
 
 import re
 import secrets as tokens
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, concrete_region, whole_number

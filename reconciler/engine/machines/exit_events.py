@@ -1,7 +1,8 @@
 """Decide what the end of a run means: new state, restart, and exit event."""
 
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from reconciler.engine.models import Machine
 from reconciler.engine.runtime.base import Ended

@@ -5,9 +5,10 @@ A lease is the right to change a machine until it expires. An expired lease is n
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault, lease_held, not_found

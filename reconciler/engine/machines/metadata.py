@@ -1,8 +1,9 @@
 """Change a machine's metadata: by a write of keys, or by the config of an update."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.engine.errors import ApiFault, bad_request, not_found
 from reconciler.engine.faults.rules import api_fault

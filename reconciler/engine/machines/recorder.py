@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from secrets import token_hex
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.models import Event, Machine, new_ulid

@@ -1,6 +1,6 @@
 """Settle the machines that a killed engine left: their runs have ended."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.machines.exit_events import UNKNOWN_EXIT, exit_request

@@ -1,13 +1,13 @@
 """The running state of one machine, which is not in its record."""
 
 import asyncio
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.engine.runtime.base import Running
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(Struct):
     """The running state of one machine.
 
     `running` is set from a start until its end is seen, and `watcher` is the task that waits for that end.

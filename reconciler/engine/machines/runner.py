@@ -6,9 +6,10 @@ Which call is accepted is decided in `call_rules.py` and `leases.py`, what an en
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from signal import SIGKILL
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import stop_rule
@@ -134,10 +135,8 @@ class Runner:
                 return
         if run.is_suspended and run.running:
             run.is_suspended = False
-            self.recorder.save(
-                replace(machine, state="started", should_run=True),
-                event=self.recorder.new_event("start", "started", "flyd"),
-            )
+            resumed = replace(machine, state="started", should_run=True)
+            self.recorder.save(resumed, event=self.recorder.new_event("start", "started", "flyd"))
             await run.running.resume()
             return
         ready = await self._with_image(machine)

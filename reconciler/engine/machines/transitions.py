@@ -6,9 +6,10 @@ background, with the platform's delays (`Latency`).
 
 import asyncio
 import sqlite3
-from dataclasses import replace
 from signal import SIGKILL
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.clock import Clock, now_ms
 from reconciler.engine.config.read import check_config, commands_of, stop_rule, volumes_of

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from reconciler.clock import Clock
 from reconciler.engine.errors import ApiFault, bad_request
@@ -18,8 +19,7 @@ _STATES: Final = frozenset({"started", "stopped", "suspended", "destroyed", "fai
 _LONGEST_S: Final = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     """A wait call for any of `states`, of `version`, after event `from_event_id`."""
 
     states: Sequence[str]

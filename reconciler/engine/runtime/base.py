@@ -1,9 +1,12 @@
 """The protocol between the engine and its runtimes, which run commands."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from reconciler.hidden import HidesFields
 
 TakeOutput: TypeAlias = Callable[[str, str], None]
 """Takes a stream's name (stdout, stderr, or empty for the runtime's own messages) and one line."""
@@ -13,17 +16,18 @@ class ImageError(Exception):
     """An image cannot be pulled; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(HidesFields, frozen=True, kw_only=True):
     """One process of a machine. None stands for the image's own value.
 
     `secrets` and `fields` are pairs: a variable, and the app's secret or the machine's field that is its value.
     """
 
+    hidden = frozenset({"env"})
+
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     user: str | None = None
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str]
     takes_secrets: bool = True
     secrets: tuple[tuple[str, str], ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
@@ -34,8 +38,7 @@ class Command:
         return (self.entrypoint or ()) + (self.cmd or ())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What a machine may use; memory and swap are in MiB."""
 
     memory_mb: int
@@ -43,8 +46,7 @@ class Limits:
     swap_mb: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
+class Launch(HidesFields, frozen=True, kw_only=True):
     """One start of a machine.
 
     `number` counts its starts; each has a fresh filesystem. `mounts` are pairs: a directory of this host, and its path
@@ -52,12 +54,14 @@ class Launch:
     published at. `context` is the build context on this host, for a runtime that has no image.
     """
 
+    hidden = frozenset({"files"})
+
     machine_id: str
     name: str
     number: int
     image: str
     commands: tuple[Command, ...]
-    files: tuple[tuple[PurePosixPath, bytes, int], ...] = field(repr=False)
+    files: tuple[tuple[PurePosixPath, bytes, int], ...]
     limits: Limits
     mounts: tuple[tuple[Path, PurePosixPath], ...] = ()
     ports: tuple[tuple[int, int], ...] = ()
@@ -65,8 +69,7 @@ class Launch:
     context: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended.
 
     `code` is as a shell has it, `signal` what ended it, if one did, `error` why the code is not known.
@@ -78,8 +81,7 @@ class Ended:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
+class Executed(Struct, frozen=True, kw_only=True):
     """How a command of an exec call ended."""
 
     code: int
@@ -88,8 +90,7 @@ class Executed:
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessStat:
+class ProcessStat(Struct, frozen=True, kw_only=True):
     """One process of a machine.
 
     Times are in milliseconds, `cpu` in percent, `rss` in bytes. `sockets` are pairs of protocol and address that it
@@ -106,8 +107,7 @@ class ProcessStat:
     sockets: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
+class Leftover(Struct, frozen=True, kw_only=True):
     """A run whose engine was killed: the start's number, and Machine's `pids`."""
 
     number: int

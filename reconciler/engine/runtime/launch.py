@@ -1,7 +1,8 @@
 """Make the launch of a machine from its record: commands, files, environment."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.engine.config.read import commands_of, files_of, limits_of, local_context, mounts_of, text_map
 from reconciler.engine.models import Machine

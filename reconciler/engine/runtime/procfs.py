@@ -10,9 +10,10 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from reconciler.engine.runtime.base import ProcessStat
 
@@ -28,8 +29,7 @@ _DEATH_S: Final = 1.0
 _DEATH_POLL_S: Final = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(Struct, frozen=True):
     """Which processes are meant: by the leaders of sessions, and by mark.
 
     The mark of a process names `directory` or a directory below it.
@@ -39,8 +39,7 @@ class Owned:
     directory: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """A process that listens on a port, with its session and its machine's mark.
 
     `pid` is 0 where the process is not known, as those of other users are.

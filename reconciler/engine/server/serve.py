@@ -8,12 +8,12 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from msgspec.structs import replace
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine

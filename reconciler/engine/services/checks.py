@@ -4,8 +4,10 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.engine.config.read import duration_s
 from reconciler.engine.models import CheckResult, Machine
@@ -21,8 +23,7 @@ _WAITING: Final = "waiting for status update"
 _LONGEST_OUTPUT: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One health check; `kind` is tcp or http. Times are in seconds."""
 
     name: str

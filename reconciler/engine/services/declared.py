@@ -4,16 +4,16 @@ Pure: configs and loads in, values out.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 _SOFT_LIMIT: Final = 20
 _MOST_PORTS: Final = 100
 _STOPS: Final = {True: "stop", "stop": "stop", "suspend": "suspend"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """One service: connections to its `ports` go to `internal_port` of a machine.
 
     `autostop` is stop, suspend or empty. `soft` and `hard` are limits of connections for each machine; `hard` is None
@@ -64,8 +64,7 @@ def internal_ports(config: dict[str, Any]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(port for port in found if port and 0 < port < 65536))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A machine that may get a connection: `load` connections it has already.
 
     `hard` is None without a limit.

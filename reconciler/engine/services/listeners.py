@@ -5,8 +5,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct, field
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Address, Machine
@@ -20,8 +21,7 @@ _UNPRIVILEGED: Final = 8000  # 80 is tried at 8080 too, 443 at 8443
 _log = logging.getLogger("reconciler.engine")
 
 
-@dataclass(slots=True)
-class _App:
+class _App(Struct):
     """The listeners of one app, by port; `is_dirty` while they have to be updated."""
 
     servers: dict[int, asyncio.Server] = field(default_factory=dict)

@@ -7,8 +7,9 @@ It does not ask for leases (assumption A12).
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.models import Address, Machine
@@ -24,8 +25,7 @@ _UNAVAILABLE: Final = (
 )
 
 
-@dataclass(slots=True)
-class _Backend:
+class _Backend(Struct):
     """What the proxy knows of one machine; `load` is its number of connections.
 
     `ready` has the task that finds a port, by number of the start and internal port. `is_cordoned` follows the machine

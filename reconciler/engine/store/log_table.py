@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from reconciler.engine.models import LogEntry
 from reconciler.engine.store.database import transaction

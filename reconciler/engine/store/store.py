@@ -7,9 +7,10 @@ Only what has happened by itself (`record`) is seen before it is written.
 import json
 import sqlite3
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec.structs import asdict, replace
 
 from reconciler.engine.models import (
     App,
@@ -30,7 +31,7 @@ from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
 
 V = TypeVar("V", bound=Any)
 _MOST_MADE: Final = 8  # for each machine
-_APP: Final = tuple(field.name for field in fields(App))
+_APP: Final = App.__struct_fields__
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
     f" ORDER BY sequence DESC LIMIT 1 OFFSET {VERSIONS_KEPT})"
@@ -225,7 +226,7 @@ def _machine_of(text: str) -> Machine:
 
 
 class Table(Generic[V]):
-    """Values of one dataclass by id: rows of JSON, and the values in memory.
+    """Values of one class by id: rows of JSON, and the values in memory.
 
     Changes raise sqlite3.Error.
     """
@@ -259,11 +260,8 @@ class Table(Generic[V]):
 
 
 def json_of(value: Any) -> str:
-    """Return the JSON of a value or a dataclass.
-
-    Fields are not copied first, as `asdict` would do.
-    """
-    return json.dumps(value, separators=(",", ":"), default=_members)
+    """Return the JSON of a value, with its fields where it is a `Struct`."""
+    return json.dumps(value, separators=(",", ":"), default=asdict)
 
 
 def value_of(text: str) -> Any:
@@ -275,7 +273,3 @@ def value_of(text: str) -> Any:
     if "\\ud" not in text:
         return value
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _members(value: Any) -> dict[str, Any]:
-    return {member.name: getattr(value, member.name) for member in fields(value)}

@@ -1,8 +1,9 @@
 """Check the token, the target, and the apps of the spec."""
 
 import asyncio
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ApiErrorKind, ReconcilerError
 from reconciler.machines_api.tokens import TokenInfo

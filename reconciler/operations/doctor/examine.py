@@ -6,8 +6,9 @@ A check is a function of the `Setup` that returns findings, and a row of the tab
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError, UsageError, unexpected_words
 from reconciler.model.finding import Examination, Finding, Level

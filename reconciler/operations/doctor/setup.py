@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from reconciler.errors import ApiError, ReconcilerError
+from reconciler.hidden import HidesFields
 from reconciler.machines_api.tokens import TokenInfo
 from reconciler.model.spec import Spec
 from reconciler.operations.load import load
@@ -20,8 +22,7 @@ Connect: TypeAlias = Callable[[Target], AbstractAsyncContextManager[Session]]
 """Opens a session on a target."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(Struct, frozen=True, kw_only=True):
     """Whether the target answers, how fast, and how far our clock is ahead.
 
     `problem` and `mend` say why it does not.
@@ -33,8 +34,7 @@ class Reach:
     skew_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class Setup(HidesFields, frozen=True, kw_only=True):
     """What the checks look at.
 
     Of spec and target there is the value, or the error of looking for it. The target is None too if it is the local
@@ -42,7 +42,9 @@ class Setup:
     checks.
     """
 
-    environment: Mapping[str, str] = field(repr=False)
+    hidden = frozenset({"environment"})
+
+    environment: Mapping[str, str]
     target_name: str
     directory: Path
     spec: Spec | ReconcilerError

@@ -1,10 +1,10 @@
 """Leases alone: who gets one, when it expires, and which calls it lets through."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.errors import ApiFault
 from reconciler.engine.machines.leases import Leases

@@ -5,11 +5,11 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import ApiFault

@@ -1,9 +1,9 @@
 """IP addresses of apps: allocated once, whatever becomes of a call, and never released."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.machines_api.observe import observe
 from reconciler.model.report import Status

@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.engine.faults.settings import LATENCIES, Settings

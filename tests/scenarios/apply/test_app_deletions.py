@@ -1,10 +1,10 @@
 """Apps go with their stack if that was asked for, and nothing is in them that is not the stack's."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import BlockedError
 from reconciler.model.plan import Plan

@@ -1,8 +1,7 @@
 """What is left of an approved plan, where others have changed, locked or hidden machines since it was approved."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.engine.models import Lease, Machine

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.model.revision import numbered

@@ -1,10 +1,10 @@
 """A service that is as declared and does not stay up is told by the plan, and is no success of an apply."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options

@@ -1,9 +1,8 @@
 """What someone else changed is told from what the spec changed, and can be put back alone."""
 
-from dataclasses import replace
-
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options

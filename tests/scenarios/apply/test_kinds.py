@@ -1,8 +1,7 @@
 """Tasks and services are told apart by what they were applied as, whatever their restart policy."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.invoke.attach import wait_run
 from reconciler.invoke.runs import find_run, list_runs, tasks_of

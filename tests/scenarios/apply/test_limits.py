@@ -1,9 +1,9 @@
 """The limit that the user gave holds, whatever is waited for: a machine that never settles, a platform that refuses."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.invoke.attach import cancel_run, wait_run

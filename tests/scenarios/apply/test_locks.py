@@ -1,10 +1,10 @@
 """Someone else's leases: a pool's anchor is told first, or nothing of the pool is changed; a lock is no success."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options

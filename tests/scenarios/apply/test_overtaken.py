@@ -1,9 +1,9 @@
 """Someone else's change came between: the machine is settled, looked at and judged again, a bounded number of times."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.model.report import Report, Status

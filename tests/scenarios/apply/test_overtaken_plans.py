@@ -1,12 +1,12 @@
 """Between its plan and its changes another apply, or a hand, was there: what is planned again, and what is not."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.apply.retry_deferred import apply_patiently

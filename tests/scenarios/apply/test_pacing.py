@@ -1,11 +1,11 @@
 """Applies under the documented limits, which the engine keeps here, on virtual time: at the optimum, never refused."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Latency, Settings

@@ -1,9 +1,8 @@
 """Whole commands where each list takes several pages, short and empty ones among them."""
 
-from dataclasses import replace
-
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.settings import Behaviour, Settings
 from reconciler.machines_api import lists

@@ -1,9 +1,9 @@
 """A plan that is made app by app lists each app once, and is the plan of the whole snapshot."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.settings import LATENCIES, Settings
 from reconciler.machines_api.observe import observe

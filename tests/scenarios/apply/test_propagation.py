@@ -1,10 +1,10 @@
 """A new app is not known everywhere at once: an apply that has created it waits that out, whatever way it shows."""
 
 import asyncio
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.faults.settings import Latency, Settings

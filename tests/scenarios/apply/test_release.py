@@ -1,9 +1,9 @@
 """`release`: our marks are taken off, nothing restarts, and another tool may have the machines."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.canonical.change_hashes import change_hashes, set_sha256
 from reconciler.engine.faults.settings import LATENCIES, Settings

@@ -1,8 +1,7 @@
 """Settings of a pool that no config shows (timeout, overrides, protection) are changes of the plan like any other."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.models import Lease
 from reconciler.model import marks

@@ -1,9 +1,9 @@
 """A changed service is watched until it was seen to stay up; one that crashes stops the apply where it is."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.executor import Stop
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings

@@ -1,10 +1,10 @@
 """Two applies, two revisions, someone else's leases and machines, runs in progress: who may do what, who is told."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.apply.options import Options

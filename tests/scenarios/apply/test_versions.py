@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.options import Options
 from reconciler.canonical.digest import digest_of, live_digest

@@ -9,10 +9,10 @@ pool is changed before its anchor, on which a run is in progress, tells what the
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.settings import Latency, Settings
 from reconciler.engine.models import Machine

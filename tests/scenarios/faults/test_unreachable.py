@@ -1,12 +1,12 @@
 """A host that is down: its machine is unreachable, by its marks or by its name, and neither changed nor made again."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.apply import apply
 from reconciler.errors import UnobservedError

@@ -1,8 +1,7 @@
 """Runs whose machine an apply took away are told all the same."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.invoke.attach import wait_run
 from reconciler.invoke.runs import find_run, list_runs

@@ -1,9 +1,9 @@
 """Runs from outside: found, waited for, cancelled, read and ended at their deadline by someone else."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.settings import LATENCIES, Behaviour, Settings
 from reconciler.invoke.attach import cancel_run, read_run_logs, wait_run

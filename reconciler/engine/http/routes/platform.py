@@ -1,8 +1,9 @@
 """The routes of the platform: regions, placements, tokens; and the missing ones."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from reconciler.engine.config.read import concrete_region, whole_number
 from reconciler.engine.config.regions import REGIONS, regions_json
