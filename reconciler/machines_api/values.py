@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+
 _DEEPEST: Final = 40  # levels of a config; the API's own have less than ten
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -24,14 +26,10 @@ def json_of(content: bytes) -> Any:
     A number that is infinite or has thousands of digits stays a string. Raises ValueError if it is not JSON,
     MalformedError if it is nested too deeply.
     """
-    text = content.decode("utf-8-sig", "replace")
     try:
-        value = _loaded(text)
-        if "\\ud" in text or "\\uD" in text:  # a single surrogate cannot be encoded: replace it, as Go does
-            value = _loaded(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode())
-    except RecursionError as error:
-        raise MalformedError("less nesting") from error
-    return value
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError):
+        return _tolerant(content)  # all that the faster parser refuses; what both read, they read alike
 
 
 def text_of(value: Any) -> str:
@@ -85,6 +83,17 @@ def time_of(value: Any) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         pass
     return None
+
+
+def _tolerant(content: bytes) -> Any:
+    text = content.decode("utf-8-sig", "replace")
+    try:
+        value = _loaded(text)
+        if "\\ud" in text or "\\uD" in text:  # a single surrogate cannot be encoded: replace it, as Go does
+            value = _loaded(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode())
+    except RecursionError as error:
+        raise MalformedError("less nesting") from error
+    return value
 
 
 def _loaded(text: str) -> Any:

@@ -1,10 +1,13 @@
 """The JSON of an answer becomes values that no later code fails at."""
 
 import json
+import math
 import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.machines_api.values import MalformedError, is_deep, is_id, json_of, text_of
 
@@ -25,6 +28,33 @@ def test_what_a_reader_may_choke_on_is_read_as_something_harmless(text: bytes, v
     found = json_of(text)
     assert found == value
     json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+LONG = st.integers(2**63 - 2, 2**80) | st.integers(-(2**80), -(2**63) + 2)
+
+
+@given(VALUES | LONG, st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_whatever_can_be_written_as_json_is_read_as_it_was(value: object, is_ascii: bool, indent: Any) -> None:
+    text = json.dumps(value, ensure_ascii=is_ascii, indent=indent)
+    assert repr(json_of(text.encode())) == repr(value)
+
+
+@given(st.binary() | st.text(alphabet='[]{}",:0123456789.eE+- \\untrfalsx').map(str.encode))
+def test_what_is_read_is_what_python_reads_of_it(content: bytes) -> None:
+    try:
+        value = json_of(content)
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011
+            json.loads(content.decode("utf-8-sig", "replace"))
+    else:
+        text = content.decode("utf-8-sig", "replace")
+        assert repr(value) == repr(json.loads(text, parse_constant=str, parse_float=finite))
+
+
+def finite(text: str) -> float | str:
+    return float(text) if math.isfinite(float(text)) else text
 
 
 def test_what_is_nested_too_deeply_is_not_understood_and_what_is_cut_off_is_no_json() -> None:
