@@ -70,9 +70,10 @@ def owned_starts(events: Sequence[Event], records: Sequence[RunRecord]) -> list[
     found: list[OwnedStart] = []
     taken: set[str] = set()
     for index in reversed(starts):
-        before = [(at, record) for at, record in fences if at > index]
         # The newest fence before the start. Of two records with the same fence the later claim voids the earlier one.
-        owner = min(before, key=lambda pair: (pair[0], _descending(pair[1].ulid)), default=None)
+        fence = min((at for at, _record in fences if at > index), default=None)
+        before = ((at, record) for at, record in fences if at == fence)
+        owner = max(before, key=lambda pair: pair[1].ulid, default=None)
         is_told = owner is not None and owner[0] < len(events)
         # The list begins within a run that the platform restarts again and again.
         is_cut = index == every[-1] and not is_told and _is_one_of_several(events, index)
@@ -107,10 +108,6 @@ def _is_restart(events: Sequence[Event], index: int) -> bool:
         if event.type in {"start", "stop"}:
             return False
     return False
-
-
-def _descending(ulid: str) -> tuple[int, ...]:
-    return tuple(-ord(character) for character in ulid)
 
 
 def final_exit(events: Sequence[Event]) -> Event | None:
