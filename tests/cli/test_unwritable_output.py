@@ -35,7 +35,8 @@ FULL = "output incomplete: No space left on device"
 TASK = "; the task ended with 4"
 
 FULL_DISK = Path("/dev/full")
-SMALL_FILES = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh")  # of 1024 bytes at most
+# Files of 1024 bytes at most. Python would keep bytecode that is cut off there, and from then on fail to read it.
+SMALL_FILES = ("sh", "-c", 'ulimit -f 1; PYTHONDONTWRITEBYTECODE=1 exec "$@"', "sh")
 needs_dev_full = pytest.mark.skipif(not FULL_DISK.exists(), reason="no /dev/full here")
 
 
