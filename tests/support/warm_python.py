@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 _OURS = ("cli.commands", "cli.ui", "operations", "apply", "planner", "render", "machines_api", "slots", "spec")
 _OTHERS = ("argparse", "asyncio", "httpx", "json", "urllib.request", "yaml")
@@ -91,12 +92,18 @@ def _answer(asked: socket.socket) -> None:
     for variable in variables:
         name, _, value = variable.partition("=")
         os.environ[name] = value
+    end = os._exit
+
+    def tell(status: int) -> NoReturn:
+        asked.sendall(str(status).encode())
+        end(status)
+
+    os._exit = tell  # as the command ends its process
     code = _run(arguments)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    asked.sendall(str(code).encode())
-    os._exit(code)
+    tell(code)
 
 
 def _run(arguments: list[str]) -> int:
