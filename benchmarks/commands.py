@@ -10,7 +10,7 @@ from benchmarks.trees import Tree
 
 VERBS = {"plan": ["plan"], "invoke of true": ["invoke", "ok"], "status": ["status"], "runs": ["runs", "ok"]}
 MACHINES = {"1 machine": 1, "100 machines": 100}
-RUNS = 15
+RUNS = 11
 APPLIES = 5  # of 100 processes each
 
 TASK = """version: 1

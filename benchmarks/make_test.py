@@ -1,14 +1,12 @@
 """`make test` in both trees, in turn: how long it takes, and how many cases it has. Takes an hour; never by default."""
 
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, at_least, at_most
-from benchmarks.measure import environment
-from benchmarks.trees import Tree
+from benchmarks.trees import Tree, make
 
 CASES = re.compile(r"(\d+) (?:passed|skipped|xfailed)")
 
@@ -17,7 +15,7 @@ def make_test_figures(bench: Bench) -> Iterator[Figure]:
     if bench.baseline is None:
         return
     for tree in (bench.baseline, bench.current):
-        subprocess.run(["make", "--silent", "install"], cwd=tree.root, check=True, env=environment())
+        make(tree.root, "install")
         tree.prepare()
     (theirs_s, their_cases), (ours_s, our_cases) = (_tested(tree) for tree in (bench.baseline, bench.current))
     against = "the baseline"
@@ -35,12 +33,8 @@ def make_test_figures(bench: Bench) -> Iterator[Figure]:
 def _tested(tree: Tree) -> tuple[float, int]:
     """Seconds, and cases: those that passed, and those that this computer cannot run."""
     began = time.perf_counter()
-    ended = subprocess.run(["make", "test"], cwd=tree.root, capture_output=True, text=True, env=environment())
-    taken_s = time.perf_counter() - began
-    summary = ended.stdout.strip().rpartition("\n")[2]
-    if ended.returncode != 0:
-        raise RuntimeError(f"`make test` in {tree.root} ended with {ended.returncode}: {summary}")
-    return taken_s, cases_in(summary)
+    shown = make(tree.root, "test")
+    return time.perf_counter() - began, cases_in(shown.strip().rpartition("\n")[2])
 
 
 def cases_in(summary: str) -> int:

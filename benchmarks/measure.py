@@ -65,7 +65,7 @@ def said(*line: str | Path, env: Mapping[str, str], **options: Any) -> str:
     """What a process writes, which is to end well."""
     ended: subprocess.CompletedProcess[str] = subprocess.run(line, capture_output=True, text=True, env=env, **options)
     if ended.returncode != 0:
-        raise RuntimeError(f"{line} ended with {ended.returncode}: {ended.stderr}")
+        raise RuntimeError(f"{line} ended with {ended.returncode}: {ended.stdout[-2000:]}{ended.stderr}")
     return ended.stdout
 
 

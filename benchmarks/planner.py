@@ -31,8 +31,8 @@ from reconciler.planner.needs import needs_of
 from reconciler.planner.planner import Planner, plan
 from reconciler.render.text import plan_text
 
-RUNS = 5
-ROUNDS = 3
+RUNS = 3
+ROUNDS = 2
 SIZES = (10_000, 100_000)
 PAGED = (1_000, 10_000)
 

@@ -33,5 +33,5 @@ def render_figures(bench: Bench) -> Iterator[Figure]:
     }
     for name, render in formats.items():
         yield bench.compare(
-            f"{COUNT:,} changes as {name}", render, "planning them", lambda: plan(spec, observed), runs=3
+            f"{COUNT:,} changes as {name}", render, "planning them", lambda: plan(spec, observed), runs=2
         )

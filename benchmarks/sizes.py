@@ -13,7 +13,7 @@ from benchmarks.stub import serve_lists
 
 SIZES = (1_000, 3_000, 10_000)
 APPS = 100
-RUNS = 7
+RUNS = 5
 
 
 def size_figures(bench: Bench) -> Iterator[Figure]:

@@ -3,11 +3,9 @@
 The baseline is taken from git into .venv/baseline, installed by its own Makefile, and kept for the next run.
 """
 
-import io
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +63,7 @@ def baseline_tree(commit: str = BASELINE, *, repository: Path = ROOT, cache: Pat
         sys.stderr.write(f"building the baseline, commit {commit[:7]}, in {root}\n")
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(source)) as archive:
-            archive.extractall(root, filter="data")
+        subprocess.run(["tar", "-x", "-C", root], input=source, check=True)
         _install(root)
         is_built.touch()
     return Tree(root=root, programs=root / ".venv" / "bin", commit=commit)
@@ -86,9 +83,13 @@ def _source(commit: str, repository: Path) -> bytes:
 
 
 def _install(root: Path) -> None:
-    """Install what the tree's command needs, as its own Makefile does, with the Python that runs this."""
-    python = f"PYTHON={Path(sys.executable).resolve()}"
-    line = ["make", "--silent", python, ".venv/.runnable"]
-    ended = subprocess.run(line, cwd=root, env=environment(), capture_output=True, text=True)
-    if ended.returncode != 0:
-        raise BaselineError(f"the baseline in {root} cannot be installed: {ended.stderr.strip()[-500:]}")
+    """Install what the tree's command needs, as its own Makefile does."""
+    try:
+        make(root, ".venv/.runnable")
+    except RuntimeError as error:
+        raise BaselineError(f"the baseline in {root} cannot be installed: {str(error).strip()[-500:]}") from error
+
+
+def make(root: Path, target: str) -> str:
+    """Make a target of a tree with the Python that runs this; return what was said. Raises RuntimeError."""
+    return said("make", "--silent", f"PYTHON={Path(sys.executable).resolve()}", target, cwd=root, env=environment())
