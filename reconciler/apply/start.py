@@ -1,10 +1,9 @@
 """Start a service's machine under a lease that is held."""
 
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind, UpdateFailedError
 from reconciler.model.machine import Machine
 from reconciler.slots.context import Context
 from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
-from reconciler.slots.update import UpdateFailedError
 from reconciler.slots.wait import SETTLE_TIMEOUT_S
 
 

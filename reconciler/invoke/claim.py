@@ -10,7 +10,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
+from reconciler.errors import (
+    ApiError,
+    ApiErrorKind,
+    LeaseLostError,
+    ReconcilerError,
+    StartUnclearError,
+    UpdateFailedError,
+)
 from reconciler.invoke.claim_record import ClaimRecord
 from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, read_cause, refusal_of
 from reconciler.invoke.outcome import first_start, newer_than
@@ -20,7 +27,6 @@ from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
-from reconciler.slots.update import UpdateFailedError
 from reconciler.slots.wait import read_machine
 
 _RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}

@@ -13,14 +13,10 @@ from msgspec import Struct
 
 from reconciler.errors import ApiError, LeaseLostError
 from reconciler.invoke.claim_request import Announcement, Claimant
-from reconciler.invoke.history import start_of
 from reconciler.invoke.outcome import newer_than
-from reconciler.machines_api.more_events import events_back_to
 from reconciler.model.machine import Event, Machine
 from reconciler.slots.lease import HeldLease
-from reconciler.slots.run_ends import is_past_deadline
-from reconciler.slots.run_records import RunRecord, newest_record, next_key
-from reconciler.slots.run_starts import final_exit
+from reconciler.slots.run_records import RunRecord, is_past_deadline, newest_record, next_key
 
 _TAKE_BACK_S: Final = 5.0
 
@@ -87,6 +83,10 @@ async def _end_of(claimant: Claimant, previous: RunRecord, live: Machine) -> Eve
 
     Raises ApiError.
     """
+    from reconciler.invoke.history import start_of
+    from reconciler.machines_api.more_events import events_back_to
+    from reconciler.slots.run_starts import final_exit
+
     events = await events_back_to(claimant.context.client, live, previous.fence)
     start = start_of(previous, events, live)
     newer = newer_than(events, start.id) if start else None

@@ -18,7 +18,6 @@ from reconciler.model.machine import Event, HostStatus, Machine, MachineState
 from reconciler.model.run import Outcome
 from reconciler.slots.context import Context
 from reconciler.slots.lease import CLAIM_TTL_S, hold_lease
-from reconciler.slots.override import owner_of, restore_if_idle
 from reconciler.slots.run_records import newest_record
 from reconciler.slots.run_starts import RunSpan, final_exit, is_newer
 from reconciler.slots.wait import read_machine, stop_limit_s
@@ -70,7 +69,9 @@ async def follow(
         return ending
     if logs:
         await logs.drain(ended_at=ending.exit_event.at if ending.exit_event else None, limit_s=DRAIN_LIMIT_S)
-    if owner_of(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
+    if marks.parse_override(claim.machine.metadata.get(marks.OVERRIDE, ""))[0] == claim.run_ulid:
+        from reconciler.slots.override import restore_if_idle
+
         why = await restore_if_idle(context, claim.machine, ulid=claim.run_ulid, declared=claim.declared)
         if why:
             context.emit(why)

@@ -14,8 +14,7 @@ from reconciler.invoke.outcome import lost, newer_than, outcome_of, replaced
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
 from reconciler.model.run import Outcome, RunInfo, RunState
-from reconciler.slots.run_ends import is_past_deadline
-from reconciler.slots.run_records import RunRecord, records_of
+from reconciler.slots.run_records import RunRecord, is_past_deadline, records_of
 from reconciler.slots.run_starts import OwnedStart, RunSpan, final_exit, is_newer, owned_starts
 
 _UNKNOWN_STARTER: Final = "unknown"

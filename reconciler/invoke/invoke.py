@@ -4,26 +4,26 @@ A run that failed is a value, not an exception.
 """
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from reconciler.errors import ReconcilerError
 from reconciler.invoke.absence import LOST_AFTER_S
-from reconciler.invoke.attach import wait_run
 from reconciler.invoke.cancellation import until_stopped
 from reconciler.invoke.claim_request import Claim, Claimant, Unconfirmed
 from reconciler.invoke.follow import Ending, follow
-from reconciler.invoke.key_marks import hash_of
 from reconciler.invoke.logs import RunLogs, TakeLine
 from reconciler.invoke.outcome import detached, lost_from_sight
 from reconciler.invoke.pool_cache import KnownPool
 from reconciler.invoke.queue import OnBusy, queue
-from reconciler.invoke.runs import FoundRun
 from reconciler.model.run import Outcome, Run
 from reconciler.model.run_policy import Override
 from reconciler.model.spec import Pool, slot_named
 from reconciler.slots.context import Context
+
+if TYPE_CHECKING:
+    from reconciler.invoke.runs import FoundRun
 
 __all__ = ["InvokeOptions", "OnBusy", "begin", "invoke"]
 
@@ -67,7 +67,7 @@ async def invoke(
         return _run(pool, claimed)
     if isinstance(claimed, Unconfirmed):
         return _run(pool, lost_from_sight(claimed.run_id, claimed.why, context.local), claimed)
-    if isinstance(claimed, FoundRun):
+    if not isinstance(claimed, Claim):
         return await _attach(context, pool, claimed, options, stop)
     context.emit(f"{claimed.machine.name}: started")
     if not options.is_waiting:
@@ -95,7 +95,7 @@ async def begin(
     stop: asyncio.Event | None = None,
     known: KnownPool | None = None,
     turn: asyncio.Semaphore | None = None,
-) -> Claim | FoundRun | Unconfirmed | Outcome:
+) -> "Claim | FoundRun | Unconfirmed | Outcome":
     """Start a run, or find the one of its key. Raises ApiError.
 
     Return the claim of a run that has just started, the run that the key has already, a run that may have started
@@ -110,15 +110,24 @@ async def begin(
         start_timeout_s=options.start_timeout_s,
         timeout_s=options.timeout_s or pool.run_policy.timeout_s,
         lost_after_s=options.lost_after_s,
-        key=hash_of(stack, pool.app, pool.name, options.key) if options.key else "",
+        key=_key_mark(stack, pool, options.key) if options.key else "",
         override=options.override,
         stop=stop or asyncio.Event(),
     )
     return await queue(claimant, on_busy=options.on_busy, queue_timeout_s=options.queue_timeout_s, turn=turn)
 
 
-async def _attach(context: Context, pool: Pool, found: FoundRun, options: InvokeOptions, stop: asyncio.Event) -> Run:
+def _key_mark(stack: str, pool: Pool, key: str) -> str:
+    """Return the key as it is marked: that of this task of this stack alone."""
+    from reconciler.invoke.key_marks import hash_of
+
+    return hash_of(stack, pool.app, pool.name, key)
+
+
+async def _attach(context: Context, pool: Pool, found: "FoundRun", options: InvokeOptions, stop: asyncio.Event) -> Run:
     """Wait for the run that another caller started with the same key."""
+    from reconciler.invoke.attach import wait_run
+
     context.emit(f"{found.info.id}: started before with this key; attaching")
     info = found.info
     if options.is_waiting:

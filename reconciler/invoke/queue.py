@@ -7,23 +7,24 @@ served roughly by age: the longer one has waited, the shorter its pause before a
 
 import asyncio
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from reconciler.errors import ApiError
 from reconciler.invoke.absence import Absence
-from reconciler.invoke.attach import end_overdue
 from reconciler.invoke.cancellation import in_turn, until_stopped
 from reconciler.invoke.claim_request import Claim, Claimant, Unconfirmed, turned_to
 from reconciler.invoke.outcome import busy, interrupted, skipped
-from reconciler.invoke.runs import FoundRun
 from reconciler.invoke.start_deadline import StartDeadline
 from reconciler.invoke.tries import Tries, try_free
 from reconciler.model.machine import MachineState
 from reconciler.model.run import Outcome
 from reconciler.slots.lease import CALL_TIMEOUT_S
 from reconciler.slots.wait import read_machine
+
+if TYPE_CHECKING:
+    from reconciler.invoke.runs import FoundRun
 
 _SLICE_S: Final = 15.0
 _HELD_SLICE_S: Final = 3.0  # an apply holds a lease only for a moment
@@ -78,7 +79,7 @@ class _Queue(Struct, kw_only=True):
 
 async def queue(
     claimant: Claimant, *, on_busy: OnBusy, queue_timeout_s: float, turn: asyncio.Semaphore | None = None
-) -> Claim | FoundRun | Unconfirmed | Outcome:
+) -> "Claim | FoundRun | Unconfirmed | Outcome":
     """Wait for a machine and start the run on it. Raises ApiError.
 
     Return the claim, the run that the key has already, a run that may have started, or the outcome if nothing was
@@ -116,7 +117,7 @@ async def queue(
         return await _wait(waiting)
 
 
-async def _wait(waiting: _Queue) -> Claim | FoundRun | Unconfirmed | Outcome:
+async def _wait(waiting: _Queue) -> "Claim | FoundRun | Unconfirmed | Outcome":
     claimant = waiting.claimant
     what = f"cannot look at the machines of {claimant.pool.name}"
     absence = Absence(claimant.context, what, lost_after_s=claimant.lost_after_s)
@@ -169,6 +170,8 @@ async def _wait_for_next(waiting: _Queue) -> bool:
     if errors and len(errors) == len(waiting.tries.refused) and not known.busy:
         waiting.tries.refused.clear()  # no machine was refused: the target gave no answer
         raise errors[-1]
+    from reconciler.invoke.attach import end_overdue  # only where no machine is free
+
     if await end_overdue(claimant.context, known.machines):
         await known.refresh(claimant.context)
     elif waiting.remaining_s <= 0:

@@ -1,6 +1,6 @@
 """Try once to claim a machine that seems free; decide whether waiting can help."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
@@ -16,12 +16,13 @@ from reconciler.invoke.claim_request import (
     out_of_reach,
     refusal_of,
 )
-from reconciler.invoke.idempotency import claim_keyed
 from reconciler.invoke.outcome import never_started, refused
-from reconciler.invoke.runs import FoundRun
 from reconciler.invoke.start_deadline import StartDeadline
 from reconciler.model.run import Outcome
 from reconciler.slots.wait import read_machine
+
+if TYPE_CHECKING:
+    from reconciler.invoke.runs import FoundRun
 
 _CANDIDATES_PER_ROUND: Final = 2
 _BROKEN_TRIES: Final = 3
@@ -39,7 +40,7 @@ class Tries(Struct, kw_only=True):
     broken: int = 0  # rounds in which no machine would start
 
 
-async def try_free(tries: Tries, *, has_waited: bool) -> Claim | FoundRun | Unconfirmed | Outcome | None:
+async def try_free(tries: Tries, *, has_waited: bool) -> "Claim | FoundRun | Unconfirmed | Outcome | None":
     """Try the machines that seem free. Return None if waiting for one may help."""
     claimant, known = tries.claimant, tries.claimant.known
     if ended := out_of_reach(claimant):
@@ -92,7 +93,9 @@ async def _try_round(tries: Tries) -> Claim | None:
     return None
 
 
-async def _try_keyed(tries: Tries, *, has_waited: bool) -> Claim | FoundRun | Outcome | None:
+async def _try_keyed(tries: Tries, *, has_waited: bool) -> "Claim | FoundRun | Outcome | None":
+    from reconciler.invoke.idempotency import claim_keyed
+
     claimant, known = tries.claimant, tries.claimant.known
     try:
         if has_waited and known.anchor:

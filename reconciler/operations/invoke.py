@@ -5,7 +5,6 @@ import asyncio
 from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.invoke.attach import cancel_by_id
 from reconciler.invoke.cancellation import until_stopped
 from reconciler.invoke.invoke import InvokeOptions
 from reconciler.invoke.invoke import invoke as invoke_pool
@@ -51,6 +50,8 @@ async def cancel_let_go(context: Context, run: Run, stack: str, *, lost_after_s:
 
     Once `insisted` is set, return at once.
     """
+    from reconciler.invoke.attach import cancel_by_id
+
     run_id = run.id or ""
     cancelling = cancel_by_id(context, run.app, run_id, stack=stack, lost_after_s=lost_after_s)
     try:

@@ -8,14 +8,14 @@ restores the config.
 from typing import Any
 
 from reconciler.canonical.digest import is_digest_of, live_digest
-from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.errors import ApiError, ApiErrorKind, UpdateFailedError
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineRef
 from reconciler.model.run_policy import Override, RunPolicy
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
-from reconciler.slots.update import UpdateFailedError, send_config
+from reconciler.slots.update import send_config
 from reconciler.slots.wait import read_machine
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from reconciler.model import marks
 from reconciler.model.machine import Event, Exit, Machine
-from reconciler.slots.run_records import exit_from_text, exit_to_text, records_of, room_in
+from reconciler.slots.run_records import exit_from_text, exit_to_text, is_past_deadline, records_of, room_in
 from reconciler.slots.run_starts import final_exit, owned_starts
 
 _MARKS: Final = 8
@@ -21,7 +21,6 @@ _SEPARATOR: Final = ";"
 _BETWEEN_RUNS: Final = ","
 _BETWEEN_FIELDS: Final = ":"
 _LONGEST_ID: Final = 64
-_TIMER_SLACK: Final = timedelta(seconds=2)
 
 
 class RunEnd(Struct, frozen=True, kw_only=True):
@@ -141,14 +140,6 @@ def _parse(value: str) -> list[RunEnd]:
             )
         )
     return found
-
-
-def is_past_deadline(at: datetime, deadline: datetime | None) -> bool:
-    """Return whether a run that ended then had reached its deadline.
-
-    With two seconds of slack, as timers may fire a moment early.
-    """
-    return deadline is not None and at + _TIMER_SLACK >= deadline
 
 
 def _newest_end(value: str) -> float:

@@ -6,7 +6,7 @@ the record before it ended, for when the events of that run are no longer retain
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ _ULID_LENGTH: Final = 26
 _NOT_KNOWN: Final = -1
 _LATE: Final = "r"  # written after the `r` of a requested stop: earlier versions read `rr` as `r`
 _WHOLE: Final = r"[0-9]{1,11}"  # long enough for a time or a code, and ASCII digits only
+_TIMER_SLACK: Final = timedelta(seconds=2)
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
@@ -119,3 +120,11 @@ def exit_from_text(text: str) -> Exit | None:
         return None
     flags = rest[len(signal) :]
     return Exit(code=int(code), signal=int(signal) or None, oom_killed="o" in flags, requested_stop="r" in flags)
+
+
+def is_past_deadline(at: datetime, deadline: datetime | None) -> bool:
+    """Return whether a run that ended then had reached its deadline.
+
+    With two seconds of slack, as timers may fire a moment early.
+    """
+    return deadline is not None and at + _TIMER_SLACK >= deadline

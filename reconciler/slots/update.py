@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ApiError, ReconcilerError
+from reconciler.errors import ApiError, UpdateFailedError
 from reconciler.machines_api.more_events import events_back_to
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -24,10 +24,6 @@ from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, wait_settled
 
 if TYPE_CHECKING:
     from reconciler.model.desired import DesiredMachine
-
-
-class UpdateFailedError(ReconcilerError):
-    """The update was accepted, and then reverted or not applied."""
 
 
 async def update_machine(

@@ -87,8 +87,8 @@ TABLE = (
     Row("apply --yes", f"{TALK} apply planner render"),
     Row("plan", f"{TALK} planner render"),
     Row("drift", f"{TALK} planner render"),
-    Row("invoke t", f"{TALK} invoke planner"),
-    Row("invoke slow --no-wait", f"{TALK} invoke planner render"),
+    Row("invoke t", f"{TALK} invoke"),
+    Row("invoke slow --no-wait", f"{TALK} invoke render"),
     Row("status", f"{TALK} invoke planner render"),
     Row("runs", f"{TALK} invoke render"),
     Row(f"logs {RUN}", f"{TALK} invoke"),
@@ -108,7 +108,9 @@ _OF_AN_APPLY = "model.apply_event model.report"
 LEFT_OUT = {
     "plan": f"{_OF_AN_APPLY} machines_api.endpoints machines_api.leases machines_api.logs model.approval "
     "operations.consent operations.saved_plans",
-    "invoke t": f"{_OF_AN_APPLY} machines_api.endpoints model.change model.plan",
+    "invoke t": f"{_OF_AN_APPLY} canonical.digest invoke.attach invoke.idempotency invoke.key_marks invoke.key_room "
+    "invoke.reconfigure invoke.runs machines_api.endpoints model.change model.desired model.plan planner.desired "
+    "slots.override slots.update",
     "status": "model.apply_event machines_api.endpoints machines_api.leases machines_api.logs",
     "runs": f"{_OF_AN_APPLY} machines_api.endpoints machines_api.leases model.change model.plan",
 }
