@@ -1,7 +1,6 @@
 """Show the report of an apply: what was done, what was not, what to type next."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.model.plan import unreachable_counts
@@ -11,7 +10,7 @@ from reconciler.render.next_steps import after_report
 from reconciler.render.ranges import FEW, ranges_of
 from reconciler.render.redact import clean
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import scope_members, selection_json
+from reconciler.render.scope import scope_members, selection_json, url_lines
 from reconciler.render.style import FORMAT_VERSION, paint, wrapped
 
 _APPS_NAMED: Final = 5
@@ -80,11 +79,6 @@ def superseded_words(newer: Revision) -> str:
 def superseded_meanwhile_words(newer: Revision) -> str:
     """Say that a newer revision was applied while this one was."""
     return f"Superseded by {newer.words}, which was applied meanwhile"
-
-
-def url_lines(urls: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Say where each app is called."""
-    return [f"{clean(app)}: {', '.join(map(clean, found))}" for app, found in urls.items()]
 
 
 def problems(report: Report) -> list[str]:

@@ -1,6 +1,9 @@
-"""Say where a plan holds: in the first line of each plan and prompt, and as JSON."""
+"""Say where a plan holds: in the first line of each plan and prompt, and as JSON.
 
-from collections.abc import Sequence
+Also: where the apps of a stack are called.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from reconciler.model.scope import Scope
@@ -53,3 +56,8 @@ def selection_json(selection: Selection) -> dict[str, list[str]]:
         "exclude": list(selection.exclude),
         "regions": list(selection.regions),
     }
+
+
+def url_lines(urls: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Say where each app is called."""
+    return [f"{clean(app)}: {', '.join(map(clean, found))}" for app, found in urls.items()]

@@ -14,9 +14,8 @@ from reconciler.model.selection import WHOLE, Selection
 from reconciler.model.slot_status import SlotStatus
 from reconciler.render.pool_status import NOT_OBSERVED, pool_json, pools_of, pools_table
 from reconciler.render.redact import clean
-from reconciler.render.report import url_lines
 from reconciler.render.revision import revision_json
-from reconciler.render.scope import scope_line, scope_members, selection_json
+from reconciler.render.scope import scope_line, scope_members, selection_json, url_lines
 from reconciler.render.spans import ago
 from reconciler.render.style import FORMAT_VERSION, SYMBOL_OF_FOREIGN, paint, wrapped
 from reconciler.render.table import Column, Line, table

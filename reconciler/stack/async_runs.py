@@ -9,7 +9,8 @@ from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
 from reconciler.operations.invoke import find_invocable
 from reconciler.operations.load import find_task
-from reconciler.operations.runs import ListedRuns, find_named_run, list_all_runs
+from reconciler.operations.named_runs import find_named_run
+from reconciler.operations.runs import ListedRuns, list_all_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
 from reconciler.operations.unlock import Unlocked, unlock

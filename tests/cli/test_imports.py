@@ -111,8 +111,11 @@ LEFT_OUT = {
     "invoke t": f"{_OF_AN_APPLY} canonical.digest invoke.attach invoke.idempotency invoke.key_marks invoke.key_room "
     "invoke.reconfigure invoke.runs machines_api.endpoints model.change model.desired model.plan planner.desired "
     "slots.override slots.update",
-    "status": "model.apply_event machines_api.endpoints machines_api.leases machines_api.logs",
-    "runs": f"{_OF_AN_APPLY} machines_api.endpoints machines_api.leases model.change model.plan",
+    "status": f"{_OF_AN_APPLY} cli.ui.errors cli.ui.side_files machines_api.endpoints machines_api.leases "
+    "machines_api.logs render.report",
+    "runs": f"{_OF_AN_APPLY} canonical.digest cli.ui.errors invoke.attach invoke.follow invoke.logs "
+    "machines_api.endpoints machines_api.leases machines_api.logs model.change model.plan operations.named_runs "
+    "slots.lease slots.update",
 }
 
 

@@ -38,7 +38,7 @@ def command(run: str, **_values: object) -> int:
 
 
 async def _cancel(options: Shared, spec: Spec, run_id: str) -> tuple[RunInfo, bool]:
-    from reconciler.operations.runs import cancel_named_run
+    from reconciler.operations.named_runs import cancel_named_run
 
     async with open_session(options, resolve(options), console.say) as session:
         return await cancel_named_run(session.context, spec, run_id)

@@ -38,7 +38,7 @@ def command(run: str, follow: bool, timestamps: bool, lost_after: float, **_valu
 
 async def _logs(options: Shared, spec: Spec, name: str, *, follows: bool, with_times: bool, lost_after_s: float) -> int:
     from reconciler.invoke.attach import read_run_logs, wait_run
-    from reconciler.operations.runs import find_run_or_newest, seek_named_run
+    from reconciler.operations.named_runs import find_run_or_newest, seek_named_run
     from reconciler.operations.service_logs import find_service, read_service_logs
 
     target = resolve(options)

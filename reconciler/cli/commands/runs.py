@@ -54,9 +54,7 @@ def command(task: str | None, since: datetime | timedelta | None, only_failed: b
     They are read from the machines' own events and metadata, which keep some twenty for each machine. A terminal shows
     the beginnings of ids, which name the runs everywhere; -v and pipes get whole ids. Ends 0 where all could be read.
     """
-    from reconciler.cli.ui.errors import tell_failures
     from reconciler.operations.runs import selected_runs
-    from reconciler.operations.scope import scope_of
     from reconciler.render.runs import runs_json, runs_text
 
     options = shared()
@@ -68,6 +66,8 @@ def command(task: str | None, since: datetime | timedelta | None, only_failed: b
     begun = now - since if isinstance(since, timedelta) else since
     runs = selected_runs(found.runs, since=begun, only_failed=only_failed)
     if options.is_json:
+        from reconciler.operations.scope import scope_of
+
         scope = scope_of(spec, target)
         console.print_json(runs_json(runs, found.failures, unreachable=found.unreachable, scope=scope))
     else:
@@ -80,6 +80,10 @@ def command(task: str | None, since: datetime | timedelta | None, only_failed: b
             is_selection=since is not None or only_failed,
         )
         console.print_text(text, is_safe=True)
+    if not found.failures:
+        return 0
+    from reconciler.cli.ui.errors import tell_failures
+
     return tell_failures(found.failures)
 
 

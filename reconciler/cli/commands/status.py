@@ -10,13 +10,12 @@ import click
 from reconciler.cli.ui import console
 from reconciler.cli.ui.options import Shared, json_into_option, selection_options, shared, shared_options
 from reconciler.cli.ui.session import load_spec, open_session, resolve
-from reconciler.cli.ui.side_files import write_document
 from reconciler.cli.ui.signals import run_async
 from reconciler.cli.ui.values import Duration
-from reconciler.model.spec import Spec
 
 if TYPE_CHECKING:
     from reconciler.cli.ui.watch import View
+    from reconciler.model.spec import Spec
     from reconciler.operations.status import StackStatus
     from reconciler.targets import Target
 
@@ -36,10 +35,6 @@ def command(is_watching: bool, interval: float | None, **_values: object) -> int
     With -v each machine is shown too. Ends 0 if everything could be read, otherwise 1. With --watch Ctrl-C ends it
     with 0, and while the target does not answer the last screen stays.
     """
-    from reconciler.cli.ui.errors import tell_failures
-    from reconciler.operations.scope import scope_of
-    from reconciler.render.status import status_json
-
     options = shared()
     if interval is not None and not is_watching:
         raise click.UsageError("--interval goes with --watch")
@@ -49,27 +44,46 @@ def command(is_watching: bool, interval: float | None, **_values: object) -> int
     target = resolve(options)
     if is_watching:
         return _watched(options, spec, target, interval or _INTERVAL_S)
-    found, scope = run_async(_status(options, spec, target)), scope_of(spec, target)
+    found = run_async(_status(options, spec, target))
+    if options.is_json or options.json_into is not None:
+        _show_document(options, spec, target, found)
+    if not options.is_json:
+        text = _text(options, spec, target, found, now=datetime.now(UTC))
+        console.print_text(text, is_safe=True)
+    if not found.failures:
+        return 0
+    from reconciler.cli.ui.errors import tell_failures
+
+    return tell_failures(found.failures)
+
+
+def _show_document(options: Shared, spec: "Spec", target: "Target", found: "StackStatus") -> None:
+    """Write the document where --json-into says, and print it with -o json."""
+    from reconciler.cli.ui.side_files import write_document
+    from reconciler.operations.scope import scope_of
+    from reconciler.render.status import status_json
+
     document = status_json(
-        found.slots, found.failures, found.urls, found.applied_revision, options.selection, scope=scope
+        found.slots,
+        found.failures,
+        found.urls,
+        found.applied_revision,
+        options.selection,
+        scope=scope_of(spec, target),
     )
     write_document(options, document, reads=[spec.file])
     if options.is_json:
         console.print_json(document)
-    else:
-        text = _text(options, spec, target, found, now=datetime.now(UTC))
-        console.print_text(text, is_safe=True)
-    return tell_failures(found.failures)
 
 
-async def _status(options: Shared, spec: Spec, target: "Target") -> "StackStatus":
+async def _status(options: Shared, spec: "Spec", target: "Target") -> "StackStatus":
     from reconciler.operations.status import status
 
     async with open_session(options, target, console.say) as session:
         return await status(session, spec, selection=options.selection)
 
 
-def _text(options: Shared, spec: Spec, target: "Target", found: "StackStatus", *, now: datetime) -> str:
+def _text(options: Shared, spec: "Spec", target: "Target", found: "StackStatus", *, now: datetime) -> str:
     from reconciler.operations.scope import scope_of
     from reconciler.render.status import status_text
 
@@ -95,7 +109,7 @@ def _check_watch(options: Shared, interval: float | None) -> None:
         raise click.UsageError(f"--interval is at least {_SHORTEST_S:g}s: the platform limits calls")
 
 
-def _watched(options: Shared, spec: Spec, target: "Target", interval_s: float) -> int:
+def _watched(options: Shared, spec: "Spec", target: "Target", interval_s: float) -> int:
     try:
         run_async(_watch(options, spec, target, interval_s), on_first=lambda: False)  # the first Ctrl-C cancels
     except KeyboardInterrupt:
@@ -103,7 +117,7 @@ def _watched(options: Shared, spec: Spec, target: "Target", interval_s: float) -
     return 0
 
 
-async def _watch(options: Shared, spec: Spec, target: "Target", interval_s: float) -> None:
+async def _watch(options: Shared, spec: "Spec", target: "Target", interval_s: float) -> None:
     import shutil
 
     from reconciler.cli.ui.screen import Screen

@@ -55,7 +55,7 @@ def finish(info: RunInfo, options: Shared) -> int:
 
 
 async def _wait(options: Shared, spec: Spec, run_id: str, *, lost_after_s: float) -> RunInfo:
-    from reconciler.operations.runs import wait_named_run
+    from reconciler.operations.named_runs import wait_named_run
 
     async with (
         Heartbeat(lambda: run_id) as beats,

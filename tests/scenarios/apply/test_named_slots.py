@@ -11,8 +11,8 @@ from reconciler.model import marks
 from reconciler.model.change import Action
 from reconciler.model.report import Report, Status
 from reconciler.model.spec import Spec
+from reconciler.operations.named_runs import find_run_or_newest
 from reconciler.operations.release import propose_release
-from reconciler.operations.runs import find_run_or_newest
 from reconciler.operations.status import status
 from reconciler.planner.drift import with_drift
 from reconciler.planner.hashes import spec_sha256

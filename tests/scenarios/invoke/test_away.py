@@ -16,7 +16,7 @@ from reconciler.model.local_engine import LocalEngine
 from reconciler.model.run import OutcomeName, Run, RunInfo, RunState
 from reconciler.model.spec import Spec
 from reconciler.operations.invoke import cancel_let_go
-from reconciler.operations.runs import seek_named_run
+from reconciler.operations.named_runs import seek_named_run
 from tests.support.world import World, open_world, task_spec
 
 pytestmark = pytest.mark.slow
