@@ -19,6 +19,7 @@ from reconciler.errors import UsageError
 
 _HEAD_TIMEOUT_S: Final = 5
 _TIMEOUT_S: Final = 30
+_NO_REPOSITORY: Final = "the spec is in no git repository"
 _COMMITTER: Final = r"(?m)^committer .*> ([0-9]{1,18}) [+-][0-9]{4}$"
 _COMMIT: Final = r"(?s)([0-9a-f]{40,64}) commit [0-9]+\n(.*)"
 # As `git rev-parse --local-env-vars` lists them: a hook of git has them, and they name its repository.
@@ -58,6 +59,8 @@ def head_commit(directory: Path, environment: Mapping[str, str]) -> tuple[int, s
 
     A shallow clone has them too. Raises NoCommitError.
     """
+    if shutil.which("git", path=environment.get("PATH")) and not _may_be_in_repository(directory):
+        raise NoCommitError(_NO_REPOSITORY)  # without a process: it would take longer than a call of the API
     try:
         words = ["cat-file", "--batch"]
         ended = _run(directory, words, environment, timeout_s=_HEAD_TIMEOUT_S, lines=b"HEAD^{commit}\n")
@@ -69,7 +72,7 @@ def head_commit(directory: Path, environment: Mapping[str, str]) -> tuple[int, s
         raise NoCommitError(f"git cannot be run: {error.strerror}") from error
     if ended.returncode:
         if _worktree_of(directory) is None:
-            raise NoCommitError("the spec is in no git repository")
+            raise NoCommitError(_NO_REPOSITORY)
         raise NoCommitError(f"git says {_last_line(ended.stderr)!r}")
     found = re.match(_COMMIT, ended.stdout.decode("latin-1"))  # names in a commit may have any encoding
     committer = found and re.search(_COMMITTER, found[2].partition("\n\n")[0])
@@ -134,6 +137,15 @@ def _worktree_of(directory: Path) -> Path | None:
     """Return the folder whose repository git finds from this one; None outside."""
     directory = directory.resolve()
     return next((one for one in (directory, *directory.parents) if (one / ".git").exists()), None)
+
+
+def _may_be_in_repository(directory: Path) -> bool:
+    """Return whether git may find a repository from this folder, a bare one too."""
+    directory = directory.resolve()
+    return any(
+        (one / ".git").exists() or ((one / "HEAD").exists() and (one / "objects").exists())
+        for one in (directory, *directory.parents)
+    )
 
 
 def _last_line(errors: bytes) -> str:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,25 @@ def test_without_a_commit_it_says_why_there_is_none(repository: Path, tmp_path: 
     assert "git says 'fatal: " in found(repository / "deploy")[1]
     spec = load_spec(SPEC, file="<stdin>", environment={})
     assert "the spec is no file of a git repository" in (find_revision(spec, None, environment_of()).warning or "")
+
+
+def test_git_is_asked_only_where_a_repository_may_be(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(repository), "bare")
+    (tmp_path / "bare/deploy").mkdir()
+    asked: list[object] = []
+    run = subprocess.run
+
+    def counted(*words: Any, **how: Any) -> Any:
+        asked.append(words)
+        return run(*words, **how)
+
+    monkeypatch.setattr(subprocess, "run", counted)
+    assert "the spec is in no git repository" in found(tmp_path)[1]
+    assert not asked
+    assert found(tmp_path / "bare/deploy") == found(repository / "deploy")
+    assert len(asked) == 2
 
 
 def test_on_the_local_engine_none_is_needed_and_one_that_is_known_counts(tmp_path: Path) -> None:
