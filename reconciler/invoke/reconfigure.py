@@ -1,4 +1,4 @@
-"""Change the config of a machine before its start: to the applied one, and for the run's own overrides."""
+"""Change a machine's config for a run: to what was applied, and by the overrides."""
 
 from msgspec.structs import replace
 
