@@ -245,7 +245,7 @@ def pid_space() -> str | None:
     It is the host's boot and the PID namespace, which only Linux tells.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         namespace = Path("/proc/self/ns/pid").readlink()
     except (OSError, UnicodeDecodeError):
         return None

@@ -6,13 +6,12 @@ is one: `--help` and `invoke` must start fast.
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.cli.later_parts import importing_later
+from reconciler.cli.lean_imports import PACKAGES
 from reconciler.cli.ui.given import DEBUG, JSON, note_logs
 from reconciler.cli.ui.options import shared_options
 from reconciler.cli.ui.streams import Output, OutputError, flush, open_output
@@ -127,31 +126,8 @@ def main() -> int:
 
 def run(arguments: list[str]) -> int:
     """Run the command line `arguments`, and return its exit code."""
-    with _without_httpx_command(), open_output() as output:
+    with importing_later(PACKAGES), open_output() as output:
         return _run(arguments, output)
-
-
-@contextmanager
-def _without_httpx_command() -> Iterator[None]:
-    """Let `import httpx` not import the command `httpx` during the block."""
-    name = "httpx._main"
-    if name in sys.modules:
-        yield
-        return
-    stand_in = ModuleType(name)
-    stand_in.main = _run_httpx_command  # type: ignore[attr-defined]
-    sys.modules[name] = stand_in
-    try:
-        yield
-    finally:
-        sys.modules.pop(name, None)
-
-
-def _run_httpx_command() -> None:
-    """Run `httpx.main` for a process that calls it after it ran this command."""
-    from httpx._main import main
-
-    main()
 
 
 def _run(arguments: list[str], output: Output) -> int:

@@ -6,7 +6,6 @@ The platform documents almost no error replies, and one status can mean many thi
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from reconciler.errors import ApiError, ApiErrorKind
@@ -210,6 +209,8 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
         return None
     if re.fullmatch(_SECONDS, value.strip()):
         return float(value.strip())
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(value)
         at = at if at.tzinfo else at.replace(tzinfo=UTC)

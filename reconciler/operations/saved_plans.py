@@ -1,7 +1,6 @@
 """Saved plans on disk, and what must hold before one is applied."""
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -184,6 +183,8 @@ def _replace_file(target: Path, text: str) -> None:
     A link is followed. Raises OSError.
     """
     target = Path(os.path.realpath(target))
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as unfinished:

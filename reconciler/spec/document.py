@@ -22,7 +22,11 @@ _MAX_EXPANDED: Final = 2 * _MAX_NODES
 _CHARACTERS_A_NODE: Final = 1_000  # a long text that aliases repeat counts for more than one
 _LINE_END: Final = re.compile("[\n\x85\u2028\u2029]")  # as the parser counts lines
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any
+try:
+    from yaml._yaml import CParser as _Loader  # the parser alone, without the loaders
+except ImportError:  # PyYAML without libyaml
+    _Loader = yaml.SafeLoader
 
 
 class _BrokenOff(Exception):

@@ -245,8 +245,9 @@ def _end_loser(process: "subprocess.Popen[bytes]") -> None:
 
 def _answers(status: EngineStatus) -> bool:
     parts = urlsplit(status.url or "")
+    host: Any = (parts.hostname or "").encode()  # for text Python would import the codec of international names
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1):
+        with socket.create_connection((host, parts.port or 0), timeout=1):
             return True
     except OSError:
         return False

@@ -1,0 +1,185 @@
+"""The command imports other packages without the parts that no verb runs; whoever uses them meets no difference."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.later_parts import Package, importing_later
+from reconciler.cli.lean_imports import PACKAGES
+
+SERVER = """
+import http.server, json, threading
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        if self.path == "/set":
+            self.send_header("Set-Cookie", "place=ams; Path=/")
+        body = json.dumps({"cookie": self.headers["Cookie"]}).encode()
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_values):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"http://127.0.0.1:{server.server_port}"
+"""
+LEAN = """
+import sys
+from reconciler.cli.later_parts import importing_later
+from reconciler.cli.lean_imports import PACKAGES
+with importing_later(PACKAGES):
+    import httpx, httpcore, yaml
+late = {part for package in PACKAGES.values() for part in package.parts}
+assert not late & sys.modules.keys(), late & sys.modules.keys()
+"""
+
+
+def run_lean(program: str) -> None:
+    """Run the program in a process of its own that has imported the packages without their parts."""
+    ended = subprocess.run([sys.executable, "-c", LEAN + program], timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "names"), [(part, names) for package in PACKAGES.values() for part, names in package.parts.items()]
+)
+def test_the_table_names_what_the_packages_have(part: str, names: str) -> None:
+    module = importlib.import_module(part)
+    assert [name for name in names.split() if not hasattr(module, name)] == []
+
+
+def test_cookies_are_kept_and_sent_as_ever() -> None:
+    program = """
+import asyncio
+async def main():
+    async with httpx.AsyncClient(base_url=url, cookies={"mine": "1"} if given else None) as client:
+        first = (await client.get("/")).json()["cookie"]
+        await client.get("/set")
+        return first, (await client.get("/")).json()["cookie"], len(client.cookies), dict(client.cookies)
+given = False
+assert asyncio.run(main()) == (None, "place=ams", 1, {"place": "ams"})
+given = True
+assert asyncio.run(main()) == ("mine=1", "mine=1; place=ams", 2, {"mine": "1", "place": "ams"})
+assert isinstance(httpx.Cookies({"a": "b"}).jar, __import__("http.cookiejar").cookiejar.CookieJar)
+"""
+    run_lean(SERVER + program)
+
+
+def test_without_a_cookie_the_parts_that_read_cookies_are_not_imported() -> None:
+    program = """
+import asyncio
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = "http://127.0.0.1:%s" % server.sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url)).json() == []
+        assert not client.cookies and len(client.cookies) == 0 and list(client.cookies.jar) == []
+    server.close()
+asyncio.run(main())
+assert not {"http.cookiejar", "urllib.request", "email.message"} & sys.modules.keys()
+"""
+    run_lean(program)
+
+
+def test_what_no_verb_uses_works_when_it_is_used() -> None:
+    program = """
+with httpx.Client() as client:
+    assert client.get(url).json() == {"cookie": None}
+assert httpcore.request("GET", url).status == 200
+assert isinstance(httpx.Client()._transport._pool, httpcore.ConnectionPool)
+transport = httpx.MockTransport(lambda request: httpx.Response(200, text="ä", headers={"Content-Type": "text/plain"}))
+assert isinstance(transport, httpx.MockTransport)
+assert httpx.Client(transport=transport).get("http://x").text == "ä"
+class Own(httpx.MockTransport):
+    pass
+assert Own(lambda request: httpx.Response(204)).handle_request(httpx.Request("GET", "http://x")).status_code == 204
+application = lambda environ, start: (start("200 OK", []), [b"x"])[1]
+assert httpx.Client(transport=httpx.WSGITransport(app=application)).get("http://x").content == b"x"
+assert httpcore.default_ssl_context().check_hostname
+assert yaml.safe_load("a: [1, x]") == {"a": [1, "x"]}
+assert yaml.safe_dump({"a": [1]}) == "a:\\n- 1\\n"
+assert yaml.load("a: 1", Loader=yaml.CSafeLoader) == {"a": 1}
+assert yaml.safe_load.__module__ == "yaml"
+class Loader(yaml.SafeLoader):
+    pass
+Loader.add_constructor("!x", lambda loader, node: "made")
+assert yaml.load("!x 1", Loader=Loader) == "made"
+yaml.add_constructor("!y", lambda loader, node: "made", Loader=yaml.SafeLoader)
+assert yaml.safe_load("!y 1") == "made"
+try:
+    yaml.safe_load("a: [")
+except yaml.YAMLError as error:
+    assert isinstance(error, yaml.parser.ParserError), error
+import http.cookiejar, urllib.request, email.message
+assert urllib.request.urlopen(url).status == 200
+assert http.cookiejar.__file__ and urllib.request.__file__ and email.message.__file__
+assert httpx.__loader__ is httpx.__spec__.loader
+assert not [finder for finder in sys.meta_path if "reconciler" in type(finder).__module__]
+"""
+    run_lean(SERVER + program)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory of packages that can be imported during the test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+
+
+def test_a_version_that_takes_another_name_is_imported_as_it_is(packages: Path) -> None:
+    write(packages / "newer_one", __init__="from newer_one.part import other", part="other = 7")
+    with importing_later({"newer_one": Package({"newer_one.part": "wanted"})}):
+        import newer_one  # type: ignore[import-not-found]
+    assert newer_one.other == 7
+    assert sys.modules["newer_one.part"].__file__
+
+
+def test_a_version_that_needs_its_part_at_once_is_imported_as_it_is(packages: Path) -> None:
+    write(packages / "newer_two", __init__="from newer_two.part import limit; assert limit > 6", part="limit = 7")
+    with importing_later({"newer_two": Package({"newer_two.part": "limit"})}):
+        import newer_two  # type: ignore[import-not-found]
+    assert newer_two.limit == 7
+
+
+def test_a_version_without_the_part_is_imported_as_it_is(packages: Path) -> None:
+    write(packages / "newer_three", __init__="limit = 7")
+    with importing_later({"newer_three": Package({"newer_three.part": "wanted"})}):
+        import newer_three  # type: ignore[import-not-found]
+    assert newer_three.limit == 7
+    assert "newer_three.part" not in sys.modules
+
+
+def test_an_adjustment_that_finds_nothing_leaves_the_package_as_it_is(packages: Path) -> None:
+    write(packages / "newer_four", __init__="from newer_four.part import wanted", part="def wanted(): return 7")
+    with importing_later({"newer_four": Package({"newer_four.part": "wanted"}, adjust=lambda it: it.Gone.method)}):
+        import newer_four  # type: ignore[import-not-found]
+    assert newer_four.wanted is sys.modules["newer_four.part"].wanted
+
+
+def test_an_error_of_the_package_itself_stays(packages: Path) -> None:
+    write(packages / "broken", __init__="raise ValueError('as ever')")
+    with importing_later({"broken": Package({"broken.part": "wanted"})}), pytest.raises(ValueError, match="as ever"):
+        import broken  # type: ignore[import-not-found]  # noqa: F401
+    assert "broken" not in sys.modules
