@@ -1,5 +1,7 @@
 """What is known of a URL by itself."""
 
+import os
+import sys
 from urllib.parse import urlsplit
 
 
@@ -21,6 +23,8 @@ def is_by_proxy(url: str) -> bool:
 
 def has_proxies() -> bool:
     """Return whether the environment names a proxy for any URL, as httpx reads it."""
+    if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return False  # elsewhere the system has settings of its own
     from urllib.request import getproxies
 
     proxies = getproxies()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
+from reconciler.cli import asyncio_only
 from reconciler.cli.later_parts import Package
 
 _SYNCHRONOUS: Final = (
@@ -78,7 +79,16 @@ PACKAGES: Final = {
             "httpcore._ssl": "default_ssl_context",
             "httpcore._backends.mock": "AsyncMockBackend AsyncMockStream MockBackend MockStream",
             "httpcore._backends.sync": "SyncBackend",
-        }
+            "httpcore._backends.anyio": "AnyIOBackend",
+            "anyio": "CancelScope Event Lock Semaphore fail_after",
+        },
+        instead={
+            "anyio.CancelScope": asyncio_only.new_scope,
+            "anyio.Event": asyncio_only.new_event,
+            "anyio.Lock": asyncio_only.new_lock,
+            "anyio.Semaphore": asyncio_only.new_semaphore,
+            "anyio.fail_after": asyncio_only.fail_after,
+        },
     ),
     "yaml": Package(
         {

@@ -16,6 +16,7 @@ import httpx
 from reconciler.errors import TargetError
 from reconciler.http import has_proxies, is_loopback, why_proxy_is_unusable
 from reconciler.machines_api.access import authorization_header
+from reconciler.machines_api.network import AsyncioBackend
 from reconciler.machines_api.remedies import PROXY_HINT
 from reconciler.model.secret import Secret
 
@@ -132,7 +133,12 @@ class Connections(httpx.AsyncBaseTransport):
                     await self._idle.popleft().aclose()
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(origin=origin, ssl_context=self._ssl_context, keepalive_expiry=_KEPT_S)
+        return httpcore.AsyncHTTPConnection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=_KEPT_S,
+            network_backend=AsyncioBackend(),
+        )
 
 
 def _error_of_httpx(error: Exception) -> httpx.TransportError:

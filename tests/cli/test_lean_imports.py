@@ -94,6 +94,39 @@ assert not {"http.cookiejar", "urllib.request", "email.message"} & sys.modules.k
     run_lean(program)
 
 
+def test_our_own_connections_need_no_anyio_and_keep_their_limits() -> None:
+    program = """
+import asyncio
+from reconciler.machines_api.network import AsyncioBackend
+async def hang(reader, writer):
+    await reader.read()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    slow = "http://127.0.0.1:%s" % server.sockets[0].getsockname()[1]
+    limits = {"extensions": {"timeout": {"pool": 0.05}}}
+    async with httpcore.AsyncConnectionPool(max_connections=1, network_backend=AsyncioBackend()) as pool:
+        calls = [asyncio.create_task(pool.request("GET", slow, **limits)) for _ in range(2)]
+        [ended], [other] = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert isinstance(ended.exception(), httpcore.PoolTimeout), ended
+        other.cancel()
+        await asyncio.wait([other])
+        assert other.cancelled()
+        assert (await pool.request("GET", url, **limits)).content == b'{"cookie": null}'
+    server.close()
+asyncio.run(main())
+assert not {"anyio", "httpcore._backends.anyio"} & sys.modules.keys()
+
+async def with_anyio():
+    async with httpx.AsyncClient() as client:
+        return (await client.get(url)).json()
+assert asyncio.run(with_anyio()) == {"cookie": None}
+import anyio
+assert httpcore._synchronization.anyio.fail_after(1).__class__ is anyio.fail_after(1).__class__
+"""
+    run_lean(SERVER + program)
+
+
 def test_what_no_verb_uses_works_when_it_is_used() -> None:
     program = """
 with httpx.Client() as client:
