@@ -10,15 +10,15 @@ from msgspec import Struct
 
 
 class HidesFields(Struct, frozen=True):
-    """A value whose repr leaves out the fields that it names in `hidden`.
+    """A value whose repr leaves out the fields that it names in `_hidden`.
 
     A class with a `__repr__` of its own is shown by that alone.
     """
 
-    hidden: ClassVar[frozenset[str]] = frozenset()
+    _hidden: ClassVar[frozenset[str]] = frozenset()
 
     def __repr__(self) -> str:
-        told = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in self.hidden)
+        told = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in self._hidden)
         return f"{type(self).__qualname__}({', '.join(told)})"
 
     def __rich_repr__(self) -> Any:

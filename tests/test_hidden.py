@@ -46,7 +46,7 @@ def test_a_value_that_holds_a_secret_never_shows_it(value: HidesFields) -> None:
 
 def test_what_is_not_hidden_shows() -> None:
     class Call(HidesFields, frozen=True, kw_only=True):
-        hidden = frozenset({"body"})
+        _hidden = frozenset({"body"})
 
         path: str
         body: str
@@ -62,6 +62,6 @@ def test_rich_shows_a_class_with_a_repr_of_its_own_by_that() -> None:
 
 
 def test_what_is_hidden_is_a_field() -> None:
-    hiding = [one for one in structs() if issubclass(one, HidesFields) and one.hidden]
+    hiding = [one for one in structs() if issubclass(one, HidesFields) and one._hidden]
     assert hiding
-    assert [one for one in hiding if not one.hidden <= set(one.__struct_fields__)] == []
+    assert [one for one in hiding if not one._hidden <= set(one.__struct_fields__)] == []

@@ -23,7 +23,7 @@ class Lease(HidesFields, frozen=True, kw_only=True):
     `expires_at` is in seconds since 1970, `version` the machine's when it was taken.
     """
 
-    hidden = frozenset({"nonce"})
+    _hidden = frozenset({"nonce"})
 
     nonce: str
     expires_at: float
@@ -51,7 +51,7 @@ class Machine(HidesFields, frozen=True, kw_only=True):
     process groups with their start times in kernel ticks, to find them after a crash.
     """
 
-    hidden = frozenset({"config"})
+    _hidden = frozenset({"config"})
 
     id: str
     app: str
@@ -123,7 +123,7 @@ class Secret(HidesFields, frozen=True, kw_only=True):
     `version` is that of the app's secrets when this one was set.
     """
 
-    hidden = frozenset({"value"})
+    _hidden = frozenset({"value"})
 
     app: str
     name: str
@@ -157,7 +157,7 @@ class Release(HidesFields, frozen=True, kw_only=True):
     `definition` is the app's configuration that it deployed.
     """
 
-    hidden = frozenset({"definition"})
+    _hidden = frozenset({"definition"})
 
     id: str
     app: str

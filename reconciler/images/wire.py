@@ -22,7 +22,7 @@ _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 class Answer(HidesFields, frozen=True, kw_only=True):
     """A reply. `challenges` is the header that says how to log in."""
 
-    hidden = frozenset({"content"})
+    _hidden = frozenset({"content"})
 
     status: int
     content: bytes

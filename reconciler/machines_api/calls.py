@@ -38,7 +38,7 @@ class Call(HidesFields, frozen=True, kw_only=True):
     `what` names it in errors. The platform limits the rate of each `action` on each `identifier`.
     """
 
-    hidden = frozenset({"body"})
+    _hidden = frozenset({"body"})
 
     method: str
     path: str

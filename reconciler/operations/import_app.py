@@ -52,7 +52,7 @@ class Imported(HidesFields, frozen=True, kw_only=True):
     `kept` what else the app has, by what it is; None where that could not be read.
     """
 
-    hidden = frozenset({"text"})
+    _hidden = frozenset({"text"})
 
     text: str = ""
     variables: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ class Session(HidesFields, frozen=True, kw_only=True):
     the caller can conceal it.
     """
 
-    hidden = frozenset({"environment"})
+    _hidden = frozenset({"environment"})
 
     context: "Context"
     target: Target

@@ -41,7 +41,7 @@ class SpecSource(HidesFields, frozen=True, kw_only=True):
     names; `selection` names pools that it must have.
     """
 
-    hidden = frozenset({"environment", "stdin"})
+    _hidden = frozenset({"environment", "stdin"})
 
     environment: Mapping[str, str]
     file: str | None = None

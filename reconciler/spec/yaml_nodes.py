@@ -24,7 +24,7 @@ class Scalar(HidesFields, frozen=True, kw_only=True):
     `variables` are the names of those that it holds the values of, which may be secrets.
     """
 
-    hidden = frozenset({"text"})
+    _hidden = frozenset({"text"})
 
     file: str
     line: int

@@ -22,7 +22,7 @@ class Command(HidesFields, frozen=True, kw_only=True):
     `secrets` and `fields` are pairs: a variable, and the app's secret or the machine's field that is its value.
     """
 
-    hidden = frozenset({"env"})
+    _hidden = frozenset({"env"})
 
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
@@ -54,7 +54,7 @@ class Launch(HidesFields, frozen=True, kw_only=True):
     published at. `context` is the build context on this host, for a runtime that has no image.
     """
 
-    hidden = frozenset({"files"})
+    _hidden = frozenset({"files"})
 
     machine_id: str
     name: str

@@ -42,7 +42,7 @@ class Setup(HidesFields, frozen=True, kw_only=True):
     checks.
     """
 
-    hidden = frozenset({"environment"})
+    _hidden = frozenset({"environment"})
 
     environment: Mapping[str, str]
     target_name: str
