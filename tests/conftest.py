@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from reconciler.testing.virtual_time import VirtualLoop
+from tests.support.warm_python import warm_python
 from tests.support.world import World, open_world
 
 settings.register_profile(
@@ -35,6 +37,13 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Let half as many tests more run as there are cores: many of them wait for a process or a server."""
     return -(-len(os.sched_getaffinity(0)) * 3 // 2)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Path]:
+    """A folder with a `bin/python` that runs reconciler, and the action's own scripts, without importing them first."""
+    with warm_python() as folder:
+        yield folder
 
 
 @pytest.fixture

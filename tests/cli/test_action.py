@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+THIS_ENVIRONMENT = Path(sys.prefix)  # has this checkout installed, as the first step does
 HEAD, MERGE = "a" * 40, "b" * 40
 SPEC = """
 version: 1
@@ -69,6 +70,12 @@ class Runner:
         self.outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
         return code
 
+    def install(self, environment: Path) -> None:
+        """Puts it in the place of what the first step would install."""
+        installed = self.temp / "reconciler"
+        installed.unlink(missing_ok=True)
+        installed.symlink_to(environment)
+
     @property
     def summary(self) -> str:
         return (self.temp / "summary.md").read_text()
@@ -93,12 +100,10 @@ def comments() -> Iterator[Comments]:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
+def runner(tmp_path: Path, comments: Comments, warm: Path) -> Iterator[Runner]:
     checkout, temp, home = tmp_path / "checkout", tmp_path / "temp", tmp_path / "home"
     for folder in (checkout, temp):
         folder.mkdir()
-    # What the first step installs is this checkout, which stands in the tests' own environment already.
-    (temp / "reconciler").symlink_to(Path(sys.prefix))
     prepare_home(home)
     event = temp / "event.json"
     event.write_text(json.dumps({"pull_request": {"number": comments.number, "head": {"sha": HEAD}}}))
@@ -118,6 +123,7 @@ def runner(tmp_path: Path, comments: Comments) -> Iterator[Runner]:
         "RUNNER_TEMP": str(temp),
     }
     runner = Runner(checkout=checkout, temp=temp, environment=environment)
+    runner.install(warm)
     runner.declare(2)
     git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a revision"]):
@@ -443,6 +449,7 @@ def test_the_first_step_installs_what_the_others_run_and_nothing_of_the_checkout
 @pytest.mark.parametrize("command", ["validate", "plan", "apply"])
 def test_the_second_step_runs_nothing_of_the_checkout(runner: Runner, command: str) -> None:
     traces = make_hostile(runner.checkout)
+    runner.install(THIS_ENVIRONMENT)
     runner.environment["PYTHONPATH"] = "."
     assert runner(command=command, target="local") == 0, runner.said
     assert list(traces.iterdir()) == []
@@ -485,6 +492,7 @@ def test_each_input_and_output_is_documented() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_plain_flows_of_the_page_run(runner: Runner, number: int) -> None:
+    runner.install(THIS_ENVIRONMENT)
     script = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "how-to" / "gitops.md").read_text(), re.DOTALL)[number]
     environment = runner.environment | {
         "RECONCILER_TARGET": "local",

@@ -9,19 +9,11 @@ from reconciler.testing.live import LiveEngine
 from tests.support.github_api import github_api
 from tests.support.github_repository import Repository
 from tests.support.team import SPEC, Team
-from tests.support.warm_python import warm_python
 from tests.support.workflows import Runner
 
 
-@pytest.fixture(scope="session")
-def installed() -> Iterator[Path]:
-    """What runs reconciler and the action's own Python."""
-    with warm_python() as folder:
-        yield folder
-
-
 @pytest.fixture
-def team(tmp_path: Path, live_engine: LiveEngine, installed: Path) -> Iterator[Team]:
+def team(tmp_path: Path, live_engine: LiveEngine, warm: Path) -> Iterator[Team]:
     repository = Repository(tmp_path / "origin", {"machines.yaml": SPEC})
     token = live_engine.token
     secrets = {
@@ -36,5 +28,5 @@ def team(tmp_path: Path, live_engine: LiveEngine, installed: Path) -> Iterator[T
         "RECONCILER_RESOLVE": "never",
     }
     with github_api(repository) as api:
-        runner = Runner(tmp_path / "jobs", api, variables, secrets, installed=installed)
+        runner = Runner(tmp_path / "jobs", api, variables, secrets, installed=warm)
         yield Team(repository, api, live_engine, runner, {})

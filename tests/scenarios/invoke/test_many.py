@@ -45,13 +45,14 @@ rules:
   - {fault: bad_gateway, committed: true, share: 0.04}
   - {fault: late_reply, seconds: 0.5, share: 0.05}
 """
-_INVOKE = [sys.executable, "-m", "reconciler.cli", "invoke", "work", "--queue-timeout", "5m", "--no-logs"]
+_INVOKE = ["-m", "reconciler.cli", "invoke", "work", "--queue-timeout", "5m", "--no-logs"]
 
 
 class Stack:
     """A pool of four whose tasks keep a diary; a task exits with the number that it was given."""
 
-    def __init__(self, directory: Path, *, is_unlucky: bool) -> None:
+    def __init__(self, directory: Path, warm: Path, *, is_unlucky: bool) -> None:
+        self._python = [str(warm / "bin" / "python"), "-I"]
         self.directory = directory
         self.diary = directory / "diary"
         self.diary.touch()
@@ -64,7 +65,7 @@ class Stack:
 
     def invoke(self, number: int, key: str | None = None) -> tuple[int, str]:
         """The code and the messages of one invoke; again where it could not even look: then it has not begun."""
-        line = self._line(number, key)
+        line = [*self._python, *self._line(number, key)]
         for _ in range(3):
             ended = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, timeout=220)
             if not (ended.returncode == 125 and ended.stderr.startswith("error: list machines of app:")):
@@ -73,7 +74,8 @@ class Stack:
 
     def invoke_and_kill(self, number: int, key: str, after: int) -> None:
         """An invoke that is killed once it has had so many answers, if it lives so long."""
-        line = [*self._line(number, key)[:5], "--trace-http", *self._line(number, key)[5:]]
+        before, after_verb = self._line(number, key)[:4], self._line(number, key)[4:]
+        line = [sys.executable, *before, "--trace-http", *after_verb]  # a process that a signal reaches itself
         process = subprocess.Popen(line, cwd=self.directory, stderr=subprocess.PIPE, text=True)
         assert process.stderr
         answers = 0
@@ -105,11 +107,13 @@ class Stack:
 
 
 @pytest.fixture
-def stack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Path
+) -> Iterator[Stack]:
     clear_environment(monkeypatch)
     monkeypatch.setenv("RECONCILER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECONCILER_TARGET", "local")
-    yield Stack(tmp_path, is_unlucky=getattr(request, "param", False))
+    yield Stack(tmp_path, warm, is_unlucky=getattr(request, "param", False))
     stop_engine(tmp_path / "home")
 
 
