@@ -3,7 +3,9 @@ so that a failure is of the change at hand; RECONCILER_EXPLORE=1 looks further. 
 """
 
 import asyncio
+import gc
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -32,6 +34,13 @@ def pytest_configure() -> None:
     """Let Python keep what it compiles, here and in the processes that tests start: else each compiles it all anew."""
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request in process, which nothing reads
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what lives to the end: a million objects of modules and collected tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -138,13 +138,10 @@ class Copies:
 def _fork() -> int:
     """Fork, with the running loop running in both. The other threads, which a copy lacks, hold nothing it needs."""
     loop = asyncio.get_running_loop()
-    gc.freeze()  # a collection in the copy would write to every page, and so copy all of the memory
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # since Python 3.12, where there are other threads
         child = os.fork()
-    if child:
-        gc.unfreeze()
     if child == 0:
-        gc.disable()  # it ends soon
+        gc.disable()  # a collection would write to every page, and so copy all of the memory; and it ends soon
         asyncio._set_running_loop(loop)  # asyncio forgets the loop in a child
     return child
