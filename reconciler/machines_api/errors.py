@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.machines_api.remedies import hint_for, why_unanswered
 from reconciler.machines_api.values import MalformedError, json_of, text_of
-from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, forms_of, without_beginning
+from reconciler.model.concealment import CONCEALED, SHORTEST_SECRET, Forms, forms_of, without_beginning
 
 K = ApiErrorKind
 
@@ -95,16 +95,17 @@ def error_from_reply(
     now: datetime,
     app: str | None = None,
     secrets: Iterable[str] = (),
+    forms: Forms = forms_of,
 ) -> ApiError:
     """Return the error for a reply with any status other than 2xx.
 
     `what` names the call, without secrets, `app` the app that it is about. `secrets` are the secret values that the
-    call was sent with: a reply may quote them, and they are masked here.
+    call was sent with: a reply may quote them, and they are masked here, in all their `forms`.
     """
     text, word = _texts(body)
     secrets = tuple(secrets)
-    text = conceal(text, secrets)
-    request_id = conceal(headers.get("fly-request-id") or "", secrets)
+    text = conceal(text, secrets, forms)
+    request_id = conceal(headers.get("fly-request-id") or "", secrets, forms)
     kind = classify(status, f"{word} {text}")
     if kind in {K.REFUSED, K.BAD_INPUT} and _is_cut_off(body):
         kind = K.UNCLEAR  # the text that would classify it is missing
@@ -116,7 +117,7 @@ def error_from_reply(
     held = re.search(_HOLDER, text + " ")
     machine = re.search(_MACHINE_ID, text)
     return ApiError(
-        f"{what}: {_shown(status, text, conceal(headers.get('location') or '', secrets))}{suffix}",
+        f"{what}: {_shown(status, text, conceal(headers.get('location') or '', secrets, forms))}{suffix}",
         kind=kind,
         status=status,
         request_id=request_id or None,
@@ -173,22 +174,29 @@ def classify_log(text: str) -> ApiErrorKind | None:
     return next((row.kind for row in _LOG_TABLE if row.text in text.lower()), None)
 
 
-def conceal(text: str, secrets: Iterable[str]) -> str:
-    """Mask the secrets in a text, in every form that a reply may use (`forms_of`).
+def conceal(text: str, secrets: Iterable[str], forms_of: Forms = forms_of) -> str:
+    """Mask the secrets in a text, in every form that a reply may use.
 
     A secret that is shorter than SHORTEST_SECRET cannot be masked without revealing it by the gap. A text that has one
     and quotes a config is not shown at all.
     """
+    if not text:
+        return text
     found = [one for one in secrets if one]
     forms = {form for secret in found for form in forms_of(secret) if len(form) >= SHORTEST_SECRET}
     text = text[:_READ]
     for form in sorted(forms, key=len, reverse=True):
-        if len(form) <= len(text):
+        if len(form) <= len(text) and _may_have(text, form):
             text = re.sub(re.escape(form), CONCEALED, text, flags=re.IGNORECASE)
         text = without_beginning(text, form)  # the text may be cut off in the middle of a secret
     if any(len(one) < SHORTEST_SECRET and one in text for one in found) and re.search(_QUOTES_A_CONFIG, text):
         return "the answer quotes what was sent, and is not shown"
     return text
+
+
+def _may_have(text: str, form: str) -> bool:
+    """Return False where the text surely lacks the form, in any case of its letters."""
+    return not (text.isascii() and form.isascii()) or form.lower() in text.lower()
 
 
 def shorten(text: str | None, limit: int = _SHOWN) -> str:

@@ -28,7 +28,7 @@ from reconciler.machines_api.errors import (
 from reconciler.machines_api.remedies import ENGINE_HINTS, PROXY_FAILED, READ_HINT
 from reconciler.machines_api.throttle import Throttle
 from reconciler.machines_api.values import MalformedError, json_of
-from reconciler.model.concealment import token_parts
+from reconciler.model.concealment import OftenConcealed, token_parts
 from reconciler.model.secret import Secret
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Transport:
         self._new_apps = new_apps
         self._rate_patience_s = rate_patience_s
         self._trace = trace
-        self._token = token
+        self._tokens = OftenConcealed(token_parts(token.reveal()) if token else ())
         self._http = open_http(base_url, token, user_agent=user_agent, transport=transport)
 
     async def aclose(self) -> None:
@@ -199,6 +199,7 @@ class Transport:
                 now=self._clock.now(),
                 app=call.app,
                 secrets=self._secrets(call),
+                forms=self._tokens.forms_of,
             )
         if call.on_headers:
             call.on_headers(reply.headers)
@@ -239,12 +240,11 @@ class Transport:
         )
 
     def _concealed(self, call: Call, text: str) -> str:
-        return conceal(text, self._secrets(call))
+        return conceal(text, self._secrets(call), self._tokens.forms_of)
 
     def _secrets(self, call: Call) -> Iterator[str]:
         """Yield the secret values of the call, which no error may show."""
-        if self._token:
-            yield from token_parts(self._token.reveal())
+        yield from self._tokens
         if call.nonce:
             yield call.nonce.reveal()
         yield from secret_values(call.body)

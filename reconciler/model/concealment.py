@@ -7,7 +7,7 @@ spec may use them only where values are masked.
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from html import escape
 from typing import Any, Final
@@ -29,6 +29,8 @@ CONCEALED: Final = "***"
 SHORTEST_SECRET: Final = 8  # what is as short as a word is left: taking it out would riddle the output
 CUT: Final = "…"  # stands where a text was cut off
 _MACAROON: Final = r"fm\d[a-z]?_"
+
+Forms = Callable[[str], Iterable[str]]  # the ways in which a secret may be written
 
 
 def is_token_variable(name: str) -> bool:
@@ -112,6 +114,23 @@ class Concealment:
         for token in self._tokens:
             part = without_beginning(part, token)
         return part
+
+
+class OftenConcealed:
+    """Tokens that each call of a client has. Their forms are made once."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._forms: dict[str, tuple[str, ...]] = dict.fromkeys(tokens, ())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._forms)
+
+    def forms_of(self, secret: str) -> Iterable[str]:
+        """Return what `forms_of` does, of any secret."""
+        if secret not in self._forms:
+            return forms_of(secret)
+        self._forms[secret] = self._forms[secret] or tuple(forms_of(secret))
+        return self._forms[secret]
 
 
 def without_beginning(text: str, secret: str) -> str:

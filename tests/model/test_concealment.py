@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from reconciler.model.concealment import Concealment, is_token_variable, known_tokens
+from reconciler.model import concealment
+from reconciler.model.concealment import Concealment, OftenConcealed, forms_of, is_token_variable, known_tokens
 
 TOKEN = "s3cret/token+with=marks&more"
 LIST = "FlyV1 fm2_lJPEfirstfirst,fm1r_lJPEsecondsecond,fo1_third-third"
@@ -88,3 +89,19 @@ def test_what_is_no_docker_config_is_passed_over(value: str) -> None:
 )
 def test_which_variables_hold_tokens(name: str, is_token: bool) -> None:
     assert is_token_variable(name) is is_token
+
+
+def test_the_forms_of_a_token_that_is_often_concealed_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(secret: str) -> list[str]:
+        made.append(secret)
+        return [*forms_of(secret)]
+
+    monkeypatch.setattr(concealment, "forms_of", counted)
+    often = OftenConcealed([TOKEN])
+    assert [*often] == [TOKEN]
+    for _ in range(3):
+        assert [*often.forms_of(TOKEN)] == [*forms_of(TOKEN)]
+        assert [*often.forms_of("of one call")] == [*forms_of("of one call")]
+    assert made == [TOKEN, "of one call", "of one call", "of one call"]
