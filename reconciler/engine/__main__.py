@@ -1,37 +1,52 @@
-"""`python -m reconciler.engine --home DIR`: the engine in a process of its own."""
+"""`python -m reconciler.engine --home DIR`: the engine in a process of its own.
 
-import argparse
+What starts it gives the arguments, and a descriptor to `--tell`: closed once it serves, after the start error if not.
+"""
+
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from reconciler.engine.errors import EngineStartError
 from reconciler.engine.server.serve import run_engine
 
+_OPTIONS: Final = ("--home", "--runtime", "--port", "--latency", "--adversity", "--tell")
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m reconciler.engine")
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--runtime", default="process")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--latency")
-    parser.add_argument("--adversity", type=Path)
-    parser.add_argument("--errors-to", type=int, metavar="FD", help="why it does not start, for who started it")
-    given = parser.parse_args()
-    if given.errors_to is not None:
-        os.set_inheritable(given.errors_to, False)
+    given = _options(sys.argv[1:])
+    tell = os.fdopen(int(given["--tell"]) if "--tell" in given else os.open(os.devnull, os.O_WRONLY), "wb", 0)
+    os.set_inheritable(tell.fileno(), False)
+    adversity = given.get("--adversity")
     try:
         run_engine(
-            given.home, runtime=given.runtime, port=given.port, latency=given.latency, fault_file=given.adversity
+            Path(given["--home"]),
+            runtime=given.get("--runtime", "process"),
+            port=int(given.get("--port", "0")),
+            latency=given.get("--latency"),
+            fault_file=Path(adversity) if adversity else None,
+            ready=lambda _status: tell.close(),
         )
     except EngineStartError as error:
-        with suppress(OSError):  # the disk may be full, and who started it gone
-            if given.errors_to is not None:
-                os.write(given.errors_to, error.to_text().encode())
+        with suppress(OSError, ValueError):  # the disk may be full, who started it gone, the descriptor closed
             sys.stderr.write(f"{error}\n")
+        with suppress(OSError, ValueError):
+            tell.write(error.to_text().encode())
         return 1
     return 0
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    """Return the values of the options.
+
+    There are few, and argparse takes long to import.
+    """
+    given = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or "--home" not in given or not given.keys() <= set(_OPTIONS):
+        sys.exit(f"usage: python -m reconciler.engine --home DIR, with values for any of {', '.join(_OPTIONS[1:])}")
+    return given
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ the kernel releases it when the engine ends, however it ends.
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ _STATUS: Final = "engine.json"
 _LOCK: Final = "engine.lock"
 _TOKEN: Final = "token"
 _POLL_S: Final = 0.02
+_LOOK_S: Final = 0.1
 _PROBE_S: Final = 0.3
 _PRIVATE: Final = 0o077  # mode bits that no file of the home has
 _ONCE_PUBLIC: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
@@ -79,9 +81,10 @@ def start_engine(
     if status.running and _answers(status):
         return status
     prepare_home(home)
-    process, errors = spawn_engine(home, "--runtime", runtime, *extra)
-    with errors:
+    process, told = spawn_engine(home, "--runtime", runtime, *extra)
+    with told:
         deadline = time.monotonic() + timeout_s
+        has_told = False
         while time.monotonic() < deadline:
             status = engine_status(home)
             if status.running and _answers(status):
@@ -91,8 +94,11 @@ def start_engine(
                     _end_loser(process)
                 return status
             if process.poll() is not None and not is_locked(home):
-                raise why_it_ended(process, errors, home)
-            time.sleep(_POLL_S)
+                raise why_it_ended(process, told, home)
+            if has_told:
+                time.sleep(_POLL_S)
+            else:  # look now and then too: another one may have been faster
+                has_told = bool(select.select([told], [], [], _LOOK_S)[0])
     raise EngineStartError(f"it did not answer within {timeout_s:g} s", remedy=see_log(home))
 
 

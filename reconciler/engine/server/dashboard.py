@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from reconciler.engine.engine import Engine
@@ -30,6 +29,8 @@ def dashboard_page() -> tuple[str, str]:
 
     The policy allows only this script and this style, and no text that becomes HTML.
     """
+    from importlib.resources import files
+
     folder = files("reconciler.engine.server").joinpath("page")
     style = folder.joinpath("page.css").read_text()
     script = '"use strict";\n' + "".join(folder.joinpath(name).read_text() for name in _SCRIPTS)

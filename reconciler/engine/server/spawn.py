@@ -1,6 +1,7 @@
-"""Spawn the engine's process, with a log file, and a pipe for its start error.
+"""Spawn the engine's process, with a log file, and a pipe that tells of the start.
 
-The error goes through a pipe and not through the log, as the disk may be full.
+The engine closes its end once it serves. A start error goes through the pipe and not through the log, as the disk may
+be full.
 """
 
 import os
@@ -17,13 +18,13 @@ _ERROR_BYTES: Final = 65536
 
 
 def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes], IO[bytes]]":
-    """Return the new process, and the pipe for its start error.
+    """Return the new process, and the pipe that tells how the start went.
 
     Raises EngineStartError.
     """
     read, write = os.pipe()
-    errors = os.fdopen(read, "rb")
-    words = [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--errors-to", str(write), *arguments]
+    told = os.fdopen(read, "rb")
+    words = [sys.executable, "-m", "reconciler.engine", "--home", str(home), "--tell", str(write), *arguments]
     try:
         with _open_log(home) as output:
             process = subprocess.Popen(
@@ -36,16 +37,16 @@ def spawn_engine(home: Path, *arguments: str) -> "tuple[subprocess.Popen[bytes],
                 pass_fds=(write,),
             )
     except OSError as error:
-        errors.close()
+        told.close()
         raise cannot_use(home, error) from error
     finally:
         os.close(write)
-    return process, errors
+    return process, told
 
 
-def why_it_ended(process: "subprocess.Popen[bytes]", errors: IO[bytes], home: Path) -> EngineStartError:
+def why_it_ended(process: "subprocess.Popen[bytes]", told: IO[bytes], home: Path) -> EngineStartError:
     """Return why the process has ended: its own start error, or its exit code."""
-    error = parse_start_error(errors.read(_ERROR_BYTES).decode("utf-8", "replace"))
+    error = parse_start_error(told.read(_ERROR_BYTES).decode("utf-8", "replace"))
     return error or EngineStartError(f"it ended with code {process.returncode}", remedy=see_log(home))
 
 

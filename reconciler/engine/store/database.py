@@ -4,6 +4,7 @@ A file of an earlier version is migrated when it is opened; one of a later versi
 free pages to the disk, a few at a time: a VACUUM of the whole file would block all calls.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -61,18 +62,21 @@ def open_database(database: Path | str) -> sqlite3.Connection:
     """
     if str(database) == _MEMORY:
         connection = _connected(_MEMORY)
+        _set_up(connection)
         _migrate(connection)
         return connection
     file = Path(database)
     with explained(file):
-        if not file.exists():
+        if is_new := not file.exists():
             _make(file)
         if not file.stat().st_size:
             raise sqlite3.DatabaseError("it is empty")
         connection = _connected(file)
         try:
-            _check(connection, file)
-            _migrate(connection)
+            _set_up(connection)
+            if not is_new:
+                _check(connection, file)
+                _migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -130,13 +134,17 @@ def give_back(connection: sqlite3.Connection) -> bool:
 def _make(file: Path) -> None:
     """Create the file under a temporary name, and rename it when it is complete.
 
-    An empty file under the real name is then always one that has lost its content.
+    An empty file under the real name is then always one that has lost its content. It is synced once, when it is
+    complete, and not at each of its statements.
     """
     made = file.with_name(f"{file.name}.new")
     for stale in (made, *(Path(f"{path}{suffix}") for path in (file, made) for suffix in _BESIDE)):
         stale.unlink(missing_ok=True)  # SQLite would apply the -wal of another file to this one
     with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
         _migrate(connection)
+    with made.open("rb") as complete:
+        os.fsync(complete.fileno())
     made.replace(file)
 
 
@@ -164,6 +172,12 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
         raise sqlite3.DatabaseError(str(found))
 
 
+def _set_up(connection: sqlite3.Connection) -> None:
+    """Set what is not part of the file."""
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES_KEPT}")
+
+
 def _migrate(connection: sqlite3.Connection) -> None:
     """Migrate the file to the current version.
 
@@ -172,8 +186,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     [(is_set,)] = connection.execute("PRAGMA auto_vacuum").fetchall()
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES_KEPT}")
     with transaction(connection):
         for statements in _MIGRATIONS[_version(connection) :]:
             for statement in statements:

@@ -10,7 +10,6 @@ from reconciler.engine.config.read import whole_number
 from reconciler.engine.engine import Engine
 from reconciler.engine.errors import bad_request, not_found
 from reconciler.engine.graphql.answers import EMAIL, PERSONAL, Addresses
-from reconciler.engine.graphql.queries import execute
 from reconciler.engine.http.messages import JSONResponse, Request, Response
 from reconciler.engine.http.routes.base import Endpoint, app_of, body_of
 from reconciler.engine.http.serializers import time_text
@@ -22,6 +21,8 @@ def graphql_endpoint(served: Addresses) -> Endpoint:
     """Return the route of GraphQL. `served` knows the local ports of services."""
 
     async def graphql(engine: Engine, request: Request) -> Response:
+        from reconciler.engine.graphql.queries import execute
+
         return JSONResponse(await execute(engine, served, body_of(request, "graphqlRequest")))
 
     return Endpoint("POST", "/graphql", "graphql", graphql)
