@@ -1,44 +1,91 @@
 """One process on this host: its output, and its exit, whoever holds its pipes.
 
-asyncio's own `Process.wait` and `communicate` wait for the pipes too, which a background process can keep open for
-ever.
+asyncio's own processes cost more: a thread for each with Python 3.11, and with uvloop a fork, where Python has vfork.
+Their `wait` and `communicate` wait for the pipes too, which a background process can keep open for ever.
 """
 
 import asyncio
+import os
+import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import IO, Final, TypeAlias
+
+from reconciler.engine.runtime.procfs import forks
 
 TakeBytes: TypeAlias = Callable[[int, bytes], None]
 """Takes a descriptor, 1 for stdout or 2 for stderr, and bytes of its output."""
 
-_STDIN: Final = 0
 _DRAIN_S: Final = 1.0
+_CHUNK: Final = 65536
 
 
-class Child(asyncio.SubprocessProtocol):
-    """A process. `take` gets its output until its pipes are closed."""
+class Child:
+    """A process.
 
-    def __init__(self, take: TakeBytes) -> None:
-        self.pid: int = 0
+    `take` gets its output until its pipes are closed. `forks_before` is what `procfs.forks` told before its start.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", take: TakeBytes, forks_before: int | None) -> None:
+        self.pid: int = process.pid
+        self.forks_before = forks_before
+        self._process = process
         self._take = take
-        self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._exited: asyncio.Future[int] = self._loop.create_future()
         self._is_drained = asyncio.Event()
         self._stdin: asyncio.WriteTransport | None = None
+        self._pipes: dict[int, IO[bytes]] = {}
+        for number, pipe in ((1, process.stdout), (2, process.stderr)):
+            if pipe is not None:
+                self._pipes[number] = pipe
+                os.set_blocking(pipe.fileno(), False)
+                self._loop.add_reader(pipe.fileno(), partial(self._read, number, pipe))
+        self._watch()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)
-        self.pid = self._transport.get_pid()
+    def _watch(self) -> None:
+        """Learn of the exit: by a descriptor of the process.
 
-    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
-        self._take(fd, cast("bytes", data))
+        Where the kernel has none, in a thread.
+        """
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            threading.Thread(target=self._wait_in_thread, name=f"wait-{self.pid}", daemon=True).start()
+            return
+        self._loop.add_reader(descriptor, self._has_exited, descriptor)
 
-    def process_exited(self) -> None:
-        self._exited.set_result(self._transport.get_returncode() or 0)
+    def _has_exited(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._exited.set_result(self._process.wait())
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._is_drained.set()
+    def _wait_in_thread(self) -> None:
+        code = self._process.wait()
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._exited.set_result, code)
+
+    def _read(self, number: int, pipe: IO[bytes]) -> None:
+        try:
+            content = os.read(pipe.fileno(), _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if content:
+            self._take(number, content)
+        else:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        pipe = self._pipes.pop(number)
+        self._loop.remove_reader(pipe.fileno())
+        pipe.close()
+        if not self._pipes:
+            self._is_drained.set()
 
     async def wait(self) -> int:
         """Wait for its exit, and return the exit code.
@@ -49,16 +96,19 @@ class Child(asyncio.SubprocessProtocol):
 
     async def drain(self) -> None:
         """Take the rest of its output for a second at most, then close its pipes."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_S):
-                await self._is_drained.wait()
+        if self._pipes:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    await self._is_drained.wait()
+        for number in tuple(self._pipes):
+            self._close(number)
         if self._stdin and self._stdin.get_write_buffer_size():
             self._stdin.abort()  # close() would wait until the rest is read
-        self._transport.close()
 
-    def feed(self, content: bytes) -> None:
+    async def feed(self, content: bytes) -> None:
         """Write all of its stdin, and close it."""
-        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(_STDIN))
+        transport, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, self._process.stdin)
+        self._stdin = transport
         self._stdin.write(content)
         self._stdin.write_eof()
 
@@ -70,16 +120,18 @@ async def start_child(
 
     Raises OSError or ValueError where it cannot be started.
     """
-    _, child = await asyncio.get_running_loop().subprocess_exec(
-        lambda: Child(take),
-        *words,
+    forks_before = forks()
+    process = subprocess.Popen(  # noqa: ASYNC220 - it takes as long in any other thread, which is another one to start
+        words,
         cwd=directory,
         env=env,
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
         start_new_session=True,
     )
+    child = Child(process, take, forks_before)
     if stdin is not None:
-        child.feed(stdin)
+        await child.feed(stdin)
     return child

@@ -44,7 +44,10 @@ class ProcessRuntime:
         One that cannot run ends the run as in a shell: 127 or 126.
         """
         try:
-            directory = await asyncio.to_thread(self._fresh_directory, launch)
+            if launch.context or (self.root / launch.machine_id).exists():
+                directory = await asyncio.to_thread(self._fresh_directory, launch)
+            else:  # quickly made: it would take as long to ask a thread
+                directory = self._fresh_directory(launch)
         except (OSError, ValueError) as error:
             where = f": {error.filename}" if isinstance(error, OSError) else ""
             take("", f"cannot make its directory: {reason(error)}{where}")

@@ -10,7 +10,15 @@ from typing import Final, TypeAlias
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
 from reconciler.engine.runtime.child import Child, TakeBytes
 from reconciler.engine.runtime.logs import LineSplitter
-from reconciler.engine.runtime.procfs import Owned, end_all, processes_of, signal_all, signal_group, start_time
+from reconciler.engine.runtime.procfs import (
+    Owned,
+    end_all,
+    is_narrow,
+    processes_of,
+    signal_all,
+    signal_group,
+    start_time,
+)
 
 SpawnBesides: TypeAlias = Callable[[tuple[str, ...], TakeBytes, bytes], Awaitable[Child]]
 """Starts a command of these words on the machine, with this stdin. Raises OSError or ValueError."""
@@ -85,8 +93,10 @@ class RunningProcesses:
 
     async def kill(self) -> None:
         """Kill all processes of the machine."""
-        if not self._is_over:
-            await asyncio.to_thread(end_all, self._owned())
+        owned = self._owned()
+        if self._is_over or (is_narrow(owned) and not signal_all(owned, signal.SIGKILL)):
+            return
+        await asyncio.to_thread(end_all, owned)
 
     async def suspend(self) -> None:
         """Stop all processes of the machine by SIGSTOP."""
@@ -101,7 +111,11 @@ class RunningProcesses:
             await asyncio.to_thread(signal_all, self._owned(), number)
 
     def _owned(self) -> Owned:
-        return Owned(frozenset(child.pid for child, _ in self._children) | self._besides, self._directory)
+        leaders = frozenset(child.pid for child, _ in self._children) | self._besides
+        eldest = self._children[0][0] if self._children else None
+        if eldest is None:
+            return Owned(leaders, self._directory)
+        return Owned(leaders, self._directory, eldest=eldest.pid, forks_before=eldest.forks_before)
 
     async def processes(self) -> list[ProcessStat]:
         """Return all processes of the machine."""

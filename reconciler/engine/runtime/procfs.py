@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ _PROC = Path("/proc")
 _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LISTENING: Final = "0A"
+_FEW_FORKS: Final = 4096  # far fewer than pids in a round: 32768 at least
+_STARTED: Final = 19  # among the fields of stat from the state on: when it started
 _GONE: Final = frozenset({"Z", "X"})
 _DEATH_S: Final = 1.0
 _DEATH_POLL_S: Final = 0.002
@@ -32,11 +35,14 @@ _DEATH_POLL_S: Final = 0.002
 class Owned(Struct, frozen=True):
     """Which processes are meant: by the leaders of sessions, and by mark.
 
-    The mark of a process names `directory` or a directory below it.
+    The mark of a process names `directory` or a directory below it. None of them is older than the `eldest`, which was
+    started when this host had started so many (`forks_before`; None where that is not known).
     """
 
     sessions: frozenset[int]
     directory: Path
+    eldest: int = 0
+    forks_before: int | None = None
 
 
 class Listener(Struct, frozen=True):
@@ -51,13 +57,17 @@ class Listener(Struct, frozen=True):
     mark: str = ""
 
 
-def signal_all(owned: Owned, number: int) -> None:
-    """Send the signal to all of these processes that exist now."""
+def signal_all(owned: Owned, number: int) -> bool:
+    """Send the signal to all of these processes that exist now.
+
+    Return whether there are any.
+    """
     found = _pids_of(owned)
     for pid in found or ():
         _signal(pid, number)
     for leader in owned.sessions if found is None else ():
         signal_group(leader, number)
+    return bool(found)
 
 
 def end_all(owned: Owned) -> None:
@@ -68,8 +78,7 @@ def end_all(owned: Owned) -> None:
     """
     deadline = time.monotonic() + _DEATH_S
     while True:
-        signal_all(owned, signal.SIGKILL)
-        if not _pids_of(owned) or time.monotonic() >= deadline:
+        if not signal_all(owned, signal.SIGKILL) or time.monotonic() >= deadline:
             return
         time.sleep(_DEATH_POLL_S)
 
@@ -91,7 +100,7 @@ def start_time(pid: int) -> int:
     Tells a process from a later one with its pid.
     """
     try:
-        return int(_fields(pid)[19])
+        return int(_fields(pid)[_STARTED])
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -136,6 +145,7 @@ def _pids_of(owned: Owned) -> set[int] | None:
     pids = _all_pids()
     if not pids:
         return None
+    pids = pids[bisect_left(pids, _youngest_from(owned)) :]
     found: set[int] = set()
     children: dict[int, list[int]] = {}
     for pid in pids:
@@ -152,6 +162,40 @@ def _pids_of(owned: Owned) -> set[int] | None:
         found.update(new)
         grown += new
     return found
+
+
+def forks() -> int | None:
+    """Return how many processes and threads this host has started.
+
+    None without /proc.
+    """
+    try:
+        with open(f"{_PROC}/stat", "rb") as file:  # noqa: PTH123
+            return int(file.read().partition(b"\nprocesses ")[2].partition(b"\n")[0])
+    except (OSError, ValueError):
+        return None
+
+
+def is_narrow(owned: Owned) -> bool:
+    """Return whether few processes of this host have to be looked at to find these."""
+    return _youngest_from(owned) > 0
+
+
+def _youngest_from(owned: Owned) -> int:
+    """Return the pid below which none of these processes can be.
+
+    0 where that is not known. The kernel gives pids out in ascending order, and begins anew at the end. So this holds
+    while too few were given out for a whole round, and the last one is still above the eldest.
+    """
+    now = None if owned.forks_before is None else forks()
+    if now is None or owned.forks_before is None or now - owned.forks_before > _FEW_FORKS:
+        return 0
+    try:
+        with open(f"{_PROC}/loadavg", "rb") as file:  # noqa: PTH123
+            last = int(file.read().split()[-1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return owned.eldest if last >= owned.eldest else 0
 
 
 def _fields(pid: int) -> list[str]:

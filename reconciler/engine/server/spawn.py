@@ -1,4 +1,4 @@
-"""Spawn the engine's process, with a log file, and a pipe that tells of the start.
+"""Spawn the engine's process, with a log file, and a pipe that tells of it.
 
 The engine closes its end once it serves. A start error goes through the pipe and not through the log, as the disk may
 be full.

@@ -1,0 +1,61 @@
+"""Of which processes /proc is asked, by the numbers that the kernel gives them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.runtime import procfs
+from reconciler.engine.runtime.procfs import Owned, is_narrow
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc with processes 100, 200 and 300, all in session 200, on a host that has started 5000."""
+    monkeypatch.setattr(procfs, "_PROC", tmp_path)
+    for pid in (100, 200, 300):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a b) S 1 200 200 " + "0 " * 20)
+        (tmp_path / str(pid) / "environ").write_bytes(b"")
+    (tmp_path / "stat").write_text("cpu 1 2\nprocesses 5000\nprocs_running 1\n")
+    (tmp_path / "loadavg").write_text("0.00 0.00 0.00 1/100 300\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("eldest", "forks_before", "last", "found"),
+    [
+        (200, 4999, 300, {200, 300}),
+        (250, 4990, 300, {300}),
+        (200, 904, 300, {200, 300}),
+        (200, 903, 300, {100, 200, 300}),  # a whole round may have been given out
+        (200, None, 300, {100, 200, 300}),
+        (200, 4999, 150, {100, 200, 300}),  # the kernel has begun anew
+        (0, None, 300, {100, 200, 300}),
+    ],
+)
+def test_only_processes_as_young_as_the_eldest_are_looked_at(
+    proc: Path, eldest: int, forks_before: int | None, last: int, found: set[int]
+) -> None:
+    (proc / "loadavg").write_text(f"0.00 0.00 0.00 1/100 {last}\n")
+    owned = Owned(frozenset({200}), Path("/nowhere"), eldest=eldest, forks_before=forks_before)
+    assert procfs._pids_of(owned) == found
+    assert is_narrow(owned) == (found != {100, 200, 300})
+
+
+@pytest.mark.parametrize("missing", ["stat", "loadavg"])
+def test_without_the_counts_all_are_looked_at(proc: Path, missing: str) -> None:
+    (proc / missing).unlink()
+    owned = Owned(frozenset({200}), Path("/nowhere"), eldest=200, forks_before=4999)
+    assert procfs._pids_of(owned) == {100, 200, 300}
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="there is no /proc here")
+def test_this_host_counts_what_it_starts() -> None:
+    before = procfs.forks()
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(pid, 0)
+    after = procfs.forks()
+    assert before is not None
+    assert after is not None
+    assert after > before
