@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+_CONTAINERS: Final = (dict, list)
 _DEEPEST: Final = 40  # levels of a config; the API's own have less than ten
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -63,8 +64,8 @@ def is_deep(value: Any) -> bool:
     """Return whether objects and lists are nested deeper than in any config."""
     level = [value]
     for _ in range(_DEEPEST):
-        members = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [member for group in members for member in group if isinstance(member, dict | list)]
+        groups = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [member for group in groups for member in group if isinstance(member, _CONTAINERS)]
         if not level:
             return False
     return True

@@ -90,6 +90,7 @@ def _listed_machine(app: str, value: Any) -> Machine:
 
 def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
     config = machine.get("config")
+    is_too_deep = isinstance(config, dict) and is_deep(config)
     image = machine.get("image_ref")
     return Machine(
         app=app,
@@ -98,14 +99,14 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
         state=state_from_json(machine.get("state")),
         region=_name(machine, "region"),
         version=text_of(machine.get("version")) or text_of(machine.get("instance_id")),
-        config=MachineConfig(document=_clean(config)) if isinstance(config, dict) else None,
+        config=MachineConfig(document=_clean(config, is_too_deep=is_too_deep)) if isinstance(config, dict) else None,
         created_at=time_of(machine.get("created_at")),
         updated_at=time_of(machine.get("updated_at")),
         host_status=_host_status(machine.get("host_status")),
         image_digest=(text_of(image.get("digest")) or None) if isinstance(image, dict) else None,
         events=events_from_json(machine.get("events")),
         checks=tuple(_check(one) for one in list_of(machine.get("checks")) if isinstance(one, dict)),
-        not_understood=tuple(_not_understood(machine, config)),
+        not_understood=tuple(_not_understood(machine, config, is_too_deep=is_too_deep)),
         lease=_shown_lease(machine.get("lease")),
     )
 
@@ -139,7 +140,7 @@ def versions_from_json(value: Any) -> tuple[MachineVersion, ...]:
 
 def _version(value: Mapping[str, Any]) -> MachineVersion:
     config = value.get("user_config")
-    sent = MachineConfig(document=_clean(config)) if isinstance(config, dict) else None
+    sent = MachineConfig(document=_clean(config, is_too_deep=is_deep(config))) if isinstance(config, dict) else None
     return MachineVersion(version=text_of(value.get("version")), config=sent)
 
 
@@ -189,12 +190,12 @@ def _check(check: Mapping[str, Any]) -> Check:
     )
 
 
-def _clean(config: dict[str, Any]) -> dict[str, Any]:
+def _clean(config: dict[str, Any], *, is_too_deep: bool) -> dict[str, Any]:
     """Return the config with `env` and `metadata` as maps of strings, without nulls.
 
     Of a config that is nested too deeply only the metadata is kept.
     """
-    cleaned = {key: config[key] for key in ("metadata",) if key in config} if is_deep(config) else dict(config)
+    cleaned = {key: config[key] for key in ("metadata",) if key in config} if is_too_deep else dict(config)
     for key in ("env", "metadata"):
         value = cleaned.get(key)
         if key in cleaned:
@@ -203,7 +204,7 @@ def _clean(config: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
+def _not_understood(machine: Mapping[str, Any], config: Any, *, is_too_deep: bool) -> Iterator[str]:
     """Yield the names of the members that we rely on and that have a wrong type."""
     for name in ("name", "region"):
         if not _name(machine, name):
@@ -216,11 +217,11 @@ def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
         if config is not None:
             yield "config"
         return
-    if is_deep(config):
+    if is_too_deep:
         yield "config"
     for name, kind in _SECTIONS.items():
         value = config.get(name)
-        if not _is_a(value, kind) or not _holds_its_kind(name, value):
+        if value is not None and not (isinstance(value, kind) and _holds_its_kind(name, value)):
             yield f"config.{name}"
 
 

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from html import escape
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -25,6 +24,7 @@ _OF_ACTIONS: Final = r"ACTIONS_[A-Z0-9_]*TOKEN"  # ACTIONS_RUNTIME_TOKEN, ACTION
 _SCHEMES: Final = r"(?i)(?:\s*(?:bearer|flyv1)\s+)+"
 # The members of Docker's config.json that are secrets.
 _SECRETS_OF_DOCKER: Final = frozenset({"auth", "password", "identitytoken", "registrytoken"})
+_ESCAPED_IN_HTML: Final = "&<>\"'"
 CONCEALED: Final = "***"
 SHORTEST_SECRET: Final = 8  # what is as short as a word is left: taking it out would riddle the output
 CUT: Final = "…"  # stands where a text was cut off
@@ -154,7 +154,10 @@ def forms_of(secret: str) -> Iterator[str]:
     yield from (json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
     yield repr(secret)[1:-1]
     yield " ".join(secret.split())
-    yield escape(secret)
+    if any(character in secret for character in _ESCAPED_IN_HTML):
+        from html import escape  # with its table of all entities; hardly a token needs it
+
+        yield escape(secret)
     yield secret.replace("`", "'").replace("|", "\\|")
     yield from (line.strip() for line in secret.splitlines())
     for encoded in (quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")):

@@ -3,9 +3,13 @@
 A restart policy does not tell: a task may be restarted by the platform, and a service may be left alone.
 """
 
+from typing import Final
+
 from reconciler.model import marks
 from reconciler.model.machine import Machine
 from reconciler.model.spec import PoolKind
+
+_KINDS: Final = {kind.value: kind for kind in PoolKind}
 
 
 def kind_of(machine: Machine, *, declared: PoolKind | None = None) -> PoolKind:
@@ -24,8 +28,7 @@ def is_of_other_kind(machine: Machine, kind: PoolKind) -> bool:
 
 
 def _marked(machine: Machine) -> PoolKind | None:
-    value = machine.metadata.get(marks.KIND)
-    return next((kind for kind in PoolKind if kind.value == value), None)
+    return _KINDS.get(machine.metadata.get(marks.KIND, ""))
 
 
 def _guessed(machine: Machine) -> PoolKind:

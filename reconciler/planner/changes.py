@@ -80,7 +80,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 desired_digest=digest,
                 machine=machine,
                 at=at,
-                fields=_fields(differ, desired, machine, pool),
+                fields=_fields(differ, desired, digest, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
             change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
@@ -130,12 +130,18 @@ def _was_applied(slot: Slot, memory: Mapping[str, str], *, has_names: bool) -> b
     return None if is_counted and has_names else is_counted
 
 
-def _fields(differ: Differ, desired: Canonical, machine: Machine | None, pool: Pool) -> tuple[FieldChange, ...]:
-    """Return what differs, less a run's override: that is no drift, and is undone."""
+def _fields(
+    differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
+) -> tuple[FieldChange, ...]:
+    """Return what differs, less a run's override: that is no drift, and is undone.
+
+    `desired` is the canonical form of the pool's config, `digest` its digest.
+    """
     if machine is None or machine.config is None:
         return ()
     is_overridden = marks.OVERRIDE in machine.metadata
-    is_applied = is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config)
+    applied = machine.metadata.get(marks.APPLIED)
+    is_applied = applied == digest or is_digest_of(applied, pool.config, live=machine.config)
     if is_overridden and is_applied:
         return ()
     # One that was adopted as it was may have only a tag, where the spec has the digest of what runs.

@@ -84,8 +84,9 @@ class _Needs:
 
 
 def _is_unread(key: str) -> bool:
-    is_numbered = any(key.startswith(prefix) and key.removeprefix(prefix).isdigit() for prefix in _NUMBERED)
-    return key == marks.ATTEMPT or is_numbered or key.startswith(_NAMED_BY_KEYS)
+    if key == marks.ATTEMPT or key.startswith(_NAMED_BY_KEYS):
+        return True
+    return key.startswith(_NUMBERED) and any(key.removeprefix(prefix).isdigit() for prefix in _NUMBERED)
 
 
 def _may_have_crashed(events: Sequence[Event]) -> bool:

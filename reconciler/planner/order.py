@@ -11,7 +11,6 @@ machine at a time: what mounts it comes after what frees it, and waits as long a
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from graphlib import CycleError, TopologicalSorter
 
 from msgspec.structs import replace
 
@@ -181,6 +180,8 @@ def _by_volume(pairs: Iterable[tuple[str, Change]]) -> dict[str, list[Change]]:
 
 def _without_cycle(needs: Mapping[str, Sequence[str]]) -> set[str]:
     """Return the addresses that are neither part of a cycle nor depend on one."""
+    from graphlib import CycleError, TopologicalSorter  # only where volumes are handed on
+
     sorter, found = TopologicalSorter(needs), set[str]()
     with suppress(CycleError):
         sorter.prepare()  # what it raises leaves the sorter usable, up to the cycle
