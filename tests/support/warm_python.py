@@ -43,7 +43,11 @@ def warm_python() -> Iterator[Path]:
         (folder / "bin" / "python").write_text(_ASKING.format(python=sys.executable, path=path))
         (folder / "bin" / "python").chmod(0o700)
         with subprocess.Popen(
-            [sys.executable, "-I", __file__, path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", __file__, path],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},  # the modules that the tests test
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as server:
             assert server.stdout
             try:
