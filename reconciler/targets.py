@@ -4,10 +4,7 @@ A name and an environment decide. One target never silently stands in for anothe
 the command reads it, and the public constructors by `process_environment`.
 """
 
-import getpass
-import hashlib
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -249,11 +246,16 @@ def pid_space() -> str | None:
         namespace = Path("/proc/self/ns/pid").readlink()
     except (OSError, UnicodeDecodeError):
         return None
+    import hashlib
+
     return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
 
 
 def this_user() -> str:
     """Return `user@host`."""
+    import getpass
+    import socket
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -4,13 +4,10 @@ A pipeline's job has tokens in its variables, whether the spec names them or not
 spec may use them only where values are masked.
 """
 
-import base64
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 _VARIABLES: Final = frozenset(
     {"FLY_API_TOKEN", "FLY_ACCESS_TOKEN", "FLY_METRICS_TOKEN"}
@@ -61,11 +58,15 @@ def token_parts(text: str) -> list[str]:
 
 def _tokens_of_docker(text: str) -> Iterator[str]:
     """Return the secrets of a Docker config.json, as pipelines keep it in a variable."""
+    import json
+
     with suppress(ValueError, RecursionError):
         yield from _secrets_of_docker(json.loads(text))
 
 
 def _secrets_of_docker(value: Any) -> Iterator[str]:
+    import base64
+
     members = value.items() if isinstance(value, dict) else ()
     for key, member in members:
         if isinstance(member, dict):
@@ -150,6 +151,11 @@ def forms_of(secret: str) -> Iterator[str]:
     They are the secret as it is; as JSON, Python, HTML, Markdown or a URL spells it; line by line; in base64 at any
     place of what was encoded; or decoded from base64.
     """
+    import base64
+    import json
+    from html import escape
+    from urllib.parse import quote, quote_plus
+
     yield secret
     yield from (json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
     yield repr(secret)[1:-1]
@@ -175,6 +181,8 @@ def _base64_forms(secret: bytes) -> Iterator[str]:
 
     There is one for each place at which the secret may begin.
     """
+    import base64
+
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + secret).decode()
         yield encoded[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]

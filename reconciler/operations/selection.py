@@ -4,11 +4,14 @@ Pools are checked before any call, regions after, since a region is of the spec,
 """
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
-from reconciler.model.machine import Observed
 from reconciler.model.selection import Selection
 from reconciler.model.spec import Spec
+
+if TYPE_CHECKING:
+    from reconciler.model.machine import Observed
 
 
 def check_pools(specs: Iterable[Spec], selection: Selection) -> None:
@@ -22,7 +25,7 @@ def check_pools(specs: Iterable[Spec], selection: Selection) -> None:
         raise UsageError(f"the pool {both[0]!r} is named by both --only and --exclude", hint="leave one of them out")
 
 
-def require_regions(spec: Spec, selection: Selection, observed: Observed) -> None:
+def require_regions(spec: Spec, selection: Selection, observed: "Observed") -> None:
     """Raise UsageError where it names a region that the stack is not in."""
     if selection.regions:
         from reconciler.planner.holders import owned_in

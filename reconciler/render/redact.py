@@ -4,8 +4,6 @@ Names, errors and values come from the API, from a spec in a stranger's pull req
 characters for a terminal, and commands for the pipeline whose log they end up in.
 """
 
-import hashlib
-import json
 import re
 from typing import Any, Final
 
@@ -52,6 +50,9 @@ def masked(value: Any, salt: str | None) -> Any:
     """
     if value is None or salt is None or isinstance(value, Masked):
         return value
+    import hashlib
+    import json
+
     text = json.dumps(value, sort_keys=True, default=str)
     return Masked(f"(masked, {hashlib.sha256((salt + text).encode('utf-8', 'surrogatepass')).hexdigest()[:8]})")
 
@@ -62,7 +63,11 @@ def shown(value: Any, *, is_secret: bool = False, salt: str | None, limit: int =
         return "(none)"
     if is_secret:
         value = masked(value, salt)
-    text = value if isinstance(value, str) else json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
+    if isinstance(value, str):
+        return clean(value, limit)
+    import json
+
+    text = json.dumps(hidden(value, salt), ensure_ascii=False, sort_keys=True)
     return clean(text, limit)
 
 

@@ -4,8 +4,6 @@ canonical/sections.py says which field becomes which member of it. A field witho
 written.
 """
 
-import base64
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -96,6 +94,8 @@ def _words(node: Node | None, findings: Findings) -> list[str]:
         return [_text(item) for item in node.items]
     if not isinstance(node, Scalar):
         return []
+    import shlex
+
     try:
         words = shlex.split(node.text)
     except ValueError as error:
@@ -170,6 +170,8 @@ def _files(pool: Map, _kind: PoolKind, findings: Findings) -> list[dict[str, Any
 
 
 def _file(node: Map, findings: Findings) -> dict[str, Any]:
+    import base64
+
     content, encoded = node.get("content"), node.get("content_base64")
     if (content is None) == (encoded is None):
         hint = "`content: text` is the file's text, `content_base64: …` its bytes"

@@ -3,8 +3,6 @@
 It merges defaults, names things and what is built, and applies the rules across fields.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -226,5 +224,8 @@ def _image_of_build(build: Build, app: str) -> str:
 
     Its tag tells an app's builds apart. It does not follow the content: the digest says which image it is.
     """
+    import hashlib
+    import json
+
     parts = json.dumps([build.context, build.dockerfile, build.target])
     return f"{FLY_REGISTRY}/{app}:build-{hashlib.sha256(parts.encode()).hexdigest()[:_TAG_DIGITS]}"

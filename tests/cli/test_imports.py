@@ -114,6 +114,8 @@ TABLE = (
 # Modules of ours that a command has no use for: by the words of its line in the table.
 _OF_AN_APPLY = "model.apply_event model.report"
 LEFT_OUT = {
+    "validate": "cli.ui.annotations model.machine operations.session render.diagnostics spec.near_names "
+    "spec.shape_errors targets",
     "plan": f"{_OF_AN_APPLY} machines_api.endpoints machines_api.leases machines_api.logs model.approval "
     "operations.consent operations.saved_plans",
     "invoke t": f"{_OF_AN_APPLY} canonical.digest invoke.attach invoke.idempotency invoke.key_marks invoke.key_room "
@@ -208,6 +210,14 @@ def test_no_class_of_ours_is_a_dataclass(results: dict[str, dict[str, Any]]) -> 
     made = {one for result in results.values() for one in result["dataclasses"]}
     assert made  # by what we import: so the count counts
     assert {one for one in made if one.startswith("reconciler.")} == set()
+
+
+def test_validate_imports_of_python_nothing_slow_that_a_valid_spec_needs_not(
+    imported: dict[str, dict[str, str]],
+) -> None:
+    for module in ("difflib", "getpass", "hashlib", "heapq", "html", "shlex", "signal", "socket"):
+        assert find_spec(module), module
+        assert module not in imported["validate"]
 
 
 def test_every_verb_that_talks_is_in_the_table() -> None:

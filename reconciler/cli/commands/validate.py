@@ -4,14 +4,12 @@ import click
 from msgspec.structs import replace
 
 from reconciler.cli.ui import console
-from reconciler.cli.ui.annotations import annotate_diagnostics
 from reconciler.cli.ui.completing import completes
 from reconciler.cli.ui.options import Shared, shared, shared_options
 from reconciler.cli.ui.session import load_spec, source_of
 from reconciler.errors import SpecError
 from reconciler.model.counted import counted
 from reconciler.model.spec import Diagnostic, Place
-from reconciler.operations.spec_files import overlaid_by
 
 
 @click.command("validate")
@@ -34,10 +32,7 @@ def _validate(options: Shared) -> int:
     try:
         spec = load_spec(options)
     except SpecError as error:
-        annotate_diagnostics(error.diagnostics)
         _show_errors(error, options)
-        if found := overlaid_by(source_of(options)):
-            console.say(f"{options.file} lies over {found[0]}: check both with --environment {found[1]}")
         return 1
     slots = sum(len(pool.slots) for pool in spec.pools)
     top = Place(file=spec.file, line=1, column=1)
@@ -58,21 +53,31 @@ def _validate(options: Shared) -> int:
             }
         )
         return 0
-    from reconciler.render.diagnostics import warning_text
-
+    _show_warnings(warnings)
     apps, pools = counted(len(spec.apps), "app"), counted(len(spec.pools), "pool")
-    for warning in warnings:
-        click.echo(warning_text(warning, width=console.error_width()), err=True)
     console.print_lines(
         f"{' with '.join((spec.file, *spec.overlays))} is valid: {apps}, {pools}, {counted(slots, 'machine')}."
     )
     return 0
 
 
+def _show_warnings(warnings: tuple[Diagnostic, ...]) -> None:
+    if warnings:
+        from reconciler.render.diagnostics import warning_text
+
+        for warning in warnings:
+            click.echo(warning_text(warning, width=console.error_width()), err=True)
+
+
 def _show_errors(error: SpecError, options: Shared) -> None:
+    from reconciler.cli.ui.annotations import annotate_diagnostics
+    from reconciler.operations.spec_files import overlaid_by
     from reconciler.render.diagnostics import diagnostics_json, diagnostics_text
 
+    annotate_diagnostics(error.diagnostics)
     if options.is_json:
         console.print_json({"valid": False, "errors": diagnostics_json(error.diagnostics), "more_errors": error.more})
     else:
         click.echo(diagnostics_text(error.diagnostics, more=error.more, width=console.error_width()), err=True)
+    if found := overlaid_by(source_of(options)):
+        console.say(f"{options.file} lies over {found[0]}: check both with --environment {found[1]}")

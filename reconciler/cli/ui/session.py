@@ -17,10 +17,7 @@ from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import Shared
 from reconciler.errors import UsageError
 from reconciler.operations.load import load
-from reconciler.operations.session import Session
-from reconciler.operations.session import open_session as open_on
 from reconciler.operations.spec_files import MAX_BYTES, SpecSource, environment_of, named_files
-from reconciler.targets import LOCAL, Target, name_of_target, resolve_target
 
 FLY_APP: Final = "FLY_APP"  # of flyctl. The platform sets FLY_APP_NAME in each machine, which is not read
 
@@ -28,7 +25,9 @@ if TYPE_CHECKING:
     from reconciler.machines_api.transport import TraceEntry
     from reconciler.model.spec import Spec
     from reconciler.operations.revision import FoundRevision
+    from reconciler.operations.session import Session
     from reconciler.slots.context import Emit
+    from reconciler.targets import Target
 
 
 def source_of(shared: Shared) -> SpecSource:
@@ -85,6 +84,7 @@ def check_revision(number: int | None, *, is_unfenced: bool) -> None:
 def find_revision(shared: Shared, spec: "Spec", number: int | None, *, is_unfenced: bool) -> "FoundRevision":
     """Return the revision that the flags give, else the commit's or the pipeline's."""
     from reconciler.operations import revision
+    from reconciler.targets import LOCAL, name_of_target
 
     is_local = name_of_target(os.environ, shared.target) == LOCAL
     return revision.find_revision(spec, number, os.environ, is_declined=is_unfenced, is_local=is_local)
@@ -100,11 +100,13 @@ def seen_from(shared: Shared, file: Path) -> Path:
     return (shared.directory or Path()) / file
 
 
-def resolve(shared: Shared) -> Target:
+def resolve(shared: Shared) -> "Target":
     """Return the target: the flag's, else the environment's.
 
     Starts the local engine if it is not running.
     """
+    from reconciler.targets import resolve_target
+
     target = resolve_target(os.environ, shared.target)
     streams.learn(target.token)
     return target
@@ -134,11 +136,13 @@ def debugging(shared: Shared) -> "Callable[[Exception], None]":
 
 
 @asynccontextmanager
-async def open_session(shared: Shared, target: Target, emit: "Emit") -> AsyncIterator[Session]:
+async def open_session(shared: Shared, target: "Target", emit: "Emit") -> "AsyncIterator[Session]":
     """Open a session on the target for the block.
 
     It traces and debugs as the shared options say.
     """
+    from reconciler.operations.session import open_session as open_on
+
     known = streams.current().known
     async with open_on(
         target,
