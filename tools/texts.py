@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+import click.shell_completion
 
 from reconciler.cli.main import cli, run
 
@@ -28,7 +29,8 @@ def generated() -> dict[Path, str]:
     """Return, by path, each generated file."""
     helps = {TEXTS / f"help-{width}.txt": _helps(width) for width in WIDTHS}
     scripts = {TEXTS / f"completion.{shell}": said("completion", shell) for shell in SHELLS}
-    return helps | scripts | {ROOT / "reconciler" / "version.py": _version()}
+    words = {TEXTS / "words.txt": _words()}
+    return helps | scripts | words | {ROOT / "reconciler" / "version.py": _version()}
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -67,6 +69,20 @@ def _helps(width: int) -> str:
         text = said(*words, "--help", columns=width)
         assert "\n$ " not in text
         parts.append(f"$ {' '.join(('reconciler', *words, '--help'))}\n{text}")
+    return "\n".join(parts)
+
+
+def _words() -> str:
+    """Return a session in which each command is followed by what completes it."""
+    parts = ["The verbs and options of each command. Written by: python tools/texts.py\n"]
+    for words in commands():
+        shell = click.shell_completion.BashComplete(cli, {}, "reconciler", "")
+        begun = [shell.get_completions([*words], one) for one in ("", "-")]
+        is_group = any(one[:-1] == words for one in commands() if one)
+        listed = [*(begun[0] if is_group else ()), *begun[1]]
+        assert not any("\t" in f"{one.help}" or "\n" in f"{one.help}" for one in listed)
+        lines = (f"{one.value}\t{one.help}" if one.help else one.value for one in listed)
+        parts.append("\n".join((f"$ {' '.join(('reconciler', *words))}", *lines, "")))
     return "\n".join(parts)
 
 

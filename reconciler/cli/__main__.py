@@ -24,11 +24,7 @@ def main() -> "NoReturn":
     nothing.
     """
     try:
-        code = None
-        if not os.environ.get("_RECONCILER_COMPLETE"):
-            from reconciler.cli.texts import print_known
-
-            code = print_known(sys.argv[1:])
+        code = _print_known()
         if code is None:
             import gc
 
@@ -43,6 +39,17 @@ def main() -> "NoReturn":
         with suppress(OSError):
             os.write(_STDERR, b"interrupted\n")
         sys.exit(_INTERRUPTED)
+
+
+def _print_known() -> int | None:
+    """Print what is known without click, and return the exit code; None for others."""
+    if asked := os.environ.get("_RECONCILER_COMPLETE"):
+        from reconciler.cli.texts.words import print_words
+
+        return print_words(asked)
+    from reconciler.cli.texts import print_known
+
+    return print_known(sys.argv[1:])
 
 
 if __name__ == "__main__":

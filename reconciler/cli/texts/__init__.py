@@ -41,7 +41,7 @@ def _text_of(arguments: list[str]) -> str | None:
 
             return f"reconciler {VERSION}\n"
         case ["completion", shell] if shell in _SHELLS:
-            return _read(f"completion.{shell}")
+            return read(f"completion.{shell}")
         case [*words, "--help" | "-h"] | ["help", *words]:
             return _help_of(words)
         case _:
@@ -54,7 +54,7 @@ def _help_of(words: list[str]) -> str | None:
     if width not in _WIDTHS or not all(word.isalpha() for word in words):
         return None
     heading = " ".join(("\n$ reconciler", *words, "--help\n"))
-    _, _, found = _read(f"help-{width}.txt").partition(heading)
+    _, _, found = read(f"help-{width}.txt").partition(heading)
     return found.partition("\n$ ")[0] or None
 
 
@@ -72,6 +72,7 @@ def _columns() -> int:
         return 80
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """Return the text of this file."""
     with open(f"{os.path.dirname(__file__)}/{name}", encoding="utf-8") as file:  # noqa: PTH120, PTH123
         return file.read()
