@@ -1,9 +1,10 @@
 """Check the shape of a spec by its JSON Schema."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import json
 
 from reconciler.spec.diagnostics import Findings
 from reconciler.spec.shape import fits
@@ -16,7 +17,7 @@ def spec_schema() -> dict[str, Any]:
     package = Path(__file__).parent.parent
     packaged = package / "schemas" / "spec.schema.json"
     found = packaged if packaged.is_file() else package.parent / "schemas" / "spec.schema.json"
-    schema: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = json.decode(found.read_bytes())
     return schema
 
 

@@ -284,6 +284,22 @@ def _left_alone(command: click.Command, verb: str) -> Iterator[tuple[str, str]]:
             yield from _left_alone(below, f"{verb} {name}".strip())
 
 
+@pytest.mark.parametrize("line", ["plan -o ", "plan --target ", "plan -f ma", "-C . va", "help pl", "completion "])
+def test_what_is_not_in_the_spec_is_offered_without_importing_what_reads_it(place: Path, line: str) -> None:
+    program = """
+import sys
+from reconciler.cli.main import main
+main()
+print(*sys.modules, file=sys.stderr)
+"""
+    words = f"{PROGRAM} {line}"
+    asked = {VARIABLE: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    ended = subprocess.run([sys.executable, "-c", program], env=os.environ | asked, capture_output=True, timeout=60)
+    imported = ended.stderr.decode().split()
+    assert ended.stdout.strip()
+    assert [name for name in imported if name.startswith(("yaml", "reconciler.spec"))] == []
+
+
 def test_every_finder_is_used() -> None:
     sources = "".join(path.read_text() for path in Path(str(sys.modules["reconciler.cli"].__path__[0])).rglob("*.py"))
     assert [

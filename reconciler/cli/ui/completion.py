@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,11 +18,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cli.ui.given import value_of
-from reconciler.errors import ReconcilerError, SpecError
-from reconciler.model.run import RunState
-from reconciler.model.spec import Spec
-from reconciler.operations.load import load
-from reconciler.operations.spec_files import SpecSource, environments_beside, named_files, read_named
+
+if TYPE_CHECKING:
+    from reconciler.model.run import RunState
+    from reconciler.model.spec import Spec
+    from reconciler.operations.spec_files import SpecSource
+    from reconciler.targets import Target
 
 PROGRAM: Final = "reconciler"
 VARIABLE: Final = "_RECONCILER_COMPLETE"
@@ -46,6 +47,8 @@ def words_of(what: str, context: click.Context, begun: str) -> list[CompletionIt
     """Return the words of this kind that begin so; files are left to the shell."""
     if what in {"file", "dir"}:
         return [CompletionItem(begun, type=what)]
+    from reconciler.errors import ReconcilerError
+
     found: Iterable[str] = ()
     with contextlib.suppress(ReconcilerError, OSError):
         found = FINDERS[what](context)
@@ -64,6 +67,9 @@ class _Names(Struct, frozen=True):
 
 def _names(context: click.Context) -> _Names:
     """Return the names in the spec. Raises UsageError if there is none."""
+    from reconciler.errors import SpecError
+    from reconciler.operations.load import load
+
     source = _source(context)
     try:
         spec = load(source)
@@ -78,9 +84,11 @@ def _names(context: click.Context) -> _Names:
     )
 
 
-def _written_names(source: SpecSource) -> _Names:
+def _written_names(source: "SpecSource") -> _Names:
     """Return the names as they are written, such as where a variable is not set."""
     import yaml
+
+    from reconciler.operations.spec_files import read_named
 
     try:
         apps = _map(_map(yaml.safe_load(read_named(source)[0][1])).get("apps"))
@@ -97,8 +105,10 @@ def _map(value: Any) -> Mapping[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _source(context: click.Context) -> SpecSource:
+def _source(context: click.Context) -> "SpecSource":
     """Return which spec the line names. Raises UsageError for one on stdin."""
+    from reconciler.operations.spec_files import SpecSource, named_files
+
     names = ("file", "environment", "directory", "app", "target")
     with context.scope(cleanup=False):
         given = {name: value_of(name) for name in names}
@@ -137,15 +147,21 @@ def _regions(context: click.Context) -> Iterable[str]:
 
 
 def _environments(context: click.Context) -> Iterable[str]:
+    from reconciler.operations.spec_files import environments_beside, read_named
+
     source = replace(_source(context), environment_name=None)
     return environments_beside(source, read_named(source)[0][0])
 
 
 def _runs(context: click.Context) -> Iterable[str]:
+    from reconciler.model.run import RunState
+
     return _asked_runs(context, {*RunState})
 
 
 def _going_on(context: click.Context) -> Iterable[str]:
+    from reconciler.model.run import RunState
+
     return _asked_runs(context, {RunState.RUNNING})
 
 
@@ -153,16 +169,18 @@ def _pools_and_runs(context: click.Context) -> Iterable[str]:
     return (*_pools(context), *_runs(context))
 
 
-def _asked_runs(context: click.Context, states: set[RunState]) -> Iterable[str]:
+def _asked_runs(context: click.Context, states: "set[RunState]") -> Iterable[str]:
     """Return the ids of the runs in these states, newest first, if told in time."""
     import asyncio
 
     from reconciler.cli.ui.threads import leave_threads_behind
+    from reconciler.errors import ReconcilerError
+    from reconciler.operations.load import load
     from reconciler.operations.runs import list_all_runs
     from reconciler.operations.session import open_session
-    from reconciler.targets import Target, find_target
+    from reconciler.targets import find_target
 
-    async def ask(spec: Spec, target: Target) -> Iterable[str]:
+    async def ask(spec: "Spec", target: "Target") -> Iterable[str]:
         leave_threads_behind()
         async with asyncio.timeout(_TARGET_TIMEOUT_S), open_session(target, os.environ, emit=_nothing) as session:
             found = await list_all_runs(session.context, spec)
