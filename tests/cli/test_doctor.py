@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from reconciler.cli.main import run
 from reconciler.engine.server.daemon import EngineStatus, lock_home, prepare_home
 from reconciler.operations.doctor import here
+from tests.support.all_transports import answer_all, answer_none
 from tests.support.environment import clear_environment
 from tests.support.schemas import SCHEMAS, strict
 
@@ -32,7 +33,6 @@ MANIFEST = json.dumps({
     "layers": [],
 }).encode()  # fmt: skip
 LOGIN = f"Basic {base64.b64encode(f'x:{TOKEN}'.encode()).decode()}"
-REAL = httpx.AsyncHTTPTransport.handle_async_request
 LEVELS = ("ok", "warn", "fail", "skip")
 
 
@@ -95,7 +95,7 @@ def online(monkeypatch: pytest.MonkeyPatch, answer: Callable[[httpx.Request], ht
             return found
         raise httpx.ConnectError("no network")
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
+    answer_all(monkeypatch, handle)
 
 
 def the_world(request: httpx.Request) -> httpx.Response | None:
@@ -328,7 +328,7 @@ def test_a_name_server_that_never_answers_holds_nothing_up(
     monkeypatch: pytest.MonkeyPatch,
     dead_name_server: threading.Event,
 ) -> None:
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", REAL)
+    answer_none(monkeypatch)
     monkeypatch.setattr("reconciler.machines_api.endpoints._ADVICE_TIMEOUT_S", 0.05)
     monkeypatch.setattr("reconciler.images.wire._TIMEOUT_S", 0.05)
     doctor.set("FLY_API_TOKEN", TOKEN)

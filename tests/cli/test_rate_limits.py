@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.cli.main import VERBS, run
 from reconciler.testing.virtual_time import VirtualClock, run_virtually
+from tests.support.all_transports import answer_all
 from tests.support.environment import clear_environment
 
 SPEC = "version: 1\nname: s\napps: {app: {image: i, tasks: {t: {command: [x]}}, services: {web: {command: [x]}}}}\n"
@@ -54,7 +55,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *, wait_s: int, times: int) -> None:
     async def answer(_transport: object, _request: httpx.Request) -> httpx.Response:
         return answers.pop() if answers else httpx.Response(403, json={"error": "no"})
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    answer_all(monkeypatch, answer)
 
 
 @pytest.mark.parametrize("verb", TALKING)
