@@ -35,27 +35,48 @@ def open_http(
 ) -> httpx.AsyncClient:
     """Open the connections to an API.
 
-    A loopback address is asked without the proxies of the environment. Raises TargetError for one that cannot be used.
+    They go through the proxy that the environment names for it; to a loopback address they never do. Raises TargetError
+    for one that cannot be used.
     """
     headers = {"User-Agent": user_agent, "Accept": "application/json"}
     if token:
         headers["Authorization"] = authorization_header(token)
-    is_direct = is_loopback(base_url) or not has_proxies()
     try:
-        if transport is None and is_direct:
-            # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
-            ssl_context = httpx.create_ssl_context() if base_url.startswith("https://") else None
-            transport = Connections(ssl_context=ssl_context, limit=_AT_ONCE)
         return httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
-            transport=transport,
-            trust_env=not is_direct,
+            transport=transport or open_directly(base_url),
             verify=not base_url.startswith("http://"),
             limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise TargetError(why_proxy_is_unusable(error), hint=PROXY_HINT) from error
+
+
+def open_directly(base_url: str) -> "Connections | None":
+    """Open connections to an API; None where the environment names a proxy."""
+    if not is_loopback(base_url) and has_proxies():
+        return None
+    # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
+    ssl_context = httpx.create_ssl_context() if base_url.startswith("https://") else None
+    return Connections(ssl_context=ssl_context, limit=_AT_ONCE)
+
+
+async def exchange(
+    http: httpx.AsyncClient, direct: httpx.AsyncBaseTransport | None, request: httpx.Request
+) -> httpx.Response:
+    """Send the request, and return the reply whole.
+
+    Over `direct`, if it is there: the client does nothing else for us than that it keeps the cookies.
+    """
+    if direct is None:
+        return await http.send(request)
+    reply = await direct.handle_async_request(request)
+    reply.request = request
+    if "set-cookie" in reply.headers:
+        http.cookies.extract_cookies(reply)
+    await reply.aread()
+    return reply
 
 
 class Connections(httpx.AsyncBaseTransport):

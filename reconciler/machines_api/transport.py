@@ -17,7 +17,7 @@ from reconciler.clock import Clock
 from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.http import is_by_proxy
 from reconciler.machines_api.calls import Call, NewApps, delay_before_retry
-from reconciler.machines_api.connections import open_http
+from reconciler.machines_api.connections import exchange, open_directly, open_http
 from reconciler.machines_api.errors import (
     conceal,
     error_from_reply,
@@ -80,7 +80,8 @@ class Transport:
         self._rate_patience_s = rate_patience_s
         self._trace = trace
         self._tokens = OftenConcealed(token_parts(token.reveal()) if token else ())
-        self._http = open_http(base_url, token, user_agent=user_agent, transport=transport)
+        self._direct = transport or open_directly(base_url)
+        self._http = open_http(base_url, token, user_agent=user_agent, transport=self._direct)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -162,7 +163,7 @@ class Transport:
         try:
             # httpx limits each read, not the whole exchange: a server that sends a byte now and then would block us.
             async with asyncio.timeout(call.timeout_s + _CONNECT_TIMEOUT_S):
-                reply = await self._http.send(self._request(call))
+                reply = await exchange(self._http, self._direct, self._request(call))
             # The stream is read, and refers to the reply: no page of a list is to wait for the garbage collection.
             reply.stream = httpx.ByteStream(b"")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
