@@ -7,6 +7,7 @@ the record before it ended, for when the events of that run are no longer retain
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ _FIELDS: Final = 6
 _ULID_LENGTH: Final = 26
 _NOT_KNOWN: Final = -1
 _LATE: Final = "r"  # written after the `r` of a requested stop: earlier versions read `rr` as `r`
+_KEPT: Final = 1_000  # a claim reads the same records again and again
 _WHOLE: Final = r"[0-9]{1,11}"  # long enough for a time or a code, and ASCII digits only
 _TIMER_SLACK: Final = timedelta(seconds=2)
 
@@ -54,6 +56,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
         return _SEPARATOR.join(fields)[:_MAX_LENGTH]
 
 
+@lru_cache(maxsize=_KEPT)
 def parse_record(text: str) -> RunRecord | None:
     """Parse a metadata value; None if it is not a record."""
     fields = text.split(_SEPARATOR, _FIELDS - 1)
