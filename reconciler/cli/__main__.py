@@ -29,7 +29,11 @@ def main() -> "NoReturn":
             import gc
 
             gc.set_threshold(FEW_COLLECTIONS)
-            from reconciler.cli.main import main as run
+            from reconciler.cli.later_parts import importing_later
+            from reconciler.cli.lean_imports import FIRST_PACKAGES
+
+            with importing_later(FIRST_PACKAGES):
+                from reconciler.cli.main import main as run
 
             code = run()
         os._exit(code)  # all is written, and to free each object would take a tenth of the time

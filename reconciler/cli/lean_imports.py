@@ -6,7 +6,7 @@ They take half of the time of importing it. In the command alone: the library im
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NotRequired, Required, get_type_hints
 
 from reconciler.cli import asyncio_only
 from reconciler.cli.later_parts import Package
@@ -57,6 +57,19 @@ def _import_parser(_yaml: Any) -> None:
         import_module("yaml._yaml")
 
 
+# What is imported before a verb is known.
+FIRST_PACKAGES: Final = {
+    "msgspec": Package({"msgspec.inspect": "", "msgspec.msgpack": "", "msgspec.toml": "", "msgspec.yaml": ""}),
+    "msgspec.json": Package({"msgspec._json_schema": "schema schema_components"}),
+    "msgspec._utils": Package(
+        {"typing_extensions": "NotRequired Required get_type_hints"},
+        instead={  # of Python itself: they are the same
+            "typing_extensions.NotRequired": NotRequired,
+            "typing_extensions.Required": Required,
+            "typing_extensions.get_type_hints": get_type_hints,
+        },
+    ),
+}
 PACKAGES: Final = {
     "httpx": Package(
         {

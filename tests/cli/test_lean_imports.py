@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.later_parts import Package, importing_later
-from reconciler.cli.lean_imports import PACKAGES
+from reconciler.cli.lean_imports import FIRST_PACKAGES, PACKAGES
 
+TABLES = {**PACKAGES, **FIRST_PACKAGES}
 SERVER = """
 import http.server, json, threading
 
@@ -49,11 +50,63 @@ def run_lean(program: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "names"), [(part, names) for package in PACKAGES.values() for part, names in package.parts.items()]
+    ("part", "names"), [(part, names) for package in TABLES.values() for part, names in package.parts.items()]
 )
 def test_the_table_names_what_the_packages_have(part: str, names: str) -> None:
     module = importlib.import_module(part)
     assert [name for name in names.split() if not hasattr(module, name)] == []
+
+
+def test_msgspec_without_its_parts_reads_and_describes_as_ever() -> None:
+    program = """
+import sys
+from reconciler.cli.later_parts import importing_later
+from reconciler.cli.lean_imports import FIRST_PACKAGES
+with importing_later(FIRST_PACKAGES):
+    import msgspec
+late = {part for package in FIRST_PACKAGES.values() for part in package.parts}
+assert not late & sys.modules.keys(), late & sys.modules.keys()
+
+from typing import NotRequired, TypedDict
+
+class Place(msgspec.Struct, frozen=True):
+    name: str
+    size: int = 0
+
+class Named(TypedDict):
+    name: str
+    size: NotRequired[int]
+
+assert msgspec.json.decode(b'{"name": "a", "size": 2}', type=Place) == Place("a", 2)
+assert msgspec.json.decode(b'{"name": "a"}', type=Named) == {"name": "a"}
+try:
+    msgspec.json.decode(b'{"size": 1}', type=Named)
+except msgspec.ValidationError as error:
+    assert "name" in str(error)
+else:
+    raise AssertionError
+assert [*msgspec.json.schema(Place)["$defs"]["Place"]["properties"]] == ["name", "size"]
+assert msgspec.inspect.type_info(int) == msgspec.inspect.IntType()
+assert msgspec.yaml.decode(b"a: 1") == {"a": 1}
+assert msgspec.msgpack.decode(msgspec.msgpack.encode([1])) == [1]
+import typing_extensions
+assert typing_extensions.__file__
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_command_imports_msgspec_without_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "machines.yaml").write_text(
+        "version: 1\nname: s\napps: {a: {image: i, tasks: {t: {command: ['true']}}}}\n"
+    )
+    program = "import sys; from reconciler.cli.__main__ import main; sys.argv = ['reconciler', 'validate']; main()"
+    command = [sys.executable, "-X", "importtime", "-c", program]
+    ended = subprocess.run(command, timeout=60, capture_output=True, text=True, cwd=tmp_path)
+    assert "is valid" in ended.stdout
+    imported = {row.rpartition("|")[2].strip() for row in ended.stderr.splitlines()}
+    assert "msgspec" in imported
+    assert not imported & {part for package in TABLES.values() for part in package.parts}
 
 
 def test_cookies_are_kept_and_sent_as_ever() -> None:
