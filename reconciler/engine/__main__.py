@@ -3,6 +3,7 @@
 What starts it gives the arguments, and a descriptor to `--tell`: closed once it serves, after the start error if not.
 """
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.engine.errors import EngineStartError
-from reconciler.engine.server.serve import run_engine
 
 _OPTIONS: Final = ("--home", "--runtime", "--port", "--latency", "--adversity", "--tell")
 
@@ -20,6 +20,11 @@ def main() -> int:
     tell = os.fdopen(int(given["--tell"]) if "--tell" in given else os.open(os.devnull, os.O_WRONLY), "wb", 0)
     os.set_inheritable(tell.fileno(), False)
     adversity = given.get("--adversity")
+    gc.disable()  # what is imported stays: there is nothing to collect meanwhile
+    from reconciler.engine.server.serve import run_engine
+
+    gc.freeze()
+    gc.enable()
     try:
         run_engine(
             Path(given["--home"]),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from msgspec.structs import asdict
 
 from reconciler.cli.commands import conform
 from reconciler.cli.ui import console, streams
@@ -179,7 +178,7 @@ def status(**_values: object) -> int:
     found = engine_status(home)
     services = _services(home, found.url) if found.url else []
     if shared().is_json:
-        document = asdict(found) | {"token_file": str(found.token_file) if found.token_file else None}
+        document = found._asdict() | {"token_file": str(found.token_file) if found.token_file else None}
         console.print_json(document | {"services": services})
     elif found.running:
         by = f", by {found.container_host}" if found.container_host else ""

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-import shlex
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
@@ -117,6 +116,8 @@ def exec_request(body: dict[str, Any]) -> tuple[tuple[str, ...], bytes, float]:
     words = body.get("command")
     if words is None and isinstance(body.get("cmd"), str):  # deprecated, but clients still send it
         try:
+            import shlex
+
             words = shlex.split(body["cmd"])
         except ValueError as error:
             raise bad_request(f"invalid cmd: {error}") from error

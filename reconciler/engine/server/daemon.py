@@ -14,10 +14,8 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from reconciler.engine.errors import ANOTHER_HOME, EngineStartError, cannot_use
 from reconciler.engine.server.spawn import ENGINE_LOG, see_log, spawn_engine, why_it_ended
@@ -32,7 +30,7 @@ _PRIVATE: Final = 0o077  # mode bits that no file of the home has
 _ONCE_PUBLIC: Final = ("engine.db", "engine.db-wal", "engine.db-shm", _LOCK, ENGINE_LOG, _STATUS, "volumes", "machines")
 
 
-class EngineStatus(Struct, frozen=True, kw_only=True):
+class EngineStatus(NamedTuple):
     """Whether an engine runs, and where.
 
     `url` has no `/v1`; `container_host` is the address of Docker or Podman.

@@ -3,7 +3,6 @@
 It decides what of a machine leaves the engine for the page. How that looks is the page's affair.
 """
 
-import shlex
 from typing import Any, Final
 
 from reconciler.engine.config.read import commands_of
@@ -25,6 +24,8 @@ _VALUES: Final = frozenset({"raw_value", "values"})  # of files, and of HTTP hea
 
 def machine_view(engine: Engine, machine: Machine) -> dict[str, Any]:
     """Return what the dashboard shows of a machine, as JSON."""
+    import shlex
+
     check_results = engine.check_results.of(machine) or {}
     body = serializers.machine_json(machine, None, engine.settings.behaviour, is_summary=True)
     return {key: body[key] for key in _SHOWN} | {

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from msgspec.structs import replace
 
 from reconciler.clock import SystemClock
 from reconciler.engine.engine import Engine
@@ -113,7 +112,7 @@ async def _serve(
 ) -> None:
     logging.basicConfig(level=logging.WARNING)
     runtime = await make_runtime(status.runtime or "process", home, os.environ)
-    status = replace(status, container_host=runtime.container_host)
+    status = status._replace(container_host=runtime.container_host)
     database = home / "engine.db"
     engine = Engine(
         database=database,

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import Final
 
 from reconciler.engine.errors import ANOTHER_HOME, FREE_SPACE, EngineStartError, make_writable
@@ -111,6 +110,8 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def start_empty(file: Path) -> str:
     """Return what to do with a damaged database."""
+    from shlex import quote
+
     kept = quote(str(file.parent / "damaged"))
     return (
         f"`mkdir -p {kept} && mv {quote(str(file))}* {kept}` puts it aside; the engine then starts empty,"

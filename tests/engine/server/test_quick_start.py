@@ -29,7 +29,8 @@ HEAVY = {
     "uvicorn",
     "yaml",
 }
-LATER = {"reconciler.engine.graphql.queries"}
+DAEMON = ("reconciler.engine.__main__", "reconciler.engine.server.serve", "reconciler.engine.runtime.process")
+LATER = {"shlex", "reconciler.engine.graphql.queries"}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_engine_imports_nothing_that_it_does_not_need_to_serve() -> None:
-    program = "import sys, reconciler.engine.__main__, reconciler.engine.runtime.process; print(*sys.modules)"
+    program = f"import sys, {', '.join(DAEMON)}; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert (HEAVY | LATER).intersection(told.stdout.split()) == set()
     assert {"httptools", "uvloop", "sqlite3"} <= set(told.stdout.split())
@@ -102,3 +103,9 @@ def test_a_start_of_true_is_three_commits_until_it_has_stopped(tmp_path: Path) -
 
     # That it starts, before it does; its pid, for who has to end it after a crash; and its end.
     assert [one.split()[0] for one in asyncio.run(scenario())] == ["BEGIN", "INSERT", "COMMIT"] * 3
+
+
+def test_what_finds_and_starts_an_engine_imports_little() -> None:
+    program = "import sys, reconciler.engine.server.daemon; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert {"asyncio", "sqlite3", "msgspec", "dataclasses", "inspect"}.intersection(told.stdout.split()) == set()
