@@ -5,7 +5,6 @@ It handles all that can go wrong in an exchange, and knows nothing of machines.
 
 import asyncio
 import json
-import random
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final, TypeVar
 
@@ -113,7 +112,7 @@ class Transport:
                     elapsed_s=self._clock.monotonic() - began,
                     rate_patience_s=self._rate_patience_s,
                     retry_after_s=error.retry_after_s,
-                    jitter=random.random(),
+                    jitter=_jitter(),
                 )
                 is_limited = error.kind is ApiErrorKind.RATE_LIMITED
                 if is_limited and delay_s is not None:
@@ -266,6 +265,12 @@ class Transport:
 
     def _header(self, call: Call, reply: httpx.Response, name: str) -> str | None:
         return shorten(self._concealed(call, reply.headers.get(name, "")), _HEADER_SHOWN) or None
+
+
+def _jitter() -> float:
+    import random  # hardly a call is repeated
+
+    return random.random()
 
 
 def _tell_flight(call: Call, *, is_under_way: bool) -> None:

@@ -9,7 +9,6 @@ and it has a time limit.
 import os
 import posixpath
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +58,7 @@ def head_commit(directory: Path, environment: Mapping[str, str]) -> tuple[int, s
 
     A shallow clone has them too. Raises NoCommitError.
     """
-    if shutil.which("git", path=environment.get("PATH")) and not _may_be_in_repository(directory):
+    if not _may_be_in_repository(directory) and _is_installed(environment):
         raise NoCommitError(_NO_REPOSITORY)  # without a process: it would take longer than a call of the API
     try:
         words = ["cat-file", "--batch"]
@@ -122,6 +121,8 @@ def _run(
 
     Raises as subprocess.run does.
     """
+    import shutil
+
     directory = directory.resolve()
     worktree = _worktree_of(directory) or directory
     command = [shutil.which("git", path=environment.get("PATH")) or "git", "--no-pager", "-C", str(directory)]
@@ -137,6 +138,12 @@ def _worktree_of(directory: Path) -> Path | None:
     """Return the folder whose repository git finds from this one; None outside."""
     directory = directory.resolve()
     return next((one for one in (directory, *directory.parents) if (one / ".git").exists()), None)
+
+
+def _is_installed(environment: Mapping[str, str]) -> bool:
+    """Return whether git is in the environment's PATH, without what shutil imports."""
+    folders = environment.get("PATH", "").split(os.pathsep)
+    return any(os.access(Path(folder) / "git", os.X_OK) for folder in folders)
 
 
 def _may_be_in_repository(directory: Path) -> bool:

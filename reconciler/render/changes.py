@@ -1,16 +1,15 @@
 """Word a plan's changes for people: what happens, why, to which fields."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
-from reconciler.model.counted import counted
 from reconciler.model.marks import LOCAL_CONTEXT
-from reconciler.model.plan import Plan, unreachable_counts
+from reconciler.model.plan import Plan
 from reconciler.model.run_policy import ARGS_PLACE, OVERRIDES_ARGS
+from reconciler.render.closing import word_of
 from reconciler.render.redact import clean, hidden, shown
 from reconciler.render.words import Words, changed_words, side_of
 
@@ -27,28 +26,12 @@ _SYMBOLS: Final = {
     Action.NONE: " ",
 }
 _SYMBOL_OF_DEFERRED: Final = "="
-_WORDS: Final = {
-    Action.CREATE: "create",
-    Action.UPDATE: "update",
-    Action.REPLACE: "replace",
-    Action.DESTROY: "destroy",
-    Action.ADOPT: "adopt",
-    Action.START: "start",
-    Action.RELEASE: "release",
-    Action.SETTINGS: "settings",
-}
 _BY: Final = {
     Cause.SPEC: "",
     Cause.DRIFT: "changed by someone else",
     Cause.IMAGE: "the image moved",
     Cause.BOTH: "the spec, and someone else",
 }
-_ADOPT_AND_CHANGE: Final = "adopt and change"
-_ALWAYS_COUNTED: Final = frozenset({"create", "update", "replace", "destroy"})
-_COUNTED: Final = (
-    *("create", "update", "replace", "destroy"),
-    *("adopt", _ADOPT_AND_CHANGE, "start", "release"),
-)
 _SHORTEST_RANGE: Final = 4
 _SAY_NOTHING: Final = frozenset({ReasonCode.MISSING, ReasonCode.DESTROY})  # the action says as much
 _COMPARED: Final = 20_000  # characters of a value whose changed words are looked for
@@ -92,7 +75,7 @@ class Group(Struct, frozen=True):
     @property
     def word(self) -> str:
         """Say what happens, in a word or two."""
-        word = _word_of(self.first)
+        word = word_of(self.first)
         return f"deferred {word}" if self.first.deferred else word
 
     @property
@@ -153,43 +136,6 @@ def grouped(plan: Plan) -> list[Group]:
 def _values(change: Change) -> list[tuple[object, ...]]:
     """Return all values of the fields, secrets too. The repr of a field hides them."""
     return [(field.path, field.observed, field.desired, field.cause, field.is_secret) for field in change.fields]
-
-
-def _word_of(change: Change) -> str:
-    return _ADOPT_AND_CHANGE if change.action is Action.ADOPT and change.fields else _WORDS[change.action]
-
-
-def closing_line(plan: Plan) -> str:
-    """Sum up the plan in one line."""
-    counts = plan.counts()
-    watched = counts[Action.WATCH.value]
-    down = f", {watched} of them {'does' if watched == 1 else 'do'} not stay up" if watched else ""
-    unchanged = counts[Action.NONE.value] + watched
-    dark = unreachable_counts(plan.unreachable)
-    if plan.blocked and not plan.has_changes:
-        return "Nothing is applied while that stands."
-    if not plan.has_changes:
-        declared = f"{unchanged} machine{' is' if unchanged == 1 else 's are'} as declared{down}"
-        seen = ", ".join([declared, *dark])
-        return f"No drift. {seen}; {_not_shown(plan.not_shown)}" if plan.not_shown else f"No changes. {seen}."
-    by_word = Counter(_word_of(change) for change in plan.effective if not change.deferred)
-    parts = [f"{by_word[word]} to {word}" for word in _COUNTED if by_word[word] or word in _ALWAYS_COUNTED]
-    if settings := counts[Action.SETTINGS.value]:
-        parts.append(f"the settings of {counted(settings, 'pool')} to change")
-    if count := len(plan.allocations):
-        parts.append(f"{count} IP address{'' if count == 1 else 'es'} to allocate")
-    if count := len(plan.app_deletions):
-        parts.append(f"{counted(count, 'app')} to delete")
-    if counts["deferred"]:
-        parts.append(f"{counts['deferred']} deferred")
-    parts += dark
-    line = f"Plan: {', '.join(parts)}." + (f" {unchanged} unchanged{down}." if unchanged else "")
-    line += f" Beside drift, {_not_shown(plan.not_shown)}" if plan.not_shown else ""
-    return line + (" Nothing of it is applied while it is blocked." if plan.blocked else "")
-
-
-def _not_shown(count: int) -> str:
-    return f"{count} slot{' differs' if count == 1 else 's differ'} from the spec: `reconciler plan` shows how."
 
 
 def as_declared(field: FieldChange) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ from typing import Final
 from reconciler.model.change import Action
 from reconciler.model.counted import counted
 from reconciler.model.plan import Plan
-from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.changes import Group, Row
+from reconciler.render.closing import closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
 from reconciler.render.lowerings import lowering_lines
 from reconciler.render.pools import by_pool, loss_words, worst_first

@@ -10,7 +10,8 @@ from typing import Final
 
 from reconciler.model.approval import approval_text
 from reconciler.model.plan import Plan
-from reconciler.render.changes import Group, Row, closing_line
+from reconciler.render.changes import Group, Row
+from reconciler.render.closing import closing_line
 from reconciler.render.images import MERGE_LINK, build_words, variables_words
 from reconciler.render.lowerings import lowering_lines
 from reconciler.render.markup import cell, code, fitting, folded, html_code, notes, pool_table, red

@@ -116,8 +116,9 @@ _OF_AN_APPLY = "model.apply_event model.report"
 LEFT_OUT = {
     "validate": "cli.ui.annotations model.machine operations.session render.diagnostics spec.near_names "
     "spec.shape_errors targets",
-    "plan": f"{_OF_AN_APPLY} machines_api.endpoints machines_api.leases machines_api.logs model.approval "
-    "operations.consent operations.saved_plans",
+    "plan": f"{_OF_AN_APPLY} canonical.lowerings machines_api.endpoints machines_api.leases machines_api.logs "
+    "model.approval model.lowering operations.consent operations.saved_plans render.change_lines render.changes "
+    "render.lowerings render.pools render.words",
     "invoke t": f"{_OF_AN_APPLY} canonical.digest invoke.attach invoke.idempotency invoke.key_marks invoke.key_room "
     "invoke.reconfigure invoke.runs machines_api.endpoints model.change model.desired model.plan planner.desired "
     "slots.override slots.update",

@@ -16,7 +16,7 @@ from reconciler.operations.plan import observe_as_applied
 from reconciler.planner.drift import apps_to_look_at, only_drift, with_drift, with_lost
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan as make_plan
-from reconciler.render.changes import closing_line
+from reconciler.render.closing import closing_line
 from tests.support.faults import DeadError
 from tests.support.world import World, open_world, spec_of, task_spec
 

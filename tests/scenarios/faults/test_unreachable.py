@@ -27,7 +27,7 @@ from reconciler.operations.status import rows_of
 from reconciler.planner.drift import only_drift, with_drift
 from reconciler.planner.hashes import plan_sha256
 from reconciler.planner.planner import plan
-from reconciler.render.changes import closing_line
+from reconciler.render.closing import closing_line
 from reconciler.render.json import json_text, plan_json
 from reconciler.render.report import problems, report_json, report_text
 from reconciler.render.runs import runs_json
