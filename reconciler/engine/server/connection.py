@@ -168,6 +168,9 @@ class Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             self._transport.abort()
             raise
+        except Exception:
+            _log.exception("a reply could not be sent")
+            self._transport.abort()
         finally:
             self._answering = None
             self.idle_since_s = self._loop.time()

@@ -1,13 +1,16 @@
 """The engine's HTTP server, asked with bytes: order, bodies, endings, and what is no HTTP."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from reconciler.engine.http.messages import MAX_BODY, JSONResponse, NoReply, Request, Response, StreamingResponse
 from reconciler.engine.server.http_server import EngineServer
@@ -30,6 +33,8 @@ class Asked:
         match request.path:
             case "/slow":
                 await self.go_on.wait()
+            case "/odd":
+                return Response(headers={"odd": "\u20ac"})
             case "/broken":
                 raise RuntimeError("a bug")
             case "/cut":
@@ -78,7 +83,17 @@ def served(scenario: Scenario) -> None:
         finally:
             serving.cancel()
 
-    asyncio.run(run())
+    for make_loop in (asyncio.new_event_loop, uvloop.new_event_loop):
+        broken: list[dict[str, Any]] = []
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.get_loop().set_exception_handler(partial(noted, broken))
+            runner.run(run())
+        gc.collect()  # tasks whose exception nobody has seen tell of it now
+        assert broken == []
+
+
+def noted(broken: list[dict[str, Any]], _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    broken.append(context)
 
 
 async def reply_of(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -201,5 +216,15 @@ def test_a_stop_waits_for_replies_and_not_for_idle_connections() -> None:
             assert (headers[b"connection"], body) == (b"close", b'{"path":"/slow","length":0}')
             assert await idle.read() == b""
             assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_a_reply_that_cannot_be_sent_ends_the_connection() -> None:
+    async def scenario(_asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"GET /odd HTTP/1.1\r\n" + HOST + b"\r\n")
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
 
     served(scenario)
