@@ -1,6 +1,6 @@
 """The parts of other packages that no verb needs to start.
 
-They take half of the time of importing it. In the command alone: the library imports its packages as they are.
+They take half of the time of importing them. In the command alone: the library imports its packages as they are.
 """
 
 from collections.abc import Iterator
@@ -71,6 +71,7 @@ FIRST_PACKAGES: Final = {
     ),
 }
 PACKAGES: Final = {
+    "asyncio": Package({"ssl": "SSLContext SSLSocket", "asyncio.sslproto": "SSLProtocol"}),
     "httpx": Package(
         {
             "httpx._main": "main",
@@ -80,6 +81,8 @@ PACKAGES: Final = {
             "http.cookiejar": "Cookie CookieJar",
             "urllib.request": "Request getproxies parse_http_list",
             "email.message": "Message",
+            "idna": "",
+            "mimetypes": "",
         },
         parents=("email", "urllib"),
         instead={"http.cookiejar.CookieJar": _NoCookies},
@@ -87,6 +90,7 @@ PACKAGES: Final = {
     ),
     "httpcore": Package(
         {
+            "ssl": "SSLContext",
             "httpcore._api": "request stream",
             "httpcore._sync": _SYNCHRONOUS,
             "httpcore._ssl": "default_ssl_context",

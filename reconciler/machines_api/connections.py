@@ -6,9 +6,8 @@ third of the work.
 """
 
 import asyncio
-import ssl
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpcore
 import httpx
@@ -19,6 +18,9 @@ from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.network import AsyncioBackend
 from reconciler.machines_api.remedies import PROXY_HINT
 from reconciler.model.secret import Secret
+
+if TYPE_CHECKING:
+    import ssl
 
 _AT_ONCE: Final = 32
 _KEPT_S: Final = 5.0  # how long an idle connection is kept, as httpx does
@@ -85,7 +87,7 @@ class Connections(httpx.AsyncBaseTransport):
     Each answer is read whole before it is returned.
     """
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None, limit: int) -> None:
+    def __init__(self, *, ssl_context: "ssl.SSLContext | None", limit: int) -> None:
         self._ssl_context = ssl_context
         self._places = asyncio.Semaphore(limit)
         self._idle: deque[httpcore.AsyncHTTPConnection] = deque()  # the one that was used last is the last

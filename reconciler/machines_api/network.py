@@ -9,10 +9,12 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ssl import SSLContext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpcore
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, "Connection Attempt Delay"
 _HELD: Final = 256 * 1024  # bytes that were received and not read, above which no more are received
@@ -91,7 +93,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         await asyncio.sleep(0)  # so that the socket is closed
 
     async def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: "SSLContext", server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         connection = self._connection
         try:
@@ -140,7 +142,7 @@ class _Connection(asyncio.Protocol):
         """Whether a read need not wait: for bytes, or to say that there will be none."""
         return bool(self.received) or self._is_over
 
-    async def start_tls(self, context: SSLContext, server_hostname: str | None) -> None:
+    async def start_tls(self, context: "SSLContext", server_hostname: str | None) -> None:
         loop = asyncio.get_running_loop()
         upgraded = await loop.start_tls(self.transport, self, context, server_hostname=server_hostname)
         if upgraded is None:

@@ -50,14 +50,14 @@ RUN = "RUN"  # stands for a run that goes on
 # Of Python's own the ones that take longest.
 SLOW_STANDARD = frozenset({"asyncio", "ssl", "secrets", "http.client", "sqlite3"})
 # What a call over HTTP needs; `click` and `msgspec` are in every line besides.
-CALL = "httpx httpcore h11 idna ssl"
+CALL = "httpx httpcore h11"
 TALK = f"{CALL} asyncio yaml | canonical engine machines_api slots spec"
 
 PARTS_LEFT_OUT = {part for package in PACKAGES.values() for part in package.parts}
 # The lines that use one of them.
 PARTS_NEEDED = {
     "doctor": "email.message urllib.request",
-    "engine status": "httpcore._api httpcore._backends.sync httpcore._ssl httpcore._sync",
+    "engine status": "httpcore._api httpcore._backends.sync httpcore._ssl httpcore._sync ssl",
 }
 
 
@@ -104,7 +104,7 @@ TABLE = (
     Row(f"wait {RUN}", f"{TALK} invoke render"),
     Row("doctor", f"{TALK} images planner render"),
     Row("unlock", f"{TALK} render"),
-    Row("engine status", f"{CALL} certifi | engine render"),
+    Row("engine status", f"{CALL} certifi ssl | engine render"),
     Row("engine env", "| engine"),
     Row("import theirs", f"{TALK} drafts planner render slots"),
     Row("release --dry-run", f"{TALK} apply planner render"),

@@ -1,6 +1,7 @@
 """The command imports other packages without the parts that no verb runs; whoever uses them meets no difference."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,9 +38,40 @@ import sys
 from reconciler.cli.later_parts import importing_later
 from reconciler.cli.lean_imports import PACKAGES
 with importing_later(PACKAGES):
-    import httpx, httpcore, yaml
+    import asyncio, httpx, httpcore, msgspec, yaml
 late = {part for package in PACKAGES.values() for part in package.parts}
 assert not late & sys.modules.keys(), late & sys.modules.keys()
+"""
+TLS = """
+from reconciler.machines_api.connections import Connections
+assert not {"ssl", "asyncio.sslproto"} & sys.modules.keys()
+import ssl
+server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+server_side.load_cert_chain(certificate, key)
+trusting = ssl.create_default_context(cafile=certificate)
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_side)
+    url = "https://127.0.0.1:%s" % server.sockets[0].getsockname()[1]
+    for transport in (Connections(ssl_context=trusting, limit=1), httpx.AsyncHTTPTransport(verify=trusting)):
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert (await client.get(url)).json() == []
+    async with httpx.AsyncClient(transport=Connections(ssl_context=httpx.create_ssl_context(), limit=1)) as client:
+        try:
+            await client.get(url)
+        except httpx.ConnectError as error:
+            assert "certificate" in str(error)
+        else:
+            raise AssertionError
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1], ssl=trusting)
+    assert writer.get_extra_info("ssl_object").version()
+    writer.transport.abort()
+    server.close()
+asyncio.run(main())
 """
 
 
@@ -180,6 +212,19 @@ assert httpcore._synchronization.anyio.fail_after(1).__class__ is anyio.fail_aft
     run_lean(SERVER + program)
 
 
+def test_tls_works_once_it_is_used(tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    program = f"""
+key, certificate = {str(tmp_path / "key.pem")!r}, {str(tmp_path / "certificate.pem")!r}
+"""
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", *files]
+    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True, timeout=30)
+    run_lean(program + TLS)
+
+
 def test_what_no_verb_uses_works_when_it_is_used() -> None:
     program = """
 with httpx.Client() as client:
@@ -195,6 +240,11 @@ assert Own(lambda request: httpx.Response(204)).handle_request(httpx.Request("GE
 application = lambda environ, start: (start("200 OK", []), [b"x"])[1]
 assert httpx.Client(transport=httpx.WSGITransport(app=application)).get("http://x").content == b"x"
 assert httpcore.default_ssl_context().check_hostname
+assert httpx.URL("http://xn--mnchen-3ya.de").host == "m\u00fcnchen.de"
+assert httpx.Client(transport=transport).post("http://x", files={"a": ("a.png", b"x")}).text == "\u00e4"
+assert msgspec.json.schema(int) == {"type": "integer"}
+assert msgspec.inspect.type_info(int) == msgspec.inspect.IntType()
+assert msgspec.toml.encode.__module__ == "msgspec.toml"
 assert yaml.safe_load("a: [1, x]") == {"a": [1, "x"]}
 assert yaml.safe_dump({"a": [1]}) == "a:\\n- 1\\n"
 assert yaml.load("a: 1", Loader=yaml.CSafeLoader) == {"a": 1}
