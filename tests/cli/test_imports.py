@@ -119,6 +119,7 @@ LEFT_OUT = {
     "plan": f"{_OF_AN_APPLY} canonical.lowerings machines_api.endpoints machines_api.leases machines_api.logs "
     "model.approval model.lowering operations.consent operations.saved_plans render.change_lines render.changes "
     "render.lowerings render.pools render.words",
+    "apply --yes": "render.json render.markdown render.terraform",
     "invoke t": f"{_OF_AN_APPLY} canonical.digest invoke.attach invoke.idempotency invoke.key_marks invoke.key_room "
     "invoke.reconfigure invoke.runs machines_api.endpoints model.change model.desired model.plan planner.desired "
     "slots.override slots.update",

@@ -87,10 +87,10 @@ class Beside:
 
     def end(self, report: "Report") -> None:
         """Write how it ended; only the first end counts."""
-        from reconciler.render.json import json_text
-        from reconciler.render.report import report_json
-
         if self._document and not self.events.is_over:
+            from reconciler.render.json import json_text
+            from reconciler.render.report import report_json
+
             self._document.write(json_text(report_json(report)))
         self.events.end(report)
 
