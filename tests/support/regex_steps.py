@@ -4,11 +4,14 @@ Reads the parsed pattern and does as Python's engine does, without its shortcuts
 looked at, and for each that is given back.
 """
 
+import ast
+import inspect
 import re
 import re._constants as op  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 from collections.abc import Iterator
 from itertools import islice
+from types import ModuleType
 from typing import Any
 
 _MANY = 10**9
@@ -157,3 +160,15 @@ _CATEGORIES = {
     op.CATEGORY_WORD: r"\w",
     op.CATEGORY_NOT_WORD: r"\W",
 }
+
+
+def compiled_where_used(module: ModuleType) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """The module's texts that it gives to a function of `re`, by name, as patterns with the flags given there."""
+    for call in ast.walk(ast.parse(inspect.getsource(module))) if "re" in vars(module) else ():
+        match call:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=function), args=[ast.Name(id=name), *_]):
+                text, signature = vars(module).get(name), inspect.signature(getattr(re, function))
+                if isinstance(text, str) and "flags" in signature.parameters:
+                    words = {str(one.arg): one.value for one in call.keywords}
+                    flags = signature.bind(*call.args, **words).arguments.get("flags")
+                    yield name, re.compile(text, eval(ast.unparse(flags), {"re": re}) if flags else 0)

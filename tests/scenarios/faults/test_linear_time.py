@@ -30,7 +30,7 @@ from reconciler.render.diagnostics import diagnostics_text
 from reconciler.render.redact import clean
 from reconciler.spec import load_spec, variables
 from reconciler.spec.schema import spec_schema
-from tests.support.regex_steps import Steps, samples
+from tests.support.regex_steps import Steps, compiled_where_used, samples
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Every regular expression of the package's modules, and every one of the spec's schema."""
     for found in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
         if found.name.split(".")[1] not in APART:
-            for name, value in vars(importlib.import_module(found.name)).items():
+            module = importlib.import_module(found.name)
+            for name, value in (*vars(module).items(), *compiled_where_used(module)):
                 if isinstance(value, re.Pattern):
                     yield f"{found.name}.{name}", value
     schemas = set(re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(spec_schema())))
