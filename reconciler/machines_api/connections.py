@@ -91,10 +91,14 @@ class Connections(httpx.AsyncBaseTransport):
         self._ssl_context = ssl_context
         self._places = asyncio.Semaphore(limit)
         self._idle: deque[httpcore.AsyncHTTPConnection] = deque()  # the one that was used last is the last
+        self._busy: set[httpcore.AsyncHTTPConnection] = set()
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await self._enter(request)
         try:
+            if self._is_closed:
+                raise RuntimeError("the connections were closed")
             return await self._send(request)
         except _ERRORS as error:
             raise _error_of_httpx(error) from error
@@ -102,8 +106,10 @@ class Connections(httpx.AsyncBaseTransport):
             self._places.release()
 
     async def aclose(self) -> None:
-        while self._idle:
-            await self._idle.pop().aclose()
+        self._is_closed = True
+        for connection in (*self._idle, *self._busy):
+            await connection.aclose()
+        self._idle.clear()
 
     async def _enter(self, request: httpx.Request) -> None:
         """Wait for a place."""
@@ -128,12 +134,14 @@ class Connections(httpx.AsyncBaseTransport):
             extensions=request.extensions,
         )
         connection = await self._connection(target.origin)
+        self._busy.add(connection)
         try:
             reply = await connection.handle_async_request(sent)
             content = await reply.aread()
             await reply.aclose()
         finally:
-            if connection.is_available():
+            self._busy.discard(connection)
+            if connection.is_available() and not self._is_closed:
                 self._idle.append(connection)
             elif not connection.is_closed():
                 await connection.aclose()

@@ -188,3 +188,22 @@ def test_a_request_that_is_given_up_ends_its_connection() -> None:
             await server.closed.wait()
 
     run(silent, use)
+
+
+def test_connections_that_are_closed_end_what_is_under_way_and_send_nothing_more() -> None:
+    async def use(_http: httpx.AsyncClient, server: Server) -> None:
+        async def answer(_number: int, _writer: asyncio.StreamWriter) -> None:
+            arrived.set()
+
+        arrived, server.answer = asyncio.Event(), answer
+        connections = Connections(ssl_context=None, limit=2)
+        asking = asyncio.ensure_future(connections.handle_async_request(httpx.Request("GET", server.url)))
+        await arrived.wait()
+        await connections.aclose()
+        with pytest.raises(httpx.TransportError):
+            await asking
+        with pytest.raises(RuntimeError, match="were closed"):
+            await connections.handle_async_request(httpx.Request("GET", server.url))
+        assert server.opened == 1
+
+    run(good, use)
