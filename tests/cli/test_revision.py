@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.ui import session
+from reconciler import targets
 from reconciler.targets import resolve_target
 from reconciler.testing.virtual import VirtualEngine
 from tests.support.command_line import CommandLine
@@ -40,7 +40,7 @@ def test_without_one_plan_and_apply_say_so_and_what_to_do(line: CommandLine) -> 
 def test_on_the_local_engine_nobody_is_told(
     line: CommandLine, engine: VirtualEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "resolve_target", lambda environment, _name: resolve_target(environment, engine.url))
+    monkeypatch.setattr(targets, "resolve_target", lambda environment, _name: resolve_target(environment, engine.url))
     for words in (["plan"], ["apply", "--yes"]):
         ended = line.run(*words, "--target", "local")
         assert ended.code == 0
