@@ -22,9 +22,38 @@ _SHORT_DIGITS: Final = 4
 
 def digest_of(config: MachineConfig) -> str:
     """Return the digest of a desired config, `SCHEME:hex`: the mark `applied`."""
-    image = None if "containers" in config.document else reference(config.image)
-    scheme = SCHEME if image and image.identity else FIRST_SCHEME
-    return f"{scheme}:{_hash(canonical(config))[:_DIGITS]}"
+    return DesiredDigest(config).text
+
+
+class DesiredDigest:
+    """The digest of a desired config, to be compared with those of many machines.
+
+    The config is brought to canonical form once, and hashed once for each image that the machines have.
+    """
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        self._canonical = canonical(config)
+        self._as_sent: dict[str | None, str] = {}  # by image
+        image = None if "containers" in config.document else reference(config.image)
+        scheme = SCHEME if image and image.identity else FIRST_SCHEME
+        self.text = f"{scheme}:{_hash(self._canonical)[:_DIGITS]}"
+
+    def is_told_by(self, digest: str | None, *, live: MachineConfig | None = None) -> bool:
+        """Return what `is_digest_of` returns of this config."""
+        if digest is None or digest == self.text:
+            return digest is not None
+        if scheme_of(digest) != FIRST_SCHEME:
+            return False
+        own = self._config.image
+        is_same = live is not None and is_same_image(live.image, own)
+        return digest in {self._first(image) for image in ([own, live.image] if live and is_same else [own])}
+
+    def _first(self, image: str | None) -> str:
+        """Return the digest of the first scheme, with the image as it was sent."""
+        if image not in self._as_sent:
+            self._as_sent[image] = f"{FIRST_SCHEME}:{_hash(_with_image(self._canonical, image))[:_DIGITS]}"
+        return self._as_sent[image]
 
 
 def is_digest_of(digest: str | None, config: MachineConfig, *, live: MachineConfig | None = None) -> bool:
@@ -33,10 +62,7 @@ def is_digest_of(digest: str | None, config: MachineConfig, *, live: MachineConf
     It may be one of the first scheme. That has the image as it was sent: as it is on the machine, if that is the same
     image.
     """
-    if digest is None or digest == digest_of(config):
-        return digest is not None
-    sent = [config.image, live.image] if live and is_same_image(live.image, config.image) else [config.image]
-    return digest in {f"{FIRST_SCHEME}:{_hash(_as_sent(config, image))[:_DIGITS]}" for image in sent}
+    return digest is not None and DesiredDigest(config).is_told_by(digest, live=live)
 
 
 def live_digest(config: MachineConfig) -> str:
@@ -44,7 +70,7 @@ def live_digest(config: MachineConfig) -> str:
 
     The image counts as it is reported, with its tag.
     """
-    return _hash(_as_sent(config, config.image))
+    return _hash(_with_image(canonical(config), config.image))
 
 
 def section_digests(config: MachineConfig) -> str:
@@ -79,9 +105,8 @@ def scheme_of(digest: str) -> str:
     return digest.partition(":")[0]
 
 
-def _as_sent(config: MachineConfig, image: object) -> dict[str, Any]:
+def _with_image(document: dict[str, Any], image: object) -> dict[str, Any]:
     """Return the canonical config with the image as it is sent, not by its identity."""
-    document = canonical(config)
     return document | {"image": image} if "image" in document else document
 
 

@@ -232,4 +232,4 @@ class Change(HidesFields, frozen=True, kw_only=True):
     @property
     def is_effective(self) -> bool:
         """Return whether this changes anything, now or once its run has ended."""
-        return self.action not in {Action.NONE, Action.WATCH}
+        return self.action is not Action.NONE and self.action is not Action.WATCH

@@ -161,14 +161,19 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        return tuple(self._slot(region, number) for region, count in self.counts.items() for number in range(count))
+        return tuple(slot for region, count in self.counts.items() for slot in self._slots(region, count))
 
-    def _slot(self, region: str, number: int) -> Slot:
-        slot = Slot(app=self.app, pool=self.name, region=region, number=number)
-        names = self.names.get(region, ())
-        if number >= len(names) or names[number] == slot.name:
-            return slot
-        return replace(slot, given=names[number])
+    def _slots(self, region: str, count: int) -> list[Slot]:
+        app, pool = self.app, self.name
+        slots = [Slot(app=app, pool=pool, region=region, number=number) for number in range(count)]
+        for number, name in enumerate(self.names.get(region, ())[:count]):
+            if name != slots[number].name:
+                slots[number] = replace(slots[number], given=name)
+        return slots
+
+    @property
+    def has_slots(self) -> bool:
+        return any(count > 0 for count in self.counts.values())
 
     @property
     def anchor(self) -> Slot | None:
@@ -199,7 +204,7 @@ class App(Struct, frozen=True, kw_only=True):
     @property
     def public_pools(self) -> tuple[Pool, ...]:
         """Return the pools with machines that the public calls."""
-        return tuple(pool for pool in self.pools if pool.slots and pool.has_public_ports)
+        return tuple(pool for pool in self.pools if pool.has_slots and pool.has_public_ports)
 
 
 class Spec(Struct, frozen=True, kw_only=True):

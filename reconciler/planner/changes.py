@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from reconciler.canonical.digest import digest_of, is_digest_of, live_digest
+from reconciler.canonical.digest import DesiredDigest, digest_of, live_digest
 from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
@@ -15,7 +15,7 @@ from reconciler.model.machine import Machine
 from reconciler.model.spec import App, Pool, PoolKind, Slot
 from reconciler.planner.desired import as_run, counts_of, desired_machine, has_moved
 from reconciler.planner.diff import Differ
-from reconciler.planner.leader_slot import anchors_of, successor_of
+from reconciler.planner.leader_slot import Successors, anchors_of
 from reconciler.planner.pair import Paired
 from reconciler.planner.rules import Decision, Situation, crash_of, decide_action, deferral, should_run
 
@@ -32,7 +32,7 @@ def adoption(
     situation = Situation(
         pool=pool,
         region=slot.region,
-        desired_digest=digest_of(pool.config),
+        desired_digest=DesiredDigest(pool.config),
         machine=machine,
         at=at,
         fields=differ.differences(canonical(pool.config), as_run(machine, pool.config.image), image=pool.config.image),
@@ -61,11 +61,12 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
     """
     anchors = anchors_of(paired, app.pools)
     named = {(slot.pool, slot.region) for slot in (*paired.by_slot, *paired.orphans) if slot.given}
+    successors = Successors(paired)
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
         memory = memories.get(pool.name, {})
         desired = canonical(pool.config)
-        digest = digest_of(pool.config)
+        digest = DesiredDigest(pool.config)
         anchor = anchors[pool.name]
         for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
             if slot in paired.blocked or (slot in paired.unreachable and slot not in paired.by_slot):
@@ -85,7 +86,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
             )
             change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
             change = _with_counts(change, pool, memory, paired)
-            yield _keeping(change, pool, paired) if change.action is Action.REPLACE else change
+            yield _keeping(change, pool, paired, successors) if change.action is Action.REPLACE else change
 
 
 def _with_counts(change: Change, pool: Pool, memory: Mapping[str, str], paired: Paired) -> Change:
@@ -131,7 +132,7 @@ def _was_applied(slot: Slot, memory: Mapping[str, str], *, has_names: bool) -> b
 
 
 def _fields(
-    differ: Differ, desired: Canonical, digest: str, machine: Machine | None, pool: Pool
+    differ: Differ, desired: Canonical, digest: DesiredDigest, machine: Machine | None, pool: Pool
 ) -> tuple[FieldChange, ...]:
     """Return what differs, less a run's override: that is no drift, and is undone.
 
@@ -139,9 +140,9 @@ def _fields(
     """
     if machine is None or machine.config is None:
         return ()
-    is_overridden = marks.OVERRIDE in machine.metadata
-    applied = machine.metadata.get(marks.APPLIED)
-    is_applied = applied == digest or is_digest_of(applied, pool.config, live=machine.config)
+    metadata = machine.metadata
+    is_overridden = marks.OVERRIDE in metadata
+    is_applied = digest.is_told_by(metadata.get(marks.APPLIED), live=machine.config)
     if is_overridden and is_applied:
         return ()
     # One that was adopted as it was may have only a tag, where the spec has the digest of what runs.
@@ -171,6 +172,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: Decis
     action, code, reason = decided or decide_action(situation)
     pool, machine = situation.pool, situation.machine
     is_written = action in {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT}
+    digest = situation.desired_digest.text
     return Change(
         slot=slot,
         kind=pool.kind,
@@ -187,7 +189,7 @@ def _change(slot: Slot, situation: Situation, anchor: str | None, decided: Decis
             version=(machine.version or None) if machine and action is not Action.NONE else None,
         ),
         observed=machine.config if machine and action not in {Action.NONE, Action.WATCH} else None,
-        desired=desired_machine(pool, slot, anchor=anchor, digest=situation.desired_digest) if is_written else None,
+        desired=desired_machine(pool, slot, anchor=anchor, digest=digest) if is_written else None,
         anchor=anchor,
         lost=situation.lost,
         rollout=pool.rollout,
@@ -210,14 +212,14 @@ def _expected_digest(machine: Machine | None) -> str | None:
 
 def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
     """Yield the removal of each orphan, the highest numbers first."""
-    pools = {pool.name: pool for pool in app.pools}
+    pools, successors = {pool.name: pool for pool in app.pools}, Successors(paired)
     for slot in sorted(paired.orphans, key=lambda slot: (slot.pool, -slot.number, slot.region, slot.given)):
         pool, machine = pools.get(slot.pool), paired.orphans[slot]
-        removal = _keeping(_removal(slot, machine, pool, *_why_orphaned(slot, pool)), pool, paired)
+        removal = _keeping(_removal(slot, machine, pool, *_why_orphaned(slot, pool)), pool, paired, successors)
         removal = replace(removal, is_untold=pool is None or counts_of(pool) is None)
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             handover = Handover(
-                successor=successor_of(pool, paired),
+                successor=successor.name if (successor := successors.of(pool)) else None,
                 digest=digest_of(pool.config),
                 run_policy=pool.run_policy.to_text(),
                 counts=_counts(pool, machine.metadata, paired),
@@ -232,12 +234,12 @@ def duplicate_changes(app: App, paired: Paired) -> Iterator[Change]:
 
     A race left it, where names are not unique.
     """
-    pools = {pool.name: pool for pool in app.pools}
+    pools, successors = {pool.name: pool for pool in app.pools}, Successors(paired)
     for slot, machine in sorted(paired.duplicates, key=lambda duplicate: (duplicate[0], duplicate[1].id)):
         kept = paired.by_slot.get(slot) or paired.orphans[slot]
         reason = f"a duplicate of machine {kept.id}, which stays"
         pool = pools.get(slot.pool)
-        yield _keeping(_removal(slot, machine, pool, ReasonCode.DUPLICATE, reason), pool, paired)
+        yield _keeping(_removal(slot, machine, pool, ReasonCode.DUPLICATE, reason), pool, paired, successors)
 
 
 def _removal(slot: Slot, machine: Machine, pool: Pool | None, code: ReasonCode, reason: str) -> Change:
@@ -262,19 +264,18 @@ def _removal(slot: Slot, machine: Machine, pool: Pool | None, code: ReasonCode, 
     )
 
 
-def _keeping(change: Change, pool: Pool | None, paired: Paired) -> Change:
+def _keeping(change: Change, pool: Pool | None, paired: Paired, successors: Successors) -> Change:
     """Add the slot that keeps how the machine's runs ended.
 
     An anchor that stays keeps its own.
     """
-    if pool is None or change.kind is PoolKind.SERVICE or not pool.slots:
+    if pool is None or change.kind is PoolKind.SERVICE:
         return change
-    keeper = successor_of(pool, paired)
-    if keeper is None or (keeper == change.slot.name and not change.is_duplicate):
+    keeper = successors.of(pool)
+    if keeper is None or (keeper.name == change.slot.name and not change.is_duplicate):
         return change
-    slot = next(slot for slot in pool.slots if slot.name == keeper)
-    machine = paired.by_slot.get(slot)
-    return replace(change, keeper=keeper, keeper_id=machine.id if machine else None)
+    machine = paired.by_slot.get(keeper)
+    return replace(change, keeper=keeper.name, keeper_id=machine.id if machine else None)
 
 
 def _why_orphaned(slot: Slot, pool: Pool | None) -> tuple[ReasonCode, str]:

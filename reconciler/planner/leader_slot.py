@@ -49,6 +49,21 @@ def successor_of(pool: Pool, paired: Paired) -> str | None:
     return smallest.name if smallest else None
 
 
+class Successors:
+    """The slots that become the anchors of an app's pools, each found once."""
+
+    def __init__(self, paired: Paired) -> None:
+        self._paired = paired
+        self._found: dict[str, Slot | None] = {}
+
+    def of(self, pool: Pool) -> Slot | None:
+        """Return the pool's `successor_of`, as a slot."""
+        if pool.name not in self._found:
+            name = successor_of(pool, self._paired)
+            self._found[pool.name] = next((slot for slot in pool.slots if slot.name == name), None)
+        return self._found[pool.name]
+
+
 def _may_be_there(slot: Slot, paired: Paired) -> bool:
     return paired.selection.has_region(slot.region) or slot in paired.by_slot or slot in paired.unreachable
 
@@ -68,7 +83,7 @@ def announcements_of(app: App, paired: Paired, changes: Iterable[Change]) -> Ite
             effective.setdefault(change.slot.pool, []).append(change)
     tasks = [pool for pool in app.pools if pool.kind is PoolKind.TASK and pool.name in effective]
     for pool in tasks:
-        if pool.slots and (needed := _announcement(app, pool, paired, effective[pool.name])):
+        if pool.has_slots and (needed := _announcement(app, pool, paired, effective[pool.name])):
             yield needed
 
 

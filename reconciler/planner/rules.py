@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from reconciler.canonical.digest import is_digest_of, scheme_of
+from reconciler.canonical.digest import DesiredDigest, scheme_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, FieldChange, ReasonCode
 from reconciler.model.crashes import exit_words, is_cut, recent_crash, restarts_in
@@ -26,7 +26,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 
     pool: Pool
     region: str
-    desired_digest: str
+    desired_digest: DesiredDigest
     machine: Machine | None
     at: datetime
     fields: tuple[FieldChange, ...] = ()
@@ -42,12 +42,12 @@ class Situation(Struct, frozen=True, kw_only=True):
 
         Only digests of one scheme tell.
         """
-        if self.machine is None or self.applied in {None, self.desired_digest}:
-            return self.applied is None
-        assert self.applied is not None
-        if is_digest_of(self.applied, self.pool.config, live=self.machine.config):
+        applied = self.applied
+        if self.machine is None or applied is None:
+            return applied is None
+        if self.desired_digest.is_told_by(applied, live=self.machine.config):
             return False
-        return scheme_of(self.applied) == scheme_of(self.desired_digest)
+        return scheme_of(applied) == scheme_of(self.desired_digest.text)
 
 
 class Rule(Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ def settings_changes(app: App, holders: Iterable[Holder], leaving: Iterable[Hold
     """
     members, going = by_pool(holders), by_pool(leaving)
     for pool in app.pools:
-        if pool.slots and (change := _change(pool, members.get(pool.name, []), going.get(pool.name, []))):
+        if pool.has_slots and (change := _change(pool, members.get(pool.name, []), going.get(pool.name, []))):
             yield change
 
 
@@ -56,7 +56,8 @@ def knows_protection(holder: Holder) -> bool:
 
     A missing `protect` means "not protected" only if `kind` is there: older versions wrote neither.
     """
-    return marks.PROTECT in holder.metadata or marks.KIND in holder.metadata
+    metadata = holder.metadata
+    return marks.PROTECT in metadata or marks.KIND in metadata
 
 
 def run_policy_changes(pool: Pool, anchor: Machine) -> list[FieldChange]:
@@ -93,11 +94,12 @@ def _change(pool: Pool, holders: Sequence[Holder], leaving: Sequence[Holder]) ->
         if machine is None or holder.is_made or not (_is_written_first(holder) or holder.carried_by):
             continue
         due = {}
-        is_anchor = machine.metadata.get(marks.ANCHOR) == machine.name
+        metadata = machine.metadata
+        is_anchor = metadata.get(marks.ANCHOR) == machine.name
         if is_anchor and (differing := run_policy_changes(pool, machine)):
             fields |= {field.path: field for field in differing}
             due[marks.TERMS] = _policy_with(differing, pool, machine)
-        is_protected = marks.PROTECT in machine.metadata
+        is_protected = marks.PROTECT in metadata
         if holder not in leaving and knows_protection(holder) and is_protected != pool.is_protected:
             fields["protect"] = _field("protect", is_protected, pool.is_protected)
             due[marks.PROTECT] = "yes" if pool.is_protected else ""

@@ -1,0 +1,102 @@
+"""What is equal for all machines of a pool is found once, however many there are: counted, not timed."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.canonical import digest
+from reconciler.canonical.digest import digest_of, section_digests
+from reconciler.model import marks
+from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
+from reconciler.model.plan import Plan
+from reconciler.model.spec import Spec
+from reconciler.planner import changes, diff, leader_slot
+from reconciler.planner.planner import plan
+from tests.support.world import app_spec
+
+
+def task(count: int, *, tag: str = "1") -> Spec:
+    text = f"    tasks: {{work: {{image: 'registry.example/app:{tag}', command: [run], count: {count}}}}}"
+    return app_spec(text)
+
+
+def applied(spec: Spec) -> Observed:
+    """The machines of the spec's only pool, as they are after its apply."""
+    pool = spec.pools[0]
+    told = {
+        marks.STACK: spec.stack,
+        marks.POOL: pool.name,
+        marks.KIND: pool.kind.value,
+        marks.APPLIED: digest_of(pool.config),
+        marks.FIELDS: section_digests(pool.config),
+        marks.ANCHOR: pool.slots[0].name,
+    }
+    machines = tuple(
+        Machine(
+            app="app",
+            id=slot.name,
+            name=slot.name,
+            state=MachineState.STOPPED,
+            region=slot.region,
+            version="1",
+            config=pool.config.with_metadata(told | {marks.SLOT: slot.name}),
+        )
+        for slot in pool.slots
+    )
+    return Observed(apps={"app": ObservedApp(name="app", exists=True, machines=machines)}, at=datetime.now(UTC))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often a config was brought to canonical form, something hashed, and a successor looked for."""
+    found: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        real: Callable[..., Any] = getattr(module, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            found[name] += 1
+            return real(*given, **named)
+
+        monkeypatch.setattr(module, name, counted)
+
+    for module in (digest, changes, diff):
+        count(module, "canonical")
+    count(digest, "_hash")
+    count(leader_slot, "successor_of")
+    return found
+
+
+def counted(calls: Counter[str], spec: Spec, observed: Observed) -> tuple[Plan, Counter[str]]:
+    calls.clear()
+    made = plan(spec, observed)
+    len(made.bookkeeping)
+    return made, Counter(calls)
+
+
+def test_of_machines_as_declared_nothing_is_found_for_each(calls: Counter[str]) -> None:
+    (few, for_few), (many, for_many) = (counted(calls, task(count), applied(task(count))) for count in (20, 200))
+    assert not few.effective
+    assert not many.effective
+    assert for_many == for_few
+
+
+def test_of_machines_that_get_another_image_only_what_they_are_is_hashed(calls: Counter[str]) -> None:
+    """What each is now binds its update. The digests of its sections, and of what it had, are those of its pool."""
+    (few, for_few), (many, for_many) = (
+        counted(calls, task(count, tag="2"), applied(task(count))) for count in (20, 200)
+    )
+    assert len(few.effective) == 20
+    assert len(many.effective) == 200
+    assert (for_many - for_few)["canonical"] == 180
+    assert for_many["successor_of"] == for_few["successor_of"]
+
+
+def test_the_successor_is_found_once_for_all_machines_that_go(calls: Counter[str]) -> None:
+    (few, for_few), (many, for_many) = (counted(calls, task(count), applied(task(2 * count))) for count in (20, 200))
+    assert len(few.effective) == 20
+    assert len(many.effective) == 200
+    assert for_many["successor_of"] == for_few["successor_of"]
