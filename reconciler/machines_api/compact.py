@@ -3,13 +3,14 @@
 The machines stay as they are. Only the objects that they consist of change.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
+from reconciler.model import marks
 from reconciler.model.config import JsonObject, MachineConfig
 from reconciler.model.machine import Machine
 
@@ -18,20 +19,32 @@ _MOST_TEXTS: Final = 10_000  # more of them are hardly equal, and to remember ea
 
 
 class SharedDocument(Mapping[str, Any]):
-    """A config document that shares all but its metadata's values with others.
+    """A config document that shares all but some values of its metadata with others.
 
-    Each look at its metadata makes a dict of them.
+    Each look at its metadata makes a dict.
     """
 
-    __slots__ = ("_bare", "_keys", "_values")
+    __slots__ = ("_bare", "_keys", "_shared", "_values")
 
-    def __init__(self, bare: JsonObject, keys: tuple[str, ...], values: tuple[str, ...]) -> None:
+    def __init__(
+        self, bare: JsonObject, shared: dict[str, str], keys: tuple[str, ...], values: tuple[str, ...]
+    ) -> None:
+        """`shared` is the metadata; of it, `keys` have these values instead."""
         self._bare = bare
+        self._shared = shared
         self._keys = keys
         self._values = values
 
     def __getitem__(self, name: str) -> Any:
-        return dict(zip(self._keys, self._values, strict=True)) if name == _METADATA else self._bare[name]
+        if name != _METADATA:
+            return self._bare[name]
+        metadata = self._shared.copy()
+        metadata.update(zip(self._keys, self._values, strict=True))
+        return metadata
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the member; Mapping's own way takes several times as long."""
+        return self[_METADATA] if name == _METADATA else self._bare.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._bare
@@ -47,7 +60,7 @@ class Compactor:
     def __init__(self) -> None:
         self._documents: dict[bytes, JsonObject] = {}  # by digest, as the text of each would take as much again
         self._sections: dict[bytes, Any] = {}
-        self._keys: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._metadata: dict[bytes, tuple[dict[str, str], tuple[str, ...]]] = {}
         self._texts: dict[str, str] = {}
 
     def compact(self, machine: Machine) -> Machine:
@@ -71,9 +84,11 @@ class Compactor:
         bare = self._document({key: value for key, value in config.document.items() if key != _METADATA})
         if not isinstance(metadata, dict):
             return MachineConfig(document=bare)
-        keys = tuple(map(self._text, metadata))
-        values = tuple(name if value == name else self._text(value) for value in metadata.values())
-        return MachineConfig(document=SharedDocument(bare, self._keys.setdefault(keys, keys), values))
+        own = {key: "" for key, value in metadata.items() if value == name or marks.is_record(key)}
+        values = tuple(name if metadata[key] == name else metadata[key] for key in own)
+        shared = metadata | own
+        shared, keys = self._metadata.setdefault(_digest([shared, *own]), (shared, tuple(own)))
+        return MachineConfig(document=SharedDocument(bare, shared, keys, values))
 
     def _document(self, bare: dict[str, Any]) -> JsonObject:
         digest = _digest(bare)
@@ -93,4 +108,4 @@ class Compactor:
 
 
 def _digest(value: Any) -> bytes:
-    return blake2b(json.dumps(value, default=str).encode(), digest_size=16).digest()
+    return blake2b(msgspec.json.encode(value), digest_size=16).digest()

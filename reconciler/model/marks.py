@@ -38,6 +38,9 @@ OVERRIDE: Final = PREFIX + "override"  # the config is that of one run: its ULID
 LOCAL_CONTEXT: Final = "local_context"  # not a mark: what the local engine copies where the spec builds the image
 
 _LONGEST_VALUE: Final = 200
+_NUMBERED: Final = (RUN, ENDS)
+_NAMED_BY_KEYS: Final = (KEY, FINGERPRINTS)
+_OF_RECORDS: Final = (ATTEMPT, *_NUMBERED, *_NAMED_BY_KEYS)
 
 
 class MetadataWrite(Struct, frozen=True, kw_only=True):
@@ -103,6 +106,17 @@ class DueWrites(Sequence[MetadataWrite]):
 def is_mark(key: str) -> bool:
     """Return whether the metadata key is one of ours."""
     return key.startswith(PREFIX)
+
+
+def is_record(key: str) -> bool:
+    """Return whether the mark is of one machine's runs or create.
+
+    Only an apply or a run reads it, under the lease.
+    """
+    if not key.startswith(_OF_RECORDS):
+        return False
+    is_numbered = any(key.startswith(prefix) and key.removeprefix(prefix).isdigit() for prefix in _NUMBERED)
+    return key == ATTEMPT or is_numbered or key.startswith(_NAMED_BY_KEYS)
 
 
 def is_left_over(metadata: Mapping[str, str]) -> bool:

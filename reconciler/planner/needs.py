@@ -6,7 +6,6 @@ that is not the stack's it only says that it is there, and of one that stays up 
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,10 +15,6 @@ from reconciler.model.crashes import hides_its_start
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Event, Machine
 from reconciler.model.spec import App, PoolKind, Spec
-
-# Marks that only an apply or a run reads, under the lease.
-_NUMBERED: Final = (marks.RUN, marks.ENDS)
-_NAMED_BY_KEYS: Final = (marks.KEY, marks.FINGERPRINTS)
 
 
 def needs_of(spec: Spec, *, keeps_marks: bool = False) -> Mapping[str, Callable[[Machine], Machine]]:
@@ -71,7 +66,8 @@ class _Needs:
         assert machine.config is not None
         config = machine.config
         if not self._keeps_marks:
-            config = config.with_metadata({key: text for key, text in config.metadata.items() if not _is_unread(key)})
+            kept = {key: text for key, text in config.metadata.items() if not marks.is_record(key)}
+            config = config.with_metadata(kept)
         is_service = machine.metadata.get(marks.POOL) in self._services or kind_of(machine) is PoolKind.SERVICE
         return replace(
             machine,
@@ -81,12 +77,6 @@ class _Needs:
             image_digest=None if "@" in (config.image or "") else machine.image_digest,
             updated_at=None,
         )
-
-
-def _is_unread(key: str) -> bool:
-    if key == marks.ATTEMPT or key.startswith(_NAMED_BY_KEYS):
-        return True
-    return key.startswith(_NUMBERED) and any(key.removeprefix(prefix).isdigit() for prefix in _NUMBERED)
 
 
 def _may_have_crashed(events: Sequence[Event]) -> bool:

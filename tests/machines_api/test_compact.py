@@ -44,3 +44,13 @@ def test_what_is_equal_is_held_once() -> None:
 def test_a_machine_without_config_stays_without() -> None:
     dark = machine_from_json("app", {"id": "a", "name": "a", "host_status": "unreachable"})
     assert Compactor().compact(dark) == dark
+
+
+def test_what_only_one_machine_has_in_its_metadata_is_its_own_and_the_rest_is_shared() -> None:
+    def told(name: str) -> dict[str, str]:
+        return {"reconciler_r0": f"run of {name}", "own": "x", "reconciler_slot": name, "reconciler_attempt": name * 9}
+
+    compactor = Compactor()
+    compact = [compactor.compact(machine(name, metadata=told(name))) for name in "ab"]
+    assert [list(one.metadata.items()) for one in compact] == [list(told(name).items()) for name in "ab"]
+    assert len(compactor._metadata) == 1

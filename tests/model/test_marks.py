@@ -49,3 +49,13 @@ def test_writes_that_are_due_are_found_once_and_are_a_value_like_a_tuple() -> No
     assert pickle.loads(pickle.dumps(due)) == due
     assert len(found) == 2
     assert hash(DueWrites(tuple)) == hash(())
+
+
+@pytest.mark.parametrize(
+    ("key", "is_record"),
+    [("r0", True), ("r15", True), ("e7", True), ("attempt", True), ("k_ab", True), ("f_1_2", True)]
+    + [(key, False) for key in ("rev", "r", "attempts", "kind", "keys", "fields", "slot", "env", "applied")],
+)
+def test_records_are_the_marks_of_runs_and_creates(key: str, is_record: bool) -> None:
+    assert marks.is_record(marks.PREFIX + key) is is_record
+    assert not marks.is_record(key)
