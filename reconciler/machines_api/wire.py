@@ -8,22 +8,20 @@ bad machine does not hide the others. A reply that cannot be what was asked for 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from reconciler.canonical.sections import SECTIONS
+from reconciler.machines_api.configs import Configs, Understood, understood
 from reconciler.machines_api.events import events_from_json
-from reconciler.machines_api.values import MalformedError, is_deep, is_id, list_of, object_of, text_of, time_of
+from reconciler.machines_api.values import MalformedError, is_id, list_of, object_of, text_of, time_of
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
-# The sections of a config that are relied on, and their types; each may be null.
-_SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
-_MAPS_OF_TEXTS: Final = ("env", "metadata")
 _NONCE: Final = r"[!-~]{1,1000}"
+_Understand: TypeAlias = Callable[[dict[str, Any]], Understood]
 
 
 class AppInfo(Struct, frozen=True, kw_only=True):
@@ -52,7 +50,8 @@ def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
         return ()
     if not isinstance(value, list):
         raise MalformedError("a list of machines")
-    machines = [_listed_machine(app, one) for one in value]
+    understand = Configs().understood
+    machines = [_listed_machine(app, one, understand) for one in value]
     first = {machine.id: machine for machine in reversed(machines)}
     return tuple(machine for machine in machines if not machine.id or first[machine.id] is machine)
 
@@ -65,16 +64,16 @@ def machine_from_json(app: str, value: Any, *, machine_id: str | None = None, na
         raise MalformedError(f"machine {machine_id}" if machine_id else "a machine with an id")
     if name not in {None, text_of(machine.get("name"))}:
         raise MalformedError(f"a machine of the name {name}")
-    return _machine(app, machine)
+    return _machine(app, machine, understood)
 
 
-def _listed_machine(app: str, value: Any) -> Machine:
+def _listed_machine(app: str, value: Any, understand: _Understand) -> Machine:
     """Parse one member of a list.
 
     Without an id only its name is kept, as nobody can read or change it.
     """
     if isinstance(value, dict) and is_id(value.get("id")):
-        return _machine(app, value)
+        return _machine(app, value, understand)
     machine = value if isinstance(value, dict) else {}
     return Machine(
         app=app,
@@ -88,9 +87,9 @@ def _listed_machine(app: str, value: Any) -> Machine:
     )
 
 
-def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
+def _machine(app: str, machine: Mapping[str, Any], understand: _Understand) -> Machine:
     config = machine.get("config")
-    is_too_deep = isinstance(config, dict) and is_deep(config)
+    document, unclear = understand(config) if isinstance(config, dict) else (None, ())
     image = machine.get("image_ref")
     return Machine(
         app=app,
@@ -99,14 +98,14 @@ def _machine(app: str, machine: Mapping[str, Any]) -> Machine:
         state=state_from_json(machine.get("state")),
         region=_name(machine, "region"),
         version=text_of(machine.get("version")) or text_of(machine.get("instance_id")),
-        config=MachineConfig(document=_clean(config, is_too_deep=is_too_deep)) if isinstance(config, dict) else None,
+        config=None if document is None else MachineConfig(document=document),
         created_at=time_of(machine.get("created_at")),
         updated_at=time_of(machine.get("updated_at")),
         host_status=_host_status(machine.get("host_status")),
         image_digest=(text_of(image.get("digest")) or None) if isinstance(image, dict) else None,
         events=events_from_json(machine.get("events")),
         checks=tuple(_check(one) for one in list_of(machine.get("checks")) if isinstance(one, dict)),
-        not_understood=tuple(_not_understood(machine, config, is_too_deep=is_too_deep)),
+        not_understood=(*_not_understood(machine, config), *unclear),
         lease=_shown_lease(machine.get("lease")),
     )
 
@@ -140,7 +139,7 @@ def versions_from_json(value: Any) -> tuple[MachineVersion, ...]:
 
 def _version(value: Mapping[str, Any]) -> MachineVersion:
     config = value.get("user_config")
-    sent = MachineConfig(document=_clean(config, is_too_deep=is_deep(config))) if isinstance(config, dict) else None
+    sent = MachineConfig(document=understood(config)[0]) if isinstance(config, dict) else None
     return MachineVersion(version=text_of(value.get("version")), config=sent)
 
 
@@ -190,21 +189,7 @@ def _check(check: Mapping[str, Any]) -> Check:
     )
 
 
-def _clean(config: dict[str, Any], *, is_too_deep: bool) -> dict[str, Any]:
-    """Return the config with `env` and `metadata` as maps of strings, without nulls.
-
-    Of a config that is nested too deeply only the metadata is kept.
-    """
-    cleaned = {key: config[key] for key in ("metadata",) if key in config} if is_too_deep else dict(config)
-    for key in ("env", "metadata"):
-        value = cleaned.get(key)
-        if key in cleaned:
-            mapping = value if isinstance(value, dict) else {}
-            cleaned[key] = {name: str(text) for name, text in mapping.items() if _is_plain(text)}
-    return cleaned
-
-
-def _not_understood(machine: Mapping[str, Any], config: Any, *, is_too_deep: bool) -> Iterator[str]:
+def _not_understood(machine: Mapping[str, Any], config: Any) -> Iterator[str]:
     """Yield the names of the members that we rely on and that have a wrong type."""
     for name in ("name", "region"):
         if not _name(machine, name):
@@ -213,16 +198,8 @@ def _not_understood(machine: Mapping[str, Any], config: Any, *, is_too_deep: boo
         yield "events"
     if not _is_a(machine.get("host_status"), str):
         yield "host_status"
-    if not isinstance(config, dict):
-        if config is not None:
-            yield "config"
-        return
-    if is_too_deep:
+    if not _is_a(config, dict):
         yield "config"
-    for name, kind in _SECTIONS.items():
-        value = config.get(name)
-        if value is not None and not (isinstance(value, kind) and _holds_its_kind(name, value)):
-            yield f"config.{name}"
 
 
 def previous_state_from_json(value: Any) -> str | None:
@@ -233,22 +210,6 @@ def previous_state_from_json(value: Any) -> str | None:
 
 def _is_a(value: Any, kind: type) -> bool:
     return value is None or isinstance(value, kind)
-
-
-def _holds_its_kind(section: str, value: Any) -> bool:
-    """Return whether the members of a section have the right type.
-
-    Lists hold objects; `env` and `metadata` hold strings, numbers or null.
-    """
-    if isinstance(value, list):
-        return all(isinstance(member, dict) for member in value)
-    if not isinstance(value, dict) or section not in _MAPS_OF_TEXTS:
-        return True
-    return all(member is None or _is_plain(member) for member in value.values())
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float)
 
 
 def state_from_json(value: Any) -> MachineState:
