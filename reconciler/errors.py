@@ -156,10 +156,6 @@ class LeaseLostError(ReconcilerError):
     """Our lease ended before the work that it guarded; nothing more is written there."""
 
 
-class UpdateFailedError(ReconcilerError):
-    """The update of a machine was accepted, and then reverted or not applied."""
-
-
 class LogsIncompleteError(ReconcilerError):
     """A log could not be read to its end: lines are missing from the output."""
 

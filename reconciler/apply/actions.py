@@ -35,7 +35,7 @@ from reconciler.apply.pool_memory import read_memory
 from reconciler.apply.release import release
 from reconciler.apply.start import send_start
 from reconciler.apply.watching import Course, before_its_run, see_still_up, see_up
-from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, UpdateFailedError
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
 from reconciler.model.report import Entry, Reason, Status
@@ -43,6 +43,7 @@ from reconciler.model.spec import PoolKind
 from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.update import update_machine
+from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import read_machine, stop_and_wait
 
 _ROUNDS: Final = 4

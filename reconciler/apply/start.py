@@ -1,9 +1,10 @@
 """Start a service's machine under a lease that is held."""
 
-from reconciler.errors import ApiError, ApiErrorKind, UpdateFailedError
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model.machine import Machine
 from reconciler.slots.context import Context
 from reconciler.slots.lease import START_TIMEOUT_S, HeldLease
+from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import SETTLE_TIMEOUT_S
 
 

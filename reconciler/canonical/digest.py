@@ -37,7 +37,7 @@ class DesiredDigest:
         self._as_sent: dict[str | None, str] = {}  # by image
         image = None if "containers" in config.document else reference(config.image)
         scheme = SCHEME if image and image.identity else FIRST_SCHEME
-        self.text = f"{scheme}:{_hash(self._canonical)[:_DIGITS]}"
+        self.text: str = f"{scheme}:{_hash(self._canonical)[:_DIGITS]}"
 
     def is_told_by(self, digest: str | None, *, live: MachineConfig | None = None) -> bool:
         """Return what `is_digest_of` returns of this config."""

@@ -16,7 +16,6 @@ from reconciler.errors import (
     LeaseLostError,
     ReconcilerError,
     StartUnclearError,
-    UpdateFailedError,
 )
 from reconciler.invoke.claim_record import ClaimRecord
 from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, read_cause, refusal_of
@@ -27,6 +26,7 @@ from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import read_machine
 
 _RESTING_STATES: Final = {state.value for state in MachineState if state.is_resting}

@@ -8,7 +8,7 @@ restores the config.
 from typing import Any
 
 from reconciler.canonical.digest import is_digest_of, live_digest
-from reconciler.errors import ApiError, ApiErrorKind, UpdateFailedError
+from reconciler.errors import ApiError, ApiErrorKind
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineRef
@@ -16,6 +16,7 @@ from reconciler.model.run_policy import Override, RunPolicy
 from reconciler.slots.context import Context
 from reconciler.slots.lease import APPLY_TTL_S, HeldLease, hold_lease
 from reconciler.slots.update import send_config
+from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import read_machine
 
 

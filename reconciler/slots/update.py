@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ApiError, UpdateFailedError
+from reconciler.errors import ApiError
 from reconciler.machines_api.more_events import events_back_to
 from reconciler.model import marks
 from reconciler.model.config import MachineConfig
@@ -20,6 +20,7 @@ from reconciler.slots.context import Context
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.ownership_metadata import metadata_for_update
 from reconciler.slots.pushed_images import sent_until_known
+from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import SETTLE_TIMEOUT_S, read_machine, wait_settled
 
 if TYPE_CHECKING:

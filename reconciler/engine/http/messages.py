@@ -83,7 +83,7 @@ class Response:
         headers: Mapping[str, str] | None = None,
         media_type: str | None = None,
     ) -> None:
-        self.body = content.encode() if isinstance(content, str) else content
+        self.body: bytes = content.encode() if isinstance(content, str) else content
         self.status_code = status_code
         self.headers: dict[str, str] = dict(headers) if headers else {}
         self.media_type = media_type
