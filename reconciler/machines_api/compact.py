@@ -18,33 +18,46 @@ _METADATA: Final = "metadata"
 _MOST_TEXTS: Final = 10_000  # more of them are hardly equal, and to remember each takes more than it saves
 
 
-class SharedDocument(Mapping[str, Any]):
-    """A config document that shares all but some values of its metadata with others.
+class _Metadata:
+    """Metadata that several machines share; each has values of its own for `keys`.
 
-    Each look at its metadata makes a dict.
+    A machine's metadata is read several times in a row, so what was made last is kept until another one is read.
     """
 
-    __slots__ = ("_bare", "_keys", "_shared", "_values")
+    __slots__ = ("_keys", "_made", "_shared")
 
-    def __init__(
-        self, bare: JsonObject, shared: dict[str, str], keys: tuple[str, ...], values: tuple[str, ...]
-    ) -> None:
-        """`shared` is the metadata; of it, `keys` have these values instead."""
-        self._bare = bare
+    def __init__(self, shared: dict[str, str], keys: tuple[str, ...]) -> None:
         self._shared = shared
         self._keys = keys
+        self._made: tuple[tuple[str, ...] | None, dict[str, str]] = None, {}
+
+    def of(self, values: tuple[str, ...]) -> dict[str, str]:
+        """Return the metadata of the machine whose own values these are."""
+        of_values, made = self._made
+        if of_values is not values:
+            made = self._shared.copy()
+            for key, value in zip(self._keys, values, strict=True):
+                made[key] = value
+            self._made = values, made
+        return made
+
+
+class SharedDocument(Mapping[str, Any]):
+    """A config document that shares all but some values of its metadata with others."""
+
+    __slots__ = ("_bare", "_metadata", "_values")
+
+    def __init__(self, bare: JsonObject, metadata: _Metadata, values: tuple[str, ...]) -> None:
+        self._bare = bare
+        self._metadata = metadata
         self._values = values
 
     def __getitem__(self, name: str) -> Any:
-        if name != _METADATA:
-            return self._bare[name]
-        metadata = self._shared.copy()
-        metadata.update(zip(self._keys, self._values, strict=True))
-        return metadata
+        return self._metadata.of(self._values) if name == _METADATA else self._bare[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the member; Mapping's own way takes several times as long."""
-        return self[_METADATA] if name == _METADATA else self._bare.get(name, default)
+        return self._metadata.of(self._values) if name == _METADATA else self._bare.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._bare
@@ -60,7 +73,7 @@ class Compactor:
     def __init__(self) -> None:
         self._documents: dict[bytes, JsonObject] = {}  # by digest, as the text of each would take as much again
         self._sections: dict[bytes, Any] = {}
-        self._metadata: dict[bytes, tuple[dict[str, str], tuple[str, ...]]] = {}
+        self._metadata: dict[bytes, _Metadata] = {}
         self._texts: dict[str, str] = {}
 
     def compact(self, machine: Machine) -> Machine:
@@ -87,8 +100,10 @@ class Compactor:
         own = {key: "" for key, value in metadata.items() if value == name or marks.is_record(key)}
         values = tuple(name if metadata[key] == name else metadata[key] for key in own)
         shared = metadata | own
-        shared, keys = self._metadata.setdefault(_digest([shared, *own]), (shared, tuple(own)))
-        return MachineConfig(document=SharedDocument(bare, shared, keys, values))
+        digest = _digest([shared, *own])
+        if digest not in self._metadata:
+            self._metadata[digest] = _Metadata(shared, tuple(own))
+        return MachineConfig(document=SharedDocument(bare, self._metadata[digest], values))
 
     def _document(self, bare: dict[str, Any]) -> JsonObject:
         digest = _digest(bare)

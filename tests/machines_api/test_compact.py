@@ -54,3 +54,11 @@ def test_what_only_one_machine_has_in_its_metadata_is_its_own_and_the_rest_is_sh
     compact = [compactor.compact(machine(name, metadata=told(name))) for name in "ab"]
     assert [list(one.metadata.items()) for one in compact] == [list(told(name).items()) for name in "ab"]
     assert len(compactor._metadata) == 1
+
+
+def test_machines_that_share_metadata_are_read_in_any_order() -> None:
+    compactor = Compactor()
+    first, second = (compactor.compact(machine(name)) for name in "ab")
+    kept = first.metadata
+    assert [one.metadata["reconciler_slot"] for one in (second, first, first, second)] == ["b", "a", "a", "b"]
+    assert kept == {"reconciler_slot": "a", "own": "x"}
