@@ -99,17 +99,13 @@ def _flag(found: Mapping[str, Any], name: str) -> bool:
 
 def _event(event: Mapping[str, Any]) -> Event:
     timestamp = event.get("timestamp")
-    kind = event.get("type")
-    is_understood = isinstance(kind, str) and _has_id(event)
+    kind, event_id = event.get("type"), text_of(event.get("id"))
+    is_understood = isinstance(kind, str) and event_id
     return Event(
-        id=text_of(event.get("id")) if is_understood else "",
+        id=event_id if is_understood else "",
         type=text_of(kind) if is_understood else "",
         status=text_of(event.get("status")),
         source=text_of(event.get("source")),
         timestamp_ms=int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _END_OF_TIME_MS else 0,
         exit=exit_from_json(event.get("request")) if kind == "exit" else None,
     )
-
-
-def _has_id(event: Mapping[str, Any]) -> bool:
-    return bool(text_of(event.get("id")))

@@ -134,7 +134,7 @@ async def _observe_whole(client: MachinesClient, name: str, reduce: Reduce = _wh
     app = await _observe_app(client, name, reduce)
 
     def needs(machine: Machine) -> bool:
-        return machine.is_observable and kind_of(machine) is PoolKind.SERVICE and hides_its_start(machine.events)
+        return hides_its_start(machine.events) and machine.is_observable and kind_of(machine) is PoolKind.SERVICE
 
     machines = await with_more_events(client, app.machines, needs)
     return app if machines is app.machines else replace(app, machines=machines)

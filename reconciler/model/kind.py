@@ -24,7 +24,7 @@ def kind_of(machine: Machine, *, declared: PoolKind | None = None) -> PoolKind:
 
 def is_of_other_kind(machine: Machine, kind: PoolKind) -> bool:
     """Return whether the machine was applied as the other kind; False without a mark."""
-    return _marked(machine) not in {None, kind}
+    return _marked(machine) not in (None, kind)
 
 
 def _marked(machine: Machine) -> PoolKind | None:

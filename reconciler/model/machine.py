@@ -179,7 +179,7 @@ class Machine(Struct, frozen=True, kw_only=True):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return self.config.metadata if self.config else {}
+        return (self.config.document.get("metadata") if self.config else None) or {}
 
     @property
     def is_deployed_by_fly(self) -> bool:

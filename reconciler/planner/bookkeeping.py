@@ -204,16 +204,17 @@ def _mark_pools(
     """
     by_name = {pool.name: pool for pool in pools}
     for holder in holders:
-        pool, machine = by_name.get(holder.metadata.get(marks.POOL, "")), holder.machine
+        metadata, machine = holder.metadata, holder.machine
+        pool = by_name.get(metadata.get(marks.POOL, ""))
         if pool is None or machine is None or holder.carried_by or not holder.takes_marks:
             continue
         is_selected = _is_selected(holder, given)
         if is_selected and not knows_protection(holder):
             due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
-        is_misleading = marks.KIND not in machine.metadata and kind_of(machine) is not pool.kind
+        is_misleading = marks.KIND not in metadata and kind_of(machine) is not pool.kind
         if is_selected and is_misleading and _is_as_declared(machine, pool):
             due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
-        if machine.metadata.get(marks.ANCHOR) != machine.name:
+        if metadata.get(marks.ANCHOR) != machine.name:
             continue
         if pool.kind is PoolKind.TASK:
             if not run_policy_changes(pool, machine):
@@ -228,6 +229,8 @@ def _mark_pools(
 
 
 def _is_selected(holder: Holder, given: BookkeepingInput) -> bool:
+    if given.selection.is_whole:
+        return True
     region = holder.machine.region if holder.machine else ""
     return given.selection.has_place(holder.metadata.get(marks.POOL, ""), region)
 

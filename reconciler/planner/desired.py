@@ -85,8 +85,9 @@ def with_applied_digests_of(app: App, observed: ObservedApp, *, stack: str, unsu
     """Return the same for one app."""
     owned: dict[str, list[Machine]] = {}
     for machine in observed.machines:
-        if marks.is_owned(machine.metadata, stack=stack, name=machine.name):
-            owned.setdefault(machine.metadata[marks.POOL], []).append(machine)
+        metadata = machine.metadata
+        if marks.is_owned(metadata, stack=stack, name=machine.name):
+            owned.setdefault(metadata[marks.POOL], []).append(machine)
 
     def kept(pool: Pool) -> Pool:
         machines = owned.get(pool.name, [])
@@ -156,8 +157,10 @@ def _applied_digest(pool: Pool, machines: list[Machine]) -> str | None:
         return None
     images = _images_of(machines)
     is_applied = any(image.is_same_tag(declared) or (pool.build and image.is_content) for image in images)
-    wants = (marks.parse_want(machine.metadata.get(marks.WANT, "")) for machine in machines)
-    return next((want.image_digest for want in wants if is_applied and want.image_digest), None)
+    if not is_applied:
+        return None
+    wants = (marks.parse_want(mark) for machine in machines if (mark := machine.metadata.get(marks.WANT)))
+    return next((want.image_digest for want in wants if want.image_digest), None)
 
 
 def _is_without_content(pool: Pool, machines: list[Machine]) -> bool:

@@ -43,11 +43,12 @@ class AppliedRevisions(Struct):
     def add(self, owned: Iterable[Machine]) -> None:
         """Add what these machines tell."""
         for machine in owned:
-            highest = machine.metadata.get(marks.HIGHEST, "")
+            metadata = machine.metadata
+            highest = metadata.get(marks.HIGHEST, "")
             for applied, found in (
                 (parse_revision(highest), self.highest),
                 (parse_whole(highest), self.finished),
-                (parse_revision(machine.metadata.get(marks.REVISION, "")), self.written),
+                (parse_revision(metadata.get(marks.REVISION, "")), self.written),
             ):
                 if applied and (applied.kind not in found or applied.is_newer_than(found[applied.kind])):
                     found[applied.kind] = applied

@@ -126,7 +126,8 @@ def _settings(pool: Pool, fields: dict[str, FieldChange], writes: list[tuple[Hol
 
 def _is_written_first(holder: Holder) -> bool:
     """Return whether marks may be written on the machine as it is now."""
-    return holder.takes_marks and takes_marks(holder.machine.config if holder.machine else None)
+    seen = holder.machine.config if holder.machine else None
+    return holder.takes_marks and (seen is holder.config or takes_marks(seen))
 
 
 def _policy_with(differing: Iterable[FieldChange], pool: Pool, anchor: Machine) -> str:
