@@ -7,7 +7,7 @@ adds anything by itself there, or if our marks say that it was ours.
 
 import json
 from collections.abc import Mapping, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconciler.canonical.digest import is_first_of_image, parse_fields, sections_of
 from reconciler.canonical.forms import users_metadata
@@ -21,6 +21,17 @@ from reconciler.model.image import is_same_image
 _IMAGE = ("image",)
 
 
+class _Compared(NamedTuple):
+    """How two canonical configs differ.
+
+    `leaves` are (path, observed, desired) of each difference; of both there are digests by section.
+    """
+
+    leaves: tuple[tuple[tuple[Any, ...], Any, Any], ...]
+    desired_sections: Mapping[str, str]
+    live_sections: Mapping[str, str]
+
+
 class Differ:
     """Compares configs for one plan, and remembers the pairs that it has seen.
 
@@ -30,7 +41,7 @@ class Differ:
     def __init__(self) -> None:
         self._bare: dict[str, Any] = {}
         self._canonical: Canonical = canonical(MachineConfig(document={}))
-        self._raw: dict[tuple[str, str], tuple[tuple[tuple[Any, ...], Any, Any], ...]] = {}
+        self._compared: dict[tuple[str, str], _Compared] = {}
 
     def differences(
         self, desired: Canonical, live: MachineConfig, *, image: str | None = None
@@ -46,7 +57,7 @@ class Differ:
             return ()
         sent = {_IMAGE: (live.image, image)} if image and "image" in desired else {}
         fields = _fields_of(live, observed, desired, image)
-        desired_sections, live_sections = sections_of(desired), sections_of(observed)
+        leaves, desired_sections, live_sections = self._compare(desired, observed)
         as_applied = {one for one, digest in fields.items() if digest == live_sections.get(one)}
         return tuple(
             FieldChange(
@@ -56,7 +67,7 @@ class Differ:
                 cause=_cause(str(path[0]), fields, desired_sections, live_sections),
                 is_secret=_is_secret(path),
             )
-            for path, before, after in self._leaves(desired, observed)
+            for path, before, after in leaves
             if _counts(path, after, fields, as_applied, live.metadata)
         )
 
@@ -67,11 +78,12 @@ class Differ:
         metadata = users_metadata(live.metadata)
         return self._canonical | {"metadata": metadata} if metadata else self._canonical
 
-    def _leaves(self, desired: Canonical, observed: Canonical) -> tuple[tuple[tuple[Any, ...], Any, Any], ...]:
+    def _compare(self, desired: Canonical, observed: Canonical) -> _Compared:
         key = (_key(desired), _key(observed))
-        if key not in self._raw:
-            self._raw[key] = _deep_diff(desired, observed)
-        return self._raw[key]
+        if key not in self._compared:
+            leaves = _deep_diff(desired, observed)
+            self._compared[key] = _Compared(leaves, sections_of(desired), sections_of(observed))
+        return self._compared[key]
 
 
 def _fields_of(live: MachineConfig, observed: Canonical, desired: Canonical, image: str | None) -> Mapping[str, str]:

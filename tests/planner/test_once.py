@@ -91,7 +91,9 @@ def test_of_machines_that_get_another_image_only_what_they_are_is_hashed(calls: 
     )
     assert len(few.effective) == 20
     assert len(many.effective) == 200
-    assert (for_many - for_few)["canonical"] == 180
+    more = for_many - for_few
+    assert more["canonical"] == 180
+    assert more["_hash"] == 3 * 180  # its config as it is, and the names of both images
     assert for_many["successor_of"] == for_few["successor_of"]
 
 
