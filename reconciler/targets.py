@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from reconciler.engine_home import engine_home
 from reconciler.errors import TargetError
 from reconciler.model.local_engine import LocalEngine
 from reconciler.model.secret import Secret
@@ -46,17 +47,6 @@ class Target(Struct, frozen=True, kw_only=True):
 def process_environment() -> Mapping[str, str]:
     """Return the environment of this process, for public constructors without one."""
     return os.environ
-
-
-def engine_home(environment: Mapping[str, str]) -> Path:
-    """Return where the local engine keeps its files.
-
-    That is RECONCILER_HOME, else below XDG_STATE_HOME, else ~/.local/state.
-    """
-    if home := environment.get("RECONCILER_HOME"):
-        return Path(home).expanduser().absolute()
-    state = environment.get("XDG_STATE_HOME") or "~/.local/state"
-    return (Path(state).expanduser() / "reconciler").absolute()
 
 
 def resolve_target(environment: Mapping[str, str], name: str | None = None) -> Target:

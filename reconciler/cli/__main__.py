@@ -24,18 +24,8 @@ def main() -> "NoReturn":
     nothing.
     """
     try:
-        code = _print_known()
-        if code is None:
-            import gc
-
-            gc.set_threshold(FEW_COLLECTIONS)
-            from reconciler.cli.later_parts import importing_later
-            from reconciler.cli.lean_imports import FIRST_PACKAGES
-
-            with importing_later(FIRST_PACKAGES):
-                from reconciler.cli.main import main as run
-
-            code = run()
+        known = _answer_known()
+        code = known if isinstance(known, int) else _run(known)
         os._exit(code)  # all is written, and to free each object would take a tenth of the time
     except KeyboardInterrupt:
         from contextlib import suppress
@@ -45,15 +35,35 @@ def main() -> "NoReturn":
         sys.exit(_INTERRUPTED)
 
 
-def _print_known() -> int | None:
-    """Print what is known without click, and return the exit code; None for others."""
+def _answer_known() -> "int | Exception | None":
+    """Do what is known without click, and return the exit code; None for all else.
+
+    What has gone wrong is returned too: click's side shows it.
+    """
     if asked := os.environ.get("_RECONCILER_COMPLETE"):
         from reconciler.cli.texts.words import print_words
 
         return print_words(asked)
+    if sys.argv[1:] == ["engine", "start"]:
+        from reconciler.cli.quick_start import start_quickly
+
+        return start_quickly()
     from reconciler.cli.texts import print_known
 
     return print_known(sys.argv[1:])
+
+
+def _run(failure: "Exception | None") -> int:
+    import gc
+
+    gc.set_threshold(FEW_COLLECTIONS)
+    from reconciler.cli.later_parts import importing_later
+    from reconciler.cli.lean_imports import FIRST_PACKAGES
+
+    with importing_later(FIRST_PACKAGES):
+        from reconciler.cli.main import main as run
+
+    return run(failure)
 
 
 if __name__ == "__main__":

@@ -115,26 +115,31 @@ def cli(**_values: object) -> None:
     note_logs(click.get_current_context())
 
 
-def main() -> int:
-    """Run the command line of this process, and return its exit code."""
+def main(failure: Exception | None = None) -> int:
+    """Run the command line of this process, and return its exit code.
+
+    `failure` is what has ended it before it came here.
+    """
     if asked := os.environ.get(_COMPLETE):
         from reconciler.cli.ui.completion import complete
 
         return complete(cli, asked)
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], failure)
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], failure: Exception | None = None) -> int:
     """Run the command line `arguments`, and return its exit code."""
     with importing_later(PACKAGES), open_output() as output:
-        return _run(arguments, output)
+        return _run(arguments, output, failure)
 
 
-def _run(arguments: list[str], output: Output) -> int:
+def _run(arguments: list[str], output: Output, failure: Exception | None) -> int:
     context: click.Context | None = None
     code = 0
     try:
         try:
+            if failure:
+                raise failure
             context = cli.make_context("reconciler", list(arguments), obj=output)
             with context:
                 ended = cli.invoke(context)

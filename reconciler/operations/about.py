@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.canonical.digest import SCHEME
+from reconciler.engine_home import engine_home
 from reconciler.errors import UsageError
 from reconciler.model.about import About
 from reconciler.operations.spec_files import SpecSource, find_spec, named_files
-from reconciler.targets import engine_home, name_of_target
+from reconciler.targets import name_of_target
 from reconciler.version import VERSION
 
 

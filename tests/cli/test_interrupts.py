@@ -42,7 +42,7 @@ import atexit, signal
 import reconciler.cli.main
 from reconciler.cli.__main__ import main
 atexit.register(signal.raise_signal, signal.SIGINT)
-reconciler.cli.main.main = lambda: 7
+reconciler.cli.main.main = lambda _failure: 7
 main()
 """
     ended = subprocess.run([sys.executable, "-c", program, "plan"], capture_output=True, timeout=60)

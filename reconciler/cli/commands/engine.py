@@ -14,8 +14,8 @@ from reconciler.cli.commands import conform
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.options import shared, shared_options
 from reconciler.cli.ui.values import Count
+from reconciler.engine_home import engine_home
 from reconciler.errors import TargetError
-from reconciler.targets import engine_home
 
 _TIMEOUT_S = 5.0
 _SHELLS = ("sh", "fish")  # as in engine.server.shell, which `--help` does not import
@@ -55,6 +55,7 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
     """Run the engine in the foreground, until Ctrl-C."""
     import signal
 
+    from reconciler.cli.quick_start import not_started
     from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.serve import run_engine
 
@@ -69,7 +70,7 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
                 ready=lambda status: console.say(f"the engine serves {status.url}; Ctrl-C ends it"),
             )
     except EngineStartError as error:
-        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
+        raise not_started(error) from error
     return 0
 
 
@@ -78,6 +79,7 @@ def run(runtime: str | None, latency: str | None, adversity: Path | None, port: 
 @shared_options
 def start(runtime: str | None, latency: str | None, adversity: Path | None, **_values: object) -> int:
     """Start the engine in the background, unless it runs."""
+    from reconciler.cli.quick_start import not_started, started_line
     from reconciler.engine.errors import EngineStartError
     from reconciler.engine.server.daemon import engine_status, start_engine
 
@@ -89,11 +91,11 @@ def start(runtime: str | None, latency: str | None, adversity: Path | None, **_v
     try:
         status = start_engine(home, runtime=runtime or "process", extra=extra)
     except EngineStartError as error:
-        raise TargetError(f"the local engine does not start: {error}", hint=error.remedy) from error
+        raise not_started(error) from error
     if runtime and status.runtime != runtime:
         why = f"the engine runs already, with the {status.runtime} runtime and not {runtime}"
         raise TargetError(why, hint="`reconciler engine stop` first")
-    console.say(f"the engine serves {status.url} (pid {status.pid})")
+    console.say(started_line(status))
     return 0
 
 

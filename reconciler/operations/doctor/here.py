@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.engine.server.daemon import EngineStatus, engine_status, is_locked
+from reconciler.engine_home import engine_home
 from reconciler.errors import SpecError
 from reconciler.model.counted import counted
 from reconciler.model.finding import Finding, Level
@@ -16,7 +17,6 @@ from reconciler.operations.doctor.setup import Setup
 from reconciler.operations.git import NoCommitError, head_commit
 from reconciler.operations.revision import find_revision
 from reconciler.operations.spec_files import NoSpecError
-from reconciler.targets import engine_home
 from reconciler.version import VERSION
 
 _ERRORS_SHOWN: Final = 5
